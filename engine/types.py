@@ -1,0 +1,72 @@
+"""The records that travel between the parts of the engine. Owns shapes only; reads and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Split = Literal["train", "val", "test"]
+Role = Literal["user", "assistant", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a dialogue."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """One user. `character` (a free text) and `routines` (EdgeWisePersona's records) are optional."""
+
+    persona_id: str
+    character: str | None = None
+    routines: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """One session of a persona. `order` is its place in time within the persona, from 0."""
+
+    persona_id: str
+    dialogue_id: str
+    order: int
+    messages: tuple[Message, ...]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All personas and their dialogues, dialogues sorted by (persona_id, order)."""
+
+    personas: tuple[Persona, ...]
+    dialogues: tuple[Dialogue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Which dialogue is for what.
+
+    `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last
+    slice of its train part) or "by-persona" (a persona's dialogues lie in one split only).
+    `assignment` maps dialogue_id -> split; `online` holds dialogue ids.
+    """
+
+    scheme: Literal["by-time", "by-persona"]
+    assignment: dict[str, Split]
+    online: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One assistant turn to predict: everything said before it, and the reference reply."""
+
+    example_id: str
+    persona_id: str
+    dialogue_id: str
+    turn: int
+    context: tuple[Message, ...]
+    reference: str
+    meta: dict[str, Any] = field(default_factory=dict)
