@@ -1,0 +1,173 @@
+"""The dataset of a workspace, as files and as records.
+
+Owns the format of personas.jsonl, dialogues.jsonl and splits.json, the data hash, and what an example is.
+Refuses to read a workspace whose `init` never finished (workspace.json is written last).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import EngineError
+from engine.paths import Workspace, read_json
+from engine.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
+
+_Record = TypeVar("_Record")
+
+PERSONAS, DIALOGUES, CARD, TRUTH = "personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl"
+SPLITS = "splits.json"
+
+
+def load_dataset(ws: Workspace) -> Dataset:
+    """Return the workspace's dataset; the same object again while the files stay the same.
+
+    Raises EngineError when `init` has not run here or a file is damaged.
+    """
+    ws.read_config()
+    personas, dialogues = ws.dataset / PERSONAS, ws.dataset / DIALOGUES
+    return _load_dataset(personas, dialogues, _stamp(personas), _stamp(dialogues))
+
+
+def load_splits(ws: Workspace) -> Splits:
+    """Return which dialogue is for what. Raises EngineError as load_dataset does."""
+    ws.read_config()
+    path = ws.splits / SPLITS
+    return _load_splits(path, _stamp(path))
+
+
+def examples(dataset: Dataset, splits: Splits, split: Split) -> tuple[Example, ...]:
+    """Return every assistant turn of `split` that has a user message before it.
+
+    Ordered as the dataset is: by persona, order in time, turn. A context holds all messages before the
+    turn; the id is "<dialogue_id>#<turn>", turn being the index in the dialogue's messages.
+    """
+    chosen = (d for d in dataset.dialogues if splits.assignment.get(d.dialogue_id) == split)
+    return tuple(example for dialogue in chosen for example in examples_of(dialogue))
+
+
+def examples_of(dialogue: Dialogue) -> Iterator[Example]:
+    """Yield the examples of one dialogue, in order."""
+    for turn in example_turns(dialogue.messages):
+        yield Example(
+            f"{dialogue.dialogue_id}#{turn}",
+            dialogue.persona_id,
+            dialogue.dialogue_id,
+            turn,
+            dialogue.messages[:turn],
+            dialogue.messages[turn].text,
+            dialogue.meta,
+        )
+
+
+def example_turns(messages: Sequence[Message]) -> list[int]:
+    """Return the indices of the assistant messages that have a user message before them."""
+    roles = [message.role for message in messages]
+    first = roles.index("user") if "user" in roles else len(roles)
+    return [turn for turn in range(first, len(roles)) if roles[turn] == "assistant"]
+
+
+def choose_examples(found: Sequence[Example], per_persona: int | None = 10) -> tuple[Example, ...]:
+    """Return at most `per_persona` examples a persona (None: all), whatever order they come in.
+
+    Chosen by the sha256 of the example id, so every variant sees the same ones and a larger set holds
+    the smaller. Returned by (persona_id, dialogue_id, turn).
+    """
+    by_persona: dict[str, list[Example]] = defaultdict(list)
+    for example in found:
+        by_persona[example.persona_id].append(example)
+    chosen = [
+        example
+        for rows in by_persona.values()
+        for example in sorted(rows, key=lambda example: hash_of(example.example_id))[:per_persona]
+    ]
+    return tuple(sorted(chosen, key=lambda example: (example.persona_id, example.dialogue_id, example.turn)))
+
+
+def hash_of(text: str) -> str:
+    """Return the sha256 of a text, in hex: the project's source of stable arbitrary order."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def dataset_files(dataset: Dataset) -> dict[str, bytes]:
+    """Return file name -> content of a dataset, one canonical JSON object a line."""
+    personas = (
+        {"persona_id": row.persona_id, "character": row.character, "routines": list(row.routines)}
+        for row in dataset.personas
+    )
+    dialogues = (
+        {
+            "persona_id": row.persona_id,
+            "dialogue_id": row.dialogue_id,
+            "order": row.order,
+            "meta": row.meta,
+            "messages": [{"role": message.role, "text": message.text} for message in row.messages],
+        }
+        for row in dataset.dialogues
+    )
+    return {PERSONAS: json_lines(personas), DIALOGUES: json_lines(dialogues)}
+
+
+def data_hash(files: dict[str, bytes]) -> str:
+    """Return the sha256 (hex) of the dataset's two files."""
+    digest = hashlib.sha256()
+    for name in (PERSONAS, DIALOGUES):
+        digest.update(hashlib.sha256(files[name]).digest())
+    return digest.hexdigest()
+
+
+def json_lines(rows: Any) -> bytes:
+    """Return `rows` as canonical JSON lines in UTF-8: sorted keys, no spaces, no NaN."""
+    encode = json.JSONEncoder(
+        ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":")
+    ).encode
+    return "".join(f"{encode(row)}\n" for row in rows).encode("utf-8")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what changes when a file is replaced. Raises EngineError when it is not there."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from error
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _damaged(path: Path, why: str) -> EngineError:
+    return EngineError(
+        f"{path} cannot be read: {why}", "Run `python -m engine init` again for this workspace."
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _load_dataset(personas: Path, dialogues: Path, *_stamps: tuple[int, int, int]) -> Dataset:
+    return Dataset(tuple(_records(personas, _persona)), tuple(_records(dialogues, _dialogue)))
+
+
+def _persona(row: dict[str, Any]) -> Persona:
+    return Persona(row["persona_id"], row["character"], tuple(row["routines"]))
+
+
+def _dialogue(row: dict[str, Any]) -> Dialogue:
+    messages = tuple(Message(message["role"], message["text"]) for message in row["messages"])
+    return Dialogue(row["persona_id"], row["dialogue_id"], row["order"], messages, row["meta"])
+
+
+@functools.lru_cache(maxsize=4)
+def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
+    found = read_json(path)
+    return Splits(found["scheme"], found["assignment"], frozenset(found["online"]))
+
+
+def _records(path: Path, make: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield make(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise _damaged(path, f"line {number} is damaged") from error

@@ -1,0 +1,311 @@
+"""The main door of the data layer: from a name, a path or an upload to a workspace ready for runs.
+
+Owns the order of things: fetch, read, choose, split, check, write, and workspace.json last. Refuses to
+replace data that runs were made with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from engine.data.archive import unpack_upload
+from engine.data.assemble import Imported, accept
+from engine.data.dataset import (
+    CARD,
+    SPLITS,
+    TRUTH,
+    data_hash,
+    dataset_files,
+    example_turns,
+    hash_of,
+    json_lines,
+)
+from engine.data.given_split import read_given_split
+from engine.data.lines import read_lines
+from engine.data.sources import Source, find_source, read_source
+from engine.data.splits import (
+    NAMES,
+    check_splits,
+    choose_personas,
+    export_edgesplits,
+    make_splits,
+    split_statistics,
+    too_short_for_time,
+)
+from engine.data.staging import incoming, move_in, write_files
+from engine.data.statistics import dataset_statistics
+from engine.errors import EngineError, Fault, unknown_name
+from engine.paths import Workspace, read_json
+from engine.types import Dataset, Splits
+
+Scheme = Literal["auto", "by-time", "by-persona"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose at `init`. Raises EngineError for values that mean nothing."""
+
+    split: Scheme = "auto"
+    base: str = "embedded"
+    personas: int | None = None
+    dialogues: int | None = None
+    seed: int = 0
+    keep_good: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.split not in get_args(Scheme):
+            raise unknown_name("split", str(self.split), get_args(Scheme))
+        for name, value in (("personas", self.personas), ("dialogues", self.dialogues)):
+            if value is not None and value < 1:
+                raise EngineError(f"--{name} must be 1 or more, is {value}.", f"Leave --{name} out for all.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Everything about to be written."""
+
+    source: Source
+    imported: Imported
+    dataset: Dataset
+    splits: Splits
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+
+
+def prepare(
+    ws: Workspace,
+    *,
+    dataset: str | Path,
+    split: Scheme = "auto",
+    base: str = "embedded",
+    personas: int | None = None,
+    dialogues: int | None = None,
+    seed: int = 0,
+    keep_good: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
+
+    `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
+    numbers). "auto" splits by time where every persona has 5 dialogues, else by persona. `keep_good`
+    leaves faulty rows out and lists them in the card; `force` replaces data that has no runs yet. The
+    returned card also holds "unchanged": True when the workspace held exactly this already. Raises
+    EngineError (DataError with all faults), and then the workspace is as it was.
+    """
+    choices = Choices(split, base, personas, dialogues, seed, keep_good, force)
+    with incoming(ws) as staging:
+        source = find_source(dataset, staging / "source", personas=personas, dialogues=dialogues, seed=seed)
+        return _prepare(ws, source, choices, staging)
+
+
+def prepare_upload(
+    ws: Workspace,
+    files: Mapping[str, bytes],
+    *,
+    split: Scheme = "auto",
+    base: str = "embedded",
+    personas: int | None = None,
+    dialogues: int | None = None,
+    seed: int = 0,
+    keep_good: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Import uploaded files (name -> content: .jsonl files, or one .zip) as `prepare` does for a path."""
+    choices = Choices(split, base, personas, dialogues, seed, keep_good, force)
+    with incoming(ws) as staging:
+        unpack_upload(files, staging / "source")
+        source = Source(f"upload of {', '.join(sorted(files))}", staging / "source")
+        return _prepare(ws, source, choices, staging)
+
+
+def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> dict[str, Any]:
+    ready = _read(source, choices)
+    files = dataset_files(ready.dataset)
+    card = _card(ready, data_hash(files))
+    splits = _splits_record(ready)
+    config = {
+        "dataset": {
+            "source": source.label,
+            "data_hash": card["data_hash"],
+            "personas": len(ready.dataset.personas),
+            "dialogues": len(ready.dataset.dialogues),
+        },
+        "base": _base_name(choices.base),
+        "split": ready.splits.scheme,
+        "seed": choices.seed,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if _is_same(ws, config, splits):
+        return {**read_json(ws.dataset / CARD), "unchanged": True}
+    _refuse_loss(ws, force=choices.force)
+    truth = _truth(ready)
+    if truth:
+        files[TRUTH] = json_lines(truth)
+    write_files(staging / "dataset", files | {CARD: _json(card)})
+    exported = export_edgesplits(ready.dataset, ready.splits)
+    write_files(staging / "splits", {SPLITS: _json(splits), "edgesplits.json": _json(exported)})
+    write_files(staging, {ws.config.name: _json(config)})
+    moves = [
+        (staging / "dataset", ws.dataset),
+        (staging / "splits", ws.splits),
+        (staging / ws.config.name, ws.config),
+    ]
+    move_in(moves, aside=staging / "aside")
+    return card | {"unchanged": False}
+
+
+def _read(source: Source, choices: Choices) -> Ready:
+    """Read, choose and split. Every fault of the rows and of a given split is known before any stops it."""
+    imported = read_source(source)
+    dataset, faults, notes = imported.dataset, imported.faults, imported.notes
+    given: Splits | None = None
+    if imported.given_split is not None and dataset.dialogues:
+        if choices.dialogues is not None or not _wants_time(dataset, choices):
+            notes += (
+                f"{imported.given_split.name} was not used: it is for a split by time of all dialogues.",
+            )
+        else:
+            dataset, given, more = read_given_split(imported.given_split, imported)
+            faults += more
+            notes += (f"The split is the one given in {imported.given_split.name}.",) if given else ()
+    accept(dataset, faults, source=source.label, keep_good=choices.keep_good)
+    chosen = choose_personas(dataset, personas=choices.personas, seed=choices.seed)
+    chosen = first_dialogues(chosen, choices.dialogues)
+    splits = (
+        _restrict(given, chosen) if given else make_splits(chosen, scheme=choices.split, seed=choices.seed)
+    )
+    _refuse_empty_split(chosen, splits)
+    return Ready(source, imported, chosen, splits, faults, notes)
+
+
+def _wants_time(dataset: Dataset, choices: Choices) -> bool:
+    return choices.split == "by-time" or (choices.split == "auto" and not too_short_for_time(dataset))
+
+
+def first_dialogues(dataset: Dataset, dialogues: int | None) -> Dataset:
+    """Return the dataset with the first `dialogues` of every persona (None: all)."""
+    if dialogues is None:
+        return dataset
+    return Dataset(dataset.personas, tuple(row for row in dataset.dialogues if row.order < dialogues))
+
+
+def _restrict(splits: Splits, dataset: Dataset) -> Splits:
+    kept = {row.dialogue_id for row in dataset.dialogues}
+    assignment = {one: split for one, split in splits.assignment.items() if one in kept}
+    return Splits(splits.scheme, assignment, splits.online & kept)
+
+
+def _refuse_empty_split(dataset: Dataset, splits: Splits) -> None:
+    held = {splits.assignment[row.dialogue_id] for row in dataset.dialogues if example_turns(row.messages)}
+    for name in NAMES:
+        if name not in held:
+            raise EngineError(
+                f"The {name} split would hold no example (no reply after a user message).",
+                "Use more personas or dialogues, or the other --split.",
+            )
+
+
+def _card(ready: Ready, digest: str) -> dict[str, Any]:
+    statistics = dataset_statistics(ready.dataset)
+    by_split = {name: found["examples"] for name, found in _split_counts(ready).items()}
+    card: dict[str, Any] = {
+        "source": ready.source.label,
+        "importer": ready.imported.importer,
+        "data_hash": digest,
+        "counts": {
+            "personas": len(ready.dataset.personas),
+            "dialogues": statistics["dialogues"],
+            "messages": statistics["messages"],
+            "assistant_turns": statistics["assistant_turns"],
+            "examples": sum(by_split.values()),
+            "examples_by_split": by_split,
+            "personas_with_character": statistics["personas_with_character"],
+            "personas_with_routines": statistics["personas_with_routines"],
+            "dialogues_with_meta": statistics["dialogues_with_meta"],
+        },
+        "statistics": statistics,
+        "split": ready.splits.scheme,
+        "notes": list(ready.notes),
+        "left_out": [{"file": fault.file, "line": fault.line, "what": fault.what} for fault in ready.faults],
+    }
+    return card | ({"world": ready.source.world} if ready.source.world else {})
+
+
+def _split_counts(ready: Ready) -> dict[str, Any]:
+    found = split_statistics(ready.dataset, ready.splits)
+    return {name: found[name] for name in NAMES}
+
+
+def _splits_record(ready: Ready) -> dict[str, Any]:
+    placed = {"assignment": ready.splits.assignment, "online": sorted(ready.splits.online)}
+    return {
+        "scheme": ready.splits.scheme,
+        "splits_hash": hash_of(json.dumps(placed, sort_keys=True)),
+        **placed,
+        "checks": check_splits(ready.dataset, ready.splits),
+        "statistics": split_statistics(ready.dataset, ready.splits),
+    }
+
+
+def _truth(ready: Ready) -> list[dict[str, str]]:
+    """Return the oracle replies of a world's examples, by example id."""
+    path = ready.source.path / TRUTH
+    if ready.source.world is None or not path.exists():
+        return []
+    ids = [persona.persona_id for persona in ready.dataset.personas]
+    rows = ready.dataset.dialogues
+    known = {f"{row.dialogue_id}#{turn}" for row in rows for turn in example_turns(row.messages)}
+    found = []
+    for line in read_lines(path):
+        if line.value is None:
+            raise EngineError(f"The world's {Fault(TRUTH, line.number, line.fault)}")
+        row = line.value
+        example_id = f"{ids[row['persona_index']]}/{row['session_id']:04d}#{row['turn']}"
+        if example_id not in known:
+            raise EngineError(
+                f"The world's truth.jsonl:{line.number} names {example_id}, which is no example."
+            )
+        oracle = {key: row[key] for key in ("knows_persona", "knows_population")}
+        found.append({"example_id": example_id} | oracle)
+    return found
+
+
+def _base_name(base: str) -> str:
+    """A base given as a path keeps its meaning wherever the next command is run."""
+    path = Path(base).expanduser()
+    return str(path.resolve()) if base != "embedded" and path.is_dir() else base
+
+
+def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:
+    """Tell whether the workspace holds exactly this already. Where its files came from does not matter."""
+    if not all(path.is_file() for path in (ws.config, ws.splits / SPLITS, ws.dataset / CARD)):
+        return False
+    old = read_json(ws.config)
+    same = all(old.get(key) == config[key] for key in ("base", "split", "seed"))
+    same = same and old["dataset"]["data_hash"] == config["dataset"]["data_hash"]
+    return same and read_json(ws.splits / SPLITS).get("splits_hash") == splits["splits_hash"]
+
+
+def _refuse_loss(ws: Workspace, *, force: bool) -> None:
+    runs = [path for path in ws.runs.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    if runs:
+        count = "a run was" if len(runs) == 1 else f"{len(runs)} runs were"
+        raise EngineError(
+            f"{ws.root} holds other data, and {count} made with it; it is not replaced.",
+            "Use another folder: --workspace DIR",
+        )
+    if ws.config.exists() and not force:
+        raise EngineError(
+            f"{ws.root} holds other data already.",
+            "Replace it with --force (there are no runs yet), or use another folder: --workspace DIR",
+        )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")

@@ -1,0 +1,141 @@
+"""What a dialogue, a persona and their parts must look like in JSON, and the words for what is wrong.
+
+Owns the step from JSON values to the engine's records. Every reader takes the place it reads ("messages")
+and a list that problems are added to, and returns what could be read; nothing is mended in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from engine.data.lines import kind_of
+from engine.types import Message, Role
+
+ROLES: tuple[Role, ...] = get_args(Role)
+MAX_ID_LENGTH = 100
+# Ids become parts of example ids ("persona/dialogue#turn") and of file names.
+_BAD_ID = re.compile(r"[/\\#\x00-\x1f\x7f]|^\.|^\s|\s$")
+
+
+def read_messages(value: Any, problems: list[str]) -> tuple[Message, ...]:
+    """Return the messages of a dialogue: a list of {"role", "text"}, with "content" as a second name."""
+    if not isinstance(value, list):
+        problems.append(f"messages: must be a list, is {absent_or_kind(value)}")
+        return ()
+    if not value:
+        problems.append("messages: empty")
+    found = [_read_message(message, f"messages[{place}]", problems) for place, message in enumerate(value)]
+    return tuple(message for message in found if message is not None)
+
+
+def _read_message(value: Any, where: str, problems: list[str]) -> Message | None:
+    if not isinstance(value, dict):
+        problems.append(f"{where}: must be an object, is {kind_of(value)}")
+        return None
+    role = _read_role(value.get("role"), where, problems)
+    text = value["text"] if value.get("text") is not None else value.get("content")
+    if not isinstance(text, str):
+        problems.append(f"{where}.text: must be text, is {absent_or_kind(text)}")
+        return None
+    if not text.strip():
+        problems.append(f"{where}.text: empty")
+        return None
+    return Message(role, text.strip()) if role else None
+
+
+def _read_role(value: Any, where: str, problems: list[str]) -> Role | None:
+    if isinstance(value, str) and value.strip().lower() in ROLES:
+        return value.strip().lower()  # type: ignore[return-value]
+    if isinstance(value, str):
+        problems.append(f"{where}.role: {shorten(value)} is not one of {', '.join(ROLES)}")
+    else:
+        problems.append(f"{where}.role: must be text, is {absent_or_kind(value)}")
+    return None
+
+
+def read_meta(value: Any, problems: list[str]) -> dict[str, Any]:
+    """Return what is known of a dialogue's circumstances; absent and null mean nothing is known."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.append(f"meta: must be an object, is {kind_of(value)}")
+        return {}
+    return value
+
+
+def read_character(value: Any, problems: list[str]) -> str | None:
+    """Return the text that describes a persona, None where there is none."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        problems.append(f"character: must be text, is {kind_of(value)}")
+        return None
+    return value.strip() or None
+
+
+def read_routines(value: Any, problems: list[str]) -> tuple[dict[str, Any], ...]:
+    """Return a persona's routines, objects with "triggers" and "actions" (objects both)."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        problems.append(f"routines: must be a list, is {kind_of(value)}")
+        return ()
+    before = len(problems)
+    for place, routine in enumerate(value):
+        if not isinstance(routine, dict):
+            problems.append(f"routines[{place}]: must be an object, is {kind_of(routine)}")
+            continue
+        for part in ("triggers", "actions"):
+            if not isinstance(routine.get(part), dict):
+                what = absent_or_kind(routine.get(part))
+                problems.append(f"routines[{place}].{part}: must be an object, is {what}")
+    return tuple(value) if len(problems) == before else ()
+
+
+def read_persona_id(value: Any, problems: list[str]) -> str | None:
+    """Return a persona's id: text that can be part of an example id and of a file name."""
+    if not isinstance(value, str):
+        problems.append(f"persona_id: must be text, is {absent_or_kind(value)}")
+        return None
+    return _checked_id(value, "persona_id", problems)
+
+
+def read_session_id(value: Any, name: str, problems: list[str]) -> str | None:
+    """Return a dialogue's id within its persona: numbers, also as text, are padded to four digits."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            problems.append(f"{name}: must be 0 or more, is {value}")
+            return None
+        value = str(value)
+    if not isinstance(value, str):
+        problems.append(f"{name}: must be a whole number or text, is {absent_or_kind(value)}")
+        return None
+    found = _checked_id(value, name, problems)
+    return found.zfill(4) if found and is_number(found) else found
+
+
+def is_number(identifier: str) -> bool:
+    """Tell whether an id is a whole number written in digits."""
+    return identifier.isascii() and identifier.isdigit()
+
+
+def _checked_id(value: str, name: str, problems: list[str]) -> str | None:
+    if not value or len(value.encode("utf-8")) > MAX_ID_LENGTH or _BAD_ID.search(value):
+        problems.append(
+            f"{name}: {shorten(value)} is not an id (1 to {MAX_ID_LENGTH} bytes, no '/', '\\', '#' or"
+            " control character, no leading '.', no space at either end)"
+        )
+        return None
+    return value
+
+
+def shorten(value: Any, length: int = 40) -> str:
+    """Return `value` as Python writes it, cut to about `length` characters."""
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def absent_or_kind(value: Any) -> str:
+    """Return what a JSON value is, in words; null counts as missing."""
+    return "missing" if value is None else kind_of(value)

@@ -1,0 +1,267 @@
+"""Which dialogue is for training, for choosing and for judging.
+
+Owns the two schemes, the seeded subset of personas, and the checks that show that a split is fair: a
+record {name, ok, detail} each. Refuses data that a scheme cannot divide.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, get_args
+
+from engine.data.dataset import example_turns, hash_of
+from engine.errors import EngineError
+from engine.types import Dataset, Dialogue, Split, Splits
+
+Scheme = Literal["by-time", "by-persona"]
+NAMES: tuple[Split, ...] = get_args(Split)
+MIN_DIALOGUES = 5
+MIN_PERSONAS = 3
+ONLINE_DIALOGUES = 10
+
+
+def make_splits(dataset: Dataset, *, scheme: Literal["auto", "by-time", "by-persona"], seed: int) -> Splits:
+    """Return the split of `dataset`: "auto" is by-time where every persona has enough dialogues for it."""
+    if scheme == "auto":
+        scheme = "by-persona" if too_short_for_time(dataset) else "by-time"
+    return split_by_time(dataset) if scheme == "by-time" else split_by_persona(dataset, seed=seed)
+
+
+def split_by_time(dataset: Dataset) -> Splits:
+    """Divide each persona's dialogues in order: 60 % train, 20 % val, the rest test.
+
+    `online` is the last slice of train: 10 dialogues, or a third of it where that is less. Raises
+    EngineError when a persona has fewer than MIN_DIALOGUES dialogues.
+    """
+    short = too_short_for_time(dataset)
+    if short:
+        named = ", ".join(f"{persona_id}: {count}" for persona_id, count in list(short.items())[:3])
+        more = ", ..." if len(short) > 3 else ""
+        raise EngineError(
+            f"A split by time needs at least {MIN_DIALOGUES} dialogues of every persona;"
+            f" {len(short)} of {len(dataset.personas)} have fewer ({named}{more}).",
+            "Split by persona instead: --split by-persona",
+        )
+    assignment: dict[str, Split] = {}
+    online: set[str] = set()
+    for rows in by_persona(dataset).values():
+        train, val = len(rows) * 6 // 10, len(rows) * 2 // 10
+        for place, row in enumerate(rows):
+            assignment[row.dialogue_id] = (
+                "train" if place < train else "val" if place < train + val else "test"
+            )
+        slice_length = min(ONLINE_DIALOGUES, max(1, train // 3))
+        online.update(row.dialogue_id for row in rows[train - slice_length : train])
+    return Splits("by-time", assignment, frozenset(online))
+
+
+def split_by_persona(dataset: Dataset, *, seed: int) -> Splits:
+    """Divide the personas: 60 % train, 20 % val, the rest test, all dialogues of a persona together.
+
+    Every split gets at least one persona; there is no `online` slice. Raises EngineError below 3.
+    """
+    ids = [persona.persona_id for persona in dataset.personas]
+    if len(ids) < MIN_PERSONAS:
+        raise EngineError(
+            f"A split by persona needs at least {MIN_PERSONAS} personas; there {_are(len(ids))}.",
+            "Use data of more personas, or, with 5 dialogues or more of each, --split by-time.",
+        )
+    ordered = _shuffled(ids, purpose="split", seed=seed)
+    val = max(1, len(ids) * 2 // 10)
+    train = min(len(ids) * 6 // 10, len(ids) - val - 1)
+    of_persona: dict[str, Split] = {
+        persona_id: "train" if place < train else "val" if place < train + val else "test"
+        for place, persona_id in enumerate(ordered)
+    }
+    return Splits("by-persona", {row.dialogue_id: of_persona[row.persona_id] for row in dataset.dialogues})
+
+
+def choose_personas(dataset: Dataset, *, personas: int | None, seed: int) -> Dataset:
+    """Return the dataset with a seeded choice of `personas` (None: all); a larger choice holds a smaller.
+
+    Raises EngineError when there are fewer.
+    """
+    ids = [persona.persona_id for persona in dataset.personas]
+    if personas is None:
+        return dataset
+    if personas > len(ids):
+        raise EngineError(f"{personas} personas were asked for; there {_are(len(ids))}.", "Lower --personas.")
+    return keep_personas(dataset, _shuffled(ids, purpose="subset", seed=seed)[:personas])
+
+
+def keep_personas(dataset: Dataset, persona_ids: Iterable[str]) -> Dataset:
+    """Return the dataset of these personas alone."""
+    kept = frozenset(persona_ids)
+    return Dataset(
+        tuple(persona for persona in dataset.personas if persona.persona_id in kept),
+        tuple(dialogue for dialogue in dataset.dialogues if dialogue.persona_id in kept),
+    )
+
+
+def too_short_for_time(dataset: Dataset) -> dict[str, int]:
+    """Return persona_id -> number of dialogues, of the personas with fewer than MIN_DIALOGUES."""
+    counts = {persona_id: len(rows) for persona_id, rows in by_persona(dataset).items()}
+    return {persona_id: count for persona_id, count in counts.items() if count < MIN_DIALOGUES}
+
+
+def by_persona(dataset: Dataset) -> dict[str, list[Dialogue]]:
+    """Return persona_id -> dialogues in order of time."""
+    found: dict[str, list[Dialogue]] = {persona.persona_id: [] for persona in dataset.personas}
+    for dialogue in dataset.dialogues:
+        found[dialogue.persona_id].append(dialogue)
+    return found
+
+
+def check_splits(dataset: Dataset, splits: Splits) -> list[dict[str, Any]]:
+    """Return the checks of a split, each {"name", "ok", "detail"}."""
+    checks = [
+        _check_assigned(dataset, splits),
+        _check_overlap(dataset, splits),
+        _check_repeats(dataset, splits),
+        _check_order(dataset, splits),
+        _check_online(splits),
+        _check_balance(dataset),
+        _check_coverage(dataset, splits),
+    ]
+    return [{"name": name, "ok": not fault, "detail": fault or detail} for name, fault, detail in checks]
+
+
+# A check's name, what is wrong ("" when nothing is) and what to say when all is well.
+_Check = tuple[str, str, str]
+
+
+def _check_assigned(dataset: Dataset, splits: Splits) -> _Check:
+    known = {dialogue.dialogue_id for dialogue in dataset.dialogues}
+    missing, unknown = known - splits.assignment.keys(), splits.assignment.keys() - known
+    wrong = f"{len(missing)} dialogues in no split, {len(unknown)} unknown ones" if missing or unknown else ""
+    return "every dialogue assigned", wrong, f"all {len(known)} dialogues are in exactly one split"
+
+
+def _check_overlap(dataset: Dataset, splits: Splits) -> _Check:
+    """By time a dialogue, by persona a persona may be in one split only."""
+    whole = splits.scheme == "by-persona"
+    seen: dict[str, set[str | None]] = defaultdict(set)
+    for row in dataset.dialogues:
+        seen[row.persona_id if whole else row.dialogue_id].add(splits.assignment.get(row.dialogue_id))
+    shared = sorted(one for one, found in seen.items() if len(found) > 1)
+    unit = "personas" if whole else "dialogues"
+    return "no overlap", _named(f"{unit} are in several splits", shared), f"no {unit[:-1]} is in two splits"
+
+
+def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
+    """A test dialogue that was trained on word for word measures memory."""
+    trained: set[Any] = set()
+    tested: dict[Any, str] = {}
+    for row in dataset.dialogues:
+        owner = row.persona_id if splits.scheme == "by-time" else ""
+        text = (owner, *((message.role, message.text) for message in row.messages))
+        split = splits.assignment.get(row.dialogue_id)
+        if split == "train":
+            trained.add(text)
+        elif split == "test":
+            tested[text] = row.dialogue_id
+    repeated = sorted(dialogue_id for text, dialogue_id in tested.items() if text in trained)
+    return (
+        "no repeats",
+        _named("test dialogues are word for word in train", repeated),
+        ("no test dialogue is word for word in train"),
+    )
+
+
+def _check_order(dataset: Dataset, splits: Splits) -> _Check:
+    if splits.scheme == "by-persona":
+        return "order in time", "", "not needed: the splits share no persona"
+    wrong = [
+        persona_id
+        for persona_id, rows in by_persona(dataset).items()
+        if not in_time([splits.assignment.get(row.dialogue_id) for row in rows])
+    ]
+    return (
+        "order in time",
+        _named("personas have a later split before an earlier one", wrong),
+        ("train comes before val and val before test, for every persona"),
+    )
+
+
+def in_time(places: Sequence[str | None]) -> bool:
+    """Tell whether splits, in order of time, run train, val, test without going back."""
+    ranks = [NAMES.index(place) for place in places if place in NAMES]
+    return ranks == sorted(ranks)
+
+
+def _check_online(splits: Splits) -> _Check:
+    outside = sorted(one for one in splits.online if splits.assignment.get(one) != "train")
+    if splits.scheme == "by-persona":
+        return "online within train", "", "not needed: a split by persona has no online slice"
+    detail = f"the {len(splits.online)} online dialogues are all in train"
+    return "online within train", _named("online dialogues are not in train", outside), detail
+
+
+def _check_balance(dataset: Dataset) -> _Check:
+    """No persona may hold more than twice the average (or a twentieth, where there are many)."""
+    counts = Counter(dialogue.persona_id for dialogue in dataset.dialogues)
+    largest, count = counts.most_common(1)[0]
+    limit = min(1.0, max(0.05, 2 / len(counts)))
+    share = count / len(dataset.dialogues)
+    detail = f"{largest} holds the most dialogues: {share:.1%} (limit {limit:.1%})"
+    return "balance", detail if share > limit else "", detail
+
+
+def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    for dialogue in dataset.dialogues:
+        split = splits.assignment.get(dialogue.dialogue_id, "none")
+        held[dialogue.persona_id][split] += len(example_turns(dialogue.messages))
+    if splits.scheme == "by-persona":
+        total = sum(held.values(), Counter())
+        return (
+            "coverage",
+            _named("splits without an example", [s for s in NAMES if not total[s]]),
+            ("every split has examples"),
+        )
+    poor = sorted(persona_id for persona_id, found in held.items() if not all(found[s] for s in NAMES))
+    return "coverage", _named("personas lack examples in a split", poor), "every persona has examples in each"
+
+
+def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:
+    """Return per split: dialogues, their share, personas, examples; and the online dialogues."""
+    found: dict[str, Any] = {}
+    for split in NAMES:
+        rows = [row for row in dataset.dialogues if splits.assignment.get(row.dialogue_id) == split]
+        personas = len({row.persona_id for row in rows})
+        found[split] = {
+            "dialogues": len(rows),
+            "share": len(rows) / len(dataset.dialogues),
+            "personas": personas,
+            "dialogues_per_persona": len(rows) / personas if personas else None,
+            "examples": sum(len(example_turns(row.messages)) for row in rows),
+        }
+    return found | {"online": {"dialogues": len(splits.online)}}
+
+
+def export_edgesplits(dataset: Dataset, splits: Splits) -> dict[str, dict[str, list[int]]]:
+    """Return the split in the study's form: persona -> split -> indices (from 0) of dialogue lines."""
+    found: dict[str, dict[str, list[int]]] = {
+        persona.persona_id: {name: [] for name in (*NAMES, "online")} for persona in dataset.personas
+    }
+    for index, row in enumerate(dataset.dialogues):
+        if row.dialogue_id in splits.assignment:
+            found[row.persona_id][splits.assignment[row.dialogue_id]].append(index)
+        if row.dialogue_id in splits.online:
+            found[row.persona_id]["online"].append(index)
+    return found
+
+
+def _shuffled(ids: Iterable[str], *, purpose: str, seed: int) -> list[str]:
+    return sorted(ids, key=lambda one: hash_of(f"{purpose}:{seed}:{one}"))
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    """Return "3 <what>: a, b, c", "" for none."""
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"{len(names)} {what}: {shown}" if names else ""
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"
