@@ -1,0 +1,76 @@
+"""Synthetic worlds: populations whose truth is known, in EdgeWisePersona's own layout.
+
+They calibrate the instrument: where clusters exist, where only personal information helps, where nothing
+does. `write_world` writes the files that the ordinary importer reads, and the oracle replies beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.data.worlds.dialogues import Session, write_session
+from engine.data.worlds.households import WORLDS, Household, WorldSpec, draw_household
+from engine.errors import EngineError, unknown_name
+
+__all__ = ["WORLDS", "Household", "Session", "WorldSpec", "draw_world", "write_world"]
+
+
+def draw_world(
+    name: str, *, personas: int, dialogues: int, seed: int
+) -> Iterator[tuple[Household, list[Session]]]:
+    """Yield each household of world `name` with its sessions. Raises EngineError on an unknown name."""
+    if name not in WORLDS:
+        raise unknown_name("world", name, WORLDS)
+    if personas < 1 or dialogues < 1:
+        raise EngineError(
+            f"A world needs personas and dialogues, not {personas} x {dialogues}.", "Give positive numbers."
+        )
+    for index in range(personas):
+        household = draw_household(WORLDS[name], seed=seed, index=index)
+        yield household, [write_session(household, seed=seed, number=number) for number in range(dialogues)]
+
+
+def write_world(folder: Path, *, name: str, personas: int = 200, dialogues: int = 50, seed: int = 0) -> None:
+    """Write characters, routines, sessions and truth .jsonl of a world into `folder` (created)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("characters", "routines", "sessions", "truth")
+    files = {name_: (folder / f"{name_}.jsonl").open("w", encoding="utf-8") for name_ in names}
+    try:
+        for household, sessions in draw_world(name, personas=personas, dialogues=dialogues, seed=seed):
+            _line(files["characters"], {"character": household.character})
+            _line(files["routines"], {"routines": list(household.routines)})
+            _line(
+                files["sessions"],
+                {"sessions": [_session_record(number, session) for number, session in enumerate(sessions)]},
+            )
+            for number, session in enumerate(sessions):
+                for index, turn in enumerate(session.turns):
+                    _line(
+                        files["truth"],
+                        {
+                            "persona_index": household.index,
+                            "session_id": number,
+                            "turn": 2 * index + 1,
+                            "knows_persona": turn.knows_persona,
+                            "knows_population": turn.knows_population,
+                        },
+                    )
+    finally:
+        for file in files.values():
+            file.close()
+
+
+def _session_record(number: int, session: Session) -> dict[str, Any]:
+    messages = [
+        {"role": role, "text": text}
+        for turn in session.turns
+        for role, text in (("user", turn.user), ("assistant", turn.reply))
+    ]
+    return {"session_id": number, "meta": dict(session.meta), "messages": messages}
+
+
+def _line(file: Any, record: dict[str, Any]) -> None:
+    file.write(json.dumps(record, ensure_ascii=False) + "\n")

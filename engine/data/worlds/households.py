@@ -1,0 +1,266 @@
+"""Who lives in a synthetic world: each household's manner, settings and routines, drawn from a seed.
+
+Owns the truth of a world. Writes no text beyond the character description; dialogues.py does that.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.data.worlds.lexicon import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
+
+Source = Literal["world", "elsewhere"]
+Settings = dict[str, dict[str, Any]]
+
+TIMES = ("morning", "afternoon", "evening", "night")
+WEATHER_TEMPERATURE = {
+    "sunny": (14, 34),
+    "cloudy": (4, 26),
+    "rainy": (2, 20),
+    "snowy": (-12, 1),
+    "windy": (0, 22),
+}
+INPUT_SOURCES = ("Netflix", "YouTube", "HDMI1", "HDMI2", "Disney+", "Prime Video")
+EQUALIZERS = ("balanced", "bass boost", "treble boost")
+COLORS = ("warm", "cool", "neutral")
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """What differs between the personas of a world.
+
+    `own` and `archetype` are the chances that a slot of a persona's manner is her own or her archetype's
+    (the rest follows the population); `fidelity` is how often a reply keeps to the manner. `flat` draws
+    own manners evenly instead of by how common they are, so that no shared habit is left to learn.
+    """
+
+    name: str
+    question: str
+    own: float
+    archetype: float
+    fidelity: float
+    flat: bool = False
+    archetypes: int = 5
+
+
+WORLDS: dict[str, WorldSpec] = {
+    spec.name: spec
+    for spec in (
+        WorldSpec(
+            "default",
+            "A mixed population: shared habits, some types, some personal manners.",
+            0.6,
+            0.25,
+            0.88,
+        ),
+        WorldSpec("archetypes", "Five types of households: clusters exist.", 0.0, 1.0, 0.94),
+        WorldSpec(
+            "individualists",
+            "Every household is its own: only personal information helps.",
+            1.0,
+            0.0,
+            0.95,
+            flat=True,
+        ),
+        WorldSpec("uniform", "Nobody differs: personalising must not help.", 0.0, 0.0, 0.0),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """One persona's truth. `manner` maps a slot to the way it keeps to (absent: the population's)."""
+
+    index: int
+    name: str
+    hobby: tuple[str, str, str]
+    tone: str
+    archetype: int
+    manner: Mapping[str, str]
+    fidelity: float
+    source: Source
+    settings: Settings
+    routines: tuple[dict[str, Any], ...]
+    character: str
+
+
+def draw(ways: tuple[Way, ...], rng: random.Random, source: Source, *, flat: bool = False) -> str:
+    """Return the text of one way, by its weight in `source` (evenly among the possible ones if `flat`)."""
+    weights = [getattr(way, source) for way in ways]
+    if flat:
+        weights = [1.0 if weight else 0.0 for weight in weights]
+    return rng.choices(ways, weights)[0].text
+
+
+def most_common(slot: str, source: Source) -> str:
+    """Return the text an assistant that knows only the population would choose for `slot`."""
+    return max(REPLY_SLOTS[slot], key=lambda way: getattr(way, source)).text
+
+
+def draw_settings(rng: random.Random) -> Settings:
+    """Return one set of habitual values for every device and need."""
+    return {
+        "ac/heat": {"temperature": rng.randint(20, 26), "mode": "heat", "fan_speed": rng.randint(1, 3)},
+        "ac/cool": {"temperature": rng.randint(18, 25), "mode": "cool", "fan_speed": rng.randint(1, 3)},
+        "ac/auto": {"temperature": rng.randint(20, 24), "mode": "auto", "fan_speed": rng.randint(1, 3)},
+        "lights/dim": {
+            "brightness": 5 * rng.randint(4, 12),
+            "color": rng.choice(COLORS),
+            "mode": rng.choice(("static", "dynamic")),
+        },
+        "lights/bright": {
+            "brightness": 5 * rng.randint(13, 20),
+            "color": rng.choice(COLORS),
+            "mode": rng.choice(("static", "dynamic")),
+        },
+        "tv/on": {
+            "input_source": rng.choice(INPUT_SOURCES),
+            "volume": 5 * rng.randint(3, 12),
+            "brightness": 5 * rng.randint(8, 18),
+        },
+        "speaker/on": {"volume": 5 * rng.randint(3, 15), "equalizer": rng.choice(EQUALIZERS)},
+        "security/on": {"armed": True, "alarm_volume": 5 * rng.randint(6, 20)},
+    }
+
+
+POPULATION_SETTINGS: Settings = {
+    "ac/heat": {"temperature": 23, "mode": "heat", "fan_speed": 2},
+    "ac/cool": {"temperature": 22, "mode": "cool", "fan_speed": 2},
+    "ac/auto": {"temperature": 22, "mode": "auto", "fan_speed": 1},
+    "lights/dim": {"brightness": 40, "color": "warm", "mode": "static"},
+    "lights/bright": {"brightness": 80, "color": "neutral", "mode": "static"},
+    "tv/on": {"input_source": "Netflix", "volume": 30, "brightness": 60},
+    "speaker/on": {"volume": 30, "equalizer": "balanced"},
+    "security/on": {"armed": True, "alarm_volume": 50},
+}
+
+
+def mix_settings(own: Settings, shared: Settings, share_own: float, rng: random.Random) -> Settings:
+    """Return `own` values with chance `share_own` for each need, the `shared` ones otherwise."""
+    return {need: dict(own[need] if rng.random() < share_own else shared[need]) for need in own}
+
+
+def draw_routines(settings: Settings, rng: random.Random) -> tuple[dict[str, Any], ...]:
+    """Return 3 or 4 routines in EdgeWisePersona's form: triggers -> actions (None: device untouched)."""
+    routines = []
+    for time in rng.sample(TIMES, rng.randint(3, 4)):
+        weather = rng.choice(tuple(WEATHER_TEMPERATURE))
+        low, high = WEATHER_TEMPERATURE[weather]
+        temperature = rng.randint(low, high)
+        needs = [need for need in (_climate_need(temperature), _light_need(time, rng)) if rng.random() < 0.85]
+        needs += [need for need in ("tv/on", "speaker/on") if rng.random() < 0.5]
+        needs += ["security/on"] if rng.random() < (0.5 if time == "night" else 0.15) else []
+        actions: dict[str, Any] = dict.fromkeys(("tv", "ac", "lights", "speaker", "security"))
+        for need in needs or ["lights/dim"]:
+            actions[need.split("/")[0]] = dict(settings[need])
+        routines.append(
+            {
+                "triggers": {
+                    "time_of_day": time,
+                    "day_of_week": rng.choice(("weekday", "weekend")),
+                    "sun_phase": sun_phase(time),
+                    "weather": weather,
+                    "outdoor_temp": outdoor_temperature(temperature),
+                },
+                "actions": actions,
+            }
+        )
+    return tuple(routines)
+
+
+def need_of(device: str, values: Mapping[str, Any]) -> str:
+    """Return the need ("ac/heat", "lights/dim", ...) that `values` of a device answer."""
+    if device == "ac":
+        return f"ac/{values['mode']}"
+    if device == "lights":
+        return "lights/dim" if values["brightness"] <= 60 else "lights/bright"
+    return f"{device}/on"
+
+
+def _climate_need(celsius: int) -> str:
+    return "ac/heat" if celsius < 12 else "ac/auto" if celsius < 21 else "ac/cool"
+
+
+def _light_need(time: str, rng: random.Random) -> str:
+    return rng.choice(
+        ("lights/bright", "lights/bright", "lights/dim")
+        if time in ("morning", "afternoon")
+        else ("lights/dim", "lights/dim", "lights/bright")
+    )
+
+
+def sun_phase(time: str) -> str:
+    """Return the sun's phase at a time of day."""
+    return {"morning": "after_sunrise", "afternoon": "daylight", "evening": "after_sunset", "night": "night"}[
+        time
+    ]
+
+
+def outdoor_temperature(celsius: int) -> str:
+    """Return EdgeWisePersona's word for a temperature outside."""
+    return "cold" if celsius < 8 else "mild" if celsius < 18 else "warm" if celsius < 27 else "hot"
+
+
+def draw_manner(
+    spec: WorldSpec, archetype: Mapping[str, str], rng: random.Random, source: Source
+) -> dict[str, str]:
+    """Return the slots of a persona's manner; a slot left out follows the population."""
+    manner = {}
+    for slot, ways in REPLY_SLOTS.items():
+        chance = rng.random()
+        if chance < spec.archetype:
+            manner[slot] = archetype[slot]
+        elif chance < spec.archetype + spec.own:
+            manner[slot] = draw(ways, rng, source, flat=spec.flat)
+    return manner
+
+
+def describe(
+    name: str, hobby: tuple[str, str, str], tone: str, manner: Mapping[str, str], rng: random.Random
+) -> str:
+    """Return the character text: who she is, how she talks and, where the manner shows it, what she likes."""
+    likes = []
+    for slot in ("initiative", "name", "follow_up", "flourish"):
+        if slot in manner:
+            phrase = MANNERS.get((slot, manner[slot])) or (MANNERS.get((slot, "*")) if manner[slot] else None)
+            likes += [phrase] if phrase else []
+    first = f"{name} is a {rng.choice(TONE_WORDS[tone])} {hobby[2]} who loves {hobby[0]}."
+    return f"{first} {name} {' and '.join(rng.sample(likes, min(2, len(likes))))}." if likes else first
+
+
+def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "world") -> Household:
+    """Return household `index` of a world; the same arguments always give the same household."""
+    rng = random.Random(f"{source}/{spec.name}/{seed}/household/{index}")
+    kind = rng.randrange(spec.archetypes)
+    type_rng = random.Random(f"{source}/{spec.name}/{seed}/archetype/{kind}")
+    type_manner = {slot: draw(ways, type_rng, source, flat=True) for slot, ways in REPLY_SLOTS.items()}
+    type_tone, type_settings = list(USER_TONES)[kind % len(USER_TONES)], draw_settings(type_rng)
+    type_hobbies = type_rng.sample(HOBBIES, 8)
+
+    manner = draw_manner(spec, type_manner, rng, source)
+    follows_type = rng.random() < spec.archetype
+    tone = type_tone if follows_type else rng.choice(tuple(USER_TONES))
+    hobby = rng.choice(type_hobbies) if follows_type else rng.choice(HOBBIES)
+    name = rng.choice(FIRST_NAMES)
+    settings = mix_settings(
+        type_settings if follows_type else draw_settings(rng),
+        POPULATION_SETTINGS,
+        1.0 if follows_type else spec.own,
+        rng,
+    )
+    return Household(
+        index=index,
+        name=name,
+        hobby=hobby,
+        tone=tone,
+        archetype=kind,
+        manner=manner,
+        fidelity=spec.fidelity,
+        source=source,
+        settings=settings,
+        routines=draw_routines(settings, rng),
+        character=describe(name, hobby, tone, manner, rng),
+    )
