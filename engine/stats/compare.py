@@ -1,0 +1,213 @@
+"""Compares variants on the same examples: one record per candidate against the reference.
+
+Owns what a comparison says and when it says nothing (with the reason). The persona is the unit throughout.
+Reads no file; the tables come from the caller, all of one metric, split and protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+
+from engine.errors import EngineError, unknown_name
+from engine.stats.bootstrap import IntervalKind, interval, usable_kind
+from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
+from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
+
+__all__ = ["Comparison", "Options", "Pairing", "compare", "holm", "leaderboard", "pair"]
+
+SMALL_SAMPLE = 50  # personas
+ALPHA, POWER = 0.05, 0.8  # of the minimum detectable effect
+_NOISE = 1e-12
+
+ONE_PERSONA = "One persona: no interval and no test, because the persona is the unit."
+NO_PERSONA = "No example is scored by both variants."
+NO_SPREAD = "All personas differ by the same amount: p is the sign test's, the interval has no width."
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One variant against the reference, over the personas they share.
+
+    `mean`, `reference_mean` and `delta` are macro means over personas. [ci_low, ci_high] is the interval of
+    `delta` by `ci_kind`. `p` is the paired t-test's, `p_holm` the same corrected over the family. `n_paired`
+    counts personas; `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona
+    better by more than the margin; `catastrophic` counts personas worse by more than the allowed drop. None
+    means that there is no such number; `reason` says why.
+    """
+
+    variant: str
+    reference: str
+    mean: float | None
+    reference_mean: float | None
+    delta: float | None
+    ci_low: float | None
+    ci_high: float | None
+    ci_kind: IntervalKind
+    confidence: float
+    p: float | None
+    p_wilcoxon: float | None
+    p_sign: float | None
+    p_holm: float | None
+    n_paired: int
+    n_examples: int
+    n_only_candidate: int
+    n_only_reference: int
+    n_null_candidate: int
+    n_null_reference: int
+    n_null_both: int
+    wins: int
+    ties: int
+    losses: int
+    share_improved: float | None
+    catastrophic: int
+    min_detectable_effect: float | None
+    small_sample: bool
+    reason: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values; it never holds NaN."""
+        return asdict(self)
+
+
+class Options(TypedDict, total=False):
+    """What a comparison may be told; the defaults are those of `compare`."""
+
+    margin: float
+    confidence: float
+    seed: int
+    resamples: int
+    interval_kind: IntervalKind
+    higher_is_better: bool
+    catastrophic_drop: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Inference:
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    p_wilcoxon: float | None = None
+    p_sign: float | None = None
+    min_detectable_effect: float | None = None
+    reason: str | None = None
+
+
+def compare(
+    pairing: Pairing,
+    *,
+    margin: float = 0.0,
+    confidence: float = 0.95,
+    seed: int = 0,
+    resamples: int = 9_999,
+    interval_kind: IntervalKind = "bca",
+    higher_is_better: bool = True,
+    catastrophic_drop: float = 0.10,
+) -> Comparison:
+    """Return the paired statistics of `pairing`; `p_holm` is left to `leaderboard`.
+
+    `margin` and `catastrophic_drop` are in the metric's unit (fractions). Below 8 personas the interval is
+    Student's t whatever was asked for, and `ci_kind` says so. `delta` is candidate minus reference also where
+    lower is better; wins and losses then go by the direction. Raises EngineError on options out of range.
+    """
+    _check(margin=margin, confidence=confidence, resamples=resamples)
+    differences = pairing.differences
+    kind = usable_kind(interval_kind, pairing.n_paired)
+    gains = differences if higher_is_better else -differences
+    wins = int(np.sum(gains > margin + _NOISE))
+    losses = int(np.sum(gains < -margin - _NOISE))
+    found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    return Comparison(
+        variant="candidate",
+        reference="reference",
+        mean=_mean(pairing.candidate),
+        reference_mean=_mean(pairing.reference),
+        delta=_mean(differences),
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        ci_kind=kind,
+        confidence=confidence,
+        p=found.p,
+        p_wilcoxon=found.p_wilcoxon,
+        p_sign=found.p_sign,
+        p_holm=None,
+        n_paired=pairing.n_paired,
+        n_examples=pairing.n_examples,
+        n_only_candidate=pairing.n_only_candidate,
+        n_only_reference=pairing.n_only_reference,
+        n_null_candidate=pairing.n_null_candidate,
+        n_null_reference=pairing.n_null_reference,
+        n_null_both=pairing.n_null_both,
+        wins=wins,
+        ties=pairing.n_paired - wins - losses,
+        losses=losses,
+        share_improved=wins / pairing.n_paired if pairing.n_paired else None,
+        catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
+        min_detectable_effect=found.min_detectable_effect,
+        small_sample=pairing.n_paired < SMALL_SAMPLE,
+        reason=found.reason,
+    )
+
+
+def leaderboard(
+    tables: Mapping[str, Iterable[Row]],
+    *,
+    reference: str,
+    outside_family: Collection[str] = (),
+    **options: Unpack[Options],
+) -> list[Comparison]:
+    """Return one comparison per table, the reference's own included, in the given order.
+
+    Holm's family is every variant but the reference and those `outside_family` (bounds such as ceilings),
+    which get no `p_holm`. Raises EngineError when `reference` is not among the tables.
+    """
+    if reference not in tables:
+        raise unknown_name("variant", reference, tables)
+    indexed = {variant: index(rows, name=variant) for variant, rows in tables.items()}
+    rows = [_row(variant, indexed, reference, options) for variant in indexed]
+    outside = {reference, *outside_family}
+    family = [i for i, row in enumerate(rows) if row.variant not in outside]
+    for i, adjusted in zip(family, holm([rows[i].p for i in family]), strict=True):
+        rows[i] = replace(rows[i], p_holm=adjusted)
+    return rows
+
+
+def _row(variant: str, tables: Mapping[str, Table], reference: str, options: Options) -> Comparison:
+    comparison = compare(pair(tables[variant], tables[reference]), **options)
+    return replace(comparison, variant=variant, reference=reference)
+
+
+def _mean(values: Vector) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
+def _infer(
+    differences: Vector, kind: IntervalKind, *, confidence: float, resamples: int, seed: int
+) -> _Inference:
+    n = len(differences)
+    if n == 0:
+        return _Inference(reason=NO_PERSONA)
+    if n == 1:
+        return _Inference(reason=ONE_PERSONA)
+    if not differences.any():
+        return _Inference(ci_low=0.0, ci_high=0.0, p=1.0, p_wilcoxon=1.0, p_sign=1.0)
+    p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
+    p_wilcoxon = wilcoxon(differences)
+    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    if deviation <= _NOISE * max(1.0, abs(mean)):
+        return _Inference(mean, mean, p_sign, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
+    low, high = interval(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    smallest = detectable_in_deviations(n, ALPHA, POWER) * deviation
+    return _Inference(low, high, paired_t(differences), p_wilcoxon, p_sign, smallest)
+
+
+def _check(*, margin: float, confidence: float, resamples: int) -> None:
+    if margin < 0:
+        raise EngineError(f"The margin is {margin}.", "A margin is 0 or more, in the metric's unit.")
+    if not 0 < confidence < 1:
+        raise EngineError(f"The confidence is {confidence}.", "Give a share between 0 and 1, such as 0.95.")
+    if resamples < 100:
+        raise EngineError(f"{resamples} resamples are too few.", "Give at least 100; 9,999 is usual.")

@@ -1,0 +1,1 @@
+"""The grammar that reads replies: words (lexicon), symbols (tokens), clauses, and the rules over them."""
