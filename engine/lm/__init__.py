@@ -1,0 +1,1 @@
+"""Everything that needs a language model: loading, prompting, training, generating, retrieving, scoring."""

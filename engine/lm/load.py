@@ -1,0 +1,135 @@
+"""Loading a base model: the embedded one, a folder, or one from the hub. One path for all of them.
+
+Refuses pickled weights and models that bring their own code. Owns the choice of device and dtype.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.errors import EngineError
+from engine.paths import embedded_base, read_json
+
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+_WEIGHTS = "*.safetensors"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A frozen base model in evaluation mode, on its device, with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+
+    @property
+    def dtype(self) -> str:
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def device(self) -> str:
+        return self.model.device.type
+
+
+def load_base(name: str, *, cache: Path | None = None) -> Base:
+    """Return the base named "embedded", by folder, or by hub id (`cache`: another hub cache folder).
+
+    fp32 on a CPU; the checkpoint's own dtype on a GPU. A tokenizer without a chat template gets a plain
+    one ("User: ...", "Assistant: ..."). Raises EngineError when the model is missing, out of reach,
+    pickled, or wants to run code of its own.
+    """
+    folder = find_base(name, cache=cache)
+    check_base(folder)
+    on_gpu = torch.cuda.is_available()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype="auto" if on_gpu else torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EngineError(
+            f"The base model in {folder} cannot be loaded: {_first_line(error)}",
+            "It must be a causal language model in transformers' format.",
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise EngineError(
+            f"The tokenizer in {folder} has no end-of-text token, so replies would never end.",
+            "Set eos_token in its tokenizer_config.json.",
+        )
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    tokenizer.padding_side = "left"
+    model.requires_grad_(False).eval()
+    return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+
+
+def find_base(name: str, *, cache: Path | None = None) -> Path:
+    """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
+    if name == "embedded":
+        folder = embedded_base()
+        if not (folder / "config.json").exists():
+            raise EngineError(
+                "The embedded base model is not built.", "Build it: python -m engine base build"
+            )
+        return folder
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise EngineError(
+            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
+        )
+    return _from_hub(name, cache)
+
+
+def _from_hub(name: str, cache: Path | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), cache_dir=cache))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise EngineError(
+            f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
+            f"Fetch it where there is a network: hf download {name}; or give a folder.",
+        ) from error
+
+
+def check_base(folder: Path) -> None:
+    """Raise EngineError when a model folder holds no safetensors or asks for code of its own."""
+    if not (folder / "config.json").exists():
+        raise EngineError(
+            f"{folder} holds no config.json, so it is no model folder.",
+            "Give the folder that holds config.json.",
+        )
+    if not any(folder.glob(_WEIGHTS)):
+        pickled = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+        if pickled:
+            raise EngineError(
+                f"{folder} holds pickled weights only ({pickled[0]}); loading them could run code.",
+                "Convert them to safetensors: model.save_pretrained(DIR).",
+            )
+        raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.exists() and (read_json(path) or {}).get("auto_map"):
+            raise EngineError(
+                f"{path} asks to run code that came with the model; Persona Lab never does.",
+                "Choose a model whose architecture transformers itself knows.",
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,54 @@
+"""What a model is told: the one prompt skeleton that all variants of a protocol share.
+
+Owns the wording of the system message and its version. Knows chat messages only, no tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.types import Message
+
+PROMPT_VERSION = 1
+INSTRUCTION = "You are the assistant of a smart home."
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One earlier interaction of a persona: what she asked and what was answered."""
+
+    request: str
+    reply: str
+    example_id: str = ""
+    similarity: float | None = None
+
+
+def system_text(
+    *, meta: Mapping[str, Any] | None = None, character: str | None = None, memories: Sequence[Memory] = ()
+) -> str:
+    """Return the system message: instruction, context, profile and earlier interactions, as far as given.
+
+    Memories are listed in the given order; callers put the most similar one last, next to the request.
+    """
+    lines = [INSTRUCTION]
+    if meta:
+        context = ", ".join(_context(key, value) for key, value in meta.items() if value not in (None, ""))
+        lines += [f"Now: {context}."] if context else []
+    if character:
+        lines.append(f"About the user: {character}")
+    if memories:
+        lines.append("Earlier:")
+        for memory in memories:
+            lines += [f"User: {memory.request}", f"You: {memory.reply}"]
+    return "\n".join(lines)
+
+
+def _context(key: str, value: Any) -> str:
+    return f"{value} outside" if key == "outdoor_temp" else str(value).replace("_", " ")
+
+
+def chat(system: str, messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return the messages in the form chat templates take."""
+    return [{"role": "system", "content": system}, *({"role": m.role, "content": m.text} for m in messages)]

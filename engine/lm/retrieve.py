@@ -1,0 +1,102 @@
+"""Memories: a persona's own training interactions nearest to a request, never val, test or another's.
+
+Owns the index and the prompt budget: when memories do not fit, the least similar go first and the request
+itself is never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.data.dataset import examples
+from engine.lm.prompts import Memory
+from engine.lm.scorer import Embeddings, Scorer
+from engine.types import Dataset, Example, Message, Splits
+
+
+@dataclass(frozen=True, slots=True)
+class _History:
+    """One persona's training interactions and the embeddings [n, 384] of their requests."""
+
+    memories: tuple[Memory, ...]
+    requests: Embeddings
+
+
+class MemoryIndex:
+    """The training interactions of every persona, searchable by likeness of the request."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        dataset: Dataset,
+        splits: Splits,
+        *,
+        personas: set[str] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._scorer = scorer
+        found = [
+            example
+            for example in examples(dataset, splits, "train")
+            if personas is None or example.persona_id in personas
+        ]
+        vectors = scorer.embed([request_of(example) for example in found], on_progress=on_progress)
+        rows: dict[str, list[int]] = {}
+        for row, example in enumerate(found):
+            rows.setdefault(example.persona_id, []).append(row)
+        self._histories = {
+            persona: _History(tuple(_memory(found[row]) for row in chosen), vectors[chosen])
+            for persona, chosen in rows.items()
+        }
+        self.texts = [request_of(example) for example in found]
+
+    def nearest(self, asked: Sequence[Example], k: int) -> list[list[Memory]]:
+        """Return up to `k` memories for each example, the most similar last; ties go to the earlier one."""
+        vectors = self._scorer.embed([request_of(example) for example in asked])
+        return [
+            self._nearest(example.persona_id, vector, k)
+            for example, vector in zip(asked, vectors, strict=True)
+        ]
+
+    def _nearest(self, persona_id: str, request: Embeddings, k: int) -> list[Memory]:
+        history = self._histories.get(persona_id)
+        if history is None or k == 0:
+            return []
+        likeness = history.requests @ request
+        best = np.argsort(-likeness, kind="stable")[:k][::-1]
+        return [
+            Memory(
+                history.memories[row].request,
+                history.memories[row].reply,
+                history.memories[row].example_id,
+                round(float(likeness[row]), 4),
+            )
+            for row in best
+        ]
+
+
+def request_of(example: Example) -> str:
+    """Return what the user said last before the reply."""
+    return last_request(example.context)
+
+
+def last_request(messages: Sequence[Message]) -> str:
+    """Return the last thing the user said in a conversation, "" when she said nothing."""
+    return next((message.text for message in reversed(messages) if message.role == "user"), "")
+
+
+def fit(
+    memories: Sequence[Memory], prompt_tokens: Callable[[Sequence[Memory]], int], budget_tokens: int
+) -> list[Memory]:
+    """Return the memories without the least similar (first) ones that the token budget has no room for."""
+    kept = list(memories)
+    while kept and prompt_tokens(kept) > budget_tokens:
+        kept.pop(0)
+    return kept
+
+
+def _memory(example: Example) -> Memory:
+    return Memory(request_of(example), example.reference, example.example_id)

@@ -1,0 +1,54 @@
+"""Scores a variant that also reads the persona's own nearest training interactions, for several k."""
+
+from __future__ import annotations
+
+from engine.lm.load import Base, load_base
+from engine.lm.recipes import Recipe, model_for
+from engine.lm.retrieve import MemoryIndex
+from engine.lm.scorer import Scorer
+from engine.runfolder import RunContext
+from engine.steps.scoring import Answer, answer, declare_protocol, example_set, prompts_for, write_scores
+
+
+def run(context: RunContext) -> None:
+    """Score "<over>+retrieval-k" for each k > 0; k = 0 is the variant itself and has its scores already."""
+    over = context.spec.parameters["over"]
+    adapters = ((context.spec.upstream["over"], over),) if over != "base" else ()
+    context.progress("load", 0, 1)
+    base = load_base(context.spec.base)
+    chosen = example_set(context)
+    protocol = declare_protocol(context, chosen, base)
+    scored = Base(model_for(base, context.workspace, adapters), base.tokenizer, base.name)
+    scorer = Scorer()
+    cache = context.workspace.data / "cache" / f"requests-{context.spec.data_hash[:12]}.npz"
+    scorer.load(cache)
+    asked = {example.persona_id for _, example in chosen.all}
+    index = MemoryIndex(
+        scorer,
+        chosen.dataset,
+        chosen.splits,
+        personas=asked,
+        on_progress=lambda done, total: context.progress("load", done, total, unit="memories"),
+    )
+    scorer.save(cache, index.texts)
+    wanted = sorted({k for k in context.spec.parameters["k"] if k > 0})
+    total, answers = len(wanted) * len(chosen.all), list[Answer]()
+    for k in wanted:
+        recipe = Recipe(adapters, memories=k)
+        variant = f"{over}+retrieval-{k}"
+        context.variant(variant, recipe.as_json(), family="retrieval")
+        prompts = prompts_for(
+            base, chosen, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"], index=index
+        )
+        before = len(answers)
+        answers += answer(
+            context,
+            scored,
+            variant,
+            chosen,
+            prompts,
+            progress=lambda done, before=before: context.progress(
+                "generate", before + done, total, unit="replies"
+            ),
+        )
+    write_scores(context, answers, protocol, scorer)

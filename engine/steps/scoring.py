@@ -1,0 +1,223 @@
+"""Scores variants: replies to the protocol's examples, their metrics, one table in the run's folder.
+
+Owns the protocol of a score and the resumable answering of examples. The steps differ only in the
+variants they hand in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.lm.generate import BATCH_PLAN, Reply, generate
+from engine.lm.load import Base
+from engine.lm.prompts import PROMPT_VERSION
+from engine.lm.recipes import KERNEL, Prompt, Recipe, build_prompt, prompt_budget
+from engine.lm.retrieve import MemoryIndex
+from engine.lm.scorer import SCORER_ID, Scorer
+from engine.paths import Workspace, write_atomically
+from engine.runfolder import Cancelled, RunContext, append_line
+from engine.stats.metrics import METRICS_VERSION, score_texts
+from engine.types import Dataset, Example, Splits
+
+SCORES = "scores.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row before its metrics. `retrieved` lists the memories shown, None when there are none."""
+
+    variant: str
+    split: str
+    example: Example
+    reply: Reply
+    retrieved: tuple[dict[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """The examples of a protocol, by split, and the dataset and splits they come from."""
+
+    dataset: Dataset
+    splits: Splits
+    by_split: Mapping[str, tuple[Example, ...]]
+
+    @property
+    def all(self) -> list[tuple[str, Example]]:
+        return [(split, example) for split, chosen in self.by_split.items() for example in chosen]
+
+
+def example_set(context: RunContext) -> ExampleSet:
+    """Return the examples that this run's protocol names."""
+    protocol = context.spec.protocol
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    chosen = {
+        split: choose_examples(examples(dataset, splits, split), protocol["examples_per_persona"])
+        for split in protocol["splits"]
+    }
+    return ExampleSet(dataset, splits, chosen)
+
+
+def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str:
+    """Declare everything that makes this run's scores comparable; return the protocol's hash."""
+    ids = "\n".join(example.example_id for _, example in chosen.all)
+    return context.protocol(
+        {
+            **context.spec.protocol,
+            "examples_hash": hash_of(ids)[:16],
+            "prompt_version": PROMPT_VERSION,
+            "scorer": SCORER_ID,
+            "metrics_version": METRICS_VERSION,
+            "dtype": base.dtype,
+            "device": base.device,
+            "kernel": KERNEL,
+            "batch_plan": BATCH_PLAN,
+        }
+    )
+
+
+def prompts_for(
+    base: Base, chosen: ExampleSet, recipe: Recipe, *, max_new_tokens: int, index: MemoryIndex | None = None
+) -> list[Prompt]:
+    """Return the recipe's prompt for each example of the set, in order."""
+    characters = {persona.persona_id: persona.character for persona in chosen.dataset.personas}
+    budget = prompt_budget(base, max_new_tokens)
+    asked = [example for _, example in chosen.all]
+    memories = index.nearest(asked, recipe.memories) if index and recipe.memories else [[] for _ in asked]
+    return [
+        build_prompt(
+            base,
+            example.context,
+            meta=example.meta,
+            memories=shown,
+            budget_tokens=budget,
+            character=characters.get(example.persona_id) if recipe.profile else None,
+        )
+        for example, shown in zip(asked, memories, strict=True)
+    ]
+
+
+def answer(
+    context: RunContext,
+    base: Base,
+    variant: str,
+    chosen: ExampleSet,
+    prompts: Sequence[Prompt],
+    *,
+    progress: Callable[[int], None],
+) -> list[Answer]:
+    """Return the variant's replies to all examples; batches answered by an earlier attempt are kept.
+
+    `progress` gets the number of replies so far. Raises Cancelled between batches when asked to stop: the
+    batches done are on disk, and the rest keeps its batch composition, so resuming gives the same texts.
+    """
+    kept_file = context.folder / f"replies-{_file_name(variant)}.jsonl"
+    kept = _kept_replies(kept_file, len(prompts))
+    replies: dict[int, Reply] = dict(kept)
+
+    def keep(rows: list[int], done: list[Reply]) -> None:
+        for row, reply in zip(rows, done, strict=True):
+            replies[row] = reply
+        append_line(
+            kept_file,
+            json.dumps(
+                [[row, asdict(reply)] for row, reply in zip(rows, done, strict=True)], ensure_ascii=False
+            ),
+        )
+        progress(len(replies))
+        if context.stop_requested():
+            raise Cancelled
+
+    progress(len(replies))
+    generate(
+        base.model,
+        base.tokenizer,
+        [prompt.ids for prompt in prompts],
+        on_batch=keep,
+        skip=frozenset(kept),
+        max_new_tokens=context.spec.protocol["max_new_tokens"],
+    )
+    return [
+        Answer(variant, split, example, replies[row], _retrieved(prompts[row]))
+        for row, (split, example) in enumerate(chosen.all)
+    ]
+
+
+def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
+    """Score all answers and write scores.parquet; each distinct text is encoded once."""
+    predictions = [row.reply.text for row in answers]
+    references = [row.example.reference for row in answers]
+    cache = reference_cache(context.workspace, context.spec.protocol)
+    scorer.load(cache)
+    similarity = scorer.similarity(
+        predictions,
+        references,
+        on_progress=lambda done, total: context.progress("score", done, total, unit="texts"),
+    )
+    rows = [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
+    table = pd.DataFrame(rows)
+    write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
+    if not cache.exists():
+        scorer.save(cache, references)
+    for variant, group in table.groupby("variant", sort=False):
+        means = group.groupby("split")["embedding_similarity"].mean()
+        context.log(
+            f"{variant}: similarity " + ", ".join(f"{split} {value:.4f}" for split, value in means.items())
+        )
+    for path in context.folder.glob("replies-*.jsonl"):
+        path.unlink()
+
+
+def reference_cache(ws: Workspace, protocol: Mapping[str, Any]) -> Path:
+    """Return the file that keeps the references' embeddings between the runs of one example set."""
+    return (
+        ws.data / "cache" / f"references-{protocol['data_hash'][:12]}-{protocol['examples_per_persona']}.npz"
+    )
+
+
+def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:
+    example, reply = row.example, row.reply
+    return {
+        "variant": row.variant,
+        "split": row.split,
+        "protocol": protocol,
+        "example_id": example.example_id,
+        "persona_id": example.persona_id,
+        "dialogue_id": example.dialogue_id,
+        "turn": example.turn,
+        "reply": reply.text,
+        "reference": example.reference,
+        "prompt_tokens": reply.prompt_tokens,
+        "reply_tokens": reply.reply_tokens,
+        "seconds": reply.seconds,
+        "retrieved": None if row.retrieved is None else json.dumps(row.retrieved, ensure_ascii=False),
+        "embedding_similarity": similarity if math.isfinite(similarity) else None,
+        **score_texts(reply.text, example.reference),
+    }
+
+
+def _retrieved(prompt: Prompt) -> tuple[dict[str, Any], ...] | None:
+    return tuple(asdict(memory) for memory in prompt.memories) or None
+
+
+def _kept_replies(path: Path, expected: int) -> dict[int, Reply]:
+    """Return the replies of an earlier attempt, row -> reply; a line torn by a kill is left out."""
+    kept: dict[int, Reply] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                kept |= {row: Reply(**values) for row, values in json.loads(line) if row < expected}
+            except (ValueError, TypeError):
+                continue  # the batch is answered again
+    return kept
+
+
+def _file_name(variant: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-+" else "_" for letter in variant)
