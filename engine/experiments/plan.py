@@ -1,0 +1,223 @@
+"""From an experiment's name to the runs it asks for. Owns the finding of upstreams and what a spec freezes.
+
+Launches nothing. What cannot exist in a workspace is refused here, before anything is launched.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal
+
+from engine import runfolder
+from engine.errors import EngineError, unknown_name
+from engine.experiments import catalog
+from engine.experiments.ground import read_ground
+from engine.experiments.spec import EvaluationSettings, Experiment, Upstream, Valid, validate
+from engine.paths import Workspace
+from engine.records import scan
+from engine.runfolder import RunSpec, State
+
+Purpose = Literal["upstream", "beside", "asked"]
+
+_RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of a plan: why it is there, and the state of the run when it exists already."""
+
+    spec: RunSpec
+    purpose: Purpose
+    state: State | None
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for."""
+
+    experiment: str
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def specs(self) -> tuple[RunSpec, ...]:
+        return tuple(run.spec for run in self.runs)
+
+    @property
+    def target(self) -> PlannedRun:
+        """The run that was asked for."""
+        return next(run for run in self.runs if run.purpose == "asked")
+
+    @property
+    def estimate_seconds(self) -> float | None:
+        """Time of the runs still to be done; None when any of them has no estimate."""
+        still_open = [run.spec.estimate_seconds for run in self.runs if run.state != "succeeded"]
+        known = [seconds for seconds in still_open if seconds is not None]
+        return sum(known) if len(known) == len(still_open) else None
+
+
+def plan(
+    ws: Workspace,
+    experiment: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+) -> Plan:
+    """Return the runs that `experiment` asks for, in the order of their execution.
+
+    `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
+    max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
+    not given takes the newest succeeded run of its experiment, else one under way, else a new one with
+    default parameters. Raises EngineError for unknown names, for all parameter faults at once, and
+    where the experiment cannot exist here.
+    """
+    entry = catalog.get(experiment)
+    valid = validate(entry, parameters or {})
+    planner = _Planner(ws, valid.settings)
+    spec = planner.spec(
+        entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
+    )
+    for name in entry.beside:
+        planner.add_beside(catalog.get(name), spec.protocol)
+    planner.add(spec, "asked")
+    return Plan(entry.name, tuple(planner.runs))
+
+
+def inapplicable(ws: Workspace, experiment: str) -> str | None:
+    """Return why an experiment cannot exist in this workspace (beside a greyed-out choice), else None."""
+    entry = catalog.get(experiment)
+    try:
+        entry.applies(entry.parameters(), read_ground(ws))
+    except EngineError as error:
+        return error.message
+    return None
+
+
+class _Planner:
+    """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
+
+    def __init__(self, ws: Workspace, settings: EvaluationSettings) -> None:
+        self.ground = read_ground(ws)
+        self.settings = settings
+        self.existing = [(record.spec, record) for record in scan(ws) if record.spec is not None]
+        self.runs: list[PlannedRun] = []
+
+    def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
+        """Freeze one run; plans the upstreams it lacks."""
+        entry.applies(valid.parameters, self.ground)
+        needs = entry.needs(valid.parameters)
+        for role in given:
+            if role not in {need.role for need in needs}:
+                raise unknown_name("upstream role", role, [need.role for need in needs])
+        chosen = {need.role: self._upstream(need, given.get(need.role)) for need in needs}
+        inherited = [f"{role}.{name}" for role, spec in chosen.items() for name in spec.changed]
+        other_seed = ["seed"] if seed != self.ground.seed else []
+        return RunSpec(
+            experiment=entry.name,
+            version=entry.version,
+            step=entry.step,
+            parameters={**entry.fixed, **valid.parameters.model_dump(mode="json")},
+            seed=seed,
+            data_hash=self.ground.data_hash,
+            base=self.ground.base,
+            upstream={role: spec.run_id for role, spec in chosen.items()},
+            protocol=self._protocol(),
+            base_fingerprint=self.ground.base_fingerprint,
+            stages=dict(entry.stages),
+            changed=(*valid.changed, *other_seed, *inherited),
+            created_at=runfolder.now(),
+            versions=_versions(),
+            estimate_seconds=self._estimate_seconds(entry.name),
+        )
+
+    def add(self, spec: RunSpec, purpose: Purpose) -> None:
+        """Put a run at the end of the plan, once."""
+        if spec.run_id not in {run.run_id for run in self.runs}:
+            states = {record.run_id: record.state for _, record in self.existing}
+            self.runs.append(PlannedRun(spec, purpose, states.get(spec.run_id)))
+
+    def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
+        """Plan a run to compare with, unless one is planned or there under the same protocol."""
+        planned = any(run.spec.experiment == entry.name for run in self.runs)
+        if not planned and self._newest(entry.name, {}, protocol=protocol) is None:
+            self.add(self._default_spec(entry, {}), "beside")
+
+    def _protocol(self) -> dict[str, Any]:
+        ground = self.ground
+        data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
+        return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
+
+    def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
+        if run_id is not None:
+            return self._given_upstream(need, run_id)
+        found = self._newest(need.experiment, need.parameters)
+        if found is not None:
+            return found
+        spec = self._default_spec(catalog.get(need.experiment), need.parameters)
+        self.add(spec, "upstream")
+        return spec
+
+    def _given_upstream(self, need: Upstream, run_id: str) -> RunSpec:
+        of_this_experiment = [
+            record.run_id for spec, record in self.existing if spec.experiment == need.experiment
+        ]
+        spec, record = next((pair for pair in self.existing if pair[1].run_id == run_id), (None, None))
+        if spec is None or record is None:
+            raise unknown_name("run", run_id, of_this_experiment)
+        if spec.experiment != need.experiment:
+            raise EngineError(
+                f"{run_id} is a run of {spec.experiment}; {need.role!r} needs one of {need.experiment}.",
+                f"Known: {', '.join(of_this_experiment) or 'none yet'}.",
+            )
+        if not self.ground.carries(spec):
+            raise EngineError(f"{run_id} was made on other data, another split or another base model.")
+        if record.state in runfolder.RESUMABLE:
+            raise EngineError(
+                f"{run_id} is {record.state}.", f"Resume it first: python -m engine resume {run_id}"
+            )
+        return spec
+
+    def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
+        valid = validate(entry, {**parameters, **self.settings.model_dump()})
+        return self.spec(entry, valid, given={}, seed=self.ground.seed)
+
+    def _newest(
+        self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
+    ) -> RunSpec | None:
+        """The newest fitting run: a succeeded one before one that is under way."""
+        fitting = [
+            (record.state == "succeeded", record.order, spec)
+            for spec, record in self.existing
+            if spec.experiment == experiment
+            and record.state in ("succeeded", "queued", "running")
+            and not record.blocked
+            and self.ground.carries(spec)
+            and (protocol is None or spec.protocol == protocol)
+            and all(spec.parameters.get(name) == value for name, value in parameters.items())
+        ]
+        return max(fitting, key=lambda found: found[:2])[2] if fitting else None
+
+    def _estimate_seconds(self, experiment: str) -> float | None:
+        past = [
+            record.status.seconds
+            for spec, record in self.existing
+            if spec.experiment == experiment and record.state == "succeeded"
+        ]
+        return statistics.median(past) if past else None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _RECORDED_VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,62 @@
+"""Starts a run on this machine. Owns how a detached process is started; knows nothing of the queue.
+
+The process is a session of its own with its output in a file, so that closing the terminal, the app or
+a pipe cannot reach it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from engine.errors import EngineError
+from engine.paths import REPOSITORY, Workspace
+from engine.processes import ProcessIdentity, identity
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
+    """Start the run's supervisor, detached; return who it is. Raises EngineError when it cannot start."""
+    process = spawn("engine.supervisor", ws, run_id, attempt)
+    _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
+    _started.append(process)
+    who = identity(process.pid)
+    if who is None:
+        raise EngineError(
+            f"The supervisor of {run_id} ended at once.", f"See: python -m engine logs {run_id}"
+        )
+    return who
+
+
+def spawn(module: str, ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes]:
+    """Start `python -m module ROOT RUN ATTEMPT` as the leader of its own session, output to log.txt.
+
+    Raises EngineError when the system refuses.
+    """
+    command = [sys.executable, "-m", module, str(ws.root), run_id, str(attempt)]
+    try:
+        with (ws.run_folder(run_id) / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=REPOSITORY,
+                env=_environment(),
+            )
+    except OSError as error:
+        raise EngineError(
+            f"{run_id} cannot be started: {error}.", "Check free memory and disk space."
+        ) from error
+
+
+def _environment() -> dict[str, str]:
+    cores = str(len(os.sched_getaffinity(0)))
+    search = os.pathsep.join(filter(None, (str(Path(REPOSITORY)), os.environ.get("PYTHONPATH"))))
+    threads = {"OMP_NUM_THREADS": cores}
+    log = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
+    return {**threads, **log, **os.environ, "PYTHONPATH": search}

@@ -1,0 +1,84 @@
+"""done.json: what makes a run complete. Owns its form, its hashes and their verification.
+
+It is written last, so a folder without it is unfinished; a folder whose files do not match it is torn
+and is never taken in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.paths import Workspace, read_json, write_json
+from engine.runfolder import CANCEL, declared, now
+
+NAME = "done.json"
+_LIVING = frozenset({NAME, "status.json", "log.txt", CANCEL})
+
+
+def write(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """Write done.json from what the run declared and left; return it. Side effect: hashes every file."""
+    folder = workspace.run_folder(run_id)
+    done = {
+        "run_id": run_id,
+        "finished_at": now(),
+        "files": {path.name: sha256(path) for path in _files(folder)},
+        "adapters": _adapter_hashes(workspace.adapters(run_id)),
+        "protocols": declared(folder, "protocols", {}),
+        "variants": declared(folder, "variants", []),
+        "summary": declared(folder, "summary", {}),
+    }
+    write_json(folder / NAME, done)
+    return done
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return done.json. Raises EngineError when it is missing, torn or of another form."""
+    try:
+        done = read_json(folder / NAME)
+    except OSError as error:
+        raise EngineError(f"{folder / NAME} cannot be read: {error}") from error
+    parts = {"files": dict, "protocols": dict, "variants": list}
+    if not isinstance(done, dict) or any(not isinstance(done.get(key), kind) for key, kind in parts.items()):
+        raise EngineError(f"{folder / NAME} is not the record of a finished run.")
+    return done
+
+
+def faults(folder: Path, done: dict[str, Any]) -> list[str]:
+    """Return what does not match done.json in the run folder: missing and changed files."""
+    return _compare(folder, done["files"])
+
+
+def adapter_faults(workspace: Workspace, run_id: str, done: dict[str, Any]) -> list[str]:
+    """Return the adapter files that are missing or changed since the run ended."""
+    return _compare(workspace.adapters(run_id), done.get("adapters", {}))
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _compare(folder: Path, expected: dict[str, str]) -> list[str]:
+    found = []
+    for name, digest in expected.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif sha256(path) != digest:
+            found.append(f"{name} was changed or cut off")
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """The lasting files of the top level; folders (checkpoints) and hidden files are working matter."""
+    entries = sorted(folder.iterdir())
+    return [path for path in entries if path.is_file() and path.name not in _LIVING and path.name[0] != "."]
+
+
+def _adapter_hashes(folder: Path) -> dict[str, str]:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    return {str(path.relative_to(folder)): sha256(path) for path in paths}

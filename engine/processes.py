@@ -1,0 +1,88 @@
+"""Who a process is, and whether it still is. Owns process identity; starts nothing and records nothing.
+
+A pid alone lies: it is reused, and it survives in a file over a reboot. A process is named by
+(boot id, pid, start ticks), which the kernel never gives twice, and no clock enters.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import EngineError
+
+_PROC = Path("/proc")
+_DEAD_STATES = frozenset("ZXx")
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIdentity:
+    """One process of one boot. `start_ticks` is field 22 of /proc/PID/stat, in clock ticks since boot."""
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return the kernel's id of this boot. Raises EngineError where there is no /proc."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError as error:
+        raise EngineError(
+            "Background runs need Linux: there is no /proc on this machine.", "Use Linux, WSL or a container."
+        ) from error
+
+
+def identity(pid: int | None = None) -> ProcessIdentity | None:
+    """Return the identity of `pid` (by default this process), or None when there is no such process."""
+    stat = _stat(pid if pid is not None else os.getpid())
+    if stat is None:
+        return None
+    number, _, ticks = stat
+    return ProcessIdentity(boot_id=boot_id(), pid=number, start_ticks=ticks)
+
+
+def running(process: ProcessIdentity | None) -> bool:
+    """Say whether that very process still runs. A zombie, a reused pid and another boot are not it."""
+    if process is None or process.boot_id != boot_id():
+        return False
+    stat = _stat(process.pid)
+    return stat is not None and stat[2] == process.start_ticks and stat[1] not in _DEAD_STATES
+
+
+def signal_group(process: ProcessIdentity | None, number: signal.Signals) -> bool:
+    """Send a signal to the group that `process` leads; False when it is gone already."""
+    if process is None or not running(process):
+        return False
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) -> bool:
+    """Wait for that process to end; False when it still runs after `timeout_seconds`."""
+    until = time.monotonic() + timeout_seconds
+    while running(process):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _stat(pid: int) -> tuple[int, str, int] | None:
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command name stands in parentheses and may itself hold spaces and parentheses.
+    fields = text[text.rindex(")") + 2 :].split()
+    return pid, fields[0], int(fields[19])

@@ -1,0 +1,168 @@
+"""Runs as they stand, read from their folders. Owns `RunRecord`; changes nothing on disk.
+
+What a record says is what is true now: a run whose processes are gone reads as lost, and one with a
+done.json as succeeded, whatever its status file was last told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine import manifest
+from engine.errors import EngineError, unknown_name
+from engine.paths import Workspace
+from engine.runfolder import (
+    RESUMABLE,
+    RunSpec,
+    State,
+    Status,
+    alive,
+    heartbeat_age_seconds,
+    read_spec,
+    read_status,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run. `spec` is None when spec.json cannot be read (`error` then says why).
+
+    `waiting_for` are upstream runs not yet succeeded; `blocked` says that one of them has ended
+    without success, so that the run cannot start before that one is resumed.
+    """
+
+    run_id: str
+    experiment: str
+    state: State
+    spec: RunSpec | None
+    status: Status
+    waiting_for: tuple[str, ...] = ()
+    blocked: bool = False
+    error: str | None = None
+
+    @property
+    def order(self) -> int:
+        return self.status.order
+
+    @property
+    def pid(self) -> int | None:
+        """The process at work: the worker, or the supervisor before it has one; None when there is none."""
+        if self.state != "running":
+            return None
+        process = self.status.worker or self.status.supervisor
+        return process.pid if process else None
+
+    @property
+    def progress(self) -> float:
+        return 1.0 if self.state == "succeeded" else self.status.progress
+
+    @property
+    def heartbeat_age_seconds(self) -> float | None:
+        """Seconds since the worker's last sign of life, while it runs."""
+        return heartbeat_age_seconds(self.status) if self.state == "running" else None
+
+    @property
+    def ended(self) -> bool:
+        return self.state == "succeeded" or self.state in RESUMABLE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as one JSON object; its first five keys are a contract."""
+        status, spec = self.status, self.spec
+        running = self.state == "running"
+        return {
+            "run_id": self.run_id,
+            "experiment": self.experiment,
+            "state": self.state,
+            "progress": round(self.progress, 4),
+            "pid": self.pid,
+            "stage": status.stage,
+            "done": status.done,
+            "total": status.total,
+            "unit": status.unit,
+            "eta_seconds": status.eta_seconds if running else None,
+            "seconds": round(status.seconds, 3),
+            "estimate_seconds": spec.estimate_seconds if spec else None,
+            "heartbeat_age_seconds": self.heartbeat_age_seconds,
+            "attempt": status.attempt,
+            "order": status.order,
+            "created_at": spec.created_at if spec else None,
+            "queued_at": status.queued_at,
+            "started_at": status.started_at,
+            "ended_at": status.ended_at,
+            "waiting_for": list(self.waiting_for),
+            "blocked": self.blocked,
+            "error": self.error,
+            "hint": status.hint,
+            "exit_code": status.exit_code,
+            "signal": status.signal,
+            "parameters": spec.parameters if spec else {},
+            "changed": list(spec.changed) if spec else [],
+            "seed": spec.seed if spec else None,
+            "upstream": spec.upstream if spec else {},
+        }
+
+
+def scan(ws: Workspace) -> list[RunRecord]:
+    """Return every run of the workspace in queue order. Unreadable folders are records, not errors."""
+    if not ws.runs.is_dir():
+        return []
+    names = [entry.name for entry in ws.runs.iterdir() if (entry / "spec.json").exists()]
+    records = {name: _read(ws, name) for name in names}
+    states = {name: record.state for name, record in records.items()}
+    linked = [_with_upstreams(record, states) for record in records.values()]
+    return sorted(linked, key=lambda record: (record.order, record.run_id))
+
+
+def find(ws: Workspace, run_id: str) -> RunRecord:
+    """Return one run. Raises EngineError, with the nearest known run, when there is none of that id."""
+    if "/" in run_id or not (ws.run_folder(run_id) / "spec.json").exists():
+        raise unknown_name("run", run_id, [record.run_id for record in scan(ws)])
+    record = _read(ws, run_id)
+    upstream = record.spec.upstream.values() if record.spec else ()
+    return _with_upstreams(record, {name: _state(ws, name) for name in upstream})
+
+
+def _read(ws: Workspace, run_id: str) -> RunRecord:
+    folder = ws.run_folder(run_id)
+    status = read_status(folder)
+    state = true_state(ws, run_id, status)
+    experiment = run_id.rsplit("-", 1)[0]
+    try:
+        spec = read_spec(folder)
+    except EngineError as error:
+        return RunRecord(run_id, experiment, state, None, status, error=error.message)
+    return RunRecord(run_id, spec.experiment, state, spec, status, error=_error(state, status))
+
+
+def _error(state: State, status: Status) -> str | None:
+    if state == "succeeded":
+        return None
+    if state == "lost" and status.state == "running":
+        return "The process is gone and left no word."
+    if state == "lost" and status.state == "succeeded":
+        return "It had succeeded, but its done.json is gone."
+    return status.error
+
+
+def true_state(ws: Workspace, run_id: str, status: Status) -> State:
+    """Return the state that holds now, whatever status.json was last told."""
+    if (ws.run_folder(run_id) / manifest.NAME).exists():
+        return "succeeded"
+    if status.state == "succeeded" or (status.state == "running" and not alive(status)):
+        return "lost"
+    return status.state
+
+
+def _state(ws: Workspace, run_id: str) -> State:
+    folder = ws.run_folder(run_id)
+    return true_state(ws, run_id, read_status(folder))
+
+
+def _with_upstreams(record: RunRecord, states: Mapping[str, State]) -> RunRecord:
+    if record.spec is None or record.state != "queued":
+        return record
+    waiting = tuple(name for name in record.spec.upstream.values() if states.get(name) != "succeeded")
+    blocked = any(states.get(name, "lost") in RESUMABLE for name in waiting)
+    return replace(record, waiting_for=waiting, blocked=blocked)

@@ -1,0 +1,60 @@
+"""The parent of one worker: `python -m engine.supervisor ROOT RUN ATTEMPT`.
+
+Owns the recording of how the worker ended, even by `kill -9`, and the starting of the next run. Knows
+nothing of what the worker does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from engine import jobs
+from engine.launchers import local
+from engine.locks import queue_lock
+from engine.paths import Workspace
+from engine.processes import identity
+from engine.runfolder import read_status, write_status
+
+
+def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
+    """Start the worker, wait for its end, record it, and start what comes next in the queue."""
+    worker = _start_worker(ws, run_id, attempt)
+    if worker is None:
+        return
+    exit_code = _wait_for_group(worker)
+    with queue_lock(ws):
+        status = read_status(ws.run_folder(run_id))
+        if status.attempt == attempt and status.state != "queued":  # not resumed meanwhile
+            jobs.settle(ws, run_id, exit_code=exit_code)
+    jobs.advance(ws)
+
+
+def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes] | None:
+    """Start the worker, unless the run has meanwhile become somebody else's."""
+    folder = ws.run_folder(run_id)
+    with queue_lock(ws):
+        status = read_status(folder)
+        mine = status.state == "running" and status.attempt == attempt and status.supervisor == identity()
+        if not mine:
+            return None
+        worker = local.spawn("engine.worker", ws, run_id, attempt)
+        write_status(folder, replace(status, worker=identity(worker.pid)))
+    return worker
+
+
+def _wait_for_group(worker: subprocess.Popen[bytes]) -> int:
+    """Wait for the worker, then end what is left of its process group, before its pid can be reused."""
+    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
+    return worker.wait()
+
+
+if __name__ == "__main__":
+    supervise(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]))

@@ -1,0 +1,126 @@
+"""The tables of results.duckdb and the questions put to them. SQL only: opens nothing.
+
+Migrations are named functions; `migrate` applies each once and records it in the same transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from engine.intake import METRIC_COLUMNS
+from engine.runfolder import now
+
+
+class Connection(Protocol):
+    """What is used of a database connection here."""
+
+    def execute(self, query: str, parameters: Any = ..., /) -> Any: ...
+
+
+TABLES = ("runs", "protocols", "variants", "scores", "texts")
+
+VARIANTS = """
+select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained, v.train_seconds, v.aliases,
+       r.finished_at as made_at, r.has_defaults
+from variants v join runs r using (run_id)
+"""
+PROTOCOLS = """
+select s.protocol, s.split,
+       count(distinct s.variant_id) as variants, count(distinct s.persona_id) as personas,
+       count(distinct s.example_id) as examples, max(r.finished_at) as newest_at,
+       (select any_value(p.fields) from protocols p where p.protocol = s.protocol) as fields
+from scores s join runs r using (run_id)
+group by s.protocol, s.split
+order by max(max(r.finished_at)) over (partition by s.protocol) desc, s.protocol, s.split
+"""
+COVERAGE = """
+select s.protocol, s.split, n.variant,
+       count(distinct s.persona_id) as personas, count(distinct s.example_id) as examples
+from scores s join runs r using (run_id) join names n using (variant_id)
+group by s.protocol, s.split, n.variant
+order by max(max(r.finished_at)) over (partition by s.protocol) desc, s.protocol, s.split, n.variant
+"""
+SCORES = """
+select n.variant, s.persona_id, s.example_id, {value} as value
+from best_scores s join names n using (variant_id)
+where s.split = ? and s.protocol = ?
+order by n.variant, s.persona_id, s.example_id
+"""
+MEANS = """
+select n.variant, s.persona_id,
+       avg({value}) as mean, count({value}) as n, count(*) - count({value}) as n_undefined
+from best_scores s join names n using (variant_id)
+where s.split = ? and s.protocol = ?
+group by n.variant, s.persona_id
+order by n.variant, s.persona_id
+"""
+EXAMPLES = f"""
+select n.variant, s.persona_id, s.dialogue_id, s.turn, s.example_id, t.reply, t.reference, t.retrieved,
+       s.prompt_tokens, s.reply_tokens, s.seconds, {", ".join(f"s.{name}" for name in METRIC_COLUMNS)}
+from best_scores s
+join texts t using (run_id, variant_id, split, protocol, example_id)
+join names n using (variant_id)
+where s.split = ? and s.protocol = ?
+  and (?::varchar is null or s.persona_id = ?)
+  and (?::varchar is null or n.variant = ?)
+  and (?::varchar is null or s.example_id = ?)
+order by s.persona_id, s.dialogue_id, s.turn, n.variant
+"""
+_SCORE_COLUMNS = (
+    *("variant_id", "split", "protocol", "example_id", "persona_id", "dialogue_id", "turn"),
+    *("prompt_tokens", "reply_tokens", "seconds"),
+    *METRIC_COLUMNS,
+)
+_TEXT_COLUMNS = ("variant_id", "split", "protocol", "example_id", "reply", "reference", "retrieved")
+INSERT_SCORES = f"insert into scores select ?, {', '.join(_SCORE_COLUMNS)} from incoming"
+INSERT_TEXTS = f"insert into texts select ?, {', '.join(_TEXT_COLUMNS)} from incoming"
+
+
+def _m001_first_tables(connection: Connection) -> None:
+    connection.execute(
+        "create table runs (run_id varchar, experiment varchar, version integer, seed bigint,"
+        " data_hash varchar, base varchar, parameters varchar, upstream varchar, has_defaults boolean,"
+        " created_at varchar,"
+        " finished_at varchar, seconds double, signature varchar)"
+    )
+    connection.execute("create table protocols (protocol varchar, run_id varchar, fields varchar)")
+    connection.execute(
+        "create table variants (run_id varchar, variant_id varchar, name varchar, family varchar,"
+        " recipe varchar, parameters_trained bigint, train_seconds double, aliases varchar)"
+    )
+    metrics = ", ".join(f"{name} double" for name in METRIC_COLUMNS)
+    connection.execute(
+        "create table scores (run_id varchar, variant_id varchar, split varchar, protocol varchar,"
+        " example_id varchar, persona_id varchar, dialogue_id varchar, turn bigint, prompt_tokens bigint,"
+        f" reply_tokens bigint, seconds double, {metrics})"
+    )
+    connection.execute(
+        "create table texts (run_id varchar, variant_id varchar, split varchar, protocol varchar,"
+        " example_id varchar, reply varchar, reference varchar, retrieved varchar)"
+    )
+
+
+def _m002_one_score_an_example(connection: Connection) -> None:
+    """Of several runs that scored one recipe on one example, the newest counts."""
+    connection.execute(
+        "create view best_scores as select s.* from scores s join runs r using (run_id)"
+        " qualify row_number() over (partition by s.variant_id, s.protocol, s.split, s.example_id"
+        " order by r.finished_at desc, r.run_id desc) = 1"
+    )
+
+
+MIGRATIONS = (_m001_first_tables, _m002_one_score_an_example)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring a database, empty or of any earlier form, to the present one."""
+    connection.execute("create table if not exists migrations (name varchar primary key, applied_at varchar)")
+    applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
+    for migration in MIGRATIONS:
+        name = migration.__name__.removeprefix("_")
+        if name in applied:
+            continue
+        connection.execute("begin")
+        migration(connection)
+        connection.execute("insert into migrations values (?, ?)", [name, now()])
+        connection.execute("commit")

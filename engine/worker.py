@@ -1,0 +1,95 @@
+"""The process that does a run's work: `python -m engine.worker ROOT RUN ATTEMPT`.
+
+Owns the loading of the step, the answer to SIGTERM, and the run's last words: done.json, then its
+state. Never opens the database and never touches another run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import manifest
+from engine.errors import EngineError
+from engine.locks import locked, queue_lock
+from engine.paths import Workspace
+from engine.runfolder import Cancelled, RunContext, State, Status, cancel_requested, read_spec, read_status
+
+Step = Callable[[RunContext], None]
+
+
+def work(ws: Workspace, run_id: str, attempt: int) -> int:
+    """Execute the run as attempt `attempt`; return the exit code (0 only when it succeeded).
+
+    Does nothing when the run has meanwhile been given to a later attempt.
+    """
+    folder = ws.run_folder(run_id)
+    with locked(folder / ".worker.lock", what=f"Run {run_id}"):
+        with queue_lock(ws):
+            status = read_status(folder)
+        if status.state != "running" or status.attempt != attempt:
+            print(f"Attempt {attempt} of {run_id} is no longer wanted.", flush=True)
+            return 1
+        return execute(ws, run_id, status)
+
+
+def execute(ws: Workspace, run_id: str, status: Status | None = None) -> int:
+    """Run the step in this process and write how it ended; return the exit code.
+
+    Side effect: SIGTERM asks the step to stop while it runs.
+    """
+    spec = read_spec(ws.run_folder(run_id))
+    with RunContext(ws, spec, status=status) as context:
+        before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
+        context.log(f"{run_id} starts: {spec.step}, seed {spec.seed}, {spec.parameters}")
+        state, error, hint = _run_step(context)
+        signal.signal(signal.SIGTERM, before)
+    context.end(state, error=error, hint=hint)
+    context.log(f"{run_id} {state}" + (f": {error}" if error else ""))
+    return 0 if state == "succeeded" else 1
+
+
+def load_step(name: str) -> Step:
+    """Return the function named "module:function". Raises EngineError when there is none."""
+    module, _, function = name.partition(":")
+    try:
+        step: Step = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise EngineError(
+            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
+        ) from error
+    except AttributeError as error:
+        raise EngineError(
+            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
+        ) from error
+    return step
+
+
+def _run_step(context: RunContext) -> tuple[State, str | None, str | None]:
+    """Run the step and say how it ended. This is the worker's one boundary for exceptions."""
+    run_id = context.spec.run_id
+    try:
+        load_step(context.spec.step)(context)
+        manifest.write(context.workspace, run_id)
+    except Cancelled:
+        hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
+        if cancel_requested(context.folder, context.attempt):
+            return "cancelled", None, hint
+        return "lost", "The process was stopped from outside, by SIGTERM.", hint
+    except EngineError as error:
+        return "failed", str(error).removesuffix(f"\n{error.hint}"), error.hint or None
+    except Exception as error:  # noqa: BLE001 - the boundary: the traceback goes to the log
+        traceback.print_exc()
+        summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return "failed", summary, f"The traceback is in the log: python -m engine logs {run_id}"
+    return "succeeded", None, None
+
+
+if __name__ == "__main__":
+    sys.exit(work(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,39 @@
+"""Catalog entries around the counting step: `count`, `gain` (beside count) and `after` (needs gain)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from engine.experiments.spec import Experiment, Parameters, Upstream
+
+Ending = Literal["well", "badly", "with a hint", "by exit", "deaf"]
+
+
+class CountParameters(Parameters):
+    """What the counting step is told."""
+
+    ticks: int = Field(3, ge=1, le=100_000, description="How far to count.")
+    pause: float = Field(0.0, ge=0, le=60, description="Seconds between two counts.")
+    lift: float = Field(0.0, ge=-1, le=1, description="Added to every score.")
+    ending: Ending = Field("well", description="How to end.")
+
+
+def _needs_gain(_: CountParameters) -> tuple[Upstream, ...]:
+    return (Upstream(role="over", experiment="gain"),)
+
+
+COMMON = {
+    "title": "Count",
+    "family": "test",
+    "question": "Does it count?",
+    "step": "tests.steps_for_tests:count",
+    "stages": {"load": 1.0, "count": 9.0},
+    "parameters": CountParameters,
+}
+EXPERIMENTS = {
+    "count": Experiment(name="count", makes="count", fixed={"gain": 0.0}, **COMMON),
+    "gain": Experiment(name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), **COMMON),
+    "after": Experiment(name="after", makes="after", fixed={"gain": 0.2}, needs=_needs_gain, **COMMON),
+}
