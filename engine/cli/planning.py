@@ -1,0 +1,95 @@
+"""What `run` says before anything runs: the experiments, their parameters, and the plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from engine.cli.frame import out, pairs, table
+from engine.experiments import catalog
+from engine.experiments.plan import Plan
+from engine.experiments.spec import EvaluationSettings, Parameters
+from engine.wording import duration
+
+
+def read_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters given as KEY=VALUE. Raises EngineError on a pair that is none."""
+    return {key: _value(text) for key, text in pairs(given, option="--set", example="rank=16").items()}
+
+
+def _value(text: str) -> Any:
+    """Read a value as JSON; else a comma makes a list; else it is a text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [_value(part.strip()) for part in text.split(",")] if "," in text else text
+
+
+def plan_record(planned: Plan) -> dict[str, Any]:
+    """Return a plan as one JSON object."""
+    runs = [
+        {"run_id": run.run_id, "purpose": run.purpose, "state": run.state, **asdict(run.spec)}
+        for run in planned.runs
+    ]
+    return {"run_id": planned.target.run_id, "estimate_seconds": planned.estimate_seconds, "runs": runs}
+
+
+def show_plan(planned: Plan) -> None:
+    """Print a plan as a table."""
+    shown = table("run", "why", "now", "changed from the defaults", "estimate", right=("estimate",))
+    for run in planned.runs:
+        changed = ", ".join(
+            _changed(run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}, run.spec.changed)
+        )
+        estimate = run.spec.estimate_seconds
+        expected = "no estimate yet" if estimate is None else duration(estimate)
+        shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
+    out().print(shown)
+
+
+def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
+    return [f"{name}={values[name]}" if name in values else f"{name} changed" for name in names]
+
+
+def experiments() -> list[dict[str, Any]]:
+    """Return every experiment with its parameters, for JSON."""
+    return [
+        {
+            "name": entry.name,
+            "title": entry.title,
+            "question": entry.question,
+            "makes": entry.makes,
+            "parameters": _parameters(entry.parameters) + _parameters(EvaluationSettings),
+        }
+        for entry in catalog.EXPERIMENTS.values()
+    ]
+
+
+def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
+    fields = form.model_fields.items()
+    return [
+        {"name": name, "default": field.default, "description": field.description} for name, field in fields
+    ]
+
+
+def show_experiments() -> None:
+    """Print every experiment with its parameters."""
+    for entry in catalog.EXPERIMENTS.values():
+        out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+        out().print(Text(f"  makes {entry.makes}"))
+        _show_parameters(entry.parameters)
+    out().print(Text("every experiment", style="bold"))
+    _show_parameters(EvaluationSettings)
+
+
+def _show_parameters(form: type[Parameters]) -> None:
+    for entry in _parameters(form):
+        out().print(Text(f"  --set {entry['name']}={_spelled(entry['default'])}   {entry['description']}"))
+
+
+def _spelled(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else "null" if value is None else str(value)

@@ -1,0 +1,140 @@
+"""How numbers, times and states are worded on screens. Owns the wording only; computes nothing.
+
+Metrics are fractions in files and points (times 100, signed, one decimal) on screens. A colour is never
+the only carrier: every difference has a sign and a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+MINUS: Final = "\N{MINUS SIGN}"
+DASH: Final = "\N{EN DASH}"
+NOTHING: Final = "\N{EN DASH}"
+
+STATE_WORDS: Final[Mapping[str, str]] = {
+    "queued": "Queued",
+    "running": "Running",
+    "succeeded": "Done",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "lost": "Lost",
+}
+
+
+def known(value: float | None) -> bool:
+    """Say whether there is a number at all."""
+    return value is not None and not math.isnan(value)
+
+
+def points(value: float | None) -> str:
+    """Word a score as points: 0.8214 -> "82.1"; nothing -> a dash."""
+    return NOTHING if value is None or not known(value) else _signless(100 * value)
+
+
+def signed_points(value: float | None) -> str:
+    """Word a difference as signed points: 0.0231 -> "+2.3", -0.004 -> "−0.4", 0 -> "0.0"."""
+    if value is None or not known(value):
+        return NOTHING
+    rounded = round(100 * value, 1)
+    if rounded == 0:
+        return "0.0"
+    return f"{'+' if rounded > 0 else MINUS}{abs(rounded):.1f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Word an interval of differences: "+1.2 to +3.4"."""
+    if not (known(low) and known(high)):
+        return NOTHING
+    return f"{signed_points(low)} to {signed_points(high)}"
+
+
+def p_value(value: float | None) -> str:
+    """Word a p value: two significant digits, never a false zero: "< 0.001", "0.004", "0.03", "0.62"."""
+    if value is None or not known(value):
+        return NOTHING
+    if value < 0.001:
+        return "< 0.001"
+    if value < 0.01:
+        return f"{value:.3f}"
+    return "1" if value >= 0.995 else f"{value:.2f}"
+
+
+def percent(share: float | None) -> str:
+    """Word a share: 0.605 -> "60 %"."""
+    return NOTHING if share is None or not known(share) else f"{100 * share:.0f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Word a time: 0.4 -> "under 1 s", 80 -> "1 min 20 s", 7260 -> "2 h 1 min", 180000 -> "2 d 2 h"."""
+    if seconds is None or not known(seconds):
+        return NOTHING
+    if seconds < 1:
+        return "under 1 s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return _two(whole, 60, "min", 1, "s")
+    if whole < 86400:
+        return _two(whole, 3600, "h", 60, "min")
+    return _two(whole, 86400, "d", 3600, "h")
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Word a number of things: (1, "persona") -> "1 persona", (12000, "example") -> "12,000 examples"."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def ago(at: str | None, *, now: datetime | None = None) -> str:
+    """Word how long ago an ISO time was: "just now", "5 min ago", "3 h ago", from a day on the date."""
+    if not at:
+        return NOTHING
+    then = datetime.fromisoformat(at)
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    seconds = ((now or datetime.now(UTC)) - then).total_seconds()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 86400:
+        return f"{seconds // 3600:.0f} h ago"
+    return f"{then:%d %b %Y}"
+
+
+def outcomes(wins: int, ties: int, losses: int) -> str:
+    """Word wins, ties and losses: "17 better, 1 equal, 2 worse"."""
+    return f"{wins} better, {ties} equal, {losses} worse"
+
+
+def spelled(value: Any) -> str:
+    """Word a parameter's value: lists with commas, None as "none"."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return str(value)
+    return ", ".join(spelled(one) for one in value)
+
+
+def stage(name: str, done: int, total: int, unit: str = "") -> str:
+    """Word where a run is: "train, 120 of 400 steps"."""
+    if not name:
+        return "starting"
+    if not total:
+        return name
+    return f"{name}, {done:,} of {total:,}{f' {unit}' if unit else ''}"
+
+
+def _signless(value: float) -> str:
+    return f"{value:.1f}".replace("-", MINUS)
+
+
+def _two(whole: int, large: int, large_unit: str, small: int, small_unit: str) -> str:
+    first, rest = divmod(whole, large)
+    second = rest // small
+    return f"{first} {large_unit} {second} {small_unit}" if second else f"{first} {large_unit}"

@@ -1,0 +1,75 @@
+"""The wording of numbers on screens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from engine import wording
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0231, "+2.3"),
+        (-0.0231, "\N{MINUS SIGN}2.3"),
+        (0.0, "0.0"),
+        (-0.0004, "0.0"),
+        (None, "\N{EN DASH}"),
+        (float("nan"), "\N{EN DASH}"),
+    ],
+)
+def test_a_difference_is_signed_points_with_one_decimal(value: float | None, words: str) -> None:
+    assert wording.signed_points(value) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.0042, "0.004"), (0.0321, "0.03"), (0.62, "0.62"), (1.0, "1")],
+)
+def test_a_p_value_is_never_a_false_zero(value: float, words: str) -> None:
+    assert wording.p_value(value) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "under 1 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (80, "1 min 20 s"),
+        (7260, "2 h 1 min"),
+        (180_000, "2 d 2 h"),
+    ],
+)
+def test_a_duration_has_at_most_two_units(seconds: float, words: str) -> None:
+    assert wording.duration(seconds) == words
+
+
+def test_how_long_ago_is_told_from_the_given_moment() -> None:
+    moment = datetime(2024, 5, 2, 12, 0, tzinfo=UTC)
+    told = [
+        wording.ago((moment - timedelta(seconds=back)).isoformat(), now=moment)
+        for back in (5, 300, 7300, 90_000)
+    ]
+    assert told == ["just now", "5 min ago", "2 h ago", "01 May 2024"]
+
+
+def test_values_are_spelled_for_people() -> None:
+    assert [wording.spelled(value) for value in (["q", "v"], None, True, 5e-4)] == [
+        "q, v",
+        "none",
+        "yes",
+        "0.0005",
+    ]
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert wording.count(1, "persona") == "1 persona"
+    assert wording.count(12_000, "reply", "replies") == "12,000 replies"
+
+
+def test_an_interval_without_numbers_is_a_dash() -> None:
+    assert wording.interval(0.01, 0.034) == "+1.0 to +3.4"
+    assert wording.interval(None, 0.034) == "\N{EN DASH}"
