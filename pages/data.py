@@ -1,0 +1,359 @@
+"""What data does the study stand on, and how does new data come in?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine import views
+from engine.data import prepare, prepare_upload
+from engine.data.worlds import WORLDS
+from engine.paths import Workspace
+from engine.types import Dialogue
+from engine.wording import count, percent, spelled
+from pages import frame, reads
+
+_SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
+_SHOWN_DIALOGUES = 200
+_SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
+_SCHEMES = {
+    "auto": "By time if possible, else by persona",
+    "by-time": "By time within each persona",
+    "by-persona": "By persona: test personas are unseen",
+}
+
+
+def show() -> None:
+    ws = frame.workspace()
+    frame.heading("Data", "What does the study stand on?")
+    if not frame.is_prepared(ws):
+        st.markdown("There is no data in this workspace yet. Choose where it comes from.")
+        _import_form(ws)
+        return
+    pages: dict[str, Callable[[Workspace], None]] = {
+        "overview": _overview,
+        "dialogues": _dialogues,
+        "import": _import,
+    }
+    view = frame.linked_choice(
+        "Show", list(pages), page="data", name="view", words=str.capitalize, segmented=True
+    )
+    pages[view or "overview"](ws)
+
+
+# --- overview
+
+
+def _overview(ws: Workspace) -> None:
+    card, record = reads.card(ws), reads.split_record(ws)
+    counts, statistics = card["counts"], card["statistics"]
+    with st.container(horizontal=True, gap="large"):
+        for label in ("personas", "dialogues", "messages", "examples"):
+            st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
+    st.caption(f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}")
+    for note in card.get("notes", ()):
+        st.info(frame.plain(note), icon=":material/info:")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _splits(record)
+        _lengths(statistics)
+    with right:
+        _checks(record)
+        st.subheader("Devices named in replies", anchor=False)
+        shares = statistics["share_replies_by_device"]
+        st.altair_chart(
+            views.share_chart(
+                {_device(name): share for name, share in shares.items()},
+                title="Share of assistant replies, %",
+            ),
+            alt="Share of replies that name each device",
+        )
+    _known_beside(counts, statistics)
+    _left_out(card.get("left_out", []))
+
+
+def _device(name: str) -> str:
+    return name.upper() if len(name) == 2 else name.capitalize()
+
+
+def _splits(record: dict[str, Any]) -> None:
+    st.subheader("Splits", anchor=False)
+    by = "by time within each persona" if record["scheme"] == "by-time" else "by persona"
+    found = record["statistics"]
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "Split": word,
+                    "Personas": found[name]["personas"],
+                    "Dialogues": found[name]["dialogues"],
+                    "Examples": found[name]["examples"],
+                    "Share": percent(found[name]["share"]),
+                }
+                for name, word in _SPLIT_WORDS.items()
+            ]
+        ),
+        hide_index=True,
+        alt="Personas, dialogues and examples in each split",
+    )
+    online = found["online"]["dialogues"]
+    st.caption(
+        f"Divided {by}." + (f" {count(online, 'train dialogue')} held for online use." if online else "")
+    )
+
+
+def _checks(record: dict[str, Any]) -> None:
+    st.subheader("Checks", anchor=False)
+    for check in record["checks"]:
+        icon = ":green[:material/check_circle:]" if check["ok"] else ":red[:material/error:]"
+        word = "" if check["ok"] else " (failed)"
+        name, detail = frame.plain(check["name"].capitalize()), frame.plain(check["detail"])
+        st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
+
+
+def _lengths(statistics: dict[str, Any]) -> None:
+    st.subheader("Lengths", anchor=False)
+    table = views.lengths_table(
+        {
+            "Messages in a dialogue": statistics["turns"],
+            "Words in a user's message": statistics["user_words"],
+            "Words in a reply": statistics["reply_words"],
+            "Dialogues of a persona": statistics["dialogues_per_persona"],
+        }
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        alt="Lengths of dialogues and messages",
+        column_config={
+            "what": "Length",
+            "median": st.column_config.NumberColumn("Median", format="%.0f"),
+            "middle": st.column_config.TextColumn("Middle 80 %"),
+            "mean": st.column_config.NumberColumn("Mean", format="%.1f"),
+        },
+    )
+
+
+def _known_beside(counts: dict[str, Any], statistics: dict[str, Any]) -> None:
+    meta = ", ".join(key.replace("_", " ") for key in statistics["meta_coverage"]) or "none"
+    st.caption(
+        f"{counts['personas_with_character']:,} personas have a character text, "
+        f"{counts['personas_with_routines']:,} have routines. "
+        f"Vocabulary: {count(statistics['vocabulary'], 'word')}. Context of a dialogue: {meta}."
+    )
+
+
+def _left_out(faults: list[dict[str, Any]]) -> None:
+    if faults:
+        with st.expander(
+            f"{count(len(faults), 'faulty row')} left out at the import", icon=":material/warning:"
+        ):
+            st.dataframe(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
+
+
+# --- dialogues
+
+
+def _dialogues(ws: Workspace) -> None:
+    dataset = reads.dataset(ws)
+    names = [persona.persona_id for persona in dataset.personas]
+    columns = st.columns([2, 3])
+    with columns[0]:
+        persona_id = frame.linked_choice("Persona", names, page="data", name="persona")
+    with columns[1]:
+        sought = st.text_input(
+            "Search in its dialogues",
+            key="data_search",
+            icon=":material/search:",
+            placeholder="a word or phrase",
+        )
+    persona = next(one for one in dataset.personas if one.persona_id == (persona_id or names[0]))
+    if persona.character:
+        st.markdown(frame.plain(persona.character))
+    found = [one for one in reads.dialogues_of(ws, persona.persona_id) if _holds(one, sought or "")]
+    if not found:
+        st.info(f"No dialogue of {frame.plain(persona.persona_id)} holds this.", icon=":material/search_off:")
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        dialogue = _list(ws, found)
+    with right:
+        _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
+
+
+def _holds(dialogue: Dialogue, sought: str) -> bool:
+    wanted = sought.strip().lower()
+    return not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
+
+
+def _list(ws: Workspace, found: list[Dialogue]) -> Dialogue:
+    assignment, shown = reads.splits(ws).assignment, found[:_SHOWN_DIALOGUES]
+    told = (
+        f"The first {_SHOWN_DIALOGUES} of {len(found):,} dialogues"
+        if len(found) > len(shown)
+        else count(len(found), "dialogue")
+    )
+    st.caption(f"{told}; select one to read it.")
+    event = st.dataframe(
+        pd.DataFrame(
+            {
+                "No": [dialogue.order + 1 for dialogue in shown],
+                "Split": [_SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
+                "Begins with": [dialogue.messages[0].text for dialogue in shown],
+            }
+        ),
+        key=f"data_list_{found[0].persona_id}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height=420,
+        alt="Dialogues of the persona; select a row to read it",
+        column_config={
+            "No": st.column_config.NumberColumn(width="small"),
+            "Split": st.column_config.TextColumn(width="small"),
+        },
+    )
+    rows = event["selection"]["rows"]
+    return shown[rows[0]] if rows and rows[0] < len(shown) else shown[0]
+
+
+def _read(dialogue: Dialogue, split: str) -> None:
+    with st.container(border=True):
+        st.markdown(f"**Dialogue {dialogue.order + 1}** :gray[{_SPLIT_WORDS[split]}]")
+        if dialogue.meta:
+            st.caption(
+                ", ".join(
+                    f"{key.replace('_', ' ')}: {spelled(value)}" for key, value in dialogue.meta.items()
+                )
+            )
+        for message in dialogue.messages:
+            avatar = ":material/person:" if message.role == "user" else ":material/smart_toy:"
+            with st.chat_message("user" if message.role == "user" else "assistant", avatar=avatar):
+                st.markdown(frame.plain(message.text))
+
+
+# --- import
+
+
+def _import(ws: Workspace) -> None:
+    """A workspace holds one dataset for good: its runs were made with it."""
+    runs = sum(1 for _ in ws.runs.glob("*/spec.json"))
+    source = frame.plain(str(ws.read_config()["dataset"]["source"]))
+    if runs:
+        st.info(
+            f"This workspace holds {source}, and {count(runs, 'run was', 'runs were')} made with it, so its "
+            "data stays. Other data goes into another workspace, which gets its own runs and results.",
+            icon=":material/lock:",
+        )
+        st.markdown("Prepare one and open it:")
+        st.code(
+            "python -m engine init --workspace another --dataset path/to/dialogues.jsonl\n"
+            "PERSONA_LAB_WORKSPACE=another make run",
+            language="bash",
+        )
+        return
+    st.warning(
+        f"This workspace holds {source}. It has no runs yet, so it can still be replaced.",
+        icon=":material/swap_horiz:",
+    )
+    _import_form(ws)
+
+
+def _import_form(ws: Workspace) -> None:
+    origin = st.segmented_control(
+        "Where does the data come from?", _SOURCES, default=_SOURCES[0], required=True, key="data_source"
+    )
+    replaces = frame.is_prepared(ws)
+    with st.form("data_import", border=True, width=760):
+        dataset: str | None = None
+        files: dict[str, bytes] = {}
+        sizes: dict[str, int | None] = {}
+        if origin == "Upload files":
+            uploaded = st.file_uploader(
+                "One dialogue a line (.jsonl), or characters, routines and sessions (.jsonl), or one .zip",
+                type=["jsonl", "json", "zip"],
+                accept_multiple_files=True,
+                key="data_files",
+            )
+            files = {file.name: file.getvalue() for file in uploaded or []}
+        elif origin == "A path or hub id":
+            dataset = st.text_input(
+                "Path on this machine, or hub id",
+                placeholder="my/dialogues.jsonl or owner/dataset",
+                key="data_path",
+            )
+        else:
+            world = st.selectbox("World", list(WORLDS), key="data_world")
+            dataset = f"world:{world}"
+        sizes["personas"], sizes["dialogues"] = _sizes(is_world=origin == _SOURCES[0])
+        scheme = st.selectbox(
+            "Split", list(_SCHEMES), format_func=lambda name: _SCHEMES[name], key="data_split"
+        )
+        base = st.text_input(
+            "Base model",
+            "embedded",
+            key="data_base",
+            help="embedded (comes with Persona Lab), a folder, or a hub id: Qwen/Qwen2.5-0.5B-Instruct",
+        )
+        keep_good = st.checkbox(
+            "Leave faulty rows out instead of refusing the data",
+            key="data_keep_good",
+            disabled=origin == _SOURCES[0],
+        )
+        sent = st.form_submit_button(
+            "Replace the data" if replaces else "Import", type="primary", icon=":material/download:"
+        )
+    if sent:
+        options: dict[str, Any] = {
+            **sizes,
+            "split": scheme,
+            "base": (base or "embedded").strip(),
+            "keep_good": keep_good,
+            "force": replaces,
+        }
+        _run_import(ws, (dataset or "").strip(), files, upload=origin == "Upload files", options=options)
+
+
+def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
+    columns = st.columns(2)
+    default = (20, 50) if is_world else (None, None)
+    word = "How many" if is_world else "At most so many"
+    with columns[0]:
+        personas = st.number_input(
+            f"{word} personas", min_value=1, value=default[0], step=1, placeholder="all", key="data_personas"
+        )
+    with columns[1]:
+        dialogues = st.number_input(
+            f"{word} dialogues each",
+            min_value=1,
+            value=default[1],
+            step=1,
+            placeholder="all",
+            key="data_dialogues",
+        )
+    return personas, dialogues
+
+
+def _run_import(
+    ws: Workspace, dataset: str, files: dict[str, bytes], *, upload: bool, options: dict[str, Any]
+) -> None:
+    if not upload and not dataset:
+        st.error("Nothing was named.", icon=":material/error:")
+        st.caption("Give a path on this machine, or a hub id such as owner/dataset.")
+        return
+    with frame.boundary():
+        with st.spinner("Reading, checking and splitting ..."):
+            card = prepare_upload(ws, files, **options) if upload else prepare(ws, dataset=dataset, **options)
+        left_out = len(card.get("left_out", ()))
+        st.toast(
+            f"Imported {count(card['counts']['dialogues'], 'dialogue')}."
+            + (f" {left_out} faulty rows left out." if left_out else "")
+        )
+        st.rerun()
+
+
+if __name__ == "__main__":
+    frame.run(show)

@@ -1,0 +1,230 @@
+"""What every page shares: the workspace, the heading, empty states and the one boundary for errors.
+
+Pages hold no logic of their own worth testing without a browser; they read through `pages.reads`, and
+everything that can go wrong in a way the user can mend passes through `boundary`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ParamSpec
+
+import pandas as pd
+import streamlit as st
+
+from engine.errors import DataError, EngineError
+from engine.paths import Workspace, open_workspace
+from engine.wording import STATE_WORDS
+
+HOME, RUNS, COMPARE, DATA = "pages/home.py", "pages/runs.py", "pages/compare.py", "pages/data.py"
+
+_FRAMED = "frame_framed"
+_PAGES = (
+    (HOME, "Study", ":material/home:"),
+    (RUNS, "Runs", ":material/timeline:"),
+    (COMPARE, "Compare", ":material/leaderboard:"),
+    (DATA, "Data", ":material/forum:"),
+)
+
+Given = ParamSpec("Given")
+
+# Icon and badge colour of each state of a run; the word always stands beside them.
+STATE_ICONS = {
+    "queued": ":material/schedule:",
+    "running": ":material/play_circle:",
+    "succeeded": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "lost": ":material/help:",
+}
+STATE_COLOURS = {
+    "queued": "gray",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "orange",
+    "lost": "orange",
+}
+
+
+def navigate() -> None:
+    """Show the navigation and run the page it leads to. Called by app.py in every run."""
+    st.session_state[_FRAMED] = True
+    page = _navigation()
+    with st.sidebar:
+        for target, label, icon in _PAGES:
+            st.page_link(target, label=label, icon=icon, width="stretch")
+    page.run()
+
+
+def run(show: Callable[[], None]) -> None:
+    """Run a page inside the boundary. The last line of every page's script.
+
+    Streamlit runs a page of the folder pages/ without app.py when it is the first thing a fresh server is
+    asked for. That run is turned into an ordinary one.
+    """
+    if not st.session_state.pop(_FRAMED, False):
+        _navigation()
+        st.rerun()
+    with boundary():
+        show()
+
+
+def _navigation() -> st.Page:
+    """Declare the pages. They get no icons here: Streamlit would fetch those from another server."""
+    return st.navigation(
+        [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES],
+        position="hidden",
+    )
+
+
+def workspace() -> Workspace:
+    """Return the app's workspace: $PERSONA_LAB_WORKSPACE, else the repository root."""
+    return open_workspace()
+
+
+def is_prepared(ws: Workspace) -> bool:
+    """Say whether the workspace has data."""
+    return ws.config.exists()
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show what the user can mend as a message with its remedy; everything else stays an exception."""
+    try:
+        yield
+    except EngineError as error:
+        show_error(error)
+
+
+def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
+    """Put a fragment inside the boundary: it is drawn anew without its page."""
+
+    @functools.wraps(function)
+    def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        with boundary():
+            function(*args, **kwargs)
+
+    return inside
+
+
+def show_error(error: EngineError) -> None:
+    """Show message and remedy, and every fault of refused data in a table."""
+    st.error(_plain(error.message), icon=":material/error:")
+    if isinstance(error, DataError) and error.faults:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "File": [fault.file for fault in error.faults],
+                    "Line": [fault.line or None for fault in error.faults],
+                    "What is wrong": [fault.what for fault in error.faults],
+                }
+            ),
+            hide_index=True,
+            alt="Faults found in the data, by file and line",
+        )
+    if error.hint:
+        st.caption(_plain(error.hint))
+
+
+def heading(title: str, lead: str) -> None:
+    """Show a page's title and the question it answers."""
+    st.title(title, anchor=False)
+    st.caption(lead)
+
+
+def empty_state(title: str, text: str, *, page: str, label: str, icon: str) -> None:
+    """Show what is missing, why, and the way to it."""
+    with st.container(border=True, horizontal_alignment="left", gap="small"):
+        st.subheader(title, anchor=False)
+        st.markdown(text)
+        st.page_link(page, label=label, icon=icon)
+
+
+def no_data_yet() -> None:
+    """Show the empty state of a workspace without data."""
+    empty_state(
+        "No data yet",
+        "Everything here starts from a set of personas and their dialogues.",
+        page=HOME,
+        label="Prepare the first data",
+        icon=":material/arrow_forward:",
+    )
+
+
+def _plain(text: str) -> str:
+    """Keep text that comes from files and errors from being read as markup."""
+    for sign in "\\`*_[]<>$#:~":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("\n", "  \n")
+
+
+plain = _plain
+
+
+def state_badge(state: str) -> None:
+    """Show a run's state as icon, colour and word."""
+    st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
+
+
+def select_row(key: str, row: int | None) -> None:
+    """Select one row of the table `key` before it is drawn, so that it shows what is open elsewhere."""
+    wanted = [] if row is None else [row]
+    held = st.session_state.get(key)
+    if held is None or list(held["selection"]["rows"]) != wanted:
+        st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+
+
+def linked_choice(
+    label: str,
+    options: Sequence[str],
+    *,
+    page: str,
+    name: str,
+    words: Callable[[str], str] = str,
+    optional: str | None = None,
+    segmented: bool = False,
+    help: str | None = None,
+) -> str | None:
+    """Show a choice that lives in the address as ?name=value; return what is chosen.
+
+    The first option is the default and leaves the address clean; with `optional` (the text shown then)
+    nothing is chosen at first. Code sets the choice through `choose`, before the widget is drawn.
+    """
+    key, seen = f"{page}_{name}", f"{page}_{name}_address"
+    asked = st.query_params.get(name)
+    if asked in options and (key not in st.session_state or asked != st.session_state.get(seen)):
+        st.session_state[key] = asked
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    value: str | None
+    if segmented:
+        value = st.segmented_control(
+            label, options, default=None if key in st.session_state else options[0], format_func=words,
+            required=True, key=key, help=help,
+        )  # fmt: skip
+    else:
+        value = st.selectbox(
+            label, options, index=None if optional else 0, format_func=words, key=key, help=help,
+            placeholder=optional,
+        )  # fmt: skip
+    default = None if optional else options[0]
+    if value in (None, default):
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = value or ""
+    st.session_state[seen] = st.query_params.get(name)
+    return value
+
+
+def choose(page: str, name: str, value: str | None) -> None:
+    """Set a linked choice from elsewhere on its page, in a callback."""
+    st.session_state[f"{page}_{name}"] = value
+
+
+def chosen(page: str, name: str, options: Sequence[str]) -> str | None:
+    """Return a linked choice before its widget is drawn; None when nothing valid is chosen."""
+    held = st.session_state.get(f"{page}_{name}") or st.query_params.get(name)
+    return held if held in options else None

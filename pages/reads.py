@@ -1,0 +1,104 @@
+"""What pages read, kept between reruns. Every key holds the store's version, so nothing stale is shown.
+
+Filters are applied after the load; no connection and no model is ever kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine import comparison, store
+from engine.data import load_dataset, load_splits
+from engine.paths import Workspace, read_json
+from engine.types import Dataset, Dialogue, Splits
+from engine.variants import Variant
+
+_KEEP_SECONDS = 3600
+_kept = st.cache_data(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
+
+
+def compared(
+    ws: Workspace, *, metric: str, split: str, reference: str | None = None, protocol: str | None = None
+) -> dict[str, Any]:
+    """Return the comparison of every variant with the reference, as `compare --json` prints it."""
+    return _compared(str(ws.root), store.version(ws), metric, split, reference, protocol)
+
+
+def scores(ws: Workspace, *, metric: str, split: str, protocol: str) -> pd.DataFrame:
+    """Return one row a variant and example: variant, persona_id, example_id, value."""
+    return _scores(str(ws.root), store.version(ws), metric, split, protocol)
+
+
+def example_rows(ws: Workspace, *, persona_id: str, split: str, protocol: str) -> pd.DataFrame:
+    """Return what every variant said to one persona."""
+    return _example_rows(str(ws.root), store.version(ws), persona_id, split, protocol)
+
+
+def variants(ws: Workspace) -> list[Variant]:
+    """Return every variant, in the order of their making."""
+    return _variants(str(ws.root), store.version(ws))
+
+
+def protocols(ws: Workspace) -> pd.DataFrame:
+    """Return one row a protocol and split, newest protocol first."""
+    return _protocols(str(ws.root), store.version(ws))
+
+
+def card(ws: Workspace) -> dict[str, Any]:
+    """Return the dataset's card."""
+    found: dict[str, Any] = read_json(ws.dataset / "card.json")
+    return found
+
+
+def split_record(ws: Workspace) -> dict[str, Any]:
+    """Return splits.json: scheme, assignment, checks, statistics."""
+    found: dict[str, Any] = read_json(ws.splits / "splits.json")
+    return found
+
+
+def dataset(ws: Workspace) -> Dataset:
+    """Return the dataset; the engine keeps it while its files stay the same."""
+    return load_dataset(ws)
+
+
+def splits(ws: Workspace) -> Splits:
+    """Return which dialogue is for what."""
+    return load_splits(ws)
+
+
+def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
+    """Return a persona's dialogues in time."""
+    return [dialogue for dialogue in dataset(ws).dialogues if dialogue.persona_id == persona_id]
+
+
+@_kept
+def _compared(
+    root: str, version: str, metric: str, split: str, reference: str | None, protocol: str | None
+) -> dict[str, Any]:
+    return comparison.compare_variants(
+        Workspace(Path(root)), reference=reference, metric=metric, split=split, protocol=protocol
+    )
+
+
+@_kept
+def _scores(root: str, version: str, metric: str, split: str, protocol: str) -> pd.DataFrame:
+    return store.score_table(Workspace(Path(root)), metric=metric, split=split, protocol=protocol)
+
+
+@_kept
+def _example_rows(root: str, version: str, persona_id: str, split: str, protocol: str) -> pd.DataFrame:
+    return store.example_rows(Workspace(Path(root)), persona_id=persona_id, split=split, protocol=protocol)
+
+
+@_kept
+def _variants(root: str, version: str) -> list[Variant]:
+    return store.variants(Workspace(Path(root)))
+
+
+@_kept
+def _protocols(root: str, version: str) -> pd.DataFrame:
+    return store.protocols(Workspace(Path(root)))

@@ -1,0 +1,65 @@
+"""Workspaces for the pages, and the app as a test sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.paths import REPOSITORY, Workspace
+from tests.sample_study import finish, prepare_world
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with every first step done. Tests only look at it."""
+    ws = prepare_world(tmp_path_factory.mktemp("full"), personas=6, dialogues=8)
+    finish(ws, "unified", "retrieval", "profile-prompt", "ceiling", per_persona=4)
+    return ws
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Workspace:
+    """A workspace with data and no run."""
+    return prepare_world(tmp_path / "prepared", personas=5, dialogues=6)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Workspace:
+    """A folder that is no workspace yet."""
+    return Workspace(tmp_path / "empty")
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Return a function that opens one page of the app over a workspace, with query parameters."""
+
+    def opened(ws: Workspace, page: str = "home", **query: str) -> AppTest:
+        monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        app.run()
+        for name, value in query.items():
+            app.query_params[name] = value
+        if page != "home":
+            app.switch_page(f"pages/{page}.py").run()
+        elif query:
+            app.run()
+        assert not app.exception, [entry.value for entry in app.exception]
+        return app
+
+    return opened
+
+
+def texts(app: AppTest) -> str:
+    """Everything a reader sees as text, in one string, without the escapes of markup."""
+    parts = [
+        entry.value
+        for kind in ("title", "subheader", "markdown", "caption", "info", "warning", "error", "code")
+        for entry in getattr(app, kind)
+    ]
+    parts += [f"{entry.label} {entry.value}" for entry in app.metric]
+    return "\n".join(str(part) for part in parts).replace("\\", "")

@@ -1,0 +1,104 @@
+"""The data page: what the study stands on, reading dialogues, and importing good and bad files."""
+
+from __future__ import annotations
+
+import json
+
+from engine.data import load_dataset
+from engine.paths import Workspace
+from tests.pages.conftest import Open, texts
+
+
+def _dialogue_lines(*, bad: bool = False) -> bytes:
+    """A flattened dataset of six personas with six dialogues each; two faults when `bad`."""
+    rows = [
+        {
+            "persona_id": f"u{persona}",
+            "session_id": session,
+            "messages": [
+                {"role": "user", "content": f"Please set the lights to {persona}{session} percent."},
+                {"role": "assistant", "content": f"The lights are at {persona}{session} percent."},
+            ],
+        }
+        for persona in range(1, 7)
+        for session in range(6)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    if bad:
+        lines[2] = '{"persona_id": "u1", "session_id": 2, "messages": ['
+        lines[4] = json.dumps({**rows[4], "messages": [{"role": "robot", "content": "?"}]})
+    return ("\n".join(lines) + "\n").encode()
+
+
+def test_the_card_tells_counts_splits_and_checks(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "data")
+    seen = texts(app)
+    assert "Personas 6" in seen
+    assert "No overlap" in seen
+    splits = app.dataframe[0].value.set_index("Split")
+    assert splits["Dialogues"].sum() == len(load_dataset(full).dialogues)
+
+
+def test_dialogues_can_be_searched_and_read(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "data", view="dialogues", persona="persona_003")
+    assert "8 dialogues" in texts(app)
+    word = load_dataset(full).dialogues[3 * 8].messages[0].text.split()[-1].strip(".,!?")
+    app.text_input(key="data_search").set_value(word).run()
+    assert len(app.dataframe[0].value) >= 1
+    app.text_input(key="data_search").set_value("zzzz").run()
+    assert "holds this" in texts(app)
+
+
+def test_data_with_runs_stays_and_the_page_says_what_to_do(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "data", view="import")
+    seen = texts(app)
+    assert "5 runs were made with it" in seen
+    assert "python -m engine init --workspace another" in seen
+    assert not app.file_uploader
+
+
+def test_a_world_is_imported(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.number_input(key="data_personas").set_value(4)
+    app.number_input(key="data_dialogues").set_value(6)
+    _submit(app)
+    assert empty.read_config()["dataset"]["personas"] == 4
+    assert "Personas 4" in texts(app)
+
+
+def test_a_good_upload_is_imported(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.button_group(key="data_source").set_value("Upload files").run()
+    app.file_uploader(key="data_files").set_value(
+        [("dialogues.jsonl", _dialogue_lines(), "application/jsonl")]
+    )
+    _submit(app)
+    assert not app.error, [entry.value for entry in app.error]
+    assert empty.read_config()["dataset"]["dialogues"] == 36
+
+
+def test_a_bad_upload_lists_its_faults_and_leaves_nothing(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.button_group(key="data_source").set_value("Upload files").run()
+    app.file_uploader(key="data_files").set_value(
+        [("dialogues.jsonl", _dialogue_lines(bad=True), "application/jsonl")]
+    )
+    _submit(app)
+    assert app.error
+    faults = app.dataframe[0].value
+    assert list(faults["Line"]) == [3, 5]
+    assert not empty.config.exists()
+
+
+def test_a_path_that_is_not_there_is_a_message(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.button_group(key="data_source").set_value("A path or hub id").run()
+    app.text_input(key="data_path").set_value("no/such/place.jsonl")
+    _submit(app)
+    assert any("no/such/place" in entry.value.replace("\\", "") for entry in app.error)
+    assert not app.exception
+
+
+def _submit(app) -> None:  # type: ignore[no-untyped-def]
+    (button,) = [button for button in app.button if button.label in ("Import", "Replace the data")]
+    button.click().run(timeout=120)
