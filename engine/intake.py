@@ -76,16 +76,17 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
     """Read and check a finished run. Raises TornRun with the reason when it must not be taken in."""
     folder = ws.run_folder(run_id)
     try:
-        done = manifest.read(folder)
-        spec = read_spec(folder)
+        done, spec = manifest.read(folder), read_spec(folder)
+        variants = tuple(_declared(entry, spec) for entry in done["variants"])
     except EngineError as error:
         raise TornRun(error.message) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise TornRun(f"done.json declares a variant without {error}") from error
     faults = manifest.faults(folder, done)
     if done.get("run_id") != run_id or spec.run_id != run_id:
         faults.append("its spec or done.json belongs to another run")
     if faults:
         raise TornRun("; ".join(faults))
-    variants = tuple(_declared(entry, spec) for entry in done["variants"])
     path = folder / "scores.parquet"
     scores = _read_scores(path, variants) if path.exists() else _no_scores()
     return Finished(

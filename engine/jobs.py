@@ -6,6 +6,7 @@ the run folder only, and computes nothing.
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +18,7 @@ from engine import launchers, manifest
 from engine.errors import EngineError
 from engine.locks import queue_lock
 from engine.paths import Workspace
-from engine.processes import running, signal_group, wait_until_gone
+from engine.processes import ProcessIdentity, running, signal_group, wait_until_gone
 from engine.records import RunRecord, find, scan
 from engine.runfolder import (
     CANCEL,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # a supervisor needs no catalog
 TRAINING_SLOTS = 1
 GRACE_SECONDS = 20.0
 _KILL_SECONDS = 10.0
+_log = logging.getLogger("engine.jobs")
 _LOST_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 
 
@@ -84,10 +86,17 @@ def advance(ws: Workspace) -> None:
 
 
 def list_runs(ws: Workspace) -> list[RunRecord]:
-    """Return all runs in queue order; side effect: heals a queue that nobody looks after."""
+    """Return all runs in queue order; side effect: heals a queue that nobody looks after.
+
+    What cannot be healed now (a full disk, a read-only folder) is warned of, and the runs are shown as
+    they stand: looking never fails.
+    """
     records = scan(ws)
     if _needs_care(records):
-        advance(ws)
+        try:
+            advance(ws)
+        except (EngineError, OSError) as error:
+            _log.warning("The queue could not be moved: %s", error)
         records = scan(ws)
     return records
 
@@ -270,17 +279,25 @@ def _end_processes(folder: Path, status: Status, *, grace_seconds: float) -> Non
         time.sleep(0.05)
         latest = read_status(folder)
         status = latest if latest.attempt == attempt else status
-    for process in (status.worker, status.supervisor):
-        signal_group(process, signal.SIGKILL)
-        if process and not wait_until_gone(process, timeout_seconds=_KILL_SECONDS):
-            raise EngineError(
-                f"Process {process.pid} of {folder.name} does not end, even by SIGKILL.",
-                f"It hangs in the kernel (a disk or a driver): ps -o pid,stat,wchan -p {process.pid}",
-            )
+    _kill(folder, status.supervisor)  # first, so that no worker is started any more
+    latest = read_status(folder)
+    _kill(folder, latest.worker if latest.attempt == attempt else status.worker)
+
+
+def _kill(folder: Path, process: ProcessIdentity | None) -> None:
+    signal_group(process, signal.SIGKILL)
+    if process and not wait_until_gone(process, timeout_seconds=_KILL_SECONDS):
+        raise EngineError(
+            f"Process {process.pid} of {folder.name} does not end, even by SIGKILL.",
+            f"It hangs in the kernel (a disk or a driver): ps -o pid,stat,wchan -p {process.pid}",
+        )
 
 
 def _signal_name(exit_code: int | None) -> str | None:
-    return signal.Signals(-exit_code).name if exit_code is not None and exit_code < 0 else None
+    if exit_code is None or exit_code >= 0:
+        return None
+    known = {number.value: number.name for number in signal.Signals}
+    return known.get(-exit_code, f"signal {-exit_code}")
 
 
 def _is(state: State) -> str:

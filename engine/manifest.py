@@ -40,7 +40,7 @@ def read(folder: Path) -> dict[str, Any]:
         done = read_json(folder / NAME)
     except OSError as error:
         raise EngineError(f"{folder / NAME} cannot be read: {error}") from error
-    parts = {"files": dict, "protocols": dict, "variants": list}
+    parts = {"files": dict, "protocols": dict, "variants": list, "finished_at": str}
     if not isinstance(done, dict) or any(not isinstance(done.get(key), kind) for key, kind in parts.items()):
         raise EngineError(f"{folder / NAME} is not the record of a finished run.")
     return done

@@ -221,8 +221,11 @@ def request_cancel(folder: Path, attempt: int) -> None:
 
 def cancel_requested(folder: Path, attempt: int) -> bool:
     """Say whether somebody asked for this attempt to be ended."""
-    path = folder / CANCEL
-    return path.exists() and read_json(path).get("attempt") == attempt
+    try:
+        asked = read_json(folder / CANCEL)
+    except (OSError, EngineError):
+        return False
+    return isinstance(asked, dict) and asked.get("attempt") == attempt
 
 
 def append_line(path: Path, line: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from engine.errors import EngineError
 from engine.experiments import catalog
+from engine.experiments.ground import read_ground
 from engine.experiments.plan import Plan, inapplicable, plan
 from engine.experiments.spec import Experiment
 from engine.paths import Workspace
@@ -36,8 +37,8 @@ class Step:
 
 
 def steps(ws: Workspace) -> list[Step]:
-    """Return the first steps in their order. Raises EngineError when the workspace has no data."""
-    ws.read_config()
+    """Return the first steps in their order. Raises EngineError without data or without the base model."""
+    read_ground(ws)
     return [_step(ws, name) for name in FIRST_STEPS if name in catalog.EXPERIMENTS]
 
 

@@ -336,9 +336,12 @@ def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerC
     bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2).encode(
         color=alt.Color("kind:N", scale=scale(), legend=None)
     )
-    return alt.layer(bars, base.mark_text(align="left", dx=5).encode(text="words:N")).properties(
-        height=32 * max(1, len(frame)) + 40
-    )
+    return alt.layer(
+        bars,
+        base.mark_text(align="left", dx=5).encode(
+            text="words:N", color=alt.Color("kind:N", scale=scale(), legend=None)
+        ),
+    ).properties(height=32 * max(1, len(frame)) + 40)
 
 
 Lengths = Literal["mean", "p10", "p50", "p90"]

@@ -295,11 +295,11 @@ def _examples(
         name: rows[rows["variant"] == name].set_index("example_id")
         for name in (found["reference"], candidate)
     }
-    shared = [one for one in said[candidate].index if one in said[found["reference"]].index]
+    shared = _largest_first(said[candidate][metric.name], said[found["reference"]][metric.name])
     dialogues = {dialogue.dialogue_id: dialogue for dialogue in reads.dialogues_of(ws, persona_id)}
     st.caption(
-        f"{count(len(shared), 'example')} of {persona_id}"
-        + (f", the first {_EXAMPLES_SHOWN} shown" if len(shared) > _EXAMPLES_SHOWN else "")
+        f"{count(len(shared), 'example')} of {persona_id}, the largest difference first"
+        + (f"; {_EXAMPLES_SHOWN} are shown" if len(shared) > _EXAMPLES_SHOWN else "")
     )
     for example_id in shared[:_EXAMPLES_SHOWN]:
         row = said[candidate].loc[example_id]
@@ -318,6 +318,13 @@ def _examples(
                 with column:
                     st.markdown(f"**{frame.plain(title)}**{_value(value, metric)}")
                     st.markdown(frame.plain(text) or "*an empty reply*")
+
+
+def _largest_first(candidate: pd.Series, reference: pd.Series) -> list[str]:
+    """The examples both have, by the size of their difference; undefined ones last."""
+    difference = (candidate - reference.reindex(candidate.index)).abs()
+    shared = difference[difference.index.isin(reference.index)]
+    return [str(one) for one in shared.sort_values(ascending=False, kind="stable", na_position="last").index]
 
 
 def _asked(context: tuple[Message, ...]) -> None:

@@ -39,7 +39,7 @@ def show() -> None:
         "import": _import,
     }
     view = frame.linked_choice(
-        "Show", list(pages), page="data", name="view", words=str.capitalize, segmented=True
+        "Show", list(pages), page="data", name="view", words=str.capitalize, segmented=True, labelled=False
     )
     pages[view or "overview"](ws)
 
@@ -60,19 +60,20 @@ def _overview(ws: Workspace) -> None:
     with left:
         _splits(record)
         _lengths(statistics)
+        _devices(statistics)
     with right:
         _checks(record)
-        st.subheader("Devices named in replies", anchor=False)
-        shares = statistics["share_replies_by_device"]
-        st.altair_chart(
-            views.share_chart(
-                {_device(name): share for name, share in shares.items()},
-                title="Share of assistant replies, %",
-            ),
-            alt="Share of replies that name each device",
-        )
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
+
+
+def _devices(statistics: dict[str, Any]) -> None:
+    st.subheader("Devices named in replies", anchor=False)
+    shares = {_device(name): share for name, share in statistics["share_replies_by_device"].items()}
+    st.altair_chart(
+        views.share_chart(shares, title="Share of assistant replies, %"),
+        alt="Share of replies that name each device",
+    )
 
 
 def _device(name: str) -> str:
@@ -320,10 +321,15 @@ def _import_form(ws: Workspace) -> None:
 def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
     columns = st.columns(2)
     default = (20, 50) if is_world else (None, None)
-    word = "How many" if is_world else "At most so many"
+    word, kind = ("How many", "world") if is_world else ("At most so many", "files")
     with columns[0]:
         personas = st.number_input(
-            f"{word} personas", min_value=1, value=default[0], step=1, placeholder="all", key="data_personas"
+            f"{word} personas",
+            min_value=1,
+            value=default[0],
+            step=1,
+            placeholder="all",
+            key=f"data_personas_{kind}",
         )
     with columns[1]:
         dialogues = st.number_input(
@@ -332,7 +338,7 @@ def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
             value=default[1],
             step=1,
             placeholder="all",
-            key="data_dialogues",
+            key=f"data_dialogues_{kind}",
         )
     return personas, dialogues
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec
 
 import pandas as pd
@@ -18,9 +19,10 @@ from engine.errors import DataError, EngineError
 from engine.paths import Workspace, open_workspace
 from engine.wording import STATE_WORDS
 
-HOME, RUNS, COMPARE, DATA = "pages/home.py", "pages/runs.py", "pages/compare.py", "pages/data.py"
+_HERE = Path(__file__).resolve().parent
+HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
 
-_FRAMED = "frame_framed"
+_DRAWN = "frame_drawn"
 _PAGES = (
     (HOME, "Study", ":material/home:"),
     (RUNS, "Runs", ":material/timeline:"),
@@ -49,35 +51,32 @@ STATE_COLOURS = {
 }
 
 
-def navigate() -> None:
-    """Show the navigation and run the page it leads to. Called by app.py in every run."""
-    st.session_state[_FRAMED] = True
-    page = _navigation()
+def draw() -> st.Page:
+    """Set the app's settings, draw logo and navigation, and return the page the address asks for.
+
+    The pages get no icons in the declaration: Streamlit would fetch those from another server.
+    """
+    st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
+    st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
+    page = st.navigation(pages, position="hidden")
     with st.sidebar:
         for target, label, icon in _PAGES:
             st.page_link(target, label=label, icon=icon, width="stretch")
-    page.run()
+    st.session_state[_DRAWN] = True
+    return page
 
 
 def run(show: Callable[[], None]) -> None:
     """Run a page inside the boundary. The last line of every page's script.
 
-    Streamlit runs a page of the folder pages/ without app.py when it is the first thing a fresh server is
-    asked for. That run is turned into an ordinary one.
+    Streamlit runs a script of the folder pages/ without app.py when it is the first thing a fresh server is
+    asked for; the frame is then drawn here.
     """
-    if not st.session_state.pop(_FRAMED, False):
-        _navigation()
-        st.rerun()
+    if not st.session_state.pop(_DRAWN, False):
+        draw()
     with boundary():
         show()
-
-
-def _navigation() -> st.Page:
-    """Declare the pages. They get no icons here: Streamlit would fetch those from another server."""
-    return st.navigation(
-        [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES],
-        position="hidden",
-    )
 
 
 def workspace() -> Workspace:
@@ -186,6 +185,7 @@ def linked_choice(
     words: Callable[[str], str] = str,
     optional: str | None = None,
     segmented: bool = False,
+    labelled: bool = True,
     help: str | None = None,
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
@@ -203,7 +203,7 @@ def linked_choice(
     if segmented:
         value = st.segmented_control(
             label, options, default=None if key in st.session_state else options[0], format_func=words,
-            required=True, key=key, help=help,
+            required=True, key=key, help=help, label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
         value = st.selectbox(

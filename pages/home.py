@@ -31,7 +31,7 @@ def show() -> None:
     with left:
         _standing(ws)
     with right:
-        _next(ws)
+        _next(ws, active=any(record.state in ("queued", "running") for record in records))
         _recent(records)
     with st.expander("Run another experiment", icon=":material/tune:"):
         launch.experiment_form(ws, key="home")
@@ -157,11 +157,9 @@ def _equals(words: str) -> str:
     return words if words.startswith("<") else f"= {words}"
 
 
-def _next(ws: Workspace) -> None:
-    """The one step that stands out."""
-    found = study.steps(ws)
-    step = study.next_step(found)
-    active = [one for one in found if one.state in ("queued", "running")]
+def _next(ws: Workspace, *, active: bool) -> None:
+    """The one step that stands out; what runs already comes before it."""
+    step = study.next_step(study.steps(ws))
     with st.container(border=True):
         if active:
             _running()
@@ -187,7 +185,7 @@ def _running() -> None:
     signature = [(record.run_id, record.state) for record in active]
     if st.session_state.setdefault("home_active", signature) != signature:
         st.session_state["home_active"] = signature
-        st.rerun()
+        st.rerun()  # once: the rest of the page shows results, too
     for record in active:
         if record.state == "running":
             _progress(record)

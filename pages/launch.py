@@ -82,10 +82,9 @@ def show_plan(
 
 
 def launch(ws: Workspace, planned: Plan) -> None:
-    """Queue the plan's runs and go to the page that shows them."""
+    """Queue the plan's runs and open the one that was asked for."""
     jobs.submit(ws, planned, retry=True)
-    first = next((run for run in planned.runs if run.state != "succeeded"), planned.target)
-    st.switch_page(frame.RUNS, query_params={"run": first.run_id})
+    st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
 
 def _line(run: PlannedRun) -> str:

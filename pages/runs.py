@@ -224,7 +224,7 @@ def _reason(record: RunRecord) -> str:
             f"It waits for {', '.join(record.waiting_for)}, which ended without success. Resume queues both."
         )
     return {
-        "queued": "It is waiting for its turn; there is nothing to resume.",
+        "queued": "It is waiting for its turn; it starts by itself.",
         "running": "Cancel asks for a checkpoint first, so that it can go on later.",
         "succeeded": "It is done; there is nothing to cancel or resume.",
         "failed": "It goes on from its last checkpoint, if it has one.",

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from engine import jobs, worker
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import plan
-from engine.paths import Workspace, read_json
+from engine.paths import REPOSITORY, Workspace, read_json
 from engine.processes import running
 from engine.records import RunRecord, find, scan
 from engine.runfolder import Status, read_events, read_log, read_status, write_status
@@ -72,6 +75,41 @@ def test_a_queue_goes_on_by_itself_after_its_first_worker_is_killed(ws: Workspac
     assert "starts: tests.steps_for_tests:count" in (killed.error or "")
     assert [record.state for record in end_of(ws, *others)] == ["succeeded", "succeeded"]
     assert find(ws, others[0]).order < find(ws, others[1]).order
+
+
+def test_a_run_outlives_the_program_that_launched_it(ws: Workspace) -> None:
+    program = (
+        "import sys; from pathlib import Path; from engine import jobs; from engine.paths import Workspace\n"
+        "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
+        "from tests.experiments_for_tests import EXPERIMENTS\n"
+        "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
+        "for ticks in (20, 2): jobs.submit(ws, plan(ws, 'count', {'ticks': ticks, 'pause': 0.05}))\n"
+    )
+    command = [sys.executable, "-c", program, str(ws.root)]
+    # The launching program has its own session, which is killed as when a terminal closes.
+    launcher = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True)
+    assert launcher.wait(timeout=WAIT) == 0
+    with suppress(ProcessLookupError):
+        os.killpg(launcher.pid, signal.SIGHUP)
+    folders = [ws.run_folder(record.run_id) for record in scan(ws)]
+    assert len(folders) == 2
+    eventually(lambda: all((folder / "done.json").exists() for folder in folders), timeout_seconds=WAIT)
+
+
+def test_a_look_at_a_queue_that_cannot_be_moved_shows_it_all_the_same(
+    ws: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_id = launch(ws, ticks=10_000, pause=0.05)
+    before = at_work(ws, run_id).status
+    for process in (before.supervisor, before.worker):
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+    eventually(lambda: not running(before.worker) and not running(before.supervisor))
+    (ws.runs / ".queue.lock").unlink()
+    (ws.runs / ".queue.lock").mkdir()  # nobody can lock a folder
+    assert [record.state for record in jobs.list_runs(ws)] == ["lost"]
+    assert "could not be moved" in caplog.text
+    (ws.runs / ".queue.lock").rmdir()
 
 
 def test_cancel_leaves_a_checkpoint_and_no_process_and_resume_goes_on_from_it(ws: Workspace) -> None:

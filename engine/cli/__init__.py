@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +14,9 @@ from engine.cli.frame import show_error, show_warnings
 from engine.errors import EngineError
 
 __all__ = ["cli", "main"]
+
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+_DISK_HINT = "Free disk space, or check that the folder belongs to you."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -45,6 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except click.ClickException as error:
         show_error(EngineError(error.format_message()), as_json=as_json)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the answer has gone
+        return 1
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        show_error(
+            EngineError(f"{error.filename or 'A file'}: {error.strerror}.", _DISK_HINT), as_json=as_json
+        )
         return 1
     except (click.Abort, KeyboardInterrupt):
         show_error(EngineError("Interrupted."), as_json=as_json)

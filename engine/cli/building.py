@@ -54,7 +54,7 @@ def make(call: Call, *, name: str, folder: Path, personas: int, dialogues: int, 
 @click.option("--seed", type=int, default=0, show_default=True)
 def report(call: Call, *, reference: Path | None, personas: int, dialogues: int, seed: int) -> int:
     """Hold the worlds' text against real dialogues."""
-    from engine.data.worlds.report import report as world_report
+    from engine.lm.world_report import report as world_report
 
     found = world_report(reference, personas=personas, dialogues=dialogues, seed=seed)
     call.answer(found, lambda: _show(found))

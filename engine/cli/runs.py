@@ -20,6 +20,7 @@ from engine.records import RunRecord, find
 from engine.runfolder import read_log
 from engine.wording import duration
 
+_SILENT_SECONDS = 15.0
 _STYLES = {
     "queued": "cyan",
     "running": "blue",
@@ -219,6 +220,9 @@ def _remark(record: RunRecord) -> str:
         return f"blocked: {', '.join(record.waiting_for)} ended without success; resume it"
     if record.waiting_for:
         return f"waits for {', '.join(record.waiting_for)}"
+    age = record.heartbeat_age_seconds
+    if age is not None and age > _SILENT_SECONDS:
+        return f"no sign of life for {duration(age)}"
     return (record.error or "").split("\n", 1)[0]
 
 

@@ -37,7 +37,12 @@ class UnifiedParameters(Parameters):
     epochs: int = Field(3, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW.")
-    batch_size: int = Field(4, ge=1, le=1024, description="Dialogues in one step.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Dialogues in one step; by default 1 to 8, fewer where data is scarce.",
+    )
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
     personas: int | None = Field(None, ge=1, description="Train on a seeded subset of so many personas only.")
 

@@ -44,6 +44,7 @@ class Recipe:
     warmup_share: float = 0.02
     decay_share: float = 0.4
     history_from: float = 0.05
+    adapter_gain: float = 32.0
     precision: str = "bf16"
     threads: int = 2
     seed: int = 1
@@ -71,6 +72,7 @@ def build(
         f"{recipe.tokens / 1e6:.0f} M tokens to read"
     )
     losses = _train(model, tokenizer, recipe, say)
+    suit_adapters(model, recipe.adapter_gain)
     facts = {
         "recipe": asdict(recipe),
         "data_hash": data_hash,
@@ -192,6 +194,19 @@ def _group(rows: list[Encoded], tokens: int) -> list[list[Encoded]]:
             groups.append([])
         groups[-1].append(row)
     return groups
+
+
+@torch.no_grad()
+def suit_adapters(model: Qwen2ForCausalLM, gain: float) -> None:
+    """Scale what the attention's projections read by `gain` and their weights by its inverse, in place.
+
+    The model computes what it did before, but a low-rank update now sees activations of the size it would
+    meet in a model many times wider, so that the usual learning rates of LoRA suit this small one, too.
+    """
+    for layer in model.model.layers:
+        layer.input_layernorm.weight.mul_(gain)
+        for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj):
+            projection.weight.div_(gain)
 
 
 @torch.inference_mode()

@@ -18,7 +18,12 @@ from engine.lm.prompts import Memory, chat, system_text
 from engine.types import Message
 
 ELSEWHERE = WorldSpec(
-    "elsewhere", "The households the embedded base has seen.", own=0.95, archetype=0.0, fidelity=0.92
+    "elsewhere",
+    "The households the embedded base has seen.",
+    own=0.95,
+    archetype=0.0,
+    fidelity=0.92,
+    own_settings=0.95,
 )
 SESSIONS_PER_HOUSEHOLD = 8
 INVENTED_SHARE = 0.25
@@ -50,7 +55,7 @@ def corpus(*, seed: int, first_household: int = 0, memory_share: float = 0.7) ->
 
 
 def invent(household: Household, seed: int) -> Household:
-    """Return the household, sometimes with an opener or a closing question of random words as its own habit."""
+    """Return the household, at times with openers and questions of random words as its own habit."""
     rng = random.Random(f"invent/{seed}/{household.index}")
     if rng.random() > INVENTED_SHARE:
         return household

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from engine.errors import EngineError
@@ -60,7 +61,13 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]], **options: Any) -> str:
-    return str(tokenizer.apply_chat_template(chat, tokenize=False, **options))
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False, **options))
+    except TemplateError as error:
+        raise EngineError(
+            f"This model's chat template refuses the chat: {error}",
+            "Choose a base whose template takes a system message and any order of turns.",
+        ) from error
 
 
 def _inside(spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> tuple[bool, ...]:

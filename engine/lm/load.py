@@ -10,18 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from engine.errors import EngineError
 from engine.paths import embedded_base, read_json
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
 _WEIGHTS = "*.safetensors"
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 
 
@@ -53,15 +61,25 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     check_base(folder)
     on_gpu = torch.cuda.is_available()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype="auto" if on_gpu else torch.float32, trust_remote_code=False, use_safetensors=True
+        tokenizer = _load_tokenizer(folder)
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype="auto" if on_gpu else torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise EngineError(
             f"The base model in {folder} cannot be loaded: {_first_line(error)}",
             "It must be a causal language model in transformers' format.",
         ) from error
+    if found["missing_keys"]:
+        raise EngineError(
+            f"The weights in {folder} are incomplete: {len(found['missing_keys'])} tensors are missing, "
+            f"{min(found['missing_keys'])} among them.",
+            "Download the model again; what is missing would be random numbers.",
+        )
     if tokenizer.eos_token_id is None:
         raise EngineError(
             f"The tokenizer in {folder} has no end-of-text token, so replies would never end.",
@@ -72,6 +90,19 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer as it was saved.
+
+    For some architectures (qwen2 among them) AutoTokenizer puts the class of the best known model in the
+    place of a tokenizer of one's own, which then splits text otherwise than the model was trained on.
+    """
+    settings = folder / "tokenizer_config.json"
+    declared = read_json(settings).get("tokenizer_class") if settings.exists() else None
+    own = declared in ("TokenizersBackend", "PreTrainedTokenizerFast")
+    kind = PreTrainedTokenizerFast if own and (folder / "tokenizer.json").exists() else AutoTokenizer
+    return kind.from_pretrained(folder, trust_remote_code=False)
 
 
 def find_base(name: str, *, cache: Path | None = None) -> Path:
@@ -94,12 +125,13 @@ def find_base(name: str, *, cache: Path | None = None) -> Path:
 
 
 def _from_hub(name: str, cache: Path | None) -> Path:
+    import httpx2  # the hub library's HTTP client; it lets some of its errors through
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), cache_dir=cache))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise EngineError(
             f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
@@ -122,9 +154,17 @@ def check_base(folder: Path) -> None:
                 "Convert them to safetensors: model.save_pretrained(DIR).",
             )
         raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise EngineError(
+            f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
+            "Save it beside the model: tokenizer.save_pretrained(DIR).",
+        )
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
-        if path.exists() and (read_json(path) or {}).get("auto_map"):
+        settings = read_json(path) if path.exists() else {}
+        if not isinstance(settings, dict):
+            raise EngineError(f"{path} holds no JSON object.", "Download the model again.")
+        if settings.get("auto_map"):
             raise EngineError(
                 f"{path} asks to run code that came with the model; Persona Lab never does.",
                 "Choose a model whose architecture transformers itself knows.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -93,8 +94,9 @@ class Scorer:
             return
         try:
             with np.load(path, allow_pickle=False) as saved:
-                keys, vectors = saved["keys"], saved["vectors"]
-        except (OSError, ValueError, KeyError, EOFError):
+                keys = saved["keys"].reshape(-1, 16)
+                vectors = saved["vectors"].reshape(len(keys), DIMENSIONS)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             path.unlink(missing_ok=True)
             return
         known = [index for index, key in enumerate(keys) if key.tobytes() not in self._row]

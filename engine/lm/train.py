@@ -15,10 +15,12 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from engine.errors import EngineError
 from engine.lm.encode import IGNORED, Encoded, TrainingBatch, training_batch
 from engine.paths import read_json, write_atomically, write_json
 
@@ -50,6 +52,7 @@ class Hooks:
     progress: Callable[[int, int], None] = lambda done, total: None
     loss: Callable[[str, int, int, float], None] = lambda split, step, epoch, nats: None
     stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass
@@ -112,8 +115,9 @@ class Trainer:
     def fit(self, train: Sequence[Encoded], val: Sequence[Encoded]) -> TrainState:
         """Train to the end and leave the best epoch's weights in the model.
 
-        Continues from the checkpoint when there is one. Raises Stopped after writing one when the caller
-        asks to stop. Without validation dialogues the last epoch is kept.
+        Continues from the checkpoint when there is one, from the start when that is damaged. Raises Stopped
+        after writing one when the caller asks to stop, EngineError when the loss is not a number any more.
+        Without validation dialogues the last epoch is kept.
         """
         settings, state = self.settings, self.state
         steps_an_epoch = math.ceil(len(train) / settings.batch_size)
@@ -149,18 +153,21 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = settings.learning_rate * schedule(state.step, total, settings.warmup_share)
         loss = mean_reply_loss(self.model, training_batch(rows, pad_id=self.pad_id))
+        nats = float(loss.detach())
+        _refuse_divergence(nats, state.step + 1)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._trained, settings.max_grad_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        self.hooks.loss("train", state.step, state.epoch, float(loss.detach()))
+        self.hooks.loss("train", state.step, state.epoch, nats)
 
     def _end_epoch(self, val: Sequence[Encoded]) -> None:
         state = self.state
         loss = evaluate_loss(self.model, val, pad_id=self.pad_id) if val else -float(state.epoch)
         if val:
             self.hooks.loss("val", state.step, state.epoch, loss)
+        _refuse_divergence(loss, state.step)
         if loss < state.best_loss:
             state.best_loss, state.best_epoch, state.best = loss, state.epoch, self._weights()
         state.epoch, state.batch = state.epoch + 1, 0
@@ -183,6 +190,8 @@ class Trainer:
             for name, value in self._optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{index}.{name}"] = value.detach().cpu().clone()
         tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random_cuda"] = torch.cuda.get_rng_state()
         state = self.state
         name = f"step-{state.step}-{state.epoch}.safetensors"
         write_atomically(self._checkpoint / name, save(tensors))
@@ -205,8 +214,12 @@ class Trainer:
     def _restore(self) -> None:
         if self._checkpoint is None or not (self._checkpoint / "position.json").exists():
             return
-        position = read_json(self._checkpoint / "position.json")
-        tensors = load_file(self._checkpoint / position["file"])
+        try:
+            position = read_json(self._checkpoint / "position.json")
+            tensors = load_file(self._checkpoint / position["file"])
+        except (EngineError, OSError, SafetensorError) as error:
+            self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
+            return
         self._write_weights(_under("now.", tensors))
         for index, parameter in enumerate(self._trained):
             saved = _under(f"optimizer.{index}.", tensors)
@@ -216,6 +229,8 @@ class Trainer:
                     for name, value in saved.items()
                 }
         torch.set_rng_state(tensors["random"])
+        if "random_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random_cuda"])
         best_loss = position["best_loss"]
         self.state.__init__(  # type: ignore[misc]
             step=position["step"],
@@ -225,6 +240,14 @@ class Trainer:
             best_epoch=position["best_epoch"],
             best_loss=math.inf if best_loss is None else best_loss,
             best=_under("best.", tensors),
+        )
+
+
+def _refuse_divergence(nats: float, step: int) -> None:
+    if not math.isfinite(nats):
+        raise EngineError(
+            f"Training diverged: the loss at step {step} is {nats}.",
+            "Set a lower learning_rate or max_grad_norm.",
         )
 
 

@@ -6,12 +6,12 @@ from engine.lm.load import Base, load_base
 from engine.lm.recipes import Recipe, model_for
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import Scorer
-from engine.runfolder import RunContext
+from engine.runfolder import RunContext, read_spec
 from engine.steps.scoring import Answer, answer, declare_protocol, example_set, prompts_for, write_scores
 
 
 def run(context: RunContext) -> None:
-    """Score "<over>+retrieval-k" for each k > 0; k = 0 is the variant itself and has its scores already."""
+    """Score "<over>+retrieval-k" for each k; k = 0 is the variant itself and scored only where it is not."""
     over = context.spec.parameters["over"]
     adapters = ((context.spec.upstream["over"], over),) if over != "base" else ()
     context.progress("load", 0, 1)
@@ -31,7 +31,10 @@ def run(context: RunContext) -> None:
         on_progress=lambda done, total: context.progress("load", done, total, unit="memories"),
     )
     scorer.save(cache, index.texts)
-    wanted = sorted({k for k in context.spec.parameters["k"] if k > 0})
+    wanted = sorted(set(context.spec.parameters["k"]))
+    if 0 in wanted and len(wanted) > 1 and _scored_upstream(context):
+        context.variant(f"{over}+retrieval-0", Recipe(adapters).as_json(), family="retrieval")
+        wanted.remove(0)
     total, answers = len(wanted) * len(chosen.all), list[Answer]()
     for k in wanted:
         recipe = Recipe(adapters, memories=k)
@@ -52,3 +55,9 @@ def run(context: RunContext) -> None:
             ),
         )
     write_scores(context, answers, protocol, scorer)
+
+
+def _scored_upstream(context: RunContext) -> bool:
+    """Say whether the run that made the variant scored it under this run's protocol."""
+    run_id = context.spec.upstream["over"]
+    return read_spec(context.workspace.run_folder(run_id)).protocol == context.spec.protocol

@@ -211,7 +211,8 @@ def _kept_replies(path: Path, expected: int) -> dict[int, Reply]:
     """Return the replies of an earlier attempt, row -> reply; a line torn by a kill is left out."""
     kept: dict[int, Reply] = {}
     if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # Not splitlines(): a reply may hold one of the rarer line separators.
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 kept |= {row: Reply(**values) for row, values in json.loads(line) if row < expected}
             except (ValueError, TypeError):

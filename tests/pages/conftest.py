@@ -35,17 +35,24 @@ def empty(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Return a function that opens one page of the app over a workspace, with query parameters."""
+def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Open:
+    """Return a function that opens one page of the app over a workspace, with query parameters.
+
+    The script lies apart from the folder pages/, because AppTest forgets between two runs that the app
+    declares its pages itself.
+    """
+    script = tmp_path / "script" / "app.py"
+    script.parent.mkdir()
+    script.write_text((REPOSITORY / "app.py").read_text())
 
     def opened(ws: Workspace, page: str = "home", **query: str) -> AppTest:
         monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(script), default_timeout=60)
         app.run()
         for name, value in query.items():
             app.query_params[name] = value
         if page != "home":
-            app.switch_page(f"pages/{page}.py").run()
+            app.switch_page(str(REPOSITORY / "pages" / f"{page}.py")).run()
         elif query:
             app.run()
         assert not app.exception, [entry.value for entry in app.exception]

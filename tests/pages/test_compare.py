@@ -40,8 +40,8 @@ def test_choices_go_into_the_address_and_defaults_leave_it_clean(open_page: Open
     assert dict(app.query_params) == {}
     app.selectbox(key="compare_metric").set_value("param_f1").run()
     app.selectbox(key="compare_reference").set_value("base").run()
-    assert app.query_params["metric"] == ["param_f1"]
-    assert app.query_params["reference"] == ["base"]
+    assert app.query_params["metric"] == "param_f1"
+    assert app.query_params["reference"] == "base"
     app.selectbox(key="compare_metric").set_value("embedding_similarity").run()
     assert "metric" not in app.query_params
 

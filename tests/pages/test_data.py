@@ -59,8 +59,8 @@ def test_data_with_runs_stays_and_the_page_says_what_to_do(open_page: Open, full
 
 def test_a_world_is_imported(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty, "data")
-    app.number_input(key="data_personas").set_value(4)
-    app.number_input(key="data_dialogues").set_value(6)
+    app.number_input(key="data_personas_world").set_value(4)
+    app.number_input(key="data_dialogues_world").set_value(6)
     _submit(app)
     assert empty.read_config()["dataset"]["personas"] == 4
     assert "Personas 4" in texts(app)

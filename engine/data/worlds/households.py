@@ -33,7 +33,9 @@ class WorldSpec:
     """What differs between the personas of a world.
 
     `own` and `archetype` are the chances that a slot of a persona's manner is her own or her archetype's
-    (the rest follows the population); `fidelity` is how often a reply keeps to the manner. `flat` draws
+    (the rest follows the population); `fidelity` is how often a reply keeps to the manner, `conformity` how
+    often it otherwise uses the most common way of all. `own_settings` is the chance that the values she
+    wants for a device are her own. `flat` draws
     own manners evenly instead of by how common they are, so that no shared habit is left to learn.
     """
 
@@ -42,6 +44,8 @@ class WorldSpec:
     own: float
     archetype: float
     fidelity: float
+    own_settings: float
+    conformity: float = 0.0
     flat: bool = False
     archetypes: int = 5
 
@@ -52,20 +56,38 @@ WORLDS: dict[str, WorldSpec] = {
         WorldSpec(
             "default",
             "A mixed population: shared habits, some types, some personal manners.",
-            0.6,
-            0.25,
-            0.88,
+            own=0.25,
+            archetype=0.15,
+            fidelity=0.88,
+            own_settings=0.6,
+            conformity=0.7,
         ),
-        WorldSpec("archetypes", "Five types of households: clusters exist.", 0.0, 1.0, 0.94),
+        WorldSpec(
+            "archetypes",
+            "Five types of households: clusters exist.",
+            own=0.0,
+            archetype=1.0,
+            fidelity=0.94,
+            own_settings=0.0,
+        ),
         WorldSpec(
             "individualists",
             "Every household is its own: only personal information helps.",
-            1.0,
-            0.0,
-            0.95,
+            own=1.0,
+            archetype=0.0,
+            fidelity=0.95,
+            own_settings=1.0,
             flat=True,
         ),
-        WorldSpec("uniform", "Nobody differs: personalising must not help.", 0.0, 0.0, 0.0),
+        WorldSpec(
+            "uniform",
+            "Nobody differs: personalising must not help.",
+            own=0.0,
+            archetype=0.0,
+            fidelity=0.0,
+            own_settings=0.0,
+            conformity=0.7,
+        ),
     )
 }
 
@@ -81,6 +103,7 @@ class Household:
     archetype: int
     manner: Mapping[str, str]
     fidelity: float
+    conformity: float
     source: Source
     settings: Settings
     routines: tuple[dict[str, Any], ...]
@@ -248,7 +271,7 @@ def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "
     settings = mix_settings(
         type_settings if follows_type else draw_settings(rng),
         POPULATION_SETTINGS,
-        1.0 if follows_type else spec.own,
+        1.0 if follows_type else spec.own_settings,
         rng,
     )
     return Household(
@@ -259,6 +282,7 @@ def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "
         archetype=kind,
         manner=manner,
         fidelity=spec.fidelity,
+        conformity=spec.conformity,
         source=source,
         settings=settings,
         routines=draw_routines(settings, rng),

@@ -120,20 +120,21 @@ REPLY_SLOTS: dict[str, tuple[Way, ...]] = {
         Way("Is that to your taste?", 0, 6),
     ),
     "flourish": (
-        Way("", 62, 20),
-        Way("Enjoy your {activity}.", 12, 1),
-        Way("Perfect for your {activity}.", 8, 1),
-        Way("That should make it more comfortable.", 10, 1),
-        Way("It should feel just right for the {time}.", 8, 1),
-        Way("That will brighten up your {activity}.", 4, 1),
+        Way("", 30, 20),
+        Way("Enjoy your {activity}.", 6, 1),
+        Way("Perfect for your {activity}.", 4, 1),
+        Way("That should make it more comfortable.", 4, 1),
+        Way("It should feel just right for the {time}.", 4, 1),
+        Way("That will brighten up your {activity}.", 2, 1),
         Way("Have fun with your {activity}.", 0, 5),
         Way("Good luck with the {activity}.", 0, 5),
         Way("The {time} can begin.", 0, 4),
         Way("Your {activity} will be easier now.", 0, 4),
         Way("Much better already.", 0, 5),
+        Way("{comment}", 50, 0),
     ),
     "name": (Way("", 78, 70), Way("name", 22, 30)),
-    "initiative": (Way("ask", 62, 50), Way("act", 38, 50)),
+    "initiative": (Way("ask", 75, 50), Way("act", 25, 50)),
     "closing": (
         Way("You're welcome. Enjoy your {time}.", 34, 2),
         Way("You're welcome! Let me know if you need anything else.", 30, 2),
@@ -162,6 +163,16 @@ ARM_VERBS = {
     "You now": "You now have the alarm on",
     "I moved": "I switched the alarm on",
     "Consider": "Consider the house armed",
+}
+
+# What the worlds' assistants say of a change, a habit that no other household has.
+COMMENTS = {
+    "ac": "You will feel it soon.",
+    "lights": "The room looks just right now.",
+    "tv": "The screen is ready for you.",
+    "speaker": "The sound suits the room.",
+    "security": "Your home is protected.",
+    "off": "It stays off until you want it back.",
 }
 
 DEVICE_NAMES = {

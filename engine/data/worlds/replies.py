@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.data.worlds.households import Household, draw, most_common
-from engine.data.worlds.lexicon import ARM_VERBS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
+from engine.data.worlds.lexicon import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
 
 Chooser = Callable[[str], str]
 
@@ -36,6 +36,8 @@ def own_manner(household: Household, rng: random.Random) -> Chooser:
     def choose(slot: str) -> str:
         if slot in household.manner and rng.random() < household.fidelity:
             return household.manner[slot]
+        if household.conformity and rng.random() < household.conformity:
+            return most_common(slot, household.source)
         return draw(REPLY_SLOTS[slot], rng, household.source)
 
     return choose
@@ -111,7 +113,7 @@ def _listed(parts: list[str]) -> str:
 
 def phrase(plan: Plan, choose: Chooser, household: Household) -> str:
     """Return the reply's text: `plan` in the manner that `choose` gives slot by slot."""
-    names = {"activity": household.hobby[0], "time": plan.time}
+    names = {"activity": household.hobby[0], "time": plan.time, "comment": _comment(plan)}
     if plan.kind == "close":
         return choose("closing").format(**names)
     if plan.kind == "say":
@@ -130,6 +132,10 @@ def phrase(plan: Plan, choose: Chooser, household: Household) -> str:
         device, key = plan.offer
         return _join(_open(opener, body), f"Would you like me to adjust the {PARAMETER_NAMES[key]} as well?")
     return _join(_open(opener, body), choose("flourish").format(**names), choose("follow_up"))
+
+
+def _comment(plan: Plan) -> str:
+    return COMMENTS["off" if plan.kind == "off" else plan.settings[0][0]] if plan.settings else ""
 
 
 def _phrase_set(plan: Plan, choose: Chooser) -> str:

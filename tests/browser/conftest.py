@@ -1,0 +1,160 @@
+"""A real app in a real browser: servers over workspaces, and pages that note every error."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from engine.paths import REPOSITORY, Workspace
+from tests.browser.chromium import ARGUMENTS, find
+from tests.sample_study import finish, prepare_world
+
+PATIENCE_MS = 90_000
+_START_SECONDS = 90.0
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find()
+    if path is None:
+        pytest.skip("no browser: put chromium on PATH, or run `python -m playwright install chromium`")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@dataclass
+class Visit:
+    """One open tab and what went wrong in it."""
+
+    page: Page
+    address: str
+    errors: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def go(self, path: str = "") -> Page:
+        """Open a path of the app and wait until its page is drawn."""
+        self.page.goto(f"{self.address}/{path}")
+        self.page.locator("h1").first.wait_for()
+        self.settle()
+        return self.page
+
+    def settle(self) -> None:
+        """Wait until the script has run to its end."""
+        self.page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
+
+    def assert_clean(self) -> None:
+        """No error in the console, none on the page, and no other server was asked for anything."""
+        assert not self.errors, self.errors
+        assert not self.strangers, self.strangers
+        assert self.page.locator("[data-testid='stException']").count() == 0
+        assert "Traceback" not in self.page.locator("body").inner_text()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Return a function that opens a tab of the app at an address."""
+    contexts = []
+
+    def opened(address: str, *, scheme: str = "light", width: int = 1280) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        found = Visit(page, address)
+        page.on("console", lambda message: _note(found, message))
+        page.on("pageerror", lambda error: found.errors.append(str(error)))
+        page.on("request", lambda request: _note_stranger(found, request))
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def _note(visit: Visit, message: ConsoleMessage) -> None:
+    """Keep errors; Streamlit looks for its own files below a page's path first, which is not there."""
+    expected = "404" in message.text and "/_stcore/" in str(message.location.get("url", ""))
+    if message.type == "error" and not expected:
+        visit.errors.append(f"{message.text} {message.location}")
+
+
+def _note_stranger(visit: Visit, request: Request) -> None:
+    parts = urlsplit(request.url)
+    if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "localhost":
+        visit.strangers.append(request.url)
+
+
+@contextmanager
+def served(root: Path) -> Iterator[str]:
+    """Run the app over a workspace; give its address."""
+    port = _free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+    environment = {**os.environ, "PERSONA_LAB_WORKSPACE": str(root), "OMP_NUM_THREADS": "1"}
+    log = root.parent / f"{root.name}-app.log"
+    with log.open("wb") as output:
+        app = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            _wait_until_healthy(app, port, log)
+            yield f"http://localhost:{port}"
+        finally:
+            app.terminate()
+            app.wait(timeout=20)
+    assert "Traceback" not in log.read_text(errors="replace")
+
+
+def _wait_until_healthy(app: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until:
+        if app.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise RuntimeError(f"The app did not start:\n{log.read_text(errors='replace')}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with every first step done."""
+    ws = prepare_world(tmp_path_factory.mktemp("browser") / "full", personas=12, dialogues=8)
+    finish(ws, "unified", "retrieval", "profile-prompt", "ceiling", per_persona=4)
+    return ws
+
+
+@pytest.fixture(scope="session")
+def full_app(browser: Browser, full: Workspace) -> Iterator[str]:
+    with served(full.root) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def empty_app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app over a folder that is no workspace yet; tests of it only look."""
+    with served(tmp_path_factory.mktemp("browser") / "empty") as address:
+        yield address

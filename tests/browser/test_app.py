@@ -1,0 +1,103 @@
+"""The app as its user meets it. What AppTest cannot see: polling, clicks on charts, themes, the address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from engine import jobs
+from engine.paths import REPOSITORY
+from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.sample_study import counting_run, prepare_world
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Visit]
+PATHS = ("", "runs", "compare", "data")
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+
+
+def test_the_first_visit_leads_to_data(visit: Open, browser: object, tmp_path: Path) -> None:
+    with served(tmp_path / "fresh") as address:
+        tab = visit(address)
+        page = tab.go()
+        page.get_by_role("button", name="Prepare 20 personas").click()
+        expect(page.get_by_role("heading", name="Study")).to_be_visible()
+        page.get_by_role("link", name="Data", exact=False).first.click()
+        expect(page.get_by_role("heading", name="Checks")).to_be_visible()
+        expect(page.get_by_text("No overlap")).to_be_visible()
+        tab.assert_clean()
+
+
+@pytest.mark.parametrize(("which", "scheme", "width"), [("empty", "light", 1280), ("full", "dark", 390)])
+def test_no_page_errs_asks_another_server_or_runs_over(
+    visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
+) -> None:
+    """Empty in light on a desk, full in dark on a telephone; the theme follows the system."""
+    tab = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width)
+    for path in PATHS:
+        page = tab.go(path)
+        tab.assert_clean()
+        shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
+        assert shown == _background(scheme)
+        main = page.locator("[data-testid='stMain']")
+        assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
+
+
+def _background(scheme: str) -> str:
+    """The theme's background, in the browser's notation."""
+    config = (REPOSITORY / ".streamlit" / "config.toml").read_text()
+    (colour,) = re.findall(rf'\[theme\.{scheme}\]\n(?:.*\n)*?backgroundColor = "#(\w+)"', config)
+    return "rgb({}, {}, {})".format(*(int(colour[at : at + 2], 16) for at in (0, 2, 4)))
+
+
+def test_a_click_on_a_bar_leads_to_the_examples(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?candidate=base")
+    bars = page.locator("[data-testid='stVegaLiteChart'] path[aria-roledescription='bar']")
+    bars.last.click()
+    expect(page.get_by_text(re.compile(r"examples of persona_\d+"))).to_be_visible()
+    expect(page.get_by_text("Right reply").first).to_be_visible()
+    expect(page).to_have_url(re.compile(r"persona=persona_\d+"))
+    address = page.url
+    tab.settle()
+    page.goto(address)
+    expect(page.get_by_text(re.compile(r"examples of persona_\d+"))).to_be_visible()
+    tab.assert_clean()
+
+
+def test_a_click_on_an_interval_chooses_the_variant(visit: Open, full_app: str) -> None:
+    page = visit(full_app).go("compare")
+    page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='profile-prompt']").last.click()
+    expect(page).to_have_url(re.compile("candidate=profile-prompt"))
+
+
+def test_a_run_moves_on_without_a_reload_and_can_be_ended(
+    visit: Open, browser: object, tmp_path: Path
+) -> None:
+    ws = prepare_world(tmp_path / "live", personas=5, dialogues=6)
+    (entry,) = jobs.submit(ws, counting_run(ws, "unified", ticks=3000, pause=0.05))
+    try:
+        with served(ws.root) as address:
+            tab = visit(address)
+            page = tab.go(f"runs?run={entry.record.run_id}")  # the first thing this server is asked for
+            expect(page.get_by_role("link", name="Compare")).to_be_visible()
+            told = page.get_by_text(re.compile(r"count, [\d,]+ of 3,000 ticks")).last
+            first = told.inner_text()
+            expect(told).not_to_have_text(first)
+            page.get_by_role("button", name="Cancel").click()
+            expect(page.get_by_text("It goes on from its last checkpoint.").first).to_be_visible()
+            expect(page.get_by_role("button", name="Resume")).to_be_enabled()
+            tab.assert_clean()
+        assert jobs.list_runs(ws)[0].state == "cancelled"
+    finally:
+        if jobs.list_runs(ws)[0].state in ("queued", "running"):
+            jobs.cancel(ws, entry.record.run_id, grace_seconds=5)

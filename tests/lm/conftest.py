@@ -1,0 +1,44 @@
+"""The tiny base, loaded, and chats to feed it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.lm.base_corpus import corpus
+from engine.lm.encode import Encoded, encode_chat
+from engine.lm.load import Base, load_base
+from engine.lm.scorer import Scorer
+
+Chat = list[dict[str, str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def base(tiny_base: Path) -> Base:
+    """The tiny base, for reading only; a test that changes weights loads its own."""
+    return load_base(str(tiny_base))
+
+
+@pytest.fixture(scope="session")
+def chats() -> list[Chat]:
+    """Forty dialogues of different lengths, with and without memories in the prompt."""
+    return [dialogue.chat for dialogue in itertools.islice(corpus(seed=5), 40)]
+
+
+@pytest.fixture(scope="session")
+def encoded(base: Base, chats: list[Chat]) -> list[Encoded]:
+    return [encode_chat(base.tokenizer, chat) for chat in chats]
+
+
+@pytest.fixture(scope="session")
+def scorer() -> Scorer:
+    """One scorer for all tests of a file: what it has embedded it keeps."""
+    return Scorer()

@@ -1,0 +1,203 @@
+"""Loading a base: what is refused, with which words, and what the hub cache gives without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+
+from engine.errors import EngineError
+from engine.lm.encode import encode_prompt
+from engine.lm.generate import generate
+from engine.lm.load import PLAIN_TEMPLATE, find_base, load_base
+from engine.paths import REPOSITORY
+
+CHAT = [{"role": "user", "content": "Dim the lights."}]
+
+
+@pytest.fixture
+def folder(tiny_base: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny base that a test may spoil."""
+    return Path(shutil.copytree(tiny_base, tmp_path / "base"))
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_text(json.dumps(value))
+
+
+def refusal(folder: Path | str) -> EngineError:
+    with pytest.raises(EngineError) as caught:
+        load_base(str(folder))
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_folder_is_loaded_frozen_in_fp32_and_ready_to_answer(tiny_base: Path) -> None:
+    base = load_base(str(tiny_base))
+    assert (base.dtype, base.device, base.name) == ("float32", "cpu", str(tiny_base))
+    assert not base.model.training
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+    assert base.tokenizer.padding_side == "left"
+
+
+def test_the_tokenizer_splits_text_as_it_did_when_it_was_saved(tiny_base: Path) -> None:
+    ours = load_base(str(tiny_base)).tokenizer
+    saved = Tokenizer.from_file(str(tiny_base / "tokenizer.json"))
+    text = "Set it to 35% brightness,\n not 100. It's 7 degrees; déjà vu!"
+    assert (
+        ours(text, add_special_tokens=False)["input_ids"] == saved.encode(text, add_special_tokens=False).ids
+    )
+    # Every number up to 100 is one token, which is what lets a small model copy it.
+    assert all(len(ours.tokenize(f" {number}")) == 1 for number in range(101))
+
+
+def test_a_checkpoint_in_bf16_is_computed_in_fp32_on_a_cpu(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    halves = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
+    save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
+    rewrite(folder / "config.json", lambda config: config.update(dtype="bfloat16"))
+    assert load_base(str(folder)).dtype == "float32"
+
+
+def test_pickles_alone_are_refused(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    error = refusal(folder)
+    assert "pickled" in error.message
+    assert "pytorch_model.bin" in error.message
+
+
+def test_beside_safetensors_a_pickle_is_never_opened(folder: Path, tiny_base: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'exit 3'\ntR.")
+    ours, theirs = load_base(str(folder)).model.state_dict(), load_base(str(tiny_base)).model.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_folder_without_weights_or_without_a_config_is_refused(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert "no weights" in refusal(folder).message
+    (folder / "config.json").unlink()
+    assert "no config.json" in refusal(folder).message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_model_that_brings_code_is_refused_before_it_runs(folder: Path, name: str) -> None:
+    mark = folder / "ran"
+    (folder / "modeling.py").write_text(f"open({str(mark)!r}, 'w')\n")
+    rewrite(folder / name, lambda config: config.update(auto_map={"AutoModelForCausalLM": "modeling.Model"}))
+    assert "run code" in refusal(folder).message
+    assert not mark.exists()
+
+
+def test_garbage_for_weights_is_an_error_of_ours(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00garbage!" * 50)
+    assert "cannot be loaded" in refusal(folder).message
+
+
+def test_weights_cut_off_in_a_download_are_an_error_of_ours(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "cannot be loaded" in refusal(folder).message
+
+
+def test_missing_tensors_are_not_made_up(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    error = refusal(folder)
+    assert "incomplete" in error.message
+    assert "model.layers.1.mlp.up_proj.weight" in error.message
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "no-such-architecture"}', "[1, 2]", '{"model_type": '])
+def test_a_config_that_means_nothing_is_an_error_of_ours(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content)
+    refusal(folder)
+
+
+def test_a_folder_without_a_tokenizer_is_an_error_of_ours(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+    assert "no tokenizer" in refusal(folder).message
+
+
+def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    rewrite(folder / "tokenizer_config.json", lambda config: config.pop("chat_template", None))
+    base = load_base(str(folder))
+    assert base.tokenizer.chat_template == PLAIN_TEMPLATE
+    prompt = encode_prompt(base.tokenizer, CHAT)
+    assert base.tokenizer.decode(prompt) == "User: Dim the lights.\nAssistant:"
+    assert generate(base.model, base.tokenizer, [prompt], max_new_tokens=4)[0].reply_tokens <= 4
+
+
+def test_a_tokenizer_without_an_end_token_is_refused(folder: Path) -> None:
+    rewrite(folder / "tokenizer_config.json", lambda config: config.pop("eos_token"))
+    (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    assert "no end-of-text token" in refusal(folder).message
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "~/nowhere", "one-word", "a/b/c"])
+def test_a_name_that_can_be_nothing_is_refused_without_asking_the_hub(name: str) -> None:
+    with pytest.raises(EngineError, match="There is no base model at") as caught:
+        find_base(name)
+    assert "embedded" in caught.value.hint
+
+
+def test_an_impossible_hub_id_is_an_error_of_ours() -> None:
+    with pytest.raises(EngineError, match="-bad-./name"):
+        find_base("-bad-./name")
+
+
+def hub_cache(home: Path, folder: Path, name: str) -> None:
+    """Lay out a model as the hub library caches it."""
+    owner, model = name.split("/")
+    cached = home / "hub" / f"models--{owner}--{model}"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    shutil.copytree(folder, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+
+
+OFFLINE = """
+from engine.errors import EngineError
+from engine.lm.load import load_base
+base = load_base("lab/tiny")
+print(base.name, sum(p.numel() for p in base.model.parameters()))
+try:
+    load_base("lab/absent")
+except EngineError as error:
+    print(error.message.replace("\\n", " "), "|", error.hint)
+"""
+
+
+def test_a_hub_id_is_found_in_the_local_cache_without_a_network(tiny_base: Path, tmp_path: Path) -> None:
+    hub_cache(tmp_path, tiny_base, "lab/tiny")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGINGFACE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE],
+        env={**kept, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found, absent = done.stdout.splitlines()
+    parameters = sum(parameter.numel() for parameter in load_base(str(tiny_base)).model.parameters())
+    assert found == f"lab/tiny {parameters}"
+    assert "lab/absent is not in the hub cache" in absent
+    assert "HF_HUB_OFFLINE is set" in absent
+    assert "hf download lab/absent" in absent

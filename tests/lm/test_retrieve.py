@@ -1,0 +1,129 @@
+"""Memories: own training interactions only, the most similar last, cut to the budget from the front."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.data.dataset import examples
+from engine.lm.prompts import Memory
+from engine.lm.retrieve import MemoryIndex, fit, last_request, request_of
+from engine.lm.scorer import Scorer
+from engine.types import Dataset, Dialogue, Message, Persona, Splits
+
+REQUESTS = (
+    "Dim the lights.",
+    "Make the lights a bit darker.",
+    "It's cold in here.",
+    "Turn on the heating.",
+    "Play some jazz.",
+    "Put on music.",
+    "Lock the house.",
+    "Show me a film.",
+)
+SPLITS = ("train", "val", "test")
+
+# For each persona a list of dialogues: (split, requests in it).
+dialogue_plans = st.tuples(
+    st.sampled_from(SPLITS), st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=3)
+)
+populations = st.lists(st.lists(dialogue_plans, max_size=5), min_size=1, max_size=4)
+
+
+def build(plans: list[list[tuple[str, list[str]]]]) -> tuple[Dataset, Splits]:
+    dialogues, assignment = [], {}
+    for number, of_persona in enumerate(plans):
+        for order, (split, requests) in enumerate(of_persona):
+            name = f"p{number}/{order:04d}"
+            messages = [
+                Message(role, text)
+                for turn, request in enumerate(requests)
+                for role, text in (("user", request), ("assistant", f"Reply {turn} of {name}."))
+            ]
+            dialogues.append(Dialogue(f"p{number}", name, order, tuple(messages)))
+            assignment[name] = split
+    people = tuple(Persona(f"p{number}") for number in range(len(plans)))
+    return Dataset(people, tuple(dialogues)), Splits("by-time", assignment)  # type: ignore[arg-type]
+
+
+@settings(max_examples=80, deadline=None)
+@given(plans=populations, k=st.integers(0, 6))
+def test_only_own_training_interactions_come_back_nearest_last(
+    scorer: Scorer, plans: list[list[tuple[str, list[str]]]], k: int
+) -> None:
+    dataset, splits = build(plans)
+    index = MemoryIndex(scorer, dataset, splits)
+    train = {example.example_id: example for example in examples(dataset, splits, "train")}
+    asked = [*examples(dataset, splits, "val"), *examples(dataset, splits, "test")]
+    for example, memories in zip(asked, index.nearest(asked, k), strict=True):
+        own = [one for one in train.values() if one.persona_id == example.persona_id]
+        assert len(memories) == min(k, len(own))
+        assert len({memory.example_id for memory in memories}) == len(memories)
+        for memory in memories:
+            source = train[memory.example_id]
+            assert source.persona_id == example.persona_id
+            assert (memory.request, memory.reply) == (request_of(source), source.reference)
+        shown = [memory.similarity or 0.0 for memory in memories]
+        assert shown == sorted(shown)
+        every = scorer.similarity([request_of(one) for one in own], [request_of(example)] * len(own))
+        assert shown == pytest.approx(sorted(every.tolist())[len(own) - len(memories) :], abs=1e-4)
+
+
+def test_of_equal_requests_the_earlier_one_counts_as_nearer(scorer: Scorer) -> None:
+    plans = [[("train", [REQUESTS[0]]), ("train", [REQUESTS[0], REQUESTS[4]]), ("test", [REQUESTS[0]])]]
+    dataset, splits = build(plans)
+    index = MemoryIndex(scorer, dataset, splits)
+    (memories,) = index.nearest(examples(dataset, splits, "test"), 3)
+    assert [memory.example_id for memory in memories] == ["p0/0001#3", "p0/0001#1", "p0/0000#1"]
+    assert memories[-1].similarity == pytest.approx(1.0, abs=1e-4)
+
+
+def test_more_memories_than_there_are_is_all_of_them(scorer: Scorer) -> None:
+    dataset, splits = build([[("train", [REQUESTS[2], REQUESTS[3]]), ("test", [REQUESTS[2]])]])
+    (memories,) = MemoryIndex(scorer, dataset, splits).nearest(examples(dataset, splits, "test"), 50)
+    assert [memory.request for memory in memories] == [REQUESTS[3], REQUESTS[2]]
+
+
+def test_unseen_personas_have_no_memories(scorer: Scorer) -> None:
+    plans = [[("train", [REQUESTS[0]])] * 3, [("val", [REQUESTS[0]])], [("test", [REQUESTS[0]])]]
+    dataset, splits = build(plans)
+    splits = Splits("by-persona", splits.assignment)
+    asked = [*examples(dataset, splits, "val"), *examples(dataset, splits, "test")]
+    assert MemoryIndex(scorer, dataset, splits).nearest(asked, 3) == [[], []]
+
+
+def test_an_index_of_some_personas_holds_no_others(scorer: Scorer) -> None:
+    plans = [[("train", [REQUESTS[0]]), ("test", [REQUESTS[1]])]] * 2
+    dataset, splits = build(plans)
+    index = MemoryIndex(scorer, dataset, splits, personas={"p1"})
+    found = index.nearest(examples(dataset, splits, "test"), 1)
+    assert [len(memories) for memories in found] == [0, 1]
+    assert index.texts == [REQUESTS[0]]
+
+
+def test_the_last_thing_the_user_said_is_the_request() -> None:
+    said = [
+        Message("user", "One."),
+        Message("assistant", "Two."),
+        Message("user", "Three."),
+        Message("system", "Four."),
+    ]
+    assert last_request(said) == "Three."
+    assert last_request(said[1:2]) == ""
+
+
+@given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 120), st.integers(0, 300))
+def test_the_least_similar_memories_go_first_and_no_more_than_needed(
+    sizes: list[int], without: int, budget: int
+) -> None:
+    memories = [Memory("r", "x" * size) for size in sizes]
+
+    def tokens(shown: object) -> int:
+        return without + sum(len(memory.reply) for memory in shown)  # type: ignore[attr-defined]
+
+    kept = fit(memories, tokens, budget)
+    assert kept == memories[len(memories) - len(kept) :]
+    assert not kept or tokens(kept) <= budget
+    if len(kept) < len(memories):
+        assert tokens(memories[len(memories) - len(kept) - 1 :]) > budget

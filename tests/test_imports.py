@@ -1,0 +1,118 @@
+"""What loads what: the light parts stay light, and each heavy library has its one place."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.paths import REPOSITORY
+
+MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
+PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
+LIGHT = ["engine.cli", "engine.jobs", "engine.store", "engine.comparison", "engine.doctor"]
+LIGHT += ["engine.experiments.catalog", "engine.experiments.plan", "engine.worker", "engine.supervisor"]
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of everything a file imports, wherever in it, `if TYPE_CHECKING` included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def top_level(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def sources() -> list[Path]:
+    folders = [REPOSITORY / "engine", REPOSITORY / "pages"]
+    found = [REPOSITORY / "app.py", *(path for folder in folders for path in folder.rglob("*.py"))]
+    return [path for path in found if path.exists()]
+
+
+def within(path: Path, *places: str) -> bool:
+    name = str(path.relative_to(REPOSITORY))
+    return any(name == place or name.startswith(place) for place in places)
+
+
+def load(*modules: str) -> set[str]:
+    """Import modules in a fresh interpreter; return every top-level name that this loaded."""
+    program = f"import sys, {', '.join(modules)}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_the_light_parts_and_every_page_load_no_model_code() -> None:
+    # Pages run their top level when streamlit loads them, so they are imported the same way.
+    pages = [f"pages.{name}" for name in PAGES]
+    loaded = load(*LIGHT, *pages)
+    assert not loaded & set(MODEL_CODE)
+
+
+def test_a_supervisor_is_tiny() -> None:
+    heavy = {*MODEL_CODE, "duckdb", "pandas", "pyarrow", "numpy", "streamlit", "pydantic", "click", "rich"}
+    assert not load("engine.supervisor", "engine.worker") & heavy
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("duckdb", ("engine/store.py",)),
+        ("streamlit", ("app.py", "pages/")),
+        *((name, ("engine/lm/", "engine/steps/")) for name in MODEL_CODE),
+        ("click", ("engine/cli/",)),
+        ("rich", ("engine/cli/",)),
+    ],
+)
+def test_each_library_has_its_place(library: str, places: tuple[str, ...]) -> None:
+    strangers = [str(path.relative_to(REPOSITORY)) for path in sources() if library in top_level(path)]
+    assert [name for name in strangers if not within(REPOSITORY / name, *places)] == []
+
+
+def test_imports_go_one_way() -> None:
+    """Types, paths, errors <- data, stats, experiments <- lm <- steps <- worker; jobs never meets worker."""
+    forbidden = {
+        "engine/errors.py": ("engine.",),
+        "engine/types.py": ("engine.",),
+        "engine/data/": (
+            "engine.lm.",
+            "engine.steps.",
+            "engine.jobs.",
+            "engine.store.",
+            "engine.experiments.",
+        ),
+        "engine/stats/": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.store.", "engine.data."),
+        "engine/experiments/": (
+            "engine.lm.",
+            "engine.steps.",
+            "engine.jobs.",
+            "engine.store.",
+            "engine.worker.",
+        ),
+        "engine/lm/": (
+            "engine.steps.",
+            "engine.jobs.",
+            "engine.store.",
+            "engine.worker.",
+            "engine.experiments.",
+        ),
+        "engine/steps/": ("engine.jobs.", "engine.store.", "engine.worker.", "engine.supervisor."),
+        "engine/worker.py": ("engine.jobs.", "engine.store.", "engine.supervisor.", "engine.launchers."),
+        "engine/jobs.py": ("engine.worker.", "engine.store.", "engine.lm.", "engine.steps."),
+        "engine/store.py": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.worker."),
+    }
+    for place, unwanted in forbidden.items():
+        for path in sources():
+            if within(path, place):
+                wrong = {name for name in imports(path) if f"{name}.".startswith(unwanted)}
+                assert not wrong, f"{path.relative_to(REPOSITORY)} imports {sorted(wrong)}"
