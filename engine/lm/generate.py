@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -75,7 +76,8 @@ def _generate_batch(
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         seen[row, width - len(prompt) :] = 1
-    out = model.generate(
+    generator: Any = model
+    out = generator.generate(
         input_ids=ids.to(model.device),
         attention_mask=seen.to(model.device),
         max_new_tokens=max_new_tokens,
@@ -97,5 +99,5 @@ def _reply(
     tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], new: list[int], seconds: float
 ) -> Reply:
     ended = new.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in new else len(new)
-    text = tokenizer.decode(new[:ended], skip_special_tokens=True).strip()
+    text = str(tokenizer.decode(new[:ended], skip_special_tokens=True)).strip()
     return Reply(text, len(prompt), ended, seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -62,7 +63,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     on_gpu = torch.cuda.is_available()
     try:
         tokenizer = _load_tokenizer(folder)
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto" if on_gpu else torch.float32,
             trust_remote_code=False,
@@ -74,6 +75,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             f"The base model in {folder} cannot be loaded: {_first_line(error)}",
             "It must be a causal language model in transformers' format.",
         ) from error
+    model, found = loaded
     if found["missing_keys"]:
         raise EngineError(
             f"The weights in {folder} are incomplete: {len(found['missing_keys'])} tensors are missing, "

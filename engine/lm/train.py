@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
@@ -77,7 +78,7 @@ def new_adapter(model: PreTrainedModel, settings: TrainSettings, name: str) -> P
     torch.manual_seed(settings.seed)
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
         lora_dropout=settings.dropout,
         target_modules=list(settings.target_modules),
         bias="none",
@@ -258,7 +259,7 @@ def mean_reply_loss(model: PreTrainedModel | PeftModel, batch: TrainingBatch) ->
 
 
 def _summed_loss(model: PreTrainedModel | PeftModel, batch: TrainingBatch) -> tuple[torch.Tensor, int]:
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     ids, targets = batch.ids.to(inner.device), batch.targets.to(inner.device)
     hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
     wanted = targets != IGNORED

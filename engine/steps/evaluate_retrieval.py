@@ -43,16 +43,17 @@ def run(context: RunContext) -> None:
         prompts = prompts_for(
             base, chosen, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"], index=index
         )
-        before = len(answers)
+
+        def tell(done: int, before: int = len(answers)) -> None:
+            context.progress("generate", before + done, total, unit="replies")
+
         answers += answer(
             context,
             scored,
             variant,
             chosen,
             prompts,
-            progress=lambda done, before=before: context.progress(
-                "generate", before + done, total, unit="replies"
-            ),
+            progress=tell,
         )
     write_scores(context, answers, protocol, scorer)
 

@@ -98,7 +98,7 @@ def _train(context: RunContext, variant: str) -> None:
 def _keep_adapter(model: PeftModel, folder: Path, name: str) -> None:
     """Save the adapter as folder/name in PEFT's format; it is there whole or not at all."""
     part = folder / ".part"
-    model.save_pretrained(part, safe_serialization=True, selected_adapters=[name])
+    model.save_pretrained(str(part), safe_serialization=True, selected_adapters=[name])
     os.replace(part / name, folder / name)
     shutil.rmtree(part)
 

@@ -12,7 +12,7 @@ from engine.experiments.spec import EvaluationSettings, Experiment, Parameters, 
 from engine.paths import REPOSITORY
 
 ALL = list(catalog.EXPERIMENTS.values())
-FORMS = {entry.parameters for entry in ALL} | {EvaluationSettings}
+FORMS = [*dict.fromkeys(entry.parameters for entry in ALL), EvaluationSettings]
 
 
 @pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
