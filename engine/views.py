@@ -16,6 +16,7 @@ from engine.stats.pairing import pair
 from engine.wording import interval, p_value, percent, points, signed_points
 
 BETTER, WORSE, EQUAL = "better", "worse", "equal"
+ALPHA = 0.05
 UNCLEAR = "not clear"
 # Order matters: the theme's categorical colours are given out in this order.
 PALETTE: Final = (BETTER, WORSE, EQUAL, "training", "validation", "amount")
@@ -39,8 +40,10 @@ def outcome(difference: float, *, higher_is_better: bool | None = True) -> str:
 
 
 def verdict(row: Row, *, higher_is_better: bool | None = True) -> str:
-    """Return what a row's interval says: better or worse when it excludes 0, else not clear."""
-    low, high = row["ci_low"], row["ci_high"]
+    """Return better or worse where the interval excludes 0 and Holm's p, if there is one, is below ALPHA."""
+    low, high, corrected = row["ci_low"], row["ci_high"], row.get("p_holm")
+    if corrected is not None and not pd.isna(corrected) and corrected >= ALPHA:
+        return UNCLEAR
     if low is None or high is None or pd.isna(low) or pd.isna(high) or low <= 0 <= high:
         return UNCLEAR
     return outcome(low, higher_is_better=higher_is_better)

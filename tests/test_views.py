@@ -76,6 +76,8 @@ def test_an_interval_that_holds_zero_is_not_clear() -> None:
     assert views.verdict({"ci_low": -0.1, "ci_high": 0.2}) == views.UNCLEAR
     assert views.verdict({"ci_low": None, "ci_high": None}) == views.UNCLEAR
     assert views.verdict({"ci_low": 0.01, "ci_high": 0.2}) == views.BETTER
+    assert views.verdict({"ci_low": 0.01, "ci_high": 0.2, "p_holm": 0.04}) == views.BETTER
+    assert views.verdict({"ci_low": 0.01, "ci_high": 0.2, "p_holm": 0.09}) == views.UNCLEAR
 
 
 def _score_frame() -> pd.DataFrame:

@@ -95,9 +95,9 @@ def _dialogue(
         else session.turns[: session.turns.index(anchor) + 1]
     )
     messages = [
-        Message(role, text)
+        message
         for turn in turns
-        for role, text in (("user", turn.user), ("assistant", turn.reply))
+        for message in (Message("user", turn.user), Message("assistant", turn.reply))
     ]
     return CorpusDialogue(chat(system, messages), len(memories))
 
