@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from engine.data.worlds.dialogues import Session, write_session
 from engine.data.worlds.households import Household, WorldSpec, draw_household
-from engine.data.worlds.lexicon import REASONS
+from engine.data.worlds.people import REASONS
 from engine.lm.prompts import Memory, chat, system_text
 from engine.types import Message
 

@@ -28,7 +28,7 @@ PARAMETERS = {
     "examples_per_persona": 40,
     "max_new_tokens": 32,
 }
-WAIT = 300.0
+WAIT = 600.0
 
 
 @pytest.fixture

@@ -21,14 +21,13 @@ from engine.data.worlds.households import (
     outdoor_temperature,
     sun_phase,
 )
-from engine.data.worlds.lexicon import (
+from engine.data.worlds.lexicon import DEVICE_NAMES, PARAMETER_NAMES
+from engine.data.worlds.people import (
     ASK_STATE,
-    DEVICE_NAMES,
     LINKS,
     NEEDS,
     OFF_REQUESTS,
     OTHER_REQUESTS,
-    PARAMETER_NAMES,
     REASONS,
     ROOMS,
     TELL_STATE,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.data.worlds.lexicon import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
+from engine.data.worlds.lexicon import MANNERS, REPLY_SLOTS, Way
+from engine.data.worlds.people import FIRST_NAMES, HOBBIES, TONE_WORDS, USER_TONES
 
 Source = Literal["world", "elsewhere"]
 Settings = dict[str, dict[str, Any]]
