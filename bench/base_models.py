@@ -39,7 +39,7 @@ def write_random_shape(folder: Path) -> None:
 
 
 def measure(base: str) -> dict[str, float]:
-    """Return seconds of loading, of a training step on 4 dialogues, of 8 replies of 16 tokens; peak memory in GB."""
+    """Return seconds to load, to train one step of 4 dialogues, to write 8 replies; and peak memory in GB."""
     from itertools import islice
 
     from engine.lm.base_corpus import corpus
