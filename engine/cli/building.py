@@ -73,7 +73,8 @@ def build(call: Call, *, output: Path | None, seed: int | None, tokens: int | No
     from engine.lm.base_build import build as build_base
 
     recipe = Recipe()
-    recipe = replace(recipe, seed=recipe.seed if seed is None else seed, tokens=tokens or recipe.tokens)
+    recipe = recipe.shortened(tokens) if tokens else recipe
+    recipe = replace(recipe, seed=recipe.seed if seed is None else seed)
     facts = build_base(output or embedded_base(), recipe, say=lambda line: err().print(line, markup=False))
     call.answer(facts, lambda: _show(facts))
     return 0

@@ -1,7 +1,8 @@
 """Builds the embedded base model from nothing: tokenizer, Qwen2-architecture model, card.
 
-The recipe: loss on replies only; history in the prompt from a twentieth of the way on; matrices under
-Muon (Jordan et al. 2024), the rest under AdamW; the learning rate held, then decayed to zero.
+Two courses, each with its learning rate held and then decayed to zero: the first teaches the language of
+the home, with history in the prompt from a twentieth of the way on; the second drills the reading of values
+from history. Loss on replies only; matrices under Muon (Jordan et al. 2024), the rest under AdamW.
 Deterministic by seed on the same machine and thread count.
 """
 
@@ -12,7 +13,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,28 @@ POOL = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the weights. `tokens` counts padded training tokens in all."""
+class Course:
+    """One pass of training. `tokens` counts padded training tokens; `rate` scales the learning rates.
 
-    tokens: int = 14_000_000
+    `history_from` is the share of the tokens after which prompts hold history; `drill_share` of the dialogues
+    with history are drills. `stream` tells its random numbers from the other courses'.
+    """
+
+    tokens: int
+    rate: float
+    history_from: float
+    drill_share: float
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides the weights."""
+
+    courses: tuple[Course, ...] = (
+        Course(14_000_000, rate=1.0, history_from=0.05, drill_share=0.0, stream=0),
+        Course(5_000_000, rate=0.6, history_from=0.0, drill_share=0.45, stream=6),
+    )
     tokens_per_step: int = 4096
     layers: int = 4
     width: int = 192
@@ -43,11 +62,22 @@ class Recipe:
     learning_rate_others: float = 0.003
     warmup_share: float = 0.02
     decay_share: float = 0.4
-    history_from: float = 0.05
     adapter_gain: float = 32.0
     precision: str = "bf16"
     threads: int = 2
     seed: int = 1
+
+    @property
+    def tokens(self) -> int:
+        return sum(course.tokens for course in self.courses)
+
+    def shortened(self, tokens: int) -> Recipe:
+        """Return the recipe with every course cut to the same share, `tokens` in all."""
+        share = tokens / self.tokens
+        return replace(
+            self,
+            courses=tuple(replace(course, tokens=round(share * course.tokens)) for course in self.courses),
+        )
 
 
 def build(
@@ -71,7 +101,7 @@ def build(
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, "
         f"{recipe.tokens / 1e6:.0f} M tokens to read"
     )
-    losses = _train(model, tokenizer, recipe, say)
+    losses = [loss for course in recipe.courses for loss in _train(model, tokenizer, recipe, course, say)]
     suit_adapters(model, recipe.adapter_gain)
     facts = {
         "recipe": asdict(recipe),
@@ -109,18 +139,22 @@ def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCa
 
 
 def _train(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, say: Callable[[str], None]
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    recipe: Recipe,
+    course: Course,
+    say: Callable[[str], None],
 ) -> list[float]:
     optimizers, read, losses, recent = _optimizers(model, recipe), 0, [], []
     started = time.monotonic()
     model.train()
-    for step, batch in enumerate(_batches(tokenizer, recipe)):
-        share = read / recipe.tokens
+    for step, batch in enumerate(_batches(tokenizer, recipe, course)):
+        share = read / course.tokens
         if share >= 1:
             break
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * _schedule(share, recipe)
+                group["lr"] = group["peak"] * course.rate * _schedule(share, recipe)
         loss = reply_loss(model, batch, bf16=recipe.precision == "bf16")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -135,7 +169,7 @@ def _train(
             say(
                 f"step {step + 1}  {read / 1e6:.2f} M tokens  loss {losses[-1]:.3f}  "
                 f"{read / seconds:.0f} tokens/s  "
-                f"{(recipe.tokens - read) * seconds / read / 60:.0f} min left"
+                f"{(course.tokens - read) * seconds / read / 60:.0f} min left"
             )
             recent = []
     return losses
@@ -170,13 +204,14 @@ def _schedule(share: float, recipe: Recipe) -> float:
     return min(1.0, max(0.01, (1 - share) / recipe.decay_share))
 
 
-def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Iterator[TrainingBatch]:
+def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, course: Course) -> Iterator[TrainingBatch]:
     """Yield batches of about `tokens_per_step` tokens, from pools sorted by length and shuffled by batch."""
-    shuffle = torch.Generator().manual_seed(recipe.seed)
-    read = 0
-    plain, full = corpus(seed=recipe.seed, memory_share=0.0), corpus(seed=recipe.seed + 1)
+    seed, read = recipe.seed + course.stream, 0
+    shuffle = torch.Generator().manual_seed(seed)
+    plain = corpus(seed=seed, memory_share=0.0)
+    full = corpus(seed=seed + 1, drill_share=course.drill_share)
     while True:
-        stream = plain if read < recipe.history_from * recipe.tokens else full
+        stream = plain if read < course.history_from * course.tokens else full
         pool = sorted(
             (encode_chat(tokenizer, dialogue.chat) for dialogue in itertools.islice(stream, POOL)), key=len
         )
@@ -238,8 +273,17 @@ def card(facts: dict[str, Any]) -> str:
         held_out=_rows(facts["loss_nats_held_out"], "{:.3f}"),
         first=losses[0],
         last=losses[-1],
-        recipe=_rows({name.replace("_", " "): value for name, value in facts["recipe"].items()}, "{}"),
+        recipe=_rows(_recipe_facts(facts["recipe"]), "{}"),
     )
+
+
+def _recipe_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    courses = {
+        f"course {number}": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in course.items())
+        for number, course in enumerate(recipe["courses"], start=1)
+    }
+    rest = {name.replace("_", " "): value for name, value in recipe.items() if name != "courses"}
+    return {**courses, **rest}
 
 
 def _rows(values: Mapping[str, Any], form: str) -> str:

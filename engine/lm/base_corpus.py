@@ -2,7 +2,8 @@
 
 Owns the choice of what a training dialogue shows the model. The households come from the worlds' grammar
 but expect other phrases (weights `elsewhere`), and some have sayings invented from random words, so that
-reading the history is the only way to know them.
+reading the history is the only way to know them. A share of the dialogues are drills: one vague request after
+another whose values stand in the remembered interactions and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from engine.data.worlds.dialogues import Session, write_session
+from engine.data.worlds.dialogues import Session, need_request, write_session
 from engine.data.worlds.households import Household, WorldSpec, draw_household
 from engine.data.worlds.people import REASONS
+from engine.data.worlds.replies import Plan, own_manner, phrase
 from engine.lm.prompts import Memory, chat, system_text
 from engine.types import Message
 
@@ -40,8 +42,13 @@ class CorpusDialogue:
     memories: int
 
 
-def corpus(*, seed: int, first_household: int = 0, memory_share: float = 0.7) -> Iterator[CorpusDialogue]:
-    """Yield dialogues without end, household by household; the same arguments give the same stream."""
+def corpus(
+    *, seed: int, first_household: int = 0, memory_share: float = 0.7, drill_share: float = 0.0
+) -> Iterator[CorpusDialogue]:
+    """Yield dialogues without end, household by household; the same arguments give the same stream.
+
+    `memory_share` of them show earlier interactions, and `drill_share` of those are drills.
+    """
     index = first_household
     while True:
         household = invent(draw_household(ELSEWHERE, seed=seed, index=index, source="elsewhere"), seed)
@@ -50,7 +57,10 @@ def corpus(*, seed: int, first_household: int = 0, memory_share: float = 0.7) ->
         ]
         rng = random.Random(f"corpus/{seed}/{index}")
         for number, session in enumerate(sessions):
-            yield _dialogue(household, sessions, number, session, rng, memory_share)
+            if drill_share and rng.random() < memory_share * drill_share:
+                yield _drill(household, session, rng)
+            else:
+                yield _dialogue(household, sessions, number, session, rng, memory_share)
         index += 1
 
 
@@ -100,6 +110,31 @@ def _dialogue(
         for message in (Message("user", turn.user), Message("assistant", turn.reply))
     ]
     return CorpusDialogue(chat(system, messages), len(memories))
+
+
+def _drill(household: Household, session: Session, rng: random.Random) -> CorpusDialogue:
+    """Return vague requests, all but a few for needs that the memories show with the household's values."""
+    household = replace(household, manner={**household.manner, "initiative": "act"})
+    needs = rng.sample(sorted(household.settings), rng.choice((1, 2, 3, 3, 5)))
+    memories = [
+        Memory(need_request(need, household, rng), habitual_reply(household, need, rng)) for need in needs
+    ]
+    messages = []
+    for need in rng.sample(needs, min(len(needs), 3)):
+        messages.append(Message("user", need_request(need, household, rng)))
+        messages.append(Message("assistant", habitual_reply(household, need, rng)))
+    system = system_text(
+        meta=session.meta if rng.random() < 0.9 else None,
+        character=household.character if rng.random() < 0.25 else None,
+        memories=memories,
+    )
+    return CorpusDialogue(chat(system, messages), len(memories))
+
+
+def habitual_reply(household: Household, need: str, rng: random.Random) -> str:
+    """Return what the household's assistant says when it acts on `need` by itself."""
+    plan = Plan("set", ((need.split("/")[0], household.settings[need]),))
+    return phrase(plan, own_manner(household, rng), household)
 
 
 def nearest(request: str, earlier: list[Memory], count: int, rng: random.Random) -> list[Memory]:
