@@ -1,4 +1,4 @@
-"""Greedy generation in batches: prompts of like length together, replies in the order of the prompts.
+"""Greedy generation for many prompts: which rows go together, which adapters apply to them, replies in order.
 
 Owns the batch plan (it is part of the protocol, since bf16 text changes with batch shapes). Samples nothing.
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-BATCH_PLAN = "length-sorted/32"
-BATCH_ROWS = 32
+from engine.lm.bank import Change, Kernel, Rows, written
+from engine.lm.decode import decode
+from engine.lm.kernels import DEFAULT, Kernels
+from engine.lm.memory import is_out_of_memory
+
+BATCH_PLAN = "length-sorted/64"
+BATCH_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,44 @@ class Reply:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that are computed together; of a "written" batch all rows have the same change."""
+
+    rows: list[int]
+    kernel: Kernel
+
+
 def batches(lengths: Sequence[int], rows: int = BATCH_ROWS) -> Iterator[list[int]]:
     """Yield lists of at most `rows` indices, longest prompts first: little padding, memory peaks early."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     for start in range(0, len(order), rows):
         yield order[start : start + rows]
+
+
+def plan_batches(
+    lengths: Sequence[int],
+    changes: Sequence[Change | None],
+    *,
+    rows: int = BATCH_ROWS,
+    kernels: Kernels = DEFAULT,
+) -> list[Batch]:
+    """Return every row's batch: a change with many rows in batches of its own, the others mixed.
+
+    Rows without a change have batches of their own: there is nothing to write for them.
+    """
+    groups: dict[Change | None, list[int]] = {}
+    for index, change in enumerate(changes):
+        groups.setdefault(change, []).append(index)
+    own = [group for change, group in groups.items() if change is None or len(group) >= kernels.written_from]
+    mixed = sorted(set(range(len(changes))).difference(*own))
+    planned: list[tuple[list[int], Kernel]] = [(group, "written") for group in own]
+    planned += [(mixed, kernels.mixed)] if mixed else []
+    return [
+        Batch([group[place] for place in places], kernel)
+        for group, kernel in planned
+        for places in batches([lengths[index] for index in group], rows)
+    ]
 
 
 @torch.inference_mode()
@@ -40,64 +78,103 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     *,
+    changes: Sequence[Change | None] | None = None,
     max_new_tokens: int = 64,
     rows: int = BATCH_ROWS,
+    kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),
 ) -> list[Reply]:
     """Return a greedy reply for each prompt (token ids), in order; those in `skip` are left out.
 
-    `on_batch` is called after every batch with the rows' indices and replies: for progress, checkpoints and
-    to stop by raising. A batch is left out only as a whole, so that skipping never changes the other texts.
+    `changes` holds each row's own change to the model, None for the model as it is. `on_batch` is called
+    after every batch with the rows' indices and replies: for progress, checkpoints and to stop by raising.
+    A batch is left out only as a whole, so that skipping never changes the other texts. Runs out of memory
+    no sooner than one row alone does: a batch that is too large for the device is halved.
     """
+    own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
-    for indices in batches([len(prompt) for prompt in prompts], rows):
-        if skip.issuperset(indices):
-            continue
-        done = _generate_batch(model, tokenizer, [prompts[index] for index in indices], max_new_tokens)
-        for index, reply in zip(indices, done, strict=True):
-            replies[index] = reply
-        if on_batch is not None:
-            on_batch(indices, done)
+    end_ids = _end_ids(model, tokenizer)
+    with ExitStack() as weights:
+        current: Change | None = None
+        for batch in plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels):
+            if skip.issuperset(batch.rows):
+                continue
+            wanted = own[batch.rows[0]] if batch.kernel == "written" else None
+            if wanted is not current:
+                weights.close()
+                weights.enter_context(written(model, wanted))
+                current = wanted
+            started = time.perf_counter()
+            tokens = _decode(
+                model,
+                [prompts[row] for row in batch.rows],
+                [own[row] for row in batch.rows],
+                batch.kernel,
+                max_new_tokens,
+                end_ids,
+            )
+            share = (time.perf_counter() - started) / len(batch.rows)
+            done = [
+                Reply(_text(tokenizer, new), len(prompts[row]), len(new), share)
+                for row, new in zip(batch.rows, tokens, strict=True)
+            ]
+            for row, reply in zip(batch.rows, done, strict=True):
+                replies[row] = reply
+            if on_batch is not None:
+                on_batch(batch.rows, done)
     return [reply for reply in replies if reply is not None]
 
 
-def _generate_batch(
+def _decode(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
     prompts: list[Sequence[int]],
+    changes: list[Change | None],
+    kernel: Kernel,
     max_new_tokens: int,
-) -> list[Reply]:
-    started = time.perf_counter()
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-    seen = torch.zeros((len(prompts), width), dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        seen[row, width - len(prompt) :] = 1
-    generator: Any = model
-    out = generator.generate(
-        input_ids=ids.to(model.device),
-        attention_mask=seen.to(model.device),
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-        repetition_penalty=1.0,
-        pad_token_id=pad,
-        eos_token_id=tokenizer.eos_token_id,
-        use_cache=True,
-    )[:, width:].tolist()
-    share = (time.perf_counter() - started) / len(prompts)
-    return [_reply(tokenizer, prompt, new, share) for prompt, new in zip(prompts, out, strict=True)]
+    end_ids: frozenset[int],
+) -> list[list[int]]:
+    """Decode one batch; on a device without room for it, its two halves."""
+    prefixes = [change.prefix if change else None for change in changes]
+    try:
+        if kernel == "written":
+            return decode(
+                model,
+                prompts,
+                max_new_tokens=max_new_tokens,
+                end_ids=end_ids,
+                share_prefix=True,
+                prefixes=prefixes,
+            )
+        distinct = list(dict.fromkeys(changes))
+        rows = Rows(model, distinct, [distinct.index(change) for change in changes], kernel=kernel)
+        with rows.on():
+            return decode(
+                model,
+                prompts,
+                max_new_tokens=max_new_tokens,
+                end_ids=end_ids,
+                share_prefix=False,
+                prefixes=prefixes,
+                on_rows=rows.choose,
+            )
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(prompts) == 1:
+            raise
+    half = len(prompts) // 2
+    return [
+        reply
+        for part in (slice(None, half), slice(half, None))
+        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids)
+    ]
 
 
-def _reply(
-    tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], new: list[int], seconds: float
-) -> Reply:
-    ended = new.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in new else len(new)
-    text = str(tokenizer.decode(new[:ended], skip_special_tokens=True)).strip()
-    return Reply(text, len(prompt), ended, seconds)
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that end a reply: the tokenizer's, and those the model's own settings name."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    named = own if isinstance(own, (list, tuple)) else [own]
+    return frozenset(int(token) for token in (*named, tokenizer.eos_token_id) if token is not None)
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+    return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()

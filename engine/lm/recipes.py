@@ -1,7 +1,8 @@
-"""From a recipe to replies: which model answers, what its prompt says, which memories it sees.
+"""From a recipe to replies: which adapters act for a persona, what the prompt says, which memories it shows.
 
-A recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. This is the one place that
-turns one into prompts, for scoring and for the playground alike.
+A recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together; one
+without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. This is the
+one place that turns a recipe into prompts and changes, for scoring and for the playground alike.
 """
 
 from __future__ import annotations
@@ -10,34 +11,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peft import PeftModel
-from transformers import PreTrainedModel
-
 from engine.errors import EngineError
+from engine.lm.adapters import Lora, load_lora
+from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base
+from engine.lm.prefix import Prefix, is_prefix, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.retrieve import fit
-from engine.paths import Workspace
+from engine.paths import Workspace, read_json, write_json
 from engine.types import Message
 
-KERNEL = "written-into-weights"
+PERSONAS = "personas.json"
+Part = tuple[str, str, float]
+"""One adapter in a weighted sum: run id, adapter name, weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to answer for one persona. `adapters` are (run id, adapter name) pairs, applied together."""
+    """How to answer for one persona. `adapters` are (run id, adapter name) pairs, applied together.
+
+    An empty name stands for each persona's own adapter of that run.
+    """
 
     adapters: tuple[tuple[str, str], ...] = ()
     profile: bool = False
     memories: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "adapters": [{"run": run, "name": name} for run, name in self.adapters],
-            "profile": self.profile,
-            "memories": self.memories,
-        }
+        adapters = [{"run": run, **({"name": name} if name else {})} for run, name in self.adapters]
+        return {"adapters": adapters, "profile": self.profile, "memories": self.memories}
 
 
 def read_recipe(value: Mapping[str, Any]) -> Recipe:
@@ -48,25 +51,88 @@ def read_recipe(value: Mapping[str, Any]) -> Recipe:
             f"This recipe cannot answer: {', '.join(sorted(unknown))} is not known here.",
             "Choose another variant.",
         )
-    adapters = tuple((entry["run"], entry["name"]) for entry in value.get("adapters", ()))
+    adapters = tuple((entry["run"], entry.get("name", "")) for entry in value.get("adapters", ()))
     return Recipe(adapters, bool(value.get("profile", False)), int(value.get("memories", 0)))
 
 
-def model_for(base: Base, ws: Workspace, adapters: Sequence[tuple[str, str]]) -> PreTrainedModel:
-    """Return the base with the adapters written into its weights (the base itself when there are none).
+def write_personas(ws: Workspace, run_id: str, parts: Mapping[str, Sequence[Part]]) -> None:
+    """Write which weighted sum of adapters stands for each persona in a run's models folder."""
+    entries = {
+        persona: [{"run": run, "name": name, "weight": weight} for run, name, weight in sum_]
+        for persona, sum_ in sorted(parts.items())
+    }
+    write_json(ws.adapters(run_id) / PERSONAS, entries)
 
-    Changes `base.model`'s weights: load the base anew for another set of adapters.
-    """
-    model: Any = base.model
-    for run, name in adapters:
-        folder = ws.adapters(run) / name
-        if not (folder / "adapter_config.json").exists():
-            raise EngineError(
-                f"The adapter {name} of {run} is not in {ws.adapters(run)}.",
-                f"Resume or repeat the run: python -m engine resume {run}",
-            )
-        model = PeftModel.from_pretrained(model, folder, adapter_name=name).merge_and_unload()
-    return model.eval()
+
+def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Part, ...]]:
+    """Return the weighted sum of adapters of each persona that the run has one for."""
+    path = ws.adapters(run_id) / PERSONAS
+    if not path.exists():
+        raise EngineError(
+            f"{run_id} has no adapters of its own for single personas.",
+            f"Resume or repeat the run: python -m engine resume {run_id}",
+        )
+    return {
+        persona: tuple((part["run"], part["name"], float(part["weight"])) for part in parts)
+        for persona, parts in read_json(path).items()
+    }
+
+
+class Shelf:
+    """The adapters of a workspace, read once each. Personas of one weighted sum share one change."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._adapters: dict[tuple[str, str], Lora | Prefix] = {}
+        self._maps: dict[str, dict[str, tuple[Part, ...]]] = {}
+        self._changes: dict[tuple[Part, ...], Change | None] = {}
+
+    def covers(self, recipe: Recipe, persona_id: str) -> bool:
+        """Say whether every adapter of the recipe exists for this persona."""
+        return all(name or persona_id in self._map(run) for run, name in recipe.adapters)
+
+    def parts(self, recipe: Recipe, persona_id: str) -> tuple[Part, ...]:
+        """Return the weighted sum of adapters that the recipe means for this persona."""
+        found: list[Part] = []
+        for run, name in recipe.adapters:
+            if not name and persona_id not in self._map(run):
+                raise EngineError(
+                    f"{run} has no adapter for persona {persona_id}.",
+                    "Run it for all personas, or choose one of those it was trained on.",
+                )
+            found += [(run, name, 1.0)] if name else self._map(run)[persona_id]
+        return tuple(found)
+
+    def change(self, recipe: Recipe, persona_id: str) -> Change | None:
+        """Return what the recipe changes in the base for this persona; None when nothing."""
+        parts = self.parts(recipe, persona_id)
+        if parts not in self._changes:
+            loaded = [(self.adapter(run, name), weight) for run, name, weight in parts]
+            loras = [(one, weight) for one, weight in loaded if isinstance(one, Lora)]
+            prefixes = [one.states for one, _ in loaded if isinstance(one, Prefix)]
+            if len(prefixes) > 1:
+                raise EngineError("A recipe can hold one prefix only.", "Choose another variant.")
+            self._changes[parts] = change_of(loras, prefixes[0] if prefixes else None)
+        return self._changes[parts]
+
+    def adapter(self, run: str, name: str) -> Lora | Prefix:
+        """Return one adapter. Raises EngineError when its folder is not there."""
+        if (run, name) not in self._adapters:
+            folder = self._ws.adapters(run) / name
+            self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
+        return self._adapters[run, name]
+
+    def lora(self, run: str, name: str) -> Lora:
+        """Return one low-rank adapter. Raises EngineError when it is something else."""
+        found = self.adapter(run, name)
+        if not isinstance(found, Lora):
+            raise EngineError(f"{name} of {run} is a prefix, not a LoRA.", "Choose LoRA adapters.")
+        return found
+
+    def _map(self, run: str) -> dict[str, tuple[Part, ...]]:
+        if run not in self._maps:
+            self._maps[run] = read_personas(self._ws, run)
+        return self._maps[run]
 
 
 @dataclass(frozen=True, slots=True)

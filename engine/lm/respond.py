@@ -10,8 +10,9 @@ from engine.data.dataset import load_dataset, load_splits
 from engine.errors import EngineError, unknown_name
 from engine.lm.generate import generate
 from engine.lm.load import Base, load_base
-from engine.lm.recipes import Recipe, build_prompt, model_for, prompt_budget, read_recipe
+from engine.lm.recipes import Recipe, Shelf, build_prompt, prompt_budget, read_recipe
 from engine.lm.retrieve import MemoryIndex
+from engine.lm.routed import followed
 from engine.lm.scorer import Scorer
 from engine.paths import Workspace
 from engine.stats.actions import extract
@@ -38,8 +39,8 @@ def respond(
     persona = next((persona for persona in dataset.personas if persona.persona_id == persona_id), None)
     if persona is None:
         raise unknown_name("persona", persona_id, [persona.persona_id for persona in dataset.personas])
-    wanted = read_recipe(recipe)
-    base = _loaded(ws, str(ws.read_config()["base"]), wanted.adapters)
+    wanted = read_recipe(followed(ws, recipe, persona_id))
+    base, shelf = _loaded(ws, str(ws.read_config()["base"]))
     asked = Example("", persona_id, "", 0, (*history, Message("user", message)), "", dict(meta or {}))
     prompt = build_prompt(
         base,
@@ -49,7 +50,13 @@ def respond(
         memories=_memories(ws, asked, wanted),
         budget_tokens=prompt_budget(base, max_new_tokens),
     )
-    reply = generate(base.model, base.tokenizer, [prompt.ids], max_new_tokens=max_new_tokens)[0]
+    reply = generate(
+        base.model,
+        base.tokenizer,
+        [prompt.ids],
+        changes=[shelf.change(wanted, persona_id)],
+        max_new_tokens=max_new_tokens,
+    )[0]
     return {
         "persona_id": persona_id,
         "message": message,
@@ -69,7 +76,7 @@ def respond(
 def _memories(ws: Workspace, asked: Example, recipe: Recipe) -> list[Any]:
     if not recipe.memories:
         return []
-    index = MemoryIndex(Scorer(), load_dataset(ws), load_splits(ws), personas={asked.persona_id})
+    index = MemoryIndex(Scorer(ws), load_dataset(ws), load_splits(ws), personas={asked.persona_id})
     return index.nearest([asked], recipe.memories)[0]
 
 
@@ -80,6 +87,5 @@ def _actions(text: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(ws: Workspace, name: str, adapters: tuple[tuple[str, str], ...]) -> Base:
-    base = load_base(name)
-    return Base(model_for(base, ws, adapters), base.tokenizer, base.name)
+def _loaded(ws: Workspace, name: str) -> tuple[Base, Shelf]:
+    return load_base(name), Shelf(ws)

@@ -1,37 +1,48 @@
-"""Training one adapter on the frozen base: the loop, the schedule, the best epoch, the checkpoint.
+"""Training many adapters over one frozen base: the rounds, the schedules, the best epochs, the checkpoint.
 
-The adapter is PEFT's own LoRA, so what is saved loads with `PeftModel.from_pretrained`. Loss is on reply
-tokens only, one pass over a dialogue trains all its replies. A run that was stopped and resumed ends with
-the same weights as one left alone: model, optimiser, position and random state are in the checkpoint.
+Every adapter has its own data order, optimiser state, schedule, clipping, early stop and random stream, so
+one that is trained among two hundred ends as one trained alone. Loss is on reply tokens only, and one pass
+over a dialogue trains all its replies. A run that was stopped and resumed ends with the same weights as
+one left alone. The base's own dropout stays off.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch.nn.functional import cross_entropy
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from engine.errors import EngineError
-from engine.lm.encode import IGNORED, Encoded, TrainingBatch, training_batch
+from engine.lm.adamw import StackedAdamW, clip
+from engine.lm.adapters import LoraForm
+from engine.lm.encode import IGNORED, Encoded, training_batch
+from engine.lm.forms import Dropout, Form, seed_of
+from engine.lm.last_layer import only_at
+from engine.lm.memory import is_out_of_memory
+from engine.lm.reply_loss import token_losses
 from engine.paths import read_json, write_atomically, write_json
 
 _POOL_BATCHES = 16
-_EVAL_ROWS = 16
+_QUICKLY_WRITTEN_BYTES = 1 << 30
+_TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
-    """How an adapter is trained. Rates and shares are fractions; `batch_size` counts dialogues."""
+    """How adapters are trained. Rates and shares are fractions; `batch_size` counts dialogues.
+
+    `patience` ends an adapter's training after so many epochs without a better validation loss. `l2` adds
+    l2 * |w|^2 to the loss of each adapter.
+    """
 
     rank: int = 8
     alpha: float = 16
@@ -44,11 +55,45 @@ class TrainSettings:
     batch_size: int = 4
     max_grad_norm: float = 1.0
     seed: int = 0
+    patience: int | None = None
+    l2: float = 0.0
+
+    @property
+    def form(self) -> LoraForm:
+        return LoraForm(self.rank, self.alpha, self.dropout, self.target_modules)
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One adapter to be trained: its name, which also seeds it, and its dialogues.
+
+    `start` holds the weights it begins with, in the form's names; None draws them.
+    """
+
+    name: str
+    train: Sequence[Encoded]
+    val: Sequence[Encoded] = ()
+    start: Mapping[str, Tensor] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One adapter after its training. `weights` are the best epoch's; losses are nats a reply token."""
+
+    name: str
+    weights: dict[str, Tensor]
+    steps: int
+    best_epoch: int
+    best_loss: float
+    val_losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the loop tells and asks its caller. `loss` gets (split, step, epoch, nats a reply token)."""
+    """What the loop tells and asks its caller.
+
+    `loss` gets (split, step, epoch, nats a reply token), the mean over the adapters that took the step.
+    """
 
     progress: Callable[[int, int], None] = lambda done, total: None
     loss: Callable[[str, int, int, float], None] = lambda split, step, epoch, nats: None
@@ -57,158 +102,314 @@ class Hooks:
 
 
 @dataclass
-class TrainState:
-    """Where the loop stands. `best` holds the weights of the epoch with the lowest validation loss."""
+class _Place:
+    """Where one adapter stands."""
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
-    seconds: float = 0.0
     best_epoch: int = -1
-    best_loss: float = math.inf
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_loss: float | None = None
+    val_losses: list[float] = field(default_factory=list)
+    ended: bool = False
 
 
 class Stopped(Exception):
     """The caller asked to stop; the checkpoint is written."""
 
 
-def new_adapter(model: PreTrainedModel, settings: TrainSettings, name: str) -> PeftModel:
-    """Return the base with a fresh LoRA adapter called `name`, initialised from the settings' seed."""
-    torch.manual_seed(settings.seed)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.target_modules),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config, adapter_name=name)
-
-
 class Trainer:
-    """Trains one adapter of `model` on encoded dialogues."""
+    """Trains the adapters of `lessons` together over a frozen model."""
 
     def __init__(
         self,
-        model: PeftModel,
+        model: PreTrainedModel,
+        form: Form,
         settings: TrainSettings,
+        lessons: Sequence[Lesson],
         *,
         pad_id: int,
         checkpoint: Path | None = None,
         checkpoint_seconds: float = 60.0,
         hooks: Hooks = Hooks(),
     ) -> None:
-        self.model, self.settings, self.pad_id, self.hooks = model, settings, pad_id, hooks
-        self._adapter = str(model.active_adapter)
-        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.model, self.form, self.settings = model, form, settings
+        self.lessons, self.pad_id, self.hooks = list(lessons), pad_id, hooks
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
-        self.state = TrainState()
+        starts = [
+            dict(lesson.start) if lesson.start is not None else form.start(seed=self._seed(lesson, "start"))
+            for lesson in self.lessons
+        ]
+        self._weights = {
+            name: torch.stack([start[name].float() for start in starts]).to(model.device)
+            for name in starts[0]
+        }
+        self._best = {name: tensor.clone() for name, tensor in self._weights.items()}
+        self._optimizer = StackedAdamW(self._weights, weight_decay=settings.weight_decay)
+        self._places = [_Place() for _ in self.lessons]
+        self._orders: dict[int, tuple[int, list[list[int]]]] = {}
+        self._tokens_at_once = _TOKENS_AT_ONCE.get(model.device.type, 2048)
+        self._rounds = 0
+        self.seconds = 0.0
 
     @property
-    def parameters_trained(self) -> int:
-        return sum(parameter.numel() for parameter in self._trained)
+    def parameters_each(self) -> int:
+        """How many numbers one adapter has."""
+        return sum(tensor[0].numel() for tensor in self._weights.values())
 
-    def fit(self, train: Sequence[Encoded], val: Sequence[Encoded]) -> TrainState:
-        """Train to the end and leave the best epoch's weights in the model.
+    @property
+    def _checkpoint_bytes(self) -> int:
+        return 4 * sum(tensor.numel() * tensor.element_size() for tensor in self._weights.values())
+
+    def fit(self) -> list[Trained]:
+        """Train to the end and return every adapter at its best epoch (without validation, its last).
 
         Continues from the checkpoint when there is one, from the start when that is damaged. Raises Stopped
-        after writing one when the caller asks to stop, EngineError when the loss is not a number any more.
-        Without validation dialogues the last epoch is kept.
+        after writing one when the caller asks to stop, EngineError when a loss is not a number any more or
+        one dialogue alone does not fit into memory.
         """
-        settings, state = self.settings, self.state
-        steps_an_epoch = math.ceil(len(train) / settings.batch_size)
-        total = steps_an_epoch * settings.epochs
-        torch.manual_seed(settings.seed + 1)
+        self.model.eval()
         self._restore()
-        began, saved = time.monotonic() - state.seconds, time.monotonic()
-        while state.epoch < settings.epochs:
+        began, saved = time.monotonic() - self.seconds, time.monotonic()
+        total = sum(self._steps_in_all(number) for number in range(len(self.lessons)))
+        while going := [number for number, place in enumerate(self._places) if not place.ended]:
+            epoch = self._places[0].epoch
+            self._round(going)
+            self._end_epochs(going)
+            epoch_ended = self._places[0].epoch > epoch and self._checkpoint_bytes < _QUICKLY_WRITTEN_BYTES
+            self.seconds = time.monotonic() - began
+            done = sum(
+                self._steps_in_all(n) if place.ended else place.step for n, place in enumerate(self._places)
+            )
+            self.hooks.progress(done, total)
+            if self.hooks.stop():
+                self._save()
+                raise Stopped
+            if epoch_ended or time.monotonic() - saved > self._checkpoint_seconds:
+                self._save()
+                saved = time.monotonic()
+        self._save()
+        return [self._trained(number) for number in range(len(self.lessons))]
+
+    def _round(self, going: Sequence[int]) -> None:
+        """Let every adapter take one step, those with batches of like size together."""
+        self._rounds += 1
+        pending = [(number, self._next_rows(number)) for number in going]
+        pending.sort(key=lambda entry: (max(map(len, entry[1])), entry[0]))
+        losses: list[float] = []
+        while pending:
+            count, tokens = 0, 0
+            while count < len(pending):
+                tokens += sum(map(len, pending[count][1]))
+                if count and tokens > self._tokens_at_once:
+                    break
+                count += 1
+            losses += self._step(pending[:count])
+            pending = pending[count:]
+        self.hooks.loss("train", self._rounds, self._places[going[0]].epoch, sum(losses) / len(losses))
+
+    def _step(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[float]:
+        """Take one optimiser step of each adapter in the group; return their losses."""
+        settings = self.settings
+        numbers = [number for number, _ in group]
+        which = torch.tensor(numbers, device=self.model.device)
+        leaves = {name: tensor[which].requires_grad_() for name, tensor in self._weights.items()}
+        losses = self._backward(leaves, group)
+        for number, nats in zip(numbers, losses, strict=True):
+            self._refuse_divergence(nats, number)
+        grads = {
+            name: leaf.grad + 2 * settings.l2 * leaf.detach() if settings.l2 else leaf.grad
+            for name, leaf in leaves.items()
+            if leaf.grad is not None
+        }
+        places = [self._places[number] for number in numbers]
+        rates = [
+            settings.learning_rate * schedule(place.step, self._steps_in_all(number), settings.warmup_share)
+            for number, place in zip(numbers, places, strict=True)
+        ]
+        self._optimizer.step(
+            which,
+            clip(grads, settings.max_grad_norm),
+            rates=torch.tensor(rates, device=self.model.device),
+            steps=torch.tensor([place.step + 1 for place in places], device=self.model.device),
+        )
+        for place in places:
+            place.step, place.batch = place.step + 1, place.batch + 1
+        return losses
+
+    def _backward(
+        self, leaves: Mapping[str, Tensor], group: Sequence[tuple[int, list[Encoded]]]
+    ) -> list[float]:
+        """Accumulate the gradients of the group's mean losses; halve what is computed at once if need be."""
+        while True:
+            try:
+                return self._accumulate(leaves, group)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                for leaf in leaves.values():
+                    leaf.grad = None
+                longest = max(len(row) for _, rows in group for row in rows)
+                if self._tokens_at_once <= longest:
+                    raise EngineError(
+                        f"There is not enough memory to train on one dialogue of {longest} tokens.",
+                        "Choose a smaller base or a lower rank, or free memory.",
+                    ) from error
+                self._tokens_at_once //= 2
+                self.hooks.say(f"Out of memory: going on with {self._tokens_at_once} tokens at once.")
+
+    def _accumulate(
+        self, leaves: Mapping[str, Tensor], group: Sequence[tuple[int, list[Encoded]]]
+    ) -> list[float]:
+        entries = [
+            (slot, place, row) for slot, (_, rows) in enumerate(group) for place, row in enumerate(rows)
+        ]
+        counts = torch.tensor([max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group])
+        sums = torch.zeros(len(group))
+        for part in micro_batches([len(row) for _, _, row in entries], self._tokens_at_once):
+            slots = [entries[index][0] for index in part]
+            rows = [entries[index][2] for index in part]
+            drop = None
+            if self.form.dropout:
+                streams = [
+                    self._seed(
+                        self.lessons[group[slot][0]], "drop", self._places[group[slot][0]].step, entries[i][1]
+                    )
+                    for slot, i in zip(slots, part, strict=True)
+                ]
+                drop = Dropout(self.form.dropout, streams, [len(row) for row in rows])
+            losses, owners = self._losses(leaves, slots, rows, drop)
+            shares = (1.0 / counts).to(losses.device)[owners]
+            (losses * shares).sum().backward()
+            sums.index_add_(0, owners.cpu(), losses.detach().cpu())
+        return (sums / counts).tolist()
+
+    def _losses(
+        self,
+        stacked: Mapping[str, Tensor],
+        slots: Sequence[int],
+        rows: Sequence[Encoded],
+        drop: Dropout | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss of each reply token [M] and the slot it belongs to [M]."""
+        device = self.model.device
+        batch = training_batch(rows, pad_id=self.pad_id)
+        ids, targets = batch.ids.to(device), batch.targets.to(device)
+        owners = torch.tensor(list(slots), device=device)
+        wanted = targets != IGNORED
+        with self.form.applied(stacked, owners, drop) as more, only_at(self.model, wanted):
+            decoder: Any = self.model.get_decoder()
+            hidden = decoder(input_ids=ids, use_cache=False, **more).last_hidden_state
+        losses = token_losses(self.model, hidden[wanted], targets[wanted])
+        return losses, owners.unsqueeze(1).expand_as(targets)[wanted]
+
+    def _end_epochs(self, going: Sequence[int]) -> None:
+        """Judge the adapters that have come to the end of an epoch, and end those that are done."""
+        ended = [n for n in going if self._places[n].batch >= self._steps_an_epoch(n)]
+        judged = [number for number in ended if self.lessons[number].val]
+        losses = dict(zip(judged, self._validate(judged), strict=True)) if judged else {}
+        if losses:
+            epoch = self._places[judged[0]].epoch
+            self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses))
+        for number in ended:
+            place = self._places[number]
+            loss = losses.get(number, -float(place.epoch))
+            if number in losses:
+                self._refuse_divergence(loss, number)
+                place.val_losses.append(loss)
+            if place.best_loss is None or loss < place.best_loss:
+                place.best_loss, place.best_epoch = loss, place.epoch
+                for name, tensor in self._weights.items():
+                    self._best[name][number] = tensor[number]
+            place.epoch, place.batch = place.epoch + 1, 0
+            patience = self.settings.patience
+            tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
+            place.ended = place.epoch >= self.settings.epochs or tired
+
+    @torch.no_grad()
+    def _validate(self, numbers: Sequence[int]) -> list[float]:
+        """Return the mean loss over all validation reply tokens of each adapter, without dropout."""
+        which = torch.tensor(list(numbers), device=self.model.device)
+        stacked = {name: tensor[which] for name, tensor in self._weights.items()}
+        entries = [(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
+        sums, counts = torch.zeros(len(numbers)), torch.zeros(len(numbers))
+        for part in micro_batches([len(row) for _, row in entries], 2 * self._tokens_at_once):
+            slots, rows = [entries[index][0] for index in part], [entries[index][1] for index in part]
+            losses, owners = self._losses(stacked, slots, rows, None)
+            sums.index_add_(0, owners.cpu(), losses.cpu())
+            counts.index_add_(0, owners.cpu(), torch.ones(len(losses)))
+        return (sums / counts.clamp(min=1)).tolist()
+
+    def _next_rows(self, number: int) -> list[Encoded]:
+        place, lesson = self._places[number], self.lessons[number]
+        epoch, order = self._orders.get(number, (-1, []))
+        if epoch != place.epoch:
             order = list(
                 epoch_batches(
-                    [len(row) for row in train], settings.batch_size, seed=settings.seed * 1009 + state.epoch
+                    [len(row) for row in lesson.train],
+                    self.settings.batch_size,
+                    seed=self._seed(lesson, "order", place.epoch),
                 )
             )
-            for rows in order[state.batch :]:
-                self._step([train[row] for row in rows], total)
-                state.batch += 1
-                state.seconds = time.monotonic() - began
-                self.hooks.progress(state.step, total)
-                if self.hooks.stop():
-                    self._save()
-                    raise Stopped
-                if time.monotonic() - saved > self._checkpoint_seconds:
-                    self._save()
-                    saved = time.monotonic()
-            self._end_epoch(val)
-        self._write_weights(state.best)
-        state.seconds = time.monotonic() - began
-        return state
+            self._orders[number] = (place.epoch, order)
+        return [lesson.train[row] for row in order[place.batch]]
 
-    def _step(self, rows: Sequence[Encoded], total: int) -> None:
-        state, settings = self.state, self.settings
-        self.model.train()
-        for group in self._optimizer.param_groups:
-            group["lr"] = settings.learning_rate * schedule(state.step, total, settings.warmup_share)
-        loss = mean_reply_loss(self.model, training_batch(rows, pad_id=self.pad_id))
-        nats = float(loss.detach())
-        _refuse_divergence(nats, state.step + 1)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._trained, settings.max_grad_norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-        self.hooks.loss("train", state.step, state.epoch, nats)
+    def _steps_an_epoch(self, number: int) -> int:
+        return math.ceil(len(self.lessons[number].train) / self.settings.batch_size)
 
-    def _end_epoch(self, val: Sequence[Encoded]) -> None:
-        state = self.state
-        loss = evaluate_loss(self.model, val, pad_id=self.pad_id) if val else -float(state.epoch)
-        if val:
-            self.hooks.loss("val", state.step, state.epoch, loss)
-        _refuse_divergence(loss, state.step)
-        if loss < state.best_loss:
-            state.best_loss, state.best_epoch, state.best = loss, state.epoch, self._weights()
-        state.epoch, state.batch = state.epoch + 1, 0
-        self._save()
+    def _steps_in_all(self, number: int) -> int:
+        return self._steps_an_epoch(number) * self.settings.epochs
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        weights = get_peft_model_state_dict(self.model, adapter_name=self._adapter)
-        return {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+    def _seed(self, lesson: Lesson, *words: object) -> int:
+        return seed_of(self.settings.seed, lesson.name, *words)
 
-    def _write_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        set_peft_model_state_dict(self.model, weights, adapter_name=self._adapter)
+    def _refuse_divergence(self, nats: float, number: int) -> None:
+        if not math.isfinite(nats):
+            step = self._places[number].step + 1
+            raise EngineError(
+                f"Training of {self.lessons[number].name} diverged: the loss at step {step} is {nats}.",
+                "Set a lower learning_rate or max_grad_norm.",
+            )
+
+    def _trained(self, number: int) -> Trained:
+        place = self._places[number]
+        return Trained(
+            name=self.lessons[number].name,
+            weights={name: tensor[number].cpu().clone() for name, tensor in self._best.items()},
+            steps=place.step,
+            best_epoch=place.best_epoch,
+            best_loss=math.inf if place.best_loss is None else place.best_loss,
+            val_losses=tuple(place.val_losses),
+        )
 
     def _save(self) -> None:
         """Write the checkpoint: one safetensors file, then the small JSON that makes it count."""
         if self._checkpoint is None:
             return
-        tensors = {f"now.{name}": tensor for name, tensor in self._weights().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.state.best.items()}
-        for index, parameter in enumerate(self._trained):
-            for name, value in self._optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{index}.{name}"] = value.detach().cpu().clone()
-        tensors["random"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random_cuda"] = torch.cuda.get_rng_state()
-        state = self.state
-        name = f"step-{state.step}-{state.epoch}.safetensors"
+        parts = {
+            "now": self._weights,
+            "best": self._best,
+            "first": self._optimizer.first,
+            "second": self._optimizer.second,
+        }
+        tensors = {
+            f"{part}/{name}": tensor.cpu().contiguous()
+            for part, named in parts.items()
+            for name, tensor in named.items()
+        }
+        name = f"round-{self._rounds}.safetensors"
         write_atomically(self._checkpoint / name, save(tensors))
         write_json(
             self._checkpoint / "position.json",
             {
                 "file": name,
-                "step": state.step,
-                "epoch": state.epoch,
-                "batch": state.batch,
-                "seconds": state.seconds,
-                "best_epoch": state.best_epoch,
-                "best_loss": state.best_loss if math.isfinite(state.best_loss) else None,
+                "rounds": self._rounds,
+                "seconds": self.seconds,
+                "lessons": [lesson.name for lesson in self.lessons],
+                "places": [asdict(place) for place in self._places],
             },
         )
-        for old in self._checkpoint.glob("step-*.safetensors"):
+        for old in self._checkpoint.glob("round-*.safetensors"):
             if old.name != name:
                 old.unlink()
 
@@ -218,64 +419,41 @@ class Trainer:
         try:
             position = read_json(self._checkpoint / "position.json")
             tensors = load_file(self._checkpoint / position["file"])
-        except (EngineError, OSError, SafetensorError) as error:
+            if position["lessons"] != [lesson.name for lesson in self.lessons]:
+                return  # another wave's
+            places = [_Place(**place) for place in position["places"]]
+            for part, named in (
+                ("now", self._weights),
+                ("best", self._best),
+                ("first", self._optimizer.first),
+                ("second", self._optimizer.second),
+            ):
+                for name, tensor in named.items():
+                    tensor.copy_(tensors[f"{part}/{name}"])
+        except (EngineError, OSError, SafetensorError, KeyError, TypeError) as error:
             self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
             return
-        self._write_weights(_under("now.", tensors))
-        for index, parameter in enumerate(self._trained):
-            saved = _under(f"optimizer.{index}.", tensors)
-            if saved:
-                self._optimizer.state[parameter] = {
-                    name: value if name == "step" else value.to(parameter.device)
-                    for name, value in saved.items()
-                }
-        torch.set_rng_state(tensors["random"])
-        if "random_cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random_cuda"])
-        best_loss = position["best_loss"]
-        self.state.__init__(  # type: ignore[misc]
-            step=position["step"],
-            epoch=position["epoch"],
-            batch=position["batch"],
-            seconds=position["seconds"],
-            best_epoch=position["best_epoch"],
-            best_loss=math.inf if best_loss is None else best_loss,
-            best=_under("best.", tensors),
-        )
+        self._places, self._rounds = places, int(position["rounds"])
+        self.seconds = float(position["seconds"])
 
 
-def _refuse_divergence(nats: float, step: int) -> None:
-    if not math.isfinite(nats):
-        raise EngineError(
-            f"Training diverged: the loss at step {step} is {nats}.",
-            "Set a lower learning_rate or max_grad_norm.",
-        )
-
-
-def mean_reply_loss(model: PreTrainedModel | PeftModel, batch: TrainingBatch) -> torch.Tensor:
-    """Return the mean cross-entropy over reply tokens in nats; the head runs only at label positions."""
-    loss, count = _summed_loss(model, batch)
-    return loss / max(count, 1)
-
-
-def _summed_loss(model: PreTrainedModel | PeftModel, batch: TrainingBatch) -> tuple[torch.Tensor, int]:
-    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    ids, targets = batch.ids.to(inner.device), batch.targets.to(inner.device)
-    hidden = inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
-    wanted = targets != IGNORED
-    logits = inner.get_output_embeddings()(hidden[wanted]).float()
-    return cross_entropy(logits, targets[wanted], reduction="sum"), int(wanted.sum())
+def reply_tokens(row: Encoded) -> int:
+    """Return how many tokens of the chat are predicted as the assistant's."""
+    return sum(row.is_reply[1:])
 
 
 @torch.no_grad()
-def evaluate_loss(model: PreTrainedModel | PeftModel, rows: Sequence[Encoded], *, pad_id: int) -> float:
-    """Return the mean loss over all reply tokens of `rows`, in nats, without dropout."""
-    model.eval()
-    ordered = sorted(rows, key=len)
+def evaluate_loss(model: PreTrainedModel, rows: Sequence[Encoded], *, pad_id: int) -> float:
+    """Return the model's mean loss over all reply tokens of `rows`, in nats."""
+    decoder: Any = model.get_decoder()
     total, count = 0.0, 0
-    for start in range(0, len(ordered), _EVAL_ROWS):
-        loss, tokens = _summed_loss(model, training_batch(ordered[start : start + _EVAL_ROWS], pad_id=pad_id))
-        total, count = total + float(loss), count + tokens
+    for part in micro_batches([len(row) for row in rows], 4096):
+        batch = training_batch([rows[index] for index in part], pad_id=pad_id)
+        ids, targets = batch.ids.to(model.device), batch.targets.to(model.device)
+        wanted = targets != IGNORED
+        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        total += float(token_losses(model, hidden[wanted], targets[wanted]).sum())
+        count += int(wanted.sum())
     return total / max(count, 1)
 
 
@@ -285,6 +463,19 @@ def schedule(step: int, total: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / (warmup + 1)
     return max(0.0, (total - step) / max(1, total - warmup))
+
+
+def micro_batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Yield lists of indices, like lengths together, each at most `tokens` with its padding (or one row)."""
+    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
+    part: list[int] = []
+    for index in order:
+        if part and (len(part) + 1) * lengths[index] > tokens:
+            yield part
+            part = []
+        part.append(index)
+    if part:
+        yield part
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int) -> Iterator[list[int]]:
@@ -299,7 +490,3 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int) -> Iter
         groups += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
     for index in torch.randperm(len(groups), generator=random).tolist():
         yield groups[index]
-
-
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from engine.lm.load import Base, load_base
-from engine.lm.recipes import Recipe, model_for
+from engine.lm.load import load_base
+from engine.lm.recipes import Recipe, Shelf
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import Scorer
 from engine.runfolder import RunContext, read_spec
-from engine.steps.scoring import Answer, answer, declare_protocol, example_set, prompts_for, write_scores
+from engine.steps.scoring import (
+    Answer,
+    answer,
+    declare_protocol,
+    embedding_progress,
+    example_set,
+    prompts_for,
+    write_scores,
+)
 
 
 def run(context: RunContext) -> None:
@@ -18,19 +26,16 @@ def run(context: RunContext) -> None:
     base = load_base(context.spec.base)
     chosen = example_set(context)
     protocol = declare_protocol(context, chosen, base)
-    scored = Base(model_for(base, context.workspace, adapters), base.tokenizer, base.name)
-    scorer = Scorer()
-    cache = context.workspace.data / "cache" / f"requests-{context.spec.data_hash[:12]}.npz"
-    scorer.load(cache)
+    shelf = Shelf(context.workspace)
+    scorer = Scorer(context.workspace)
     asked = {example.persona_id for _, example in chosen.all}
     index = MemoryIndex(
         scorer,
         chosen.dataset,
         chosen.splits,
         personas=asked,
-        on_progress=lambda done, total: context.progress("load", done, total, unit="memories"),
+        on_progress=embedding_progress(context, "load", unit="memories"),
     )
-    scorer.save(cache, index.texts)
     wanted = sorted(set(context.spec.parameters["k"]))
     if 0 in wanted and len(wanted) > 1 and _scored_upstream(context):
         context.variant(f"{over}+retrieval-0", Recipe(adapters).as_json(), family="retrieval")
@@ -49,11 +54,13 @@ def run(context: RunContext) -> None:
 
         answers += answer(
             context,
-            scored,
+            base,
             variant,
             chosen,
             prompts,
             progress=tell,
+            recipe=recipe,
+            shelf=shelf,
         )
     write_scores(context, answers, protocol, scorer)
 

@@ -17,17 +17,19 @@ import pandas as pd
 
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
 from engine.lm.generate import BATCH_PLAN, Reply, generate
+from engine.lm.kernels import kernels_for
 from engine.lm.load import Base
 from engine.lm.prompts import PROMPT_VERSION
-from engine.lm.recipes import KERNEL, Prompt, Recipe, build_prompt, prompt_budget
+from engine.lm.recipes import Prompt, Recipe, Shelf, build_prompt, prompt_budget
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import SCORER_ID, Scorer
-from engine.paths import Workspace, write_atomically
+from engine.paths import write_atomically
 from engine.runfolder import Cancelled, RunContext, append_line
 from engine.stats.metrics import METRICS_VERSION, score_texts
 from engine.types import Dataset, Example, Splits
 
 SCORES = "scores.parquet"
+PLAIN = Recipe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class ExampleSet:
     def all(self) -> list[tuple[str, Example]]:
         return [(split, example) for split, chosen in self.by_split.items() for example in chosen]
 
+    def where(self, applies: Callable[[str], bool]) -> ExampleSet:
+        """Return the examples of the personas for whom a variant exists."""
+        kept = {
+            split: tuple(example for example in chosen if applies(example.persona_id))
+            for split, chosen in self.by_split.items()
+        }
+        return ExampleSet(self.dataset, self.splits, kept)
+
 
 def example_set(context: RunContext) -> ExampleSet:
     """Return the examples that this run's protocol names."""
@@ -77,7 +87,7 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             "metrics_version": METRICS_VERSION,
             "dtype": base.dtype,
             "device": base.device,
-            "kernel": KERNEL,
+            "kernel": kernels_for(context.workspace, base).policy,
             "batch_plan": BATCH_PLAN,
         }
     )
@@ -112,11 +122,14 @@ def answer(
     prompts: Sequence[Prompt],
     *,
     progress: Callable[[int], None],
+    recipe: Recipe = PLAIN,
+    shelf: Shelf | None = None,
 ) -> list[Answer]:
     """Return the variant's replies to all examples; batches answered by an earlier attempt are kept.
 
-    `progress` gets the number of replies so far. Raises Cancelled between batches when asked to stop: the
-    batches done are on disk, and the rest keeps its batch composition, so resuming gives the same texts.
+    The recipe's adapters come from `shelf`, each persona's own where it says so. `progress` gets the number
+    of replies so far. Raises Cancelled between batches when asked to stop: the batches done are on disk, and
+    the rest keeps its batch composition, so resuming gives the same texts.
     """
     kept_file = context.folder / f"replies-{_file_name(variant)}.jsonl"
     kept = _kept_replies(kept_file, len(prompts))
@@ -140,6 +153,8 @@ def answer(
         base.model,
         base.tokenizer,
         [prompt.ids for prompt in prompts],
+        changes=[shelf.change(recipe, example.persona_id) for _, example in chosen.all] if shelf else None,
+        kernels=kernels_for(context.workspace, base),
         on_batch=keep,
         skip=frozenset(kept),
         max_new_tokens=context.spec.protocol["max_new_tokens"],
@@ -154,18 +169,13 @@ def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, 
     """Score all answers and write scores.parquet; each distinct text is encoded once."""
     predictions = [row.reply.text for row in answers]
     references = [row.example.reference for row in answers]
-    cache = reference_cache(context.workspace, context.spec.protocol)
-    scorer.load(cache)
+    scorer.keep_in(context.workspace)
     similarity = scorer.similarity(
-        predictions,
-        references,
-        on_progress=lambda done, total: context.progress("score", done, total, unit="texts"),
+        predictions, references, on_progress=embedding_progress(context, "score", unit="texts")
     )
     rows = [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
     table = pd.DataFrame(rows)
     write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
-    if not cache.exists():
-        scorer.save(cache, references)
     for variant, group in table.groupby("variant", sort=False):
         means = group.groupby("split")["embedding_similarity"].mean()
         context.log(
@@ -175,11 +185,15 @@ def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, 
         path.unlink()
 
 
-def reference_cache(ws: Workspace, protocol: Mapping[str, Any]) -> Path:
-    """Return the file that keeps the references' embeddings between the runs of one example set."""
-    return (
-        ws.data / "cache" / f"references-{protocol['data_hash'][:12]}-{protocol['examples_per_persona']}.npz"
-    )
+def embedding_progress(context: RunContext, stage: str, *, unit: str) -> Callable[[int, int], None]:
+    """Return what to call after each chunk of embeddings; it raises Cancelled when asked to stop."""
+
+    def tell(done: int, total: int) -> None:
+        context.progress(stage, done, total, unit=unit)
+        if context.stop_requested():
+            raise Cancelled
+
+    return tell
 
 
 def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:

@@ -10,10 +10,21 @@ from peft import PeftModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from engine.errors import EngineError
+from engine.lm.adapters import LoraForm, fresh, save_lora, targets
+from engine.lm.bank import written
+from engine.lm.forms import LoraKind
 from engine.lm.load import Base, load_base
 from engine.lm.prompts import Memory, system_text
-from engine.lm.recipes import Recipe, build_prompt, model_for, prompt_budget, read_recipe
-from engine.lm.train import Trainer, TrainSettings, new_adapter
+from engine.lm.recipes import (
+    Recipe,
+    Shelf,
+    build_prompt,
+    prompt_budget,
+    read_personas,
+    read_recipe,
+    write_personas,
+)
+from engine.lm.train import Lesson, Trainer, TrainSettings
 from engine.paths import Workspace
 from engine.types import Message
 
@@ -124,13 +135,17 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ws = Workspace(tmp_path_factory.mktemp("space"))
     shapes = {"one": ("q_proj", "v_proj"), "two": ("v_proj", "up_proj")}
     for seed, (name, modules) in enumerate(shapes.items()):
-        settings = TrainSettings(rank=3 + seed, alpha=7, target_modules=modules, seed=seed)
-        model = new_adapter(load_base(str(tiny_base)).model, settings, name)
+        form = LoraForm(rank=3 + seed, alpha=7, target_modules=modules)
+        lora = fresh(targets(load_base(str(tiny_base)).model, modules), form, seed=seed)
         torch.manual_seed(seed)
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                torch.nn.init.normal_(parameter, std=0.2)
-        model.save_pretrained(ws.adapters(f"run-{name}"), selected_adapters=[name])
+        for _, b in lora.factors.values():
+            torch.nn.init.normal_(b, std=0.5)
+        save_lora(lora, form, ws.adapters(f"run-{name}") / name)
+    write_personas(
+        ws,
+        "run-mix",
+        {"ada": [("run-one", "one", 0.25), ("run-two", "two", 0.75)], "bo": [("run-two", "two", 1.0)]},
+    )
     return ws
 
 
@@ -139,12 +154,11 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_adapters_written_into_the_weights_say_what_peft_says_beside_them(
     tiny_base: Path, ws: Workspace, names: list[str], encoded: list
 ) -> None:
-    base = load_base(str(tiny_base))
+    base, shelf = load_base(str(tiny_base)), Shelf(ws)
     ids = torch.tensor([encoded[0].ids])
     before = base.model(input_ids=ids).logits
-    written = model_for(base, ws, [(f"run-{name}", name) for name in names])
-    assert not written.training
-    assert not [name for name, _ in written.named_modules() if "lora" in name]
+    with written(base.model, shelf.change(Recipe(tuple((f"run-{name}", name) for name in names)), "ada")):
+        ours = base.model(input_ids=ids).logits
 
     beside = PeftModel.from_pretrained(
         load_base(str(tiny_base)).model, ws.adapters(f"run-{names[0]}") / names[0], adapter_name=names[0]
@@ -153,19 +167,38 @@ def test_adapters_written_into_the_weights_say_what_peft_says_beside_them(
         beside.load_adapter(str(ws.adapters(f"run-{name}") / name), adapter_name=name)
     beside.base_model.set_adapter(names)
     theirs = beside.eval()(input_ids=ids).logits
-    ours = written(input_ids=ids).logits
     assert (ours - theirs).abs().max() < 1e-4 * max(1.0, float(theirs.abs().max()))
     assert (ours - before).abs().max() > 0.1
 
 
-def test_no_adapters_is_the_base_itself(base: Base, ws: Workspace) -> None:
-    assert model_for(base, ws, []) is base.model
+def test_no_adapters_is_the_base_itself(ws: Workspace) -> None:
+    assert Shelf(ws).change(Recipe(), "ada") is None
 
 
-def test_an_adapter_that_is_not_there_names_its_run(tiny_base: Path, ws: Workspace) -> None:
-    with pytest.raises(EngineError, match="three of run-one") as caught:
-        model_for(load_base(str(tiny_base)), ws, [("run-one", "three")])
-    assert "resume run-one" in caught.value.hint
+def test_an_adapter_that_is_not_there_names_its_run(ws: Workspace) -> None:
+    with pytest.raises(EngineError, match="run-one/three holds no adapter"):
+        Shelf(ws).change(Recipe((("run-one", "three"),)), "ada")
+
+
+def test_a_nameless_adapter_is_each_personas_own_weighted_sum(ws: Workspace) -> None:
+    shelf, recipe = Shelf(ws), Recipe((("run-mix", ""),))
+    assert read_personas(ws, "run-mix")["ada"] == (("run-one", "one", 0.25), ("run-two", "two", 0.75))
+    assert (shelf.covers(recipe, "bo"), shelf.covers(recipe, "cy")) == (True, False)
+    stacked = Recipe((("run-one", "one"), ("run-mix", "")))
+    assert shelf.parts(stacked, "bo") == (("run-one", "one", 1.0), ("run-two", "two", 1.0))
+    both = shelf.change(recipe, "ada")
+    assert both is not None
+    one, two = (shelf.lora(f"run-{name}", name) for name in ("one", "two"))
+    for path, (a, b) in both.factors.items():
+        expected = sum(
+            weight * lora.scale * lora.factors[path][1] @ lora.factors[path][0]
+            for lora, weight in ((one, 0.25), (two, 0.75))
+            if path in lora.factors
+        )
+        torch.testing.assert_close(b @ a, expected)
+    assert shelf.change(recipe, "ada") is both
+    with pytest.raises(EngineError, match="no adapter for persona cy"):
+        shelf.change(recipe, "cy")
 
 
 @torch.no_grad()
@@ -179,13 +212,16 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
         Workspace(tmp_path),
         TrainSettings(target_modules=("c_attn",), epochs=1, learning_rate=0.05),
     )
-    model = new_adapter(load_base(str(tmp_path / "gpt2")).model, settings, "unified")
+    model = load_base(str(tmp_path / "gpt2")).model
+    kind = LoraKind(model, settings.form)
     with torch.enable_grad():
-        Trainer(model, settings, pad_id=0).fit(encoded[:8], encoded[8:10])
-    model.save_pretrained(ws.adapters("run"), selected_adapters=["unified"])
-    fresh = load_base(str(tmp_path / "gpt2"))
+        trained = Trainer(model, kind, settings, [Lesson("unified", encoded[:8])], pad_id=0).fit()[0]
+    kind.save(trained.weights, ws.adapters("run") / "unified", base="gpt2")
+    theirs = PeftModel.from_pretrained(model, ws.adapters("run") / "unified").eval()
+    fresh_base = load_base(str(tmp_path / "gpt2"))
     ids = torch.tensor([encoded[11].ids])
-    before = fresh.model(input_ids=ids).logits
-    ours = model_for(fresh, ws, [("run", "unified")])(input_ids=ids).logits
-    assert (ours - model.eval()(input_ids=ids).logits).abs().max() < 1e-4
+    before = fresh_base.model(input_ids=ids).logits
+    with written(fresh_base.model, Shelf(ws).change(Recipe((("run", "unified"),)), "ada")):
+        ours = fresh_base.model(input_ids=ids).logits
+    assert (ours - theirs(input_ids=ids).logits).abs().max() < 1e-4
     assert (ours - before).abs().max() > 1e-2

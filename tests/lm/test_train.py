@@ -12,20 +12,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from engine.errors import EngineError
+from engine.lm.adapters import Lora
+from engine.lm.bank import change_of, written
 from engine.lm.encode import IGNORED, Encoded, training_batch
+from engine.lm.forms import LoraKind, seed_of
 from engine.lm.load import load_base
 from engine.lm.train import (
     Hooks,
+    Lesson,
     Stopped,
+    Trained,
     Trainer,
     TrainSettings,
-    TrainState,
     epoch_batches,
     evaluate_loss,
-    new_adapter,
+    micro_batches,
     schedule,
 )
 
@@ -41,6 +45,7 @@ class Training:
     def __init__(self, tiny_base: Path, settings: TrainSettings, *, checkpoint: Path | None = None) -> None:
         self.base = load_base(str(tiny_base))
         self.settings, self.checkpoint = settings, checkpoint
+        self.kind = LoraKind(self.base.model, settings.form)
         self.losses: list[tuple[str, int, int, float]] = []
         self.said: list[str] = []
 
@@ -52,22 +57,36 @@ class Training:
         progress: Callable[[int, int], None] = lambda done, total: None,
         checkpoint_seconds: float = 1e9,
         val: Sequence[Encoded] | None = None,
-    ) -> TrainState:
+    ) -> Trained:
+        lesson = Lesson("unified", rows[TRAIN], rows[VAL] if val is None else val)
+        return self.fit_all([lesson], stop=stop, progress=progress, checkpoint_seconds=checkpoint_seconds)[0]
+
+    def fit_all(
+        self,
+        lessons: Sequence[Lesson],
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        checkpoint_seconds: float = 1e9,
+    ) -> list[Trained]:
         trainer = Trainer(
-            new_adapter(self.base.model, self.settings, "unified"),
+            self.base.model,
+            self.kind,
             self.settings,
+            lessons,
             pad_id=self.base.tokenizer.pad_token_id,
             checkpoint=self.checkpoint,
             checkpoint_seconds=checkpoint_seconds,
             hooks=Hooks(progress, lambda *loss: self.losses.append(loss), stop, self.said.append),
         )
-        self.model = trainer.model
-        self.parameters_trained = trainer.parameters_trained
-        return trainer.fit(rows[TRAIN], rows[VAL] if val is None else val)
+        self.parameters_each = trainer.parameters_each
+        trained = trainer.fit()
+        self.weights: Weights = trained[0].weights
+        return trained
 
     @property
-    def weights(self) -> Weights:
-        return get_peft_model_state_dict(self.model, adapter_name="unified")
+    def lora(self) -> Lora:
+        return self.kind.lora(self.weights)
 
 
 def same(one: Weights, other: Weights) -> bool:
@@ -81,26 +100,32 @@ def undisturbed(tiny_base: Path, encoded: list[Encoded]) -> Training:
     return training
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_losses_and_weights_are_those_of_a_plain_peft_loop(
-    tiny_base: Path, encoded: list[Encoded], dropout: float
-) -> None:
-    settings = replace(SETTINGS, dropout=dropout, epochs=2, warmup_share=0.3, max_grad_norm=0.5)
-    ours = Training(tiny_base, settings)
-    ours.fit(encoded, val=[])
-    train, steps = encoded[TRAIN], 8
+def peft_name(name: str) -> str:
+    path, kind = name.split("|")
+    return f"base_model.model.{path}.lora_{kind}.weight"
 
-    torch.manual_seed(settings.seed)
+
+def plain_peft(
+    tiny_base: Path, settings: TrainSettings, train: Sequence[Encoded], start: Weights, name: str
+) -> tuple[list[float], Weights]:
+    """A plain loop over PEFT's own model with torch's AdamW: the losses and the weights at the end."""
+    steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
+    warm = math.ceil(steps * settings.warmup_share)
     config = LoraConfig(
-        r=4, lora_alpha=8, lora_dropout=dropout, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"
+        r=settings.rank,
+        lora_alpha=int(settings.alpha),
+        lora_dropout=0.0,
+        target_modules=list(settings.target_modules),
+        task_type="CAUSAL_LM",
     )
     model = get_peft_model(load_base(str(tiny_base)).model, config)
+    set_peft_model_state_dict(model, {peft_name(key): tensor for key, tensor in start.items()})
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    torch.manual_seed(settings.seed + 1)
-    losses = []
-    for epoch in range(2):
-        for chosen in epoch_batches([len(row) for row in train], 2, seed=settings.seed * 1009 + epoch):
+    losses: list[float] = []
+    for epoch in range(settings.epochs):
+        seed = seed_of(settings.seed, name, "order", epoch)
+        for chosen in epoch_batches([len(row) for row in train], settings.batch_size, seed=seed):
             rows = [train[index] for index in chosen]
             ids = training_batch(rows, pad_id=0).ids
             labels, mask = torch.full_like(ids, IGNORED), torch.zeros_like(ids)
@@ -108,60 +133,163 @@ def test_losses_and_weights_are_those_of_a_plain_peft_loop(
                 marks = torch.tensor(row.is_reply)
                 labels[index, : len(row)] = torch.where(marks, torch.tensor(row.ids), IGNORED)
                 mask[index, : len(row)] = 1
-            warm = len(losses) < 3  # 30 % of 8 steps, rounded up
-            share = (len(losses) + 1) / 4 if warm else (steps - len(losses)) / 5
+            done = len(losses)
+            share = (done + 1) / (warm + 1) if done < warm else (steps - done) / (steps - warm)
             optimizer.param_groups[0]["lr"] = settings.learning_rate * share
-            model.train()
             loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+            if settings.l2:
+                loss = loss + settings.l2 * sum(parameter.square().sum() for parameter in trained)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, 0.5)
+            torch.nn.utils.clip_grad_norm_(trained, settings.max_grad_norm)
             optimizer.step()
             losses.append(float(loss.detach()))
+    return losses, get_peft_model_state_dict(model)
 
-    assert [nats for *_, nats in ours.losses] == pytest.approx(losses, abs=1e-5)
-    theirs = get_peft_model_state_dict(model)
-    assert ours.weights.keys() == theirs.keys()
-    for name, tensor in ours.weights.items():
-        torch.testing.assert_close(tensor, theirs[name], atol=1e-5, rtol=0)
+
+def assert_like_peft(trained: Trained, theirs: Weights) -> None:
+    assert {peft_name(name) for name in trained.weights} == theirs.keys()
+    for name, tensor in trained.weights.items():
+        torch.testing.assert_close(tensor, theirs[peft_name(name)], atol=1e-5, rtol=0)
     moved = [name for name in theirs if "lora_B" in name and theirs[name].abs().max() > 1e-3]
     assert len(moved) == 4
 
 
+PLAIN = replace(SETTINGS, dropout=0.0, epochs=2, warmup_share=0.3, max_grad_norm=0.5)
+
+
+def test_losses_and_weights_are_those_of_a_plain_peft_loop(tiny_base: Path, encoded: list[Encoded]) -> None:
+    ours = Training(tiny_base, PLAIN)
+    start = ours.kind.start(seed=seed_of(PLAIN.seed, "unified", "start"))
+    trained = ours.fit(encoded, val=[])
+    losses, theirs = plain_peft(tiny_base, PLAIN, encoded[TRAIN], start, "unified")
+    assert [nats for *_, nats in ours.losses] == pytest.approx(losses, abs=1e-5)
+    assert_like_peft(trained, theirs)
+
+
+def test_every_adapter_of_a_bank_is_what_a_plain_peft_loop_makes_of_its_data(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    """Different numbers of dialogues, so different schedules; one with a last batch that is not full."""
+    settings = replace(PLAIN, l2=0.02)
+    lessons = [
+        Lesson("ada", encoded[0:7]),
+        Lesson("bo", encoded[7:11]),
+        Lesson("cy", encoded[11:12]),
+        Lesson("di", encoded[12:22]),
+    ]
+    training = Training(tiny_base, settings)
+    for lesson, trained in zip(lessons, training.fit_all(lessons), strict=True):
+        start = training.kind.start(seed=seed_of(settings.seed, lesson.name, "start"))
+        _, theirs = plain_peft(tiny_base, settings, lesson.train, start, lesson.name)
+        assert trained.steps == settings.epochs * math.ceil(len(lesson.train) / 2)
+        assert_like_peft(trained, theirs)
+
+
+def test_an_adapter_trained_among_others_is_the_one_trained_alone(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    """With dropout, validation and early stopping of its own."""
+    settings = replace(SETTINGS, dropout=0.3, patience=1, epochs=5, learning_rate=0.05)
+    lessons = [
+        Lesson(f"persona {number}", encoded[3 * number : 3 * number + 2 + number], encoded[30 + number :][:3])
+        for number in range(6)
+    ]
+    together = Training(tiny_base, settings).fit_all(lessons)
+    assert len({one.steps for one in together}) > 3
+    assert any(len(one.val_losses) < 5 for one in together), "none stopped early: nothing is shown"
+    for lesson, among in zip(lessons, together, strict=True):
+        alone = Training(tiny_base, settings).fit_all([lesson])[0]
+        assert (alone.steps, alone.best_epoch) == (among.steps, among.best_epoch)
+        assert alone.val_losses == pytest.approx(among.val_losses, abs=1e-4)
+        for name, tensor in alone.weights.items():
+            torch.testing.assert_close(tensor, among.weights[name], atol=1e-4, rtol=0)
+
+
+def test_what_is_computed_at_once_changes_no_result(
+    tiny_base: Path, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, batch_size=4, epochs=1)
+    lessons = [Lesson(str(number), encoded[5 * number : 5 * number + 5]) for number in range(4)]
+    whole = Training(tiny_base, settings).fit_all(lessons)
+    monkeypatch.setattr("engine.lm.train._TOKENS_AT_ONCE", {"cpu": 1})
+    piecemeal = Training(tiny_base, settings).fit_all(lessons)
+    for one, other in zip(whole, piecemeal, strict=True):
+        for name, tensor in one.weights.items():
+            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+
+
+def test_a_bank_that_runs_out_of_memory_goes_on_in_smaller_parts(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    """The model refuses more than 700 tokens at once, as a full device would."""
+    settings = replace(SETTINGS, batch_size=4, epochs=1)
+    lessons = [Lesson(str(number), encoded[5 * number : 5 * number + 5]) for number in range(4)]
+    longest = max(len(row) for lesson in lessons for row in lesson.train)
+    expected = Training(tiny_base, settings).fit_all(lessons)
+    training = Training(tiny_base, settings)
+
+    def refuse(_: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        if given["input_ids"].numel() > 2 * longest:
+            raise torch.OutOfMemoryError("no room")
+
+    training.base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
+    got = training.fit_all(lessons)
+    assert any("Out of memory" in line for line in training.said)
+    for one, other in zip(expected, got, strict=True):
+        for name, tensor in one.weights.items():
+            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+
+
+def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
+    tiny_base: Path, encoded: list[Encoded]
+) -> None:
+    training = Training(tiny_base, SETTINGS)
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    training.base.model.get_decoder().register_forward_pre_hook(refuse)
+    with pytest.raises(EngineError, match="not enough memory to train on one dialogue"):
+        training.fit(encoded)
+
+
 def test_only_the_adapter_is_trained(tiny_base: Path, undisturbed: Training) -> None:
-    fresh = load_base(str(tiny_base)).model.state_dict()
-    after = {
-        name.replace(".base_layer", ""): tensor
-        for name, tensor in undisturbed.model.get_base_model().state_dict().items()
-        if "lora_" not in name
-    }
-    assert same(fresh, after)
+    assert same(load_base(str(tiny_base)).model.state_dict(), undisturbed.base.model.state_dict())
     # Rank 4 on the q (32 -> 32) and v (32 -> 16) of two layers.
-    assert undisturbed.parameters_trained == 2 * (4 * (32 + 32) + 4 * (32 + 16))
+    assert undisturbed.parameters_each == 2 * (4 * (32 + 32) + 4 * (32 + 16))
 
 
 def test_the_saved_adapter_loads_in_peft_and_says_the_same(
     tiny_base: Path, undisturbed: Training, encoded: list[Encoded], tmp_path: Path
 ) -> None:
-    undisturbed.model.save_pretrained(tmp_path, selected_adapters=["unified"])
-    assert {path.suffix for path in (tmp_path / "unified").iterdir()} <= {".json", ".safetensors", ".md"}
+    undisturbed.kind.save(undisturbed.weights, tmp_path / "unified", base="embedded")
+    assert {path.name for path in (tmp_path / "unified").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
     loaded = PeftModel.from_pretrained(load_base(str(tiny_base)).model, tmp_path / "unified").eval()
     ids = torch.tensor([encoded[20].ids])
     with torch.no_grad():
-        ours = undisturbed.model.eval()(input_ids=ids).logits
-        torch.testing.assert_close(loaded(input_ids=ids).logits, ours)
-        assert not torch.allclose(load_base(str(tiny_base)).model(input_ids=ids).logits, ours, atol=1e-2)
+        before = undisturbed.base.model(input_ids=ids).logits
+        with written(undisturbed.base.model, change_of([(undisturbed.lora, 1.0)])):
+            ours = undisturbed.base.model(input_ids=ids).logits
+        torch.testing.assert_close(loaded(input_ids=ids).logits, ours, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(before, ours, atol=1e-2)
+        assert torch.equal(undisturbed.base.model(input_ids=ids).logits, before)
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_kept(tiny_base: Path, encoded: list[Encoded]) -> None:
-    training = Training(tiny_base, replace(SETTINGS, learning_rate=0.3, epochs=6, warmup_share=0.0))
-    state = training.fit(encoded)
+    training = Training(tiny_base, replace(SETTINGS, learning_rate=2.0, epochs=6, warmup_share=0.0))
+    trained = training.fit(encoded)
     losses = [nats for split, _, _, nats in training.losses if split == "val"]
     assert len(losses) == 6
     assert min(losses) < losses[-1], "the last epoch is the best one: this test cannot tell them apart"
-    assert (state.best_epoch, state.best_loss) == (losses.index(min(losses)), min(losses))
-    kept = evaluate_loss(training.model, encoded[VAL], pad_id=training.base.tokenizer.pad_token_id)
-    assert kept == pytest.approx(min(losses), abs=1e-6)
+    assert (trained.best_epoch, trained.best_loss) == (losses.index(min(losses)), min(losses))
+    assert list(trained.val_losses) == losses
+    with written(training.base.model, change_of([(training.lora, 1.0)])):
+        kept = evaluate_loss(training.base.model, encoded[VAL], pad_id=training.base.tokenizer.pad_token_id)
+    assert kept == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_without_validation_the_last_epoch_is_kept(tiny_base: Path, encoded: list[Encoded]) -> None:
@@ -171,20 +299,20 @@ def test_without_validation_the_last_epoch_is_kept(tiny_base: Path, encoded: lis
 
 
 @pytest.mark.parametrize(
-    "settings", [SETTINGS, replace(SETTINGS, learning_rate=0.3)], ids=["falling loss", "best epoch long past"]
+    "settings", [SETTINGS, replace(SETTINGS, learning_rate=2.0)], ids=["falling loss", "best epoch long past"]
 )
 def test_a_run_stopped_after_every_step_ends_like_one_left_alone(
     tiny_base: Path, encoded: list[Encoded], tmp_path: Path, settings: TrainSettings
 ) -> None:
     undisturbed = Training(tiny_base, settings)
     expected = undisturbed.fit(encoded)
-    assert (expected.best_epoch < 2) == (settings.learning_rate == 0.3), "nothing to tell the two cases apart"
+    assert (expected.best_epoch < 2) == (settings.learning_rate == 2.0), "nothing to tell the two cases apart"
     losses, attempts = [], 0
     while True:
         attempts += 1
         training = Training(tiny_base, settings, checkpoint=tmp_path)
         try:
-            state = training.fit(encoded, stop=lambda: True)
+            trained = training.fit(encoded, stop=lambda: True)
         except Stopped:
             losses += training.losses
             continue
@@ -193,7 +321,8 @@ def test_a_run_stopped_after_every_step_ends_like_one_left_alone(
     assert attempts == STEPS + 1  # also in the middle of an epoch, at its end, and after the last step
     assert same(training.weights, undisturbed.weights)
     assert losses == undisturbed.losses
-    assert (state.step, state.best_epoch, state.best_loss) == (STEPS, expected.best_epoch, expected.best_loss)
+    assert (trained.steps, trained.best_epoch) == (STEPS, expected.best_epoch)
+    assert trained.val_losses == expected.val_losses
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
@@ -308,3 +437,12 @@ def test_an_epoch_holds_every_dialogue_once_in_as_few_batches_as_can_be(
     assert len(groups) == math.ceil(len(lengths) / batch_size)
     assert max(map(len, groups)) <= batch_size
     assert groups == list(epoch_batches(lengths, batch_size, seed=seed))
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=80), st.integers(1, 900))
+def test_micro_batches_hold_every_row_once_and_no_more_than_their_tokens(
+    lengths: list[int], tokens: int
+) -> None:
+    parts = list(micro_batches(lengths, tokens))
+    assert sorted(index for part in parts for index in part) == list(range(len(lengths)))
+    assert all(len(part) == 1 or len(part) * max(lengths[i] for i in part) <= tokens for part in parts)

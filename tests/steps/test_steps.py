@@ -27,7 +27,7 @@ from engine.runfolder import (
     write_spec,
     write_status,
 )
-from engine.steps import train_lora
+from engine.steps import train_adapters
 from engine.worker import execute
 from tests.tiny_base import prepare_study
 
@@ -242,13 +242,15 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         context = RunContext(other, spec, status=Status(state="running", attempt=attempts))
         context.request_stop()
         try:
-            train_lora.run(context)
+            train_adapters.run(context)
         except Cancelled:
             continue
         break
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
-    assert attempts == steps + 2  # after every step, after the one batch of replies, and to the end
+    assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
     scores_of = [pd.read_parquet(one.run_folder(quiet) / "scores.parquet") for one in (other, ws)]
-    pd.testing.assert_frame_equal(*(table.drop(columns="seconds") for table in scores_of), check_exact=True)
+    # Other runs had embedded some replies: in other company a vector differs by rounding.
+    tables = [table.drop(columns="seconds") for table in scores_of]
+    pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
     name = "unified/adapter_model.safetensors"
     assert (context.adapters / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()

@@ -1,0 +1,177 @@
+"""Low-rank adapters as plain factors, read and written in PEFT's format.
+
+Owns the mapping between a module's path in the model and the names in PEFT's files. Refuses adapters that
+are more than A and B: DoRA, rank stabilisation by pattern, trained biases.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from engine.errors import EngineError
+from engine.paths import read_json
+
+Factors = tuple[Tensor, Tensor]
+"""A [r, in] and B [out, r] of one module, in fp32."""
+
+_PREFIX = "base_model.model."
+_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """One adapter: the path of each changed module -> its factors; the change is scale * B A."""
+
+    factors: Mapping[str, Factors]
+    scale: float
+
+    @property
+    def parameters(self) -> int:
+        return sum(a.numel() + b.numel() for a, b in self.factors.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LoraForm:
+    """The shape of an adapter: which modules it changes, and how."""
+
+    rank: int = 8
+    alpha: float = 16
+    dropout: float = 0.05
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+
+def sizes(module: nn.Module) -> tuple[int, int]:
+    """Return (in, out) of a linear layer."""
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.weight.shape[1])
+    return int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """Return every linear layer of the model by its path, but the output head."""
+    head = model.get_output_embeddings()
+    return {
+        path: module
+        for path, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+    }
+
+
+def targets(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Module]:
+    """Return the linear layers whose last name is among `names`, by path.
+
+    Raises EngineError when one of them is no layer of the model.
+    """
+    layers = linear_layers(model)
+    known = {path.rsplit(".", 1)[-1] for path in layers}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise EngineError(
+            f"The base model has no layer called {', '.join(missing)}.",
+            f"target_modules may hold: {', '.join(sorted(known))}.",
+        )
+    return {path: module for path, module in layers.items() if path.rsplit(".", 1)[-1] in set(names)}
+
+
+def fresh(modules: Mapping[str, nn.Module], form: LoraForm, *, seed: int) -> Lora:
+    """Return an untrained adapter as PEFT would draw it: A Kaiming uniform with a = sqrt(5), B zero."""
+    random = torch.Generator().manual_seed(seed)
+    factors = {}
+    for path, module in modules.items():
+        wide, tall = sizes(module)
+        a = torch.empty(form.rank, wide)
+        nn.init.kaiming_uniform_(a, a=math.sqrt(5), generator=random)
+        factors[path] = (a, torch.zeros(tall, form.rank))
+    return Lora(factors, form.scale)
+
+
+def save_lora(lora: Lora, form: LoraForm, folder: Path, *, base: str = "") -> None:
+    """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    config = LoraConfig(
+        r=form.rank,
+        lora_alpha=form.alpha,  # type: ignore[arg-type]
+        lora_dropout=form.dropout,
+        target_modules=list(form.target_modules),
+        bias="none",
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+        base_model_name_or_path=base or None,
+    )
+    config.save_pretrained(str(part))
+    tensors = {}
+    for path, (a, b) in lora.factors.items():
+        tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().float().cpu().contiguous()
+        tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().float().cpu().contiguous()
+    save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(part, folder)
+
+
+def load_lora(folder: Path) -> Lora:
+    """Return the adapter in a folder of PEFT's format.
+
+    Raises EngineError when the folder is incomplete or holds more than plain low-rank factors.
+    """
+    if not (folder / _CONFIG).exists() or not (folder / _WEIGHTS).exists():
+        raise EngineError(
+            f"{folder} holds no adapter.",
+            "Resume or repeat the run that makes it: python -m engine resume RUN",
+        )
+    config: dict[str, Any] = read_json(folder / _CONFIG)
+    unplain = [name for name in ("use_dora", "alpha_pattern", "rank_pattern") if config.get(name)]
+    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unplain:
+        reason = ", ".join(unplain) or f"{config.get('peft_type')} with bias {config.get('bias')}"
+        raise EngineError(
+            f"The adapter in {folder} is no plain LoRA ({reason}).", "Train it without these options."
+        )
+    try:
+        tensors = load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise EngineError(
+            f"The adapter in {folder} is damaged: {error}", "Repeat the run that makes it."
+        ) from error
+    rank = int(config["r"])
+    scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    factors = {}
+    for name, tensor in tensors.items():
+        path, _, kind = name.removeprefix(_PREFIX).rpartition(".lora_")
+        if kind == "A.weight":
+            factors[path] = (tensor.float(), tensors[name.replace("lora_A", "lora_B")].float())
+    return Lora(factors, scale)
+
+
+def added(parts: Sequence[tuple[Lora, float]]) -> dict[str, Factors]:
+    """Return the weighted sum of adapters as factors: A's stacked, B's scaled and side by side. Exact.
+
+    Of rank sum(r_i): (A [R, in], B [out, R]) for each module that any of them changes.
+    """
+    stacked: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for lora, weight in parts:
+        for path, (a, b) in lora.factors.items():
+            stacked.setdefault(path, []).append((a, b * (lora.scale * weight)))
+    return {
+        path: (torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1))
+        for path, pairs in stacked.items()
+    }

@@ -1,0 +1,179 @@
+"""Many adapters over one frozen model: every row of a batch names the change that applies to it.
+
+Owns the three ways to apply changes (kernels) and when each is used. A change is a sum of low-rank updates,
+so one adapter, a stack (unified + delta) and a weighted sum of many are the same thing here.
+
+- "written": the change is added to the weights for as long as its rows are computed; best for many rows.
+- "stacked": every row brings its own factors, two batched products a module; best for few rows each.
+- "masked": all factors side by side in two dense products, each row keeping its own columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from engine.lm.adapters import Factors, Lora, added
+
+Kernel = Literal["written", "stacked", "masked"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What one recipe changes in the model: module path -> factors with all scales in B, and what stands
+    before the prompt: `prefix` [P, ...] as in engine/lm/prefix.py. Told apart by identity, so rows that
+    share a change must share the object."""
+
+    factors: Mapping[str, Factors]
+    prefix: Tensor | None = None
+
+    @property
+    def rank(self) -> int:
+        return max((a.shape[0] for a, _ in self.factors.values()), default=0)
+
+
+def change_of(parts: Sequence[tuple[Lora, float]], prefix: Tensor | None = None) -> Change | None:
+    """Return the exact weighted sum of adapters, and a prefix, as one change; None for neither."""
+    return Change(added(parts), prefix) if parts or prefix is not None else None
+
+
+@contextmanager
+def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
+    """Add the change to the model's weights; take it out again, bit for bit, at the end."""
+    kept: list[tuple[nn.Parameter, Tensor]] = []
+    try:
+        for path, (a, b) in (change.factors if change else {}).items():
+            module = model.get_submodule(path)
+            weight: Any = module.weight
+            kept.append((weight, weight.detach().clone()))
+            delta = b.to(weight.device) @ a.to(weight.device)
+            changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
+            weight.data.copy_(changed)
+        yield
+    finally:
+        for weight, before in kept:
+            weight.data.copy_(before)
+
+
+class Rows:
+    """Changes on the rows of one batch, applied while `on` is entered.
+
+    `names` [B] says for each row which of `changes` is its own; None among them changes nothing.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        changes: Sequence[Change | None],
+        names: Sequence[int],
+        *,
+        kernel: Literal["stacked", "masked"] = "stacked",
+    ) -> None:
+        self._model, self._kernel = model, kernel
+        self._names = torch.tensor(list(names), device=model.device)
+        self._tables = {
+            path: _table(path, changes, model)
+            for path in sorted({path for change in changes if change for path in change.factors})
+        }
+        self._own: dict[str, tuple[Tensor, ...]] = {}
+        self._choose(self._names)
+
+    def choose(self, rows: Sequence[int]) -> None:
+        """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
+        self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Apply the changes to every forward pass within."""
+        apply = _apply_stacked if self._kernel == "stacked" else _apply_masked
+        hooks = [
+            self._model.get_submodule(path).register_forward_hook(
+                lambda _, inputs, output, path=path: output + apply(inputs[0], *self._own[path])
+            )
+            for path in self._tables
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _choose(self, names: Tensor) -> None:
+        for path, (a, b) in self._tables.items():
+            if self._kernel == "stacked":
+                self._own[path] = (
+                    a[names].transpose(1, 2).contiguous(),
+                    b[names].transpose(1, 2).contiguous(),
+                )
+                continue
+            count, rank, wide = a.shape
+            mine = a.new_zeros(len(names), 1, count, rank)
+            mine[torch.arange(len(names)), 0, names] = 1
+            self._own[path] = (a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1))
+
+
+def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """Return A [N, R, in] and B [N, out, R] of one module, padded with zeros to the highest rank."""
+    pairs = [change.factors.get(path) if change else None for change in changes]
+    some = next(pair for pair in pairs if pair is not None)
+    most = max(pair[0].shape[0] for pair in pairs if pair is not None)
+    a = torch.stack(
+        [some[0].new_zeros(most, some[0].shape[1]) if p is None else _pad(p[0], most, 0) for p in pairs]
+    )
+    b = torch.stack(
+        [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
+    )
+    return a.to(model.device, model.dtype), b.to(model.device, model.dtype)
+
+
+def _pad(factor: Tensor, rank: int, axis: int) -> Tensor:
+    missing = rank - factor.shape[axis]
+    return factor if not missing else pad(factor, (0, 0, 0, missing) if axis == 0 else (0, missing))
+
+
+def _apply_stacked(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return torch.bmm(torch.bmm(x, a), b)
+
+
+def _apply_masked(x: Tensor, a: Tensor, mine: Tensor, b: Tensor) -> Tensor:
+    return linear(linear(x, a) * mine, b)
+
+
+Masks = Callable[[str, Tensor], Tensor]
+
+
+@contextmanager
+def trainable(
+    model: PreTrainedModel, factors: Mapping[str, Factors], rows: Tensor, drop: Masks | None = None
+) -> Iterator[None]:
+    """Apply stacked factors A [G, r, in] and B [G, out, r] that take gradients; `rows` [B] names each row's.
+
+    `drop` is called with the module's path and its input x [B, T, in], before A; it returns x with dropout.
+    """
+
+    def hook(path: str, a: Tensor, b: Tensor) -> Callable[..., Tensor]:
+        if len(a) == 1:
+            return lambda _, inputs, output: output + linear(linear(_seen(path, inputs[0]), a[0]), b[0])
+        a_rows, b_rows = a[rows].transpose(1, 2), b[rows].transpose(1, 2)
+        return lambda _, inputs, output: output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows)
+
+    def _seen(path: str, x: Tensor) -> Tensor:
+        return x if drop is None else drop(path, x)
+
+    hooks = [
+        model.get_submodule(path).register_forward_hook(hook(path, a.to(model.dtype), b.to(model.dtype)))
+        for path, (a, b) in factors.items()
+    ]
+    try:
+        yield
+    finally:
+        for entry in hooks:
+            entry.remove()

@@ -1,0 +1,105 @@
+"""The kinds of adapters the trainer knows: how one starts, how it acts on a batch, how it is stored.
+
+Owns the names of an adapter's tensors. A form works on stacked tensors [G, ...] of G adapters at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from engine.lm.adapters import Lora, LoraForm, fresh, save_lora, targets
+from engine.lm.bank import trainable
+
+Drop = Callable[[str, Tensor], Tensor]
+_A, _B = "|A", "|B"
+
+
+class Form(Protocol):
+    """What the trainer asks of a kind of adapter."""
+
+    @property
+    def dropout(self) -> float:
+        """The share of inputs that are dropped while training."""
+
+    def start(self, *, seed: int) -> dict[str, Tensor]:
+        """Return one untrained adapter: name -> tensor in fp32."""
+
+    def applied(self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None) -> Any:
+        """A context in which the adapters [G, ...] act; `rows` [B] names each row's. Gives call arguments."""
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
+        """Write one adapter in PEFT's format."""
+
+
+class LoraKind:
+    """Low-rank adapters of one shape over a model."""
+
+    def __init__(self, model: PreTrainedModel, form: LoraForm) -> None:
+        self._model, self.form = model, form
+        self._modules = targets(model, form.target_modules)
+
+    @property
+    def dropout(self) -> float:
+        return self.form.dropout
+
+    def start(self, *, seed: int) -> dict[str, Tensor]:
+        return tensors_of(fresh(self._modules, self.form, seed=seed))
+
+    @contextmanager
+    def applied(
+        self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+    ) -> Iterator[dict[str, Any]]:
+        factors = {path: (stacked[path + _A], stacked[path + _B] * self.form.scale) for path in self._modules}
+        with trainable(self._model, factors, rows, drop):
+            yield {}
+
+    def lora(self, tensors: Mapping[str, Tensor]) -> Lora:
+        """Return one adapter's tensors as a Lora."""
+        return Lora(
+            {path: (tensors[path + _A], tensors[path + _B]) for path in self._modules}, self.form.scale
+        )
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
+        save_lora(self.lora(tensors), self.form, folder, base=base)
+
+
+def tensors_of(lora: Lora) -> dict[str, Tensor]:
+    """Return a Lora's factors under the names the trainer uses."""
+    return {
+        name: tensor
+        for path, (a, b) in lora.factors.items()
+        for name, tensor in ((path + _A, a.clone()), (path + _B, b.clone()))
+    }
+
+
+def seed_of(*words: object) -> int:
+    """Return a seed (63 bits) from words: the same words always give the same stream."""
+    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class Dropout:
+    """Drops inputs of each row by its own random stream, so that neither padding nor neighbours matter.
+
+    `streams` holds one seed a row; `lengths` the rows' true lengths. Enter the same modules in the same
+    order each time: a row's stream goes on from module to module.
+    """
+
+    def __init__(self, share: float, streams: list[int], lengths: list[int]) -> None:
+        self._keep, self._lengths = 1.0 - share, lengths
+        self._random = [torch.Generator().manual_seed(seed) for seed in streams]
+
+    def __call__(self, path: str, x: Tensor) -> Tensor:
+        """Return x [B, T, in] with a share of its entries zero and the others scaled up."""
+        mask = torch.zeros(x.shape, dtype=x.dtype)
+        for row, (length, random) in enumerate(zip(self._lengths, self._random, strict=True)):
+            mask[row, :length].bernoulli_(self._keep, generator=random)
+        return x * mask.mul_(1.0 / self._keep).to(x.device)

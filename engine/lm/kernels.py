@@ -1,0 +1,160 @@
+"""Which kernel serves which rows: a cost model measured once for a machine and frozen in each workspace.
+
+Texts may change with the kernel where numbers are rounded coarsely, so the choice must not follow the noise
+of timing: it is a rule on counts (`Kernels`), kept in the workspace and named in every score's protocol.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from engine.errors import EngineError
+from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
+from engine.lm.bank import Change, Rows, change_of, written
+from engine.lm.decode import decode
+from engine.lm.load import Base
+from engine.locks import locked
+from engine.paths import Workspace, read_json, write_json
+
+Mixed = Literal["stacked", "masked"]
+_ROWS, _PROMPT, _NEW = 32, 160, 12
+_FEW = 4
+_HIGHEST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The rule: a change with at least `written_from` rows is written into the weights; others are `mixed`.
+
+    `mixed` names the kernel of batches whose rows have different changes.
+    """
+
+    written_from: int = 12
+    mixed: Mixed = "stacked"
+
+    @property
+    def policy(self) -> str:
+        """The protocol's word for it."""
+        return f"written from {self.written_from} rows, else {self.mixed}"
+
+
+DEFAULT = Kernels()
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Seconds, measured: a batch of few and of many rows, the same many rows mixed, one change written."""
+
+    few_rows: float
+    many_rows: float
+    stacked: float
+    masked: float
+    write: float
+
+    def rule(self) -> Kernels:
+        """Return the rule that these costs make the cheapest.
+
+        A batch of n rows costs about fixed + n * each. n rows of one change are written into the weights
+        where that beats their share of full mixed batches.
+        """
+        each = max(0.0, (self.many_rows - self.few_rows) / (_ROWS - _FEW))
+        fixed = max(0.0, self.few_rows - _FEW * each)
+        mixed: Mixed = "stacked" if self.stacked <= self.masked else "masked"
+        mixed_each = min(self.stacked, self.masked) / _ROWS
+        saved = mixed_each - each
+        needed = (self.write + fixed) / saved if saved > 0 else float(_HIGHEST)
+        power = next((n for n in (1, 2, 4, 8, 16, 32) if n >= needed), _HIGHEST)
+        return Kernels(power, mixed)
+
+
+def kernels_for(ws: Workspace, base: Base) -> Kernels:
+    """Return the workspace's rule for a base; measured on this machine when nobody did before."""
+    frozen = ws.data / "kernels.json"
+    with locked(ws.data / ".kernels.lock", what="The choice of kernels"):
+        rules: dict[str, Any] = read_json(frozen) if frozen.exists() else {}
+        key = _key(base)
+        if key not in rules:
+            rules[key] = _of_this_machine(base, key)
+            write_json(frozen, rules)
+    return Kernels(rules[key]["written_from"], rules[key]["mixed"])
+
+
+def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
+    path = root / f"kernels-{key.replace('/', '_')}.json"
+    try:
+        known: dict[str, Any] = read_json(path)
+        return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}
+    except (OSError, EngineError, KeyError, TypeError, ValueError):
+        costs = measure(base)
+        rule = {**asdict(costs.rule()), "costs": asdict(costs)}
+    with suppress(OSError):  # a home that cannot be written costs the next workspace a few seconds
+        write_json(path, rule)
+    return rule
+
+
+def _key(base: Base) -> str:
+    config = base.model.config
+    shape = (config.model_type, getattr(config, "hidden_size", 0), getattr(config, "num_hidden_layers", 0))
+    return "-".join(map(str, (*shape, base.device, base.dtype, f"{torch.get_num_threads()}threads")))
+
+
+@torch.inference_mode()
+def measure(base: Base) -> Costs:
+    """Measure this machine's costs on a base with adapters of rank 8: a few seconds for a small one."""
+    names = sorted({path.rsplit(".", 1)[-1] for path in linear_layers(base.model)})
+    usual = tuple(name for name in ("q_proj", "v_proj") if name in names) or (names[0],)
+    modules = targets(base.model, usual)
+    form = LoraForm(target_modules=usual)
+    changes: list[Change | None] = [
+        change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(_ROWS)
+    ]
+    vocabulary = int(base.model.config.vocab_size)
+    prompts = [[(7 * place + row) % vocabulary for place in range(_PROMPT)] for row in range(_ROWS)]
+
+    def answer(count: int, rows: Rows | None = None) -> Callable[[], object]:
+        def once() -> None:
+            with rows.on() if rows else nullcontext():
+                decode(
+                    base.model,
+                    prompts[:count],
+                    max_new_tokens=_NEW,
+                    end_ids=frozenset(),
+                    share_prefix=False,
+                    on_rows=rows.choose if rows else lambda _: None,
+                )
+
+        return once
+
+    def write() -> None:
+        with written(base.model, changes[0]):
+            pass
+
+    return Costs(
+        few_rows=_seconds(answer(_FEW)),
+        many_rows=_seconds(answer(_ROWS)),
+        stacked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="stacked"))),
+        masked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="masked"))),
+        write=_seconds(write),
+    )
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the least of three times, after one for warming up."""
+    work()
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -1,0 +1,61 @@
+"""Leaving out what nobody reads: the last layer's feed-forward part at positions without a label.
+
+Of the last layer's output only the positions that the head looks at are used, so its feed-forward block needs
+to run there alone. The results at those positions are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+PLAIN_MODELS = frozenset({"qwen2", "qwen3", "llama", "mistral", "smollm3", "gemma", "phi3", "olmo2"})
+"""Architectures known to be stacks of attention and one feed-forward block that take a caller's mask."""
+
+
+@contextmanager
+def only_at(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
+    """Run the last layer's feed-forward block at the positions `wanted` [B, T] (bool) only.
+
+    Elsewhere the model's last hidden states are meaningless within. Does nothing for architectures that
+    are not known, and where an adapter changes that block.
+    """
+    block = _feed_forward(model)
+    if block is None or any(part._forward_hooks for part in block.modules()):
+        yield
+        return
+    hooks = [
+        block.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted],)),
+        block.register_forward_hook(lambda _, __, output: _spread(output, wanted)),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _feed_forward(model: PreTrainedModel) -> nn.Module | None:
+    if model.config.model_type not in PLAIN_MODELS:
+        return None
+    decoder: Any = model.get_decoder()
+    block = getattr(decoder.layers[-1], "mlp", None)
+    return block if isinstance(block, nn.Module) else None
+
+
+def _spread(output: Tensor, wanted: Tensor) -> Tensor:
+    whole = output.new_zeros(*wanted.shape, output.shape[-1])
+    whole[wanted] = output
+    return whole
+
+
+def last_position(ids: Tensor) -> Tensor:
+    """Return the mask [B, T] of each row's last position."""
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    mask[:, -1] = True
+    return mask
