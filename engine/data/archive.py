@@ -24,18 +24,19 @@ MAX_UNPACKED_BYTES = 1_000_000_000
 MAX_EXPANSION = 200
 # Below this an archive may expand as it likes: repetitive text packs well, and it is little.
 FREE_EXPANSION_BYTES = 20_000_000
-SUFFIXES = (".json", ".jsonl")
+SUFFIXES = (".jsonl", ".json")
 _CHUNK = 1 << 20
 _PACK_AGAIN = "Pack the folder again with an ordinary zip program."
 
 
-def unpack_upload(files: Mapping[str, bytes], folder: Path) -> None:
+def unpack_upload(files: Mapping[str, bytes], folder: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """Write uploaded files (name -> content) into `folder`; a single zip is unpacked.
 
-    Raises EngineError for too much data, for names that are no plain file names and for a bad zip.
+    Only files with one of the `suffixes` are taken. Raises EngineError for too much data, for names that
+    are no plain file names and for a bad zip.
     """
     if not files:
-        raise EngineError("No file was uploaded.", "Choose .jsonl files or one .zip.")
+        raise EngineError("No file was uploaded.", f"Choose {' or '.join(suffixes)} files, or one .zip.")
     total = sum(map(len, files.values()))
     if total > MAX_UPLOAD_BYTES or len(files) > MAX_FILES:
         raise EngineError(
@@ -44,27 +45,28 @@ def unpack_upload(files: Mapping[str, bytes], folder: Path) -> None:
             "Import it from the command line: python -m engine init --dataset PATH",
         )
     for name in files:
-        _check_upload_name(name, alone=len(files) == 1)
+        _check_upload_name(name, alone=len(files) == 1, suffixes=suffixes)
     for name, content in files.items():
         if name.lower().endswith(".zip"):
-            unpack_zip(io.BytesIO(content), folder, name=name)
+            unpack_zip(io.BytesIO(content), folder, name=name, suffixes=suffixes)
         else:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
 
 
-def _check_upload_name(name: str, *, alone: bool) -> None:
+def _check_upload_name(name: str, *, alone: bool, suffixes: tuple[str, ...]) -> None:
     if _unsafe(name) or PurePosixPath(name).name != name:
         raise EngineError(f"{name!r} is not a plain file name.", "Rename the file, then upload it again.")
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".zip" and not alone:
         raise EngineError(f"{name} comes with other files.", "Upload one .zip alone, or the .jsonl files.")
-    if suffix not in (*SUFFIXES, ".zip"):
-        raise EngineError(f"{name} is not a .jsonl, .json or .zip file.", "Convert it, then upload it again.")
+    if suffix not in (*suffixes, ".zip"):
+        wanted = f"{', '.join(suffixes)} or .zip"
+        raise EngineError(f"{name} is not a {wanted} file.", "Convert it, then upload it again.")
 
 
-def unpack_zip(packed: IO[bytes], folder: Path, *, name: str) -> None:
-    """Unpack the .json and .jsonl files of an archive into the new folder `folder`.
+def unpack_zip(packed: IO[bytes], folder: Path, *, name: str, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+    """Unpack the files with one of the `suffixes` of an archive into the new folder `folder`.
 
     Raises EngineError, before anything of the archive counts, for a damaged archive, an entry that is
     a link, encrypted, absolute or leads out of the folder, and for one that expands too far.
@@ -72,7 +74,7 @@ def unpack_zip(packed: IO[bytes], folder: Path, *, name: str) -> None:
     folder.mkdir(parents=True)
     try:
         with _opened(packed) as archive:
-            entries = _safe_entries(archive, name)
+            entries = _safe_entries(archive, name, suffixes)
             allowed = _allowed_bytes(packed)
             for entry in entries:
                 allowed -= _unpack_entry(archive, entry, folder, allowed=allowed)
@@ -92,7 +94,7 @@ def _allowed_bytes(packed: IO[bytes]) -> int:
     return min(MAX_UNPACKED_BYTES, max(FREE_EXPANSION_BYTES, size * MAX_EXPANSION))
 
 
-def _safe_entries(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
+def _safe_entries(archive: zipfile.ZipFile, name: str, suffixes: tuple[str, ...]) -> list[zipfile.ZipInfo]:
     """Return the entries worth unpacking. One unsafe entry makes the whole archive refused."""
     entries = archive.infolist()
     if len(entries) > MAX_FILES:
@@ -105,13 +107,13 @@ def _safe_entries(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
             )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise EngineError(f"{name} was refused: the entry {entry.filename!r} is a link.", _PACK_AGAIN)
-    return [entry for entry in entries if _wanted(entry)]
+    return [entry for entry in entries if _wanted(entry, suffixes)]
 
 
-def _wanted(entry: zipfile.ZipInfo) -> bool:
+def _wanted(entry: zipfile.ZipInfo, suffixes: tuple[str, ...]) -> bool:
     parts = PurePosixPath(entry.filename).parts
     hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return not entry.is_dir() and not hidden and entry.filename.lower().endswith(SUFFIXES)
+    return not entry.is_dir() and not hidden and entry.filename.lower().endswith(suffixes)
 
 
 def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, *, allowed: int) -> int:

@@ -1,0 +1,38 @@
+"""The command that writes the report: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from engine.cli.frame import Call, command, out
+
+
+@command("report", examples=("report --workspace W", "report --workspace W --output my-report --json"))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The folder to write into; by default the workspace's report.",
+)
+def report(call: Call, *, output: Path | None) -> int:
+    """Write what was found as report.md and a self-contained report.html, with figures as PNG and SVG."""
+    from engine.report import write_report
+
+    written = write_report(call.ws, output)
+    value = {
+        "folder": str(written.folder),
+        "markdown": str(written.markdown),
+        "html": str(written.html),
+        "figures": [str(path) for path in written.figures],
+    }
+
+    def show() -> None:
+        figures = len(written.figures) // 2
+        out().print(f"{written.html}\n{written.markdown}\n{figures} figures as PNG and SVG", soft_wrap=True)
+
+    call.answer(value, show)
+    return 0
+
+
+COMMANDS = (report,)
