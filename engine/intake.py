@@ -34,7 +34,7 @@ TEXT_COLUMNS = ("reply", "reference", "retrieved")
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys((*KEY_COLUMNS, "persona_id", "dialogue_id"), pa.string()),
     "turn": pa.int64(),
-    **dict.fromkeys(("prompt_tokens", "reply_tokens"), pa.int64()),
+    **dict.fromkeys(("prompt_tokens", "reply_tokens", "n_examples"), pa.int64()),
     "seconds": pa.float64(),
     **dict.fromkeys(TEXT_COLUMNS, pa.string()),
     **dict.fromkeys(METRIC_COLUMNS, pa.float64()),

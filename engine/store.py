@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import Any, TypeVar
 import duckdb
 import pandas as pd
 
-from engine import manifest, tables
+from engine import manifest, statistics, tables
 from engine.errors import EngineError, unknown_name
 from engine.intake import METRIC_COLUMNS, DeclaredVariant, Finished, TornRun, read_finished
 from engine.locks import locked
 from engine.paths import Workspace, write_json
+from engine.repeats import Origin
 from engine.runfolder import fingerprint
+from engine.statistics import Question
+from engine.stats.compare import Comparison
 from engine.variants import Declaration, Variant, name_variants
 
 Answer = TypeVar("Answer")
@@ -49,6 +52,16 @@ class Report:
     removed: tuple[str, ...] = ()
     torn: tuple[Torn, ...] = ()
     rebuilt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overview:
+    """What is scored where (as `coverage`), variants by name, origins by run, protocols' fields by hash."""
+
+    coverage: pd.DataFrame
+    variants: dict[str, Variant]
+    origins: dict[str, Origin]
+    protocols: dict[str, dict[str, Any]]
 
 
 def refresh(ws: Workspace) -> Report:
@@ -106,6 +119,24 @@ def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None 
     """
     query = tables.SCORES.format(value=f"s.{_known_metric(metric)}")
     return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
+
+
+def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
+    """Return for each question metric -> variant id -> its paired statistics; kept ones are only read."""
+    return _ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
+
+
+def overview(ws: Workspace) -> Overview:
+    """Return what is scored where, and where it comes from, in one reading."""
+
+    def question(connection: Connection) -> Overview:
+        named = _named_variants(connection)
+        coverage = _joined(connection, named, tables.COVERAGE, ())
+        fields = connection.execute(tables.PROTOCOL_FIELDS).fetchall()
+        protocols = {name: json.loads(text) for name, text in fields}
+        return Overview(coverage, {one.variant: one for one in named}, _origins(connection), protocols)
+
+    return _ask(ws, question)[0]
 
 
 def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
@@ -248,6 +279,8 @@ def _take_in(ws: Workspace, connection: Connection) -> Report:
             if run_id in known:
                 _forget(connection, run_id)
     report = Report(tuple(taken), tuple(removed), tuple(torn))
+    if taken or removed:
+        statistics.keep_defaults(connection, _named_variants(connection), _origins(connection))
     _write_stamp(ws, present, report)
     return report
 
@@ -272,6 +305,7 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
             connection.execute(
                 "insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", _variant_row(spec.run_id, entry)
             )
+        statistics.forget(connection, spec.run_id)
         connection.register("incoming", run.scores)
         connection.execute(tables.INSERT_SCORES, [spec.run_id])
         connection.execute(tables.INSERT_TEXTS, [spec.run_id])
@@ -289,6 +323,7 @@ def _forget(connection: Connection, run_id: str) -> None:
 
 
 def _delete(connection: Connection, run_id: str) -> None:
+    statistics.forget(connection, run_id)
     for table in tables.TABLES:
         connection.execute(f"delete from {table} where run_id = ?", [run_id])
 
@@ -326,6 +361,14 @@ def _named_variants(connection: Connection) -> list[Variant]:
     return name_variants(_declaration(dict(zip(columns, row, strict=True))) for row in answer.fetchall())
 
 
+def _origins(connection: Connection) -> dict[str, Origin]:
+    rows = connection.execute(tables.ORIGINS).fetchall()
+    return {
+        run_id: Origin(experiment, version, seed, data, base, json.loads(parameters), json.loads(upstream))
+        for run_id, experiment, version, seed, data, base, parameters, upstream in rows
+    }
+
+
 def _declaration(row: dict[str, Any]) -> Declaration:
     default = bool(row.pop("has_defaults"))
     row["recipe"], row["aliases"] = json.loads(row["recipe"]), tuple(json.loads(row["aliases"]))
@@ -336,15 +379,17 @@ def _with_names(ws: Workspace, query: str, values: tuple[Any, ...]) -> pd.DataFr
     """Run a query that may join `names` (variant_id, variant)."""
 
     def question(connection: Connection) -> pd.DataFrame:
-        named = _named_variants(connection)
-        names = pd.DataFrame(
-            {"variant_id": [one.variant_id for one in named], "variant": [one.variant for one in named]},
-            dtype="str",
-        )
-        connection.register("names", names)
-        return connection.execute(query, list(values)).df()
+        return _joined(connection, _named_variants(connection), query, values)
 
     return _ask(ws, question)[0]
+
+
+def _joined(
+    connection: Connection, named: Sequence[Variant], query: str, values: tuple[Any, ...]
+) -> pd.DataFrame:
+    names = {"variant_id": [one.variant_id for one in named], "variant": [one.variant for one in named]}
+    connection.register("names", pd.DataFrame(names, dtype="str"))
+    return connection.execute(query, list(values)).df()
 
 
 def _known_metric(metric: str) -> str:

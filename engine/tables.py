@@ -48,7 +48,9 @@ order by n.variant, s.persona_id, s.example_id
 """
 MEANS = """
 select n.variant, s.persona_id,
-       avg({value}) as mean, count({value}) as n, count(*) - count({value}) as n_undefined
+       avg({value}) as mean,
+       coalesce(sum(coalesce(s.n_examples, 1)) filter (where {value} is not null), 0)::bigint as n,
+       count(*) - count({value}) as n_undefined
 from best_scores s join names n using (variant_id)
 where s.split = ? and s.protocol = ?
 group by n.variant, s.persona_id
@@ -66,14 +68,33 @@ where s.split = ? and s.protocol = ?
   and (?::varchar is null or s.example_id = ?)
 order by s.persona_id, s.dialogue_id, s.turn, n.variant
 """
+PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"
+ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
+SCORED = "select distinct protocol, split, variant_id from scores"
+SCORED_THERE = "select distinct variant_id from scores where protocol = ? and split = ?"
+SCORES_OF = """
+select variant_id, example_id, persona_id, {columns} from best_scores
+where protocol = ? and split = ? and variant_id in ({marks})
+"""
+_KEPT_WHERE = "where protocol = ? and split = ? and reference_id = ?"
+KEPT = f"select metric, variant_id from statistics {_KEPT_WHERE} and version = ?"
+STATISTICS = f"select metric, variant_id, record from statistics {_KEPT_WHERE} and version = ?"
+KEEP_STATISTICS = "insert into statistics values (?, ?, ?, ?, ?, ?, ?)"
+DROP_STATISTICS = f"delete from statistics {_KEPT_WHERE} and version <> ?"
+FORGET_STATISTICS = """
+delete from statistics
+where variant_id in (select variant_id from variants where run_id = ?)
+   or reference_id in (select variant_id from variants where run_id = ?)
+"""
 _SCORE_COLUMNS = (
     *("variant_id", "split", "protocol", "example_id", "persona_id", "dialogue_id", "turn"),
     *("prompt_tokens", "reply_tokens", "seconds"),
     *METRIC_COLUMNS,
+    "n_examples",
 )
 _TEXT_COLUMNS = ("variant_id", "split", "protocol", "example_id", "reply", "reference", "retrieved")
 INSERT_SCORES = f"insert into scores select ?, {', '.join(_SCORE_COLUMNS)} from incoming"
-INSERT_TEXTS = f"insert into texts select ?, {', '.join(_TEXT_COLUMNS)} from incoming"
+INSERT_TEXTS = f"insert into texts select ?, {', '.join(_TEXT_COLUMNS)} from incoming where reply is not null"
 
 
 def _m001_first_tables(connection: Connection) -> None:
@@ -109,7 +130,25 @@ def _m002_one_score_an_example(connection: Connection) -> None:
     )
 
 
-MIGRATIONS = (_m001_first_tables, _m002_one_score_an_example)
+def _m003_scores_of_several_examples(connection: Connection) -> None:
+    """A row may be a persona's published mean: over how many examples it was taken; null for one example."""
+    connection.execute("alter table scores add column n_examples bigint")
+    connection.execute("drop view best_scores")
+    _m002_one_score_an_example(connection)
+
+
+def _m004_statistics(connection: Connection) -> None:
+    """Paired statistics, one row a metric and pair of variants; `record` is a Comparison as JSON."""
+    connection.execute(
+        "create table statistics (protocol varchar, split varchar, reference_id varchar, metric varchar,"
+        " variant_id varchar, version varchar, record varchar)"
+    )
+
+
+MIGRATIONS = (
+    *(_m001_first_tables, _m002_one_score_an_example, _m003_scores_of_several_examples),
+    _m004_statistics,
+)
 
 
 def migrate(connection: Connection) -> None:

@@ -8,17 +8,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine import views
+from engine import looks, views
 from engine.paths import Workspace
 from engine.stats.metrics import METRICS, SIMILARITY, Metric
-from engine.types import Message
-from engine.wording import count, interval, outcomes, p_value, points, signed_points
-from pages import frame, reads
+from engine.wording import MINUS, count, signed_points
+from pages import examples, frame, judged, reads
 
 _choice = partial(frame.linked_choice, page="compare")
 _REFERENCE_HELP = "Every other variant is compared with this one, on the same examples."
 _SPLITS = {"test": "Test", "val": "Validation"}
-_EXAMPLES_SHOWN, _ROWS_SHOWN = 10, 14
+_ALL = "all"
+_PROTOCOLS = {"one": "One", "all": "All, unjudged"}
+_ROWS_SHOWN = 14
 
 
 def show() -> None:
@@ -38,7 +39,7 @@ def show() -> None:
         )
         return
     found, metric = _choices(ws, protocols)
-    _remarks(found)
+    _remarks(ws, found)
     candidate = _candidate(found)
     _leaderboard(found, metric, candidate)
     if candidate is None:
@@ -47,39 +48,72 @@ def show() -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         _intervals(found, metric)
+        if candidate in found["criteria"]:
+            judged.criteria(found["criteria"][candidate], candidate, found["split"])
     with right:
         persona = _personas(ws, found, metric)
     if persona is not None:
-        _examples(ws, found, metric, candidate=candidate, persona_id=persona)
+        examples.show(ws, found, metric, candidate=candidate, persona_id=persona)
 
 
 def _choices(ws: Workspace, protocols: pd.DataFrame) -> tuple[dict[str, Any], Metric]:
     """The controls, all of them in the address, and the comparison they ask for."""
     scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
-    known = list(dict.fromkeys(protocols["protocol"]))
-    columns = st.columns([3, 3, 2, 2] if len(known) > 1 else [3, 3, 2], vertical_alignment="bottom")
+    columns = st.columns([3, 3, 3, 2], vertical_alignment="bottom")
     with columns[0]:
         metric = _choice("Metric", list(METRICS), name="metric", words=lambda name: METRICS[name].label)
-    with columns[2]:
+    with columns[3]:
         split = _choice("Split", scored_on, name="split", words=lambda name: _SPLITS[name], segmented=True)
-    protocol = None
-    if len(known) > 1:
-        with columns[3]:
-            protocol = _choice("Protocol", known, name="protocol")
     metric, split = metric or SIMILARITY, split or scored_on[0]
-    default = reads.compared(ws, metric=metric, split=split, protocol=protocol)
+    first = reads.compared(ws, metric=metric, split=split)["protocol"]
+    protocol, across = _protocol(protocols[protocols["split"] == split], first)
+    wanted = partial(reads.compared, ws, metric=metric, split=split, protocol=protocol)
+    default = wanted()
     names = [row["variant"] for row in default["rows"] if not views.is_bound(row)]
     with columns[1]:
         reference = _choice("Reference", names, name="reference", help=_REFERENCE_HELP)
-    if reference in (None, default["reference"]):
-        return default, METRICS[metric]
-    found = reads.compared(ws, metric=metric, split=split, reference=reference, protocol=protocol)
+    if across or reference not in (None, default["reference"]):
+        default = wanted(reference=reference, across_protocols=across)
+    with columns[2]:
+        found = _of_family(default)
     return found, METRICS[metric]
 
 
-def _remarks(found: dict[str, Any]) -> None:
+def _protocol(protocols: pd.DataFrame, first: str) -> tuple[str | None, bool]:
+    """Where there are several protocols: which one, and whether the others' variants are shown beside it."""
+    known = list(dict.fromkeys([first, *protocols["protocol"]]))
+    if len(known) < 2:
+        return None, False
+    variants = dict(zip(protocols["protocol"], protocols["variants"], strict=True))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        protocol = _choice(
+            "Protocol", known, name="protocol", help="The settings that scores share.",
+            words=lambda name: f"{name}: {count(variants[name], 'variant')}",
+        )  # fmt: skip
+        shown = _choice(
+            "Variants of", list(_PROTOCOLS), name="protocols", segmented=True,
+            words=lambda name: _PROTOCOLS[name],
+            help="Variants scored under other settings can be shown beside, with what differs; never judged.",
+        )  # fmt: skip
+    return protocol, shown == _ALL
+
+
+def _of_family(found: dict[str, Any]) -> dict[str, Any]:
+    """The comparison with the rows of one family only; Holm's correction stays over all."""
+    families = sorted({row["family"] for row in found["rows"] if row["role"] != "reference"})
+    family = _choice(
+        "Family", [_ALL, *families], name="family", words=lambda name: "All" if name == _ALL else name
+    )
+    if family in (None, _ALL):
+        return found
+    rows = [row for row in found["rows"] if row["role"] == "reference" or row["family"] == family]
+    return {**found, "rows": rows}
+
+
+def _remarks(ws: Workspace, found: dict[str, Any]) -> None:
     """What a reader must know before believing a number."""
     personas = max(row["n_paired"] for row in found["rows"])
+    seen = len(looks.seen(ws, found["protocol"]))  # by now: `found` may be from an earlier visit
     with st.container(horizontal=True, gap="small"):
         if any(row["small_sample"] for row in found["rows"]):
             st.badge(
@@ -95,12 +129,22 @@ def _remarks(found: dict[str, Any]) -> None:
                 color="gray",
                 help="Choices are made on validation, so its numbers flatter what was chosen.",
             )
-        if found["other_protocols"]:
+        if found["split"] == "test" and seen:
+            st.badge(
+                f"Test seen {count(seen, 'time')}",
+                icon=":material/visibility:",
+                color="gray",
+                help="Variants judged on test under this protocol; looking again at one does not count. The "
+                "more there are, the likelier is a lucky winner: choose on validation.",
+            )
+        others = [other for other in found["others"] if other["variants"]]
+        if others and not any(row["role"] == "other protocol" for row in found["rows"]):
+            names = "; ".join(f"{', '.join(one['variants'])}: {one['words']}" for one in others)
             st.badge(
                 f"{count(len(found['other_protocols']) + 1, 'protocol')}: only {found['protocol']} is shown",
                 icon=":material/rule:",
                 color="orange",
-                help="Scores made under different settings are never put into one table.",
+                help=frame.plain(f"Scored otherwise, and not in this table. {names}."),
             )
         uneven = [row for row in found["rows"] if row["n_only_candidate"] or row["n_only_reference"]]
         if uneven:
@@ -111,6 +155,9 @@ def _remarks(found: dict[str, Any]) -> None:
                 color="orange",
                 help=f"Compared on shared examples only: {names}.",
             )
+    if found["warnings"]:
+        lines = "\n".join(f"- {frame.plain(line)}" for line in found["warnings"])
+        st.warning(f"Read these differences with care.\n\n{lines}", icon=":material/warning:")
 
 
 def _leaderboard(found: dict[str, Any], metric: Metric, candidate: str | None) -> None:
@@ -121,6 +168,8 @@ def _leaderboard(found: dict[str, Any], metric: Metric, candidate: str | None) -
         higher_is_better=metric.higher_is_better,
         in_points=metric.unit == "fraction",
     )
+    table["personas"] = [_outcomes(row, found["reference"]) for row in found["rows"]]
+    table["criterion"] = [_reached(found, name) for name in table["variant"]]
     shown = list(table["variant"])
     st.session_state["compare_shown"] = shown
     frame.select_row("compare_table", shown.index(candidate) if candidate in shown else None)
@@ -128,7 +177,7 @@ def _leaderboard(found: dict[str, Any], metric: Metric, candidate: str | None) -
         f"**{metric.label}** of each variant against {frame.plain(found['reference'])}", help=metric.help
     )
     st.dataframe(
-        table,
+        frame.with_signs(table, "delta"),
         key="compare_table",
         hide_index=True,
         on_select=_choose_row,
@@ -141,9 +190,27 @@ def _leaderboard(found: dict[str, Any], metric: Metric, candidate: str | None) -
     )
 
 
+def _outcomes(row: dict[str, Any], reference: str) -> str:
+    """How many personas are better, equal and worse, with a sign each."""
+    return "" if row["variant"] == reference else f"+{row['wins']} ={row['ties']} {MINUS}{row['losses']}"
+
+
+def _reached(found: dict[str, Any], variant: str) -> str:
+    """The highest level of success that a variant reaches, and whether the gain itself is clear."""
+    bands = found["criteria"].get(variant, ())
+    best = next((band for band in reversed(bands) if band["met"]), None)
+    if best is None:
+        return ""
+    return str(best["title"]) if judged.is_tested(best) else f"{best['title']}, by mean"
+
+
 def _columns(metric: Metric) -> list[str]:
-    columns = ["variant", "mean", "delta", "interval", "verdict", "p", "wins", "ties", "losses", "improved"]
-    return columns if metric.higher_is_better is not None else columns[:4]
+    columns = ["variant", "mean", "delta", "interval", "verdict", "p", "personas", "improved"]
+    if metric.higher_is_better is None:
+        return columns[:4]
+    if metric.unit == "fraction":
+        columns.append("lost")
+    return [*columns, "criterion"] if metric.name == SIMILARITY else columns
 
 
 def _column_config(metric: Metric) -> dict[str, Any]:
@@ -153,14 +220,18 @@ def _column_config(metric: Metric) -> dict[str, Any]:
     return {
         "variant": text("Variant", width="medium"),
         "mean": number(f"Mean{unit}", format="%.1f", help="Mean over personas of each one's own mean."),
-        "delta": number("Difference", format="%+.1f"),
+        "delta": number("Difference"),
         "interval": text("95 % interval", help="Bootstrap over personas."),
-        "verdict": text("Verdict", help="Better or worse when the interval leaves out 0."),
+        "verdict": text(
+            "Verdict", help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05."
+        ),
         "p": text("p (Holm)", help=paired),
-        "wins": number("Better", help="Personas with a better mean than under the reference."),
-        "ties": number("Equal"),
-        "losses": number("Worse"),
+        "personas": text("Personas", help="How many are better, equal and worse than under the reference."),
         "improved": number("Improved", format="%.0f %%", help="Share of personas that are better off."),
+        "lost": number("Lost over 10", format="%d", help="Personas that lost more than 10 points."),
+        "criterion": text(
+            "Success", help="The highest level reached against unified. By mean: that level asks for no test."
+        ),
     }
 
 
@@ -180,6 +251,7 @@ def _intervals(found: dict[str, Any], metric: Metric) -> None:
             reference=reference,
             higher_is_better=metric.higher_is_better,
             in_points=metric.unit == "fraction",
+            noise_floor=found["noise"]["floor"],
         ),
         key="compare_intervals",
         on_select=_choose_mark,
@@ -187,6 +259,10 @@ def _intervals(found: dict[str, Any], metric: Metric) -> None:
     )
     if any(views.is_bound(row) for row in rows):
         st.caption("Diamonds are bounds: what perfect knowledge would score. They never win.")
+    judged.noise(found, metric)
+    st.page_link(
+        frame.STATISTICS, label="How often are these statistics right?", icon=":material/fact_check:"
+    )
 
 
 def _choose_mark() -> None:
@@ -219,8 +295,8 @@ def _personas(ws: Workspace, found: dict[str, Any], metric: Metric) -> str | Non
     st.subheader("For whom?", anchor=False)
     candidate = _choice("Variant", names, name="candidate") or names[0]
     row = next(one for one in found["rows"] if one["variant"] == candidate)
-    _sentence(row, reference, in_points=in_points)
-    scores = reads.scores(ws, metric=metric.name, split=found["split"], protocol=found["protocol"])
+    judged.statistics(row, reference, metric)
+    scores = _scores(ws, found, row, metric)
     table = views.persona_table(
         scores, candidate=candidate, reference=reference, higher_is_better=metric.higher_is_better
     )
@@ -246,30 +322,23 @@ def _personas(ws: Workspace, found: dict[str, Any], metric: Metric) -> str | Non
     )
 
 
-def _sentence(row: dict[str, Any], reference: str, *, in_points: bool) -> None:
-    if row["delta"] is None:
-        st.caption(row["reason"] or "There is no comparison.")
-        return
-    unit = " points" if in_points else ""
-    factor = 1.0 if in_points else 0.01
-    low, high = row["ci_low"], row["ci_high"]
-    told = "" if low is None or high is None else f" (95 % interval {interval(low * factor, high * factor)})"
-    harm = (
-        f" {count(row['catastrophic'], 'persona')} lost more than 10 points."
-        if in_points and row["catastrophic"]
-        else ""
+def _scores(ws: Workspace, found: dict[str, Any], row: dict[str, Any], metric: Metric) -> pd.DataFrame:
+    """The scores of a variant and the reference, each under its own protocol, paired as the row says."""
+    read = partial(reads.scores, ws, metric=metric.name, split=found["split"])
+    scores = read(protocol=found["protocol"])
+    if row["protocol"] == found["protocol"]:
+        return scores
+    other = read(protocol=row["protocol"])
+    both = pd.concat(
+        [
+            scores[scores["variant"] == found["reference"]],
+            other[other["variant"] == row["variant"]],
+        ]
     )
-    test = "" if row["p"] is None else f" Paired t-test: p {_equals(p_value(row['p']))}."
-    st.markdown(
-        f"**{signed_points(row['delta'] * factor)}{unit}** over {frame.plain(reference)}{told}. "
-        f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}.{harm}{test}"
-    )  # fmt: skip
-    if row["reason"]:
-        st.caption(row["reason"])
-
-
-def _equals(words: str) -> str:
-    return words if words.startswith("<") else f"= {words}"
+    if row["paired_by"] == "example":
+        return both
+    means = both.groupby(["variant", "persona_id"], as_index=False)["value"].mean()
+    return means.assign(example_id=means["persona_id"])
 
 
 def _persona_label(table: pd.DataFrame, name: str, *, in_points: bool) -> str:
@@ -284,64 +353,6 @@ def _choose_bar() -> None:
     picked = st.session_state["compare_bars"]["selection"].get(views.CHOSEN, [])
     if picked:
         frame.choose("compare", "persona", picked[0]["persona_id"])
-
-
-def _examples(
-    ws: Workspace, found: dict[str, Any], metric: Metric, *, candidate: str, persona_id: str
-) -> None:
-    """What was asked, what the right reply was, and what both variants said."""
-    rows = reads.example_rows(ws, persona_id=persona_id, split=found["split"], protocol=found["protocol"])
-    said = {
-        name: rows[rows["variant"] == name].set_index("example_id")
-        for name in (found["reference"], candidate)
-    }
-    shared = _largest_first(said[candidate][metric.name], said[found["reference"]][metric.name])
-    dialogues = {dialogue.dialogue_id: dialogue for dialogue in reads.dialogues_of(ws, persona_id)}
-    st.caption(
-        f"{count(len(shared), 'example')} of {persona_id}, the largest difference first"
-        + (f"; {_EXAMPLES_SHOWN} are shown" if len(shared) > _EXAMPLES_SHOWN else "")
-    )
-    for example_id in shared[:_EXAMPLES_SHOWN]:
-        row = said[candidate].loc[example_id]
-        dialogue = dialogues.get(row["dialogue_id"])
-        with st.container(border=True):
-            st.caption(f"Dialogue {row['dialogue_id'].rsplit('/', 1)[-1]}, turn {row['turn']}")
-            if dialogue is not None:
-                _asked(dialogue.messages[: int(row["turn"])])
-            for column, title, text, value in zip(
-                st.columns(3, gap="medium"),
-                ("Right reply", found["reference"], candidate),
-                (row["reference"], *(said[name].loc[example_id]["reply"] for name in said)),
-                (None, *(said[name].loc[example_id][metric.name] for name in said)),
-                strict=True,
-            ):
-                with column:
-                    st.markdown(f"**{frame.plain(title)}**{_value(value, metric)}")
-                    st.markdown(frame.plain(text) or "*an empty reply*")
-
-
-def _largest_first(candidate: pd.Series, reference: pd.Series) -> list[str]:
-    """The examples both have, by the size of their difference; undefined ones last."""
-    difference = (candidate - reference.reindex(candidate.index)).abs()
-    shared = difference[difference.index.isin(reference.index)]
-    return [str(one) for one in shared.sort_values(ascending=False, kind="stable", na_position="last").index]
-
-
-def _asked(context: tuple[Message, ...]) -> None:
-    for message in context[-1:]:
-        st.markdown(f":gray[User:] {frame.plain(message.text)}")
-    if len(context) > 1:
-        with st.expander(f"{count(len(context) - 1, 'message')} before"):
-            for message in context[:-1]:
-                st.markdown(f":gray[{message.role.capitalize()}:] {frame.plain(message.text)}")
-
-
-def _value(value: float | None, metric: Metric) -> str:
-    if value is None:
-        return ""
-    if pd.isna(value):
-        return " :gray[undefined]"
-    return f" :gray[{points(value) if metric.unit == 'fraction' else f'{value:.2f}'}]"
 
 
 if __name__ == "__main__":

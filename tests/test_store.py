@@ -260,7 +260,12 @@ def test_the_database_remembers_its_migrations(ws: Workspace) -> None:
     connection = duckdb.connect(str(ws.database))
     applied = [name for (name,) in connection.execute("select name from migrations order by name").fetchall()]
     connection.close()
-    assert applied == ["m001_first_tables", "m002_one_score_an_example"]
+    assert applied == [
+        "m001_first_tables",
+        "m002_one_score_an_example",
+        "m003_scores_of_several_examples",
+        "m004_statistics",
+    ]
 
 
 def test_unknown_names_are_clear_errors(ws: Workspace, tmp_path: Path) -> None:

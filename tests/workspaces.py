@@ -29,6 +29,7 @@ def make_workspace(
     dialogues = [_dialogue(name, order) for name in PERSONAS for order in range(3)]
     _write_lines(ws.dataset / "dialogues.jsonl", dialogues)
     counts = {"personas": len(PERSONAS), "personas_with_character": len(PERSONAS) if character else 0}
+    counts["dialogues"] = len(dialogues)
     write_json(ws.dataset / "card.json", {"source": "by hand", "data_hash": "d" * 64, "counts": counts})
     splits = ("train", "val", "test")
     assignment = {entry["dialogue_id"]: splits[entry["order"]] for entry in dialogues}

@@ -6,18 +6,19 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from engine.errors import EngineError, unknown_name
-from engine.stats.bootstrap import IntervalKind, interval, usable_kind
+from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
 from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
+from engine.stats.shares import wilson
 
-__all__ = ["Comparison", "Options", "Pairing", "compare", "holm", "leaderboard", "pair"]
+__all__ = ["Comparison", "Options", "Pairing", "compare", "corrected", "holm", "leaderboard", "pair"]
 
 SMALL_SAMPLE = 50  # personas
 ALPHA, POWER = 0.05, 0.8  # of the minimum detectable effect
@@ -35,8 +36,9 @@ class Comparison:
     `mean`, `reference_mean` and `delta` are macro means over personas. [ci_low, ci_high] is the interval of
     `delta` by `ci_kind`. `p` is the paired t-test's, `p_holm` the same corrected over the family. `n_paired`
     counts personas; `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona
-    better by more than the margin; `catastrophic` counts personas worse by more than the allowed drop. None
-    means that there is no such number; `reason` says why.
+    better by more than the margin; [share_low, share_high] is Wilson's interval of the share improved;
+    `catastrophic` counts personas worse by more than the allowed drop. None means that there is no such
+    number; `reason` says why.
     """
 
     variant: str
@@ -63,6 +65,8 @@ class Comparison:
     ties: int
     losses: int
     share_improved: float | None
+    share_low: float | None
+    share_high: float | None
     catastrophic: int
     min_detectable_effect: float | None
     small_sample: bool
@@ -103,7 +107,7 @@ def compare(
     confidence: float = 0.95,
     seed: int = 0,
     resamples: int = 9_999,
-    interval_kind: IntervalKind = "bca",
+    interval_kind: IntervalKind = DEFAULT_KIND,
     higher_is_better: bool = True,
     catastrophic_drop: float = 0.10,
 ) -> Comparison:
@@ -120,6 +124,7 @@ def compare(
     wins = int(np.sum(gains > margin + _NOISE))
     losses = int(np.sum(gains < -margin - _NOISE))
     found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    share = wilson(wins, pairing.n_paired, confidence=confidence) if pairing.n_paired else (None, None)
     return Comparison(
         variant="candidate",
         reference="reference",
@@ -145,6 +150,8 @@ def compare(
         ties=pairing.n_paired - wins - losses,
         losses=losses,
         share_improved=wins / pairing.n_paired if pairing.n_paired else None,
+        share_low=share[0],
+        share_high=share[1],
         catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
         min_detectable_effect=found.min_detectable_effect,
         small_sample=pairing.n_paired < SMALL_SAMPLE,
@@ -168,11 +175,15 @@ def leaderboard(
         raise unknown_name("variant", reference, tables)
     indexed = {variant: index(rows, name=variant) for variant, rows in tables.items()}
     rows = [_row(variant, indexed, reference, options) for variant in indexed]
-    outside = {reference, *outside_family}
-    family = [i for i, row in enumerate(rows) if row.variant not in outside]
-    for i, adjusted in zip(family, holm([rows[i].p for i in family]), strict=True):
-        rows[i] = replace(rows[i], p_holm=adjusted)
-    return rows
+    return corrected(rows, outside_family={reference, *outside_family})
+
+
+def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:
+    """Return the rows with Holm's correction over all variants but those `outside_family`."""
+    family = [row.variant for row in rows if row.variant not in outside_family]
+    p_values = {row.variant: row.p for row in rows}
+    adjusted = dict(zip(family, holm([p_values[variant] for variant in family]), strict=True))
+    return [replace(row, p_holm=adjusted.get(row.variant)) for row in rows]
 
 
 def _row(variant: str, tables: Mapping[str, Table], reference: str, options: Options) -> Comparison:

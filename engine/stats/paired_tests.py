@@ -20,9 +20,14 @@ _QUANTILES = 4_000  # of the sample's spread, in the power of the t-test
 
 def paired_t(differences: Vector) -> float:
     """Return the two-sided p of Student's paired t-test; differences of shape (n >= 2,), not all equal."""
-    n = len(differences)
-    t = float(differences.mean() / (differences.std(ddof=1) / np.sqrt(n)))
-    return float(2 * special.stdtr(n - 1, -abs(t)))
+    return float(paired_t_of(differences[:, None])[0])
+
+
+def paired_t_of(studies: Vector) -> Vector:
+    """Return `paired_t` of each column of `studies`, of shape (n >= 2, m): p-values of shape (m,)."""
+    n = len(studies)
+    t = studies.mean(axis=0) / (studies.std(axis=0, ddof=1) / np.sqrt(n))
+    return np.asarray(2 * special.stdtr(n - 1, -np.abs(t)))
 
 
 def wilcoxon(differences: Vector) -> float:
@@ -66,6 +71,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def power_of_t(n: int, effect_in_deviations: float, alpha: float = 0.05) -> float:
+    """Return how often a paired t-test of n >= 2 pairs finds a mean difference of so many deviations."""
+    return _power(abs(effect_in_deviations) * float(np.sqrt(n)), _thresholds(n, alpha))
+
+
 @lru_cache(maxsize=1024)
 def detectable_in_deviations(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
     """Return the smallest mean difference, in standard deviations, that a paired t-test of n pairs finds.
@@ -73,9 +83,7 @@ def detectable_in_deviations(n: int, alpha: float = 0.05, power: float = 0.8) ->
     Two-sided at `alpha` with `power`, from the noncentral t distribution (integrated, since
     its library function fails for n = 2); n >= 2.
     """
-    levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    spreads = np.sqrt(special.chdtri(n - 1, 1 - levels) / (n - 1))
-    thresholds = float(special.stdtrit(n - 1, 1 - alpha / 2)) * spreads
+    thresholds = _thresholds(n, alpha)
     low, high = 0.0, 1.0
     while _power(high, thresholds) < power:
         high *= 2
@@ -83,6 +91,13 @@ def detectable_in_deviations(n: int, alpha: float = 0.05, power: float = 0.8) ->
         middle = (low + high) / 2
         low, high = (middle, high) if _power(middle, thresholds) < power else (low, middle)
     return high / float(np.sqrt(n))
+
+
+def _thresholds(n: int, alpha: float) -> Vector:
+    """Return what the mean must pass, in standard errors, at equally likely spreads of the sample."""
+    levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    spreads = np.sqrt(special.chdtri(n - 1, 1 - levels) / (n - 1))
+    return np.asarray(float(special.stdtrit(n - 1, 1 - alpha / 2)) * spreads)
 
 
 def _power(noncentrality: float, thresholds: Vector) -> float:

@@ -79,6 +79,20 @@ def index(rows: Iterable[Row], *, name: str = "table") -> Table:
     return Table(found)
 
 
+def by_persona(table: Table) -> Table:
+    """Return one row a persona: her mean over the examples that have a value.
+
+    For scores whose examples cannot be matched: of other example sets, or published as means.
+    """
+    values: dict[str, list[float]] = {}
+    for persona_id, value in table.rows.values():
+        found = values.setdefault(persona_id, [])
+        if value is not None:
+            found.append(value)
+    means = {name: math.fsum(found) / len(found) if found else None for name, found in values.items()}
+    return Table({f"persona:{name}": (name, mean) for name, mean in means.items()})
+
+
 def pair(candidate: Table | Iterable[Row], reference: Table | Iterable[Row]) -> Pairing:
     """Return `candidate` against `reference`, example by example.
 

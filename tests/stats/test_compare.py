@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from engine.errors import EngineError
-from engine.stats.bootstrap import interval
+from engine.stats.bootstrap import DEFAULT_KIND, KINDS, interval, intervals
 from engine.stats.compare import NO_PERSONA, NO_SPREAD, ONE_PERSONA, Comparison, Options, compare, leaderboard
-from engine.stats.pairing import Pairing, Row, pair
+from engine.stats.pairing import Pairing, Row, by_persona, index, pair
+from engine.stats.shares import wilson
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=40)
 
@@ -159,6 +160,16 @@ def test_one_persona_gets_no_verdict() -> None:
     assert found.reason == ONE_PERSONA
 
 
+def test_scores_of_other_examples_can_be_paired_by_persona() -> None:
+    ours = index([("a/1", "p", 1.0), ("a/2", "p", None), ("b/1", "q", None)])
+    theirs = index([("c/1", "p", 0.4), ("c/2", "p", 0.6), ("d/1", "q", 0.2)])
+    assert pair(ours, theirs).n_paired == 0
+    found = pair(by_persona(ours), by_persona(theirs))
+    assert found.personas == ("p",)
+    assert found.differences.tolist() == [0.5]
+    assert found.n_null_candidate == 1
+
+
 def test_nothing_shared_gets_no_number() -> None:
     found = compare(pair([("a#1", "p", 1.0)], [("b#1", "p", 1.0)]))
     assert (found.mean, found.delta, found.p, found.share_improved) == (None,) * 4
@@ -176,9 +187,32 @@ def test_a_margin_makes_ties_and_a_lower_value_can_win() -> None:
     assert errors.delta == compare(pairing).delta
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_studies_at_once_are_the_single_ones(kind: str) -> None:
+    studies = np.random.default_rng(8).exponential(0.1, (20, 900)) - 0.1  # more than one part
+    options = {"confidence": 0.95, "resamples": 5_000, "seed": 2}
+    low, high = intervals(studies, kind, **options)  # type: ignore[arg-type]
+    for column in (0, 799, 800, 899):
+        alone = interval(studies[:, column], kind, **options)  # type: ignore[arg-type]
+        assert (low[column], high[column]) == pytest.approx(alone, rel=1e-9)
+
+
+def test_where_nearly_nobody_differs_the_interval_is_still_finite() -> None:
+    found = compare(pairing_of([0.0] * 19 + [0.4]))
+    assert found.ci_low is not None
+    assert found.ci_high is not None
+    assert -1 < found.ci_low <= 0.02 <= found.ci_high < np.inf
+
+
+def test_the_share_improved_has_its_own_interval() -> None:
+    found = compare(pairing_of([0.1] * 12 + [-0.1] * 8))
+    assert (found.share_low, found.share_high) == pytest.approx(wilson(12, 20))
+    assert compare(pair([], [])).share_low is None
+
+
 def test_few_personas_get_students_interval() -> None:
     assert compare(pairing_of([0.1, 0.2, -0.1])).ci_kind == "t"
-    assert compare(pairing_of(np.linspace(-1, 1, 8))).ci_kind == "bca"
+    assert compare(pairing_of(np.linspace(-1, 1, 8))).ci_kind == DEFAULT_KIND
 
 
 def test_the_default_interval_covers_the_truth_as_often_as_it_says() -> None:
@@ -186,7 +220,7 @@ def test_the_default_interval_covers_the_truth_as_often_as_it_says() -> None:
     truth, studies, covered = 0.02, 400, 0
     for _ in range(studies):
         differences = draw.normal(truth, 0.1, 200)
-        low, high = interval(differences, "bca", confidence=0.95, resamples=2_000, seed=0)
+        low, high = interval(differences, DEFAULT_KIND, confidence=0.95, resamples=2_000, seed=0)
         covered += low <= truth <= high
     assert 0.92 <= covered / studies <= 0.98
 

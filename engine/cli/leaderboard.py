@@ -1,0 +1,149 @@
+"""The comparison as it is printed: one line a variant, then what a reader must know. Decides nothing."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from engine.cli.frame import note, out, table
+from engine.stats.metrics import METRICS, Metric
+from engine.wording import count, known, p_value, percent, points, signed_points
+
+_STYLES = {"better": "green", "worse": "red"}
+Record = dict[str, Any]
+
+
+def print_csv(rows: Sequence[Record]) -> None:
+    """Print the rows as CSV, fractions throughout."""
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**row, "aliases": ";".join(row["aliases"])} for row in rows)
+
+
+def show(found: Record, *, with_criteria: bool = False) -> None:
+    """Print the leaderboard, the criteria where asked for, and the remarks on stderr."""
+    metric = METRICS[found["metric"]]
+    unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
+    title = f"{metric.label} on {found['split']}, {unit}, against {found['reference']}"
+    out().print(Text(title, style="bold"))
+    numbers = (
+        "mean",
+        "difference",
+        "95 % CI",
+        "p (Holm)",
+        "personas",
+        "better",
+        "equal",
+        "worse",
+        "lost > 10",
+    )
+    shown = table("variant", *numbers[:3], "verdict", *numbers[3:], "improved (95 % CI)", right=numbers)
+    for row in found["rows"]:
+        shown.add_row(*_cells(row, metric))
+    out().print(shown)
+    if with_criteria:
+        _show_criteria(found)
+    for line in _remarks(found, metric):
+        note(line)
+
+
+def _cells(row: Record, metric: Metric) -> list[str | Text]:
+    first: list[str | Text] = [row["variant"], _level(row["mean"], metric)]
+    if row["role"] == "reference":
+        return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
+    lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
+    return [
+        *first,
+        _difference(row["delta"], metric),
+        f"{_difference(row['ci_low'], metric)} to {_difference(row['ci_high'], metric)}",
+        Text(row["verdict"], style=_STYLES.get(row["verdict"], "")),
+        p_value(row["p_holm"]),
+        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
+        lost,
+        _share(row),
+    ]
+
+
+def _share(row: Record) -> str:
+    if not known(row["share_improved"]):
+        return percent(row["share_improved"])
+    return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
+
+
+def _show_criteria(found: Record) -> None:
+    """A line a variant and band: reached over unified, reached with the study's value, what is missing."""
+    if not found["criteria"]:
+        note("The criteria need unified, which is not scored under this protocol.")
+        return
+    out().print()
+    out().print(Text(f"Criteria, embedding similarity on {found['split']} against unified", style="bold"))
+    for name in (row["variant"] for row in found["rows"] if row["variant"] in found["criteria"]):
+        bands = found["criteria"][name]
+        best = next((band["title"] for band in reversed(bands) if band["met"]), "none reached")
+        out().print(Text(f"{name}: {best}"))
+        for band in bands:
+            goal = f"{signed_points(band['gain'])} {_met(band['met'])}"
+            absolute = f"study's {points(band['absolute'])} {_met(band['met_absolute'])}"
+            missing = f": {'; '.join(band['missing'])}" if band["missing"] else ""
+            out().print(Text(f"  {band['title']} ({goal}; {absolute}){missing}"))
+
+
+def _met(met: bool | None) -> str:
+    return {True: "reached", False: "missed", None: "open"}[met]
+
+
+def _remarks(found: Record, metric: Metric) -> list[str]:
+    """What a reader must know before believing a number."""
+    told = [f"Warning: {line}" for line in found["warnings"]]
+    others = [row for row in found["rows"] if row["role"] != "reference"]
+    smallest = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
+    if smallest:
+        sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+        told.append(
+            f"{count(max(row['n_paired'] for row in others), 'persona')} find a true difference of "
+            f"{' to '.join(sizes)} in four of five studies; smaller ones are easily missed."
+        )
+    told += _noise(found, metric)
+    if found["split"] == "test":
+        told.append(f"Test seen {count(found['test_looks'], 'time')} under this protocol. Choose on val.")
+    unseen = [other for other in found["others"] if other["variants"]]
+    if unseen and not any(row["role"] == "other protocol" for row in found["rows"]):
+        told += [
+            f"Not shown, scored otherwise: {_names(one)}. What differs: {one['words']}." for one in unseen
+        ]
+        told.append("To show them all the same: --across-protocols")
+    return told
+
+
+def _names(other: Record) -> str:
+    return ", ".join(other["variants"])
+
+
+def _noise(found: Record, metric: Metric) -> list[str]:
+    noise = found["noise"]
+    if noise["repeats"]:
+        return [
+            f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
+            f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
+            for row in noise["repeats"]
+        ]
+    command = noise["command"]
+    return [f"Noise floor unknown. To learn what another seed alone changes: {command}"] if command else []
+
+
+def _level(value: float | None, metric: Metric) -> str:
+    return points(value) if metric.unit == "fraction" or value is None else f"{value:.2f}"
+
+
+def _size(value: float, metric: Metric) -> str:
+    return _difference(value, metric).removeprefix("+")
+
+
+def _difference(value: float | None, metric: Metric) -> str:
+    if metric.unit == "fraction" or value is None:
+        return signed_points(value)
+    return f"{round(value, 2) + 0.0:+.2f}"

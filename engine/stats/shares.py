@@ -1,0 +1,24 @@
+"""The interval of a share of personas. Owns Wilson's formula and nothing else.
+
+Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+"""
+
+from __future__ import annotations
+
+import math
+
+from scipy import special
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the two-sided interval of the share successes / n; it stays within 0 and 1 and n >= 1.
+
+    Unlike the usual mean plus or minus two errors it is no point at shares of 0 and 1.
+    """
+    z = float(special.ndtri((1 + confidence) / 2))
+    share, weight = successes / n, z * z / n
+    centre = (share + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(share * (1 - share) / n + weight / (4 * n))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return low, high

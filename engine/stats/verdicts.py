@@ -1,0 +1,30 @@
+"""What a comparison's numbers mean in one word. Owns the rule of a verdict; computes no statistic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+BETTER: Final = "better"
+WORSE: Final = "worse"
+EQUAL: Final = "equal"
+UNCLEAR: Final = "not clear"
+ALPHA: Final = 0.05
+
+
+def outcome(difference: float, *, higher_is_better: bool | None = True) -> str:
+    """Return the word for a difference: better, worse or equal."""
+    if difference == 0 or higher_is_better is None:
+        return EQUAL
+    return BETTER if (difference > 0) == higher_is_better else WORSE
+
+
+def verdict(row: Mapping[str, Any], *, higher_is_better: bool | None = True) -> str:
+    """Return better or worse where the interval excludes 0 and Holm's p, if there is one, is below ALPHA."""
+    low, high, corrected = row["ci_low"], row["ci_high"], row.get("p_holm")
+    if corrected is not None and corrected >= ALPHA:
+        return UNCLEAR
+    if low is None or high is None or math.isnan(low) or math.isnan(high) or low <= 0 <= high:
+        return UNCLEAR
+    return outcome(low, higher_is_better=higher_is_better)
