@@ -25,6 +25,9 @@ STATE_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+_WHOLE_WORDS: Final = {"val": "validation", "train": "training"}
+
+
 def known(value: float | None) -> bool:
     """Say whether there is a number at all."""
     return value is not None and not math.isnan(value)
@@ -119,6 +122,25 @@ def spelled(value: Any) -> str:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return str(value)
     return ", ".join(spelled(one) for one in value)
+
+
+def fact(name: str, value: Any) -> tuple[str, str] | None:
+    """Word one number of a run's summary: ("val_loss_nats", 0.347) -> ("Validation loss, nats", "0.347").
+
+    Seconds become a duration, gains and regrets points. None for what is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not known(value):
+        return None
+    words = [_WHOLE_WORDS.get(word, word) for word in name.split("_")]
+    unit = words.pop() if words[-1] in ("seconds", "nats") and len(words) > 1 else ""
+    label = " ".join(words).capitalize()
+    if unit == "seconds":
+        return f"{label} time", duration(value)
+    if unit:
+        return f"{label}, {unit}", f"{value:.3f}"
+    if "gain" in words or "regret" in words:
+        return f"{label}, points", signed_points(value)
+    return label, f"{value:,}" if isinstance(value, int) else f"{value:.2f}".replace("-", MINUS)
 
 
 def stage(name: str, done: int, total: int, unit: str = "") -> str:

@@ -17,8 +17,15 @@ from engine.wording import count, percent, spelled
 from pages import frame, reads
 
 _SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
+_COUNTED = ("personas", "dialogues", "examples")
 _SHOWN_DIALOGUES = 200
 _SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
+_WORLD_WORDS = {
+    "default": "default: habits and manners, some shared and some one's own",
+    "archetypes": "archetypes: a few types of household, so clusters should win",
+    "individualists": "individualists: each in its own way, so only personal information helps",
+    "uniform": "uniform: nobody differs, so nothing personal should win",
+}
 _SCHEMES = {
     "auto": "By time if possible, else by persona",
     "by-time": "By time within each persona",
@@ -50,7 +57,7 @@ def show() -> None:
 def _overview(ws: Workspace) -> None:
     card, record = reads.card(ws), reads.split_record(ws)
     counts, statistics = card["counts"], card["statistics"]
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for label in ("personas", "dialogues", "messages", "examples"):
             st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
     st.caption(f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}")
@@ -89,14 +96,12 @@ def _splits(record: dict[str, Any]) -> None:
             [
                 {
                     "Split": word,
-                    "Personas": found[name]["personas"],
-                    "Dialogues": found[name]["dialogues"],
-                    "Examples": found[name]["examples"],
+                    **{what.capitalize(): found[name][what] for what in _COUNTED},
                     "Share": percent(found[name]["share"]),
                 }
                 for name, word in _SPLIT_WORDS.items()
             ]
-        ),
+        ).style.format("{:,}", subset=[what.capitalize() for what in _COUNTED]),
         hide_index=True,
         alt="Personas, dialogues and examples in each split",
     )
@@ -227,7 +232,8 @@ def _read(dialogue: Dialogue, split: str) -> None:
         if dialogue.meta:
             st.caption(
                 ", ".join(
-                    f"{key.replace('_', ' ')}: {spelled(value)}" for key, value in dialogue.meta.items()
+                    f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}"
+                    for key, value in dialogue.meta.items()
                 )
             )
         for message in dialogue.messages:
@@ -287,7 +293,12 @@ def _import_form(ws: Workspace) -> None:
                 key="data_path",
             )
         else:
-            world = st.selectbox("World", list(WORLDS), key="data_world")
+            world = st.selectbox(
+                "World",
+                list(WORLDS),
+                format_func=lambda name: _WORLD_WORDS.get(name, name),
+                key="data_world",
+            )
             dataset = f"world:{world}"
         sizes["personas"], sizes["dialogues"] = _sizes(is_world=origin == _SOURCES[0])
         scheme = st.selectbox(
@@ -299,10 +310,8 @@ def _import_form(ws: Workspace) -> None:
             key="data_base",
             help="embedded (comes with Persona Lab), a folder, or a hub id: Qwen/Qwen2.5-0.5B-Instruct",
         )
-        keep_good = st.checkbox(
-            "Leave faulty rows out instead of refusing the data",
-            key="data_keep_good",
-            disabled=origin == _SOURCES[0],
+        keep_good = origin != _SOURCES[0] and st.checkbox(
+            "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
         sent = st.form_submit_button(
             "Replace the data" if replaces else "Import", type="primary", icon=":material/download:"

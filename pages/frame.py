@@ -14,13 +14,16 @@ from typing import ParamSpec
 
 import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from engine.errors import DataError, EngineError
 from engine.paths import Workspace, open_workspace
-from engine.wording import STATE_WORDS
+from engine.wording import STATE_WORDS, signed_points
 
 _HERE = Path(__file__).resolve().parent
 HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
+
+STATISTICS = str(_HERE / "statistics.py")
 
 _DRAWN = "frame_drawn"
 _PAGES = (
@@ -59,6 +62,7 @@ def draw() -> st.Page:
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
+    pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only
     page = st.navigation(pages, position="hidden")
     with st.sidebar:
         for target, label, icon in _PAGES:
@@ -166,6 +170,11 @@ plain = _plain
 def state_badge(state: str) -> None:
     """Show a run's state as icon, colour and word."""
     st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
+
+
+def with_signs(table: pd.DataFrame, column: str) -> Styler:
+    """Let a table show a column of differences with "+" and a true minus sign; it still sorts by number."""
+    return table.style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
 
 
 def select_row(key: str, row: int | None) -> None:

@@ -10,8 +10,8 @@ import streamlit as st
 from engine import jobs, views
 from engine.experiments import catalog
 from engine.records import RunRecord
-from engine.runfolder import RESUMABLE, read_events, read_log
-from engine.wording import STATE_WORDS, ago, count, duration, spelled, stage
+from engine.runfolder import RESUMABLE, declared, read_events, read_log
+from engine.wording import STATE_WORDS, ago, count, duration, fact, percent, spelled, stage
 from pages import frame
 
 _TICK_SECONDS = 1.0
@@ -91,8 +91,6 @@ def _list(ordered: list[RunRecord]) -> None:
     shown = [record.run_id for record in ordered]
     st.session_state["runs_shown"] = shown
     frame.select_row(_TABLE, shown.index(st.session_state["runs_open"]))
-    active = any(record.state in _RANK for record in ordered)
-    ended = ["Run", "State", "Progress", "Time taken", "When"]
     text = st.column_config.TextColumn
     st.dataframe(
         pd.DataFrame([_row(record) for record in ordered]),
@@ -103,9 +101,7 @@ def _list(ordered: list[RunRecord]) -> None:
         height="content" if len(ordered) <= 8 else "auto",
         placeholder="",
         alt="All runs with state, progress and time; select a row to open the run",
-        column_order=["Run", "State", "Progress", "Stage", "Time left", "Time taken", "When"]
-        if active
-        else ended,
+        column_order=_columns(ordered),
         column_config={
             "Run": text(width="medium"),
             "State": text(width="small"),
@@ -120,6 +116,12 @@ def _list(ordered: list[RunRecord]) -> None:
     )
 
 
+def _columns(ordered: list[RunRecord]) -> list[str]:
+    """Only the columns that say something of these runs."""
+    now = ["Progress", "Stage", "Time left"] if any(record.state in _RANK for record in ordered) else []
+    return ["Run", "State", *now, "Time taken", "When"]
+
+
 def _choose() -> None:
     """Open the selected run and put it into the address."""
     rows = st.session_state[_TABLE]["selection"]["rows"]
@@ -131,10 +133,11 @@ def _choose() -> None:
 
 def _row(record: RunRecord) -> dict[str, Any]:
     status, running = record.status, record.state == "running"
+    plain = record.state == "succeeded" or not record.ended or not record.progress
     when = status.ended_at if record.ended else status.started_at if running else status.queued_at
     return {
         "Run": record.run_id,
-        "State": STATE_WORDS[record.state],
+        "State": STATE_WORDS[record.state] + ("" if plain else f" at {percent(record.progress)}"),
         "Progress": record.progress,
         "Stage": _stage(record),
         "Time left": duration(status.eta_seconds) if running else "",
@@ -159,7 +162,7 @@ def _open_run(record: RunRecord) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.subheader(_title(record), anchor=False, width="content")
             frame.state_badge(record.state)
-        st.caption(_lead(record))
+        _lead(record)
         if record.state == "running":
             _progress(record)
         if record.error and record.state != "succeeded":
@@ -176,10 +179,16 @@ def _title(record: RunRecord) -> str:
     return known.title if known else record.experiment
 
 
-def _lead(record: RunRecord) -> str:
+def _lead(record: RunRecord) -> None:
     known = catalog.EXPERIMENTS.get(record.experiment)
-    question = f"{known.question} " if known else ""
-    return f"{question}Run {record.run_id}"
+    if known:
+        st.markdown(known.question)
+    told = [f"Run {record.run_id}"]
+    if record.status.seconds:
+        told.append(f"{duration(record.status.seconds)} at work")
+    if record.ended:
+        told.append(f"ended {ago(record.status.ended_at)}")
+    st.caption(", ".join(told))
 
 
 def _progress(record: RunRecord) -> None:
@@ -195,19 +204,20 @@ def _progress(record: RunRecord) -> None:
 def _why(record: RunRecord) -> None:
     show = st.error if record.state == "failed" else st.warning
     show(frame.plain(record.error or ""), icon=frame.STATE_ICONS[record.state])
-    if record.status.hint:
+    if record.status.hint and record.state == "failed":  # of the others, the button beside it says the same
         st.caption(frame.plain(record.status.hint))
 
 
 def _buttons(record: RunRecord) -> None:
-    """Cancel and resume; a button that is off says why beside it."""
-    can_cancel = record.state in ("queued", "running")
-    can_resume = record.state in RESUMABLE or record.blocked
+    """Cancel or resume, whichever the run allows, and what it would do."""
+    cancelled = resumed = False
+    if record.state == "succeeded":
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        cancelled = st.button(
-            "Cancel", icon=":material/stop_circle:", disabled=not can_cancel, key="runs_cancel"
-        )
-        resumed = st.button("Resume", icon=":material/resume:", disabled=not can_resume, key="runs_resume")
+        if record.state in _RANK:
+            cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+        if record.state in RESUMABLE or record.blocked:
+            resumed = st.button("Resume", icon=":material/resume:", key="runs_resume")
         st.caption(_reason(record))
     if cancelled:
         with st.spinner("Asking the run to write a checkpoint and end ..."):
@@ -226,7 +236,6 @@ def _reason(record: RunRecord) -> str:
     return {
         "queued": "It is waiting for its turn; it starts by itself.",
         "running": "Cancel asks for a checkpoint first, so that it can go on later.",
-        "succeeded": "It is done; there is nothing to cancel or resume.",
         "failed": "It goes on from its last checkpoint, if it has one.",
         "cancelled": "It goes on from its last checkpoint.",
         "lost": "Its process is gone. It goes on from its last checkpoint.",
@@ -234,6 +243,7 @@ def _reason(record: RunRecord) -> str:
 
 
 def _curve(record: RunRecord) -> None:
+    _facts(record)
     events = read_events(frame.workspace().run_folder(record.run_id))
     table = views.loss_table(events)
     if not table.empty:
@@ -243,11 +253,21 @@ def _curve(record: RunRecord) -> None:
     elif record.state == "running":
         st.caption("No loss yet: it appears with the first training steps, if this run trains.")
     elif record.state == "succeeded":
-        st.caption("This run trained nothing, so there is no loss curve. Its scores are on the Compare page.")
+        st.caption("This run trained nothing, so there is no loss curve.")
     else:
         st.caption("There is no loss curve: the run has not trained.")
     if record.state == "succeeded":
         st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
+
+
+def _facts(record: RunRecord) -> None:
+    """What the run says of its outcome, as far as it is a number."""
+    summary = declared(frame.workspace().run_folder(record.run_id), "summary", {})
+    found = [told for name, value in summary.items() if (told := fact(name, value)) is not None]
+    if found:
+        with st.container(horizontal=True, gap="medium"):
+            for label, words in found:
+                st.metric(label, words, width="content")
 
 
 def _log(record: RunRecord) -> None:

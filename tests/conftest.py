@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from engine import jobs
+from engine.experiments import catalog
+from engine.paths import Workspace
+from engine.records import scan
+from tests.experiments_for_tests import EXPERIMENTS
 from tests.tiny_base import save_tiny_base
+from tests.workspaces import make_workspace
 
 
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random base model; read it only."""
     return save_tiny_base(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    ws = make_workspace(tmp_path)
+    yield ws
+    for record in scan(ws):
+        if record.state in ("queued", "running"):
+            jobs.cancel(ws, record.run_id, grace_seconds=0.0)

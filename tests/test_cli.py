@@ -16,27 +16,12 @@ from typing import Any
 import click
 import pytest
 
-from engine import jobs
 from engine.cli import cli, main
-from engine.experiments import catalog
 from engine.paths import REPOSITORY, Workspace
 from engine.records import find, scan
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import eventually, finish, make_workspace
+from tests.workspaces import eventually, finish
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    ws = make_workspace(tmp_path)
-    yield ws
-    for record in scan(ws):
-        if record.state in ("queued", "running"):
-            jobs.cancel(ws, record.run_id, grace_seconds=0.0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -18,28 +17,14 @@ import pytest
 
 from engine import jobs, worker
 from engine.errors import EngineError
-from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.paths import REPOSITORY, Workspace, read_json
 from engine.processes import running
 from engine.records import RunRecord, find, scan
 from engine.runfolder import Status, read_events, read_log, read_status, write_status
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import eventually, make_workspace
+from tests.workspaces import eventually
 
 WAIT = 120.0
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    ws = make_workspace(tmp_path)
-    yield ws
-    for record in scan(ws):
-        if record.state in ("queued", "running"):
-            jobs.cancel(ws, record.run_id, grace_seconds=0.0)
 
 
 def launch(ws: Workspace, name: str = "count", **parameters: object) -> str:

@@ -73,3 +73,25 @@ def test_counts_agree_with_their_noun() -> None:
 def test_an_interval_without_numbers_is_a_dash() -> None:
     assert wording.interval(0.01, 0.034) == "+1.0 to +3.4"
     assert wording.interval(None, 0.034) == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("val_loss_nats", 0.34695, ("Validation loss, nats", "0.347")),
+        ("train_seconds", 115.2, ("Training time", "1 min 55 s")),
+        ("train_dialogues", 6000, ("Training dialogues", "6,000")),
+        ("best_epoch", 3, ("Best epoch", "3")),
+        ("regret_test", -0.0123, ("Regret test, points", "\N{MINUS SIGN}1.2")),
+        ("silhouette", -0.022, ("Silhouette", "\N{MINUS SIGN}0.02")),
+        ("seconds", 3, ("Seconds", "3")),
+        ("nothing", None, None),
+        ("undefined", float("nan"), None),
+        ("shares", {"base": 0.5}, None),
+        ("warned", True, None),
+    ],
+)
+def test_the_numbers_of_a_summary_are_worded_by_their_names(
+    name: str, value: object, told: tuple[str, str] | None
+) -> None:
+    assert wording.fact(name, value) == told

@@ -105,7 +105,7 @@ def parse_json(raw: bytes) -> Any:
         raise
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        raise ValueError(f"not valid JSON: {error.msg} at {where}") from error
+        raise ValueError(f"not valid JSON: {error.msg.removesuffix(' at')} at {where}") from error
     except RecursionError as error:
         raise ValueError(f"nested deeper than {MAX_NESTING} levels") from error
     except ValueError as error:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
+from engine.base_folder import EMBEDDED, check_base, local_base
 from engine.data.archive import unpack_upload
 from engine.data.assemble import Imported, accept
 from engine.data.dataset import (
@@ -46,12 +47,24 @@ from engine.types import Dataset, Splits
 Scheme = Literal["auto", "by-time", "by-persona"]
 
 
+class Options(TypedDict, total=False):
+    """What both doors take by keyword. The defaults are those of `Choices`."""
+
+    split: Scheme
+    base: str
+    personas: int | None
+    dialogues: int | None
+    seed: int
+    keep_good: bool
+    force: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What the user chose at `init`. Raises EngineError for values that mean nothing."""
 
     split: Scheme = "auto"
-    base: str = "embedded"
+    base: str = EMBEDDED
     personas: int | None = None
     dialogues: int | None = None
     seed: int = 0
@@ -64,6 +77,7 @@ class Choices:
         for name, value in (("personas", self.personas), ("dialogues", self.dialogues)):
             if value is not None and value < 1:
                 raise EngineError(f"--{name} must be 1 or more, is {value}.", f"Leave --{name} out for all.")
+        _check_base(self.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +92,7 @@ class Ready:
     notes: tuple[str, ...]
 
 
-def prepare(
-    ws: Workspace,
-    *,
-    dataset: str | Path,
-    split: Scheme = "auto",
-    base: str = "embedded",
-    personas: int | None = None,
-    dialogues: int | None = None,
-    seed: int = 0,
-    keep_good: bool = False,
-    force: bool = False,
-) -> dict[str, Any]:
+def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> dict[str, Any]:
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
     `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
@@ -98,26 +101,21 @@ def prepare(
     returned card also holds "unchanged": True when the workspace held exactly this already. Raises
     EngineError (DataError with all faults), and then the workspace is as it was.
     """
-    choices = Choices(split, base, personas, dialogues, seed, keep_good, force)
+    choices = Choices(**options)
     with incoming(ws) as staging:
-        source = find_source(dataset, staging / "source", personas=personas, dialogues=dialogues, seed=seed)
+        source = find_source(
+            dataset,
+            staging / "source",
+            personas=choices.personas,
+            dialogues=choices.dialogues,
+            seed=choices.seed,
+        )
         return _prepare(ws, source, choices, staging)
 
 
-def prepare_upload(
-    ws: Workspace,
-    files: Mapping[str, bytes],
-    *,
-    split: Scheme = "auto",
-    base: str = "embedded",
-    personas: int | None = None,
-    dialogues: int | None = None,
-    seed: int = 0,
-    keep_good: bool = False,
-    force: bool = False,
-) -> dict[str, Any]:
+def prepare_upload(ws: Workspace, files: Mapping[str, bytes], **options: Unpack[Options]) -> dict[str, Any]:
     """Import uploaded files (name -> content: .jsonl files, or one .zip) as `prepare` does for a path."""
-    choices = Choices(split, base, personas, dialogues, seed, keep_good, force)
+    choices = Choices(**options)
     with incoming(ws) as staging:
         unpack_upload(files, staging / "source")
         source = Source(f"upload of {', '.join(sorted(files))}", staging / "source")
@@ -276,10 +274,17 @@ def _truth(ready: Ready) -> list[dict[str, str]]:
     return found
 
 
+def _check_base(base: str) -> None:
+    """Refuse now what no run could load. A hub model is fetched, and checked, when the first run needs it."""
+    folder = None if base == EMBEDDED else local_base(base)
+    if folder is not None:
+        check_base(folder)
+
+
 def _base_name(base: str) -> str:
     """A base given as a path keeps its meaning wherever the next command is run."""
     path = Path(base).expanduser()
-    return str(path.resolve()) if base != "embedded" and path.is_dir() else base
+    return str(path.resolve()) if base != EMBEDDED and path.is_dir() else base
 
 
 def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:

@@ -135,7 +135,7 @@ def _check_assigned(dataset: Dataset, splits: Splits) -> _Check:
     known = {dialogue.dialogue_id for dialogue in dataset.dialogues}
     missing, unknown = known - splits.assignment.keys(), splits.assignment.keys() - known
     wrong = f"{len(missing)} dialogues in no split, {len(unknown)} unknown ones" if missing or unknown else ""
-    return "every dialogue assigned", wrong, f"all {len(known)} dialogues are in exactly one split"
+    return "every dialogue assigned", wrong, f"all {len(known):,} dialogues are in exactly one split"
 
 
 def _check_overlap(dataset: Dataset, splits: Splits) -> _Check:
@@ -194,7 +194,7 @@ def _check_online(splits: Splits) -> _Check:
     outside = sorted(one for one in splits.online if splits.assignment.get(one) != "train")
     if splits.scheme == "by-persona":
         return "online within train", "", "not needed: a split by persona has no online slice"
-    detail = f"the {len(splits.online)} online dialogues are all in train"
+    detail = f"the {len(splits.online):,} online dialogues are all in train"
     return "online within train", _named("online dialogues are not in train", outside), detail
 
 
@@ -204,7 +204,7 @@ def _check_balance(dataset: Dataset) -> _Check:
     largest, count = counts.most_common(1)[0]
     limit = min(1.0, max(0.05, 2 / len(counts)))
     share = count / len(dataset.dialogues)
-    detail = f"{largest} holds the most dialogues: {share:.1%} (limit {limit:.1%})"
+    detail = f"{largest} holds the most dialogues: {100 * share:.1f} % (limit {100 * limit:.1f} %)"
     return "balance", detail if share > limit else "", detail
 
 
@@ -221,7 +221,8 @@ def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
             ("every split has examples"),
         )
     poor = sorted(persona_id for persona_id, found in held.items() if not all(found[s] for s in NAMES))
-    return "coverage", _named("personas lack examples in a split", poor), "every persona has examples in each"
+    detail = "every persona has examples in each split"
+    return "coverage", _named("personas lack examples in a split", poor), detail
 
 
 def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:

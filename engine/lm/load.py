@@ -20,13 +20,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from engine.base_folder import check_base, local_base
 from engine.errors import EngineError
-from engine.paths import embedded_base, read_json
+from engine.lm.quiet import quieten
+from engine.paths import read_json
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
-_WEIGHTS = "*.safetensors"
-_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
@@ -60,6 +59,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     """
     folder = find_base(name, cache=cache)
     check_base(folder)
+    quieten()
     on_gpu = torch.cuda.is_available()
     try:
         tokenizer = _load_tokenizer(folder)
@@ -109,21 +109,8 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 def find_base(name: str, *, cache: Path | None = None) -> Path:
     """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
-    if name == "embedded":
-        folder = embedded_base()
-        if not (folder / "config.json").exists():
-            raise EngineError(
-                "The embedded base model is not built.", "Build it: python -m engine base build"
-            )
-        return folder
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise EngineError(
-            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
-        )
-    return _from_hub(name, cache)
+    folder = local_base(name)
+    return _from_hub(name, cache) if folder is None else folder
 
 
 def _from_hub(name: str, cache: Path | None) -> Path:
@@ -139,38 +126,6 @@ def _from_hub(name: str, cache: Path | None) -> Path:
             f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
             f"Fetch it where there is a network: hf download {name}; or give a folder.",
         ) from error
-
-
-def check_base(folder: Path) -> None:
-    """Raise EngineError when a model folder holds no safetensors or asks for code of its own."""
-    if not (folder / "config.json").exists():
-        raise EngineError(
-            f"{folder} holds no config.json, so it is no model folder.",
-            "Give the folder that holds config.json.",
-        )
-    if not any(folder.glob(_WEIGHTS)):
-        pickled = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
-        if pickled:
-            raise EngineError(
-                f"{folder} holds pickled weights only ({pickled[0]}); loading them could run code.",
-                "Convert them to safetensors: model.save_pretrained(DIR).",
-            )
-        raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
-    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
-        raise EngineError(
-            f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
-            "Save it beside the model: tokenizer.save_pretrained(DIR).",
-        )
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        settings = read_json(path) if path.exists() else {}
-        if not isinstance(settings, dict):
-            raise EngineError(f"{path} holds no JSON object.", "Download the model again.")
-        if settings.get("auto_map"):
-            raise EngineError(
-                f"{path} asks to run code that came with the model; Persona Lab never does.",
-                "Choose a model whose architecture transformers itself knows.",
-            )
 
 
 def _first_line(error: BaseException) -> str:

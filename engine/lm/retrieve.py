@@ -51,7 +51,6 @@ class MemoryIndex:
             persona: _History(tuple(_memory(found[row]) for row in chosen), vectors[chosen])
             for persona, chosen in rows.items()
         }
-        self.texts = [request_of(example) for example in found]
 
     def nearest(self, asked: Sequence[Example], k: int) -> list[list[Memory]]:
         """Return up to `k` memories for each example, the most similar last; ties go to the earlier one."""

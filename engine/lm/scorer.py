@@ -1,14 +1,13 @@
 """The scorer: cosine similarity of all-MiniLM-L6-v2 embeddings. Each distinct text is encoded once.
 
-Owns the weights' identity (a sha256 that is part of the protocol) and a cache of embeddings on disk.
+Owns the weights' identity (a sha256 that is part of the protocol) and which embeddings are kept: those of
+this process in memory, and those of a workspace's runs in one file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,16 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import EngineError
-from engine.paths import write_atomically
+from engine.lm.embedding_file import DIMENSIONS, KEY_BYTES, EmbeddingFile, Embeddings, joined
+from engine.lm.sentence_encoder import ENCODING, SentenceEncoder
+from engine.paths import Workspace
 
 SCORER = "all-MiniLM-L6-v2"
 SCORER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 SCORER_ID = f"{SCORER}@{SCORER_SHA256[:8]}"
-DIMENSIONS = 384
-_BATCH_TEXTS = 64
 _CHUNK_TEXTS = 1024
-
-Embeddings = NDArray[np.float32]
 
 
 def scorer_folder() -> Path:
@@ -51,31 +48,40 @@ def scorer_folder() -> Path:
 
 
 class Scorer:
-    """Embeds texts. Keeps what it has embedded; `load` and `save` keep it over runs."""
+    """Embeds texts and keeps what it has embedded; with a workspace also for its other runs."""
 
-    def __init__(self) -> None:
-        self._model = _encoder()
+    def __init__(self, ws: Workspace | None = None) -> None:
+        self._encoder = _encoder()
         self._row: dict[bytes, int] = {}
         self._vectors: Embeddings = np.zeros((0, DIMENSIONS), np.float32)
+        self._file: EmbeddingFile | None = None
+        if ws is not None:
+            self.keep_in(ws)
+
+    def keep_in(self, ws: Workspace) -> None:
+        """Share embeddings with the workspace's runs: take known ones, add each chunk as soon as it is done.
+
+        The file's name holds all that decides a text's embedding: weights, encoding, device.
+        """
+        name = f"embeddings-{SCORER_SHA256[:8]}-{ENCODING}-{self._encoder.device}.bin"
+        self._file = EmbeddingFile(ws.data / "cache" / name)
 
     def embed(
         self, texts: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None
     ) -> Embeddings:
-        """Return unit vectors [len(texts), 384] in fp32; `on_progress` gets (done, total) new texts."""
-        new = {key: text for text in texts if (key := _key(text)) not in self._row}
-        order = sorted(new, key=lambda key: (len(new[key]), new[key]))
-        for start in range(0, len(order), _CHUNK_TEXTS):
-            keys = order[start : start + _CHUNK_TEXTS]
-            vectors = self._model.encode(
-                [new[key] for key in keys],
-                batch_size=_BATCH_TEXTS,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-            )
-            self._add(keys, vectors)
-            if on_progress is not None:
-                on_progress(start + len(keys), len(order))
-        return self._vectors[[self._row[_key(text)] for text in texts]]
+        """Return unit vectors [len(texts), 384] in fp32; `on_progress` gets (done, total) new texts.
+
+        What `on_progress` raises ends the work; the chunks done by then are kept.
+        """
+        keys = [_key(text) for text in texts]
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._row}
+        if self._file is not None and new:
+            found = self._file.find(new)
+            self._add(list(found), joined(found))
+            new = {key: text for key, text in new.items() if key not in found}
+        if new:
+            self._encode(new, on_progress or (lambda done, total: None))
+        return self._vectors[[self._row[key] for key in keys]]
 
     def similarity(
         self,
@@ -88,45 +94,33 @@ class Scorer:
         both = self.embed([*predictions, *references], on_progress=on_progress)
         return np.clip(np.einsum("nd,nd->n", both[: len(predictions)], both[len(predictions) :]), -1, 1)
 
-    def load(self, path: Path) -> None:
-        """Take in embeddings saved before; a missing or damaged file is no loss and is left aside."""
-        if not path.exists():
-            return
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                keys = saved["keys"].reshape(-1, 16)
-                vectors = saved["vectors"].reshape(len(keys), DIMENSIONS)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            path.unlink(missing_ok=True)
-            return
-        known = [index for index, key in enumerate(keys) if key.tobytes() not in self._row]
-        self._add([keys[index].tobytes() for index in known], vectors[known])
-
-    def save(self, path: Path, texts: Iterable[str]) -> None:
-        """Write the embeddings of `texts` to `path` atomically."""
-        keys = sorted({key for text in texts if (key := _key(text)) in self._row})
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            keys=np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, 16),
-            vectors=self._vectors[[self._row[key] for key in keys]],
-        )
-        write_atomically(path, buffer.getvalue())
+    def _encode(self, new: dict[bytes, str], on_progress: Callable[[int, int], None]) -> None:
+        """Encode new texts chunk by chunk. Every chunk has short and long ones, so that progress is even."""
+        keys, rows = list(new), self._encoder.tokenize(list(new.values()))
+        order = sorted(range(len(keys)), key=lambda place: len(rows[place]))
+        chunks = -(-len(order) // _CHUNK_TEXTS)
+        vectors, done = np.empty((len(order), DIMENSIONS), np.float32), 0
+        placed: list[bytes] = []
+        for first in range(chunks):
+            chunk = order[first::chunks]
+            names, done = [keys[place] for place in chunk], done + len(chunk)
+            vectors[done - len(chunk) : done] = self._encoder.encode([rows[place] for place in chunk])
+            if self._file is not None:
+                self._file.add(names, vectors[done - len(chunk) : done])
+            placed += names
+            on_progress(done, len(order))
+        self._add(placed, vectors)
 
     def _add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:
         for offset, key in enumerate(keys):
             self._row[key] = len(self._vectors) + offset
-        self._vectors = np.concatenate(
-            [self._vectors, np.asarray(vectors, np.float32).reshape(-1, DIMENSIONS)]
-        )
+        self._vectors = np.concatenate([self._vectors, vectors])
 
 
 @cache
-def _encoder():  # type: ignore[no-untyped-def]
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(str(scorer_folder()))
+def _encoder() -> SentenceEncoder:
+    return SentenceEncoder(scorer_folder())
 
 
 def _key(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8")).digest()[:16]
+    return hashlib.sha256(text.encode("utf-8")).digest()[:KEY_BYTES]

@@ -18,6 +18,7 @@ def faults(path: Path) -> list[tuple[int, str]]:
     ("raw", "words"),
     [
         (b'{"a": 1', "not valid JSON: Expecting ',' delimiter at column 8"),
+        (b'{"a": "unclosed', "not valid JSON: Unterminated string starting at column 7"),
         (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1e999}', "1e999 is too large"),

@@ -86,10 +86,43 @@ def test_other_data_are_replaced_only_with_force_and_never_under_runs(
 def test_a_base_given_as_a_path_is_kept_absolute(
     ws: Workspace, edgewise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my-base").mkdir()
+    model_folder(tmp_path / "my-base")
     monkeypatch.chdir(tmp_path)
     prepare(ws, dataset="edgewise", base="my-base")
     assert ws.read_config()["base"] == str(tmp_path / "my-base")
+
+
+def model_folder(folder: Path, **content: str | None) -> Path:
+    """A folder that looks like a model; `content` replaces a file's text, None leaves the file out."""
+    files = {"config.json": "{}", "tokenizer.json": "{}", "model.safetensors": ""}
+    folder.mkdir()
+    for name, text in (files | {name.replace("__", "."): text for name, text in content.items()}).items():
+        if text is not None:
+            (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model__safetensors": None, "pytorch_model__bin": "x"}, "pickled weights only"),
+        ({"config__json": '{"auto_map": {"AutoModel": "modeling.Model"}}'}, "code that came with the model"),
+        ({"config__json": '{"auto_map"'}, "not valid JSON"),
+        ({"config__json": "[]"}, "no JSON object"),
+        ({"config__json": None}, "no config.json"),
+        ({"model__safetensors": None}, "no weights"),
+        ({"tokenizer__json": None}, "no tokenizer"),
+    ],
+)
+def test_a_base_that_no_run_could_load_is_refused_at_once(
+    ws: Workspace, edgewise: Path, tmp_path: Path, content: dict[str, str | None], words: str
+) -> None:
+    base = model_folder(tmp_path / "my-base", **content)
+    with pytest.raises(EngineError, match=words):
+        prepare(ws, dataset=edgewise, base=str(base))
+    with pytest.raises(EngineError, match="no base model at"):
+        prepare(ws, dataset=edgewise, base=str(tmp_path / "nowhere"))
+    assert not ws.root.exists()
 
 
 def test_subsets_of_personas_and_of_dialogues(ws: Workspace, edgewise: Path) -> None:

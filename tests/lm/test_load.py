@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from transformers.utils.logging import enable_progress_bar
 
 from engine.errors import EngineError
 from engine.lm.encode import encode_prompt
@@ -50,6 +51,14 @@ def test_a_folder_is_loaded_frozen_in_fp32_and_ready_to_answer(tiny_base: Path) 
     assert not base.model.training
     assert not any(parameter.requires_grad for parameter in base.model.parameters())
     assert base.tokenizer.padding_side == "left"
+
+
+def test_nothing_is_printed_while_a_model_is_loaded(
+    tiny_base: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    enable_progress_bar()
+    load_base(str(tiny_base))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_tokenizer_splits_text_as_it_did_when_it_was_saved(tiny_base: Path) -> None:

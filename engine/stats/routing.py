@@ -1,0 +1,152 @@
+"""Routing: each persona gets the variant that won for her on validation. Owns the choice and its judgement.
+
+`choose` never sees test scores and `judge` chooses nothing; the oracle is a bound, never a result. Works on
+examples and, as one row a persona, on persona means from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import EngineError, unknown_name
+from engine.stats.pairing import Row, Table, Vector, index, pair
+
+_NOISE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one persona goes. `gain` is the variant's gain over the fallback on val (0 for the fallback)."""
+
+    persona_id: str
+    variant: str
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The choice for every persona that the fallback answers, in the order of their ids.
+
+    `best_single` is the variant with the highest mean gain on val: what one would choose for everybody.
+    """
+
+    fallback: str
+    margin: float
+    routes: tuple[Route, ...]
+    best_single: str
+
+    @property
+    def by_persona(self) -> dict[str, str]:
+        return {route.persona_id: route.variant for route in self.routes}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Return the share of personas that each variant got, the largest first."""
+        counts = Counter(route.variant for route in self.routes)
+        return {name: count / len(self.routes) for name, count in counts.most_common()}
+
+    @property
+    def gain(self) -> float:
+        """The mean gain on val over all personas: what was chosen on, so it promises too much."""
+        return float(np.mean([route.gain for route in self.routes])) if self.routes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the routes are worth on test, in the metric's unit; gains are over the fallback, per persona mean.
+
+    `oracle_gain` is that of the best variant for each persona on test itself: a bound, since it has seen the
+    answers. `regret` is oracle less routed. `hit_share`: personas routed to a variant no worse than her best.
+    """
+
+    n_personas: int
+    gain: float
+    best_single_gain: float
+    oracle_gain: float
+    regret: float
+    hit_share: float
+    improved: int
+    worsened: int
+
+
+def choose(
+    val: Mapping[str, Iterable[Row]],
+    *,
+    fallback: str,
+    margin: float = 0.0,
+    higher_is_better: bool = True,
+) -> Routes:
+    """Return each persona's route by the validation scores of each variant.
+
+    A variant must beat the fallback by more than `margin` (in the metric's unit) on the persona's examples
+    that both have; otherwise she stays. Ties between variants go to the first in `val`. Raises EngineError
+    when the fallback is not among the variants or has no scores.
+    """
+    if fallback not in val:
+        raise unknown_name("variant", fallback, val)
+    gains = _gains(val, fallback, higher_is_better)
+    personas = sorted(gains[fallback])
+    if not personas:
+        raise EngineError(f"{fallback} has no validation scores to compare with.", "Score it on val first.")
+    routes = []
+    for persona in personas:
+        own = [
+            (found[persona], name) for name, found in gains.items() if persona in found and name != fallback
+        ]
+        gain, name = max(own, key=lambda pair_: pair_[0], default=(0.0, fallback))
+        wins = gain > margin + _NOISE
+        routes.append(Route(persona, name if wins else fallback, gain if wins else 0.0))
+    means = {name: float(np.mean([found.get(p, 0.0) for p in personas])) for name, found in gains.items()}
+    best = max(means, key=lambda name: (means[name], name == fallback))
+    return Routes(fallback, margin, tuple(routes), best)
+
+
+def judge(
+    routes: Routes, test: Mapping[str, Iterable[Row]], *, higher_is_better: bool = True
+) -> Judgement | None:
+    """Return what the routes gain on test; None when the fallback has no test scores.
+
+    A persona whose chosen variant has no test score of hers counts as staying with the fallback.
+    """
+    gains = _gains(test, routes.fallback, higher_is_better)
+    chosen = routes.by_persona
+    personas = [persona for persona in sorted(gains[routes.fallback]) if persona in chosen]
+    if not personas:
+        return None
+    routed = _of(personas, lambda persona: gains.get(chosen[persona], {}).get(persona, 0.0))
+    single = _of(personas, lambda persona: gains.get(routes.best_single, {}).get(persona, 0.0))
+    oracle = _of(personas, lambda persona: max(found.get(persona, 0.0) for found in gains.values()))
+    return Judgement(
+        n_personas=len(personas),
+        gain=float(routed.mean()),
+        best_single_gain=float(single.mean()),
+        oracle_gain=float(oracle.mean()),
+        regret=float((oracle - routed).mean()),
+        hit_share=float((routed >= oracle - _NOISE).mean()),
+        improved=int((routed > _NOISE).sum()),
+        worsened=int((routed < -_NOISE).sum()),
+    )
+
+
+def _of(personas: Sequence[str], value: Callable[[str], float]) -> Vector:
+    return np.array([value(persona) for persona in personas], dtype=np.float64)
+
+
+def _gains(
+    tables: Mapping[str, Iterable[Row]], fallback: str, higher_is_better: bool
+) -> dict[str, dict[str, float]]:
+    """Return variant -> persona -> mean gain over the fallback on the examples that both have."""
+    indexed = {name: index(rows, name=name) for name, rows in tables.items()}
+    reference = indexed.get(fallback, Table({}))
+    sign = 1.0 if higher_is_better else -1.0
+    found = {}
+    for name, table in indexed.items():
+        pairing = pair(table, reference)
+        gains = sign * pairing.differences
+        found[name] = dict(zip(pairing.personas, gains.tolist(), strict=True))
+    found.setdefault(fallback, {})
+    return found

@@ -1,0 +1,130 @@
+"""Routing by hand-made scores: who goes where, what it is worth, and that test has no say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import EngineError
+from engine.stats.pairing import Row
+from engine.stats.routing import choose, judge
+
+PEOPLE = ("ada", "ben", "cleo")
+
+
+def rows(*means: float | None, examples: int = 2) -> list[Row]:
+    """Two examples a persona around each mean."""
+    return [
+        (f"{name}/{number}", name, None if mean is None else mean + (0.01 if number else -0.01))
+        for name, mean in zip(PEOPLE, means, strict=True)
+        for number in range(examples)
+    ]
+
+
+VAL = {
+    "unified": rows(0.80, 0.80, 0.80),
+    "hybrid": rows(0.90, 0.81, 0.70),
+    "per-persona": rows(0.85, 0.83, 0.60),
+}
+TEST = {
+    "unified": rows(0.80, 0.80, 0.80),
+    "hybrid": rows(0.86, 0.70, 0.90),
+    "per-persona": rows(0.88, 0.76, 0.60),
+}
+
+
+def test_each_persona_goes_where_she_won_on_val() -> None:
+    routes = choose(VAL, fallback="unified")
+    assert routes.by_persona == {"ada": "hybrid", "ben": "per-persona", "cleo": "unified"}
+    assert [round(route.gain, 6) for route in routes.routes] == [0.1, 0.03, 0.0]
+    assert routes.shares == pytest.approx({"hybrid": 1 / 3, "per-persona": 1 / 3, "unified": 1 / 3})
+    assert routes.gain == pytest.approx(0.13 / 3)
+
+
+def test_below_the_margin_the_fallback_stays() -> None:
+    assert choose(VAL, fallback="unified", margin=0.05).by_persona["ben"] == "unified"
+    assert choose(VAL, fallback="unified", margin=0.03).by_persona["ben"] == "unified"  # not more than it
+    assert choose(VAL, fallback="unified", margin=0.029).by_persona["ben"] == "per-persona"
+
+
+def test_routes_are_judged_on_test_with_the_oracle_as_a_bound() -> None:
+    routes = choose(VAL, fallback="unified")
+    found = judge(routes, TEST)
+    assert found is not None
+    assert found.gain == pytest.approx((0.06 - 0.04 + 0.0) / 3)
+    assert found.oracle_gain == pytest.approx((0.08 + 0.0 + 0.10) / 3)
+    assert found.regret == pytest.approx(found.oracle_gain - found.gain)
+    assert (found.improved, found.worsened, found.n_personas) == (1, 1, 3)
+    assert found.hit_share == 0.0
+    assert routes.best_single == "hybrid"
+    assert found.best_single_gain == pytest.approx((0.06 - 0.10 + 0.10) / 3)
+
+
+def test_a_lower_error_is_better_where_the_metric_says_so() -> None:
+    routes = choose(VAL, fallback="unified", higher_is_better=False)
+    assert routes.by_persona == {"ada": "unified", "ben": "unified", "cleo": "per-persona"}
+    found = judge(routes, TEST, higher_is_better=False)
+    assert found is not None
+    assert found.gain == pytest.approx(0.2 / 3)
+
+
+def test_only_examples_that_both_have_decide() -> None:
+    val = {"unified": rows(0.5, 0.5, 0.5), "other": rows(0.9, None, 0.9, examples=1)}
+    routes = choose(val, fallback="unified")
+    assert routes.by_persona == {"ada": "other", "ben": "unified", "cleo": "other"}
+    assert routes.routes[0].gain == pytest.approx(0.4)  # both at their first example: 0.89 - 0.49
+
+
+def test_personas_that_a_variant_does_not_cover_can_still_be_routed_elsewhere() -> None:
+    val = {"unified": rows(0.5, 0.5, 0.5), "own": rows(0.9, 0.9, 0.9)[:2]}
+    assert choose(val, fallback="unified").by_persona == {"ada": "own", "ben": "unified", "cleo": "unified"}
+
+
+def test_persona_means_from_elsewhere_are_routed_as_one_row_a_persona() -> None:
+    means = {"unified": {"ada": 0.82, "ben": 0.82}, "hybrid": {"ada": 0.88, "ben": 0.74}}
+    tables = {name: [(p, p, value) for p, value in of.items()] for name, of in means.items()}
+    assert choose(tables, fallback="unified").by_persona == {"ada": "hybrid", "ben": "unified"}
+
+
+def test_ties_stay_and_otherwise_go_to_the_first() -> None:
+    same = {"unified": rows(0.5, 0.5, 0.5), "b": rows(0.6, 0.5, 0.5), "a": rows(0.6, 0.5, 0.5)}
+    routes = choose(same, fallback="unified")
+    assert routes.by_persona == {"ada": "b", "ben": "unified", "cleo": "unified"}
+
+
+def test_a_fallback_that_is_not_there_is_refused() -> None:
+    with pytest.raises(EngineError) as caught:
+        choose(VAL, fallback="unifed")
+    assert caught.value.hint == "Did you mean 'unified'?"
+    with pytest.raises(EngineError, match="no validation scores"):
+        choose({"unified": [], "hybrid": VAL["hybrid"]}, fallback="unified")
+
+
+def test_without_test_scores_nothing_is_judged() -> None:
+    assert judge(choose(VAL, fallback="unified"), {"hybrid": TEST["hybrid"]}) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    scores=st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=2, max_size=4),
+    test=st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=4, max_size=4),
+    margin=st.floats(0, 0.3),
+)
+def test_no_route_beats_the_oracle_and_val_never_loses(
+    scores: list[list[float]], test: list[list[float]], margin: float
+) -> None:
+    names = [f"v{i}" for i in range(len(scores))]
+    routes = choose(
+        {name: rows(*means) for name, means in zip(names, scores, strict=True)}, fallback="v0", margin=margin
+    )
+    assert routes.gain >= -1e-12
+    assert math.isclose(sum(routes.shares.values()), 1.0)
+    assert all(route.gain > margin or route.variant == "v0" for route in routes.routes)
+    found = judge(routes, {name: rows(*means) for name, means in zip(names, test, strict=False)})
+    assert found is not None
+    assert found.oracle_gain >= found.gain - 1e-12
+    assert found.oracle_gain >= max(found.best_single_gain, 0.0) - 1e-12
+    assert found.regret == pytest.approx(found.oracle_gain - found.gain)
