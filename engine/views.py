@@ -13,16 +13,16 @@ import altair as alt
 import pandas as pd
 
 from engine.stats.pairing import pair
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
 from engine.wording import interval, p_value, percent, points, signed_points
 
-BETTER, WORSE, EQUAL = "better", "worse", "equal"
-ALPHA = 0.05
-UNCLEAR = "not clear"
 # Order matters: the theme's categorical colours are given out in this order.
 PALETTE: Final = (BETTER, WORSE, EQUAL, "training", "validation", "amount")
 CHOSEN: Final = "chosen"
 _GRID: Final = "#8a949a"
 _CEILING: Final = "ceiling"
+_REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol"}
+_CATASTROPHE: Final = -10.0  # points
 
 Row = Mapping[str, Any]
 
@@ -30,23 +30,6 @@ Row = Mapping[str, Any]
 def scale() -> alt.Scale:
     """Return the one colour scale of all charts."""
     return alt.Scale(domain=list(PALETTE))
-
-
-def outcome(difference: float, *, higher_is_better: bool | None = True) -> str:
-    """Return the word for a difference: better, worse or equal."""
-    if difference == 0 or higher_is_better is None:
-        return EQUAL
-    return BETTER if (difference > 0) == higher_is_better else WORSE
-
-
-def verdict(row: Row, *, higher_is_better: bool | None = True) -> str:
-    """Return better or worse where the interval excludes 0 and Holm's p, if there is one, is below ALPHA."""
-    low, high, corrected = row["ci_low"], row["ci_high"], row.get("p_holm")
-    if corrected is not None and not pd.isna(corrected) and corrected >= ALPHA:
-        return UNCLEAR
-    if low is None or high is None or pd.isna(low) or pd.isna(high) or low <= 0 <= high:
-        return UNCLEAR
-    return outcome(low, higher_is_better=higher_is_better)
 
 
 def leaderboard(
@@ -59,7 +42,7 @@ def leaderboard(
     """Return the table of variants in the order of `rows`.
 
     Columns: variant, role, mean and delta (points; plain numbers when not `in_points`), interval, verdict,
-    p, wins, ties, losses, improved (percent), n_paired.
+    p, wins, ties, losses, improved (percent), lost (personas), n_paired.
     """
     factor = 100.0 if in_points else 1.0
     records = [_leaderboard_row(row, reference, factor, higher_is_better) for row in rows]
@@ -68,7 +51,7 @@ def leaderboard(
 
 _LEADERBOARD = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
-    *("wins", "ties", "losses", "improved", "n_paired"),
+    *("wins", "ties", "losses", "improved", "lost", "n_paired"),
 )
 
 
@@ -76,9 +59,11 @@ def _leaderboard_row(
     row: Row, reference: str, factor: float, higher_is_better: bool | None
 ) -> dict[str, Any]:
     is_reference = row["variant"] == reference
-    role = "reference" if is_reference else "bound" if is_bound(row) else ""
+    role = (
+        "reference" if is_reference else "bound" if is_bound(row) else _REPEATED.get(str(row.get("role")), "")
+    )
     share = row["share_improved"]
-    blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved"))
+    blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], factor),
         "interval": interval(*_on_scale(row, factor)),
@@ -88,6 +73,7 @@ def _leaderboard_row(
         "ties": row["ties"],
         "losses": row["losses"],
         "improved": None if share is None else 100 * share,
+        "lost": row["catastrophic"],
     }
     if is_reference:
         told = {**blank, "interval": "", "verdict": "reference", "p": ""}
@@ -115,8 +101,9 @@ def is_bound(row: Row) -> bool:
 
 
 def best(rows: Sequence[Row], *, reference: str, higher_is_better: bool | None = True) -> Row | None:
-    """Return the row of the best variant that is neither the reference nor a bound; None without one."""
+    """Return the row of the best variant that competes: not the reference, no bound, no repeat of another."""
     contenders = [row for row in rows if row["variant"] != reference and not is_bound(row)]
+    contenders = [row for row in contenders if row.get("role", "") == ""]
     contenders = [row for row in contenders if row["delta"] is not None]
     sign = -1.0 if higher_is_better is False else 1.0
     return max(contenders, key=lambda row: sign * row["delta"], default=None)
@@ -128,10 +115,12 @@ def interval_chart(
     reference: str,
     higher_is_better: bool | None = True,
     in_points: bool = True,
+    noise_floor: float | None = None,
 ) -> alt.LayerChart | alt.FacetChart:
     """Return the differences to the reference with their intervals, one line a variant, in the rows' order.
 
-    A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are drawn hollow.
+    A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are diamonds. Differences
+    within `noise_floor` (a fraction) of 0 lie in a grey band.
     """
     factor = 100.0 if in_points else 1.0
     frame = pd.DataFrame(
@@ -140,7 +129,7 @@ def interval_chart(
             "difference": factor * row["delta"],
             "low": factor * (row["ci_low"] if row["ci_low"] is not None else row["delta"]),
             "high": factor * (row["ci_high"] if row["ci_high"] is not None else row["delta"]),
-            "verdict": _colour_of(verdict(row, higher_is_better=higher_is_better)),
+            "verdict": _colour_of(row, higher_is_better=higher_is_better),
             "kind": "bound" if is_bound(row) else "variant",
             "words": signed_points(row["delta"] * factor / 100),
             "interval": interval(*_on_scale(row, factor)),
@@ -183,11 +172,18 @@ def interval_chart(
     dots = dots.add_params(alt.selection_point(name=CHOSEN, fields=["variant"], on="click", empty=False))
     labels = base.mark_text(dy=-11, fontSize=11).encode(x="difference:Q", text="words:N", color=colour)
     height = 34 * max(2, len(frame)) + 40
-    return alt.layer(zero, lines, dots, labels).properties(height=height)
+    bands = [] if noise_floor is None else [_noise_band(factor * noise_floor)]
+    return alt.layer(*bands, zero, lines, dots, labels).properties(height=height)
 
 
-def _colour_of(word: str) -> str:
-    return EQUAL if word == UNCLEAR else word
+def _noise_band(half: float) -> alt.Chart:
+    edges = pd.DataFrame({"from": [-half], "to": [half]})
+    return alt.Chart(edges).mark_rect(color=_GRID, opacity=0.18).encode(x="from:Q", x2="to:Q")
+
+
+def _colour_of(row: Row, *, higher_is_better: bool | None) -> str:
+    word = verdict(row, higher_is_better=higher_is_better)
+    return EQUAL if word == UNCLEAR or row.get("role") in _REPEATED else word
 
 
 def persona_table(
@@ -275,14 +271,22 @@ def persona_chart(
     equal = bars.transform_filter(alt.datum.outcome == EQUAL).mark_point(
         shape="diamond", size=36, filled=True
     )
-    return alt.layer(bars, zero, equal).properties(height=300)
+    lines = [zero]
+    if in_points and len(frame) and frame["difference"].min() < _CATASTROPHE:
+        far = pd.DataFrame({"far": [_CATASTROPHE], "words": ["10 points lost"]})
+        rule = alt.Chart(far).mark_rule(color=_GRID, strokeDash=[4, 4])
+        lines.append(rule.encode(y="far:Q", tooltip=alt.Tooltip("words:N", title="Line")))
+    return alt.layer(bars, *lines, equal).properties(height=300)
 
 
 def loss_table(events: Iterable[Row]) -> pd.DataFrame:
-    """Return the loss events of a run as rows: step, epoch, split ("training", "validation"), loss_nats."""
+    """Return the loss events of a run as rows: step, epoch, split ("training", "validation"), loss_nats.
+
+    A run that was killed repeats the steps after its checkpoint: the last value of a split and step counts.
+    """
     words = {"train": "training", "val": "validation"}
-    rows = [
-        {
+    rows = {
+        (event["split"], event["step"]): {
             "step": event["step"],
             "epoch": event.get("epoch"),
             "split": words.get(event["split"], event["split"]),
@@ -290,8 +294,8 @@ def loss_table(events: Iterable[Row]) -> pd.DataFrame:
         }
         for event in events
         if event.get("kind") == "loss" and event.get("loss_nats") is not None
-    ]
-    return pd.DataFrame(rows, columns=["step", "epoch", "split", "loss_nats"])
+    }
+    return pd.DataFrame(list(rows.values()), columns=["step", "epoch", "split", "loss_nats"])
 
 
 def loss_chart(table: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
@@ -309,7 +313,7 @@ def loss_chart(table: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         alt.Tooltip("loss_nats:Q", title="Nats a token", format=".3f"),
     ]
     base = alt.Chart(table).encode(
-        x=alt.X("step:Q", title="Step", axis=alt.Axis(grid=False, tickMinStep=1)),
+        x=alt.X("step:Q", title="Step", axis=alt.Axis(grid=False, tickMinStep=1, tickCount=8)),
         y=alt.Y("loss_nats:Q", title="Loss, nats a token", scale=alt.Scale(zero=False)),
         color=colour,
         tooltip=tooltip,

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 import streamlit as st
 
-from engine import jobs, study, views
+from engine import autopilot, jobs, study, tree_picture
 from engine.data import prepare
-from engine.errors import EngineError
+from engine.experiments import catalog, tree_library
+from engine.experiments.plan import Seen, look
+from engine.experiments.tree import Node, Tree
+from engine.experiments.tree_words import gate_words, remaining_words
 from engine.paths import Workspace
 from engine.records import RunRecord
-from engine.wording import ago, count, duration, interval, outcomes, p_value, points, signed_points, stage
-from pages import frame, launch, reads
+from engine.study import Stand
+from engine.study_personas import clusters
+from engine.wording import ago, count, duration, stage
+from pages import frame, launch, reads, tree_map, tree_node, tree_reads, tree_tools
 
-_METRIC, _SPLIT = "embedding_similarity", "test"
+_PAGE = "home"
 _FIRST_PERSONAS = 20
 _RECENT = 5
+_KEY = (
+    "Bars: the grey band is the gain expected before any run, the dashed line what the gate needs, the dot "
+    "with its line the gain measured over {reference} and its 95 % interval (blue up, orange down). Gates "
+    "are judged on val; test is looked at once, at the end."
+)
 
 
 def show() -> None:
@@ -24,17 +37,25 @@ def show() -> None:
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
     _facts(ws)
-    records = jobs.list_runs(ws)
+    jobs.list_runs(ws)  # heals a queue that nobody looks after
+    seen = look(ws)
+    choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with choices:
+        name = _tree_choice(ws)
+    with frame.boundary():
+        tree = tree_library.find(ws, name)
+        with choices:
+            tree = _on_cluster(tree, clusters(ws, seen))
+        st.caption(frame.plain(tree.question))
+        _study(ws, tree, seen)
     left, right = st.columns([3, 2], gap="medium")
-    if reads.protocols(ws).empty:
-        left, right = right, left
     with left:
-        _standing(ws)
+        with st.expander("Run another experiment", icon=":material/tune:"):
+            launch.experiment_form(ws, key="home")
+        with st.expander("Copy or edit this tree", icon=":material/edit:"):
+            tree_tools.edit(ws, name)
     with right:
-        _next(ws, active=any(record.state in ("queued", "running") for record in records))
-        _recent(records)
-    with st.expander("Run another experiment", icon=":material/tune:"):
-        launch.experiment_form(ws, key="home")
+        _recent(seen.records)
 
 
 def _first_visit(ws: Workspace) -> None:
@@ -91,89 +112,123 @@ def _prepare(ws: Workspace) -> None:
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if variant.family != "ceiling"]
-    with st.container(horizontal=True, gap="medium"):
-        st.metric("Personas", f"{counts['personas']:,}", width="content")
-        st.metric("Dialogues", f"{counts['dialogues']:,}", width="content")
-        st.metric("Test examples", f"{counts['examples_by_split']['test']:,}", width="content")
-        st.metric("Variants scored", f"{len(scored):,}", width="content")
     by = "by time" if config["split"] == "by-time" else "by persona"
     source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
-    st.caption(f"Data {frame.plain(source)}, split {by}, base model {frame.plain(base)}")
-
-
-def _standing(ws: Workspace) -> None:
-    """The best variant and its margin, with the interval of every other below."""
-    with st.container(border=True):
-        try:
-            found = reads.compared(ws, metric=_METRIC, split=_SPLIT)
-        except EngineError:
-            found = None
-        if found is None:
-            st.subheader("Nothing is scored yet", anchor=False)
-            st.markdown(
-                "The first verdict needs two variants: the base model as it is, and one adapter trained on "
-                "everybody. The next step runs both."
-            )
-            return
-        rows, reference = found["rows"], found["reference"]
-        leader = views.best(rows, reference=reference)
-        if leader is None:
-            only = next(row for row in rows if row["variant"] == reference)
-            st.subheader(f"Only {frame.plain(reference)} is scored", anchor=False)
-            st.markdown(f"Its mean embedding similarity is **{points(only['mean'])} points**.")
-            return
-        _verdict(leader, reference)
-        st.altair_chart(
-            views.interval_chart(rows, reference=reference),
-            alt=f"Difference of each variant to {reference} in embedding similarity, with intervals",
-        )
-        st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
-
-
-def _verdict(leader: views.Row, reference: str) -> None:
-    word, name = views.verdict(leader), frame.plain(leader["variant"])
-    title = {
-        views.BETTER: f"{name} beats {frame.plain(reference)}",
-        views.WORSE: f"Nothing beats {frame.plain(reference)} yet",
-        views.UNCLEAR: f"No clear winner over {frame.plain(reference)} yet",
-    }.get(word, f"{name} equals {frame.plain(reference)}")
-    st.subheader(title, anchor=False)
-    st.metric(
-        f"{leader['variant']}, embedding similarity against {reference}",
-        f"{signed_points(leader['delta'])} points",
+    told = (
+        count(counts["personas"], "persona"),
+        count(counts["dialogues"], "dialogue"),
+        count(len(scored), "variant") + " scored",
+        f"data {source}, split {by}",
+        f"base model {base}",
     )
-    told = [f"95 % interval {interval(leader['ci_low'], leader['ci_high'])}"]
-    if leader["p_holm"] is not None:
-        told.append(f"p {_equals(p_value(leader['p_holm']))} after Holm's correction")
-    personas = outcomes(leader["wins"], leader["ties"], leader["losses"])
-    st.caption(f"{'; '.join(told)}. Personas: {personas}.")
-    if leader["small_sample"]:
-        st.badge(
-            f"Small sample: {count(leader['n_paired'], 'persona')}", icon=":material/info:", color="gray"
+    st.caption(frame.plain(", ".join(told)))
+
+
+def _tree_choice(ws: Workspace) -> str:
+    wanted = st.session_state.pop(tree_tools.WANTED, None)
+    if wanted is not None:
+        frame.choose(_PAGE, "tree", wanted)
+    titles = {entry.name: entry.title for entry in tree_library.entries(ws)}
+    chosen = frame.linked_choice(
+        "Decision tree", list(titles), page=_PAGE, name="tree", words=lambda one: titles[one], segmented=True
+    )
+    return chosen or tree_library.DEFAULT
+
+
+def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
+    """The tree judged on the personas that are chosen, once a clustering says which there are."""
+    sizes = Counter(assigned.values())
+    if not sizes:
+        return tree
+    default = str(tree.cluster)
+    options = [default, *(one for one in ("all", "largest", *map(str, sorted(sizes))) if one != default)]
+
+    def words(name: str) -> str:
+        if name.isdigit():
+            return f"cluster {name}, {count(sizes.get(int(name), 0), 'persona')}"
+        return {"all": "all personas", "largest": "the largest cluster"}[name]
+
+    with st.container(width=300):
+        chosen = frame.linked_choice("Judged on", options, page=_PAGE, name="cluster", words=words)
+    return autopilot.with_cluster(tree, chosen)
+
+
+def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
+    """The next step above, the tree large, and beside it the chosen node and the tools."""
+    stood = study.stand(ws, tree, compared=tree_reads.compared, seen=seen)
+    _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
+    picture, side = st.columns([5, 3], gap="medium")
+    with side:
+        detail = st.container(border=True, gap="small")
+        tree_tools.autopilot_box(ws, stood)
+        with st.expander("What if?", icon=":material/help:"):
+            changed = tree_tools.what_if(stood)
+    done = stood.walk if changed is None else study.rewalk(stood, changed)
+    with detail:
+        node = _chosen_node(stood)
+        records = {record.run_id: record for record in seen.records}
+        tree_node.show(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+    with picture:
+        if changed is not None:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
+                st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
+        tree_map.show(
+            tree_picture.picture(stood, done, chosen=node.id),
+            key=f"home_map_{tree.name}",
+            on_choose=lambda name: frame.choose(_PAGE, "node", name),
         )
+        st.caption(_KEY.format(reference=frame.plain(tree.reference)))
 
 
-def _equals(words: str) -> str:
-    return words if words.startswith("<") else f"= {words}"
+def _chosen_node(stood: Stand) -> Node:
+    """The node to tell about: the one chosen, else where the walk stands."""
+    here = stood.walk.next or stood.walk.result or stood.tree.start.id
+    others = [node.id for node in stood.tree.nodes if node.id != here]
+    names = {node.id: node.name for node in stood.tree.nodes}
+    chosen = frame.linked_choice(
+        "Step", [here, *others], page=_PAGE, name="node", words=lambda one: names[one]
+    )
+    return stood.tree.node(chosen or here)
 
 
-def _next(ws: Workspace, *, active: bool) -> None:
+def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
     """The one step that stands out; what runs already comes before it."""
-    step = study.next_step(study.steps(ws))
     with st.container(border=True):
         if active:
             _running()
-        if step is None:
-            if not active:
-                st.subheader("The first steps are done", anchor=False)
-                st.markdown("Look at who wins, change parameters below, or bring more personas.")
+        if stood.walk.result is not None:
+            _at_the_end(stood)
             return
-        st.caption("Next step")
-        st.subheader(step.experiment.title, anchor=False)
-        st.markdown(step.experiment.question)
-        if step.state is not None:
-            st.badge(f"Earlier run: {step.state}", icon=frame.STATE_ICONS[step.state], color="orange")
-        launch.show_plan(ws, step.experiment, {}, key="home_next", prominent=not active)
+        node = stood.tree.node(stood.walk.next or "")
+        standing = stood.walk.standings[node.id]
+        if standing.state == "running" or node.experiment is None:
+            return
+        words, plan = st.columns([2, 3], gap="medium")
+        experiment = catalog.get(node.experiment)
+        with words:
+            st.caption("Next step")
+            st.subheader(frame.plain(experiment.title), anchor=False)
+            st.markdown(experiment.question)
+            if node.gate is not None:
+                st.caption(frame.plain(f"It passes with {gate_words(node.gate, stood.tree.reference)}."))
+            st.caption(frame.plain(f"To the end of the tree: {remaining_words(stood.remaining)}."))
+            if standing.state == "stopped":
+                st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
+        with plan:
+            launch.show_plan(ws, experiment, node.parameters, key="home_next", prominent=not active)
+
+
+def _at_the_end(stood: Stand) -> None:
+    node = stood.tree.node(stood.walk.result or "")
+    st.caption("The tree is walked to its end")
+    st.subheader(frame.plain(node.name), anchor=False)
+    reason = stood.walk.standings[node.id].reason
+    if reason:
+        st.markdown(frame.plain(reason))
+    if stood.verdict is not None:
+        tree_node.verdict(stood.verdict, stood.tree.reference)
+    st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
 
 
 @st.fragment(run_every=1.0)
@@ -207,7 +262,7 @@ def _progress(record: RunRecord) -> None:
     st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
 
 
-def _recent(records: list[RunRecord]) -> None:
+def _recent(records: Sequence[RunRecord]) -> None:
     if not records:
         return
     st.subheader("Recent runs", anchor=False)

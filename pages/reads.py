@@ -22,10 +22,17 @@ _kept = st.cache_data(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
 
 
 def compared(
-    ws: Workspace, *, metric: str, split: str, reference: str | None = None, protocol: str | None = None
+    ws: Workspace,
+    *,
+    metric: str,
+    split: str,
+    reference: str | None = None,
+    protocol: str | None = None,
+    across_protocols: bool = False,
 ) -> dict[str, Any]:
     """Return the comparison of every variant with the reference, as `compare --json` prints it."""
-    return _compared(str(ws.root), store.version(ws), metric, split, reference, protocol)
+    version = store.version(ws)
+    return _compared(str(ws.root), version, metric, split, reference, protocol, across_protocols)
 
 
 def scores(ws: Workspace, *, metric: str, split: str, protocol: str) -> pd.DataFrame:
@@ -77,10 +84,21 @@ def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
 
 @_kept
 def _compared(
-    root: str, version: str, metric: str, split: str, reference: str | None, protocol: str | None
+    root: str,
+    version: str,
+    metric: str,
+    split: str,
+    reference: str | None,
+    protocol: str | None,
+    across_protocols: bool,
 ) -> dict[str, Any]:
     return comparison.compare_variants(
-        Workspace(Path(root)), reference=reference, metric=metric, split=split, protocol=protocol
+        Workspace(Path(root)),
+        reference=reference,
+        metric=metric,
+        split=split,
+        protocol=protocol,
+        across_protocols=across_protocols,
     )
 
 

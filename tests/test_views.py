@@ -151,6 +151,19 @@ def test_the_loss_curve_takes_loss_events_only() -> None:
     assert views.loss_table([]).empty
 
 
+def test_the_loss_curve_keeps_the_last_value_of_a_step_that_was_repeated() -> None:
+    losses = [("train", 1, 3.0), ("train", 2, 2.5), ("val", 2, 2.4), ("train", 2, 2.0), ("val", 2, 1.9)]
+    table = views.loss_table(
+        {"kind": "loss", "step": step, "epoch": 1, "split": split, "loss_nats": nats}
+        for split, step, nats in losses
+    )
+    assert list(table.itertuples(index=False, name=None)) == [
+        (1, 1, "training", 3.0),
+        (2, 1, "training", 2.0),
+        (2, 1, "validation", 1.9),
+    ]
+
+
 def test_shares_are_percent_and_sorted() -> None:
     spec = views.share_chart({"tv": 0.1, "ac": 0.25, "none": None}, title="Share").to_dict()
     (held,) = spec["datasets"].values()

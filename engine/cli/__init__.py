@@ -9,7 +9,19 @@ from collections.abc import Sequence
 
 import click
 
-from engine.cli import building, demo, results, runs, setup, talk
+from engine.cli import (
+    autopilot,
+    bench,
+    building,
+    demo,
+    report,
+    results,
+    runs,
+    setup,
+    study_import,
+    talk,
+    tree,
+)
 from engine.cli.frame import show_error, show_warnings
 from engine.errors import EngineError
 
@@ -24,7 +36,7 @@ def cli() -> None:
     """Persona Lab: find out which way of personalising a small language model really helps, and whom."""
 
 
-for _module in (demo, setup, runs, results, talk, building):
+for _module in (demo, setup, runs, results, report, study_import, tree, autopilot, talk, building, bench):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

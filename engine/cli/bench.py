@@ -7,30 +7,28 @@ import sys
 
 import click
 
-from engine.errors import EngineError
+from engine.cli.frame import Call, command
+from engine.errors import unknown_name
 from engine.paths import REPOSITORY
 
 _FOLDER = REPOSITORY / "bench"
 
 
-@click.command(
-    "bench",
-    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
-    epilog="Examples:\n\n  python -m engine bench train\n\n  python -m engine bench eval --base 0.5b --json",
-)
+@command("bench", examples=("bench train", "bench eval --base 0.5b --json"))
 @click.argument("name")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def bench(name: str, options: tuple[str, ...]) -> int:
-    """Run one benchmark; `bench NAME --help` tells its options.
+def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
+    """Run one benchmark: train, eval, score, merge, or another script of bench/.
 
-    NAME is the name of a script in bench/: train, eval, merge, score and others.
+    Further OPTIONS are the script's own. Every benchmark brings its own data, so the workspace plays no part.
     """
-    known = sorted(
-        path.stem for path in _FOLDER.glob("*.py") if "def main" in path.read_text(encoding="utf-8")
-    )
+    known = sorted(path.stem for path in _FOLDER.glob("*.py") if "def main" in path.read_text("utf-8"))
     if name not in known:
-        raise EngineError(f"There is no benchmark called {name}.", f"Known: {', '.join(known)}.")
-    return subprocess.run([sys.executable, str(_FOLDER / f"{name}.py"), *options], check=False).returncode
+        raise unknown_name("benchmark", name, known)
+    given = [*options, *(["--json"] if call.as_json else [])]
+    return subprocess.run([sys.executable, str(_FOLDER / f"{name}.py"), *given], check=False).returncode
 
+
+bench.context_settings = {"ignore_unknown_options": True}
 
 COMMANDS = (bench,)

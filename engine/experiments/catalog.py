@@ -5,11 +5,12 @@ A new strategy is one entry here and one step.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from engine.errors import unknown_name
+from engine.experiments.combining import COMBINING
 from engine.experiments.spec import (
     Experiment,
     ListOf,
@@ -21,11 +22,13 @@ from engine.experiments.spec import (
 )
 
 _PROMPT_STEP = "engine.steps.evaluate_prompt:run"
+_TRAIN_STEP = "engine.steps.train_adapters:run"
 _SCORING = {"load": 3.0, "generate": 90.0, "score": 7.0}
+_TRAINING = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
 
 
-class UnifiedParameters(Parameters):
-    """How one LoRA adapter is trained on the train dialogues of all personas."""
+class LoraParameters(Parameters):
+    """How LoRA adapters are trained on the train dialogues of the personas that share them."""
 
     rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
@@ -44,7 +47,33 @@ class UnifiedParameters(Parameters):
         description="Dialogues in one step; by default 1 to 8, fewer where data is scarce.",
     )
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="An adapter stops after so many epochs without a better validation loss of its own.",
+    )
+    l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
     personas: int | None = Field(None, ge=1, description="Train on a seeded subset of so many personas only.")
+
+
+class ConstrainedParameters(LoraParameters):
+    """Small adapters that are held back on every side, against overfitting on few dialogues."""
+
+    rank: int = Field(4, ge=1, le=256, description="Rank of the low-rank update.")
+    alpha: float = Field(8, gt=0, le=1024, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the update, while training.")
+    target_modules: ListOf[str] = Field(
+        ["q_proj"], min_length=1, description="Linear layers of the base that get an update."
+    )
+    weight_decay: float = Field(0.05, ge=0, le=1, description="Weight decay of AdamW.")
+    l2: float = Field(0.01, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
+
+
+class ClusterParameters(LoraParameters):
+    """How one LoRA adapter a cluster is trained."""
+
+    cluster: int | None = Field(None, ge=0, description="Train and score this cluster only; by default all.")
 
 
 class RetrievalParameters(Parameters):
@@ -54,6 +83,18 @@ class RetrievalParameters(Parameters):
     k: ListOf[int] = Field(
         [0, 1, 3, 5], min_length=1, description="How many of the most similar past interactions to show."
     )
+
+
+def _on_unified(_: Any) -> tuple[Upstream, ...]:
+    return (Upstream(role="unified", experiment="unified"),)
+
+
+def _from_clusters(_: Any) -> tuple[Upstream, ...]:
+    return (Upstream(role="clusters", experiment="clustering"),)
+
+
+def _from_clusters_on_unified(_: Any) -> tuple[Upstream, ...]:
+    return (*_on_unified(_), *_from_clusters(_))
 
 
 def _retrieval_needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
@@ -89,11 +130,82 @@ _DECLARED = (
         family="unified",
         question="How far does one adapter, trained on everybody's dialogues, carry?",
         makes="unified",
-        step="engine.steps.train_lora:run",
-        parameters=UnifiedParameters,
-        stages={"load": 2.0, "train": 60.0, "generate": 35.0, "score": 3.0},
+        step=_TRAIN_STEP,
+        parameters=LoraParameters,
+        version=2,
+        fixed={"by": "all", "family": "unified"},
+        stages=_TRAINING,
         beside=("base",),
     ),
+    Experiment(
+        name="per-persona",
+        title="Per-persona LoRA",
+        family="per-persona",
+        question="Does an adapter of her own, trained on her dialogues alone, serve each persona best?",
+        makes="per-persona",
+        step=_TRAIN_STEP,
+        parameters=LoraParameters,
+        fixed={"by": "persona", "family": "per-persona"},
+        stages=_TRAINING,
+        beside=("base", "unified"),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="hybrid",
+        title="Hybrid: own delta on unified",
+        family="hybrid",
+        question="Does a small adapter of her own on top of the frozen unified one add what is personal?",
+        makes="hybrid",
+        step=_TRAIN_STEP,
+        parameters=LoraParameters,
+        fixed={"by": "persona", "family": "hybrid"},
+        needs=_on_unified,
+        stages=_TRAINING,
+        beside=("base",),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="constrained",
+        title="Constrained per-persona LoRA",
+        family="per-persona",
+        question="Do smaller, held-back adapters of their own avoid the losses of per-persona LoRA?",
+        makes="constrained",
+        step=_TRAIN_STEP,
+        parameters=ConstrainedParameters,
+        fixed={"by": "persona", "family": "per-persona"},
+        stages=_TRAINING,
+        beside=("base", "unified"),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="cluster",
+        title="Cluster LoRA",
+        family="cluster",
+        question="Do personas who resemble each other share an adapter better than all together?",
+        makes="cluster",
+        step=_TRAIN_STEP,
+        parameters=ClusterParameters,
+        fixed={"by": "cluster", "family": "cluster"},
+        needs=_from_clusters,
+        stages=_TRAINING,
+        beside=("base", "unified"),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="cluster-from-unified",
+        title="Cluster LoRA on unified",
+        family="cluster",
+        question="Does a delta for each cluster upon the frozen unified adapter add what its type shares?",
+        makes="cluster-from-unified",
+        step=_TRAIN_STEP,
+        parameters=ClusterParameters,
+        fixed={"by": "cluster", "family": "cluster"},
+        needs=_from_clusters_on_unified,
+        stages=_TRAINING,
+        beside=("base",),
+        applies=history_needed,
+    ),
+    *COMBINING,
     Experiment(
         name="retrieval",
         title="Retrieval from history",

@@ -30,11 +30,20 @@ class Ground:
     personas: int
     with_character: int
     has_truth: bool
+    dialogues: int
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""
         theirs = (spec.base, spec.base_fingerprint, spec.data_hash, spec.protocol.get("split_hash"))
         return theirs == (self.base, self.base_fingerprint, self.data_hash, self.split_hash)
+
+    def needs_dialogues(self) -> None:
+        """Raise EngineError where there are published scores only, and nothing to answer or to train on."""
+        if not self.dialogues:
+            raise EngineError(
+                "Not applicable here: this workspace holds published scores and no dialogues.",
+                "Create one with data: python -m engine init --workspace DIR --dataset world:default",
+            )
 
 
 def read_ground(ws: Workspace) -> Ground:
@@ -54,6 +63,7 @@ def read_ground(ws: Workspace) -> Ground:
             personas=int(counts["personas"]),
             with_character=int(counts["personas_with_character"]),
             has_truth=(ws.dataset / "truth.jsonl").exists(),
+            dialogues=int(counts["dialogues"]),
         )
     except (OSError, KeyError, TypeError) as error:
         raise EngineError(

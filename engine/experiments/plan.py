@@ -5,8 +5,9 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 
 from __future__ import annotations
 
+import functools
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
@@ -14,10 +15,10 @@ from typing import Any, Literal
 from engine import runfolder
 from engine.errors import EngineError, unknown_name
 from engine.experiments import catalog
-from engine.experiments.ground import read_ground
+from engine.experiments.ground import Ground, read_ground
 from engine.experiments.spec import EvaluationSettings, Experiment, Upstream, Valid, validate
 from engine.paths import Workspace
-from engine.records import scan
+from engine.records import RunRecord, scan
 from engine.runfolder import RunSpec, State
 
 Purpose = Literal["upstream", "beside", "asked"]
@@ -62,6 +63,19 @@ class Plan:
         return sum(known) if len(known) == len(still_open) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A workspace as it was looked at once: its ground and its runs."""
+
+    ground: Ground
+    records: Sequence[RunRecord]
+
+
+def look(ws: Workspace) -> Seen:
+    """Read the ground and the runs. Raises EngineError without data or without the base model."""
+    return Seen(read_ground(ws), scan(ws))
+
+
 def plan(
     ws: Workspace,
     experiment: str,
@@ -69,18 +83,19 @@ def plan(
     *,
     seed: int | None = None,
     upstream: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
 ) -> Plan:
     """Return the runs that `experiment` asks for, in the order of their execution.
 
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
     not given takes the newest succeeded run of its experiment, else one under way, else a new one with
-    default parameters. Raises EngineError for unknown names, for all parameter faults at once, and
-    where the experiment cannot exist here.
+    default parameters. `seen` saves reading the workspace again, for many plans at once. Raises EngineError
+    for unknown names, for all parameter faults at once, and where the experiment cannot exist here.
     """
     entry = catalog.get(experiment)
     valid = validate(entry, parameters or {})
-    planner = _Planner(ws, valid.settings)
+    planner = _Planner(seen or look(ws), valid.settings)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )
@@ -94,7 +109,9 @@ def inapplicable(ws: Workspace, experiment: str) -> str | None:
     """Return why an experiment cannot exist in this workspace (beside a greyed-out choice), else None."""
     entry = catalog.get(experiment)
     try:
-        entry.applies(entry.parameters(), read_ground(ws))
+        ground = read_ground(ws)
+        ground.needs_dialogues()
+        entry.applies(entry.parameters(), ground)
     except EngineError as error:
         return error.message
     return None
@@ -103,14 +120,15 @@ def inapplicable(ws: Workspace, experiment: str) -> str | None:
 class _Planner:
     """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
 
-    def __init__(self, ws: Workspace, settings: EvaluationSettings) -> None:
-        self.ground = read_ground(ws)
+    def __init__(self, seen: Seen, settings: EvaluationSettings) -> None:
+        self.ground = seen.ground
         self.settings = settings
-        self.existing = [(record.spec, record) for record in scan(ws) if record.spec is not None]
+        self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
         self.runs: list[PlannedRun] = []
 
     def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
         """Freeze one run; plans the upstreams it lacks."""
+        self.ground.needs_dialogues()
         entry.applies(valid.parameters, self.ground)
         needs = entry.needs(valid.parameters)
         for role in given:
@@ -133,7 +151,7 @@ class _Planner:
             stages=dict(entry.stages),
             changed=(*valid.changed, *other_seed, *inherited),
             created_at=runfolder.now(),
-            versions=_versions(),
+            versions=dict(_versions()),
             estimate_seconds=self._estimate_seconds(entry.name),
         )
 
@@ -157,7 +175,8 @@ class _Planner:
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
         if run_id is not None:
             return self._given_upstream(need, run_id)
-        found = self._newest(need.experiment, need.parameters)
+        protocol = self._protocol() if need.same_protocol else None
+        found = self._newest(need.experiment, need.parameters, protocol=protocol)
         if found is not None:
             return found
         spec = self._default_spec(catalog.get(need.experiment), need.parameters)
@@ -213,7 +232,8 @@ class _Planner:
         return statistics.median(past) if past else None
 
 
-def _versions() -> dict[str, str]:
+@functools.cache
+def _versions() -> Mapping[str, str]:
     found = {}
     for name in _RECORDED_VERSIONS:
         try:

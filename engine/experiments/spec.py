@@ -44,11 +44,15 @@ class EvaluationSettings(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A run that must have succeeded first. `role` is the name under which the step finds it."""
+    """A run that must have succeeded first. `role` is the name under which the step finds it.
+
+    With `same_protocol` its scores are used, so they must have been made under the run's own settings.
+    """
 
     role: str
     experiment: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    same_protocol: bool = False
 
 
 def _nothing_needed(_: Any) -> tuple[Upstream, ...]:

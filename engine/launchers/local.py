@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import EngineError
@@ -36,22 +37,30 @@ def spawn(module: str, ws: Workspace, run_id: str, attempt: int) -> subprocess.P
 
     Raises EngineError when the system refuses.
     """
-    command = [sys.executable, "-m", module, str(ws.root), run_id, str(attempt)]
+    words = [module, str(ws.root), run_id, str(attempt)]
     try:
-        with (ws.run_folder(run_id) / "log.txt").open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                cwd=REPOSITORY,
-                env=_environment(),
-            )
+        return detached(words, output=ws.run_folder(run_id) / "log.txt")
     except OSError as error:
         raise EngineError(
             f"{run_id} cannot be started: {error}.", "Check free memory and disk space."
         ) from error
+
+
+def detached(words: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
+    """Start `python -m WORDS` as the leader of its own session, its output appended to a file.
+
+    Raises OSError when the system refuses.
+    """
+    with output.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=REPOSITORY,
+            env=_environment(),
+        )
 
 
 def _environment() -> dict[str, str]:

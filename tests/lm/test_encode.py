@@ -16,7 +16,7 @@ from engine.errors import EngineError
 from engine.lm.base_tokenizer import END
 from engine.lm.encode import IGNORED, Encoded, encode_chat, encode_prompt, training_batch
 from engine.lm.load import PLAIN_TEMPLATE, Base
-from engine.lm.train import mean_reply_loss
+from engine.lm.train import evaluate_loss
 
 CHAT = [
     {"role": "system", "content": "You are the assistant of a smart home."},
@@ -155,4 +155,4 @@ def test_a_padded_batch_has_the_losses_of_its_rows_alone(base: Base, encoded: li
         padded = float(cross_entropy(logits[index], batch.targets[index], ignore_index=IGNORED))
         assert padded == pytest.approx(alone, abs=1e-5)
         total, count = total + alone * sum(row.is_reply), count + sum(row.is_reply)
-    assert float(mean_reply_loss(base.model, batch)) == pytest.approx(total / count, abs=1e-5)
+    assert evaluate_loss(base.model, rows, pad_id=0) == pytest.approx(total / count, abs=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from engine import jobs
@@ -23,39 +25,88 @@ def test_the_first_button_prepares_a_world(
     app = open_page(empty)
     app.button(key="home_prepare").click().run()
     assert empty.read_config()["dataset"]["personas"] == 20
-    assert "Personas 20" in texts(app)
+    assert "20 personas" in texts(app)
 
 
 def test_without_results_the_next_step_is_unified(open_page: Open, prepared: Workspace) -> None:
     app = open_page(prepared)
     seen = texts(app)
-    assert "Nothing is scored yet" in seen
+    assert "Next step" in seen
     assert "Base model** (to compare with)" in seen
     assert f"python -m engine run unified --workspace {prepared.root}" in seen
     assert app.button(key="home_next_launch").label == "Run Unified LoRA"
+    assert "no estimate before a first run" in seen
 
 
-def test_the_leader_is_told_with_margin_and_interval(open_page: Open, full: Workspace) -> None:
+def test_the_walk_goes_on_behind_what_is_done(open_page: Open, full: Workspace) -> None:
     app = open_page(full)
+    assert app.button(key="home_next_launch").label == "Run Routing by validation"
+    assert "--set among=unified,hybrid" in texts(app)
+
+
+def test_a_node_tells_its_gate_its_numbers_and_its_runs(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, node="retrieval")
     seen = texts(app)
-    assert "against unified" in seen
-    assert "95 % interval" in seen
-    assert "Small sample: 6 personas" in seen
-    assert "The first steps are done" in seen
-    (margin,) = [entry.value for entry in app.metric if "against unified" in entry.label]
-    assert margin.endswith(" points")
-    assert margin.split()[0] == "0.0" or margin[0] in "+\N{MINUS SIGN}"
+    assert "Gate: +2.9 points over unified on val, 60 % of personas better, p < 0.05" in seen
+    assert "Expected: +1.6 to +4.9 points over unified" in seen
+    assert "the best of 3 on val" in seen
+    (measured,) = [entry.value for entry in app.metric if "retrieval-" in entry.label]
+    assert measured.endswith(" points")
+    assert "home_node_retrieval_launch" not in [button.key for button in app.button]
 
 
-def test_a_ceiling_never_leads(open_page: Open, full: Workspace) -> None:
-    labels = [entry.label for entry in open_page(full).metric]
-    assert not any("ceiling" in label for label in labels)
+def test_a_deep_link_opens_the_other_tree(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, tree="cluster-rescue", node="moe-or-unified")
+    seen = texts(app)
+    assert "Can cluster adapters be saved" in seen
+    assert "Cluster training was attempted but not effective" in seen
+
+
+def test_what_if_moves_the_path_and_is_taken_back(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, tree="mine-not-there")
+    key = "home_whatif_quick-wins_retrieval"
+    assert app.number_input(key=key).value == 2.86
+    app.number_input(key=key).set_value(-50.0).run()
+    assert not app.exception
+    assert app.button(key="home_reset")
+    app.button(key="home_reset").click().run()
+    assert app.number_input(key=key).value == 2.86
+    assert "home_reset" not in [button.key for button in app.button]
+
+
+def test_a_tree_is_copied_edited_and_refused_with_its_faults(open_page: Open, prepared: Workspace) -> None:
+    app = open_page(prepared)
+    app.button(key="home_copy").click().run()
+    assert (prepared.data / "trees" / "my-quick-wins.yaml").exists()
+    area = app.text_area(key="home_edit_my-quick-wins")
+    area.set_value(area.value.replace("failed: cluster", "failed: clutser")).run()
+    app.button(key="home_save").click().run()
+    assert any("is not sound" in entry.value for entry in app.error)
+    assert "clutser" not in (prepared.data / "trees" / "my-quick-wins.yaml").read_text()
+    area = app.text_area(key="home_edit_my-quick-wins")
+    area.set_value(area.value.replace("clutser", "cluster").replace("Quick wins", "Mine")).run()
+    app.button(key="home_save").click().run()
+    assert "title: Mine" in (prepared.data / "trees" / "my-quick-wins.yaml").read_text()
+    assert not app.error
+    app.button(key="home_delete").click().run()
+    assert not (prepared.data / "trees" / "my-quick-wins.yaml").exists()
+    assert not app.exception
+
+
+def test_a_tree_broken_by_hand_shows_its_faults_and_leaves_the_page_usable(
+    open_page: Open, prepared: Workspace
+) -> None:
+    (prepared.data / "trees").mkdir()
+    (prepared.data / "trees" / "mine.yaml").write_text("nodes: []")
+    app = open_page(prepared, tree="mine")
+    assert any("is not sound" in entry.value for entry in app.error)
+    assert app.button(key="home_delete")
 
 
 def test_a_failed_step_is_offered_again(open_page: Open, prepared: Workspace) -> None:
-    end_badly(prepared, "unified", state="failed", error="No memory left.")
+    run_id = end_badly(prepared, "unified", state="failed", error="No memory left.")
     app = open_page(prepared)
-    assert "Earlier run: failed" in texts(app)
+    assert f"Its run {run_id} failed: No memory left." in texts(app)
     assert app.button(key="home_next_launch").label == "Go on with Unified LoRA"
 
 
@@ -84,7 +135,7 @@ def test_a_run_under_way_is_shown_with_its_progress(open_page: Open, prepared: W
     try:
         app = open_page(prepared)
         assert app.get("progress")
-        assert "Next step" in texts(app)
+        assert "home_next_launch" not in [button.key for button in app.button]
     finally:
         jobs.cancel(prepared, entry.record.run_id)
 
@@ -109,7 +160,6 @@ def test_a_launch_queues_the_plan(
 
 
 def test_a_missing_base_model_is_a_message_not_an_exception(open_page: Open, prepared: Workspace) -> None:
-    (prepared.root / "tiny-base" / "config.json").unlink()
-    (prepared.root / "tiny-base").rmdir()
+    shutil.rmtree(prepared.root / "tiny-base")
     app = open_page(prepared)
     assert any("base model" in entry.value for entry in app.error)

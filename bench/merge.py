@@ -1,0 +1,195 @@
+"""Merging 200 adapters into 200 personas' weights: this engine beside PEFT's exact `cat`, with equal results.
+
+    .venv/bin/python -m engine bench merge                 the embedded base's shape
+    .venv/bin/python -m engine bench merge --base 0.5b     Qwen2.5-0.5B's shape (24 layers, width 896)
+
+A sparse MoE: each persona gets a weighted sum of 5 adapters, written into the base's weights, all in fp32.
+Only the layers with adapters exist, with random weights, in one process for both. Ways of PEFT: with all 200
+adapters in the model, and, in its favour, with only those that the personas of the sample need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from statistics import median  # noqa: E402
+
+import torch  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+ADAPTERS, NEAREST, RANK = 200, 5, 8
+Keep = Callable[[str, int, Tensor], None]
+SHAPES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
+    "embedded": (
+        4,
+        {
+            **dict.fromkeys(("q_proj", "k_proj", "v_proj", "o_proj"), (192, 192)),
+            **dict.fromkeys(("gate_proj", "up_proj"), (512, 192)),
+            "down_proj": (192, 512),
+        },
+    ),
+    "0.5b": (
+        24,
+        {
+            **dict.fromkeys(("q_proj", "o_proj"), (896, 896)),
+            **dict.fromkeys(("k_proj", "v_proj"), (128, 896)),
+            **dict.fromkeys(("gate_proj", "up_proj"), (4864, 896)),
+            "down_proj": (896, 4864),
+        },
+    ),
+}
+"""Layers, and (out, in) of each linear layer."""
+
+
+class Layers(nn.Module):
+    """The layers of a model that get adapters, without the rest of it."""
+
+    def __init__(self, base: str, wanted: Sequence[str]) -> None:
+        super().__init__()
+        layers, modules = SHAPES[base]
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({name: nn.Linear(*reversed(modules[name]), bias=False) for name in wanted})
+            for _ in range(layers)
+        )
+
+
+def draw(base: str, wanted: Sequence[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return 200 random adapters, stacked, and the base weight of each layer."""
+    from engine.lm.merge import Stack
+
+    random = torch.Generator().manual_seed(0)
+    model = Layers(base, wanted)
+    stacks, bases = {}, {}
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            tall, wide = module.weight.shape
+            a = torch.randn(ADAPTERS, RANK, wide, generator=random) / wide**0.5
+            stacks[path] = Stack(a, torch.randn(ADAPTERS, tall, RANK, generator=random))
+            bases[path] = module.weight.detach().clone()
+    return stacks, bases
+
+
+def sparse_weights() -> Tensor:
+    """Return the weights [200, 200] of a sparse MoE: five adapters a persona, her own the heaviest."""
+    likeness = torch.rand(ADAPTERS, ADAPTERS, generator=torch.Generator().manual_seed(0))
+    likeness.fill_diagonal_(2.0)
+    near = likeness.topk(NEAREST, dim=1)
+    return torch.zeros(ADAPTERS, ADAPTERS).scatter(1, near.indices, torch.softmax(near.values / 0.5, dim=1))
+
+
+def ours(stacks: Mapping[str, Any], bases: Mapping[str, Tensor], weights: Tensor, keep: Keep) -> float:
+    """Merge for every persona, layer by layer; return the seconds a persona. `keep` sees each weight."""
+    from engine.lm.merge import merged_weights
+
+    began = time.perf_counter()
+    for path, stack in stacks.items():
+        for part, merged in merged_weights(stack, weights, base=bases[path]):
+            for row, target in enumerate(range(part.start, part.stop)):
+                keep(path, target, merged[row])
+    return (time.perf_counter() - began) / len(weights)
+
+
+def in_peft(base: str, wanted: Sequence[str], stacks: Mapping[str, Any], rows: Sequence[int]) -> PeftModel:
+    """Return a model that holds the adapters of these rows in PEFT's layers."""
+    config = LoraConfig(r=RANK, lora_alpha=RANK, target_modules=list(wanted))
+    model = get_peft_model(Layers(base, wanted), config, adapter_name=f"p{rows[0]}")
+    for row in rows[1:]:
+        model.add_adapter(f"p{row}", config)
+    for path, stack in stacks.items():
+        layer: Any = model.get_submodule(f"base_model.model.{path}")
+        for row in rows:
+            layer.lora_A[f"p{row}"].weight.data.copy_(stack.a[row])
+            layer.lora_B[f"p{row}"].weight.data.copy_(stack.b[row])
+    return model
+
+
+def by_peft(
+    model: PeftModel, bases: Mapping[str, Tensor], weights: Tensor, targets: Sequence[int], keep: Keep
+) -> list[float]:
+    """Merge for `targets` by add_weighted_adapter("cat"); return the seconds of each."""
+    layers: dict[str, Any] = {path: model.get_submodule(f"base_model.model.{path}") for path in bases}
+    seconds = []
+    for target in targets:
+        began = time.perf_counter()
+        used = weights[target].nonzero().flatten().tolist()
+        names, shares = [f"p{row}" for row in used], weights[target][used].tolist()
+        model.add_weighted_adapter(names, shares, "merged", combination_type="cat")
+        for path, layer in layers.items():
+            keep(path, target, bases[path] + layer.get_delta_weight("merged"))
+        model.delete_adapter("merged")
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return seconds a persona of every way, ratios to ours, and the largest difference of a weight."""
+    wanted = options.target_modules.split(",")
+    stacks, bases = draw(options.base, wanted)
+    weights = sparse_weights()
+    targets = list(range(options.sample))
+    sample: dict[tuple[str, int], Tensor] = {}
+    differences: list[float] = []
+    shown = set(list(bases)[:: max(1, len(bases) // 8)])
+
+    def remember(path: str, target: int, merged: Tensor) -> None:
+        if path in shown and target in targets:
+            sample[path, target] = merged.clone()
+
+    def check(path: str, target: int, merged: Tensor) -> None:
+        if path in shown:
+            differences.append(float((sample[path, target] - merged).abs().max()))
+
+    ours(stacks, bases, weights, remember)
+    mine = median(ours(stacks, bases, weights, lambda *_: None) for _ in range(options.repeats))
+    found: dict[str, Any] = {"base": options.base, "ours": mine}
+    needed = weights[targets].sum(dim=0).nonzero().flatten().tolist()
+    for way, rows in (("peft, the needed", needed), ("peft, all", list(range(ADAPTERS)))):
+        model = in_peft(options.base, wanted, stacks, rows)
+        seconds = median(by_peft(model, bases, weights, targets, check))
+        found[way] = {"adapters": len(rows), "seconds": seconds, "ratio": seconds / mine}
+    return {**found, "largest_difference": max(differences)}
+
+
+def main() -> None:
+    """Print seconds a persona and ratios; fail when the merged weights differ."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--base", choices=tuple(SHAPES), default="embedded")
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--sample", type=int, default=4, help="Personas that PEFT merges for.")
+    made.add_argument("--target-modules", default="q_proj,v_proj")
+    options = made.parse_args()
+    torch.set_num_threads(int(os.environ.get("BENCH_THREADS", os.cpu_count() or 1)))
+    with torch.no_grad():
+        found = measure(options)
+    if options.json:
+        print(json.dumps(found))
+    else:
+        _show(found, options)
+    if found["largest_difference"] > 1e-4:
+        raise SystemExit(f"The merged weights differ by {found['largest_difference']:.1e}.")
+
+
+def _show(found: Mapping[str, Any], options: argparse.Namespace) -> None:
+    print(f"{ADAPTERS} adapters of rank {RANK} on {options.target_modules}, {NEAREST} a persona, fp32")
+    print(f"{'':<28}{'ms a persona':>14}{'ratio':>8}")
+    print(f"{'ours, ' + str(ADAPTERS) + ' personas':<28}{1000 * found['ours']:>14.2f}{1.0:>8.1f}")
+    for way, one in found.items():
+        if isinstance(one, dict):
+            name = f"{way} ({one['adapters']} loaded)"
+            print(f"{name:<28}{1000 * one['seconds']:>14.1f}{one['ratio']:>8.1f}")
+    print(f"largest difference of a merged weight: {found['largest_difference']:.1e}")
+
+
+if __name__ == "__main__":
+    main()

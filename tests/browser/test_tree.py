@@ -1,0 +1,56 @@
+"""The tree of the Study page in a real browser: its boxes, its lines, clicks on it, and both widths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import PATIENCE_MS, Visit
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+
+
+def test_a_box_is_clicked_and_told_about(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go()
+    box = page.get_by_role("button", name=re.compile(r"^Retrieval, "))
+    expect(box).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile(r"^Selective routing, Ready"))).to_have_class(
+        re.compile("next")
+    )
+    box.click()
+    expect(page).to_have_url(re.compile("node=retrieval"))
+    expect(page.get_by_text("the best of 3 on val")).to_be_visible()
+    expect(box).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("radio", name="Cluster rescue").click()
+    expect(page.get_by_role("button", name=re.compile(r"^Weighted merge, "))).to_be_visible()
+    tab.settle()
+    tab.assert_clean()
+
+
+@pytest.mark.parametrize(("width", "columns"), [(1440, 2), (390, 1)])
+def test_the_boxes_stand_in_columns_where_there_is_room(
+    visit: Open, full_app: str, width: int, columns: int
+) -> None:
+    page = visit(full_app, width=width).go()
+    start = page.get_by_role("button", name=re.compile(r"^Unified LoRA, "))
+    result = page.get_by_role("button", name=re.compile(r"^Use retrieval, "))
+    gate = page.get_by_role("button", name=re.compile(r"^Retrieval, "))
+    expect(result).to_be_visible()
+    here, there, above = (one.bounding_box() for one in (gate, result, start))
+    assert here
+    assert there
+    assert above
+    beside = there["x"] >= here["x"] + here["width"]
+    assert beside == (columns == 2)
+    assert above["y"] + above["height"] <= here["y"]
+    assert there["x"] + there["width"] <= width
