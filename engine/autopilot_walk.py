@@ -18,7 +18,7 @@ from engine import autopilot, jobs, study
 from engine.autopilot import Autopilot, State
 from engine.errors import EngineError
 from engine.experiments import tree_library
-from engine.experiments.tree_words import decision, remaining_words, tested_words
+from engine.experiments.tree_words import decision, remaining_words, verdict_words
 from engine.paths import Workspace
 from engine.processes import identity
 from engine.records import RunRecord
@@ -154,7 +154,7 @@ def _result_words(stood: study.Stand) -> str:
     parts = [f"{node.name}.", stood.walk.standings[node.id].reason]
     verdict = stood.verdict
     if verdict is not None and verdict.tested is not None:
-        parts.append(f"{tested_words(verdict.tested)}.")
+        parts.append(f"{verdict_words(verdict.tested)}.")
     elif verdict is not None:
         parts.append(f"The choice is {verdict.variant}.")
     return " ".join(part for part in parts if part)

@@ -24,8 +24,8 @@ from engine.experiments.tree_words import (
     moved,
     remaining_words,
     state_word,
-    tested_words,
     tone,
+    verdict_words,
 )
 from engine.wording import duration
 
@@ -200,7 +200,7 @@ def _print_end(stood: Stand, walk: Walk) -> None:
     out().print(Text(f"Result: {node.name}. {walk.standings[node.id].reason}".rstrip(), style="bold"))
     verdict = stood.verdict
     if verdict is not None and verdict.tested is not None:
-        out().print(tested_words(verdict.tested))
+        out().print(verdict_words(verdict.tested))
     elif verdict is not None:
         out().print(f"The choice is {verdict.variant}.")
 

@@ -100,7 +100,7 @@ def confirmation(tested: Measured) -> str:
     return {BETTER: "confirmed", WORSE: "worse"}.get(found, "not confirmed")
 
 
-def tested_words(tested: Measured) -> str:
+def verdict_words(tested: Measured) -> str:
     """Word the look at test: "X on test: +0.2 (−6.8 to +3.1) against unified: not confirmed"."""
     return (
         f"{tested.variant} on test: {gain_words(tested)} against {tested.reference}: {confirmation(tested)}"

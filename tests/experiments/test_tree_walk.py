@@ -22,7 +22,7 @@ from engine.experiments.tree_words import (
     gate_words,
     moved,
     remaining_words,
-    tested_words,
+    verdict_words,
 )
 from tests.experiments.test_tree import SMALL
 
@@ -198,7 +198,7 @@ def test_every_state_has_a_word_a_sign_and_a_tone() -> None:
 )
 def test_what_val_chose_test_confirms_or_not(changed: dict[str, object], word: str) -> None:
     assert confirmation(measured(split="test", **changed)) == word  # type: ignore[arg-type]
-    assert tested_words(measured(split="test", **changed)).endswith(f"against unified: {word}")  # type: ignore[arg-type]
+    assert verdict_words(measured(split="test", **changed)).endswith(f"against unified: {word}")  # type: ignore[arg-type]
 
 
 def test_a_gate_is_worded_in_points() -> None:
