@@ -27,8 +27,8 @@ _SCORING = {"load": 3.0, "generate": 90.0, "score": 7.0}
 _TRAINING = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
 
 
-class LoraParameters(Parameters):
-    """How LoRA adapters are trained on the train dialogues of the personas that share them."""
+class LoraShape(Parameters):
+    """The shape of a LoRA adapter."""
 
     rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
@@ -36,6 +36,11 @@ class LoraParameters(Parameters):
     target_modules: ListOf[str] = Field(
         ["q_proj", "v_proj"], min_length=1, description="Linear layers of the base that get an update."
     )
+
+
+class TrainingParameters(Parameters):
+    """How adapters are trained on the train dialogues of the personas that share them."""
+
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     epochs: int = Field(3, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the rate rises.")
@@ -55,6 +60,17 @@ class LoraParameters(Parameters):
     )
     l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
     personas: int | None = Field(None, ge=1, description="Train on a seeded subset of so many personas only.")
+
+
+class LoraParameters(TrainingParameters, LoraShape):
+    """LoRA adapters: their shape, then their training."""
+
+
+class PrefixParameters(TrainingParameters):
+    """Key-value prefixes: trained positions before the prompt."""
+
+    learning_rate: float = Field(0.01, gt=0, le=1, description="Peak learning rate of AdamW.")
+    length: int = Field(20, ge=1, le=512, description="Positions of keys and values before the prompt.")
 
 
 class ConstrainedParameters(LoraParameters):
@@ -159,6 +175,45 @@ _DECLARED = (
         step=_TRAIN_STEP,
         parameters=LoraParameters,
         fixed={"by": "persona", "family": "hybrid"},
+        needs=_on_unified,
+        stages=_TRAINING,
+        beside=("base",),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="prefix",
+        title="Per-persona prefix",
+        family="prefix",
+        question="Do some trained positions of her own before the prompt serve a persona as well as a LoRA?",
+        makes="prefix",
+        step=_TRAIN_STEP,
+        parameters=PrefixParameters,
+        fixed={"by": "persona", "family": "prefix"},
+        stages=_TRAINING,
+        beside=("base", "unified"),
+        applies=history_needed,
+    ),
+    Experiment(
+        name="global-prefix",
+        title="Global prefix",
+        family="prefix",
+        question="How far does one prefix, trained on everybody's dialogues, carry beside one LoRA?",
+        makes="global-prefix",
+        step=_TRAIN_STEP,
+        parameters=PrefixParameters,
+        fixed={"by": "all", "family": "prefix"},
+        stages=_TRAINING,
+        beside=("base", "unified"),
+    ),
+    Experiment(
+        name="prefix-unified",
+        title="Prefix on unified",
+        family="prefix",
+        question="Does a prefix of her own in front of the frozen unified model add what is personal?",
+        makes="prefix-unified",
+        step=_TRAIN_STEP,
+        parameters=PrefixParameters,
+        fixed={"by": "persona", "family": "prefix"},
         needs=_on_unified,
         stages=_TRAINING,
         beside=("base",),

@@ -165,13 +165,23 @@ def load_lora(folder: Path) -> Lora:
 def added(parts: Sequence[tuple[Lora, float]]) -> dict[str, Factors]:
     """Return the weighted sum of adapters as factors: A's stacked, B's scaled and side by side. Exact.
 
-    Of rank sum(r_i): (A [R, in], B [out, R]) for each module that any of them changes.
+    Of rank sum(r_i): (A [R, in], B [out, R]) for each module that any of them changes; where that is more
+    than the matrix has, the sum itself beside an identity.
     """
     stacked: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for lora, weight in parts:
         for path, (a, b) in lora.factors.items():
             stacked.setdefault(path, []).append((a, b * (lora.scale * weight)))
     return {
-        path: (torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1))
+        path: _no_larger_than_the_sum(
+            torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
+        )
         for path, pairs in stacked.items()
     }
+
+
+def _no_larger_than_the_sum(a: Tensor, b: Tensor) -> Factors:
+    rank, wide, tall = a.shape[0], a.shape[1], b.shape[0]
+    if rank <= min(wide, tall):
+        return a, b
+    return (torch.eye(wide), b @ a) if wide <= tall else (b @ a, torch.eye(tall))

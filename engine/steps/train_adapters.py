@@ -18,10 +18,11 @@ from typing import Any
 from engine.data.dataset import load_dataset, load_splits
 from engine.errors import EngineError
 from engine.lm.bank import written
-from engine.lm.encode import Encoded, encode_chat
-from engine.lm.forms import LoraKind
+from engine.lm.encode import Encoded, encode_chat, encode_prompt
+from engine.lm.forms import Form, LoraKind
 from engine.lm.load import Base, load_base
-from engine.lm.prompts import chat, system_text
+from engine.lm.prefix import PrefixKind
+from engine.lm.prompts import INSTRUCTION, chat, system_text
 from engine.lm.recipes import Recipe, Shelf, write_personas
 from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
@@ -179,11 +180,20 @@ def _train(context: RunContext, base: Base, shelf: Shelf, groups: Sequence[Group
     shutil.rmtree(context.folder / CHECKPOINT, ignore_errors=True)
 
 
+def form_of(context: RunContext, base: Base, settings: TrainSettings) -> Form:
+    """Return the kind of adapter the spec asks for: a prefix where it has a length, a LoRA otherwise."""
+    length = context.spec.parameters.get("length")
+    if length is None:
+        return LoraKind(base.model, settings.form)
+    opening = encode_prompt(base.tokenizer, chat(INSTRUCTION, []))
+    return PrefixKind(base.model, int(length), opening)
+
+
 def _in_waves(
     context: RunContext, base: Base, settings: TrainSettings, lessons: Sequence[Lesson]
 ) -> list[dict[str, Any]]:
     """Train the lessons, as many at once as memory holds; adapters of finished waves are on disk."""
-    kind = LoraKind(base.model, settings.form)
+    kind = form_of(context, base, settings)
     each = sum(tensor.numel() for tensor in kind.start(seed=0).values())
     folder = context.folder / CHECKPOINT
     plan = folder / "waves.json"
@@ -209,7 +219,7 @@ def _in_waves(
 def _train_wave(
     context: RunContext,
     base: Base,
-    kind: LoraKind,
+    kind: Form,
     settings: TrainSettings,
     wave: Sequence[Lesson],
     *,
@@ -275,7 +285,8 @@ def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
     least some hundred steps; large data up to 8 at once.
     """
     given = {name: value for name, value in context.spec.parameters.items() if name in _SETTINGS}
-    given["target_modules"] = tuple(given["target_modules"])
+    if "target_modules" in given:
+        given["target_modules"] = tuple(given["target_modules"])
     fitting = min(_MOST_AT_ONCE, max(1, dialogues * given["epochs"] // _WANTED_STEPS))
     given["batch_size"] = given["batch_size"] or fitting
     return TrainSettings(**given, seed=context.spec.seed)

@@ -10,7 +10,7 @@ from peft import PeftModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from engine.errors import EngineError
-from engine.lm.adapters import LoraForm, fresh, save_lora, targets
+from engine.lm.adapters import LoraForm, added, fresh, save_lora, targets
 from engine.lm.bank import written
 from engine.lm.forms import LoraKind
 from engine.lm.load import Base, load_base
@@ -225,3 +225,19 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
         ours = fresh_base.model(input_ids=ids).logits
     assert (ours - theirs(input_ids=ids).logits).abs().max() < 1e-4
     assert (ours - before).abs().max() > 1e-2
+
+
+def test_a_sum_of_many_takes_no_more_room_than_the_matrix_it_changes(tiny_base: Path) -> None:
+    modules = targets(load_base(str(tiny_base)).model, ("v_proj", "down_proj"))
+    loras = []
+    for seed in range(12):
+        lora = fresh(modules, LoraForm(rank=4, target_modules=("v_proj", "down_proj")), seed=seed)
+        torch.manual_seed(seed)
+        for _, b in lora.factors.values():
+            torch.nn.init.normal_(b)
+        loras.append(lora)
+    whole = added([(lora, 1 / 12) for lora in loras])
+    for path, (a, b) in whole.items():
+        expected = sum(lora.scale / 12 * lora.factors[path][1] @ lora.factors[path][0] for lora in loras)
+        torch.testing.assert_close(b @ a, expected, atol=1e-5, rtol=1e-5)
+        assert a.shape[0] == min(expected.shape) < 48  # type: ignore[union-attr]

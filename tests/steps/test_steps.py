@@ -15,6 +15,7 @@ from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.experiments.plan import plan
 from engine.intake import METRIC_COLUMNS, read_finished
 from engine.lm.load import load_base
+from engine.lm.recipes import read_personas
 from engine.paths import Workspace, read_json
 from engine.runfolder import (
     Cancelled,
@@ -254,3 +255,39 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
     name = "unified/adapter_model.safetensors"
     assert (context.adapters / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "below"),
+    [("per-persona", 0), ("hybrid", 1), ("constrained", 0), ("prefix", 0), ("prefix-unified", 1)],
+)
+def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experiment: str, below: int) -> None:
+    extra = {"length": 3} if "prefix" in experiment else {}
+    spec = do(ws, experiment, epochs=1, learning_rate=0.05, **extra)[-1]
+    folder = ws.run_folder(spec.run_id)
+    (variant,) = read_json(folder / "done.json")["variants"]
+    assert variant["name"] == experiment
+    *under, own = variant["recipe"]["adapters"]
+    assert (len(under), own) == (below, {"run": spec.run_id})
+    personas = read_personas(ws, spec.run_id)
+    assert set(personas) == {persona.persona_id for persona in load_dataset(ws).personas}
+    names = {name for ((_, name, weight),) in personas.values() if weight == 1.0}
+    assert len(names) == 4
+    for name in names:
+        model = load_base(str(spec.base)).model
+        assert PeftModel.from_pretrained(model, ws.adapters(spec.run_id) / name).active_adapter
+    table = pd.read_parquet(folder / "scores.parquet")
+    assert len(table) == 2 * PER_SPLIT
+    unified = pd.read_parquet(ws.run_folder(run_of(ws, "unified")) / "scores.parquet")
+    assert set(table["protocol"]) == set(unified["protocol"])
+    assert (table["reply"].to_numpy() != unified["reply"].to_numpy()).any()
+    training = read_json(folder / "training.json")
+    assert [record["personas"] for record in training] == [[persona] for persona in sorted(personas)]
+    assert all(len(record["val_losses"]) == 1 for record in training)
+
+
+def test_a_pilot_scores_only_the_personas_it_trained(ws: Workspace) -> None:
+    spec = do(ws, "per-persona", epochs=1, personas=2)[-1]
+    table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    assert set(table["persona_id"]) == set(read_personas(ws, spec.run_id))
+    assert table["persona_id"].nunique() == 2
