@@ -134,9 +134,9 @@ def plain_loop(options: Any, dtype: str) -> Measured:
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from torch.nn.functional import cross_entropy
 
+    from engine.lm.batches import epoch_batches, schedule
     from engine.lm.encode import IGNORED, training_batch
     from engine.lm.forms import LoraKind, seed_of
-    from engine.lm.train import epoch_batches, schedule
 
     base, clock = load(options.base, dtype), Clock()
     rows = persona_rows(base, options.sample, options.dialogues)

@@ -18,7 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from engine.lm.last_layer import PLAIN_MODELS, last_position, only_at
-from engine.lm.prefix import fill
+from engine.lm.prefix import fill, key_value_shape
 
 _LEAVE_SHARE = 0.25
 _WORTH_SHARING_TOKENS, _WORTH_SHARING_ROWS = 32, 4
@@ -145,7 +145,7 @@ def _read(
     if shared:
         on_rows([0])
         common = _cache(model, 1, before)
-        _fill_trained(common, prefixes[:1], model)
+        _fill_trained(common, prefixes[:1], trained, model)
         _forward(model, torch.tensor([prompts[0][:shared]], device=device), seen[:1, :before], common)
     logits = []
     for part in parts:
@@ -161,7 +161,7 @@ def _read(
         if common is not None:
             _copy(common, own, len(rows))
         else:
-            _fill_trained(own, prefixes[part], model)
+            _fill_trained(own, prefixes[part], trained, model)
         mine = torch.cat([seen[part, :before], seen[part, before + width - longest :]], dim=1)
         logits.append(_forward(model, ids.to(device), mine, own))
         if not whole:
@@ -197,11 +197,15 @@ def _copy(common: DynamicCache, own: DynamicCache, rows: int) -> None:
         own.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
 
 
-def _fill_trained(cache: DynamicCache, prefixes: Sequence[Tensor | None], model: PreTrainedModel) -> None:
-    some = next((prefix for prefix in prefixes if prefix is not None), None)
-    if some is None:
+def _fill_trained(
+    cache: DynamicCache, prefixes: Sequence[Tensor | None], length: int, model: PreTrainedModel
+) -> None:
+    """Put the rows' prefixes first; rows without one get as many positions, which nobody sees."""
+    if not length:
         return
-    states = [torch.zeros_like(some) if prefix is None else prefix for prefix in prefixes]
+    layers, heads, size = key_value_shape(model)
+    nothing = torch.zeros(length, layers * 2 * heads * size)
+    states = [nothing if prefix is None else prefix for prefix in prefixes]
     fill(cache, torch.stack(states).to(model.device), model)
 
 

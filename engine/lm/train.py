@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from engine.errors import EngineError
 from engine.lm.adamw import StackedAdamW, clip
 from engine.lm.adapters import LoraForm
+from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedule
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Dropout, Form, seed_of
 from engine.lm.last_layer import only_at
@@ -31,7 +32,6 @@ from engine.lm.memory import is_out_of_memory
 from engine.lm.reply_loss import token_losses
 from engine.paths import read_json, write_atomically, write_json
 
-_POOL_BATCHES = 16
 _QUICKLY_WRITTEN_BYTES = 1 << 30
 _TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
 
@@ -437,11 +437,6 @@ class Trainer:
         self.seconds = float(position["seconds"])
 
 
-def reply_tokens(row: Encoded) -> int:
-    """Return how many tokens of the chat are predicted as the assistant's."""
-    return sum(row.is_reply[1:])
-
-
 @torch.no_grad()
 def evaluate_loss(model: PreTrainedModel, rows: Sequence[Encoded], *, pad_id: int) -> float:
     """Return the model's mean loss over all reply tokens of `rows`, in nats."""
@@ -455,38 +450,3 @@ def evaluate_loss(model: PreTrainedModel, rows: Sequence[Encoded], *, pad_id: in
         total += float(token_losses(model, hidden[wanted], targets[wanted]).sum())
         count += int(wanted.sum())
     return total / max(count, 1)
-
-
-def schedule(step: int, total: int, warmup_share: float) -> float:
-    """Return the factor on the learning rate: a linear rise over the warm-up, then a linear fall to 0."""
-    warmup = math.ceil(total * warmup_share)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return max(0.0, (total - step) / max(1, total - warmup))
-
-
-def micro_batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Yield lists of indices, like lengths together, each at most `tokens` with its padding (or one row)."""
-    order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    part: list[int] = []
-    for index in order:
-        if part and (len(part) + 1) * lengths[index] > tokens:
-            yield part
-            part = []
-        part.append(index)
-    if part:
-        yield part
-
-
-def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int) -> Iterator[list[int]]:
-    """Yield one epoch's batches of indices: shuffled, and sorted by length within pools to pad little."""
-    random = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(lengths), generator=random).tolist()
-    groups = []
-    for start in range(0, len(order), batch_size * _POOL_BATCHES):
-        pool = sorted(
-            order[start : start + batch_size * _POOL_BATCHES], key=lambda index: (lengths[index], index)
-        )
-        groups += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
-    for index in torch.randperm(len(groups), generator=random).tolist():
-        yield groups[index]

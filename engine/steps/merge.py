@@ -20,11 +20,10 @@ from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
 from engine.lm.recipes import PERSONAS, Recipe, Shelf, read_personas, read_recipe, write_personas
-from engine.lm.scorer import Scorer
 from engine.paths import write_json
 from engine.runfolder import RunContext, declared
 from engine.steps.merge_mixes import Sources, mixes_of, shares_of
-from engine.steps.scoring import answer, declare_protocol, example_set, prompts_for, write_scores
+from engine.steps.scoring import score_variant
 from engine.steps.train_adapters import folder_name
 
 WEIGHTS = "weights.json"
@@ -38,22 +37,7 @@ def run(context: RunContext) -> None:
     recipe = _recipe(context)
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
-    variant = variant_name(context)
-    chosen = example_set(context)
-    protocol = declare_protocol(context, chosen, base)
-    covered = chosen.where(lambda persona: shelf.covers(recipe, persona))
-    prompts = prompts_for(base, covered, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"])
-    answers = answer(
-        context,
-        base,
-        variant,
-        covered,
-        prompts,
-        progress=lambda done: context.progress("generate", done, len(prompts), unit="replies"),
-        recipe=recipe,
-        shelf=shelf,
-    )
-    write_scores(context, answers, protocol, Scorer())
+    score_variant(context, base, variant_name(context), recipe, shelf)
 
 
 def variant_name(context: RunContext) -> str:

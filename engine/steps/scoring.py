@@ -93,6 +93,28 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
     )
 
 
+def score_variant(
+    context: RunContext, base: Base, variant: str, recipe: Recipe, shelf: Shelf | None = None
+) -> None:
+    """Answer and score the protocol's examples with one recipe, for the personas it exists for."""
+    chosen = example_set(context)
+    protocol = declare_protocol(context, chosen, base)
+    shelf = shelf or Shelf(context.workspace)
+    covered = chosen.where(lambda persona: shelf.covers(recipe, persona))
+    prompts = prompts_for(base, covered, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"])
+    answers = answer(
+        context,
+        base,
+        variant,
+        covered,
+        prompts,
+        progress=lambda done: context.progress("generate", done, len(prompts), unit="replies"),
+        recipe=recipe,
+        shelf=shelf,
+    )
+    write_scores(context, answers, protocol, Scorer())
+
+
 def prompts_for(
     base: Base, chosen: ExampleSet, recipe: Recipe, *, max_new_tokens: int, index: MemoryIndex | None = None
 ) -> list[Prompt]:

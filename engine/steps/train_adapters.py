@@ -24,11 +24,10 @@ from engine.lm.load import Base, load_base
 from engine.lm.prefix import PrefixKind
 from engine.lm.prompts import INSTRUCTION, chat, system_text
 from engine.lm.recipes import Recipe, Shelf, write_personas
-from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.paths import read_json, write_json
 from engine.runfolder import Cancelled, RunContext
-from engine.steps.scoring import answer, declare_protocol, example_set, prompts_for, write_scores
+from engine.steps.scoring import score_variant
 from engine.types import Dialogue
 
 CHECKPOINT, TRAINING = "checkpoint", "training.json"
@@ -54,21 +53,7 @@ def run(context: RunContext) -> None:
     recipe = recipe_of(context, groups)
     if not (context.folder / TRAINING).exists():
         _train(context, base, shelf, groups, recipe)
-    chosen = example_set(context)
-    protocol = declare_protocol(context, chosen, base)
-    covered = chosen.where(lambda persona: shelf.covers(recipe, persona))
-    prompts = prompts_for(base, covered, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"])
-    answers = answer(
-        context,
-        base,
-        context.spec.experiment,
-        covered,
-        prompts,
-        progress=lambda done: context.progress("generate", done, len(prompts), unit="replies"),
-        recipe=recipe,
-        shelf=shelf,
-    )
-    write_scores(context, answers, protocol, Scorer())
+    score_variant(context, base, context.spec.experiment, recipe, shelf)
 
 
 def recipe_of(context: RunContext, groups: Sequence[Group]) -> Recipe:

@@ -316,3 +316,25 @@ def test_a_trained_prefix_is_what_peft_trains(tiny_base: Path, encoded: list[Enc
     torch.optim.AdamW(weights, lr=0.01, weight_decay=0.0).step()
     expected = theirs.get_prompt_embedding_to_save("default")
     torch.testing.assert_close(trained.weights["prefix"], expected, atol=1e-5, rtol=0)
+
+
+def test_rows_with_and_without_a_prefix_are_read_apart_and_say_the_same(
+    base: Base,
+    loras: dict[str, Lora],
+    chats: list[list[dict[str, str]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts = [encode_prompt(base.tokenizer, chat[:2]) for chat in chats[:9]]
+    prefix = PrefixKind(base.model, 6, prompts[0]).start(seed=0)["prefix"]
+    behind, beside = Change({}, prefix), change_of([(loras["bo"], 1.0)])
+    own = [behind if index % 3 == 0 else beside for index in range(9)]
+    alone = [
+        generate(base.model, base.tokenizer, [prompt], changes=[change], max_new_tokens=8)[0].text
+        for prompt, change in zip(prompts, own, strict=True)
+    ]
+    for tokens in (1, 400, 100_000):  # one row at a time, a few, all of them
+        monkeypatch.setattr("engine.lm.decode._READ_TOKENS", {"cpu": tokens})
+        mixed = generate(
+            base.model, base.tokenizer, prompts, changes=own, max_new_tokens=8, kernels=Kernels(1000)
+        )
+        assert [reply.text for reply in mixed] == alone

@@ -17,21 +17,11 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from engine.errors import EngineError
 from engine.lm.adapters import Lora
 from engine.lm.bank import change_of, written
+from engine.lm.batches import epoch_batches, micro_batches, schedule
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import LoraKind, seed_of
 from engine.lm.load import load_base
-from engine.lm.train import (
-    Hooks,
-    Lesson,
-    Stopped,
-    Trained,
-    Trainer,
-    TrainSettings,
-    epoch_batches,
-    evaluate_loss,
-    micro_batches,
-    schedule,
-)
+from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 
 SETTINGS = TrainSettings(rank=4, alpha=8, dropout=0.1, learning_rate=5e-3, epochs=3, batch_size=2, seed=3)
 TRAIN, VAL = slice(0, 7), slice(7, 12)  # 4 steps an epoch, the last batch of one dialogue
