@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine import looks, views
+from engine import views
+from engine.comparing import looks
 from engine.paths import Workspace
 from engine.stats.metrics import METRICS, SIMILARITY, Metric
 from engine.wording import MINUS, count, signed_points

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from engine import autopilot, jobs, study, tree_picture
+from engine import jobs
 from engine.data import prepare
 from engine.experiments import catalog, tree_library
 from engine.experiments.plan import Seen, look
@@ -15,8 +15,11 @@ from engine.experiments.tree import Node, Tree
 from engine.experiments.tree_words import gate_words, remaining_words
 from engine.paths import Workspace
 from engine.records import RunRecord
-from engine.study import Stand
-from engine.study_personas import clusters
+from engine.study import autopilot
+from engine.study.picture import picture as tree_picture
+from engine.study import standing as study
+from engine.study.personas import clusters
+from engine.study.standing import Stand
 from engine.wording import ago, count, duration, stage
 from pages import frame, launch, reads, tree_map, tree_node, tree_reads, tree_tools
 
@@ -174,7 +177,7 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
                 st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
                 st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
         tree_map.show(
-            tree_picture.picture(stood, done, chosen=node.id),
+            tree_picture(stood, done, chosen=node.id),
             key=f"home_map_{tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
         )

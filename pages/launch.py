@@ -11,11 +11,12 @@ from typing import Any, Literal, get_args, get_origin
 import streamlit as st
 from pydantic.fields import FieldInfo
 
-from engine import jobs, study
+from engine import jobs
 from engine.experiments import catalog
 from engine.experiments.plan import Plan, PlannedRun, inapplicable, plan
 from engine.experiments.spec import EvaluationSettings, Experiment
 from engine.paths import REPOSITORY, Workspace
+from engine.study import standing as study
 from engine.wording import count, duration, spelled
 from pages import frame
 

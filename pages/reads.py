@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine import comparison, store
+from engine import store
+from engine.comparing import comparison
 from engine.data import load_dataset, load_splits
 from engine.paths import Workspace, read_json
 from engine.types import Dataset, Dialogue, Splits

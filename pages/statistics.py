@@ -15,7 +15,7 @@ def show() -> None:
     if not _PAGE.exists():
         frame.heading("Statistics, checked", "How often are the intervals and tests right?")
         st.markdown("The simulation has not been run here. It takes a few minutes on one core:")
-        st.code(".venv/bin/python bench/statistics.py --write", language=None)
+        st.code(".venv/bin/python bench/simulate.py --write", language=None)
         return
     st.markdown(_PAGE.read_text(encoding="utf-8"))
 

@@ -22,7 +22,7 @@ from engine.experiments.tree_words import (
 )
 from engine.paths import Workspace
 from engine.records import RunRecord
-from engine.study import Stand, Verdict
+from engine.study.standing import Stand, Verdict
 from engine.wording import count, duration, outcomes, p_value, percent, points, signed_points, spelled
 from pages import frame, launch
 

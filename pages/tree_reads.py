@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from engine import comparison, store
+from engine import store
+from engine.comparing import comparison
 from engine.paths import Workspace
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine import autopilot
-from engine.autopilot import Autopilot
 from engine.experiments import tree_library
 from engine.experiments.tree import Tree, move_thresholds
 from engine.experiments.tree_words import moved, remaining_words
 from engine.paths import Workspace
-from engine.study import Stand, rewalk
+from engine.study import autopilot
+from engine.study.autopilot import Autopilot
+from engine.study.standing import Stand, rewalk
 from engine.wording import duration
 from pages import frame
 

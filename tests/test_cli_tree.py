@@ -13,7 +13,7 @@ from engine.cli import main
 from engine.experiments import catalog, tree_library
 from engine.paths import Workspace
 from tests.experiments_for_tests import EXPERIMENTS
-from tests.test_study import GATED
+from tests.study.test_standing import GATED
 from tests.workspaces import finish, make_workspace
 
 Run = Callable[..., tuple[int, str, str]]

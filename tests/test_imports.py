@@ -13,7 +13,7 @@ from engine.paths import REPOSITORY
 
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
 PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
-LIGHT = ["engine.cli", "engine.jobs", "engine.store", "engine.comparison", "engine.doctor"]
+LIGHT = ["engine.cli", "engine.jobs", "engine.store", "engine.comparing.comparison", "engine.doctor"]
 LIGHT += ["engine.experiments.catalog", "engine.experiments.plan", "engine.worker", "engine.supervisor"]
 
 
@@ -67,7 +67,7 @@ def test_a_supervisor_is_tiny() -> None:
 @pytest.mark.parametrize(
     ("library", "places"),
     [
-        ("duckdb", ("engine/store.py",)),
+        ("duckdb", ("engine/store/",)),
         ("streamlit", ("app.py", "pages/")),
         *((name, ("engine/lm/", "engine/steps/")) for name in MODEL_CODE),
         ("click", ("engine/cli/",)),
@@ -109,7 +109,7 @@ def test_imports_go_one_way() -> None:
         "engine/steps/": ("engine.jobs.", "engine.store.", "engine.worker.", "engine.supervisor."),
         "engine/worker.py": ("engine.jobs.", "engine.store.", "engine.supervisor.", "engine.launchers."),
         "engine/jobs.py": ("engine.worker.", "engine.store.", "engine.lm.", "engine.steps."),
-        "engine/store.py": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.worker."),
+        "engine/store/": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.worker."),
     }
     for place, unwanted in forbidden.items():
         for path in sources():

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine import autopilot
 from engine.cli.frame import Call, command, out
 from engine.experiments import tree_library
+from engine.study import autopilot
 from engine.wording import duration
 
 

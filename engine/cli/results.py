@@ -38,7 +38,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, **asked: Any) -> i
     All variants that compete are one family for Holm's correction, whatever is shown of them. Variants
     judged on test are counted: "test seen 3 times".
     """
-    from engine.comparison import compare_variants
+    from engine.comparing.comparison import compare_variants
     from engine.store import refresh
 
     call.ws.read_config()

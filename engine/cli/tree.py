@@ -30,7 +30,7 @@ from engine.experiments.tree_words import (
 from engine.wording import duration
 
 if TYPE_CHECKING:  # a command that reads no results loads no tables
-    from engine.study import Stand
+    from engine.study.standing import Stand
 
 _STYLES = {
     "good": "green",
@@ -116,7 +116,8 @@ def _list(call: Call) -> int:
 
 
 def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str]) -> int:
-    from engine import autopilot, study
+    from engine.study import autopilot
+    from engine.study import standing as study
 
     chosen = autopilot.with_cluster(found, cluster)
     moves = _moves(what_if)

@@ -18,9 +18,9 @@ from typing import Any, Literal
 from engine.data.lines import kind_of
 from engine.data.schema import read_persona_id
 from engine.errors import Fault
-from engine.intake import METRIC_COLUMNS
 from engine.manifest import sha256
 from engine.stats.metrics import METRICS, SIMILARITY
+from engine.store.intake import METRIC_COLUMNS
 
 Kind = Literal["personas", "routes", "average", "clusters", "other"]
 

@@ -23,10 +23,10 @@ from engine.imported.files import PersonaScore
 from engine.imported.protocol import SPLIT, examples_words, protocol_fields, scored_on
 from engine.imported.room import make_room, strangers
 from engine.imported.study import SUFFIXES, PublishedVariant, Study, read_study
-from engine.intake import METRIC_COLUMNS
 from engine.paths import Workspace
 from engine.records import scan
 from engine.runfolder import RunContext, RunSpec, Status, fingerprint, now, write_spec, write_status
+from engine.store.intake import METRIC_COLUMNS
 
 EXPERIMENT = "import-study"
 

@@ -14,7 +14,7 @@ from math import fsum
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from engine.comparison import BOUND
+from engine.comparing.comparison import BOUND
 from engine.errors import DataError, EngineError, Fault
 from engine.imported.files import PersonaScore, ResultFile, read_file
 from engine.stats.metrics import SIMILARITY

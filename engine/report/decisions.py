@@ -10,7 +10,7 @@ from engine.experiments import tree_library
 from engine.experiments.tree_words import decision, gain_words, gate_words
 from engine.report.blocks import Block, Bullets, Section, Table, Text
 from engine.report.gathering import Compared, Gathered
-from engine.study import Stand, stand
+from engine.study.standing import Stand, stand
 from engine.wording import points, signed_points
 
 _MET = {True: "reached", False: "missed", None: "open"}

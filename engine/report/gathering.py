@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from engine import store
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
 from engine.paths import Workspace, read_json
 from engine.records import RunRecord, scan
 from engine.stats.metrics import SIMILARITY

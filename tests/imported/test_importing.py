@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from engine import store
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
 from engine.data import load_dataset
 from engine.errors import DataError, EngineError
 from engine.experiments.plan import plan

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine import looks
-from engine.comparison import compare_variants
+from engine.comparing import looks
+from engine.comparing.comparison import compare_variants
 from engine.paths import Workspace
 from engine.stats.metrics import METRICS
 from engine.wording import p_value, percent

@@ -12,7 +12,7 @@ import pytest
 
 from engine import store
 from engine.cli import main
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
 from engine.data import prepare
 from engine.errors import EngineError
 from engine.imported import import_study

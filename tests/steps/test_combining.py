@@ -13,7 +13,6 @@ from peft import PeftModel
 
 from engine.errors import EngineError
 from engine.experiments.plan import plan
-from engine.intake import read_finished
 from engine.lm.load import load_base
 from engine.lm.merge import concatenated, stacked
 from engine.lm.recipes import Recipe, Shelf, read_personas
@@ -22,6 +21,7 @@ from engine.lm.routed import followed
 from engine.paths import Workspace, read_json, write_json
 from engine.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
 from engine.steps.route import read_candidates
+from engine.store.intake import read_finished
 from engine.worker import execute
 from tests.tiny_base import prepare_study
 

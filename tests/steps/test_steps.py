@@ -13,7 +13,6 @@ from peft import PeftModel
 
 from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.experiments.plan import plan
-from engine.intake import METRIC_COLUMNS, read_finished
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.paths import Workspace, read_json
@@ -29,6 +28,7 @@ from engine.runfolder import (
     write_status,
 )
 from engine.steps import train_adapters
+from engine.store.intake import METRIC_COLUMNS, read_finished
 from engine.worker import execute
 from tests.tiny_base import prepare_study
 

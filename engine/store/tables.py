@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from engine.intake import METRIC_COLUMNS
 from engine.runfolder import now
+from engine.store.intake import METRIC_COLUMNS
 
 
 class Connection(Protocol):

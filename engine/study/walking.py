@@ -1,4 +1,4 @@
-"""The autopilot's process: `python -m engine.autopilot_walk ROOT`.
+"""The autopilot's process: `python -m engine.study.walking ROOT`.
 
 Walks a tree: looks at the results, launches what is ready through the queue, waits, and looks again. Owns no
 rule of its own; gates and branches are the tree's. What ended badly is tried once a start, then it halts.
@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine import autopilot, jobs, study
-from engine.autopilot import Autopilot, State
+from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import tree_library
 from engine.experiments.tree_words import decision, remaining_words, verdict_words
@@ -23,6 +22,9 @@ from engine.paths import Workspace
 from engine.processes import identity
 from engine.records import RunRecord
 from engine.runfolder import now
+from engine.study import autopilot
+from engine.study import standing as study
+from engine.study.autopilot import Autopilot, State
 from engine.wording import duration
 
 _POLL_SECONDS = 1.0

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import looks, store
-from engine.comparison import compare_variants
+from engine import store
+from engine.comparing import looks
+from engine.comparing.comparison import compare_variants
 from engine.experiments import catalog
 from engine.paths import Workspace
 from tests.experiments_for_tests import EXPERIMENTS

@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from engine import protocol_guard, store
+from engine import store
+from engine.comparing import protocol_guard
+from engine.comparing.repeats import repeats
 from engine.errors import EngineError, unknown_name
 from engine.paths import Workspace
-from engine.repeats import repeats
-from engine.statistics import DEFAULT_REFERENCES
 from engine.stats.metrics import Metric
 from engine.stats.metrics import metric as find_metric
+from engine.store.statistics import DEFAULT_REFERENCES
 from engine.variants import Variant, resolve
 
 BOUND = "ceiling"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import Plan, Seen, look, plan
@@ -22,7 +22,7 @@ from engine.experiments.tree_walk import Finding, Measured, Walk, walk
 from engine.paths import Workspace
 from engine.records import RunRecord
 from engine.runfolder import RESUMABLE
-from engine.study_personas import compare_within, personas_of
+from engine.study.personas import compare_within, personas_of
 from engine.wording import duration
 
 Row = Mapping[str, Any]

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from engine import manifest
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
+from engine.comparing.repeats import Origin, repeats
 from engine.experiments import catalog
 from engine.paths import Workspace, read_json, write_json
-from engine.repeats import Origin, repeats
 from engine.variants import Variant
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace

@@ -13,8 +13,8 @@ from engine.experiments.tree_check import read_tree_file
 from engine.experiments.tree_library import SHIPPED
 from engine.experiments.tree_time import remaining
 from engine.experiments.tree_walk import Finding, Walk, walk
-from engine.study import Stand
-from engine.tree_picture import Place, picture, places
+from engine.study.picture import Place, picture, places
+from engine.study.standing import Stand
 from tests.experiments.test_tree import small
 from tests.experiments.test_tree_walk import done
 

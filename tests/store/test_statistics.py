@@ -11,11 +11,12 @@ import duckdb
 import pandas as pd
 import pytest
 
-from engine import manifest, statistics, store
-from engine.comparison import compare_variants
+from engine import manifest, store
+from engine.comparing.comparison import compare_variants
 from engine.experiments import catalog
 from engine.paths import Workspace
 from engine.stats.compare import leaderboard
+from engine.store import statistics
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
+from engine.comparing.protocol_guard import differences, told
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.paths import Workspace
-from engine.protocol_guard import differences, told
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 

@@ -4,8 +4,8 @@ For 20 and 200 personas and several shapes of their differences: coverage of the
 positives of the tests, Holm's family-wise error, power against the forecast. Everything counted is the
 product's own code (engine/stats). Uses one core.
 
-Run: .venv/bin/python bench/statistics.py            prints the tables
-     .venv/bin/python bench/statistics.py --write    writes them to docs/statistics.md too
+Run: .venv/bin/python bench/simulate.py            prints the tables
+     .venv/bin/python bench/simulate.py --write    writes them to docs/statistics.md too
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def _on_target(entry: Coverage) -> bool:
 
 
 def _opening(studies: int, seed: int) -> str:
-    command = f".venv/bin/python bench/statistics.py --studies {studies} --seed {seed} --write"
+    command = f".venv/bin/python bench/simulate.py --studies {studies} --seed {seed} --write"
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("numpy", "scipy"))
     return f"""# How often are the statistics right?
 

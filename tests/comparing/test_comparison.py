@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.comparison import compare_variants
+from engine.comparing.comparison import compare_variants
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.paths import Workspace

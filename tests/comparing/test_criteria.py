@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.criteria import BANDS, Standing, judge, reached
+from engine.comparing.criteria import BANDS, Standing, judge, reached
 
 GOOD = Standing(
     variant="x",

@@ -1,4 +1,4 @@
-"""The autopilot's controls: start, stop, and how it stands. The walking is engine/autopilot_walk.py's.
+"""The autopilot's controls: start, stop, and how it stands. The walking is engine/study/walking.py's.
 
 Owns data/autopilot/: state.json (what it walks, which process, how it ended) and log.jsonl (its decisions).
 One walks a workspace at a time. Its memory is the results themselves, so that one that was stopped or killed
@@ -198,7 +198,7 @@ def _spawn(ws: Workspace) -> subprocess.Popen[bytes]:
     """Start the walking process as the leader of its own session, its output in a file."""
     folder(ws).mkdir(parents=True, exist_ok=True)
     try:
-        process = detached(["engine.autopilot_walk", str(ws.root)], output=folder(ws) / "output.txt")
+        process = detached(["engine.study.walking", str(ws.root)], output=folder(ws) / "output.txt")
     except OSError as error:
         raise EngineError(
             f"The autopilot cannot be started: {error}.", "Check free memory and disk space."

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import autopilot, jobs
+from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import catalog, tree_library
 from engine.paths import Workspace
 from engine.processes import running
 from engine.records import scan
+from engine.study import autopilot
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import eventually, make_workspace
 
@@ -43,10 +44,10 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     known = tmp_path / "startup"
     known.mkdir()
     (known / "sitecustomize.py").write_text(
-        "import sys\nif any('autopilot_walk' in word for word in sys.orig_argv):\n"
+        "import sys\nif any('engine.study.walking' in word for word in sys.orig_argv):\n"
         + "".join(f"    {line}\n" for line in _REGISTER.strip().splitlines())
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(known), str(Path(__file__).parents[1])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(known), str(Path(__file__).parents[2])]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     made = make_workspace(tmp_path / "ws")
     yield made

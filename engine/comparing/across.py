@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from engine import protocol_guard, store
+from engine import store
+from engine.comparing import protocol_guard
+from engine.comparing.scene import Scene
 from engine.paths import Workspace
-from engine.scene import Scene
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Row, Table, by_persona, index, pair
 from engine.variants import Variant

@@ -13,21 +13,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine import tables
+from engine.comparing.repeats import Origin, repeats
 from engine.errors import EngineError
-from engine.intake import METRIC_COLUMNS
-from engine.repeats import Origin, repeats
 from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
 from engine.stats.metrics import METRICS
 from engine.stats.pairing import Table, index, pair
-from engine.tables import Connection
+from engine.store import tables
+from engine.store.intake import METRIC_COLUMNS
+from engine.store.tables import Connection
 from engine.variants import Variant
 
 DEFAULT_REFERENCES = ("unified", "base")
 VERSION = f"1-{DEFAULT_KIND}"
 
-_log = logging.getLogger("engine.statistics")
+_log = logging.getLogger("engine.store.statistics")
 
 
 @dataclass(frozen=True, slots=True)

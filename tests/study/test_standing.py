@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from engine import looks, study
-from engine.comparison import compare_variants
+from engine.comparing import looks
+from engine.comparing.comparison import compare_variants
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.tree import Tree, move_thresholds
 from engine.experiments.tree_check import read_tree
 from engine.paths import Workspace, write_json
 from engine.runfolder import Status, read_status, write_spec, write_status
+from engine.study import standing as study
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 

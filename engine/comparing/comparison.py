@@ -10,14 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine import across, criteria, looks, store
+from engine import store
+from engine.comparing import across, criteria, looks
+from engine.comparing.scene import (
+    BOUND,
+    IS_BOUND,
+    IS_ELSEWHERE,
+    IS_REFERENCE,
+    Scene,
+    refuse_strangers,
+    set_scene,
+)
 from engine.errors import unknown_name
 from engine.paths import Workspace
-from engine.scene import BOUND, IS_BOUND, IS_ELSEWHERE, IS_REFERENCE, Scene, refuse_strangers, set_scene
-from engine.statistics import DEFAULT_REFERENCES, Question
 from engine.stats.compare import Comparison, corrected
 from engine.stats.metrics import SIMILARITY
 from engine.stats.verdicts import verdict
+from engine.store.statistics import DEFAULT_REFERENCES, Question
 from engine.variants import Variant, resolve
 
 __all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]

@@ -11,7 +11,7 @@ from typing import Any
 from engine.experiments.tree import Node, Tree
 from engine.experiments.tree_walk import Measured, Walk
 from engine.experiments.tree_words import SIGNS, expected_words, gain_words, state_word, tone
-from engine.study import Stand
+from engine.study.standing import Stand
 from engine.wording import duration
 
 _MARGIN = 0.005  # half a point of air at both ends of the scale of gains

@@ -1,0 +1,1 @@
+"""Comparing variants: what is paired with what, judged by which statistics, and what may not be compared."""

@@ -1,0 +1,1 @@
+"""Where a study stands in its decision tree, its picture, and the autopilot that walks it."""
