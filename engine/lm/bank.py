@@ -47,20 +47,20 @@ def change_of(parts: Sequence[tuple[Lora, float]], prefix: Tensor | None = None)
 
 @contextmanager
 def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
-    """Add the change to the model's weights; take it out again, bit for bit, at the end."""
-    kept: list[tuple[nn.Parameter, Tensor]] = []
+    """Give the changed layers weights of their own, the change added; put the old ones back at the end."""
+    before: list[tuple[nn.Module, Any]] = []
     try:
         for path, (a, b) in (change.factors if change else {}).items():
             module = model.get_submodule(path)
             weight: Any = module.weight
-            kept.append((weight, weight.detach().clone()))
             delta = b.to(weight.device) @ a.to(weight.device)
             changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
-            weight.data.copy_(changed)
+            before.append((module, weight))
+            module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
         yield
     finally:
-        for weight, before in kept:
-            weight.data.copy_(before)
+        for module, weight in before:
+            module.weight = weight
 
 
 class Rows:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
@@ -77,20 +78,22 @@ def decode(
     prefixes: Sequence[Tensor | None] = (),
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
     on_token: Callable[[Sequence[int], Sequence[int]], None] | None = None,
+    choose: Callable[[Tensor, Sequence[int]], Tensor] = lambda logits, rows: logits.argmax(dim=-1),
 ) -> list[list[int]]:
     """Return the greedy continuation of each prompt (token ids), without the token that ended it.
 
     `share_prefix` says that all rows go through the same weights and prefix. `prefixes` holds each row's
-    trained keys and values, of one length where it has any. `on_rows` is told which rows, by number, the
-    next forward passes hold. `on_token` gets the rows' numbers and their new tokens.
+    trained keys and values, where it has any. `on_rows` is told which rows, by number, the next forward
+    passes hold. `on_token` gets the rows' numbers and their new tokens. `choose` turns logits [B, V] and the
+    rows' numbers into tokens [B], by default the likeliest.
     """
-    logits, cache, seen = _read(model, prompts, prefixes, max_new_tokens, share_prefix, on_rows)
+    logits, cache, seen = read_prompts(model, prompts, prefixes, max_new_tokens, share_prefix, on_rows)
     replies: list[list[int]] = [[] for _ in prompts]
     going = list(range(len(prompts)))
     ended = [False] * len(prompts)
     on_rows(going)
     for step in range(max_new_tokens):
-        tokens = logits.argmax(dim=-1)
+        tokens = choose(logits, going)
         chosen = tokens.tolist()
         if on_token is not None:
             on_token(going, chosen)
@@ -109,11 +112,11 @@ def decode(
             cache.batch_select_indices(rows)
             on_rows(going)
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
-        logits = _forward(model, tokens.unsqueeze(1), seen, cache)
+        logits = forward(model, tokens.unsqueeze(1), seen, cache)
     return replies
 
 
-def _read(
+def read_prompts(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
     prefixes: Sequence[Tensor | None],
@@ -136,7 +139,8 @@ def _read(
     seen[:, trained:before] = True
     for row, prompt in enumerate(prompts):
         seen[row, before + width - (len(prompt) - shared) :] = True
-        seen[row, :trained] = bool(trained) and prefixes[row] is not None
+        prefix = prefixes[row] if trained else None
+        seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
     seen = seen.to(device)
     cache = _cache(model, len(prompts), before + width + max_new_tokens)
     lengths = [len(prompt) - shared for prompt in prompts]
@@ -146,7 +150,7 @@ def _read(
         on_rows([0])
         common = _cache(model, 1, before)
         _fill_trained(common, prefixes[:1], trained, model)
-        _forward(model, torch.tensor([prompts[0][:shared]], device=device), seen[:1, :before], common)
+        forward(model, torch.tensor([prompts[0][:shared]], device=device), seen[:1, :before], common)
     logits = []
     for part in parts:
         rows = list(range(len(prompts)))[part]
@@ -163,7 +167,7 @@ def _read(
         else:
             _fill_trained(own, prefixes[part], trained, model)
         mine = torch.cat([seen[part, :before], seen[part, before + width - longest :]], dim=1)
-        logits.append(_forward(model, ids.to(device), mine, own))
+        logits.append(forward(model, ids.to(device), mine, own))
         if not whole:
             for layer, theirs in zip(_reserved(cache), _reserved(own), strict=True):
                 keys, values = theirs.held
@@ -200,16 +204,17 @@ def _copy(common: DynamicCache, own: DynamicCache, rows: int) -> None:
 def _fill_trained(
     cache: DynamicCache, prefixes: Sequence[Tensor | None], length: int, model: PreTrainedModel
 ) -> None:
-    """Put the rows' prefixes first; rows without one get as many positions, which nobody sees."""
+    """Put the rows' prefixes first; where one is shorter or missing, positions that nobody sees."""
     if not length:
         return
     layers, heads, size = key_value_shape(model)
-    nothing = torch.zeros(length, layers * 2 * heads * size)
+    nothing = torch.zeros(0, layers * 2 * heads * size)
     states = [nothing if prefix is None else prefix for prefix in prefixes]
+    states = [pad(one, (0, 0, length - len(one), 0)) for one in states]
     fill(cache, torch.stack(states).to(model.device), model)
 
 
-def _forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCache) -> Tensor:
+def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCache) -> Tensor:
     """Return the logits [B, V] after the last of `ids` [B, T]; `seen` [B, past + T] marks real tokens."""
     decoder: Any = model.get_decoder()
     given: dict[str, Any] = {}

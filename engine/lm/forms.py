@@ -19,6 +19,8 @@ from engine.lm.adapters import Lora, LoraForm, fresh, save_lora, targets
 from engine.lm.bank import trainable
 
 Drop = Callable[[str, Tensor], Tensor]
+Pull = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+"""The gradient of a penalty on stacked adapters [G, ...], by tensor name."""
 _A, _B = "|A", "|B"
 
 
@@ -32,8 +34,13 @@ class Form(Protocol):
     def start(self, *, seed: int) -> dict[str, Tensor]:
         """Return one untrained adapter: name -> tensor in fp32."""
 
-    def applied(self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None) -> Any:
-        """A context in which the adapters [G, ...] act; `rows` [B] names each row's. Gives call arguments."""
+    def applied(
+        self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+    ) -> Any:
+        """A context in which the adapters [G, ...] act on `model`, which is of the form's architecture.
+
+        `rows` [B] names each row's adapter. Gives more arguments for the model's call.
+        """
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         """Write one adapter in PEFT's format."""
@@ -43,7 +50,7 @@ class LoraKind:
     """Low-rank adapters of one shape over a model."""
 
     def __init__(self, model: PreTrainedModel, form: LoraForm) -> None:
-        self._model, self.form = model, form
+        self.form = form
         self._modules = targets(model, form.target_modules)
 
     @property
@@ -55,10 +62,10 @@ class LoraKind:
 
     @contextmanager
     def applied(
-        self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+        self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
         factors = {path: (stacked[path + _A], stacked[path + _B] * self.form.scale) for path in self._modules}
-        with trainable(self._model, factors, rows, drop):
+        with trainable(model, factors, rows, drop):
             yield {}
 
     def lora(self, tensors: Mapping[str, Tensor]) -> Lora:
@@ -67,8 +74,37 @@ class LoraKind:
             {path: (tensors[path + _A], tensors[path + _B]) for path in self._modules}, self.form.scale
         )
 
+    def toward(self, lora: Lora) -> Pull:
+        """Return the pull of the penalty |change - change of `lora`|^2, summed over the form's layers.
+
+        A change is scale * B A, so adapters of another rank or of other layers can be approached too (L2-SP,
+        Li et al. 2018, on what the adapter does instead of on its factors). No matrix of a layer's size
+        is formed.
+        """
+        scale = self.form.scale
+        goal = {path: (a, b * lora.scale) for path, (a, b) in lora.factors.items() if path in self._modules}
+
+        def pull(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            grads = {}
+            for path in self._modules:
+                a, b = stacked[path + _A].detach(), stacked[path + _B].detach()
+                over_b, over_a = scale * b @ (a @ a.mT), scale * (b.mT @ b) @ a
+                if path in goal:
+                    far_a, far_b = (one.to(a.device) for one in goal[path])
+                    over_b = over_b - far_b @ (far_a @ a.mT)
+                    over_a = over_a - (b.mT @ far_b) @ far_a
+                grads[path + _A], grads[path + _B] = 2 * scale * over_a, 2 * scale * over_b
+            return grads
+
+        return pull
+
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         save_lora(self.lora(tensors), self.form, folder, base=base)
+
+
+def toward_zero(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the pull of the penalty |w|^2 on every weight."""
+    return {name: 2 * tensor.detach() for name, tensor in stacked.items()}
 
 
 def tensors_of(lora: Lora) -> dict[str, Tensor]:

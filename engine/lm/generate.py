@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from engine.lm.bank import Change, Kernel, Rows, written
 from engine.lm.decode import decode
 from engine.lm.kernels import DEFAULT, Kernels
+from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
 
 BATCH_PLAN = "length-sorted/64"
@@ -94,31 +95,32 @@ def generate(
     """
     own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
-    end_ids = _end_ids(model, tokenizer)
-    with ExitStack() as weights:
-        current: Change | None = None
-        for batch in plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels):
-            if skip.issuperset(batch.rows):
-                continue
-            wanted = own[batch.rows[0]] if batch.kernel == "written" else None
-            if wanted is not current:
-                weights.close()
-                weights.enter_context(written(model, wanted))
-                current = wanted
+    end_ids = end_tokens(model, tokenizer)
+    planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
+    wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
+
+    def answered(lane: PreTrainedModel, batch: Batch) -> list[Reply]:
+        with torch.inference_mode():
             started = time.perf_counter()
-            tokens = _decode(
-                model,
-                [prompts[row] for row in batch.rows],
-                [own[row] for row in batch.rows],
-                batch.kernel,
-                max_new_tokens,
-                end_ids,
-            )
+            change = own[batch.rows[0]] if batch.kernel == "written" else None
+            with written(lane, change):
+                tokens = _decode(
+                    lane,
+                    [prompts[row] for row in batch.rows],
+                    [own[row] for row in batch.rows],
+                    batch.kernel,
+                    max_new_tokens,
+                    end_ids,
+                )
             share = (time.perf_counter() - started) / len(batch.rows)
-            done = [
-                Reply(_text(tokenizer, new), len(prompts[row]), len(new), share)
-                for row, new in zip(batch.rows, tokens, strict=True)
-            ]
+        return [
+            Reply(text_of(tokenizer, new), len(prompts[row]), len(new), share)
+            for row, new in zip(batch.rows, tokens, strict=True)
+        ]
+
+    count = min(lanes_for(model), max(1, len(wanted)))
+    with Lanes(model, count) as lanes, closing(lanes.map(answered, wanted)) as answers:
+        for batch, done in zip(wanted, answers, strict=True):
             for row, reply in zip(batch.rows, done, strict=True):
                 replies[row] = reply
             if on_batch is not None:
@@ -169,12 +171,12 @@ def _decode(
     ]
 
 
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the tokens that end a reply: the tokenizer's, and those the model's own settings name."""
     own = getattr(model.generation_config, "eos_token_id", None)
     named = own if isinstance(own, (list, tuple)) else [own]
     return frozenset(int(token) for token in (*named, tokenizer.eos_token_id) if token is not None)
 
 
-def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
+def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()

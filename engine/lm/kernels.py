@@ -20,6 +20,7 @@ from engine.errors import EngineError
 from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
+from engine.lm.lanes import one_lane
 from engine.lm.load import Base
 from engine.locks import locked
 from engine.paths import Workspace, read_json, write_json
@@ -79,12 +80,22 @@ def kernels_for(ws: Workspace, base: Base) -> Kernels:
     """Return the workspace's rule for a base; measured on this machine when nobody did before."""
     frozen = ws.data / "kernels.json"
     with locked(ws.data / ".kernels.lock", what="The choice of kernels"):
-        rules: dict[str, Any] = read_json(frozen) if frozen.exists() else {}
+        rules = _frozen(frozen)
         key = _key(base)
         if key not in rules:
             rules[key] = _of_this_machine(base, key)
             write_json(frozen, rules)
     return Kernels(rules[key]["written_from"], rules[key]["mixed"])
+
+
+def _frozen(path: Path) -> dict[str, Any]:
+    """Return the rules kept in the workspace; a torn file is none: the machine's own copy gives the same."""
+    try:
+        rules: dict[str, Any] = read_json(path)
+    except (FileNotFoundError, EngineError):
+        return {}
+    sound = isinstance(rules, dict) and all("written_from" in rule for rule in rules.values())
+    return rules if sound else {}
 
 
 def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
@@ -104,7 +115,7 @@ def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
 def _key(base: Base) -> str:
     config = base.model.config
     shape = (config.model_type, getattr(config, "hidden_size", 0), getattr(config, "num_hidden_layers", 0))
-    return "-".join(map(str, (*shape, base.device, base.dtype, f"{torch.get_num_threads()}threads")))
+    return "-".join(map(str, (*shape, base.device, base.dtype)))
 
 
 @torch.inference_mode()
@@ -138,13 +149,14 @@ def measure(base: Base) -> Costs:
         with written(base.model, changes[0]):
             pass
 
-    return Costs(
-        few_rows=_seconds(answer(_FEW)),
-        many_rows=_seconds(answer(_ROWS)),
-        stacked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="stacked"))),
-        masked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="masked"))),
-        write=_seconds(write),
-    )
+    with one_lane(base.model):
+        return Costs(
+            few_rows=_seconds(answer(_FEW)),
+            many_rows=_seconds(answer(_ROWS)),
+            stacked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="stacked"))),
+            masked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="masked"))),
+            write=_seconds(write),
+        )
 
 
 def _seconds(work: Callable[[], object]) -> float:

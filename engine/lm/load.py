@@ -25,7 +25,7 @@ from engine.errors import EngineError
 from engine.lm.quiet import quieten
 from engine.paths import read_json
 
-HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model")
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.spm")
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
@@ -53,7 +53,8 @@ class Base:
 def load_base(name: str, *, cache: Path | None = None) -> Base:
     """Return the base named "embedded", by folder, or by hub id (`cache`: another hub cache folder).
 
-    fp32 on a CPU; the checkpoint's own dtype on a GPU. A tokenizer without a chat template gets a plain
+    The checkpoint's own dtype on a GPU; on a CPU fp32, but bf16 for a checkpoint in bf16 where the processor
+    multiplies in it. A tokenizer without a chat template gets a plain
     one ("User: ...", "Assistant: ..."). Raises EngineError when the model is missing, out of reach,
     pickled, or wants to run code of its own.
     """
@@ -65,7 +66,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
         tokenizer = _load_tokenizer(folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype="auto" if on_gpu else torch.float32,
+            dtype="auto" if on_gpu or _has_native_bf16(folder) else torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
@@ -92,6 +93,15 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+
+
+def _has_native_bf16(folder: Path) -> bool:
+    """Say whether a checkpoint is in bf16 and the processor has instructions for it; without, bf16 crawls."""
+    settings = read_json(folder / "config.json")
+    stored = settings.get("dtype") or settings.get("torch_dtype")
+    return stored == "bfloat16" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -30,8 +30,8 @@ class MixKind:
 
     dropout = 0.0
 
-    def __init__(self, model: PreTrainedModel, stacks: Mapping[str, Stack]) -> None:
-        self._model, self._stacks = model, stacks
+    def __init__(self, stacks: Mapping[str, Stack]) -> None:
+        self._stacks = stacks
         self._count = next(iter(stacks.values())).a.shape[0]
 
     def start(self, *, seed: int) -> dict[str, Tensor]:
@@ -40,12 +40,12 @@ class MixKind:
 
     @contextmanager
     def applied(
-        self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+        self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
         """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
         shares = torch.softmax(stacked[_MIX], dim=-1)[rows]
         hooks = [
-            self._model.get_submodule(path).register_forward_hook(self._hook(stack, shares))
+            model.get_submodule(path).register_forward_hook(_hook(model, stack, shares))
             for path, stack in self._stacks.items()
         ]
         try:
@@ -63,12 +63,12 @@ class MixKind:
         form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
         save_lora(Lora(factors, form.scale), form, folder, base=base)
 
-    def _hook(self, stack: Stack, shares: Tensor) -> Callable[..., Tensor]:
-        device, dtype = self._model.device, self._model.dtype
-        a = stack.a.flatten(0, 1).to(device, dtype)
-        b = stack.b.transpose(0, 1).flatten(1).to(device, dtype)
-        columns = shares.repeat_interleave(stack.a.shape[1], dim=1).to(dtype).unsqueeze(1)
-        return lambda _, inputs, output: output + linear(linear(inputs[0], a) * columns, b)
+
+def _hook(model: PreTrainedModel, stack: Stack, shares: Tensor) -> Callable[..., Tensor]:
+    a = stack.a.flatten(0, 1).to(model.device, model.dtype)
+    b = stack.b.transpose(0, 1).flatten(1).to(model.device, model.dtype)
+    columns = shares.repeat_interleave(stack.a.shape[1], dim=1).to(model.dtype).unsqueeze(1)
+    return lambda _, inputs, output: output + linear(linear(inputs[0], a) * columns, b)
 
 
 def learn(
@@ -85,8 +85,6 @@ def learn(
 
     `settings.l2` pulls them to even weights. Raises Stopped when `hooks.stop` says so.
     """
-    trainer = Trainer(
-        model, MixKind(model, stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks
-    )
+    trainer = Trainer(model, MixKind(stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks)
     (trained,) = trainer.fit()
     return torch.softmax(trained.weights[_MIX], dim=-1)

@@ -89,10 +89,10 @@ class PrefixKind:
 
     @contextmanager
     def applied(
-        self, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
+        self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
-        cache = DynamicCache(config=self._model.config)
-        fill(cache, stacked[_NAME][rows], self._model)
+        cache = DynamicCache(config=model.config)
+        fill(cache, stacked[_NAME][rows], model)
         yield {"past_key_values": cache}
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:

@@ -24,16 +24,17 @@ from transformers import PreTrainedModel
 from engine.errors import EngineError
 from engine.lm.adamw import StackedAdamW, clip
 from engine.lm.adapters import LoraForm
+from engine.lm.attention import prefer_causal_blocks
 from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedule
 from engine.lm.encode import IGNORED, Encoded, training_batch
-from engine.lm.forms import Dropout, Form, seed_of
-from engine.lm.last_layer import only_at
-from engine.lm.memory import is_out_of_memory
+from engine.lm.forms import Form, Pull, seed_of, toward_zero
+from engine.lm.lanes import Lanes
+from engine.lm.passes import Passes, Row
 from engine.lm.reply_loss import token_losses
 from engine.paths import read_json, write_atomically, write_json
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
-_TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 16384}
+_TOKENS_A_GROUP = 16384
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class TrainSettings:
     """How adapters are trained. Rates and shares are fractions; `batch_size` counts dialogues.
 
     `patience` ends an adapter's training after so many epochs without a better validation loss. `l2` adds
-    l2 * |w|^2 to the loss of each adapter.
+    l2 * |w|^2 to the loss of each adapter, or l2 times another penalty where the trainer is given its pull.
     """
 
     rank: int = 8
@@ -132,8 +133,9 @@ class Trainer:
         checkpoint: Path | None = None,
         checkpoint_seconds: float = 60.0,
         hooks: Hooks = Hooks(),
+        pull: Pull = toward_zero,
     ) -> None:
-        self.model, self.form, self.settings = model, form, settings
+        self.model, self.form, self.settings, self._pull = model, form, settings, pull
         self.lessons, self.pad_id, self.hooks = list(lessons), pad_id, hooks
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
         starts = [
@@ -148,7 +150,6 @@ class Trainer:
         self._optimizer = StackedAdamW(self._weights, weight_decay=settings.weight_decay)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}
-        self._tokens_at_once = _TOKENS_AT_ONCE.get(model.device.type, 2048)
         self._rounds = 0
         self.seconds = 0.0
 
@@ -170,12 +171,17 @@ class Trainer:
         """
         self.model.eval()
         self._restore()
+        with Lanes(self.model, prepare=prefer_causal_blocks) as lanes:
+            self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=self.hooks.say))
+        return [self._trained(number) for number in range(len(self.lessons))]
+
+    def _train(self, passes: Passes) -> None:
         began, saved = time.monotonic() - self.seconds, time.monotonic()
         total = sum(self._steps_in_all(number) for number in range(len(self.lessons)))
         while going := [number for number, place in enumerate(self._places) if not place.ended]:
             epoch = self._places[0].epoch
-            self._round(going)
-            self._end_epochs(going)
+            self._round(passes, going)
+            self._end_epochs(passes, going)
             epoch_ended = self._places[0].epoch > epoch and self._checkpoint_bytes < _QUICKLY_WRITTEN_BYTES
             self.seconds = time.monotonic() - began
             done = sum(
@@ -189,9 +195,8 @@ class Trainer:
                 self._save()
                 saved = time.monotonic()
         self._save()
-        return [self._trained(number) for number in range(len(self.lessons))]
 
-    def _round(self, going: Sequence[int]) -> None:
+    def _round(self, passes: Passes, going: Sequence[int]) -> None:
         """Let every adapter take one step, those with batches of like size together."""
         self._rounds += 1
         pending = [(number, self._next_rows(number)) for number in going]
@@ -201,28 +206,28 @@ class Trainer:
             count, tokens = 0, 0
             while count < len(pending):
                 tokens += sum(map(len, pending[count][1]))
-                if count and tokens > self._tokens_at_once:
+                if count and tokens > _TOKENS_A_GROUP:
                     break
                 count += 1
-            losses += self._step(pending[:count])
+            losses += self._step(passes, pending[:count])
             pending = pending[count:]
         self.hooks.loss("train", self._rounds, self._places[going[0]].epoch, sum(losses) / len(losses))
 
-    def _step(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[float]:
+    def _step(self, passes: Passes, group: Sequence[tuple[int, list[Encoded]]]) -> list[float]:
         """Take one optimiser step of each adapter in the group; return their losses."""
         settings = self.settings
         numbers = [number for number, _ in group]
+        places = [self._places[number] for number in numbers]
         which = torch.tensor(numbers, device=self.model.device)
-        leaves = {name: tensor[which].requires_grad_() for name, tensor in self._weights.items()}
-        losses = self._backward(leaves, group)
+        stacked = {name: tensor[which] for name, tensor in self._weights.items()}
+        counts = torch.tensor([max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group])
+        sums, grads = passes.gradients(stacked, self._rows(group), 1.0 / counts)
+        losses: list[float] = (sums / counts).tolist()
         for number, nats in zip(numbers, losses, strict=True):
             self._refuse_divergence(nats, number)
-        grads = {
-            name: leaf.grad + 2 * settings.l2 * leaf.detach() if settings.l2 else leaf.grad
-            for name, leaf in leaves.items()
-            if leaf.grad is not None
-        }
-        places = [self._places[number] for number in numbers]
+        if settings.l2:
+            pulls = self._pull(stacked)
+            grads = {name: grad + settings.l2 * pulls[name] for name, grad in grads.items()}
         rates = [
             settings.learning_rate * schedule(place.step, self._steps_in_all(number), settings.warmup_share)
             for number, place in zip(numbers, places, strict=True)
@@ -237,77 +242,18 @@ class Trainer:
             place.step, place.batch = place.step + 1, place.batch + 1
         return losses
 
-    def _backward(
-        self, leaves: Mapping[str, Tensor], group: Sequence[tuple[int, list[Encoded]]]
-    ) -> list[float]:
-        """Accumulate the gradients of the group's mean losses; halve what is computed at once if need be."""
-        while True:
-            try:
-                return self._accumulate(leaves, group)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                for leaf in leaves.values():
-                    leaf.grad = None
-                longest = max(len(row) for _, rows in group for row in rows)
-                if self._tokens_at_once <= longest:
-                    raise EngineError(
-                        f"There is not enough memory to train on one dialogue of {longest} tokens.",
-                        "Choose a smaller base or a lower rank, or free memory.",
-                    ) from error
-                self._tokens_at_once //= 2
-                self.hooks.say(f"Out of memory: going on with {self._tokens_at_once} tokens at once.")
-
-    def _accumulate(
-        self, leaves: Mapping[str, Tensor], group: Sequence[tuple[int, list[Encoded]]]
-    ) -> list[float]:
-        entries = [
-            (slot, place, row) for slot, (_, rows) in enumerate(group) for place, row in enumerate(rows)
+    def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Row]:
+        return [
+            Row(slot, row, self._seed(self.lessons[number], "drop", self._places[number].step, place))
+            for slot, (number, rows) in enumerate(group)
+            for place, row in enumerate(rows)
         ]
-        counts = torch.tensor([max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group])
-        sums = torch.zeros(len(group))
-        for part in micro_batches([len(row) for _, _, row in entries], self._tokens_at_once):
-            slots = [entries[index][0] for index in part]
-            rows = [entries[index][2] for index in part]
-            drop = None
-            if self.form.dropout:
-                streams = [
-                    self._seed(
-                        self.lessons[group[slot][0]], "drop", self._places[group[slot][0]].step, entries[i][1]
-                    )
-                    for slot, i in zip(slots, part, strict=True)
-                ]
-                drop = Dropout(self.form.dropout, streams, [len(row) for row in rows])
-            losses, owners = self._losses(leaves, slots, rows, drop)
-            shares = (1.0 / counts).to(losses.device)[owners]
-            (losses * shares).sum().backward()
-            sums.index_add_(0, owners.cpu(), losses.detach().cpu())
-        return (sums / counts).tolist()
 
-    def _losses(
-        self,
-        stacked: Mapping[str, Tensor],
-        slots: Sequence[int],
-        rows: Sequence[Encoded],
-        drop: Dropout | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss of each reply token [M] and the slot it belongs to [M]."""
-        device = self.model.device
-        batch = training_batch(rows, pad_id=self.pad_id)
-        ids, targets = batch.ids.to(device), batch.targets.to(device)
-        owners = torch.tensor(list(slots), device=device)
-        wanted = targets != IGNORED
-        with self.form.applied(stacked, owners, drop) as more, only_at(self.model, wanted):
-            decoder: Any = self.model.get_decoder()
-            hidden = decoder(input_ids=ids, use_cache=False, **more).last_hidden_state
-        losses = token_losses(self.model, hidden[wanted], targets[wanted])
-        return losses, owners.unsqueeze(1).expand_as(targets)[wanted]
-
-    def _end_epochs(self, going: Sequence[int]) -> None:
+    def _end_epochs(self, passes: Passes, going: Sequence[int]) -> None:
         """Judge the adapters that have come to the end of an epoch, and end those that are done."""
         ended = [n for n in going if self._places[n].batch >= self._steps_an_epoch(n)]
         judged = [number for number in ended if self.lessons[number].val]
-        losses = dict(zip(judged, self._validate(judged), strict=True)) if judged else {}
+        losses = dict(zip(judged, self._validate(passes, judged), strict=True)) if judged else {}
         if losses:
             epoch = self._places[judged[0]].epoch
             self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses))
@@ -326,19 +272,13 @@ class Trainer:
             tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
             place.ended = place.epoch >= self.settings.epochs or tired
 
-    @torch.no_grad()
-    def _validate(self, numbers: Sequence[int]) -> list[float]:
-        """Return the mean loss over all validation reply tokens of each adapter, without dropout."""
+    def _validate(self, passes: Passes, numbers: Sequence[int]) -> list[float]:
+        """Return each adapter's mean loss over all its validation reply tokens."""
         which = torch.tensor(list(numbers), device=self.model.device)
         stacked = {name: tensor[which] for name, tensor in self._weights.items()}
-        entries = [(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
-        sums, counts = torch.zeros(len(numbers)), torch.zeros(len(numbers))
-        for part in micro_batches([len(row) for _, row in entries], 2 * self._tokens_at_once):
-            slots, rows = [entries[index][0] for index in part], [entries[index][1] for index in part]
-            losses, owners = self._losses(stacked, slots, rows, None)
-            sums.index_add_(0, owners.cpu(), losses.cpu())
-            counts.index_add_(0, owners.cpu(), torch.ones(len(losses)))
-        return (sums / counts.clamp(min=1)).tolist()
+        rows = [Row(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
+        losses: list[float] = passes.losses(stacked, rows).tolist()
+        return losses
 
     def _next_rows(self, number: int) -> list[Encoded]:
         place, lesson = self._places[number], self.lessons[number]

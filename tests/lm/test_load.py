@@ -72,12 +72,17 @@ def test_the_tokenizer_splits_text_as_it_did_when_it_was_saved(tiny_base: Path) 
     assert all(len(ours.tokenize(f" {number}")) == 1 for number in range(101))
 
 
-def test_a_checkpoint_in_bf16_is_computed_in_fp32_on_a_cpu(folder: Path) -> None:
+@pytest.mark.parametrize(("native", "computed"), [(True, "bfloat16"), (False, "float32")])
+def test_a_checkpoint_in_bf16_stays_so_where_the_processor_multiplies_in_it(
+    folder: Path, native: bool, computed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: native)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     weights = load_file(folder / "model.safetensors")
     halves = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
     save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
     rewrite(folder / "config.json", lambda config: config.update(dtype="bfloat16"))
-    assert load_base(str(folder)).dtype == "float32"
+    assert load_base(str(folder)).dtype == computed
 
 
 def test_pickles_alone_are_refused(folder: Path) -> None:

@@ -36,7 +36,7 @@ def random_lora(base: Base, seed: int, size: float = 0.1) -> Lora:
 def test_rows_of_a_batch_each_get_their_own_exact_merge(base: Base, stacks: dict[str, Stack]) -> None:
     ids = torch.randint(3, 200, (2, 9), generator=torch.Generator().manual_seed(0))
     logits = torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]])
-    with torch.no_grad(), MixKind(base.model, stacks).applied({"mix": logits}, torch.tensor([1, 0]), None):
+    with torch.no_grad(), MixKind(stacks).applied(base.model, {"mix": logits}, torch.tensor([1, 0]), None):
         found = base.model(input_ids=ids).logits
     for row, which in ((0, 1), (1, 0)):
         shares = torch.softmax(logits[which], dim=0)
@@ -87,7 +87,7 @@ def test_a_learned_merge_loads_in_peft(
     base: Base, tiny_base: Path, stacks: dict[str, Stack], tmp_path: Path
 ) -> None:
     mix = torch.tensor([1.0, 0.0, -1.0])
-    MixKind(base.model, stacks).save({"mix": mix}, tmp_path / "merged", base=base.name)
+    MixKind(stacks).save({"mix": mix}, tmp_path / "merged", base=base.name)
     model = PeftModel.from_pretrained(load_base(str(tiny_base)).model, tmp_path / "merged")
     for path, stack in stacks.items():
         a, b = concatenated(stack, torch.softmax(mix, dim=0))
