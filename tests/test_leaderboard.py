@@ -62,3 +62,15 @@ def test_one_variant_can_be_asked_for_and_csv_holds_fractions(
     assert [row["variant"] for row in rows] == ["count", "gain"]
     assert rows[1]["verdict"] == "better"
     assert 0 < float(rows[1]["delta"]) < 1
+
+
+def test_a_margin_is_in_points_and_told(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["compare", "--reference", "count", "--metric", "device_f1", "--json", "-w", str(ws.root)]
+    assert main([*call, "--margin", "5"]) == 0
+    (_, gain) = json.loads(capsys.readouterr().out)["rows"]
+    assert (gain["wins"], gain["ties"]) == (6, 0)
+    assert main([*call, "--margin", "15"]) == 0
+    (_, gain) = json.loads(capsys.readouterr().out)["rows"]
+    assert (gain["wins"], gain["ties"], gain["losses"]) == (0, 6, 0)
+    assert main(["compare", "--reference", "count", "--margin", "5", "-w", str(ws.root)]) == 0
+    assert "Better and worse: by more than 5.0; equal: within it." in capsys.readouterr().err

@@ -19,9 +19,10 @@ Record = dict[str, Any]
 
 def print_csv(rows: Sequence[Record]) -> None:
     """Print the rows as CSV, fractions throughout."""
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    told = [{**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row)} for row in rows]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "aliases": ";".join(row["aliases"])} for row in rows)
+    writer.writerows(told)
 
 
 def show(found: Record, *, with_criteria: bool = False) -> None:
@@ -45,6 +46,7 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
     for row in found["rows"]:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
+    _show_placebos(found, metric)
     if with_criteria:
         _show_criteria(found)
     for line in _remarks(found, metric):
@@ -66,6 +68,35 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
         lost,
         _share(row),
     ]
+
+
+def _flat_placebo(row: Record) -> Record:
+    """The placebo's numbers as columns of their own: `above_placebo` is the difference."""
+    above = row["above_placebo"] or {}
+    named = {"placebo": above.get("placebo"), "above_placebo": above.get("delta")}
+    return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
+
+
+def _show_placebos(found: Record, metric: Metric) -> None:
+    """A line for each variant whose placebo is scored: only what it gains over that is personal."""
+    rows = [row for row in found["rows"] if row["above_placebo"]]
+    if not rows:
+        return
+    numbers = ("mean", "placebo's", "difference", "95 % CI", "p", "personas")
+    shown = table("above its placebo", *numbers, right=numbers)
+    for row in rows:
+        above = row["above_placebo"]
+        shown.add_row(
+            row["variant"],
+            _level(row["mean"], metric),
+            _level(above["placebo_mean"], metric),
+            _difference(above["delta"], metric),
+            f"{_difference(above['ci_low'], metric)} to {_difference(above['ci_high'], metric)}",
+            p_value(above["p"]),
+            str(above["n_paired"]),
+        )
+    out().print()
+    out().print(shown)
 
 
 def _share(row: Record) -> str:
@@ -107,6 +138,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
             f"{count(max(row['n_paired'] for row in others), 'persona')} find a true difference of "
             f"{' to '.join(sizes)} in four of five studies; smaller ones are easily missed."
         )
+    if found["margin"]:
+        told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
     told += _noise(found, metric)
     if found["split"] == "test":
         told.append(f"Test seen {count(found['test_looks'], 'time')} under this protocol. Choose on val.")

@@ -18,6 +18,7 @@ from engine.cli.leaderboard import print_csv, show
         "compare",
         "compare --reference base --metric device_f1",
         "compare --family retrieval --criteria",
+        "compare --margin 1",
         "compare --split val --csv > table.csv",
     ),
 )
@@ -30,20 +31,28 @@ from engine.cli.leaderboard import print_csv, show
 @click.option(
     "--across-protocols", is_flag=True, help="Show variants scored under other settings too, with a warning."
 )
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Count a persona as better only by more than so many points.",
+)
 @click.option("--criteria", "with_criteria", is_flag=True, help="Show what each variant lacks for success.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
-def compare(call: Call, *, as_csv: bool, with_criteria: bool, **asked: Any) -> int:
+def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **asked: Any) -> int:
     """Compare every variant with the reference, persona by persona.
 
     All variants that compete are one family for Holm's correction, whatever is shown of them. Variants
     judged on test are counted: "test seen 3 times".
     """
     from engine.comparing.comparison import compare_variants
+    from engine.stats.metrics import metric
     from engine.store import refresh
 
     call.ws.read_config()
     _tell(refresh(call.ws))
-    found = compare_variants(call.ws, **asked)
+    unit = 100 if metric(asked["metric"]).unit == "fraction" else 1
+    found = compare_variants(call.ws, margin=margin / unit, **asked)
     if as_csv:
         print_csv(found["rows"])
     else:

@@ -7,15 +7,18 @@ meet in one table unasked: the others are named with what differs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine import store
 from engine.comparing import across, criteria, looks
+from engine.comparing.pairings import ordered, with_margin
+from engine.comparing.placebos import above
 from engine.comparing.scene import (
     BOUND,
     IS_BOUND,
     IS_ELSEWHERE,
+    IS_PLACEBO,
     IS_REFERENCE,
     Scene,
     refuse_strangers,
@@ -45,32 +48,34 @@ def compare_variants(
     family: str | None = None,
     variants: Sequence[str] = (),
     across_protocols: bool = False,
+    margin: float = 0.0,
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), warnings,
-    test_looks, noise (repeats, floor, command), criteria (variant -> bands). A row holds the fields of
-    `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor, above_noise,
-    protocol, paired_by.
+    test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
+    of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
+    above_noise, above_placebo (engine/comparing/placebos.py, or None), protocol, paired_by.
 
     `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows
     shown; Holm's correction is over all that compete. `across_protocols` adds variants that were scored
-    elsewhere only, marked and without a verdict. Raises EngineError for names nobody knows, where nothing is
+    elsewhere only, marked and without a verdict. A win is better by more than `margin`, in the metric's unit;
+    criteria, tests and intervals know no margin. Raises EngineError for names nobody knows, where nothing is
     scored, and for variants scored under another protocol only, with the fields that differ. Side effect: on
     test, the variants that compete are recorded as seen.
     """
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    found, against_unified, controls = _read(ws, scene)
-    rows = [_row(scene, row, controls) for row in found]
+    compared = _read(ws, scene)
+    rows = [_row(scene, row, compared) for row in compared.rows]
     elsewhere = across.others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
-    shown = [row for row in _ordered(rows, scene) if _is_shown(row, family=family, names=names)]
+    shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
     seen = _look(ws, scene, shown)
-    return {
+    found = {
         "reference": scene.reference.variant,
         "metric": metric,
         "split": split,
@@ -80,9 +85,11 @@ def compare_variants(
         "others": [other.as_json() for other in elsewhere],
         "warnings": _warnings(scene, rows),
         "test_looks": seen,
-        "noise": _noise(ws, scene, controls),
-        "criteria": _criteria(scene, against_unified),
+        "noise": _noise(ws, scene, compared.controls),
+        "criteria": _criteria(scene, compared.against_unified),
+        "margin": margin,
     }
+    return with_margin(ws, found, margin) if margin else found
 
 
 def _check_family(scene: Scene, family: str | None) -> None:
@@ -97,25 +104,45 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
     return (family is None or row["family"] == family) and (not names or row["variant"] in names)
 
 
-def _read(ws: Workspace, scene: Scene) -> tuple[list[Comparison], dict[str, Named], Named]:
-    """Return the comparisons with Holm's p; those against unified, by metric; and each repeat's own."""
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
+    metric; `controls` are repeats against what they repeat, `above` variants against their placebos."""
+
+    rows: list[Comparison]
+    against_unified: dict[str, Named]
+    controls: Named
+    above: Named
+
+
+def _read(ws: Workspace, scene: Scene) -> _Compared:
     place, metrics = (scene.protocol, scene.split), (scene.metric.name,)
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
     questions = [Question(*place, scene.reference.variant_id, metrics)]
-    questions += [Question(*place, first, metrics, frozenset({again})) for again, first in controls.items()]
+    pairs = [
+        *controls.items(),
+        *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
+    ]
+    questions += [Question(*place, against, metrics, frozenset({one})) for one, against in pairs]
     if unified is not None:
         questions.append(Question(*place, unified.variant_id, criteria.NEEDED_METRICS))
     answers = [
         {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
     ]
-    repeated: Named = {}
-    for answer in answers[1 : 1 + len(controls)]:
-        repeated |= answer[scene.metric.name]
+    beside = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
     against_unified = {} if unified is None else answers[-1]
-    against_unified = {metric: _with_holm(scene, rows) for metric, rows in against_unified.items()}
-    return list(_with_holm(scene, answers[0][scene.metric.name]).values()), against_unified, repeated
+    return _Compared(
+        rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
+        against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
+        controls=_joined(beside[: len(controls)]),
+        above=_joined(beside[len(controls) :]),
+    )
+
+
+def _joined(tables: Sequence[Named]) -> Named:
+    return {name: row for rows in tables for name, row in rows.items()}
 
 
 def _named(found: Mapping[str, Comparison], names: Mapping[str, str]) -> Named:
@@ -126,7 +153,7 @@ def _named(found: Mapping[str, Comparison], names: Mapping[str, str]) -> Named:
 
 
 def _with_holm(scene: Scene, rows: Named) -> Named:
-    """Holm's family is all that compete: no reference, no bound, and no repeat of another variant."""
+    """Holm's family is all that compete: no reference, no bound, no placebo, no repeat of another variant."""
     outside = {
         name for name, row in rows.items() if scene.role(scene.variants[name]) or name == row.reference
     }
@@ -136,10 +163,10 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 # --- rows
 
 
-def _row(scene: Scene, row: Comparison, controls: Named) -> Row:
+def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
-    floor = _floor(scene, variant, controls)
+    floor = _floor(scene, variant, compared.controls)
     return {
         **_origin(row, variant),
         "role": role,
@@ -147,6 +174,7 @@ def _row(scene: Scene, row: Comparison, controls: Named) -> Row:
         "repeat_of": _repeated(scene, variant),
         "noise_floor": floor,
         "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
+        "above_placebo": above(compared.above.get(row.variant)),
         "protocol": scene.protocol,
         "paired_by": scene.fields[scene.protocol].get("paired_by", "example"),
     }
@@ -158,21 +186,12 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 
 def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
-    extra = {"repeat_of": None, "noise_floor": None, "above_noise": None, "protocol": other.protocol}
+    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
+    extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
         for variant, row, by in across.compared(ws, scene, other)
     ]
-
-
-def _ordered(rows: Sequence[Row], scene: Scene) -> list[Row]:
-    sign = 1.0 if scene.metric.higher_is_better is False else -1.0
-
-    def place(row: Row) -> tuple[bool, bool, float, str]:
-        level = sign * row["mean"] if row["mean"] is not None else float("inf")
-        return row["role"] != IS_REFERENCE, row["family"] == BOUND, level, row["variant"]
-
-    return sorted(rows, key=place)
 
 
 def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
@@ -234,7 +253,7 @@ def _criteria(scene: Scene, against_unified: Mapping[str, Named]) -> dict[str, l
     return {
         name: [judged.as_json() for judged in criteria.judge(_standing(row, against_unified, per_persona))]
         for name, row in rows.items()
-        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND,)
+        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
     }
 
 

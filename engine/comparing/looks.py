@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.locks import locked
+from engine.machine import read_only
 from engine.paths import Workspace
 from engine.runfolder import append_line, now
 
@@ -36,10 +37,10 @@ def seen(ws: Workspace, protocol: str) -> list[Look]:
 def record(ws: Workspace, protocol: str, variants: Mapping[str, str]) -> int:
     """Note that these variants (id -> name) are seen on test; return how often test was seen by now.
 
-    Side effect: appends what is new to data/looks.jsonl.
+    Side effect: appends what is new to data/looks.jsonl; in a read-only workspace nothing is written.
     """
     known = {look.variant_id for look in seen(ws, protocol)}
-    if not variants.keys() <= known:
+    if not variants.keys() <= known and not read_only(ws):
         with locked(_path(ws).with_name(".looks.lock"), what="The record of looks at test"):
             known = {look.variant_id for look in seen(ws, protocol)}
             for variant_id in sorted(variants.keys() - known):

@@ -14,6 +14,8 @@ import pandas as pd
 
 from engine import store
 from engine.comparing import protocol_guard
+from engine.comparing.placebos import FAMILY as PLACEBO
+from engine.comparing.placebos import placebos
 from engine.comparing.repeats import repeats
 from engine.errors import EngineError, unknown_name
 from engine.paths import Workspace
@@ -24,13 +26,15 @@ from engine.variants import Variant, resolve
 
 BOUND = "ceiling"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
+IS_PLACEBO = "placebo"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
 
-    `repeated` maps the id of a variant to that of the variant it repeats from another seed.
+    `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
+    that of its placebo.
     """
 
     metric: Metric
@@ -41,6 +45,7 @@ class Scene:
     variants: Mapping[str, Variant]
     repeated: Mapping[str, str]
     fields: Mapping[str, Mapping[str, Any]]
+    placebos: Mapping[str, str]
 
     @property
     def protocols(self) -> list[str]:
@@ -65,11 +70,13 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, repeat; "" when it does."""
+        """Return why a variant does not compete: reference, bound, placebo, repeat; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.family == BOUND:
             return IS_BOUND
+        if variant.family == PLACEBO:
+            return IS_PLACEBO
         return IS_REPEAT if variant.variant_id in self.repeated else ""
 
     def differences(self, protocol: str) -> list[protocol_guard.Difference]:
@@ -97,7 +104,15 @@ def set_scene(
     first = known[0] if protocol is None else protocol
     default = next(iter(scored.loc[scored["protocol"] == first, "variant"]))
     scene = Scene(
-        kind, split, first, seen.variants[str(default)], scored, seen.variants, repeated, seen.protocols
+        kind,
+        split,
+        first,
+        seen.variants[str(default)],
+        scored,
+        seen.variants,
+        repeated,
+        seen.protocols,
+        placebos(seen.variants.values()),
     )
     return _choose(scene, [first] if protocol else known, reference)
 

@@ -24,7 +24,7 @@ from engine.experiments.spec import (
 Trained = Literal["per-persona", "hybrid", "constrained"]
 _MERGE_STEP = "engine.steps.merge:run"
 _MERGING = {"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0}
-_BOUNDS = ("ceiling", "clustering", "routing")
+_BOUNDS = ("ceiling", "clustering", "placebo", "routing")
 
 
 class ClusteringParameters(Parameters):

@@ -1,8 +1,8 @@
 """From a recipe to replies: which adapters act for a persona, what the prompt says, which memories it shows.
 
-A recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together; one
-without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. This is the
-one place that turns a recipe into prompts and changes, for scoring and for the playground alike.
+A plain recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together;
+one without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. Routes,
+mixtures and placebos are made of plain recipes: engine/lm/routed.py takes them apart.
 """
 
 from __future__ import annotations
@@ -27,32 +27,49 @@ Part = tuple[str, str, float]
 """One adapter in a weighted sum: run id, adapter name, weight."""
 
 
+class NotCovered(EngineError):
+    """A variant that does not exist for a persona: nobody trained, routed or paired her."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How to answer for one persona. `adapters` are (run id, adapter name) pairs, applied together.
 
-    An empty name stands for each persona's own adapter of that run.
+    An empty name stands for each persona's own adapter of that run. `recency` is the share that the age of a
+    memory has in its choice, 0 for likeness alone.
     """
 
     adapters: tuple[tuple[str, str], ...] = ()
     profile: bool = False
     memories: int = 0
+    recency: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         adapters = [{"run": run, **({"name": name} if name else {})} for run, name in self.adapters]
-        return {"adapters": adapters, "profile": self.profile, "memories": self.memories}
+        recent = {"recency": self.recency} if self.memories and self.recency else {}
+        return {"adapters": adapters, "profile": self.profile, "memories": self.memories, **recent}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One plain recipe's part in an answer: whose adapters, memories and profile it takes, and its weight."""
+
+    recipe: Recipe
+    persona_id: str
+    weight: float = 1.0
 
 
 def read_recipe(value: Mapping[str, Any]) -> Recipe:
-    """Return the recipe written as JSON. Raises EngineError when it asks for something unknown."""
-    unknown = set(value) - {"adapters", "profile", "memories"}
+    """Return the plain recipe written as JSON. Raises EngineError when it asks for something unknown."""
+    unknown = set(value) - {"adapters", "profile", "memories", "recency"}
     if unknown:
         raise EngineError(
             f"This recipe cannot answer: {', '.join(sorted(unknown))} is not known here.",
             "Choose another variant.",
         )
     adapters = tuple((entry["run"], entry.get("name", "")) for entry in value.get("adapters", ()))
-    return Recipe(adapters, bool(value.get("profile", False)), int(value.get("memories", 0)))
+    memories, recency = int(value.get("memories", 0)), float(value.get("recency", 0.0))
+    return Recipe(adapters, bool(value.get("profile", False)), memories, recency)
 
 
 def write_personas(ws: Workspace, run_id: str, parts: Mapping[str, Sequence[Part]]) -> None:
@@ -96,7 +113,7 @@ class Shelf:
         found: list[Part] = []
         for run, name in recipe.adapters:
             if not name and persona_id not in self._map(run):
-                raise EngineError(
+                raise NotCovered(
                     f"{run} has no adapter for persona {persona_id}.",
                     "Run it for all personas, or choose one of those it was trained on.",
                 )

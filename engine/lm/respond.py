@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from engine.data.dataset import load_dataset, load_splits
+from engine.data.dataset import load_dataset
 from engine.errors import EngineError, unknown_name
-from engine.lm.generate import generate
+from engine.lm.asking import Asker
 from engine.lm.load import Base, load_base
-from engine.lm.recipes import Recipe, Shelf, build_prompt, prompt_budget, read_recipe
-from engine.lm.retrieve import MemoryIndex
-from engine.lm.routed import followed
-from engine.lm.scorer import Scorer
+from engine.lm.mixture import answer
+from engine.lm.recipes import Shelf
+from engine.lm.routed import followed, sides
 from engine.paths import Workspace
 from engine.stats.actions import extract
 from engine.types import Example, Message
@@ -39,24 +38,12 @@ def respond(
     persona = next((persona for persona in dataset.personas if persona.persona_id == persona_id), None)
     if persona is None:
         raise unknown_name("persona", persona_id, [persona.persona_id for persona in dataset.personas])
-    wanted = read_recipe(followed(ws, recipe, persona_id))
+    answering = sides(ws, recipe, persona_id)
     base, shelf = _loaded(ws, str(ws.read_config()["base"]))
     asked = Example("", persona_id, "", 0, (*history, Message("user", message)), "", dict(meta or {}))
-    prompt = build_prompt(
-        base,
-        asked.context,
-        meta=asked.meta,
-        character=persona.character if wanted.profile else None,
-        memories=_memories(ws, asked, wanted),
-        budget_tokens=prompt_budget(base, max_new_tokens),
-    )
-    reply = generate(
-        base.model,
-        base.tokenizer,
-        [prompt.ids],
-        changes=[shelf.change(wanted, persona_id)],
-        max_new_tokens=max_new_tokens,
-    )[0]
+    (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
+    (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
+    is_plain = len(answering) == 1
     return {
         "persona_id": persona_id,
         "message": message,
@@ -65,19 +52,12 @@ def respond(
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
         "actions": _actions(reply.text),
-        "recipe": wanted.as_json(),
+        "recipe": answering[0].recipe.as_json() if is_plain else dict(followed(ws, recipe, persona_id)),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
-            for m in prompt.memories
+            for m in ask.memories
         ],
     }
-
-
-def _memories(ws: Workspace, asked: Example, recipe: Recipe) -> list[Any]:
-    if not recipe.memories:
-        return []
-    index = MemoryIndex(Scorer(ws), load_dataset(ws), load_splits(ws), personas={asked.persona_id})
-    return index.nearest([asked], recipe.memories)[0]
 
 
 def _actions(text: str) -> dict[str, Any]:

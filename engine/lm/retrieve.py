@@ -52,20 +52,35 @@ class MemoryIndex:
             for persona, chosen in rows.items()
         }
 
-    def nearest(self, asked: Sequence[Example], k: int) -> list[list[Memory]]:
-        """Return up to `k` memories for each example, the most similar last; ties go to the earlier one."""
+    def nearest(
+        self,
+        asked: Sequence[Example],
+        k: int,
+        *,
+        recency: float = 0.0,
+        whose: Sequence[str] | None = None,
+    ) -> list[list[Memory]]:
+        """Return up to `k` memories for each example, the best last; ties go to the earlier one.
+
+        The best are the most similar, or with `recency` r > 0 those with the most of
+        (1 - r) * similarity + r * age, age being 0 for the oldest and 1 for the newest of a history.
+        `whose` names for each example the persona who remembers, by default its own.
+        """
         vectors = self._scorer.embed([request_of(example) for example in asked])
+        owners = whose if whose is not None else [example.persona_id for example in asked]
         return [
-            self._nearest(example.persona_id, vector, k)
-            for example, vector in zip(asked, vectors, strict=True)
+            self._nearest(owner, vector, k, recency) for owner, vector in zip(owners, vectors, strict=True)
         ]
 
-    def _nearest(self, persona_id: str, request: Embeddings, k: int) -> list[Memory]:
+    def _nearest(self, persona_id: str, request: Embeddings, k: int, recency: float) -> list[Memory]:
         history = self._histories.get(persona_id)
         if history is None or k == 0:
             return []
         likeness = history.requests @ request
-        best = np.argsort(-likeness, kind="stable")[:k][::-1]
+        wanted = likeness
+        if recency:
+            wanted = (1 - recency) * likeness + recency * np.linspace(0.0, 1.0, len(likeness))
+        best = np.argsort(-wanted, kind="stable")[:k][::-1]
         return [
             Memory(
                 history.memories[row].request,

@@ -18,7 +18,18 @@ from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, 
 from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
 from engine.stats.shares import wilson
 
-__all__ = ["Comparison", "Options", "Pairing", "compare", "corrected", "holm", "leaderboard", "pair"]
+__all__ = [
+    "Comparison",
+    "Options",
+    "Outcomes",
+    "Pairing",
+    "compare",
+    "corrected",
+    "holm",
+    "leaderboard",
+    "outcomes",
+    "pair",
+]
 
 SMALL_SAMPLE = 50  # personas
 ALPHA, POWER = 0.05, 0.8  # of the minimum detectable effect
@@ -121,10 +132,7 @@ def compare(
     differences = pairing.differences
     kind = usable_kind(interval_kind, pairing.n_paired)
     gains = differences if higher_is_better else -differences
-    wins = int(np.sum(gains > margin + _NOISE))
-    losses = int(np.sum(gains < -margin - _NOISE))
     found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
-    share = wilson(wins, pairing.n_paired, confidence=confidence) if pairing.n_paired else (None, None)
     return Comparison(
         variant="candidate",
         reference="reference",
@@ -146,16 +154,44 @@ def compare(
         n_null_candidate=pairing.n_null_candidate,
         n_null_reference=pairing.n_null_reference,
         n_null_both=pairing.n_null_both,
-        wins=wins,
-        ties=pairing.n_paired - wins - losses,
-        losses=losses,
-        share_improved=wins / pairing.n_paired if pairing.n_paired else None,
-        share_low=share[0],
-        share_high=share[1],
+        **outcomes(pairing, margin=margin, higher_is_better=higher_is_better, confidence=confidence),
         catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
         min_detectable_effect=found.min_detectable_effect,
         small_sample=pairing.n_paired < SMALL_SAMPLE,
         reason=found.reason,
+    )
+
+
+class Outcomes(TypedDict):
+    """For how many personas it is better, equal and worse, and the share improved with Wilson's interval."""
+
+    wins: int
+    ties: int
+    losses: int
+    share_improved: float | None
+    share_low: float | None
+    share_high: float | None
+
+
+def outcomes(
+    pairing: Pairing, *, margin: float = 0.0, higher_is_better: bool = True, confidence: float = 0.95
+) -> Outcomes:
+    """Return the outcomes of `pairing`: a win is better by more than `margin`, in the metric's unit.
+
+    Raises EngineError on a margin below 0.
+    """
+    _check(margin=margin, confidence=confidence, resamples=9_999)
+    gains = pairing.differences if higher_is_better else -pairing.differences
+    wins, losses = int(np.sum(gains > margin + _NOISE)), int(np.sum(gains < -margin - _NOISE))
+    n = pairing.n_paired
+    low, high = wilson(wins, n, confidence=confidence) if n else (None, None)
+    return Outcomes(
+        wins=wins,
+        ties=n - wins - losses,
+        losses=losses,
+        share_improved=wins / n if n else None,
+        share_low=low,
+        share_high=high,
     )
 
 

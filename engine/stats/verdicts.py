@@ -11,11 +11,12 @@ WORSE: Final = "worse"
 EQUAL: Final = "equal"
 UNCLEAR: Final = "not clear"
 ALPHA: Final = 0.05
+_NOISE: Final = 1e-12  # differences below it come from rounding
 
 
-def outcome(difference: float, *, higher_is_better: bool | None = True) -> str:
-    """Return the word for a difference: better, worse or equal."""
-    if difference == 0 or higher_is_better is None:
+def outcome(difference: float, *, higher_is_better: bool | None = True, margin: float = 0.0) -> str:
+    """Return the word for a difference: better or worse by more than `margin`, else equal."""
+    if abs(difference) <= margin + _NOISE or higher_is_better is None:
         return EQUAL
     return BETTER if (difference > 0) == higher_is_better else WORSE
 

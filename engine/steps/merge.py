@@ -22,9 +22,9 @@ from engine.lm.merge_weights import Mix
 from engine.lm.recipes import PERSONAS, Recipe, Shelf, read_personas, read_recipe, write_personas
 from engine.paths import write_json
 from engine.runfolder import RunContext, declared
+from engine.steps.lessons import folder_name
 from engine.steps.merge_mixes import Sources, mixes_of, shares_of
 from engine.steps.scoring import score_variant
-from engine.steps.train_adapters import folder_name
 
 WEIGHTS = "weights.json"
 

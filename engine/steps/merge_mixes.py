@@ -30,8 +30,8 @@ from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.paths import read_json
 from engine.runfolder import Cancelled, RunContext
 from engine.steps.cluster import CLUSTERS, FEATURES
+from engine.steps.lessons import training_dialogues
 from engine.steps.scoring import SCORES
-from engine.steps.train_adapters import training_dialogues
 
 
 @dataclass(frozen=True, slots=True, eq=False)

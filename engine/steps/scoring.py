@@ -16,20 +16,22 @@ from typing import Any
 import pandas as pd
 
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
-from engine.lm.generate import BATCH_PLAN, Reply, generate
+from engine.lm import mixture
+from engine.lm.asking import Ask, Asker
+from engine.lm.generate import BATCH_PLAN, Reply
 from engine.lm.kernels import kernels_for
 from engine.lm.load import Base
 from engine.lm.prompts import PROMPT_VERSION
-from engine.lm.recipes import Prompt, Recipe, Shelf, build_prompt, prompt_budget
-from engine.lm.retrieve import MemoryIndex
+from engine.lm.recipes import Recipe, Shelf
+from engine.lm.routed import Value
 from engine.lm.scorer import SCORER_ID, Scorer
+from engine.parts import end_of_part, rows_of_others
 from engine.paths import write_atomically
 from engine.runfolder import Cancelled, RunContext, append_line
 from engine.stats.metrics import METRICS_VERSION, score_texts
 from engine.types import Dataset, Example, Splits
 
 SCORES = "scores.parquet"
-PLAIN = Recipe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,46 +96,44 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
 
 
 def score_variant(
-    context: RunContext, base: Base, variant: str, recipe: Recipe, shelf: Shelf | None = None
+    context: RunContext, base: Base, variant: str, recipe: Recipe | Value, shelf: Shelf | None = None
 ) -> None:
     """Answer and score the protocol's examples with one recipe, for the personas it exists for."""
+    value = recipe.as_json() if isinstance(recipe, Recipe) else recipe
+    score_variants(context, base, {variant: value}, shelf or Shelf(context.workspace))
+
+
+def score_variants(context: RunContext, base: Base, recipes: Mapping[str, Value], shelf: Shelf) -> None:
+    """Answer and score the protocol's examples with each of some recipes, named by their variants."""
     chosen = example_set(context)
     protocol = declare_protocol(context, chosen, base)
-    shelf = shelf or Shelf(context.workspace)
-    covered = chosen.where(lambda persona: shelf.covers(recipe, persona))
-    prompts = prompts_for(base, covered, recipe, max_new_tokens=context.spec.protocol["max_new_tokens"])
-    answers = answer(
-        context,
+    scorer = Scorer(context.workspace)
+    asker = asker_for(context, base, shelf, scorer)
+    covered = {
+        variant: chosen.where(lambda persona, value=value: asker.covers(value, persona))  # type: ignore[misc]
+        for variant, value in recipes.items()
+    }
+    total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
+    for variant, value in recipes.items():
+        asks = asker.asks(value, [example for _, example in covered[variant].all])
+
+        def tell(done: int, before: int = len(answers)) -> None:
+            context.progress("generate", before + done, total, unit="replies")
+
+        answers += answer(context, base, variant, covered[variant], asks, progress=tell)
+    write_scores(context, answers, protocol, scorer)
+
+
+def asker_for(context: RunContext, base: Base, shelf: Shelf, scorer: Scorer) -> Asker:
+    """Return what makes this run's prompts; finding memories counts as loading."""
+    return Asker(
+        context.workspace,
         base,
-        variant,
-        covered,
-        prompts,
-        progress=lambda done: context.progress("generate", done, len(prompts), unit="replies"),
-        recipe=recipe,
-        shelf=shelf,
+        shelf,
+        max_new_tokens=context.spec.protocol["max_new_tokens"],
+        scorer=scorer,
+        on_progress=embedding_progress(context, "load", unit="memories"),
     )
-    write_scores(context, answers, protocol, Scorer())
-
-
-def prompts_for(
-    base: Base, chosen: ExampleSet, recipe: Recipe, *, max_new_tokens: int, index: MemoryIndex | None = None
-) -> list[Prompt]:
-    """Return the recipe's prompt for each example of the set, in order."""
-    characters = {persona.persona_id: persona.character for persona in chosen.dataset.personas}
-    budget = prompt_budget(base, max_new_tokens)
-    asked = [example for _, example in chosen.all]
-    memories = index.nearest(asked, recipe.memories) if index and recipe.memories else [[] for _ in asked]
-    return [
-        build_prompt(
-            base,
-            example.context,
-            meta=example.meta,
-            memories=shown,
-            budget_tokens=budget,
-            character=characters.get(example.persona_id) if recipe.profile else None,
-        )
-        for example, shown in zip(asked, memories, strict=True)
-    ]
 
 
 def answer(
@@ -141,62 +141,59 @@ def answer(
     base: Base,
     variant: str,
     chosen: ExampleSet,
-    prompts: Sequence[Prompt],
+    asks: Sequence[Ask],
     *,
     progress: Callable[[int], None],
-    recipe: Recipe = PLAIN,
-    shelf: Shelf | None = None,
 ) -> list[Answer]:
     """Return the variant's replies to all examples; batches answered by an earlier attempt are kept.
 
-    The recipe's adapters come from `shelf`, each persona's own where it says so. `progress` gets the number
-    of replies so far. Raises Cancelled between batches when asked to stop: the batches done are on disk, and
-    the rest keeps its batch composition, so resuming gives the same texts.
+    `asks` belong to the examples one by one. `progress` gets the number of replies so far. Raises Cancelled
+    between batches when asked to stop: the batches done are on disk, and the rest keeps its batch
+    composition, so resuming gives the same texts.
     """
-    kept_file = context.folder / f"replies-{_file_name(variant)}.jsonl"
-    kept = _kept_replies(kept_file, len(prompts))
+    requests = [ask.rows for ask in asks]
+    kernels = kernels_for(context.workspace, base)
+    others = rows_of_others(context.part, mixture.batches_of(requests, kernels=kernels))
+    kept = _kept_replies(context, variant, len(asks))
     replies: dict[int, Reply] = dict(kept)
 
     def keep(rows: list[int], done: list[Reply]) -> None:
         for row, reply in zip(rows, done, strict=True):
             replies[row] = reply
-        append_line(
-            kept_file,
-            json.dumps(
-                [[row, asdict(reply)] for row, reply in zip(rows, done, strict=True)], ensure_ascii=False
-            ),
-        )
+        keep_replies(context, variant, dict(zip(rows, done, strict=True)))
         progress(len(replies))
         if context.stop_requested():
             raise Cancelled
 
     progress(len(replies))
-    generate(
+    mixture.answer(
         base.model,
         base.tokenizer,
-        [prompt.ids for prompt in prompts],
-        changes=[shelf.change(recipe, example.persona_id) for _, example in chosen.all] if shelf else None,
-        kernels=kernels_for(context.workspace, base),
+        requests,
+        kernels=kernels,
         on_batch=keep,
-        skip=frozenset(kept),
+        skip=others.union(kept),
         max_new_tokens=context.spec.protocol["max_new_tokens"],
     )
+    if context.part is not None:  # the process that does the rest puts the shares together
+        return []
     return [
-        Answer(variant, split, example, replies[row], _retrieved(prompts[row]))
+        Answer(variant, split, example, replies[row], _retrieved(asks[row]))
         for row, (split, example) in enumerate(chosen.all)
     ]
 
 
+def keep_replies(context: RunContext, variant: str, replies: Mapping[int, Reply]) -> None:
+    """Keep a variant's replies, by the row of their example, for the attempt that answers the rest."""
+    line = json.dumps([[row, asdict(reply)] for row, reply in replies.items()], ensure_ascii=False)
+    append_line(_kept_file(context, variant), line)
+
+
 def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
     """Score all answers and write scores.parquet; each distinct text is encoded once."""
-    predictions = [row.reply.text for row in answers]
-    references = [row.example.reference for row in answers]
-    scorer.keep_in(context.workspace)
-    similarity = scorer.similarity(
-        predictions, references, on_progress=embedding_progress(context, "score", unit="texts")
-    )
-    rows = [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
-    table = pd.DataFrame(rows)
+    if context.part is not None:
+        end_of_part(context.part)
+    table = score_table(context, answers, protocol, scorer)
     write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
     for variant, group in table.groupby("variant", sort=False):
         means = group.groupby("split")["embedding_similarity"].mean()
@@ -205,6 +202,21 @@ def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, 
         )
     for path in context.folder.glob("replies-*.jsonl"):
         path.unlink()
+
+
+def score_table(
+    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer
+) -> pd.DataFrame:
+    """Return the answers with their metrics, one row each."""
+    predictions = [row.reply.text for row in answers]
+    references = [row.example.reference for row in answers]
+    scorer.keep_in(context.workspace)
+    similarity = scorer.similarity(
+        predictions, references, on_progress=embedding_progress(context, "score", unit="texts")
+    )
+    return pd.DataFrame(
+        [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
+    )
 
 
 def embedding_progress(context: RunContext, stage: str, *, unit: str) -> Callable[[int, int], None]:
@@ -239,14 +251,14 @@ def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:
     }
 
 
-def _retrieved(prompt: Prompt) -> tuple[dict[str, Any], ...] | None:
-    return tuple(asdict(memory) for memory in prompt.memories) or None
+def _retrieved(ask: Ask) -> tuple[dict[str, Any], ...] | None:
+    return tuple(asdict(memory) for memory in ask.memories) or None
 
 
-def _kept_replies(path: Path, expected: int) -> dict[int, Reply]:
-    """Return the replies of an earlier attempt, row -> reply; a line torn by a kill is left out."""
+def _kept_replies(context: RunContext, variant: str, expected: int) -> dict[int, Reply]:
+    """Return the replies that are on disk, row -> reply; a line torn by a kill is left out."""
     kept: dict[int, Reply] = {}
-    if path.exists():
+    for path in sorted(context.folder.glob(f"replies-{_file_name(variant)}.*jsonl")):
         # Not splitlines(): a reply may hold one of the rarer line separators.
         for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
@@ -254,6 +266,12 @@ def _kept_replies(path: Path, expected: int) -> dict[int, Reply]:
             except (ValueError, TypeError):
                 continue  # the batch is answered again
     return kept
+
+
+def _kept_file(context: RunContext, variant: str) -> Path:
+    part = context.part
+    share = f".{part.number}" if part is not None and part.kind == "replies" else ""
+    return context.folder / f"replies-{_file_name(variant)}{share}.jsonl"
 
 
 def _file_name(variant: str) -> str:

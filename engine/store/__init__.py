@@ -13,22 +13,23 @@ from typing import Any
 
 import pandas as pd
 
+from engine import votes as votes_file
 from engine.comparing.repeats import Origin
 from engine.errors import unknown_name
 from engine.paths import Workspace
 from engine.runfolder import fingerprint
 from engine.stats.compare import Comparison
-from engine.store import statistics, tables
-from engine.store.database import ask, discard, lock, opened, unreadable
+from engine.store import database, statistics, tables
+from engine.store.database import ask, unreadable
 from engine.store.filling import (
     Connection,
     Report,
     Torn,
+    kept_votes,
     named_variants,
     origins_of,
     present_runs,
     read_stamp,
-    take_in,
 )
 from engine.store.intake import METRIC_COLUMNS
 from engine.store.statistics import Question
@@ -50,17 +51,15 @@ class Overview:
 def refresh(ws: Workspace) -> Report:
     """Take in runs finished or changed since, drop those whose folder is gone; cheap when there are none."""
     present = present_runs(ws)
-    if ws.database.exists() and read_stamp(ws) == {"present": present, "torn": []}:
+    wanted = {"present": present, "torn": [], "votes": votes_file.signature(ws)}
+    if ws.database.exists() and read_stamp(ws) == wanted:
         return Report()
     return ask(ws, lambda _: None)[1]
 
 
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders; return what was taken in and what was found torn."""
-    with lock(ws):
-        discard(ws)
-        with opened(ws) as connection:
-            report = take_in(ws, connection)
+    report = database.rebuild(ws)
     return Report(report.taken_in, (), report.torn, rebuilt="asked for")
 
 
@@ -128,6 +127,11 @@ def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | Non
     return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
 
 
+def reply_costs(ws: Workspace, *, split: str, protocol: str) -> pd.DataFrame:
+    """Return the mean cost of a reply, one row a variant: variant, seconds, reply_tokens (NaN: not known)."""
+    return _with_names(ws, tables.COSTS, (split, protocol))
+
+
 def example_rows(
     ws: Workspace,
     *,
@@ -143,6 +147,11 @@ def example_rows(
     """
     filters = (persona_id, persona_id, variant, variant, example_id, example_id)
     return _with_names(ws, tables.EXAMPLES, (split, protocol or newest_protocol(ws), *filters))
+
+
+def votes(ws: Workspace) -> list[votes_file.Vote]:
+    """Return the blind votes that stand, first to last."""
+    return ask(ws, kept_votes)[0]
 
 
 # --- reading

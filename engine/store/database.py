@@ -41,15 +41,27 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
             reason = _damage(ws, error)
         _log.warning("results.duckdb could not be read; it is built again from the run folders.")
         discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged"))
-        try:
-            with opened(ws) as connection:
-                report = take_in(ws, connection)
-                return question(connection), Report(report.taken_in, (), report.torn, rebuilt=reason)
-        except duckdb.Error as error:
-            raise EngineError(
-                f"results.duckdb cannot be built: {first_line(error)}",
-                "Check free disk space, then rebuild-db.",
-            ) from error
+        answer, report = _ask_anew(ws, question)
+        return answer, Report(report.taken_in, (), report.torn, rebuilt=reason)
+
+
+def rebuild(ws: Workspace) -> Report:
+    """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
+    with lock(ws):
+        discard(ws)
+        return _ask_anew(ws, lambda _: None)[1]
+
+
+def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer, Report]:
+    try:
+        with opened(ws) as connection:
+            report = take_in(ws, connection)
+            return question(connection), report
+    except duckdb.Error as error:
+        raise EngineError(
+            f"results.duckdb cannot be built: {first_line(error)}",
+            "Check free disk space, then rebuild-db.",
+        ) from error
 
 
 def unreadable(ws: Workspace) -> str | None:

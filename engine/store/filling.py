@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from engine import manifest
+from engine import manifest, votes
 from engine.comparing.repeats import Origin
 from engine.paths import Workspace, write_json
 from engine.store import statistics, tables
@@ -75,8 +75,36 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     report = Report(tuple(taken), tuple(removed), tuple(torn))
     if taken or removed:
         statistics.keep_defaults(connection, named_variants(connection), origins_of(connection))
+    _take_in_votes(ws, connection)
     _write_stamp(ws, present, report)
     return report
+
+
+def _take_in_votes(ws: Workspace, connection: Connection) -> None:
+    """Replace the votes by those that stand in their file, in one transaction, when the file has changed."""
+    file = votes.signature(ws)
+    if (file,) in connection.execute(tables.VOTES_TAKEN).fetchall():
+        return
+    connection.execute("begin")
+    try:
+        connection.execute("delete from votes")
+        for place, vote in enumerate(votes.read(ws)):
+            row = {**asdict(vote), "left": _text(asdict(vote.left)), "right": _text(asdict(vote.right))}
+            connection.execute(tables.INSERT_VOTE, [place, *row.values()])
+        connection.execute("delete from votes_file")
+        connection.execute("insert into votes_file values (?)", [file])
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def kept_votes(connection: Connection) -> list[votes.Vote]:
+    found = []
+    for *told, left, right in connection.execute(tables.VOTES).fetchall():
+        sides = (votes.Ballot(**json.loads(side)) for side in (left, right))
+        found.append(votes.Vote(*told, *sides))
+    return found
 
 
 def _insert(connection: Connection, run: Finished, signature: str) -> None:
@@ -130,7 +158,8 @@ def _variant_row(run_id: str, entry: DeclaredVariant) -> list[Any]:
 
 def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> None:
     """Remember what is taken in, so that the next refresh need not open the database."""
-    stamp = {"present": dict(present), "torn": [asdict(entry) for entry in report.torn]}
+    torn = [asdict(entry) for entry in report.torn]
+    stamp = {"present": dict(present), "torn": torn, "votes": votes.signature(ws)}
     if read_stamp(ws) != stamp:
         write_json(ws.data / STAMP, stamp)
 

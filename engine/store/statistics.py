@@ -1,8 +1,8 @@
 """Paired statistics kept in results.duckdb: computed when scores come in, read by every table.
 
-Owns what is computed beforehand (every variant against unified, against base, and against what it repeats,
-in every metric) and what is forgotten when scores change. Anything else is computed at the first question
-and kept as well. Opens nothing: the store hands in its connection.
+Owns what is computed beforehand (every variant against unified, against base, against what it repeats and
+against its placebo, in every metric) and what is forgotten when scores change. Anything else is computed at
+the first question and kept as well. Opens nothing: the store hands in its connection.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.comparing.placebos import placebos
 from engine.comparing.repeats import Origin, repeats
 from engine.errors import EngineError
 from engine.stats.bootstrap import DEFAULT_KIND
@@ -63,12 +64,12 @@ def keep_defaults(connection: Connection, variants: Sequence[Variant], origins: 
     for protocol, split, variant_id in connection.execute(tables.SCORED).fetchall():
         scored.setdefault((protocol, split), set()).add(variant_id)
     defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
-    repeated = repeats(variants, origins)
+    pairs = [*repeats(variants, origins).items(), *placebos(variants).items()]
     for (protocol, split), there in scored.items():
         questions = [Question(protocol, split, name) for name in defaults if name in there]
-        for again, first in repeated.items():
-            if {again, first} <= there:
-                questions.append(Question(protocol, split, first, variants=frozenset({again})))
+        for one, against in pairs:
+            if {one, against} <= there:
+                questions.append(Question(protocol, split, against, variants=frozenset({one})))
         for question in questions:
             try:
                 _fill(connection, question)

@@ -56,6 +56,13 @@ where s.split = ? and s.protocol = ?
 group by n.variant, s.persona_id
 order by n.variant, s.persona_id
 """
+COSTS = """
+select n.variant, avg(s.seconds) as seconds, avg(s.reply_tokens) as reply_tokens
+from best_scores s join names n using (variant_id)
+where s.split = ? and s.protocol = ?
+group by n.variant
+order by n.variant
+"""
 EXAMPLES = f"""
 select n.variant, s.persona_id, s.dialogue_id, s.turn, s.example_id, t.reply, t.reference, t.retrieved,
        s.prompt_tokens, s.reply_tokens, s.seconds, {", ".join(f"s.{name}" for name in METRIC_COLUMNS)}
@@ -95,6 +102,15 @@ _SCORE_COLUMNS = (
 _TEXT_COLUMNS = ("variant_id", "split", "protocol", "example_id", "reply", "reference", "retrieved")
 INSERT_SCORES = f"insert into scores select ?, {', '.join(_SCORE_COLUMNS)} from incoming"
 INSERT_TEXTS = f"insert into texts select ?, {', '.join(_TEXT_COLUMNS)} from incoming where reply is not null"
+
+
+VOTES = """
+select vote_id, cast_at, question_id, conversation_id, persona_id, example_id, message, choice,
+       left_side, right_side
+from votes order by place
+"""
+VOTES_TAKEN = "select signature from votes_file"
+INSERT_VOTE = "insert into votes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def _m001_first_tables(connection: Connection) -> None:
@@ -145,9 +161,19 @@ def _m004_statistics(connection: Connection) -> None:
     )
 
 
+def _m005_votes(connection: Connection) -> None:
+    """Blind votes, as data/votes.jsonl has them, and which state of that file they are."""
+    connection.execute(
+        "create table votes (place bigint, vote_id varchar primary key, cast_at varchar, question_id varchar,"
+        " conversation_id varchar, persona_id varchar, example_id varchar, message varchar, choice varchar,"
+        " left_side varchar, right_side varchar)"
+    )
+    connection.execute("create table votes_file (signature varchar)")
+
+
 MIGRATIONS = (
     *(_m001_first_tables, _m002_one_score_an_example, _m003_scores_of_several_examples),
-    _m004_statistics,
+    *(_m004_statistics, _m005_votes),
 )
 
 

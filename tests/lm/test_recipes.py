@@ -116,10 +116,16 @@ def test_the_budget_leaves_room_for_the_reply_in_the_models_window(base: Base) -
         Recipe((("unified-1", "unified"),)),
         Recipe(profile=True),
         Recipe((("r", "a"), ("s", "b")), True, 3),
+        Recipe(memories=3, recency=0.25),
     ],
 )
 def test_a_recipe_survives_json(recipe: Recipe) -> None:
     assert read_recipe(recipe.as_json()) == recipe
+
+
+def test_what_is_left_at_its_default_does_not_change_a_recipes_identity() -> None:
+    assert Recipe(memories=2).as_json() == {"adapters": [], "profile": False, "memories": 2}
+    assert Recipe(memories=0, recency=0.5).as_json() == Recipe().as_json()
 
 
 def test_a_recipe_that_asks_for_something_unknown_is_refused() -> None:

@@ -70,6 +70,42 @@ def test_only_own_training_interactions_come_back_nearest_last(
         assert shown == pytest.approx(sorted(every.tolist())[len(own) - len(memories) :], abs=1e-4)
 
 
+def test_recency_shifts_the_choice_from_the_likest_to_the_newest(scorer: Scorer) -> None:
+    dataset, splits = build([[*(("train", [text]) for text in REQUESTS), ("test", [REQUESTS[0]])]])
+    index = MemoryIndex(scorer, dataset, splits)
+    asked = examples(dataset, splits, "test")
+
+    def chosen(recency: float) -> list[str]:
+        return [memory.request for memory in index.nearest(asked, 3, recency=recency)[0]]
+
+    likeness = scorer.similarity(list(REQUESTS), [REQUESTS[0]] * len(REQUESTS))
+    last = len(REQUESTS) - 1
+    for recency in (0.0, 0.3, 0.7, 1.0):
+        wanted = [(1 - recency) * float(like) + recency * age / last for age, like in enumerate(likeness)]
+        best = sorted(range(len(REQUESTS)), key=lambda place: wanted[place])[-3:]
+        assert chosen(recency) == [REQUESTS[place] for place in best]
+    assert chosen(0.0)[-1] == REQUESTS[0]
+    assert chosen(1.0) == list(REQUESTS[-3:])
+    (memory, *_) = index.nearest(asked, 8, recency=1.0)[0]
+    assert memory.similarity == pytest.approx(1.0, abs=1e-4)  # what is kept is the likeness, not the mix
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans=populations, recency=st.sampled_from([0.0, 0.5, 1.0]))
+def test_somebody_elses_memories_are_her_training_interactions_only(
+    scorer: Scorer, plans: list[list[tuple[str, list[str]]]], recency: float
+) -> None:
+    dataset, splits = build(plans)
+    index = MemoryIndex(scorer, dataset, splits)
+    train = {example.example_id: example.persona_id for example in examples(dataset, splits, "train")}
+    asked = examples(dataset, splits, "test")
+    whose = [f"p{(int(example.persona_id[1:]) + 1) % len(plans)}" for example in asked]
+    found = index.nearest(asked, 4, recency=recency, whose=whose)
+    for owner, memories in zip(whose, found, strict=True):
+        assert {train[memory.example_id] for memory in memories} <= {owner}
+        assert len(memories) == min(4, sum(one == owner for one in train.values()))
+
+
 def test_of_equal_requests_the_earlier_one_counts_as_nearer(scorer: Scorer) -> None:
     plans = [[("train", [REQUESTS[0]]), ("train", [REQUESTS[0], REQUESTS[4]]), ("test", [REQUESTS[0]])]]
     dataset, splits = build(plans)

@@ -265,6 +265,7 @@ def test_the_database_remembers_its_migrations(ws: Workspace) -> None:
         "m002_one_score_an_example",
         "m003_scores_of_several_examples",
         "m004_statistics",
+        "m005_votes",
     ]
 
 

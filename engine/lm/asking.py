@@ -1,0 +1,130 @@
+"""From a variant and examples to what the model is asked: every side's prompt, adapters and memories.
+
+The one way there, for scoring and for single replies alike. Answers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.data.dataset import load_dataset, load_splits
+from engine.lm.load import Base
+from engine.lm.mixture import Row
+from engine.lm.prompts import Memory
+from engine.lm.recipes import Prompt, Recipe, Shelf, Side, build_prompt, prompt_budget
+from engine.lm.retrieve import MemoryIndex
+from engine.lm.routed import Value, covers, sides
+from engine.lm.scorer import Scorer
+from engine.paths import Workspace
+from engine.types import Example
+
+_Key = tuple[str, Recipe, str]
+"""What a prompt depends on: the example's id, the recipe, and whose memories and profile it shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One example as the model is asked it: a row for each side, and the memories that they show."""
+
+    rows: tuple[Row, ...]
+    memories: tuple[Memory, ...] = ()
+
+
+class Asker:
+    """Makes asks over one base and workspace; each prompt is made once, and each memory embedded once."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        base: Base,
+        shelf: Shelf,
+        *,
+        max_new_tokens: int,
+        scorer: Scorer | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`on_progress` gets (done, total) of the texts embedded to find memories; it may raise to stop."""
+        self._ws, self._base, self._shelf, self._scorer = ws, base, shelf, scorer
+        self._budget, self._on_progress = prompt_budget(base, max_new_tokens), on_progress
+        self._characters = {one.persona_id: one.character for one in load_dataset(ws).personas}
+        self._prompts: dict[_Key, Prompt] = {}
+        self._index: MemoryIndex | None = None
+        self._remembered: frozenset[str] = frozenset()
+
+    def covers(self, value: Value, persona_id: str) -> bool:
+        """Say whether the variant exists for a persona."""
+        return covers(self._ws, self._shelf, value, persona_id)
+
+    def asks(self, value: Value, examples: Sequence[Example]) -> list[Ask]:
+        """Return what the variant asks the model for each example, in order.
+
+        Raises NotCovered where it does not exist for an example's persona.
+        """
+        people = dict.fromkeys(example.persona_id for example in examples)
+        found = {persona: sides(self._ws, value, persona) for persona in people}
+        self._build((example, side) for example in examples for side in found[example.persona_id])
+        return [self._ask(example, found[example.persona_id]) for example in examples]
+
+    def _ask(self, example: Example, answering: Sequence[Side]) -> Ask:
+        prompts = [self._prompts[_key(example, side)] for side in answering]
+        rows = tuple(
+            Row(prompt.ids, self._shelf.change(side.recipe, side.persona_id), side.weight)
+            for prompt, side in zip(prompts, answering, strict=True)
+        )
+        shown = {memory.example_id: memory for prompt in prompts for memory in prompt.memories}
+        return Ask(rows, tuple(shown.values()))
+
+    def _build(self, wanted: Iterable[tuple[Example, Side]]) -> None:
+        """Make the prompts that are not there yet."""
+        new = {_key(example, side): (example, side) for example, side in wanted}
+        new = {key: pair for key, pair in new.items() if key not in self._prompts}
+        memories = self._memories(list(new.values()))
+        for (key, (example, side)), shown in zip(new.items(), memories, strict=True):
+            self._prompts[key] = build_prompt(
+                self._base,
+                example.context,
+                meta=example.meta,
+                character=self._characters.get(side.persona_id) if side.recipe.profile else None,
+                memories=shown,
+                budget_tokens=self._budget,
+            )
+
+    def _memories(self, asked: Sequence[tuple[Example, Side]]) -> list[list[Memory]]:
+        found: list[list[Memory]] = [[] for _ in asked]
+        kinds: dict[tuple[int, float], list[int]] = {}
+        for place, (_, side) in enumerate(asked):
+            if side.recipe.memories:
+                kinds.setdefault((side.recipe.memories, side.recipe.recency), []).append(place)
+        remembering = frozenset(asked[place][1].persona_id for places in kinds.values() for place in places)
+        for (k, recency), places in kinds.items():
+            nearest = self._history(remembering).nearest(
+                [asked[place][0] for place in places],
+                k,
+                recency=recency,
+                whose=[asked[place][1].persona_id for place in places],
+            )
+            for place, memories in zip(places, nearest, strict=True):
+                found[place] = memories
+        return found
+
+    def _history(self, personas: frozenset[str]) -> MemoryIndex:
+        """Return an index that holds these personas' training interactions."""
+        if self._index is None or not personas <= self._remembered:
+            self._scorer = self._scorer or Scorer(self._ws)
+            self._remembered |= personas
+            self._index = MemoryIndex(
+                self._scorer,
+                load_dataset(self._ws),
+                load_splits(self._ws),
+                personas=set(self._remembered),
+                on_progress=self._on_progress,
+            )
+        return self._index
+
+
+def _key(example: Example, side: Side) -> _Key:
+    # Only memories and profile depend on whose they are; all personas share the prompt without them.
+    is_personal = side.recipe.memories or side.recipe.profile
+    told = Recipe((), side.recipe.profile, side.recipe.memories, side.recipe.recency)
+    return example.example_id, told, side.persona_id if is_personal else ""

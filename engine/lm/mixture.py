@@ -1,0 +1,193 @@
+"""Answers of several recipes in lockstep: their probabilities are added token by token, greedily.
+
+p(next) = sum of weight * p_row(next | the row's own prompt, the reply so far). All rows of a request are in
+one batch, each with its own prompt, adapters and cache, and all read the one token that is chosen. A mixture
+of probabilities is not a merge of weights. Requests of one row go the plain way (engine/lm/generate.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.lm.bank import Change, Rows
+from engine.lm.decode import decode
+from engine.lm.generate import (
+    BATCH_ROWS,
+    Reply,
+    batches,
+    end_tokens,
+    generate,
+    plan_batches,
+    text_of,
+)
+from engine.lm.kernels import DEFAULT, Kernels
+from engine.lm.memory import is_out_of_memory
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a batch: a prompt (token ids), what is changed in the model, its share in the next token."""
+
+    ids: Sequence[int]
+    change: Change | None = None
+    weight: float = 1.0
+
+
+Request = Sequence[Row]
+"""The rows that answer together; their weights sum to 1."""
+
+
+def summed(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
+    """Return the mixtures' probabilities [R, V] in fp32: of each request the weighted sum over its rows.
+
+    `logits` is [B, V], `requests` [B] numbers the request of each row from 0, `weights` is [B].
+    """
+    shares = logits.float().softmax(dim=-1) * weights[:, None]
+    total = shares.new_zeros(int(requests.max()) + 1, logits.shape[-1])
+    return total.index_add_(0, requests, shares)
+
+
+def likeliest(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
+    """Return each row's token [B], the likeliest of its request's mixture: the same for all of its rows."""
+    return summed(logits, requests, weights).argmax(dim=-1)[requests]
+
+
+@torch.inference_mode()
+def answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    *,
+    max_new_tokens: int = 64,
+    rows: int = BATCH_ROWS,
+    kernels: Kernels = DEFAULT,
+    on_batch: Callable[[list[int], list[Reply]], None] | None = None,
+    skip: frozenset[int] = frozenset(),
+) -> list[Reply]:
+    """Return a greedy reply for each request, in order; those in `skip` are left out.
+
+    Takes what `generate` takes. A reply's `prompt_tokens` counts the prompts of all its rows.
+    """
+    plain = [number for number, request in enumerate(requests) if len(request) == 1]
+    several = [number for number, request in enumerate(requests) if len(request) > 1]
+    replies: dict[int, Reply] = {}
+
+    def done(numbers: list[int], made: list[Reply]) -> None:
+        replies.update(zip(numbers, made, strict=True))
+        if on_batch is not None:
+            on_batch(numbers, made)
+
+    generate(
+        model,
+        tokenizer,
+        [requests[number][0].ids for number in plain],
+        changes=[requests[number][0].change for number in plain],
+        max_new_tokens=max_new_tokens,
+        rows=rows,
+        kernels=kernels,
+        on_batch=lambda places, made: done([plain[place] for place in places], made),
+        skip=frozenset(place for place, number in enumerate(plain) if number in skip),
+    )
+    end_ids = end_tokens(model, tokenizer)
+    for numbers in _batches(requests, several, rows):
+        if skip.issuperset(numbers):
+            continue
+        began = time.perf_counter()
+        tokens = decode_mixed(
+            model,
+            [requests[number] for number in numbers],
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            kernels=kernels,
+        )
+        seconds = (time.perf_counter() - began) / len(numbers)
+        made = [
+            Reply(text_of(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
+            for number, new in zip(numbers, tokens, strict=True)
+        ]
+        done(numbers, made)
+    return [replies[number] for number in sorted(replies)]
+
+
+def batches_of(
+    requests: Sequence[Request], *, rows: int = BATCH_ROWS, kernels: Kernels = DEFAULT
+) -> list[list[int]]:
+    """Return which requests `answer` computes together, batch by batch."""
+    plain = [number for number, request in enumerate(requests) if len(request) == 1]
+    several = [number for number, request in enumerate(requests) if len(request) > 1]
+    lengths = [len(requests[number][0].ids) for number in plain]
+    changes = [requests[number][0].change for number in plain]
+    planned = plan_batches(lengths, changes, rows=rows, kernels=kernels)
+    return [[plain[place] for place in batch.rows] for batch in planned] + _batches(requests, several, rows)
+
+
+def decode_mixed(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    *,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    kernels: Kernels = DEFAULT,
+) -> list[list[int]]:
+    """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
+    try:
+        return _decode(model, requests, max_new_tokens, end_ids, kernels)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or len(requests) == 1:
+            raise
+    half = len(requests) // 2
+    return [
+        tokens
+        for part in (requests[:half], requests[half:])
+        for tokens in decode_mixed(
+            model, part, max_new_tokens=max_new_tokens, end_ids=end_ids, kernels=kernels
+        )
+    ]
+
+
+def _decode(
+    model: PreTrainedModel,
+    requests: Sequence[Request],
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    kernels: Kernels,
+) -> list[list[int]]:
+    rows = [row for request in requests for row in request]
+    owner = [place for place, request in enumerate(requests) for _ in request]
+    distinct = list(dict.fromkeys(row.change for row in rows))
+    names = [distinct.index(row.change) for row in rows]
+    adapters = Rows(model, distinct, names, kernel=kernels.mixed)
+    owners = torch.tensor(owner, device=model.device)
+    weights = torch.tensor([row.weight for row in rows], device=model.device)
+
+    def choose(logits: Tensor, going: Sequence[int]) -> Tensor:
+        left = torch.tensor(list(going), device=logits.device)
+        return likeliest(logits, owners[left], weights[left])
+
+    with adapters.on():
+        replies = decode(
+            model,
+            [row.ids for row in rows],
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            share_prefix=False,
+            prefixes=[row.change.prefix if row.change else None for row in rows],
+            on_rows=adapters.choose,
+            choose=choose,
+        )
+    return [replies[owner.index(place)] for place in range(len(requests))]
+
+
+def _batches(requests: Sequence[Request], numbers: Sequence[int], rows: int) -> list[list[int]]:
+    """Return batches of requests by the length of their longest prompt, of at most `rows` rows each."""
+    if not numbers:
+        return []
+    most = max(len(requests[number]) for number in numbers)
+    longest = [max(len(row.ids) for row in requests[number]) for number in numbers]
+    return [[numbers[place] for place in places] for places in batches(longest, max(1, rows // most))]

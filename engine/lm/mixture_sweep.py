@@ -1,0 +1,159 @@
+"""Mixtures of the same rows with many weights at once: what a sweep of the weight costs about once.
+
+A request is read once for all weights. Weights that have chosen the same tokens so far share their rows, and
+part where they first disagree, so the cost grows with the number of different replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from engine.lm.bank import Change, Rows
+from engine.lm.decode import forward, read_prompts
+from engine.lm.generate import BATCH_ROWS, batches, end_tokens, text_of
+from engine.lm.kernels import DEFAULT, Kernels
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One row of a request: its prompt (token ids), its change to the model, its share under each weight."""
+
+    ids: Sequence[int]
+    change: Change | None
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """Weights, by their place, of one request that have said the same so far."""
+
+    request: int
+    weights: tuple[int, ...]
+
+
+@torch.inference_mode()
+def sweep(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Sequence[Weighed]],
+    *,
+    max_new_tokens: int = 64,
+    rows: int = BATCH_ROWS,
+    kernels: Kernels = DEFAULT,
+    on_batch: Callable[[Mapping[int, list[str]]], None] = lambda made: None,
+    known: Mapping[int, list[str]] | None = None,
+) -> list[list[str]]:
+    """Return for each request its greedy reply under each weight.
+
+    All rows hold as many shares as there are weights; the shares of a request's rows sum to 1 for each.
+    `on_batch` gets the replies of every batch by the requests' numbers, and may raise to stop; batches that
+    are all `known` from before are left out.
+    """
+    if not requests:
+        return []
+    most = max(len(request) for request in requests)
+    longest = [max(len(row.ids) for row in request) for request in requests]
+    ends = end_tokens(model, tokenizer)
+    said = dict(known or {})
+    for places in batches(longest, max(1, rows // most)):
+        if said.keys() >= set(places):
+            continue
+        batch = _Batch(model, [requests[place] for place in places], max_new_tokens, kernels)
+        made = {
+            place: [text_of(tokenizer, tokens) for tokens in each]
+            for place, each in zip(places, batch.decode(ends), strict=True)
+        }
+        said |= made
+        on_batch(made)
+    return [said[place] for place in range(len(requests))]
+
+
+class _Batch:
+    """One batch: which rows belong to which request, and what is said under each weight."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        requests: Sequence[Sequence[Weighed]],
+        max_new_tokens: int,
+        kernels: Kernels,
+    ) -> None:
+        self._model, self._most = model, max_new_tokens
+        self._rows = [row for request in requests for row in request]
+        first, self._of = 0, list[range]()
+        for request in requests:
+            self._of.append(range(first, first + len(request)))
+            first += len(request)
+        distinct = list(dict.fromkeys(row.change for row in self._rows))
+        names = [distinct.index(row.change) for row in self._rows]
+        self._adapters = Rows(model, distinct, names, kernel=kernels.mixed)
+        self._shares = torch.tensor(
+            [row.shares for row in self._rows], device=model.device
+        )  # [rows, weights]
+
+    def decode(self, ends: frozenset[int]) -> list[list[list[int]]]:
+        """Return request -> weight -> tokens, without the token that ended them."""
+        count = self._shares.shape[1]
+        said: list[list[list[int]]] = [[[] for _ in range(count)] for _ in self._of]
+        branches = [_Branch(number, tuple(range(count))) for number in range(len(self._of))]
+        with self._adapters.on():
+            logits, cache, seen = read_prompts(
+                self._model,
+                [row.ids for row in self._rows],
+                [row.change.prefix if row.change else None for row in self._rows],
+                self._most,
+                False,
+                self._adapters.choose,
+            )
+            self._adapters.choose(range(len(self._rows)))
+            for step in range(self._most):
+                parted = self._part(logits, branches)
+                going = [(place, branch, token) for place, branch, token in parted if token not in ends]
+                for _, branch, token in going:
+                    for weight in branch.weights:
+                        said[branch.request][weight].append(token)
+                if not going or step == self._most - 1:
+                    break
+                fed, kept = self._fed(branches, going)
+                branches = [branch for _, branch, _ in going]
+                if kept != list(range(len(seen))):
+                    chosen = torch.tensor(kept, device=seen.device)
+                    cache.batch_select_indices(chosen)
+                    seen = seen[chosen]
+                    self._adapters.choose([row for branch in branches for row in self._of[branch.request]])
+                seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+                logits = forward(self._model, fed, seen, cache)
+        return said
+
+    def _part(self, logits: Tensor, branches: Sequence[_Branch]) -> list[tuple[int, _Branch, int]]:
+        """Return (place of the parent, branch, its next token): one for each token chosen."""
+        shares, first, found = logits.float().softmax(dim=-1), 0, []
+        for place, branch in enumerate(branches):
+            own = self._of[branch.request]
+            weights = self._shares[own.start : own.stop][:, list(branch.weights)]
+            tokens = (weights.T @ shares[first : first + len(own)]).argmax(dim=-1).tolist()
+            first += len(own)
+            for token in dict.fromkeys(tokens):
+                same = tuple(one for one, its in zip(branch.weights, tokens, strict=True) if its == token)
+                found.append((place, _Branch(branch.request, same), int(token)))
+        return found
+
+    def _fed(
+        self, before: Sequence[_Branch], going: Sequence[tuple[int, _Branch, int]]
+    ) -> tuple[Tensor, list[int]]:
+        """Return what the next pass is fed [rows, 1], and which of the rows before each row goes on from."""
+        starts, first = [], 0
+        for branch in before:
+            starts.append(first)
+            first += len(self._of[branch.request])
+        tokens, kept = list[int](), list[int]()
+        for place, branch, token in going:
+            size = len(self._of[branch.request])
+            kept += range(starts[place], starts[place] + size)
+            tokens += [token] * size
+        return torch.tensor(tokens, device=self._model.device).unsqueeze(1), kept
