@@ -94,6 +94,13 @@ class Scorer:
         both = self.embed([*predictions, *references], on_progress=on_progress)
         return np.clip(np.einsum("nd,nd->n", both[: len(predictions)], both[len(predictions) :]), -1, 1)
 
+    def nearness(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Return the cosine of each pair of texts: what augmentation is judged by."""
+        if not pairs:
+            return []
+        first, second = zip(*pairs, strict=True)
+        return [float(cosine) for cosine in self.similarity(second, first)]
+
     def _encode(self, new: dict[bytes, str], on_progress: Callable[[int, int], None]) -> None:
         """Encode new texts chunk by chunk. Every chunk has short and long ones, so that progress is even."""
         keys, rows = list(new), self._encoder.tokenize(list(new.values()))
