@@ -12,7 +12,8 @@ from rich.text import Text
 from engine.cli.frame import out, pairs, table
 from engine.experiments import catalog
 from engine.experiments.plan import Plan
-from engine.experiments.spec import EvaluationSettings, Parameters
+from engine.experiments.spec import EvaluationSettings, Experiment, Parameters
+from engine.experiments.sweep import SWEEPS
 from engine.wording import duration
 
 
@@ -56,17 +57,58 @@ def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
 
 
 def experiments() -> list[dict[str, Any]]:
-    """Return every experiment with its parameters, for JSON."""
-    return [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "question": entry.question,
-            "makes": entry.makes,
-            "parameters": _parameters(entry.parameters) + _parameters(EvaluationSettings),
-        }
-        for entry in catalog.EXPERIMENTS.values()
-    ]
+    """Return every experiment with its parameters and presets, for JSON."""
+    return [experiment_record(entry) for entry in catalog.EXPERIMENTS.values()]
+
+
+def experiment_record(entry: Experiment) -> dict[str, Any]:
+    """Return one experiment as a JSON object. `needs` names what it builds on with default parameters."""
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "family": entry.family,
+        "question": entry.question,
+        "makes": entry.makes,
+        "needs": [need.experiment for need in entry.needs(entry.parameters())],
+        "beside": list(entry.beside),
+        "parameters": _parameters(entry.parameters) + _parameters(EvaluationSettings),
+        "presets": [asdict(preset) for preset in entry.presets],
+    }
+
+
+def sweeps(experiment: str | None = None) -> list[dict[str, Any]]:
+    """Return the sweeps that have a name, of one experiment or of all, for JSON."""
+    return [asdict(sweep) for sweep in SWEEPS.values() if experiment in (None, *sweep.experiments)]
+
+
+def show_catalog(experiment: str | None = None) -> None:
+    """Print one experiment whole, or a line for each and for each sweep."""
+    if experiment is not None:
+        _show_experiment(catalog.get(experiment))
+        return
+    for entry in catalog.EXPERIMENTS.values():
+        out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+        needs = ", ".join(need.experiment for need in entry.needs(entry.parameters()))
+        presets = ", ".join(preset.name for preset in entry.presets)
+        notes = [f"needs {needs}" if needs else "", f"presets {presets}" if presets else ""]
+        if any(notes):
+            out().print(Text(f"  {'; '.join(filter(None, notes))}"))
+    for sweep in SWEEPS.values():
+        values = ",".join(map(str, sweep.values))
+        out().print(Text(f"sweep {sweep.name}: {', '.join(sweep.experiments)} {sweep.parameter}={values}"))
+    out().print("One of them whole: python -m engine experiments NAME")
+
+
+def _show_experiment(entry: Experiment) -> None:
+    out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+    needs = [need.experiment for need in entry.needs(entry.parameters())]
+    out().print(Text(f"  makes {entry.makes}; needs {', '.join(needs) or 'nothing first'}"))
+    _show_parameters(entry.parameters)
+    for preset in entry.presets:
+        values = ", ".join(f"{name}={_spelled(value)}" for name, value in preset.parameters.items())
+        out().print(Text(f"  --preset {preset.name}   {preset.title} ({values}). {preset.source}"))
+    for sweep in sweeps(entry.name):
+        out().print(Text(f"  python -m engine sweep {sweep['name']}   {sweep['question']}"))
 
 
 def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,11 +12,21 @@ from rich.text import Text
 
 from engine import jobs
 from engine.cli.frame import Call, command, note, out, pairs, table
-from engine.cli.planning import experiments, plan_record, read_settings, show_experiments, show_plan
+from engine.cli.planning import (
+    experiment_record,
+    experiments,
+    plan_record,
+    read_settings,
+    show_catalog,
+    show_experiments,
+    show_plan,
+    sweeps,
+)
 from engine.cli.watch import watch
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import plan
+from engine.machine import LAUNCHERS, read_machine
 from engine.records import RunRecord, find
 from engine.runfolder import read_log
 from engine.wording import duration
@@ -37,11 +48,17 @@ _STYLES = {
         "run unified --workspace W",
         "run unified --set rank=16 --set target_modules=q_proj,v_proj --dry-run",
         "run retrieval --detach",
+        "run per-persona --use-augmented",
+        "run per-persona --launcher ray --ray-address 10.0.0.1:6379",
         "run --list",
     ),
 )
 @click.argument("name", required=False)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@click.option(
+    "--use-augmented", is_flag=True, help="Train on augmented dialogues too: use_augmented=true."
+)
+@click.option("--preset", help="Named parameters of the experiment; --set goes before them.")
 @click.option("--seed", type=int, help="The run's seed; by default the workspace's.")
 @click.option(
     "--upstream", multiple=True, metavar="ROLE=RUN", help="Build on this run instead of the newest."
@@ -49,16 +66,24 @@ _STYLES = {
 @click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
 @click.option("--list", "list_them", is_flag=True, help="List the experiments and their parameters.")
+@click.option("--launcher", type=click.Choice(LAUNCHERS), help="Where it is executed; by default as set.")
+@click.option("--ray-address", help="The Ray cluster: HOST:PORT, or auto.")
+@click.option("--ray-cpus", type=float, help="Processors that each task asks for.")
+@click.option("--ray-gpus", type=float, help="GPUs that each task asks for.")
+@click.option("--ray-tasks", type=int, help="Into how many tasks a run is divided.")
 def run(
     call: Call,
     *,
     name: str | None,
     settings: Sequence[str],
+    use_augmented: bool,
+    preset: str | None,
     seed: int | None,
     upstream: Sequence[str],
     detach: bool,
     dry_run: bool,
     list_them: bool,
+    **where: Any,
 ) -> int:
     """Run an experiment, and first what it needs; wait for the end with its progress.
 
@@ -73,18 +98,34 @@ def run(
             "Which experiment?", f"One of: {', '.join(catalog.EXPERIMENTS)}. See: python -m engine run --list"
         )
     roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
-    planned = plan(call.ws, name, read_settings(settings), seed=seed, upstream=roles)
+    named = catalog.get(name).preset(preset).parameters if preset else {}
+    named = {**named, "use_augmented": True} if use_augmented else named
+    planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
+    for line in planned.notes:
+        note(line)
     if dry_run:
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
-    submitted = jobs.submit(call.ws, planned, retry=True)
+    machine = replace(
+        read_machine(call.ws), **{name: value for name, value in where.items() if value is not None}
+    )
+    submitted = jobs.submit(call.ws, planned, retry=True, machine=machine)
     for entry in submitted:
         if entry.what == "resumed":
             note(f"{entry.record.run_id} goes on from its last checkpoint.")
     if detach:
-        return _answer_detached(call, [entry.record for entry in submitted])
+        return answer_detached(call, [entry.record for entry in submitted])
     records = watch(call.ws, [entry.record.run_id for entry in submitted], quiet=call.as_json)
-    return _answer_ended(call, records)
+    return answer_ended(call, records)
+
+
+@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
+@click.argument("name", required=False)
+def experiments_command(call: Call, *, name: str | None) -> int:
+    """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
+    records = experiments() if name is None else [experiment_record(catalog.get(name))]
+    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(name))
+    return 0
 
 
 @command("status", examples=("status", "status --json", "status unified-1a2b3c4d"))
@@ -109,7 +150,10 @@ def cancel(call: Call, *, run_id: str, grace: float) -> int:
     """End a run: it is asked to write a checkpoint, and killed after the grace period."""
     call.ws.read_config()
     record = jobs.cancel(call.ws, run_id, grace_seconds=grace)
-    call.answer(record.to_json(), lambda: out().print(f"{run_id}: {record.state}, its processes are gone."))
+    freed = f", {record.status.freed_bytes / 1e6:.0f} MB are free again" if record.status.freed_bytes else ""
+    call.answer(
+        record.to_json(), lambda: out().print(f"{run_id}: {record.state}, its processes are gone{freed}.")
+    )
     return 0 if record.state == "cancelled" else 1
 
 
@@ -121,8 +165,8 @@ def resume(call: Call, *, run_id: str, detach: bool) -> int:
     call.ws.read_config()
     record = jobs.resume(call.ws, run_id)
     if detach:
-        return _answer_detached(call, [record])
-    return _answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
+        return answer_detached(call, [record])
+    return answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
 
 
 @command(
@@ -155,7 +199,9 @@ def _echo(lines: Sequence[str]) -> None:
         click.echo(line)
 
 
-def _answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
+def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
+    """Answer with the runs as they stand."""
+
     def show() -> None:
         for record in records:
             out().print(f"{record.run_id}: {record.state}")
@@ -165,7 +211,7 @@ def _answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
     return 0
 
 
-def _answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
+def answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
     """Show how the runs ended; the exit code is 0 only when all of them succeeded."""
     target, bad = records[-1], [record for record in records if record.state != "succeeded"]
     value: dict[str, Any] = {
@@ -226,4 +272,4 @@ def _remark(record: RunRecord) -> str:
     return (record.error or "").split("\n", 1)[0]
 
 
-COMMANDS = (run, status, cancel, resume, logs)
+COMMANDS = (run, experiments_command, status, cancel, resume, logs)

@@ -6,13 +6,13 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 from __future__ import annotations
 
 import functools
-import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Literal
 
-from engine import runfolder
+from engine import costs, runfolder
+from engine.costs import Costs
 from engine.errors import EngineError, unknown_name
 from engine.experiments import catalog
 from engine.experiments.ground import Ground, read_ground
@@ -24,6 +24,8 @@ from engine.runfolder import RunSpec, State
 Purpose = Literal["upstream", "beside", "asked"]
 
 _RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
+_PARTIAL = ("personas", "cluster")
+"""Parameters that leave personas out: a run with one of them serves nobody as upstream unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Plan:
 
     experiment: str
     runs: tuple[PlannedRun, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever launches should know: upstreams that were not made with default parameters."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -65,15 +69,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A workspace as it was looked at once: its ground and its runs."""
+    """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere."""
 
     ground: Ground
     records: Sequence[RunRecord]
+    costs: Costs = field(default_factory=dict)
+    elsewhere: Costs = field(default_factory=dict)
 
 
 def look(ws: Workspace) -> Seen:
     """Read the ground and the runs. Raises EngineError without data or without the base model."""
-    return Seen(read_ground(ws), scan(ws))
+    ground, records = read_ground(ws), scan(ws)
+    return Seen(ground, records, costs.learned(records, ground), costs.of_this_machine(ground))
 
 
 def plan(
@@ -89,9 +96,10 @@ def plan(
 
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
-    not given takes the newest succeeded run of its experiment, else one under way, else a new one with
-    default parameters. `seen` saves reading the workspace again, for many plans at once. Raises EngineError
-    for unknown names, for all parameter faults at once, and where the experiment cannot exist here.
+    not given takes a run of its experiment with default parameters, else, with a note, the newest with
+    others that leaves nobody out (succeeded before under way), else a new default one. `seen` saves
+    reading the workspace again, for many plans at once. Raises EngineError for unknown names, for all
+    parameter faults at once, and where the experiment cannot exist here.
     """
     entry = catalog.get(experiment)
     valid = validate(entry, parameters or {})
@@ -102,7 +110,7 @@ def plan(
     for name in entry.beside:
         planner.add_beside(catalog.get(name), spec.protocol)
     planner.add(spec, "asked")
-    return Plan(entry.name, tuple(planner.runs))
+    return Plan(entry.name, tuple(planner.runs), tuple(planner.notes))
 
 
 def inapplicable(ws: Workspace, experiment: str) -> str | None:
@@ -121,10 +129,11 @@ class _Planner:
     """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
 
     def __init__(self, seen: Seen, settings: EvaluationSettings) -> None:
-        self.ground = seen.ground
+        self.seen, self.ground = seen, seen.ground
         self.settings = settings
         self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
         self.runs: list[PlannedRun] = []
+        self.notes: list[str] = []
 
     def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
         """Freeze one run; plans the upstreams it lacks."""
@@ -135,9 +144,14 @@ class _Planner:
             if role not in {need.role for need in needs}:
                 raise unknown_name("upstream role", role, [need.role for need in needs])
         chosen = {need.role: self._upstream(need, given.get(need.role)) for need in needs}
-        inherited = [f"{role}.{name}" for role, spec in chosen.items() for name in spec.changed]
+        inherited = [
+            f"{need.role}.{name}"
+            for need in needs
+            for name in chosen[need.role].changed
+            if name not in need.parameters
+        ]
         other_seed = ["seed"] if seed != self.ground.seed else []
-        return RunSpec(
+        spec = RunSpec(
             experiment=entry.name,
             version=entry.version,
             step=entry.step,
@@ -152,8 +166,9 @@ class _Planner:
             changed=(*valid.changed, *other_seed, *inherited),
             created_at=runfolder.now(),
             versions=dict(_versions()),
-            estimate_seconds=self._estimate_seconds(entry.name),
         )
+        expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere)
+        return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
@@ -178,6 +193,7 @@ class _Planner:
         protocol = self._protocol() if need.same_protocol else None
         found = self._newest(need.experiment, need.parameters, protocol=protocol)
         if found is not None:
+            self._note_changes(need, found)
             return found
         spec = self._default_spec(catalog.get(need.experiment), need.parameters)
         self.add(spec, "upstream")
@@ -207,12 +223,23 @@ class _Planner:
         valid = validate(entry, {**parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
 
+    def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
+        changed = _unasked(spec, need.parameters)
+        if changed:
+            values = spec.parameters | {"seed": spec.seed}
+            named = [f"{name}={values[name]}" if name in values else f"{name} changed" for name in changed]
+            self.notes.append(
+                f"{need.role}: there is no run of {need.experiment} with default parameters;"
+                f" {spec.run_id} is used ({', '.join(named)})."
+            )
+
     def _newest(
         self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
     ) -> RunSpec | None:
-        """The newest fitting run: a succeeded one before one that is under way."""
+        """The fitting run that was made with the fewest surprises: default parameters before others,
+        succeeded before under way, then the newest."""
         fitting = [
-            (record.state == "succeeded", record.order, spec)
+            (not _unasked(spec, parameters), record.state == "succeeded", record.order, spec)
             for spec, record in self.existing
             if spec.experiment == experiment
             and record.state in ("succeeded", "queued", "running")
@@ -220,16 +247,18 @@ class _Planner:
             and self.ground.carries(spec)
             and (protocol is None or spec.protocol == protocol)
             and all(spec.parameters.get(name) == value for name, value in parameters.items())
+            and all(name in parameters or spec.parameters.get(name) is None for name in _PARTIAL)
         ]
-        return max(fitting, key=lambda found: found[:2])[2] if fitting else None
+        return max(fitting, key=lambda found: found[:3])[3] if fitting else None
 
-    def _estimate_seconds(self, experiment: str) -> float | None:
-        past = [
-            record.status.seconds
-            for spec, record in self.existing
-            if spec.experiment == experiment and record.state == "succeeded"
-        ]
-        return statistics.median(past) if past else None
+
+def _unasked(spec: RunSpec, asked: Mapping[str, Any]) -> list[str]:
+    """What a run changed from the defaults, beside what was asked for and how it was scored."""
+    return [
+        name
+        for name in spec.changed
+        if name not in asked and name.rpartition(".")[2] not in (*asked, *spec.protocol)
+    ]
 
 
 @functools.cache

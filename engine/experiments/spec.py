@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from engine.errors import EngineError
+from engine.errors import EngineError, unknown_name
 from engine.experiments.ground import Ground
 
 
@@ -64,14 +64,24 @@ def _always(_: Any, __: Ground) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Preset:
+    """Parameters under one name, as somebody published them. `source` says who, and for what."""
+
+    name: str
+    title: str
+    parameters: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A declared way to produce variants.
 
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
-    experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `step` is
-    "module:function"; `stages` maps each stage that the step reports to its share of the work.
-    Raise `version` whenever the step's results change for the same parameters.
+    experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
+    sets of parameters. `step` is "module:function"; `stages` maps each stage that the step reports to its
+    share of the work. Raise `version` whenever the step's results change for the same parameters.
     """
 
     name: str
@@ -87,6 +97,14 @@ class Experiment:
     needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
+    presets: tuple[Preset, ...] = ()
+
+    def preset(self, name: str) -> Preset:
+        """Return the preset of that name. Raises EngineError with the nearest known name."""
+        found = next((preset for preset in self.presets if preset.name == name), None)
+        if found is None:
+            raise unknown_name(f"preset of {self.name}", name, [preset.name for preset in self.presets])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +147,11 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _worded(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}, not {fault['input']!r}"
-        for fault in error.errors()
-    ]
+    def words(fault: Any) -> str:
+        place = ".".join(str(part) for part in fault["loc"])
+        return f"{place}: {fault['msg'].removeprefix('Value error, ')}, not {fault['input']!r}"
+
+    return [words(fault) for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

@@ -39,11 +39,12 @@ def test_an_empty_workspace_gets_what_is_needed_and_what_is_compared_with(ws: Wo
     assert shape(planned) == [("unified", "upstream"), ("base", "beside"), ("retrieval", "asked")]
     unified, _, retrieval = planned.specs
     assert retrieval.upstream == {"over": unified.run_id}
-    assert retrieval.parameters == {"over": "unified", "k": [0, 1, 3, 5]}
+    assert retrieval.parameters["over"] == "unified"
+    assert retrieval.parameters["k"] == [0, 1, 3, 5]
     assert unified.parameters["target_modules"] == ["q_proj", "v_proj"]
     assert retrieval.protocol["splits"] == ["val", "test"]
     assert planned.estimate_seconds is None
-    assert shape(plan(ws, "retrieval", {"over": "base"})) == [("base", "upstream"), ("retrieval", "asked")]
+    assert shape(plan(ws, "retrieval", {"over": "base"}))[0] == ("base", "upstream")
 
 
 def test_the_same_wish_gives_the_same_runs(ws: Workspace) -> None:
@@ -139,11 +140,15 @@ def test_what_cannot_exist_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert [inapplicable(world, name) for name in ("retrieval", "profile-prompt", "ceiling")] == [None] * 3
 
 
-def test_estimates_come_from_past_runs(ws: Workspace) -> None:
+def test_estimates_come_from_past_runs(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert plan(ws, "count").target.spec.estimate_seconds is None
     for ticks, seconds in ((1, 10.0), (2, 30.0), (4, 20.0)):
         folder = ws.run_folder(finish(ws, "count", {"ticks": ticks}))
-        write_status(folder, replace(read_status(folder), seconds=seconds))
+        spent = {"load": 1.0, "count": seconds - 1.0}
+        write_status(folder, replace(read_status(folder), seconds=seconds, stage_seconds=spent))
     assert plan(ws, "count", {"ticks": 5}).estimate_seconds == 20.0
 
 
@@ -154,3 +159,58 @@ def test_an_uninitialised_or_broken_workspace_is_a_clear_error(tmp_path: Path) -
     (ws.dataset / "card.json").unlink()
     with pytest.raises(EngineError, match="incomplete"):
         plan(ws, "base")
+
+
+def test_a_default_upstream_is_taken_before_a_newer_one_with_other_parameters(ws: Workspace) -> None:
+    finish(ws, "gain", {"ticks": 9})
+    odd = plan(ws, "after")
+    assert shape(odd) == [("after", "asked")]
+    (note,) = odd.notes
+    assert "over: there is no run of gain with default parameters" in note
+    assert "ticks=9" in note
+    usual = finish(ws, "gain", {"examples_per_persona": 4})  # scored otherwise, made the same
+    finish(ws, "gain", {"ticks": 2})
+    finish(ws, "gain", seed=3)
+    planned = plan(ws, "after")
+    assert (planned.target.spec.upstream, planned.notes) == ({"over": usual}, ())
+
+
+def test_a_run_that_leaves_personas_out_is_never_an_upstream_unasked(ws: Workspace) -> None:
+    queue(ws, plan(ws, "unified", {"personas": 2}))
+    pilot = plan(ws, "hybrid")
+    assert ("unified", "upstream") in shape(pilot)
+    assert pilot.target.spec.upstream["unified"] == plan(ws, "unified").target.run_id
+    named = plan(ws, "hybrid", upstream={"unified": plan(ws, "unified", {"personas": 2}).target.run_id})
+    assert named.target.spec.changed == ("unified.personas",)
+
+
+def test_what_an_experiment_asks_of_its_upstream_is_no_change(ws: Workspace) -> None:
+    planned = plan(ws, "online")
+    earlier = next(run for run in planned.runs if run.purpose == "upstream")
+    assert (earlier.spec.experiment, earlier.spec.parameters["use_online"]) == ("per-persona", False)
+    assert (planned.target.spec.changed, planned.notes) == ((), ())
+    assert planned.target.spec.upstream == {"start": earlier.run_id}
+    queue(ws, plan(ws, "per-persona"))
+    assert plan(ws, "online").target.spec.upstream == {"start": earlier.run_id}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "parameters", "roles"),
+    [
+        ("cluster", {"l2": 0.1, "l2_toward": "unified"}, {"clusters", "toward"}),
+        ("cluster-from-unified", {}, {"clusters", "unified"}),
+        ("cluster-from-unified", {"start": "weights"}, {"clusters", "start"}),
+        ("constrained", {"l2_toward": "unified"}, {"toward"}),
+    ],
+)
+def test_how_unified_takes_part_is_said_by_the_role(
+    ws: Workspace, experiment: str, parameters: dict[str, object], roles: set[str]
+) -> None:
+    assert set(plan(ws, experiment, parameters).target.spec.upstream) == roles
+
+
+def test_a_pull_that_cannot_pull_is_refused(ws: Workspace) -> None:
+    with pytest.raises(EngineError, match="nothing pulls while l2 is 0"):
+        plan(ws, "per-persona", {"l2_toward": "unified"})
+    with pytest.raises(EngineError, match="a delta is pulled to unified"):
+        plan(ws, "cluster-from-unified", {"l2": 0.1, "l2_toward": "unified"})

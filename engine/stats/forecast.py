@@ -1,0 +1,178 @@
+"""What a pilot says about the power of the full study. Owns the forecast over plain persona differences.
+
+The pilot's mean is an estimate too: power at the observed effect says hardly more than the pilot's own p, so
+the forecast stands beside one for an effect chosen beforehand, and both carry the uncertainty of the spread.
+Source: Browne, On the use of a pilot sample for sample size determination (1995), for planning with an upper
+limit of the standard deviation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from engine.errors import EngineError
+from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
+
+ALPHA, POWER = 0.05, 0.8
+MOST_PERSONAS = 100_000
+_CONFIDENCE = 0.95
+_CAUTIOUS = 0.8  # one-sided confidence of the upper limit of the deviation (Browne)
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What awaits one true effect (a fraction): power at full size, personas needed for 80 % of it.
+
+    `power_low` and `needed_high` are those of a deviation at its upper limit. `needed` is None where more
+    than MOST_PERSONAS would be needed.
+    """
+
+    effect: float
+    power: float
+    power_low: float
+    needed: int | None
+    needed_high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A pilot of `n` personas and what to expect of `n_full`. All effects are fractions.
+
+    [mean_low, mean_high] is Student's 95 % interval of the pilot's mean; `deviation_high` the upper 80 %
+    limit of the deviation between personas; `detectable` what the full study finds in four of five repeats.
+    """
+
+    n: int
+    n_full: int
+    mean: float
+    mean_low: float
+    mean_high: float
+    p: float
+    deviation: float
+    deviation_high: float
+    detectable: float
+    observed: Prospect
+    criterion: Prospect
+    words: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return asdict(self)
+
+
+def forecast(differences: Vector, *, n_full: int, criterion: float) -> Forecast:
+    """Return what a pilot's persona differences, of shape (n >= 3,), say about a study of `n_full`.
+
+    `criterion` is the smallest difference worth having. Two-sided paired t-test at 5 %. Raises EngineError
+    where fewer than 3 personas or differences that are all equal leave no spread to plan with.
+    """
+    n = len(differences)
+    deviation = float(np.std(differences, ddof=1)) if n > 1 else 0.0
+    if n < 3 or deviation <= 1e-12:
+        reason = f"only {n} personas are paired" if n < 3 else "all its personas differ by the same amount"
+        raise EngineError(
+            f"This pilot says nothing about power: {reason}.",
+            "Run a pilot of 10 to 20 personas: --set personas=20",
+        )
+    mean = float(np.mean(differences))
+    half = float(special.stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * deviation / n**0.5
+    high = upper_limit(deviation, n)
+    observed, wanted = (_prospect(effect, n_full, deviation, high) for effect in (mean, criterion))
+    made = Forecast(
+        n=n,
+        n_full=n_full,
+        mean=mean,
+        mean_low=mean - half,
+        mean_high=mean + half,
+        p=paired_t(differences),
+        deviation=deviation,
+        deviation_high=high,
+        detectable=detectable_in_deviations(max(2, n_full), ALPHA, POWER) * deviation,
+        observed=observed,
+        criterion=wanted,
+        words=(),
+    )
+    return Forecast(**{**_fields(made), "words": _words(made)})
+
+
+def needed(effect: float, deviation: float, *, power: float = POWER) -> int | None:
+    """Return how many personas find a true `effect` with `power`; None above MOST_PERSONAS.
+
+    Found from the normal approximation, which is at most a few personas short of the t-test's number.
+    """
+    in_deviations = abs(effect) / deviation
+    reach = float(special.ndtri(1 - ALPHA / 2) + special.ndtri(power))
+    if in_deviations * MOST_PERSONAS**0.5 <= reach:
+        return None
+    n = max(2, round((reach / in_deviations) ** 2))
+    while n > 2 and power_of_t(n - 1, in_deviations, ALPHA) >= power:
+        n -= 1
+    while power_of_t(n, in_deviations, ALPHA) < power:
+        n += 1
+    return n if n <= MOST_PERSONAS else None
+
+
+def upper_limit(deviation: float, n: int) -> float:
+    """Return the one-sided 80 % upper limit of a normal deviation that was estimated from `n` >= 2."""
+    return deviation * float((n - 1) / special.chdtri(n - 1, _CAUTIOUS)) ** 0.5
+
+
+def _prospect(effect: float, n_full: int, deviation: float, high: float) -> Prospect:
+    size = max(2, n_full)
+    return Prospect(
+        effect=effect,
+        power=power_of_t(size, effect / deviation, ALPHA),
+        power_low=power_of_t(size, effect / high, ALPHA),
+        needed=needed(effect, deviation),
+        needed_high=needed(effect, high),
+    )
+
+
+def _fields(made: Forecast) -> dict[str, Any]:
+    return {name: getattr(made, name) for name in Forecast.__dataclass_fields__}
+
+
+def _words(made: Forecast) -> tuple[str, ...]:
+    """What the numbers allow to be said, and no more."""
+    wanted = made.criterion
+    told = [
+        f"A true difference of {_points(wanted.effect)} would be found by {made.n_full} personas in"
+        f" {_percent(wanted.power_low)} to {_percent(wanted.power)} of repeats;"
+        f" {_count(wanted.needed, wanted.needed_high)} find it in four of five.",
+        f"{made.n_full} personas find a true difference of {_points(made.detectable)} in four of five"
+        " repeats; smaller ones are easily missed.",
+    ]
+    spread = f"{_points(made.mean_low)} to {_points(made.mean_high)}"
+    if made.mean_low > 0 or made.mean_high < 0:
+        told.append(
+            f"Here {_points(made.mean)} was seen ({spread}). Pilots that stand out tend to overrate:"
+            " expect less of the full study."
+        )
+    else:
+        told.append(
+            f"Here {_points(made.mean)} was seen, but anything from {spread} fits: the pilot alone does not"
+            " say whether there is a gain."
+        )
+    if made.mean_high < wanted.effect:
+        told.append(f"A gain of {_points(wanted.effect)} is unlikely: it lies above all that fits the pilot.")
+    return tuple(told)
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f} points"
+
+
+def _percent(share: float) -> str:
+    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def _count(low: int | None, high: int | None) -> str:
+    if low is None:
+        return f"more than {MOST_PERSONAS:,} personas"
+    if high is None or high == low:
+        return f"{low:,} personas" if high else f"at least {low:,} personas"
+    return f"{low:,} to {high:,} personas"
