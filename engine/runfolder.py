@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from engine.errors import EngineError
+from engine.parts import Part
 from engine.paths import Workspace, read_json, write_json
 from engine.processes import ProcessIdentity, boot_id, identity, running
+from engine.secrecy import without_secrets
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "cancelled", "lost")
@@ -27,6 +30,8 @@ RESUMABLE: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 ENDED: frozenset[str] = RESUMABLE | {"succeeded"}
 
 CANCEL = "cancel.json"
+STOP = "stop.json"
+_LASTING = frozenset({"spec.json", "status.json", "log.txt", ".worker.lock", CANCEL})
 WRITE_SECONDS = 0.5
 BEAT_SECONDS = 2.0
 _LEAST_PROGRESS_FOR_ETA = 0.01
@@ -106,13 +111,17 @@ class Heartbeat:
 class Status:
     """Where a run stands. `progress` is a share of the whole run; `seconds` is active time, all attempts.
 
-    `order` is its place in the queue. `attempt` counts starts: a worker of an older attempt may not write.
+    `stage_seconds` is the active time of each stage, all attempts. `order` is its place in the queue.
+    `attempt` counts starts: a worker of an older attempt may not write. `launch` is what the launcher was
+    told, `device` whose slot the run has, `freed_bytes` the memory that its processes held at their end.
     """
 
     state: State
     order: int = 0
     attempt: int = 0
     launcher: str = "local"
+    launch: dict[str, Any] = field(default_factory=dict)
+    device: str = ""
     progress: float = 0.0
     stage: str = ""
     done: int = 0
@@ -120,6 +129,7 @@ class Status:
     unit: str = ""
     eta_seconds: float | None = None
     seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
     supervisor: ProcessIdentity | None = None
     worker: ProcessIdentity | None = None
     heartbeat: Heartbeat | None = None
@@ -130,6 +140,7 @@ class Status:
     hint: str | None = None
     exit_code: int | None = None
     signal: str | None = None
+    freed_bytes: int | None = None
 
 
 def alive(status: Status) -> bool:
@@ -228,6 +239,19 @@ def cancel_requested(folder: Path, attempt: int) -> bool:
     return isinstance(asked, dict) and asked.get("attempt") == attempt
 
 
+def forget_work(ws: Workspace, run_id: str) -> None:
+    """Delete all that a run has done so far: its checkpoints, adapters and what it declared.
+
+    Spec, status and log stay. Only for a run that nobody works on, or for its own worker.
+    """
+    shutil.rmtree(ws.adapters(run_id), ignore_errors=True)
+    for path in ws.run_folder(run_id).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in _LASTING:
+            path.unlink(missing_ok=True)
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line in one write; a line torn before it is closed first, so that it stays alone."""
     with path.open("ab+") as file:
@@ -240,18 +264,31 @@ class RunContext:
     """What a step gets: its spec, its folders, and the ways to say how far it is.
 
     Entered by the worker: a thread then writes status.json at most every 0.5 s and at least every 2 s,
-    so that a long training step is still seen to be alive and never waits for the disk.
+    so that a long training step is still seen to be alive and never waits for the disk. Where a run is done
+    in parts, `part` says which one this is, and status, events and log go to the folder `reports`; a file
+    named stop.json beside that folder asks it to stop.
     """
 
-    def __init__(self, workspace: Workspace, spec: RunSpec, *, status: Status | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        spec: RunSpec,
+        *,
+        status: Status | None = None,
+        part: Part | None = None,
+        reports: Path | None = None,
+    ) -> None:
         self.workspace = workspace
         self.spec = spec
         self.folder = workspace.run_folder(spec.run_id)
         self.adapters = workspace.adapters(spec.run_id)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.part = part
+        self._reports = reports or self.folder
+        self._stop_file = reports.parent / STOP if reports is not None else None
+        self._reports.mkdir(parents=True, exist_ok=True)
         self._status = replace(status or Status(state="running"), worker=identity())
         self._earlier_seconds = self._status.seconds
-        self._began = time.monotonic()
+        self._began = self._told = time.monotonic()
         self._first: tuple[float, float] | None = None
         self._lock = threading.Lock()
         self._changed = False
@@ -274,7 +311,7 @@ class RunContext:
         with self._lock:
             overall = max(self._status.progress, _overall(self.spec.stages, stage, share))
             self._first = self._first or (time.monotonic(), overall)
-            eta = self._eta_seconds(overall)
+            eta, spent = self._eta_seconds(overall), self._spent_until_now(stage)
             self._status = replace(
                 self._status,
                 progress=overall,
@@ -283,18 +320,26 @@ class RunContext:
                 total=total,
                 unit=unit,
                 eta_seconds=eta,
+                stage_seconds=spent,
             )
             self._changed = True
+
+    def _spent_until_now(self, stage: str) -> dict[str, float]:
+        """Charge the time since the last word to the stage it went to: the last one, unless that was done."""
+        last, began, self._told = self._status, self._told, time.monotonic()
+        to = last.stage if last.stage and last.done < last.total else stage
+        spent = last.stage_seconds
+        return {**spent, to: spent.get(to, 0.0) + self._told - began}
 
     def event(self, kind: str, **values: Any) -> None:
         """Append {"t", "kind", **values} to events.jsonl; `t` is seconds of active time. NaN becomes null."""
         record = {"t": round(self.seconds, 3), "kind": kind, **values}
         line = json.dumps({key: _finite(value) for key, value in record.items()}, ensure_ascii=False)
-        append_line(self.folder / "events.jsonl", line)
+        append_line(self._reports / "events.jsonl", line)
 
     def log(self, line: str) -> None:
-        """Append a line, with the time, to log.txt."""
-        append_line(self.folder / "log.txt", f"{now()} {line}")
+        """Append a line, with the time, to log.txt; no secret of the environment gets there."""
+        append_line(self._reports / "log.txt", without_secrets(f"{now()} {line}"))
 
     def stop_requested(self) -> bool:
         """Say whether the run was asked to stop: write a checkpoint and raise Cancelled then."""
@@ -342,6 +387,16 @@ class RunContext:
         return self._status.attempt
 
     @property
+    def launch(self) -> Mapping[str, Any]:
+        """What the run's launcher was told."""
+        return self._status.launch
+
+    @property
+    def device(self) -> str:
+        """The device whose slot the run has; "" when it runs outside the queue."""
+        return self._status.device
+
+    @property
     def seconds(self) -> float:
         """Active time of the run so far, earlier attempts included."""
         return self._earlier_seconds + time.monotonic() - self._began
@@ -356,8 +411,8 @@ class RunContext:
                 progress=done,
                 eta_seconds=None,
                 ended_at=now(),
-                error=error,
-                hint=hint,
+                error=error and without_secrets(error),
+                hint=hint and without_secrets(hint),
             )
         self._write()
 
@@ -372,6 +427,8 @@ class RunContext:
     def _write_regularly(self) -> None:
         written, missed = time.monotonic(), None
         while not self._closing.wait(WRITE_SECONDS):
+            if self._stop_file is not None and self._stop_file.exists():
+                self.request_stop()
             if not self._changed and time.monotonic() - written < BEAT_SECONDS:
                 continue
             try:
@@ -389,7 +446,7 @@ class RunContext:
             self._status = replace(self._status, heartbeat=beat, seconds=self.seconds)
             self._changed = False
             status = self._status
-        write_status(self.folder, status)
+        write_status(self._reports, status)
 
     def _declare(self, name: str, value: Any) -> None:
         write_json(self.folder / f"{name}.json", value)

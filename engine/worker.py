@@ -10,22 +10,38 @@ import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine import manifest
+from engine import costs, manifest
 from engine.errors import EngineError
+from engine.experiments.ground import read_ground
+from engine.leases import Holder, lease
 from engine.locks import locked, queue_lock
-from engine.paths import Workspace
-from engine.runfolder import Cancelled, RunContext, State, Status, cancel_requested, read_spec, read_status
+from engine.paths import TornFile, Workspace
+from engine.records import find
+from engine.runfolder import (
+    Cancelled,
+    RunContext,
+    State,
+    Status,
+    cancel_requested,
+    forget_work,
+    read_spec,
+    read_status,
+)
+from engine.secrecy import without_secrets
+from engine.slots import is_gpu
 
 Step = Callable[[RunContext], None]
 
 
-def work(ws: Workspace, run_id: str, attempt: int) -> int:
+def work(ws: Workspace, run_id: str, attempt: int, *, do: Step | None = None) -> int:
     """Execute the run as attempt `attempt`; return the exit code (0 only when it succeeded).
 
-    Does nothing when the run has meanwhile been given to a later attempt.
+    `do` takes the place of the spec's step. Does nothing when the run has meanwhile been given to a later
+    attempt.
     """
     folder = ws.run_folder(run_id)
     with locked(folder / ".worker.lock", what=f"Run {run_id}"):
@@ -34,11 +50,11 @@ def work(ws: Workspace, run_id: str, attempt: int) -> int:
         if status.state != "running" or status.attempt != attempt:
             print(f"Attempt {attempt} of {run_id} is no longer wanted.", flush=True)
             return 1
-        return execute(ws, run_id, status)
+        return execute(ws, run_id, status, do=do)
 
 
-def execute(ws: Workspace, run_id: str, status: Status | None = None) -> int:
-    """Run the step in this process and write how it ended; return the exit code.
+def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Step | None = None) -> int:
+    """Run the step (or `do` in its place) in this process and write how it ended; return the exit code.
 
     Side effect: SIGTERM asks the step to stop while it runs.
     """
@@ -46,10 +62,13 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None) -> int:
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
         context.log(f"{run_id} starts: {spec.step}, seed {spec.seed}, {spec.parameters}")
-        state, error, hint = _run_step(context)
+        state, error, hint = _run_step(context, do)
         signal.signal(signal.SIGTERM, before)
     context.end(state, error=error, hint=hint)
     context.log(f"{run_id} {state}" + (f": {error}" if error else ""))
+    if state == "succeeded":
+        with suppress(EngineError, OSError):  # nobody waits for it: the next estimate is a little poorer
+            costs.keep(find(ws, run_id), read_ground(ws))
     return 0 if state == "succeeded" else 1
 
 
@@ -71,11 +90,12 @@ def load_step(name: str) -> Step:
     return step
 
 
-def _run_step(context: RunContext) -> tuple[State, str | None, str | None]:
+def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, str | None]:
     """Run the step and say how it ended. This is the worker's one boundary for exceptions."""
     run_id = context.spec.run_id
     try:
-        load_step(context.spec.step)(context)
+        with _device(context):
+            _do(context, do or load_step(context.spec.step))
         manifest.write(context.workspace, run_id)
     except Cancelled:
         hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
@@ -85,10 +105,38 @@ def _run_step(context: RunContext) -> tuple[State, str | None, str | None]:
     except EngineError as error:
         return "failed", str(error).removesuffix(f"\n{error.hint}"), error.hint or None
     except Exception as error:  # noqa: BLE001 - the boundary: the traceback goes to the log
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
         summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return "failed", summary, f"The traceback is in the log: python -m engine logs {run_id}"
     return "succeeded", None, None
+
+
+def _do(context: RunContext, step: Step) -> None:
+    """Run the step; where one of the run's own working files is torn, once more from the start."""
+    try:
+        step(context)
+    except TornFile as torn:
+        if context.folder not in torn.path.parents:
+            raise
+        context.log(f"{torn.path.name} is torn, so the run starts over.")
+        forget_work(context.workspace, context.spec.run_id)
+        step(context)
+
+
+@contextmanager
+def _device(context: RunContext) -> Iterator[None]:
+    """Hold the lease on the run's GPU; while another holds it, wait and say who does."""
+    if not is_gpu(context.device):
+        yield
+        return
+
+    def waiting(who: Holder | None) -> None:
+        context.progress(f"waiting for the GPU, held by {who.what if who else 'another process'}", 0, 1)
+        if context.stop_requested():
+            raise Cancelled
+
+    with lease(context.device, what=context.spec.run_id, waiting=waiting):
+        yield
 
 
 if __name__ == "__main__":

@@ -16,6 +16,14 @@ from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a user's machine remembers of costs and kernels neither enters the tests nor changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random base model; read it only."""
@@ -28,6 +36,7 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     for name, entry in EXPERIMENTS.items():
         monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = make_workspace(tmp_path)
     yield ws
     for record in scan(ws):

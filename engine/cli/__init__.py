@@ -10,15 +10,19 @@ from collections.abc import Sequence
 import click
 
 from engine.cli import (
+    augmenting,
     autopilot,
     bench,
     building,
     demo,
+    estimates,
+    queue,
     report,
     results,
     runs,
     setup,
     study_import,
+    sweeping,
     talk,
     tree,
 )
@@ -36,7 +40,23 @@ def cli() -> None:
     """Persona Lab: find out which way of personalising a small language model really helps, and whom."""
 
 
-for _module in (demo, setup, runs, results, report, study_import, tree, autopilot, talk, building, bench):
+for _module in (
+    demo,
+    setup,
+    runs,
+    sweeping,
+    queue,
+    estimates,
+    results,
+    report,
+    study_import,
+    tree,
+    autopilot,
+    talk,
+    augmenting,
+    building,
+    bench,
+):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 

@@ -7,23 +7,26 @@ findings alone) and launches nothing. Every number comes from the one comparison
 from __future__ import annotations
 
 import fnmatch
+import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from engine.comparing.comparison import compare_variants
+from engine.comparing.pairings import compare_within
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import Plan, Seen, look, plan
+from engine.experiments.sweep import SWEEPS, Sweep
 from engine.experiments.tree import Node, Tree
 from engine.experiments.tree_time import Costs, Remaining, remaining
 from engine.experiments.tree_walk import Finding, Measured, Walk, walk
 from engine.paths import Workspace
 from engine.records import RunRecord
 from engine.runfolder import RESUMABLE
-from engine.study.personas import compare_within, personas_of
-from engine.wording import duration
+from engine.study.personas import personas_of
+from engine.wording import duration, typed
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
@@ -97,14 +100,39 @@ def rewalk(before: Stand, tree: Tree) -> Walk:
     return walk(tree, before.walk.findings)
 
 
-def command(experiment: str, changed: Mapping[str, str], ws: Workspace, *, is_default: bool) -> str:
-    """Return the command line that does the same; `changed` maps parameters to their spelling."""
-    words = [
-        "python -m engine run",
-        experiment,
-        *(f"--set {name}={value}" for name, value in changed.items()),
-    ]
-    return " ".join(words if is_default else [*words, f"--workspace {ws.root}"])
+def command(
+    experiment: str,
+    changed: Mapping[str, str],
+    ws: Workspace,
+    *,
+    is_default: bool,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+) -> str:
+    """Return the command line that does the same; `changed` maps parameters to their spelling.
+
+    `seed` and `upstream` (a run id for each role) are given where they are not the usual ones.
+    """
+    chosen = _options(changed, seed) + [f"--upstream {role}={name}" for role, name in (upstream or {}).items()]
+    return _line(["python -m engine run", experiment, *chosen], ws, is_default=is_default)
+
+
+def sweep_command(
+    sweep: Sweep, changed: Mapping[str, str], ws: Workspace, *, is_default: bool, seed: int | None = None
+) -> str:
+    """Return the command line of a sweep; `changed` maps what holds for all its runs to its spelling."""
+    over = f"{sweep.parameter}={','.join(typed(value) for value in sweep.values)}"
+    named = [sweep.name] if sweep.name in SWEEPS else [*sweep.experiments, shlex.quote(over)]
+    return _line(["python -m engine sweep", *named, *_options(changed, seed)], ws, is_default=is_default)
+
+
+def _options(changed: Mapping[str, str], seed: int | None) -> list[str]:
+    told = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in changed.items()]
+    return told if seed is None else [*told, f"--seed {seed}"]
+
+
+def _line(words: Sequence[str], ws: Workspace, *, is_default: bool) -> str:
+    return " ".join(words if is_default else [*words, f"--workspace {shlex.quote(str(ws.root))}"])
 
 
 class _Gathering:
@@ -236,6 +264,7 @@ class _Gathering:
             known = left if left is not None else run.spec.estimate_seconds
             if known is None:
                 known = _guess_seconds(self.seen.records, run.spec.experiment)
+            if not any(one.experiment == run.spec.experiment for one in self.seen.records):
                 self.guessed.add(run.run_id)
             costs[run.run_id] = known
         return costs

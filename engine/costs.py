@@ -1,0 +1,133 @@
+"""What runs cost on this machine: seconds a unit of work, learned from runs that have ended, and estimates.
+
+Owns the file of costs that all workspaces of a user share, so that a first run somewhere has an estimate too.
+Reads run records; launches and measures nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.experiments.ground import Ground
+from engine.experiments.workload import workload
+from engine.locks import locked
+from engine.paths import read_json, write_json
+from engine.records import RunRecord
+from engine.runfolder import RunSpec
+
+_KEPT = 9
+_ANY = ""
+Costs = Mapping[tuple[str, str], Sequence[float]]
+"""(experiment or "" for any, stage) -> seconds a unit, newest last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a run should take. `is_guess` says that a stage's cost was taken from other experiments."""
+
+    seconds: float
+    is_guess: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A run's estimate, made before it, beside the time it took."""
+
+    run_id: str
+    estimate_seconds: float
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """How far off the estimate was, as a share of the time it took."""
+        return abs(self.estimate_seconds - self.seconds) / self.seconds
+
+
+def learned(records: Iterable[RunRecord], ground: Ground) -> dict[tuple[str, str], list[float]]:
+    """Return the costs that the succeeded runs on the same base have shown, newest last."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in sorted(records, key=lambda one: one.status.ended_at or ""):
+        if record.spec is None or record.state != "succeeded" or record.spec.base != ground.base:
+            continue
+        units = workload(record.spec, ground)
+        for stage, seconds in record.status.stage_seconds.items():
+            if stage in units:
+                for experiment in (record.spec.experiment, _ANY):
+                    found.setdefault((experiment, stage), []).append(seconds / units[stage])
+    return found
+
+
+def estimate(spec: RunSpec, ground: Ground, costs: Costs, elsewhere: Costs) -> Estimate | None:
+    """Return how long a run should take by the median of past costs; None where a large stage has none.
+
+    Costs of the same experiment here come first, then elsewhere, then of any experiment with such a stage.
+    """
+    total, is_guess, unknown = 0.0, False, 0.0
+    for stage, units in workload(spec, ground).items():
+        own = costs.get((spec.experiment, stage)) or elsewhere.get((spec.experiment, stage))
+        alike = own or costs.get((_ANY, stage)) or elsewhere.get((_ANY, stage))
+        if not alike:
+            unknown += spec.stages.get(stage, 0.0)
+            continue
+        total += units * statistics.median(alike[-_KEPT:])
+        is_guess = is_guess or own is None
+    if not total or unknown > _LARGE_SHARE * sum(spec.stages.values()):
+        return None
+    return Estimate(total, is_guess or unknown > 0)
+
+
+_LARGE_SHARE = 0.3
+
+
+def check(records: Iterable[RunRecord]) -> list[Checked]:
+    """Return every succeeded run that had an estimate, in the order of their ending."""
+    ended = sorted(records, key=lambda one: one.status.ended_at or "")
+    return [
+        Checked(one.run_id, one.spec.estimate_seconds, one.status.seconds)
+        for one in ended
+        if one.spec is not None
+        and one.spec.estimate_seconds
+        and one.state == "succeeded"
+        and one.status.seconds > 0
+    ]
+
+
+def of_this_machine(ground: Ground) -> dict[tuple[str, str], list[float]]:
+    """Return what runs on the same base have cost in any workspace of this user, if kept."""
+    try:
+        kept: dict[str, Any] = read_json(_path(ground))
+        return {_key(name): [float(value) for value in values] for name, values in kept.items()}
+    except (OSError, EngineError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def keep(record: RunRecord, ground: Ground) -> None:
+    """Add what a run has cost to this user's file; a home that cannot be written keeps nothing."""
+    path = _path(ground)
+    with suppress(OSError, EngineError), _open(path):
+        known = of_this_machine(ground)
+        for key, values in learned([record], ground).items():
+            known[key] = [*known.get(key, []), *values][-_KEPT:]
+        write_json(path, {f"{experiment}/{stage}": values for (experiment, stage), values in known.items()})
+
+
+def _open(path: Path) -> Any:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return locked(path.with_suffix(".lock"), what="The file of costs")
+
+
+def _path(ground: Ground) -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
+    return root / f"costs-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
+
+
+def _key(name: str) -> tuple[str, str]:
+    experiment, _, stage = name.rpartition("/")
+    return experiment, stage
