@@ -10,12 +10,18 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check format bench clean
+.PHONY: help setup setup-ray setup-auth run demo test check format bench clean
 
 help:  ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready  ## Create .venv and install the pinned requirements
+
+setup-ray: $(VENV)/.ready  ## Install what runs on a Ray cluster need (docs/ray.md)
+	@$(PIP) -r requirements-ray.txt
+
+setup-auth: $(VENV)/.ready  ## Install what signing in needs (docs/runbook.md)
+	@$(PIP) -r requirements-auth.txt
 
 run: $(VENV)/.ready  ## Start the app on a free port of this machine
 	@port="$(PORT)"; [ -n "$$port" ] || port=$$($(PY) -c "$$FREE_PORT"); \
@@ -36,8 +42,8 @@ format: $(VENV)/.ready-dev  ## Format the code
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-bench: $(VENV)/.ready-dev  ## Measure speed; ratios, in one run
-	@for script in bench/*.py; do [ -e "$$script" ] || { echo "There is no benchmark yet."; break; }; $(PY) "$$script" || exit 1; done
+bench: $(VENV)/.ready-dev  ## Measure speed beside PEFT; ratios, in one run
+	@for name in train eval merge score; do $(PY) -m engine bench $$name || exit 1; done
 
 clean:  ## Remove .venv and caches; data, models and results stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -93,7 +99,7 @@ $(VENV)/.ready: requirements.txt | $(PY)
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready | $(PY)
+$(VENV)/.ready-dev: requirements-dev.txt requirements-ray.txt $(VENV)/.ready | $(PY)
 	@echo "Installing what the tests need."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

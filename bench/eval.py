@@ -113,6 +113,7 @@ def _ask(model: Any, base: Any, prompts: list[list[int]], **more: Any) -> list[s
     for row, prompt in enumerate(prompts):
         ids[row, width - len(prompt) :] = torch.tensor(prompt)
         seen[row, width - len(prompt) :] = 1
+    ids, seen = ids.to(base.model.device), seen.to(base.model.device)
     with torch.inference_mode():
         out = model.generate(
             input_ids=ids, attention_mask=seen, max_new_tokens=NEW, do_sample=False, pad_token_id=0,

@@ -118,7 +118,7 @@ def hf_trainer(options: Any, dtype: str, *, turns: bool) -> Measured:
                 arguments = TrainingArguments(
                     output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH,
                     learning_rate=RATE, warmup_steps=0.1, weight_decay=0.01, report_to=[], save_strategy="no",
-                    logging_strategy="no", disable_tqdm=True, use_cpu=True, seed=0,
+                    logging_strategy="no", disable_tqdm=True, use_cpu=base.device == "cpu", seed=0,
                 )  # fmt: skip
                 HFTrainer(model=peft_model, args=arguments, train_dataset=data, data_collator=collate).train()
                 peft_model.save_pretrained(f"{folder}/{number}")
@@ -160,9 +160,10 @@ def plain_loop(options: Any, dtype: str) -> Measured:
                     for chosen in order:
                         batch = training_batch([mine[index] for index in chosen], pad_id=0)
                         optimizer.param_groups[0]["lr"] = RATE * schedule(step, total, settings.warmup_share)
-                        hidden = decoder(input_ids=batch.ids, use_cache=False).last_hidden_state
-                        wanted = batch.targets != IGNORED
-                        loss = cross_entropy(head(hidden[wanted]).float(), batch.targets[wanted])
+                        ids, targets = batch.ids.to(base.model.device), batch.targets.to(base.model.device)
+                        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
+                        wanted = targets != IGNORED
+                        loss = cross_entropy(head(hidden[wanted]).float(), targets[wanted])
                         loss.backward()
                         torch.nn.utils.clip_grad_norm_(trained, 1.0)
                         optimizer.step()

@@ -1,0 +1,267 @@
+"""Whether the instrument finds what is there, and nothing where nothing is: worlds whose truth is known.
+
+    .venv/bin/python -m engine bench calibrate worlds               three worlds, 200 personas each
+    .venv/bin/python -m engine bench calibrate worlds --personas 60 --only archetypes
+    .venv/bin/python -m engine bench calibrate placebo              200 small studies where nobody differs
+    .venv/bin/python -m engine bench calibrate placebo --world default     with the personas permuted
+
+Worlds: in `archetypes` cluster adapters must beat unified, in `individualists` something personal must and
+clusters must not, in `uniform` nothing personal may beat its placebo. Placebo: each study is a fresh world
+from its own seed, with variants cheap enough for hundreds: memories in the base's prompt, and a short LoRA
+for each persona. In a world where people differ, every dialogue is given to a random persona first, so that
+nothing is anybody's own. Counts how often a variant beats its placebo at alpha, beside what chance allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench.study import engine, play  # noqa: E402
+
+ALPHA = 0.05
+CLUSTERED = (("clustering",), ("cluster",), ("cluster-from-unified",))
+PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))
+PLACEBOS = (("placebo", "--set", "of=hybrid"), ("placebo", "--set", "of=retrieval"))
+WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "archetypes": (("unified",), *CLUSTERED, ("placebo", "--set", "of=cluster-from-unified")),
+    "individualists": (("unified",), *PERSONAL, *CLUSTERED, *PLACEBOS),
+    "uniform": (("unified",), *PERSONAL, *PLACEBOS),
+}
+Row = dict[str, Any]
+
+
+def beats(row: Row) -> bool:
+    """Say whether a variant is better than unified: interval and Holm's p."""
+    return row["verdict"] == "better"
+
+
+def above(row: Row) -> bool:
+    """Say whether a variant is better than its own placebo at alpha."""
+    found = row["above_placebo"]
+    return bool(found) and found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0
+
+
+def judged(world: str, rows: Sequence[Row], clusters: Row | None) -> dict[str, bool]:
+    """Return each truth of the world and whether it came out."""
+    families = {
+        name: [row for row in rows if row["family"] == name] for name in ("cluster", "hybrid", "retrieval")
+    }
+    personal = families["hybrid"] + families["retrieval"]
+    if world == "archetypes":
+        return {"a cluster variant beats unified": any(map(beats, families["cluster"]))}
+    if world == "individualists":
+        return {
+            "a personal variant beats unified": any(map(beats, personal)),
+            "a personal variant beats its placebo": any(map(above, personal)),
+            "no cluster variant beats unified": not any(map(beats, families["cluster"])),
+        }
+    return {"no personal variant beats its placebo": not any(map(above, personal))}
+
+
+def recovered(workspace: Path, world: str) -> float | None:
+    """Return the adjusted Rand index of the newest clustering against the archetypes that were drawn."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from engine.data.worlds import WORLDS as SPECS
+    from engine.data.worlds import draw_household
+
+    exported = workspace / "data" / "splits" / "cluster_map.json"
+    if world != "archetypes" or not exported.exists():
+        return None
+    found = json.loads(exported.read_text())
+    mapping = found.get("persona_to_cluster", found)
+    drawn = [draw_household(SPECS[world], seed=0, index=index).archetype for index in range(len(mapping))]
+    names = sorted(mapping, key=lambda name: int("".join(filter(str.isdigit, name))))
+    return float(adjusted_rand_score(drawn, [mapping[name] for name in names]))
+
+
+def worlds(options: argparse.Namespace) -> dict[str, Any]:
+    """Run each world's list of experiments and judge it."""
+    answer = {}
+    for world, runs in WORLDS.items():
+        if options.only not in (None, world):
+            continue
+        workspace = (options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-worlds-"))) / world
+        began = time.monotonic()
+        if not (workspace / "data" / "dataset").exists():
+            size = ("--personas", str(options.personas), "--dialogues", str(options.dialogues))
+            engine(workspace, "init", "--dataset", f"world:{world}", *size)
+        play(workspace, runs, (f"epochs={options.epochs}", f"examples_per_persona={options.examples}"))
+        rows = engine(workspace, "compare")["rows"]
+        answer[world] = {
+            "truths": judged(world, rows, None),
+            "rand_index": recovered(workspace, world),
+            "seconds": time.monotonic() - began,
+            "rows": rows,
+        }
+    return answer
+
+
+def show_worlds(answer: dict[str, Any]) -> None:
+    """Print what came out in each world."""
+    for world, found in answer.items():
+        print(f"\n{world} ({found['seconds'] / 60:.1f} min)")
+        for truth, holds in found["truths"].items():
+            print(f"  {'holds' if holds else 'DOES NOT HOLD'}: {truth}")
+        if found["rand_index"] is not None:
+            print(f"  clusters against archetypes, adjusted Rand index: {found['rand_index']:.2f}")
+        print("  | variant | similarity | difference | 95 % CI | p (Holm) | above its placebo |")
+        print("  |---|---|---|---|---|---|")
+        for row in found["rows"]:
+            placebo = row["above_placebo"]
+            told = "" if not placebo else f"{100 * placebo['delta']:+.1f} (p {placebo['p']:.2g})"
+            p = "" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+            interval = (
+                f"{100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
+                if row["role"] != "reference"
+                else ""
+            )
+            values = (f"{100 * row['mean']:.1f}", f"{100 * row['delta']:+.1f}", interval, p, told)
+            print(f"  | {row['variant']} | " + " | ".join(values) + " |")
+
+
+# --- many small studies
+
+
+def permuted(folder: Path, seed: int) -> None:
+    """Give every session of a written world to a random household."""
+    path = folder / "sessions.jsonl"
+    people = [json.loads(line)["sessions"] for line in path.read_text().splitlines()]
+    sessions = [session for own in people for session in own]
+    random.Random(seed).shuffle(sessions)
+    with path.open("w") as file:
+        for own in people:
+            dealt = [{**sessions.pop(), "session_id": place} for place in range(len(own))]
+            file.write(json.dumps({"sessions": dealt}, ensure_ascii=False) + "\n")
+
+
+def small_study(world: str, seed: int, *, personas: int, dialogues: int, examples: int) -> list[Row]:
+    """Run one study in this process; return the rows that have a placebo."""
+    from engine.comparing.comparison import compare_variants
+    from engine.data.prepare import prepare
+    from engine.data.worlds import write_world
+    from engine.paths import Workspace
+
+    with tempfile.TemporaryDirectory(prefix="persona-lab-placebo-") as root:
+        ws, source = Workspace(Path(root) / "ws"), Path(root) / "world"
+        write_world(source, name=world, personas=personas, dialogues=dialogues, seed=seed)
+        if world != "uniform":
+            permuted(source, seed)
+        (source / "truth.jsonl").unlink()
+        ws.root.mkdir()
+        prepare(ws, dataset=source, seed=seed, split="by-time")
+        common = {"splits": ["test"], "examples_per_persona": examples}
+        do(ws, "base", common)
+        do(ws, "retrieval", {**common, "over": "base", "k": [1]})
+        do(ws, "placebo", {**common, "of": "retrieval", "k": 1}, {"over": "base"})
+        do(ws, "per-persona", {**common, "epochs": 1})
+        do(ws, "placebo", {**common, "of": "per-persona"})
+        rows = compare_variants(ws, reference="base")["rows"]
+    return [row for row in rows if row["above_placebo"]]
+
+
+def do(ws: Any, experiment: str, parameters: dict[str, Any], *_: Any) -> None:
+    """Do one run, without what would be planned beside it, in this process."""
+    from engine.experiments.plan import plan
+    from engine.runfolder import Status, write_spec, write_status
+    from engine.worker import execute
+
+    for run in plan(ws, experiment, parameters).runs:
+        if run.state == "succeeded" or run.purpose == "beside":
+            continue
+        folder = ws.run_folder(run.run_id)
+        status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
+        write_status(folder, status)
+        write_spec(folder, run.spec)
+        if execute(ws, run.run_id, status):
+            sys.exit((folder / "log.txt").read_text())
+
+
+def placebo(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the small studies that are not in the file yet; return how often each variant beat its placebo."""
+    kept: Path = options.keep or Path(tempfile.mkdtemp()) / "studies.jsonl"
+    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    seen = {(one["world"], one["seed"]) for one in done}
+    for seed in range(options.studies):
+        if (options.world, seed) in seen:
+            continue
+        size = {"personas": options.personas, "dialogues": options.dialogues, "examples": options.examples}
+        began = time.monotonic()
+        rows = small_study(options.world, seed, **size)
+        found = {row["variant"]: {"better": above(row), **row["above_placebo"]} for row in rows}
+        done.append(
+            {"world": options.world, "seed": seed, "found": found, "seconds": time.monotonic() - began}
+        )
+        with kept.open("a") as file:
+            file.write(json.dumps(done[-1]) + "\n")
+        print(f"  study {seed}: {done[-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    mine = [one for one in done if one["world"] == options.world][: options.studies]
+    counts = Counter(name for one in mine for name, row in one["found"].items() if row["better"])
+    names = sorted({name for one in mine for name in one["found"]})
+    return {"world": options.world, "studies": len(mine), "beaten": {name: counts[name] for name in names}}
+
+
+def most_by_chance(studies: int) -> int:
+    """Return the count that chance exceeds in one of a hundred such campaigns (binomial, one side)."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(0.99, studies, ALPHA / 2))
+
+
+def show_placebo(answer: dict[str, Any]) -> None:
+    """Print the counts beside what chance allows."""
+    most = most_by_chance(answer["studies"])
+    print(
+        f"{answer['studies']} studies of {answer['world']}: better than its placebo, two-sided alpha {ALPHA}"
+    )
+    for name, count in answer["beaten"].items():
+        verdict = "as chance allows" if count <= most else "MORE THAN CHANCE ALLOWS"
+        print(f"  {name}: {count} (by chance {answer['studies'] * ALPHA / 2:.1f}, at most {most}): {verdict}")
+
+
+ACTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "worlds": (worlds, show_worlds),
+    "placebo": (placebo, show_placebo),
+}
+
+
+def main() -> None:
+    """Calibrate one way or the other."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("action", choices=ACTIONS)
+    made.add_argument("--personas", type=int, help="By default 200, or 12 in each small study.")
+    made.add_argument("--dialogues", type=int, help="By default 20, or 8 in each small study.")
+    made.add_argument("--examples", type=int, help="Examples a persona and split: 5, or 3.")
+    made.add_argument("--epochs", type=int, default=2)
+    made.add_argument("--only", choices=WORLDS, help="One world only.")
+    made.add_argument("--workspace", type=Path, help="Where to keep the worlds; goes on where they are.")
+    made.add_argument("--world", default="uniform", help="Of the small studies.")
+    made.add_argument("--studies", type=int, default=200)
+    made.add_argument("--keep", type=Path, help="A file of finished small studies, to go on from.")
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    options = made.parse_args()
+    is_small = options.action == "placebo"
+    options.personas = options.personas or (12 if is_small else 200)
+    options.dialogues = options.dialogues or (8 if is_small else 20)
+    options.examples = options.examples or (3 if is_small else 5)
+    act, show = ACTIONS[options.action]
+    answer = act(options)
+    if options.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        show(answer)
+
+
+if __name__ == "__main__":
+    main()

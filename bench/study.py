@@ -1,0 +1,177 @@
+"""The whole study: one of each strategy on one synthetic world, by the command line, timed stage by stage.
+
+    .venv/bin/python -m engine bench study                  200 personas x 30 dialogues
+    .venv/bin/python -m engine bench study --pilot          20 personas
+
+Runs the written list below, one after another, as a user would; prints the leaderboard on test, each run's
+time by stage, and which share of all time was mathematics, data, scoring and waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench.ground import BASES, ROOT, base_folder  # noqa: E402
+
+RUNS: tuple[tuple[str, ...], ...] = (
+    ("unified",),
+    ("profile-prompt",),
+    ("ceiling",),
+    ("retrieval",),
+    ("per-persona",),
+    ("hybrid",),
+    ("constrained",),
+    ("global-prefix",),
+    ("prefix",),
+    ("prefix-unified",),
+    ("clustering",),
+    ("cluster",),
+    ("cluster-from-unified",),
+    ("merge-average",),
+    ("merge-cluster",),
+    ("merge-weighted",),
+    ("merge-moe",),
+    ("merge-topk",),
+    ("merge-soft",),
+    ("merge-learned",),
+    ("mixture",),
+    ("retrieval", "--set", "over=hybrid", "--set", "k=3"),
+    ("cluster", "--use-augmented"),
+    ("placebo", "--set", "of=hybrid"),
+    ("placebo", "--set", "of=per-persona"),
+    ("routing",),
+)
+TRAINED = frozenset(
+    {"unified", "per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}
+    | {"global-prefix", "prefix", "prefix-unified"}
+)
+KINDS = {
+    "train": "mathematics", "generate": "mathematics", "merge": "mathematics", "sweep": "mathematics",
+    "learn": "mathematics", "score": "scoring",
+}  # fmt: skip
+
+
+def engine(workspace: Path, *words: str) -> Any:
+    """Run one command in JSON; return its answer. Ends the benchmark where it fails."""
+    command = [sys.executable, "-m", "engine", *words, "--workspace", str(workspace), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def play(workspace: Path, runs: Sequence[Sequence[str]], settings: Sequence[str]) -> list[dict[str, Any]]:
+    """Run every experiment of the list; return one record each with its seconds as a user waits them."""
+    records = []
+    for words in runs:
+        trained = ("--set", settings[0]) if words[0] in TRAINED else ()
+        given = [*words, *trained, *(part for one in settings[1:] for part in ("--set", one))]
+        began = time.monotonic()
+        engine(workspace, "run", *given)
+        seconds = time.monotonic() - began
+        records.append({"command": " ".join(("run", *given)), "seconds": seconds})
+        print(f"  {seconds:7.1f} s  {' '.join(words)}", file=sys.stderr, flush=True)
+    return records
+
+
+def stages(workspace: Path) -> list[dict[str, Any]]:
+    """Return every run with the seconds of its stages."""
+    found = []
+    for path in sorted((workspace / "data" / "runs").glob("*/status.json")):
+        status = json.loads(path.read_text())
+        found.append({"run": path.parent.name, "order": status["order"], "stages": status["stage_seconds"]})
+    return sorted(found, key=lambda run: run["order"])
+
+
+def shares(runs: Sequence[dict[str, Any]], whole: float) -> dict[str, float]:
+    """Return the share of the whole time by kind; what no stage accounts for is waiting."""
+    seconds: Counter[str] = Counter()
+    for run in runs:
+        for stage, spent in run["stages"].items():
+            seconds[KINDS.get(stage, "data")] += spent
+    seconds["waiting"] = max(0.0, whole - sum(seconds.values()))
+    return {kind: spent / whole for kind, spent in seconds.most_common()}
+
+
+def show(answer: dict[str, Any]) -> None:
+    """Print the leaderboard and the times as tables."""
+    print("| variant | similarity | difference to unified | 95 % CI | p (Holm) | better |")
+    print("|---|---|---|---|---|---|")
+    for row in answer["leaderboard"]:
+        print("| " + " | ".join(row.values()) + " |")
+    print("\n| run | seconds | stages |\n|---|---|---|")
+    for run in answer["runs"]:
+        told = ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in run["stages"].items())
+        print(f"| {run['run']} | {sum(run['stages'].values()):.0f} | {told} |")
+    told = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in answer["shares"].items())
+    print(f"\nWhole study: {answer['seconds'] / 60:.1f} min; {told}")
+
+
+def leaderboard(workspace: Path) -> list[dict[str, str]]:
+    """Return the comparison on test, each row in words."""
+    rows = engine(workspace, "compare")["rows"]
+
+    def points(value: float | None) -> str:
+        return "" if value is None else f"{100 * value:+.1f}"
+
+    return [
+        {
+            "variant": row["variant"],
+            "mean": f"{100 * row['mean']:.1f}",
+            "delta": points(row["delta"]) if row["role"] != "reference" else "reference",
+            "interval": ""
+            if row["ci_low"] is None
+            else f"{points(row['ci_low'])} to {points(row['ci_high'])}",
+            "p": "" if row["p_holm"] is None else f"{row['p_holm']:.3g}",
+            "better": "" if row["share_improved"] is None else f"{100 * row['share_improved']:.0f} %",
+        }
+        for row in rows
+    ]
+
+
+def main() -> None:
+    """Make the world, run the list, print what came out."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--pilot", action="store_true", help="20 personas instead of 200.")
+    made.add_argument("--world", default="default")
+    made.add_argument("--base", choices=BASES, default="embedded")
+    made.add_argument("--personas", type=int)
+    made.add_argument("--dialogues", type=int, default=30)
+    made.add_argument("--epochs", type=int, default=2)
+    made.add_argument("--examples", type=int, default=5, help="Examples a persona and split.")
+    made.add_argument("--workspace", type=Path, help="Where to keep it; goes on where one is.")
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    options = made.parse_args()
+    workspace = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-study-"))
+    personas = options.personas or (20 if options.pilot else 200)
+    began = time.monotonic()
+    if not (workspace / "data" / "dataset").exists():
+        world = ("--dataset", f"world:{options.world}", "--personas", str(personas))
+        base = () if options.base == "embedded" else ("--base", str(base_folder(options.base)))
+        engine(workspace, "init", *world, "--dialogues", str(options.dialogues), *base)
+    settings = (f"epochs={options.epochs}", f"examples_per_persona={options.examples}")
+    records = play(workspace, RUNS, settings)
+    seconds, runs = time.monotonic() - began, stages(workspace)
+    answer = {
+        "seconds": seconds, "commands": records, "runs": runs, "shares": shares(runs, seconds),
+        "leaderboard": leaderboard(workspace), "workspace": str(workspace),
+    }  # fmt: skip
+    if options.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        show(answer)
+
+
+if __name__ == "__main__":
+    main()
