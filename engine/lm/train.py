@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -26,12 +24,12 @@ from engine.lm.adamw import StackedAdamW, clip
 from engine.lm.adapters import LoraForm
 from engine.lm.attention import prefer_causal_blocks
 from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedule
+from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.lanes import Lanes
 from engine.lm.passes import Passes, Row
 from engine.lm.reply_loss import token_losses
-from engine.paths import read_json, write_atomically, write_json
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
 _TOKENS_A_GROUP = 16384
@@ -322,59 +320,37 @@ class Trainer:
             val_losses=tuple(place.val_losses),
         )
 
+    @property
+    def _parts(self) -> Parts:
+        moments = {"first": self._optimizer.first, "second": self._optimizer.second}
+        return {"now": self._weights, "best": self._best, **moments}
+
     def _save(self) -> None:
-        """Write the checkpoint: one safetensors file, then the small JSON that makes it count."""
         if self._checkpoint is None:
             return
-        parts = {
-            "now": self._weights,
-            "best": self._best,
-            "first": self._optimizer.first,
-            "second": self._optimizer.second,
+        position = {
+            "rounds": self._rounds,
+            "seconds": self.seconds,
+            "lessons": [lesson.name for lesson in self.lessons],
+            "places": [asdict(place) for place in self._places],
         }
-        tensors = {
-            f"{part}/{name}": tensor.cpu().contiguous()
-            for part, named in parts.items()
-            for name, tensor in named.items()
-        }
-        name = f"round-{self._rounds}.safetensors"
-        write_atomically(self._checkpoint / name, save(tensors))
-        write_json(
-            self._checkpoint / "position.json",
-            {
-                "file": name,
-                "rounds": self._rounds,
-                "seconds": self.seconds,
-                "lessons": [lesson.name for lesson in self.lessons],
-                "places": [asdict(place) for place in self._places],
-            },
-        )
-        for old in self._checkpoint.glob("round-*.safetensors"):
-            if old.name != name:
-                old.unlink()
+        write_checkpoint(self._checkpoint, self._rounds, self._parts, position)
 
     def _restore(self) -> None:
-        if self._checkpoint is None or not (self._checkpoint / "position.json").exists():
+        """Go on from the checkpoint, if there is one of these lessons; from the start where it is damaged."""
+        if self._checkpoint is None:
             return
         try:
-            position = read_json(self._checkpoint / "position.json")
-            tensors = load_file(self._checkpoint / position["file"])
-            if position["lessons"] != [lesson.name for lesson in self.lessons]:
-                return  # another wave's
+            position = read_position(self._checkpoint)
+            if position is None or position["lessons"] != [lesson.name for lesson in self.lessons]:
+                return  # none, or another wave's
             places = [_Place(**place) for place in position["places"]]
-            for part, named in (
-                ("now", self._weights),
-                ("best", self._best),
-                ("first", self._optimizer.first),
-                ("second", self._optimizer.second),
-            ):
-                for name, tensor in named.items():
-                    tensor.copy_(tensors[f"{part}/{name}"])
-        except (EngineError, OSError, SafetensorError, KeyError, TypeError) as error:
+            rounds, seconds = int(position["rounds"]), float(position["seconds"])
+            read_into(self._checkpoint, position, self._parts)
+        except (Damaged, KeyError, TypeError, ValueError) as error:
             self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
             return
-        self._places, self._rounds = places, int(position["rounds"])
-        self.seconds = float(position["seconds"])
+        self._places, self._rounds, self.seconds = places, rounds, seconds
 
 
 @torch.no_grad()

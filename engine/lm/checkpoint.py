@@ -1,0 +1,66 @@
+"""The trainer's checkpoint: one safetensors file, and the small JSON that makes it count.
+
+Owns the files and what counts as damaged. Knows nothing of what the tensors mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from engine.errors import EngineError
+from engine.paths import read_json, write_atomically, write_json
+
+_POSITION = "position.json"
+Parts = Mapping[str, Mapping[str, Tensor]]
+"""Part (weights, moments ...) -> tensor name -> tensor."""
+
+
+class Damaged(Exception):
+    """The checkpoint cannot be gone on from; the message says why."""
+
+
+def write_checkpoint(folder: Path, number: int, parts: Parts, position: Mapping[str, Any]) -> None:
+    """Write the checkpoint of round `number`, then delete the older ones."""
+    tensors = {
+        f"{part}/{name}": tensor.cpu().contiguous()
+        for part, named in parts.items()
+        for name, tensor in named.items()
+    }
+    name = f"round-{number}.safetensors"
+    write_atomically(folder / name, save(tensors))
+    write_json(folder / _POSITION, {"file": name, **position})
+    for old in folder.glob("round-*.safetensors"):
+        if old.name != name:
+            old.unlink()
+
+
+def read_position(folder: Path) -> dict[str, Any] | None:
+    """Return what was written as `position`; None when there is no checkpoint. Raises Damaged."""
+    if not (folder / _POSITION).exists():
+        return None
+    try:
+        found: dict[str, Any] = read_json(folder / _POSITION)
+    except (EngineError, OSError) as error:
+        raise Damaged(str(error)) from error
+    return found
+
+
+def read_into(folder: Path, position: Mapping[str, Any], parts: Parts) -> None:
+    """Copy the tensors of the checkpoint at `position` into those of `parts`. Raises Damaged."""
+    try:
+        tensors = load_file(folder / position["file"])
+        wanted = [
+            (tensor, tensors[f"{part}/{name}"])
+            for part, named in parts.items()
+            for name, tensor in named.items()
+        ]
+        for tensor, kept in wanted:
+            tensor.copy_(kept)
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise Damaged(str(error)) from error
