@@ -11,6 +11,7 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs
 from engine.errors import EngineError, unknown_name
+from engine.variants import Variant
 
 
 @command(
@@ -18,6 +19,7 @@ from engine.errors import EngineError, unknown_name
     examples=(
         'generate --persona p001 --variant unified "It is too dark in here."',
         'generate --persona p001 --variant base --meta time_of_day=evening "Good night."',
+        'generate --persona p001 --variant unified --stream "Warm up the room."',
     ),
 )
 @click.option("--persona", "persona_id", required=True, help="Who speaks.")
@@ -29,9 +31,10 @@ from engine.errors import EngineError, unknown_name
     metavar="KEY=VALUE",
     help="A circumstance, such as weather=rain.",
 )
+@click.option("--stream", is_flag=True, help="Show the reply as it grows, from the playground's generator.")
 @click.argument("message")
 def generate(
-    call: Call, *, persona_id: str, variant: str, circumstances: tuple[str, ...], message: str
+    call: Call, *, persona_id: str, variant: str, circumstances: tuple[str, ...], stream: bool, message: str
 ) -> int:
     """Let a variant answer a message of a persona."""
     call.ws.read_config()
@@ -40,15 +43,41 @@ def generate(
             "The message is empty.", 'Example: generate --persona p001 --variant base "Lights on."'
         )
     meta = pairs(circumstances, option="--meta", example="weather=rain")
-    recipe = _recipe(call, variant)
+    chosen = _variant(call, variant)
+    if stream:
+        return _stream(call, persona_id, chosen, message, meta)
     from engine.lm.respond import respond  # loads the model code, so it comes after every other check
 
-    answer = respond(call.ws, persona_id=persona_id, recipe=recipe, message=message, meta=meta)
+    answer = respond(call.ws, persona_id=persona_id, recipe=chosen.recipe, message=message, meta=meta)
     call.answer(json.loads(json.dumps(answer)), lambda: out().print(Text(answer["reply"])))
     return 0
 
 
-def _recipe(call: Call, name: str) -> Mapping[str, Any]:
+def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: Mapping[str, Any]) -> int:
+    """Print a reply while the generator says it; ended by Ctrl-C where it is."""
+    from engine.talk import client
+    from engine.talk.conversation import open_question
+    from engine.talk.records import Answer, as_json
+
+    asked = client.ask(call.ws, open_question(persona_id, message, [variant], meta=meta))
+    shown, answer = "", Answer(asked)
+    try:
+        for answer in client.follow(call.ws, asked):
+            text = answer.replies[0].text if answer.replies else ""
+            if not call.as_json:
+                click.echo(text[len(shown) :], nl=False)
+            shown = text
+    except KeyboardInterrupt:
+        client.cancel(call.ws, asked)
+    faults = [(answer.error, answer.hint), *((reply.error, reply.hint) for reply in answer.replies)]
+    for error, hint in faults:
+        if error:
+            raise EngineError(error, hint or "")
+    call.answer(as_json(answer), lambda: click.echo())
+    return 0
+
+
+def _variant(call: Call, name: str) -> Variant:
     from engine.store import variants
     from engine.variants import resolve
 
@@ -56,7 +85,7 @@ def _recipe(call: Call, name: str) -> Mapping[str, Any]:
     found = resolve(name, known)
     if found is None:
         raise unknown_name("variant", name, [one.variant for one in known])
-    return found.recipe
+    return found
 
 
 COMMANDS = (generate,)

@@ -1,0 +1,125 @@
+"""Replies token by token: several variants answer one message in one batch, and every step can be seen.
+
+Owns the stepping and which rows still go; reading, masks and cache are decode.py's, prompts and adapters
+asking.py's, mixtures mixture.py's, so that what is streamed is what is scored. Between two steps nothing is
+changed in the model, so that several streams may take turns on one base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from engine.errors import EngineError
+from engine.lm.bank import Change, Rows
+from engine.lm.decode import forward, read_prompts
+from engine.lm.generate import end_tokens, text_of
+from engine.lm.load import Base
+from engine.lm.mixture import Request, likeliest
+
+_UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+_THREADS = torch.get_num_threads()
+_SMALL_PARAMETERS = 100_000_000
+
+
+def spread(base: Base) -> None:
+    """Give a base the threads that suit a few rows; for all of this process.
+
+    A small model is quickest on one, and then is not slowed down by runs that use the other cores.
+    """
+    torch.set_num_threads(1 if base.model.num_parameters() < _SMALL_PARAMETERS else _THREADS)
+
+
+class Stream:
+    """The replies of some voices to one message, one token each a step. A voice is a variant's request."""
+
+    def __init__(self, base: Base, voices: Sequence[Request], *, max_new_tokens: int) -> None:
+        if not voices:
+            raise EngineError("Nobody is there to answer.", "Choose a variant.")
+        self._base, self._most, self._left = base, max_new_tokens, max_new_tokens
+        self._flat = [row for voice in voices for row in voice]
+        self._owners = torch.tensor(
+            [number for number, voice in enumerate(voices) for _ in voice], device=base.model.device
+        )
+        self._weights = torch.tensor([row.weight for row in self._flat], device=base.model.device)
+        self._ends = end_tokens(base.model, base.tokenizer)
+        self._tokens: list[list[int]] = [[] for _ in voices]
+        self._ended = [False] * len(voices)
+        self._going = list(range(len(self._flat)))
+        self._rows = self._adapters([row.change for row in self._flat])
+        self._state: tuple[DynamicCache, Tensor] | None = None
+
+    def tokens(self, voice: int) -> int:
+        """Return how many tokens a voice has said."""
+        return len(self._tokens[voice])
+
+    def text(self, voice: int) -> str:
+        """Return what a voice has said so far, without a last character that is not whole yet."""
+        said = text_of(self._base.tokenizer, self._tokens[voice])
+        return said if self._ended[voice] else said.rstrip(_UNFINISHED)
+
+    def ended(self, voice: int) -> bool:
+        """Say whether a voice has finished."""
+        return self._ended[voice]
+
+    def over(self) -> bool:
+        """Whether all voices have finished."""
+        return all(self._ended)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Let every voice say one token more; the first step reads the prompts."""
+        if self.over():
+            return
+        with self._rows.on() if self._rows else nullcontext():
+            logits = self._read() if self._state is None else self._go_on()
+        going = torch.tensor(self._going, device=logits.device)
+        owners = self._owners[going]
+        chosen = likeliest(logits, owners, self._weights[going]).tolist()
+        for voice, token in dict(zip(owners.tolist(), chosen, strict=True)).items():
+            self._ended[voice] = token in self._ends
+            if not self._ended[voice]:
+                self._tokens[voice].append(token)
+        self._left -= 1
+        if not self._left:
+            self._ended = [True] * len(self._ended)
+
+    def _read(self) -> Tensor:
+        prompts = [row.ids for row in self._flat]
+        prefixes = [row.change.prefix if row.change else None for row in self._flat]
+        logits, cache, seen = read_prompts(
+            self._base.model, prompts, prefixes, self._most, False, self._choose
+        )
+        self._choose(self._going)
+        self._state = cache, seen
+        return logits
+
+    def _go_on(self) -> Tensor:
+        """Feed each voice its last token; rows of those that have ended leave the batch."""
+        assert self._state is not None
+        cache, seen = self._state
+        owners = self._owners.tolist()
+        left = [place for place, row in enumerate(self._going) if not self._ended[owners[row]]]
+        if len(left) < len(self._going):
+            rows = torch.tensor(left, device=seen.device)
+            self._going, seen = [self._going[place] for place in left], seen[rows]
+            cache.batch_select_indices(rows)
+            self._choose(self._going)
+        last = [self._tokens[owners[row]][-1] for row in self._going]
+        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+        self._state = cache, seen
+        return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
+
+    def _adapters(self, changes: Sequence[Change | None]) -> Rows | None:
+        distinct = list(dict.fromkeys(changes))
+        if not any(change and change.factors for change in distinct):
+            return None
+        return Rows(self._base.model, distinct, [distinct.index(change) for change in changes])
+
+    def _choose(self, rows: Sequence[int]) -> None:
+        if self._rows:
+            self._rows.choose(rows)

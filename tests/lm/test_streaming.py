@@ -1,0 +1,98 @@
+"""Streams: the very texts that are scored, token by token, whoever shares the batch or the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import EngineError
+from engine.lm.adapters import LoraForm, fresh, targets
+from engine.lm.bank import Change, change_of
+from engine.lm.encode import encode_prompt
+from engine.lm.load import Base, load_base
+from engine.lm.mixture import Request, Row, answer
+from engine.lm.prompts import chat, system_text
+from engine.lm.streaming import Stream
+from engine.types import Message
+
+NEW = 24
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def base(tiny_base: Path) -> Base:
+    return load_base(str(tiny_base))
+
+
+def change(base: Base, seed: int) -> Change | None:
+    modules = targets(base.model, ("q_proj", "v_proj"))
+    adapter = fresh(modules, LoraForm(target_modules=("q_proj", "v_proj")), seed=seed)
+    torch.manual_seed(seed)
+    for _, b in adapter.factors.values():
+        b.normal_(std=0.3)
+    return change_of([(adapter, 1.0)])
+
+
+def prompt(base: Base, said: str) -> list[int]:
+    return encode_prompt(base.tokenizer, chat(system_text(), [Message("user", said)]))
+
+
+@pytest.fixture(scope="module")
+def voices(base: Base) -> list[Request]:
+    """One without an adapter, two with one, of different lengths, and a mixture."""
+    long = "Dim the lights in the bedroom to twenty percent and arm the security system, please."
+    first, second = change(base, 1), change(base, 2)
+    return [
+        (Row(prompt(base, "Good night.")),),
+        (Row(prompt(base, "Good night."), first),),
+        (Row(prompt(base, long), second),),
+        (Row(prompt(base, long), first, 0.6), Row(prompt(base, "Good night."), None, 0.4)),
+    ]
+
+
+def run(stream: Stream, count: int) -> list[str]:
+    while not stream.over():
+        stream.step()
+    return [stream.text(voice) for voice in range(count)]
+
+
+def test_a_stream_says_what_is_scored(base: Base, voices: list[Request]) -> None:
+    scored = answer(base.model, base.tokenizer, voices, max_new_tokens=NEW)
+    stream = Stream(base, voices, max_new_tokens=NEW)
+    assert run(stream, len(voices)) == [reply.text for reply in scored]
+    assert [stream.tokens(voice) for voice in range(4)] == [reply.reply_tokens for reply in scored]
+    assert len({reply.text for reply in scored}) > 1
+
+
+def test_two_streams_take_turns_on_one_model(base: Base, voices: list[Request]) -> None:
+    alone = [run(Stream(base, [voice], max_new_tokens=NEW), 1)[0] for voice in voices[:3]]
+    streams = [Stream(base, [voice], max_new_tokens=NEW) for voice in voices[:3]]
+    while not all(stream.over() for stream in streams):
+        for stream in streams:
+            stream.step()
+    assert [stream.text(0) for stream in streams] == alone
+
+
+def test_every_step_is_one_token_more_and_the_text_only_grows(base: Base, voices: list[Request]) -> None:
+    stream = Stream(base, voices[1:3], max_new_tokens=NEW)
+    before = ""
+    for step in range(1, NEW + 1):
+        stream.step()
+        assert stream.tokens(0) == step or stream.ended(0)
+        text = stream.text(0)
+        assert text.startswith(before.rstrip("\N{REPLACEMENT CHARACTER}"))
+        before = text
+    assert stream.over()
+    stream.step()  # of no effect
+    assert stream.tokens(0) <= NEW
+
+
+def test_without_voices_there_is_no_stream(base: Base) -> None:
+    with pytest.raises(EngineError, match="Nobody"):
+        Stream(base, [], max_new_tokens=NEW)
