@@ -1,17 +1,21 @@
 """Runs as they stand, read from their folders. Owns `RunRecord`; changes nothing on disk.
 
 What a record says is what is true now: a run whose processes are gone reads as lost, and one with a
-done.json as succeeded, whatever its status file was last told.
+done.json as succeeded, whatever its status file was last told. Files are read again only when they were
+replaced, so that looking at a thousand runs every second stays cheap.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from engine import manifest
 from engine.errors import EngineError, unknown_name
+from engine.locks import is_held
 from engine.paths import Workspace
 from engine.runfolder import (
     RESUMABLE,
@@ -97,6 +101,9 @@ class RunRecord:
             "hint": status.hint,
             "exit_code": status.exit_code,
             "signal": status.signal,
+            "launcher": status.launcher,
+            "device": status.device if running else "",
+            "freed_bytes": status.freed_bytes,
             "parameters": spec.parameters if spec else {},
             "changed": list(spec.changed) if spec else [],
             "seed": spec.seed if spec else None,
@@ -106,10 +113,14 @@ class RunRecord:
 
 def scan(ws: Workspace) -> list[RunRecord]:
     """Return every run of the workspace in queue order. Unreadable folders are records, not errors."""
-    if not ws.runs.is_dir():
+    try:
+        names = os.listdir(ws.runs)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    names = [entry.name for entry in ws.runs.iterdir() if (entry / "spec.json").exists()]
-    records = {name: _read(ws, name) for name in names}
+    root, kept = str(ws.runs), _KEPT.get(ws.runs, {})
+    looked = {name: found for name in names if (found := _look(ws, root, name, kept.get(name))) is not None}
+    _KEPT[ws.runs] = looked
+    records = {name: found.record for name, found in looked.items()}
     states = {name: record.state for name, record in records.items()}
     linked = [_with_upstreams(record, states) for record in records.values()]
     return sorted(linked, key=lambda record: (record.order, record.run_id))
@@ -122,6 +133,42 @@ def find(ws: Workspace, run_id: str) -> RunRecord:
     record = _read(ws, run_id)
     upstream = record.spec.upstream.values() if record.spec else ()
     return _with_upstreams(record, {name: _state(ws, name) for name in upstream})
+
+
+_Signature = tuple[int, int, int] | None  # inode, mtime in ns, size; None for a file that is not there
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A record as it was read, and what its three files were then. They are replaced whole, never edited."""
+
+    signatures: tuple[_Signature, _Signature, _Signature]
+    record: RunRecord
+
+
+_KEPT: dict[Path, dict[str, _Kept]] = {}
+
+
+def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | None:
+    """Read a run unless it was read as it is now; None when the folder is no run's."""
+    folder = f"{root}/{run_id}"
+    spec = _signature(f"{folder}/spec.json")
+    if spec is None:
+        return None
+    signatures = (spec, _signature(f"{folder}/status.json"), _signature(f"{folder}/{manifest.NAME}"))
+    still = kept is not None and kept.signatures == signatures
+    states = {kept.record.state, kept.record.status.state} if kept is not None else set()
+    if kept is not None and still and "running" not in states:  # processes leave no file behind
+        return kept
+    return _Kept(signatures, _read(ws, run_id))
+
+
+def _signature(path: str) -> _Signature:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _read(ws: Workspace, run_id: str) -> RunRecord:
@@ -152,6 +199,8 @@ def true_state(ws: Workspace, run_id: str, status: Status) -> State:
         return "succeeded"
     if status.state == "succeeded" or (status.state == "running" and not alive(status)):
         return "lost"
+    if status.state == "lost" and not status.attempt and is_held(ws.run_folder(run_id) / ".worker.lock"):
+        return "running"  # status.json was torn under a worker, which writes it again at its next heartbeat
     return status.state
 
 

@@ -113,6 +113,11 @@ def outcomes(wins: int, ties: int, losses: int) -> str:
     return f"{wins} better, {ties} equal, {losses} worse"
 
 
+def outcome_counts(wins: int, ties: int, losses: int) -> str:
+    """Word wins, ties and losses for a table whose heading names them: "17 / 1 / 2"."""
+    return f"{wins} / {ties} / {losses}"
+
+
 def spelled(value: Any) -> str:
     """Word a parameter's value: lists with commas, None as "none"."""
     if value is None:
@@ -122,6 +127,17 @@ def spelled(value: Any) -> str:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return str(value)
     return ", ".join(spelled(one) for one in value)
+
+
+def typed(value: Any) -> str:
+    """Word a parameter's value as it is typed after --set: lists with commas, None as "null"."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return str(value)
+    return ",".join(typed(one) for one in value)
 
 
 def fact(name: str, value: Any) -> tuple[str, str] | None:

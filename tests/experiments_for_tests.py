@@ -8,7 +8,7 @@ from pydantic import Field
 
 from engine.experiments.spec import Experiment, Parameters, Upstream
 
-Ending = Literal["well", "badly", "with a hint", "by exit", "deaf"]
+Ending = Literal["well", "badly", "with a hint", "by exit", "deaf", "tells a secret"]
 
 
 class CountParameters(Parameters):

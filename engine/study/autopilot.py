@@ -21,6 +21,7 @@ from engine.experiments.ground import read_ground
 from engine.experiments.tree import Tree
 from engine.launchers.local import detached
 from engine.locks import locked
+from engine.machine import changes
 from engine.paths import Workspace, read_json, write_json
 from engine.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
 from engine.records import scan
@@ -95,6 +96,7 @@ def log(ws: Workspace, flight: int) -> list[Entry]:
     return found
 
 
+@changes("start the autopilot")
 def start(ws: Workspace, tree: str, *, cluster: str | int | None = None) -> Autopilot:
     """Start walking a tree in the background, or go on with one that ended early; return how it stands.
 
@@ -116,6 +118,7 @@ def start(ws: Workspace, tree: str, *, cluster: str | int | None = None) -> Auto
     return begun
 
 
+@changes("stop the autopilot")
 def stop(ws: Workspace, *, cancel_run: bool = False) -> Autopilot:
     """Stop the autopilot; return it once its process is gone. The run under way goes on, or is cancelled.
 

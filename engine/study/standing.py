@@ -113,8 +113,9 @@ def command(
 
     `seed` and `upstream` (a run id for each role) are given where they are not the usual ones.
     """
-    chosen = _options(changed, seed) + [f"--upstream {role}={name}" for role, name in (upstream or {}).items()]
-    return _line(["python -m engine run", experiment, *chosen], ws, is_default=is_default)
+    built_on = [f"--upstream {role}={run_id}" for role, run_id in (upstream or {}).items()]
+    words = ["python -m engine run", experiment, *_options(changed, seed), *built_on]
+    return _line(words, ws, is_default=is_default)
 
 
 def sweep_command(

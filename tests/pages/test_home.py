@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from engine import jobs
+from engine.machine import change_machine
 from engine.paths import Workspace
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
@@ -152,7 +153,7 @@ def test_a_launch_queues_the_plan(
     open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The button queues what the plan showed; nothing is started here."""
-    monkeypatch.setattr(jobs, "TRAINING_SLOTS", 0)
+    change_machine(prepared, training_slots=0)
     app = open_page(prepared)
     app.button(key="home_next_launch").click().run()
     queued = [(record.experiment, record.state) for record in jobs.list_runs(prepared)]

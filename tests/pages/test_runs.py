@@ -1,11 +1,16 @@
-"""The runs page: the list, the open run, and the reasons beside buttons that are off."""
+"""The runs page: queue, list with filters, the open run, several side by side, and what buttons do."""
 
 from __future__ import annotations
 
 from engine import jobs
 from engine.paths import Workspace
+from tests.many_runs import leave_history
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
+
+
+def _id_of(ws: Workspace, experiment: str) -> str:
+    return next(record.run_id for record in jobs.list_runs(ws) if record.experiment == experiment)
 
 
 def test_without_data_the_page_leads_to_it(open_page: Open, empty: Workspace) -> None:
@@ -20,13 +25,13 @@ def test_every_run_is_listed_and_one_is_open(open_page: Open, full: Workspace) -
     app = open_page(full, "runs")
     table = app.dataframe[0].value
     assert len(table) == 5
-    assert set(table["State"]) == {"Done"}
+    assert {words.split()[-1] for words in table["State"]} == {"Done"}
     assert "5 done" in texts(app)
     assert not app.button  # what is done can be neither cancelled nor resumed
 
 
 def test_a_link_opens_the_run_it_names(open_page: Open, full: Workspace) -> None:
-    (unified,) = [record.run_id for record in jobs.list_runs(full) if record.experiment == "unified"]
+    unified = _id_of(full, "unified")
     app = open_page(full, "runs", run=unified)
     assert "Unified LoRA" in [entry.value for entry in app.subheader]
     assert f"Run {unified}" in texts(app)
@@ -38,35 +43,70 @@ def test_a_link_to_no_run_says_so(open_page: Open, full: Workspace) -> None:
 
 
 def test_the_views_of_a_run(open_page: Open, full: Workspace) -> None:
-    (unified,) = [record.run_id for record in jobs.list_runs(full) if record.experiment == "unified"]
-    app = open_page(full, "runs", run=unified)
+    app = open_page(full, "runs", run=_id_of(full, "unified"))
     assert "Best epoch" in [entry.label for entry in app.metric]
     app.button_group(key="runs_view").set_value("Log").run()
     assert "scores written" in texts(app)
     app.button_group(key="runs_view").set_value("Parameters").run()
     assert "Everything is at its default." in texts(app)
     app.button_group(key="runs_view").set_value("Origin").run()
-    assert "Data" in list(app.dataframe[1].value["What"])
+    assert {"Spec", "Data", "Base model", "Torch"} <= set(app.dataframe[1].value["What"])
+    assert "python -m engine run unified" in texts(app)
     assert not app.exception
 
 
-def test_selecting_a_row_opens_its_run(open_page: Open, full: Workspace) -> None:
+def test_a_row_ticked_opens_its_run(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "runs")
     names = list(app.dataframe[0].value["Run"])
     position = next(number for number, name in enumerate(names) if name.startswith("base-"))
-    app.session_state["runs_open"] = names[position]
+    app.session_state["runs_open"] = [names[position]]
     app.run()
     assert "Base model" in [entry.value for entry in app.subheader]
     assert app.session_state["runs_table"]["selection"]["rows"] == [position]
 
 
-def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: Workspace) -> None:
+def test_several_runs_are_laid_side_by_side(open_page: Open, full: Workspace) -> None:
+    both = f"{_id_of(full, 'unified')},{_id_of(full, 'retrieval')}"
+    app = open_page(full, "runs", run=both)
+    assert "2 runs side by side" in [entry.value for entry in app.subheader]
+    differs = app.dataframe[-1].value
+    assert list(differs.columns)[1:] == both.split(",")
+    assert "Rank" in list(differs["What"])
+    assert "Data" not in list(differs["What"])
+    app.toggle(key="runs_same").set_value(True).run()
+    assert "Data" in list(app.dataframe[-1].value["What"])
+    assert "Without a curve" in texts(app)
+
+
+def test_filters_and_search_leave_what_was_asked_for(open_page: Open, prepared: Workspace) -> None:
+    leave_history(prepared, 30, steps=2)
+    app = open_page(prepared, "runs", state="failed")
+    states = {words.split()[1] for words in app.dataframe[0].value["State"]}
+    assert states == {"Failed"}
+    app.button_group(key="runs_state").set_value("all").run()
+    app.selectbox(key="runs_experiment").set_value("hybrid").run()
+    assert {name.partition("-")[0] for name in app.dataframe[0].value["Run"]} == {"hybrid"}
+    app.text_input(key="q").set_value("rank=8").run()
+    assert all("rank 8" in words for words in app.dataframe[0].value["Changed"])
+    app.text_input(key="q").set_value("nothing like it").run()
+    assert "No run is like this" in texts(app)
+
+
+def test_time_taken_stands_beside_the_estimate(open_page: Open, prepared: Workspace) -> None:
+    leave_history(prepared, 6, steps=2)
+    app = open_page(prepared, "runs")
+    assert {"Took", "Expected"} <= set(app.dataframe[0].value.columns)
+    estimated = next(record for record in jobs.list_runs(prepared) if record.spec.estimate_seconds)  # type: ignore[union-attr]
+    assert " expected" in texts(open_page(prepared, "runs", run=estimated.run_id))
+
+
+def test_a_failed_run_shows_error_remedy_and_retry(open_page: Open, prepared: Workspace) -> None:
     end_badly(prepared, "unified", state="failed", error="No memory *left*.", hint="Use a smaller batch.")
     app = open_page(prepared, "runs")
     seen = texts(app)
     assert "No memory *left*." in seen
     assert "Use a smaller batch." in seen
-    assert [button.label for button in app.button] == ["Resume"]
+    assert [button.label for button in app.button] == ["Retry", "Start over"]
 
 
 def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace) -> None:
@@ -81,3 +121,20 @@ def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace
     app.button(key="runs_resume").click().run(timeout=120)
     assert jobs.list_runs(prepared)[0].state in ("queued", "running")
     jobs.cancel(prepared, run_id)
+
+
+def test_the_queue_has_an_order_that_can_be_changed(open_page: Open, prepared: Workspace) -> None:
+    plans = [counting_run(prepared, name, ticks=2000, pause=0.05) for name in ("unified", "prefix", "base")]
+    running, second, third = [entry.record.run_id for one in plans for entry in jobs.submit(prepared, one)]
+    try:
+        app = open_page(prepared, "runs", run=running)
+        assert "2 runs in the queue" in texts(app)
+        app.button(key=f"runs_first_{third}").click().run(timeout=120)
+        queued = [record.run_id for record in jobs.list_runs(prepared) if record.state == "queued"]
+        assert queued == [third, second]
+        app.button(key=f"runs_drop_{second}").click().run(timeout=120)
+        states = {record.run_id: record.state for record in jobs.list_runs(prepared)}
+        assert states[second] == "cancelled"
+    finally:
+        for name in (third, running):
+            jobs.cancel(prepared, name, grace_seconds=5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ nodes:
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
         monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return make_workspace(tmp_path)
 
 
@@ -150,8 +152,9 @@ def test_what_if_reads_nothing_new(ws: Workspace) -> None:
 
 def test_times_are_learned_and_guesses_are_marked(ws: Workspace) -> None:
     run_id = finish(ws, "count")
-    status = read_status(ws.run_folder(run_id))
-    write_status(ws.run_folder(run_id), Status(state=status.state, order=1, attempt=1, seconds=120.0))
+    spent = {"load": 20.0, "count": 100.0}
+    took = replace(read_status(ws.run_folder(run_id)), seconds=120.0, stage_seconds=spent)
+    write_status(ws.run_folder(run_id), took)
     stood = study.stand(ws, tree())
     assert stood.walk.findings["bar"].seconds == 120.0
     assert stood.estimate_words("gain") == "roughly 2 min"

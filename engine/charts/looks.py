@@ -1,0 +1,53 @@
+"""What all charts share: the words that colours stand for, and the names of their selections.
+
+No colour is fixed here: charts name words of `PALETTE`, and the app's theme gives each word its colour, in
+light and dark. Blue is better, orange is worse, grey is neither; each also has a sign or a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import altair as alt
+import pandas as pd
+
+from engine.stats.verdicts import BETTER, EQUAL, WORSE
+
+# Order matters: the theme's categorical colours are given out in this order.
+PALETTE: Final = (BETTER, WORSE, EQUAL, "training", "validation", "amount")
+CHOSEN: Final = "chosen"  # the selection of a click
+BRUSHED: Final = "brushed"  # the selection of a drag
+GRID: Final = "#8a949a"  # readable on light and on dark
+CATASTROPHE: Final = -10.0  # points
+
+Row = Mapping[str, Any]
+Chart = alt.LayerChart | alt.FacetChart
+
+
+def scale() -> alt.Scale:
+    """Return the one colour scale of all charts."""
+    return alt.Scale(domain=list(PALETTE))
+
+
+def clicked(*fields: str) -> alt.Parameter:
+    """Return the selection of a click, which hands back the values of `fields` under the mark."""
+    return alt.selection_point(name=CHOSEN, fields=list(fields), on="click", empty=False)
+
+
+def brushed(*channels: Literal["x", "y"]) -> alt.Parameter:
+    """Return the selection of a drag, which hands back a range of each channel's field."""
+    return alt.selection_interval(name=BRUSHED, encodings=list(channels), empty=False)
+
+
+def line_at(value: float, *, axis: str, dashed: bool = False, words: str = "") -> alt.Chart:
+    """Return a grey line across the chart at a value of `axis` ("x" or "y"), with words on hovering."""
+    held = pd.DataFrame({"at": [value], "words": [words]})
+    mark = {"color": GRID, "strokeDash": [4, 4]} if dashed else {"color": GRID}
+    rule = alt.Chart(held).mark_rule(**mark).encode(**{axis: alt.datum(value)})
+    return rule.encode(tooltip=alt.Tooltip("words:N", title="Line")) if words else rule
+
+
+def factor_of(*, in_points: bool) -> float:
+    """Return what a fraction is multiplied by to be shown: 100 for points, 1 for a unit of its own."""
+    return 100.0 if in_points else 1.0

@@ -1,0 +1,127 @@
+"""Runs in words, and what tells one from another. Owns wording, search and differences; reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.experiments import catalog
+from engine.paths import REPOSITORY, Workspace
+from engine.records import RunRecord
+from engine.runfolder import RunSpec
+from engine.study.standing import command
+from engine.wording import STATE_WORDS, duration, percent, spelled, stage, typed
+
+_SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "cancelled": "\N{EN DASH}"}
+_UNKNOWN_SIGN = "?"
+
+
+def title(record: RunRecord) -> str:
+    """Return the title of a run's experiment; its name when the catalog knows it no more."""
+    known = catalog.EXPERIMENTS.get(record.experiment)
+    return known.title if known else record.experiment
+
+
+def state_words(record: RunRecord) -> str:
+    """Word a state with its sign, and how far an unfinished run came: "✕ Failed at 37 %"."""
+    sign = _SIGNS.get(record.state, _UNKNOWN_SIGN if record.ended else "")
+    partly = record.ended and record.state != "succeeded" and record.progress > 0
+    words = STATE_WORDS[record.state] + (f" at {percent(record.progress)}" if partly else "")
+    return f"{sign} {words}".strip()
+
+
+def settings(spec: RunSpec) -> dict[str, Any]:
+    """Return everything that can be chosen for a run: parameters, what it is scored on, the seed."""
+    return {**spec.parameters, **spec.protocol, "seed": spec.seed}
+
+
+def changed(spec: RunSpec) -> dict[str, Any]:
+    """Return what differs from the defaults, by name; what upstreams changed counts as theirs."""
+    values = settings(spec)
+    return {name: values[name] for name in spec.changed if name in values}
+
+
+def changed_words(record: RunRecord) -> str:
+    """Word what was changed: "rank 16, seed 7"; "" where all is at its default."""
+    if record.spec is None:
+        return ""
+    told = changed(record.spec).items()
+    return ", ".join(f"{name.replace('_', ' ')} {spelled(value)}" for name, value in told)
+
+
+def where(record: RunRecord) -> str:
+    """Word where a run stands in its work, or what it waits for."""
+    status = record.status
+    if record.state == "running":
+        return stage(status.stage, status.done, status.total, status.unit)
+    if record.blocked:
+        return f"blocked: {', '.join(record.waiting_for)} ended without success"
+    if record.waiting_for:
+        return f"waits for {', '.join(record.waiting_for)}"
+    return ""
+
+
+def against_estimate(record: RunRecord) -> str:
+    """Word the time taken beside the time that was expected at launch: "42 s, 1 min 20 s expected"."""
+    seconds, estimate = record.status.seconds, record.spec.estimate_seconds if record.spec else None
+    if not seconds:
+        return "" if estimate is None else f"{duration(estimate)} expected"
+    return duration(seconds) + (f", {duration(estimate)} expected" if estimate is not None else "")
+
+
+def matches(record: RunRecord, query: str) -> bool:
+    """Say whether a run holds every word of a search: in its name, its title, its changes or its error."""
+    told = " ".join((record.run_id, title(record), changed_words(record), record.error or "")).lower()
+    typed_too = " ".join(f"{k}={typed(v)}" for k, v in changed(record.spec).items()) if record.spec else ""
+    return all(word in told or word in typed_too.lower() for word in query.lower().split())
+
+
+def exact_command(spec: RunSpec, ws: Workspace) -> str:
+    """Return the command line that asks for this very run."""
+    own = {name: typed(value) for name, value in changed(spec).items() if name != "seed"}
+    return command(
+        spec.experiment,
+        own,
+        ws,
+        is_default=ws.root == REPOSITORY,
+        seed=spec.seed if "seed" in spec.changed else None,
+        upstream=spec.upstream,
+    )
+
+
+def origin(spec: RunSpec) -> dict[str, str]:
+    """Return what a run was made from, frozen at its launch; upstream runs are `spec.upstream`."""
+    return {
+        "Spec": f"sha256 {spec.hash[:16]}",
+        "Data": f"sha256 {spec.data_hash[:16]}",
+        "Split": f"{spec.protocol.get('split', '')} {spec.protocol.get('split_hash', '')}".strip(),
+        "Base model": f"{spec.base} {spec.base_fingerprint}".strip(),
+        "Step": f"{spec.step}, version {spec.version}",
+        "Seed": str(spec.seed),
+        "Launched": spec.created_at,
+        **{name.capitalize(): version for name, version in spec.versions.items()},
+    }
+
+
+def everything(record: RunRecord) -> dict[str, str]:
+    """Return all that can differ between two runs, in words: choices, origin, upstreams, time."""
+    spec = record.spec
+    if spec is None:
+        return {}
+    told = {name.replace("_", " ").capitalize(): spelled(value) for name, value in settings(spec).items()}
+    hidden = {"Spec", "Launched", "Split", "Seed"}  # differs always, or is told by a choice
+    told |= {name: value for name, value in origin(spec).items() if name not in hidden}
+    told |= {f"Builds on: {role}": run_id for role, run_id in spec.upstream.items()}
+    return {"Experiment": title(record), **told, "Attempts": str(record.status.attempt)}
+
+
+def differences(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
+    """Return, by name, the values of each run where not all are the same; "–" for what a run has not."""
+    return {name: values for name, values in side_by_side(records).items() if len(set(values)) > 1}
+
+
+def side_by_side(records: Sequence[RunRecord]) -> dict[str, tuple[str, ...]]:
+    """Return, by name, the value of each run in the order of `records`."""
+    told: list[Mapping[str, str]] = [everything(record) for record in records]
+    names = dict.fromkeys(name for one in told for name in one)
+    return {name: tuple(one.get(name, "\N{EN DASH}") for one in told) for name in names}
