@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.stats.metrics import Metric
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from engine.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from pages import frame
 
@@ -20,8 +21,11 @@ _MARKS = {
 }
 
 
-def statistics(row: Row, reference: str, metric: Metric) -> None:
-    """Show one variant against the reference: size, certainty, for how many, and how many it harms."""
+def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False) -> None:
+    """Show one variant against the reference: size, certainty, for how many, and how many it harms.
+
+    `brief` leaves out the tests.
+    """
     if row["delta"] is None:
         st.caption(row["reason"] or "There is no comparison.")
         return
@@ -47,6 +51,8 @@ def statistics(row: Row, reference: str, metric: Metric) -> None:
         if floor is not None:
             made = "The largest difference that another seed alone made, of this variant or the reference."
             _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+    if brief:
+        return
     st.caption(_tests(row))
     if row["above_noise"] is False:
         st.caption("Another seed alone made as large a difference.")
@@ -77,8 +83,9 @@ def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
     told += "" if best is None or is_tested(best) else " by its mean alone (that level asks for no test)"
     where = "test" if split == "test" else "validation, so this is a hope and no verdict"
     st.markdown(f"{frame.plain(variant)} {told}, in embedding similarity against unified on {where}.")
-    for band in bands:
-        st.markdown(_band(band))
+    for column, band in zip(st.columns(len(bands), gap="medium"), bands, strict=True):
+        with column:
+            _band(band)
     st.caption(
         "Levels are the study's, as a gain over unified (there 82.1 points). Its absolute values are for its "
         "own numbers."
@@ -90,14 +97,51 @@ def is_tested(band: Row) -> bool:
     return any(condition["kind"] == "p" for condition in band["conditions"])
 
 
-def _band(band: Row) -> str:
+def _band(band: Row) -> None:
+    """One level: reached, missed or open, what it asks for, and what is missing."""
     mark, word = _MARKS[band["met"]]
     gain = "more than 0" if band["gain"] == 0 else signed_points(band["gain"])
-    title = f"{mark} **{band['title']}**, {word}: {gain} over unified"
+    st.markdown(f"{mark} **{band['title']}**, {word}  \n{gain} over unified")
+    for line in band["missing"]:
+        st.caption(frame.plain(line))
     here = points(band["absolute_mean"]["found"])
-    study = f":gray[(in the study {points(band['absolute'])}; mean here {here})]"
-    lacks = f"  \n{frame.plain('; '.join(band['missing']))}" if band["missing"] else ""
-    return f"{title} {study}{lacks}"
+    st.caption(f"In the study {points(band['absolute'])}; mean here {here}.")
+
+
+def placebo_word(row: Row, metric: Metric) -> str:
+    """Word where a variant stands to its placebo, for a table; empty where there is none."""
+    above = row.get("above_placebo")
+    if not above or above["delta"] is None:
+        return ""
+    return _PLACEBO_WORDS[verdict(above, higher_is_better=metric.higher_is_better)]
+
+
+_PLACEBO_WORDS = {BETTER: "beats it", WORSE: "is below it", UNCLEAR: "not clear", EQUAL: "not clear"}
+
+
+def placebo(row: Row, metric: Metric) -> None:
+    """Say how far a variant is above its placebo, or what one would tell."""
+    above = row.get("above_placebo")
+    if not above or above["delta"] is None:
+        st.caption(
+            "No placebo is scored for it: the same recipe with another persona's adapter or memories instead "
+            "of her own. Only what beats it is personalisation; the rest is extra training. "
+            "`python -m engine run placebo` makes one."
+        )
+        return
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    word = placebo_word(row, metric)
+    colour: Any = {"beats it": "green", "is below it": "orange"}.get(word, "gray")
+    st.badge(f"Against its placebo: {word}", icon=":material/experiment:", color=colour)
+    span = interval(above["ci_low"] * factor, above["ci_high"] * factor) if known(above["ci_low"]) else "none"
+    st.markdown(
+        f"**{signed_points(above['delta'] * factor)}** over {frame.plain(above['placebo'])} (95 % interval "
+        f"{span}), p {p_value(above['p'])}. Personas: "
+        f"{outcomes(above['wins'], above['ties'], above['losses'])}."
+    )
+    st.caption(
+        "That much is personal. What both gain over the reference is more training or a longer prompt."
+    )
 
 
 def noise(found: Row, metric: Metric) -> None:
@@ -110,7 +154,13 @@ def noise(found: Row, metric: Metric) -> None:
             f"{signed_points(row['delta'] * factor)} (95 % interval {span}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
-    if not found["noise"]["repeats"] and found["noise"]["command"]:
+    if found["noise"]["repeats"]:
+        return
+    if not found["noise"]["command"]:
+        st.caption(
+            "What another seed alone changes is not known here: there is no second seed to compare with."
+        )
+    else:
         st.caption(
             "What another seed alone changes is not known yet. The same experiment with another seed tells: "
             f"`{found['noise']['command']}`"

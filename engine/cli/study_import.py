@@ -1,4 +1,4 @@
-"""The command that takes in a published study: import-study."""
+"""The commands about a published study: import-study, route-imported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
-from engine.wording import points
+from engine.wording import count, interval, percent, points, signed_points
 
 if TYPE_CHECKING:
     from engine.imported import Imported
+    from engine.imported.routing import ImportedRouting
 
 
 @command(
@@ -55,4 +56,70 @@ def _show(call: Call, found: Imported) -> None:
     out().print(f"Next: python -m engine compare --workspace {call.ws.root}", soft_wrap=True)
 
 
-COMMANDS = (import_study,)
+@command(
+    "route-imported",
+    examples=("route-imported --workspace W", "route-imported --metric device_precision --margin 1"),
+)
+@click.option("--metric", default="embedding_similarity", show_default=True, help="The metric to choose by.")
+@click.option("--fallback", help="Who is not routed stays here; by default unified, else base.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Route only for a gain of more than so many points.",
+)
+@click.option("--protocol", help="The import to route on; by default the newest.")
+def route_imported(call: Call, *, metric: str, margin: float, **asked: str | None) -> int:
+    """Say what routing is worth on published scores: a bound in hindsight, and what is left without it.
+
+    Such scores are one mean a persona on one split, so a route by persona is chosen on what judges it.
+    """
+    from engine.imported.routing import route_imported as route
+    from engine.stats.metrics import metric as find_metric
+    from engine.store import refresh
+
+    call.ws.read_config()
+    refresh(call.ws)
+    unit = 100 if find_metric(metric).unit == "fraction" else 1
+    found = route(call.ws, metric=metric, margin=margin / unit, **asked)
+    call.answer(found.as_json(), lambda: _show_routing(found, unit))
+    return 0
+
+
+def _show_routing(found: ImportedRouting, unit: int) -> None:
+    from engine.imported.routing import WHY
+    from engine.stats.metrics import METRICS
+
+    title = f"Routing by {METRICS[found.metric].label} over {found.fallback}, import {found.protocol}"
+    out().print(Text(title, style="bold"))
+    shown = table(
+        "choice",
+        "gain",
+        "95 % CI",
+        "better",
+        "equal",
+        "worse",
+        "it is",
+        "how",
+        right=("gain", "95 % CI", "better", "equal", "worse"),
+    )
+    scale = unit / 100
+    for rule in found.rules:
+        row = rule.comparison
+        low, high = row.ci_low, row.ci_high
+        shown.add_row(
+            rule.name,
+            signed_points(None if row.delta is None else row.delta * scale),
+            interval(None if low is None else low * scale, None if high is None else high * scale),
+            *(str(number) for number in (row.wins, row.ties, row.losses)),
+            rule.kind,
+            rule.words,
+        )
+    out().print(shown)
+    bound = found.rules[0]
+    told = ", ".join(f"{name} {percent(share)}" for name, share in bound.shares.items())
+    out().print(f"In hindsight the best of {count(len(found.candidates) + 1, 'variant')}: {told}")
+    note(WHY)
+
+
+COMMANDS = (import_study, route_imported)

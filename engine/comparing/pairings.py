@@ -28,7 +28,7 @@ _UNKNOWN_WITHIN = ("noise_floor", "above_noise", "above_placebo")  # they were m
 def pairings(
     ws: Workspace, found: Found, *, personas: Collection[str] | None = None, variants: Collection[str] = ()
 ) -> dict[str, Pairing]:
-    """Return variant -> its pairing with the reference, for the rows of `found`, a table of `compare_variants`.
+    """Return variant -> its pairing with the reference, for the rows of `found` (of `compare_variants`).
 
     `personas` leaves out all others, `variants` names the rows wanted. Rows of another protocol are paired
     as their `paired_by` says. A variant without a common example has an empty pairing.

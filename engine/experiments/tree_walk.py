@@ -29,14 +29,16 @@ NodeState = Literal[
 NODE_STATES: tuple[NodeState, ...] = get_args(NodeState)
 _NOISE = 1e-12  # of sums of fractions
 RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
-DecidingNumber = Literal["gain", "share improved", "p", "detectable gain", "personas"]
+INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones
+DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A variant against the reference on one metric and split; fractions, over `n_paired` personas.
 
-    `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's.
+    `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's,
+    [ci_low, ci_high] the 95 % interval that every table shows (bootstrap-t over personas).
     `min_detectable_effect` is the gain seen in four of five studies of this size.
     """
 
@@ -149,10 +151,13 @@ def walk(tree: Tree, findings: Mapping[str, Finding]) -> Walk:
 def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     """Return what a gate says of a comparison, and the number that decided.
 
-    Passed: gain and share reach what is needed and p is below alpha. Without p below alpha it is
-    underpowered when the study would miss the needed gain (or one point, where less is needed) more often
-    than one time in five and the interval does not exclude it, and not significant when the numbers reach
-    what is needed but noise may have made them. Everything else is failed.
+    Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. Where
+    differences are lopsided, the paired t-test alone passes gains that the bootstrap does not confirm; an
+    interval that holds 0 makes them not significant, with its lower end. (A gate with alpha over 0.05 asks
+    for less than a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the
+    study would miss the needed gain (or one point, where less is needed) more often than one time in five
+    and the interval does not exclude it, and not significant when the numbers reach what is needed but noise
+    may have made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
@@ -163,7 +168,11 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     if measured.p < gate.alpha:
         if not enough or gain <= 0:
             return "failed", Deciding("gain", gain, needed)
-        return ("passed", Deciding("gain", gain, needed)) if improved else _too_few(share, wanted)
+        if not improved:
+            return _too_few(share, wanted)
+        if gate.alpha <= INTERVAL_ALPHA and _holds_zero(measured):
+            return "not significant", Deciding("interval", measured.ci_low, 0.0)
+        return "passed", Deciding("gain", gain, needed)
     if _underpowered(measured, max(needed, RELEVANT_GAIN)):
         return "underpowered", Deciding(
             "detectable gain", measured.min_detectable_effect, max(needed, RELEVANT_GAIN)
@@ -194,6 +203,11 @@ def onward(node: Node, finding: Finding) -> str | None:
 
 def _too_few(share: float | None, wanted: float | None) -> tuple[NodeState, Deciding]:
     return "failed", Deciding("share improved", share, wanted)
+
+
+def _holds_zero(measured: Measured) -> bool:
+    low, high = measured.ci_low, measured.ci_high
+    return low is not None and high is not None and low <= 0 <= high
 
 
 def _underpowered(measured: Measured, effect: float) -> bool:

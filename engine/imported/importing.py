@@ -23,6 +23,7 @@ from engine.imported.files import PersonaScore
 from engine.imported.protocol import SPLIT, examples_words, protocol_fields, scored_on
 from engine.imported.room import make_room, strangers
 from engine.imported.study import SUFFIXES, PublishedVariant, Study, read_study
+from engine.machine import changes
 from engine.paths import Workspace
 from engine.records import scan
 from engine.runfolder import RunContext, RunSpec, Status, fingerprint, now, write_spec, write_status
@@ -51,6 +52,7 @@ class Imported:
         return asdict(self)
 
 
+@changes("import a study")
 def import_study(ws: Workspace, source: str | Path) -> Imported:
     """Import the result files in `source`, a folder or a .zip, as one finished run of the workspace.
 
@@ -61,18 +63,20 @@ def import_study(ws: Workspace, source: str | Path) -> Imported:
     if path.is_file() and path.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory() as scratch, path.open("rb") as packed:
             unpack_zip(packed, Path(scratch) / "study", name=path.name, suffixes=SUFFIXES)
-            return _import(ws, read_study(Path(scratch) / "study", named=False), path.name)
+            return _import(ws, read_study(Path(scratch) / "study", named=False, label=path.name), path.name)
     if path.is_file():
         raise EngineError(f"{path} is a single file.", "Name the folder it lies in, or a .zip of the folder.")
     return _import(ws, read_study(path.resolve()), path.resolve().name)
 
 
+@changes("import a study")
 def import_upload(ws: Workspace, files: Mapping[str, bytes]) -> Imported:
     """Import uploaded files (name -> content: .json and .csv files, or one .zip) as `import_study` does."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "study"
-        unpack_upload(files, folder, suffixes=SUFFIXES)
-        return _import(ws, read_study(folder, named=False), ", ".join(sorted(files)))
+        unpack_upload(files, folder, suffixes=SUFFIXES, command="import-study DIR")
+        label = ", ".join(sorted(files))
+        return _import(ws, read_study(folder, named=False, label=label), label)
 
 
 def _import(ws: Workspace, study: Study, label: str) -> Imported:

@@ -82,9 +82,10 @@ class Study:
         return tuple(sorted({score.persona_id for one in self.variants for score in one.scores}))
 
 
-def read_study(folder: Path, *, named: bool = True) -> Study:
+def read_study(folder: Path, *, named: bool = True, label: str = "") -> Study:
     """Return the study in `folder` and below; `named` says that the folder's own name means something.
 
+    `label` is what its user knows it by, where that is not its path.
     Raises DataError with the faults of all files, and EngineError where there are no results by persona.
     """
     paths = _paths(folder)
@@ -97,13 +98,13 @@ def read_study(folder: Path, *, named: bool = True) -> Study:
     if faults:
         files = len({fault.file for fault in faults})
         raise DataError(
-            f"{folder} was not imported: {count(len(faults), 'fault')} in {count(files, 'file')}.",
+            f"{label or folder} was not imported: {count(len(faults), 'fault')} in {count(files, 'file')}.",
             faults,
             "Mend the files, or take the faulty ones out of the folder; nothing was changed here.",
         )
     if not any(one.scores for one in found):
         raise EngineError(
-            f"{folder} holds no results by persona ({len(paths)} .json and .csv files were looked at).",
+            f"{label or folder} holds no results by persona ({len(paths)} .json and .csv files were read).",
             "Name the folder with the study's result files, such as per_persona_results.json.",
         )
     return _study(_renamed(found, folder.name if named else ""))

@@ -6,6 +6,7 @@ Owns the order of the sections and the files. The same store gives the same byte
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from engine.report.html import as_html
 from engine.report.markdown import FIGURES, as_markdown
 from engine.report.results import examples_section, leaderboard_section, verdict_section, win_loss_section
 
+Progress = Callable[[str, int, int], None]
+
 __all__ = ["Written", "compose", "default_folder", "write_report"]
 
 
@@ -44,18 +47,27 @@ def default_folder(ws: Workspace) -> Path:
     return ws.root / "report"
 
 
-def write_report(ws: Workspace, output: Path | None = None) -> Written:
+def write_report(
+    ws: Workspace, output: Path | None = None, *, on_progress: Progress = lambda *_: None
+) -> Written:
     """Write report.md, report.html and figures/ into `output`, replacing an earlier report there.
 
+    `on_progress` is told what is being done, how many steps are done, and of how many.
     Raises EngineError where there is no workspace, and for a folder that holds something else than a report.
     """
+    on_progress("reading the results", 0, 0)
     document = compose(ws)
+    steps = 2 * len(document.figures)
     folder = output or default_folder(ws)
     _refuse_strangers(folder)
-    drawn = {figure.name: as_svg(figure.chart) for figure in document.figures}
-    shutil.rmtree(folder / FIGURES, ignore_errors=True)
-    paths = []
+    drawn: dict[str, str] = {}
     for figure in document.figures:
+        on_progress("drawing figures", len(drawn), steps)
+        drawn[figure.name] = as_svg(figure.chart)
+    shutil.rmtree(folder / FIGURES, ignore_errors=True)
+    paths: list[Path] = []
+    for figure in document.figures:
+        on_progress("writing figures", len(drawn) + len(paths) // 2, steps)
         svg, png = (folder / FIGURES / f"{figure.name}{suffix}" for suffix in (".svg", ".png"))
         write_atomically(svg, drawn[figure.name])
         write_atomically(png, as_png(figure.chart))

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from engine import store
+from engine.charts import is_bound
 from engine.comparing.comparison import compare_variants
 from engine.paths import Workspace, read_json
 from engine.records import RunRecord, scan
 from engine.stats.metrics import SIMILARITY
-from engine.views import is_bound
 
 MOST_PROTOCOLS = 3
 FURTHER_METRICS = ("device_f1", "param_f1", "numerical_precision", "exact_action_match", "length_ratio")

@@ -20,8 +20,8 @@ p { margin: .6rem 0; max-width: 46rem; }
 .subtitle, figcaption, caption { color: #58656d; }
 .lead { font-size: 1.15rem; }
 .note { border-left: 3px solid #c2631a; background: #fbeee1; padding: .5rem .9rem; border-radius: .2rem; }
-nav { margin: 1.6rem 0 0; font-size: .92rem; }
-nav a { color: #1f6391; text-decoration: none; margin-right: 1.1rem; white-space: nowrap; }
+nav { margin: 1.6rem 0 0; font-size: .92rem; display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; }
+nav a { color: #1f6391; text-decoration: none; white-space: nowrap; }
 ul { padding-left: 1.2rem; max-width: 46rem; }
 li { margin: .25rem 0; }
 .wide { overflow-x: auto; margin: 1.2rem 0; }

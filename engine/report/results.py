@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from engine import store, views
+from engine import charts, store
 from engine.data import load_dataset
 from engine.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.report.gathering import Compared, Gathered, Row, scores
 from engine.stats.metrics import METRICS, SIMILARITY, Metric
+from engine.stats.verdicts import BETTER, WORSE
 from engine.types import Dialogue
 from engine.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
 
@@ -36,8 +37,8 @@ def _answer(main: Compared) -> str:
         return f"Only {main.reference} is scored; a comparison needs a second variant."
     best = main.contenders[0]
     words = {
-        views.BETTER: f"{best['variant']} beats {main.reference}",
-        views.WORSE: f"Nothing beats {main.reference}; {best['variant']} comes nearest",
+        BETTER: f"{best['variant']} beats {main.reference}",
+        WORSE: f"Nothing beats {main.reference}; {best['variant']} comes nearest",
     }.get(best["verdict"], f"No variant clearly beats {main.reference}; {best['variant']} is highest")
     p = p_value(best["p_holm"])
     return (
@@ -122,7 +123,7 @@ def _intervals(compared: Compared) -> Figure:
         f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
-        views.interval_chart(
+        charts.interval_chart(
             rows, reference=compared.reference, noise_floor=compared.found["noise"]["floor"]
         ),
     )
@@ -172,14 +173,14 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
 
 def _win_loss(compared: Compared, table: pd.DataFrame, row: Row, place: int) -> Figure:
     candidate, reference = row["variant"], compared.reference
-    personas = views.persona_table(table, candidate=candidate, reference=reference)
+    personas = charts.persona_table(table, candidate=candidate, reference=reference)
     told = outcomes(row["wins"], row["ties"], row["losses"])
     return Figure(
         f"personas-{compared.protocol}-{place}",
         f"{candidate} against {reference}: {told}. Mean {signed_points(row['delta'])} points"
         f" ({interval(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
-        views.persona_chart(personas, candidate=candidate, reference=reference),
+        charts.persona_chart(personas, candidate=candidate, reference=reference),
     )
 
 
@@ -200,7 +201,7 @@ def examples_section(gathered: Gathered) -> Section | None:
 
 def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
     candidate, reference = compared.contenders[0]["variant"], compared.reference
-    table = views.persona_table(scores(gathered.ws, compared), candidate=candidate, reference=reference)
+    table = charts.persona_table(scores(gathered.ws, compared), candidate=candidate, reference=reference)
     if table.empty:
         return
     dialogues = {one.dialogue_id: one for one in load_dataset(gathered.ws).dialogues}

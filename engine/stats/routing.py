@@ -1,11 +1,14 @@
 """Routing: each persona gets the variant that won for her on validation. Owns the choice and its judgement.
 
-`choose` never sees test scores and `judge` chooses nothing; the oracle is a bound, never a result. Works on
-examples and, as one row a persona, on persona means from elsewhere.
+`choose` never sees test scores and `judge` chooses nothing; the oracle is a bound, never a result. Where
+there is one set of scores only (persona means published elsewhere), `hindsight` says what choosing and
+judging on the same scores gives, a bound again, and what stays honest: one variant for all, chosen on other
+personas.
 """
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +74,85 @@ class Judgement:
     hit_share: float
     improved: int
     worsened: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hindsight:
+    """What one set of scores allows to say of routing; gains are over the fallback, in the metric's unit.
+
+    `best` maps each persona to (her best variant, its gain): chosen on the scores that judge it, so its mean
+    is a bound. `crossed` maps each persona to (variant, gain) of the one variant for all that was best for
+    the personas of the other folds: that is a result. Gains are higher for better, whatever the metric.
+    """
+
+    fallback: str
+    best: Mapping[str, tuple[str, float]]
+    crossed: Mapping[str, tuple[str, float]]
+
+    @property
+    def bound(self) -> float:
+        """The mean gain of each persona's best variant."""
+        return float(np.mean([gain for _, gain in self.best.values()])) if self.best else 0.0
+
+    @property
+    def share_moved(self) -> float:
+        """The share of personas whose best variant is not the fallback."""
+        moved = [name != self.fallback for name, _ in self.best.values()]
+        return float(np.mean(moved)) if moved else 0.0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Return the share of personas that each variant is best for, the largest first."""
+        counts = Counter(name for name, _ in self.best.values())
+        return {name: number / len(self.best) for name, number in counts.most_common()}
+
+
+def hindsight(
+    gains: Mapping[str, Mapping[str, float]],
+    *,
+    fallback: str,
+    personas: Iterable[str],
+    margin: float = 0.0,
+    folds: int = 10,
+    seed: int = 0,
+) -> Hindsight:
+    """Return what routing `personas` gives on the scores that chose it, and one variant for all beside.
+
+    `gains` maps each variant but the fallback to persona -> gain over the fallback, higher for better; a
+    persona without one stays with the fallback. A variant must gain more than `margin`.
+    """
+    names = sorted(personas)
+    best = {name: _best_of(name, gains, fallback, margin) for name in names}
+    order = list(names)
+    random.Random(seed).shuffle(order)
+    fold_of = {name: place % folds for place, name in enumerate(order)}
+    crossed = {}
+    for fold in range(folds):
+        others = [name for name in names if fold_of[name] != fold]
+        one = _best_single(others, gains, fallback, margin)
+        for name in (name for name in names if fold_of[name] == fold):
+            found = gains.get(one, {}).get(name)
+            crossed[name] = (fallback, 0.0) if found is None else (one, found)
+    return Hindsight(fallback, best, {name: crossed[name] for name in names})
+
+
+def _best_of(
+    persona: str, gains: Mapping[str, Mapping[str, float]], fallback: str, margin: float
+) -> tuple[str, float]:
+    own = [(found[persona], name) for name, found in gains.items() if persona in found]
+    gain, name = max(own, key=lambda pair_: pair_[0], default=(0.0, fallback))
+    return (name, gain) if gain > margin + _NOISE else (fallback, 0.0)
+
+
+def _best_single(
+    personas: Sequence[str], gains: Mapping[str, Mapping[str, float]], fallback: str, margin: float
+) -> str:
+    means = {
+        name: sum(found.get(persona, 0.0) for persona in personas) / max(1, len(personas))
+        for name, found in gains.items()
+    }
+    name = max(means, key=lambda one: means[one], default=fallback)
+    return name if means.get(name, 0.0) > margin + _NOISE else fallback
 
 
 def choose(

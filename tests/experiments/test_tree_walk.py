@@ -24,6 +24,8 @@ from engine.experiments.tree_words import (
     remaining_words,
     verdict_words,
 )
+from engine.stats.compare import compare
+from engine.stats.pairing import pair
 from tests.experiments.test_tree import SMALL
 
 GATE = Gate(over_reference=0.02, share_improved=0.6)
@@ -56,6 +58,10 @@ def done(**changed: object) -> Finding:
         ({"share_improved": 0.59}, "failed", "share improved"),
         ({"delta": -0.03, "ci_low": -0.05, "ci_high": -0.01}, "failed", "gain"),
         ({"p": 0.06, "ci_low": -0.001}, "not significant", "p"),
+        ({"p": 0.04, "ci_low": -0.001}, "not significant", "interval"),
+        ({"p": 0.04, "ci_low": 0.0}, "not significant", "interval"),
+        ({"p": 0.04, "ci_low": -0.001, "share_improved": 0.59}, "failed", "share improved"),
+        ({"p": 0.04, "ci_low": -0.001, "delta": 0.01}, "failed", "gain"),
         ({"p": 0.06, "ci_low": -0.001, "min_detectable_effect": 0.04}, "underpowered", "detectable gain"),
         ({"p": 0.5, "delta": 0.001, "ci_low": -0.01, "ci_high": 0.012}, "failed", "gain"),
         ({"p": 0.5, "delta": 0.0, "ci_high": 0.01, "min_detectable_effect": 0.04}, "failed", "gain"),
@@ -68,6 +74,38 @@ def test_a_gate_says_what_and_why(changed: dict[str, object], state: str, number
     found, deciding = judge(GATE, measured(**changed))  # type: ignore[arg-type]
     assert (found, deciding.number) == (state, number)
     assert deciding_words(deciding)
+
+
+SKEWED = (
+    *(0.032, 0.039, 0.018, 0.026, 0.041, 0.032, 0.035, -0.027, 0.031, -0.081),
+    *(0.042, 0.042, 0.041, 0.010, 0.038, -0.043, 0.013, 0.038, 0.034, -0.013),
+)
+
+
+def test_a_skewed_gain_that_the_bootstrap_does_not_confirm_is_not_significant() -> None:
+    """16 of 20 personas gain a little and 4 lose much: the t-test passes it, the interval holds 0."""
+    pairs = [(f"p{place:02d}", value) for place, value in enumerate(SKEWED)]
+    found = compare(
+        pair([(name, name, value) for name, value in pairs], [(name, name, 0.0) for name, _ in pairs])
+    )
+    assert found.p is not None
+    assert found.p < 0.05
+    told = measured(
+        delta=found.delta, p=found.p, ci_low=found.ci_low, ci_high=found.ci_high,
+        share_improved=found.share_improved, min_detectable_effect=found.min_detectable_effect, n_paired=20,
+    )  # fmt: skip
+    state, deciding = judge(Gate(over_reference=0.01, share_improved=0.6), told)
+    assert (state, deciding.number, deciding.value) == ("not significant", "interval", found.ci_low)
+
+
+def test_a_gate_that_asks_for_less_than_the_interval_is_decided_by_p() -> None:
+    gate = Gate(over_reference=0.0, alpha=0.1)
+    assert judge(gate, measured(p=0.08, ci_low=-0.001))[0] == "passed"
+
+
+def test_the_interval_that_decided_is_told() -> None:
+    _, deciding = judge(GATE, measured(p=0.04, ci_low=-0.0012))
+    assert deciding_words(deciding) == "95 % interval from \N{MINUS SIGN}0.1, needed above 0"
 
 
 def test_an_absolute_gate_looks_at_the_mean() -> None:
@@ -87,7 +125,7 @@ def test_above_unified_still_needs_a_gain() -> None:
     delta=some.floats(-1, 1), p=some.floats(0, 1), share=some.floats(0, 1), half=some.floats(0, 1),
     detectable=some.floats(0, 1), threshold=some.floats(-1, 1), alpha=some.floats(0.001, 0.2),
 )  # fmt: skip
-def test_passing_means_all_three_and_an_easier_gate_still_passes(
+def test_passing_means_all_of_it_and_an_easier_gate_still_passes(
     delta: float, p: float, share: float, half: float, detectable: float, threshold: float, alpha: float
 ) -> None:
     gate = Gate(over_reference=threshold, share_improved=0.6, alpha=alpha)
@@ -96,7 +134,8 @@ def test_passing_means_all_three_and_an_easier_gate_still_passes(
         min_detectable_effect=detectable,
     )  # fmt: skip
     state, deciding = judge(gate, one)
-    reached = delta >= threshold - 1e-12 and delta > 0 and p < alpha and share >= 0.6
+    sure = alpha > 0.05 or delta - half > 0
+    reached = delta >= threshold - 1e-12 and delta > 0 and p < alpha and share >= 0.6 and sure
     assert (state == "passed") == reached
     assert deciding.value is not None
     if reached:

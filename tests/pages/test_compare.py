@@ -1,13 +1,40 @@
-"""The compare page: choices in the address, warnings, leaderboard, personas and their examples."""
+"""The compare page: choices in the address, warnings, and the five questions, one section each."""
 
 from __future__ import annotations
 
-from engine.comparing import looks
+from pathlib import Path
+
+import pytest
+
+from engine.comparing import looks, pairings
 from engine.comparing.comparison import compare_variants
-from engine.paths import Workspace
+from engine.imported import import_study
+from engine.paths import REPOSITORY, Workspace
 from engine.stats.metrics import METRICS
-from engine.wording import p_value, percent
+from engine.stats.power import outlook
+from engine.wording import p_value, percent, signed_points
+from tests.imported.published import write_study
 from tests.pages.conftest import Open, texts
+from tests.sample_study import cluster_into, finish, prepare_world
+
+SECTIONS = ("table", "personas", "heatmap", "cost", "certainty")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace of a published study's scores alone."""
+    folder = tmp_path_factory.mktemp("published")
+    ws = Workspace(folder / "ws")
+    import_study(ws, write_study(folder / "study"))
+    return ws
+
+
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict[int, list[str]]]:
+    """A workspace with a clustering, and who is in which cluster."""
+    ws = prepare_world(tmp_path_factory.mktemp("clustered"), personas=7, dialogues=8)
+    finish(ws, "unified", per_persona=4)
+    return ws, cluster_into(ws, 2)
 
 
 def test_without_data_and_without_scores_the_page_leads_on(
@@ -21,8 +48,10 @@ def test_the_table_is_the_comparison(open_page: Open, full: Workspace) -> None:
     shown = open_page(full, "compare").dataframe[0].value
     found = compare_variants(full)
     assert list(shown["variant"]) == [row["variant"] for row in found["rows"]]
-    for mean, row in zip(shown["mean"], found["rows"], strict=True):
+    for mean, counts, row in zip(shown["mean"], shown["counts"], found["rows"], strict=True):
         assert abs(mean - 100 * row["mean"]) < 1e-9
+        told = f"{row['wins']} / {row['ties']} / {row['losses']}"
+        assert counts == ("" if row["role"] == "reference" else told)
 
 
 def test_a_small_sample_is_named(open_page: Open, full: Workspace) -> None:
@@ -32,7 +61,7 @@ def test_a_small_sample_is_named(open_page: Open, full: Workspace) -> None:
 def test_the_address_decides_reference_metric_and_split(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", reference="base", metric="device_f1", split="val")
     seen = texts(app)
-    assert "Device F1** of each variant against base" in seen
+    assert "Device F1**, in points, of each variant against base" in seen
     assert "for choosing, not for verdicts" in seen
     assert app.dataframe[0].value["variant"].iloc[0] == "base"
 
@@ -46,6 +75,18 @@ def test_choices_go_into_the_address_and_defaults_leave_it_clean(open_page: Open
     assert app.query_params["reference"] == "base"
     app.selectbox(key="compare_metric").set_value("embedding_similarity").run()
     assert "metric" not in app.query_params
+
+
+def test_coming_back_from_another_page_finds_the_page_as_it_was(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="heatmap", metric="device_f1", reference="base", sort="mean")
+    for page in ("data", "compare"):
+        app.query_params.clear()
+        app.switch_page(str(REPOSITORY / "pages" / f"{page}.py")).run()
+        assert not app.exception
+    assert app.query_params["view"] == "heatmap"
+    assert app.selectbox(key="compare_metric").value == "device_f1"
+    assert app.selectbox(key="compare_reference").value == "base"
+    assert app.query_params["sort"] == "mean"
 
 
 def test_a_look_at_test_is_counted_once(open_page: Open, full: Workspace) -> None:
@@ -70,15 +111,25 @@ def test_success_is_judged_level_by_level_with_what_is_missing(open_page: Open, 
         assert band["missing"][0] in seen
 
 
-def test_a_variant_shows_its_tests_and_the_way_to_the_noise_floor(open_page: Open, full: Workspace) -> None:
+def test_a_variant_shows_its_tests(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", candidate="base")
     seen = texts(app)
     row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
     assert f"Wilcoxon {p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}" in seen
-    assert "python -m engine run unified --seed 1" in seen
     shown = {entry.label: entry.value for entry in app.metric}
     assert shown["Improved"] == percent(row["share_improved"])
     assert shown["Lost over 10"] == str(row["catastrophic"])
+
+
+def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="certainty", candidate="base", effect="5")
+    seen = texts(app)
+    row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
+    found = outlook(n_personas=6, detectable=row["min_detectable_effect"], effect=0.05)
+    assert f"you need **{found.needed:,} personas**" in seen
+    assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
+    assert "python -m engine run unified --seed 1" in seen
+    assert "No placebo is scored for it" in seen
 
 
 def test_one_family_can_be_shown_and_the_correction_stays(open_page: Open, full: Workspace) -> None:
@@ -90,6 +141,77 @@ def test_one_family_can_be_shown_and_the_correction_stays(open_page: Open, full:
     assert shown.loc["unified+retrieval-3", "p"] == everything.loc["unified+retrieval-3", "p"]
 
 
+def test_a_margin_counts_small_differences_as_equal(open_page: Open, published: Workspace) -> None:
+    plain = open_page(published, "compare").dataframe[0].value.set_index("variant")
+    asked = compare_variants(published, margin=0.05)
+    shown = open_page(published, "compare", margin="5").dataframe[0].value.set_index("variant")
+    for row in asked["rows"][1:]:
+        assert shown.loc[row["variant"], "ties"] == row["ties"]
+        assert shown.loc[row["variant"], "ties"] >= plain.loc[row["variant"], "ties"]
+        assert shown.loc[row["variant"], "p"] == plain.loc[row["variant"], "p"]
+    assert (shown["ties"][1:] > plain["ties"][1:]).any()
+
+
+def test_one_cluster_is_a_reading_of_its_own(
+    open_page: Open, clustered: tuple[Workspace, dict[int, list[str]]]
+) -> None:
+    ws, members = clustered
+    app = open_page(ws, "compare", cluster="1")
+    seen = texts(app)
+    n = len(members[1])
+    assert f"Exploratory: cluster 1 only, {n} personas" in seen
+    assert "Is it a success?" not in seen
+    within = pairings.compare_within(ws, compare_variants(ws), members[1])
+    shown = app.dataframe[0].value
+    assert list(shown["variant"]) == [row["variant"] for row in within["rows"]]
+    assert {row["n_paired"] for row in within["rows"]} == {n}
+    assert f"({n})" in app.selectbox(key="compare_cluster").options[2]
+
+
+def test_for_whom_lists_every_persona_and_the_far_losses(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="personas", candidate="base")
+    row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
+    (choice,) = [one for one in app.button_group if str(one.key).startswith("compare_list")]
+    assert list(choice.options) == [
+        f"Lost over 10 ({row['catastrophic']})",
+        "All (6)",
+    ]
+    assert len(app.dataframe[-1].value) == row["catastrophic"]
+    losses = list(app.dataframe[-1].value["difference"])
+    assert losses == sorted(losses)
+    assert all(loss < -10 for loss in losses)
+
+
+def test_costs_are_shown_where_runs_know_them(open_page: Open, full: Workspace, published: Workspace) -> None:
+    app = open_page(full, "compare", view="cost")
+    assert set(app.dataframe[0].value["variant"]) >= {"profile-prompt"}
+    assert "These scores came without what they cost" in texts(open_page(published, "compare", view="cost"))
+
+
+def test_published_scores_are_shown_with_their_warnings(open_page: Open, published: Workspace) -> None:
+    app = open_page(published, "compare")
+    seen = texts(app)
+    for warning in compare_variants(published)["warnings"]:
+        assert warning in seen
+    assert "Hindsight bound" in seen
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_draws_every_metric(open_page: Open, full: Workspace, section: str) -> None:
+    app = open_page(full, "compare", view=section)
+    for metric in METRICS:
+        app.selectbox(key="compare_metric").set_value(metric).run()
+        assert not app.exception, metric
+        assert not app.error, metric
+
+
+def test_every_section_draws_a_published_study(open_page: Open, published: Workspace) -> None:
+    for section in SECTIONS:
+        app = open_page(published, "compare", view=section, reference="hybrid")
+        assert not app.exception, section
+        assert not app.error, section
+
+
 def test_how_the_statistics_were_checked_is_one_click_away(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "statistics")
     assert "How often are the statistics right?" in texts(app)
@@ -97,21 +219,38 @@ def test_how_the_statistics_were_checked_is_one_click_away(open_page: Open, full
 
 
 def test_a_wrong_address_falls_back_to_the_default(open_page: Open, full: Workspace) -> None:
-    app = open_page(full, "compare", metric="nonsense", reference="nobody", persona="nobody")
-    assert "Embedding similarity** of each variant against unified" in texts(app)
+    app = open_page(full, "compare", metric="nonsense", reference="nobody", view="nowhere", cluster="77")
+    assert "Embedding similarity**, in points, of each variant against unified" in texts(app)
 
 
-def test_a_persona_shows_its_examples_side_by_side(open_page: Open, full: Workspace) -> None:
-    app = open_page(full, "compare", candidate="base", persona="persona_002")
+def test_an_upload_says_what_came_in(open_page: Open, empty: Workspace, tmp_path: Path) -> None:
+    results = write_study(tmp_path / "study") / "results"
+    app = open_page(empty, "data")
+    names = ("unified/per_persona_results.json", "hybrid/hybrid_summary.json")
+    app.file_uploader(key="data_study_files").set_value(
+        [(Path(name).name, (results / name).read_bytes(), "application/json") for name in names]
+    )
+    _send(app)
     seen = texts(app)
-    assert "examples of persona_002" in seen
-    assert seen.count("Right reply") == 4
-    assert "User:" in seen
+    assert "Imported: 2 variants" in app.success[0].value
+    assert "The split is taken to be test" in seen
+    assert empty.config.exists()
 
 
-def test_every_metric_can_be_shown(open_page: Open, full: Workspace) -> None:
-    app = open_page(full, "compare")
-    for metric in METRICS:
-        app.selectbox(key="compare_metric").set_value(metric).run()
-        assert not app.exception, metric
-        assert not app.error, metric
+def test_a_bad_upload_shows_all_its_faults_and_leaves_the_workspace(
+    open_page: Open, empty: Workspace
+) -> None:
+    bad = b'{"p1": {"embedding_similarity": NaN}, "p2": {"embedding_similarity": 7}}'
+    app = open_page(empty, "data")
+    app.file_uploader(key="data_study_files").set_value([("bad.json", bad, "application/json")])
+    _send(app)
+    assert app.error
+    faults = "\n".join(app.dataframe[0].value["What is wrong"])
+    assert "p1: embedding_similarity is NaN" in faults
+    assert "p2: embedding_similarity is 7" in faults
+    assert not empty.root.exists()
+
+
+def _send(app: object) -> None:
+    (button,) = [one for one in app.button if one.label == "Import the study"]  # type: ignore[attr-defined]
+    button.click().run()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
 from engine.stats.pairing import Row
-from engine.stats.routing import choose, judge
+from engine.stats.routing import choose, hindsight, judge
 
 PEOPLE = ("ada", "ben", "cleo")
 
@@ -128,3 +129,35 @@ def test_no_route_beats_the_oracle_and_val_never_loses(
     assert found.oracle_gain >= found.gain - 1e-12
     assert found.oracle_gain >= max(found.best_single_gain, 0.0) - 1e-12
     assert found.regret == pytest.approx(found.oracle_gain - found.gain)
+
+
+def test_hindsight_takes_the_best_for_each_and_never_loses() -> None:
+    gains = {"a": {"p": 0.2, "q": -0.1}, "b": {"p": 0.1, "q": -0.3, "r": 0.05}}
+    found = hindsight(gains, fallback="unified", personas=["p", "q", "r", "s"], folds=2)
+    assert dict(found.best) == {
+        "p": ("a", 0.2),
+        "q": ("unified", 0.0),
+        "r": ("b", 0.05),
+        "s": ("unified", 0.0),
+    }
+    assert found.bound == pytest.approx(0.0625)
+    assert found.share_moved == 0.5
+    assert found.shares == {"unified": 0.5, "a": 0.25, "b": 0.25}
+    assert hindsight(gains, fallback="u", personas=["p", "r"], margin=0.1).best["r"] == ("u", 0.0)
+
+
+def test_in_noise_alone_hindsight_gains_and_the_cross_fitted_choice_does_not() -> None:
+    draw = np.random.default_rng(5)
+    people = [f"p{number}" for number in range(300)]
+    gains = {name: dict(zip(people, draw.normal(0, 0.05, 300), strict=True)) for name in "abcdef"}
+    found = hindsight(gains, fallback="unified", personas=people)
+    crossed = [gain for _, gain in found.crossed.values()]
+    assert found.bound > 0.04
+    assert abs(float(np.mean(crossed))) < 0.01
+
+
+def test_a_variant_that_is_better_for_all_is_found_on_other_personas() -> None:
+    people = [f"p{number}" for number in range(30)]
+    gains = {"a": dict.fromkeys(people, 0.03), "b": dict.fromkeys(people, 0.01)}
+    found = hindsight(gains, fallback="unified", personas=people)
+    assert {name for name, _ in found.crossed.values()} == {"a"}

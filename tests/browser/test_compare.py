@@ -1,0 +1,119 @@
+"""The compare page in a browser: clicks and drags on charts, coming back, deep links, the study upload."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PATIENCE_MS, Visit, served
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Visit]
+CHARTS = "[data-testid='stVegaLiteChart']"
+TO_A_PERSONA = re.compile(r"/persona\?persona=persona_\d+&variant=base")
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+
+
+def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?view=personas&candidate=base&metric=device_f1")
+    _click_a_column(page, 0.9)
+    expect(page).to_have_url(TO_A_PERSONA)
+    tab.settle()
+    page.go_back()
+    _expect_the_state(page)
+    _click_a_column(page, 0.5)
+    expect(page).to_have_url(TO_A_PERSONA)
+    tab.settle()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Compare").click()
+    _expect_the_state(page)
+    expect(page).to_have_url(re.compile("metric=device_f1"))
+    tab.assert_clean()
+
+
+def _click_a_column(page: Page, share: float) -> None:
+    """Click into the bars at a share of their width; the whole column of a persona is clickable."""
+    page.locator(CHARTS).first.locator("path[aria-roledescription='bar']").first.wait_for(state="attached")
+    box = page.locator(CHARTS).first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
+
+
+def _expect_the_state(page: Page) -> None:
+    expect(page).to_have_url(re.compile(r"/compare\?"))
+    expect(page.get_by_role("heading", name="Who gains, who loses?")).to_be_visible()
+    expect(page.get_by_role("combobox", name="Metric")).to_have_value("Device F1")
+    expect(page.get_by_role("combobox", name="Variant")).to_have_value("base")
+
+
+def test_a_cell_of_the_heatmap_opens_its_persona_and_variant(visit: Open, full_app: str) -> None:
+    page = visit(full_app).go("compare?view=heatmap")
+    cells = page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='Variant: base']")
+    cells.first.click()
+    expect(page).to_have_url(TO_A_PERSONA)
+
+
+def test_a_drag_over_the_spread_lists_the_personas_within(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?view=personas&candidate=base")
+    spread = page.locator("[data-testid='stVegaLiteChart']").last
+    spread.scroll_into_view_if_needed()
+    box = spread.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.98 * box["width"], box["y"] + 0.5 * box["height"], steps=8)
+    page.mouse.up()
+    expect(page.get_by_role("radio", name=re.compile(r"Marked in a chart \(\d+\)"))).to_be_visible()
+    tab.assert_clean()
+
+
+def test_a_click_on_an_interval_chooses_the_variant(visit: Open, full_app: str) -> None:
+    page = visit(full_app).go("compare")
+    page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='profile-prompt']").last.click()
+    expect(page).to_have_url(re.compile("candidate=profile-prompt"))
+    expect(page.get_by_role("heading", name="profile-prompt")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("compare?reference=base&split=val", "of each variant against base"),
+        ("compare?view=heatmap&sort=name", "One column a persona"),
+        ("compare?view=cost&cost=latency", "The front"),
+        ("compare?view=certainty&candidate=base&effect=5", "To see a true difference of"),
+    ],
+)
+def test_deep_links_open_what_they_name(visit: Open, full_app: str, address: str, shown: str) -> None:
+    tab = visit(full_app, scheme="dark", width=390)
+    page = tab.go(address)
+    expect(page.get_by_text(shown).first).to_be_visible()
+    expect(page).to_have_url(re.compile(re.escape(address) + "$"))
+    tab.assert_clean()
+
+
+def test_a_bad_study_shows_its_faults_and_changes_nothing(
+    visit: Open, browser: object, tmp_path: Path
+) -> None:
+    bad = tmp_path / "hybrid_summary.json"
+    bad.write_text('{"p1": {"embedding_similarity": NaN}, "p2": {"embedding_similarity": 7}}')
+    with served(tmp_path / "fresh") as address:
+        tab = visit(address)
+        page = tab.go()
+        page.get_by_text("Look at a published study").click()
+        page.locator("input[type='file']").set_input_files(bad)
+        expect(page.get_by_text("hybrid_summary.json")).to_be_visible()
+        page.get_by_role("button", name="Import the study").click()
+        expect(page.get_by_text("hybrid_summary.json was not imported: 2 faults in 1 file")).to_be_visible()
+        expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+        tab.assert_clean()
+    assert not (tmp_path / "fresh").exists()
