@@ -10,27 +10,37 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 import pandas as pd
 import streamlit as st
 from pandas.io.formats.style import Styler
 
+from engine import machine
 from engine.errors import DataError, EngineError
 from engine.paths import Workspace, open_workspace
 from engine.wording import STATE_WORDS, signed_points
+from pages import sign_in
 
 _HERE = Path(__file__).resolve().parent
 HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
 
 STATISTICS = str(_HERE / "statistics.py")
+EXPERIMENTS = str(_HERE / "experiments.py")
+PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "report", "settings"))
+PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
 
-_DRAWN = "frame_drawn"
+_DRAWN, _ADDRESS = "frame_drawn", "frame_address"
 _PAGES = (
     (HOME, "Study", ":material/home:"),
+    (EXPERIMENTS, "Experiments", ":material/science:"),
     (RUNS, "Runs", ":material/timeline:"),
     (COMPARE, "Compare", ":material/leaderboard:"),
+    (PERSONA, "Persona", ":material/person:"),
+    (PLAYGROUND, "Playground", ":material/chat:"),
     (DATA, "Data", ":material/forum:"),
+    (REPORT, "Report", ":material/description:"),
+    (SETTINGS, "Settings", ":material/settings:"),
 )
 
 Given = ParamSpec("Given")
@@ -63,7 +73,9 @@ def draw() -> st.Page:
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
     pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only
+    pages.append(st.Page(VOTES, title="Votes"))
     page = st.navigation(pages, position="hidden")
+    sign_in.require()
     with st.sidebar:
         for target, label, icon in _PAGES:
             st.page_link(target, label=label, icon=icon, width="stretch")
@@ -75,10 +87,15 @@ def run(show: Callable[[], None]) -> None:
     """Run a page inside the boundary. The last line of every page's script.
 
     Streamlit runs a script of the folder pages/ without app.py when it is the first thing a fresh server is
-    asked for; the frame is then drawn here.
+    asked for. Its next run would then be another page to it, without what was clicked and without the
+    address; so that run comes at once, and takes the address along.
     """
     if not st.session_state.pop(_DRAWN, False):
         draw()
+        st.session_state[_ADDRESS] = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.rerun()
+    for name, values in st.session_state.pop(_ADDRESS, {}).items():
+        st.query_params[name] = values
     with boundary():
         show()
 
@@ -88,9 +105,31 @@ def workspace() -> Workspace:
     return open_workspace()
 
 
+def read_only() -> bool:
+    """Say whether this app only shows: pages then disable whatever changes the workspace, and say why."""
+    return machine.read_only(workspace())
+
+
 def is_prepared(ws: Workspace) -> bool:
     """Say whether the workspace has data."""
     return ws.config.exists()
+
+
+def persona_query(persona_id: str, variant: str | None = None, **more: str) -> dict[str, str]:
+    """Return the address of a persona's page as query parameters: for links, and for `open_persona`."""
+    return {"persona": persona_id, **({"variant": variant} if variant else {}), **more}
+
+
+def persona_link(label: str, persona_id: str, *, variant: str | None = None) -> None:
+    """Show a link to a persona's page, with one variant looked at."""
+    st.page_link(
+        PERSONA, label=plain(label), icon=":material/person:", query_params=persona_query(persona_id, variant)
+    )
+
+
+def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
+    """Go to a persona's page, with one variant looked at. Not for callbacks: call it from the page."""
+    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant))
 
 
 @contextmanager
@@ -195,12 +234,14 @@ def linked_choice(
     optional: str | None = None,
     segmented: bool = False,
     labelled: bool = True,
+    always: bool = False,
     help: str | None = None,
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
 
     The first option is the default and leaves the address clean; with `optional` (the text shown then)
-    nothing is chosen at first. Code sets the choice through `choose`, before the widget is drawn.
+    nothing is chosen at first; with `always` the default stands in the address as well. Code sets the
+    choice through `choose`, before the widget is drawn.
     """
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
@@ -219,7 +260,7 @@ def linked_choice(
             label, options, index=None if optional else 0, format_func=words, key=key, help=help,
             placeholder=optional,
         )  # fmt: skip
-    default = None if optional else options[0]
+    default = None if optional or always else options[0]
     if value in (None, default):
         st.query_params.pop(name, None)
     else:

@@ -1,0 +1,120 @@
+"""The persona page: who is shown, in which order, under which address, and what each part tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import store
+from engine.data import load_dataset
+from engine.paths import REPOSITORY, Workspace, read_json
+from engine.persona.table import persona_gains, wide
+from engine.wording import signed_points
+from tests.pages.conftest import Open, texts
+from tests.persona_study import leave_clusters, make_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A study with clusters, routes and a merge. Tests only look at it."""
+    return make_study(tmp_path_factory.mktemp("pages") / "study", personas=5, dialogues=6)
+
+
+def gains(ws: Workspace, variant: str) -> dict[str, float]:
+    table = wide(store.score_table(ws, metric="embedding_similarity", split="test"))
+    found: dict[str, float] = persona_gains(table, "unified")[variant].to_dict()
+    return found
+
+
+def test_without_data_and_without_scores_the_page_leads_on(
+    open_page: Open, empty: Workspace, prepared: Workspace
+) -> None:
+    assert "No data yet" in texts(open_page(empty, "persona"))
+    seen = texts(open_page(prepared, "persona"))
+    assert "Nothing is scored yet" in seen
+    assert load_dataset(prepared).personas[0].character in seen  # type: ignore[operator]
+    assert "python -m engine run clustering" in seen
+
+
+def test_a_map_is_shown_before_anything_is_scored(open_page: Open, prepared: Workspace) -> None:
+    leave_clusters(prepared)
+    assert "Click a persona to open it" in texts(open_page(prepared, "persona"))
+
+
+def test_a_deep_link_opens_what_it_names(open_page: Open, study: Workspace) -> None:
+    app = open_page(
+        study, "persona", persona="persona_003", variant="base", order="gain", metric="device_f1", split="val"
+    )
+    seen = texts(app)
+    assert app.title[0].value.replace("\\", "") == "persona_003"
+    assert "Device F1" in seen
+    assert "by gain of base" in seen
+    assert "on validation" in seen
+    wanted = {"persona": "persona_003", "variant": "base", "order": "gain", "metric": "device_f1"}
+    assert wanted.items() <= dict(app.query_params).items()
+
+
+def test_a_wrong_address_falls_back(open_page: Open, study: Workspace) -> None:
+    app = open_page(study, "persona", persona="nobody", variant="nothing", order="sideways", example="none")
+    assert app.title[0].value.replace("\\", "") == "persona_000"
+
+
+def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> None:
+    found = gains(study, "base")
+    expected = sorted(found, key=lambda name: (-found[name], name))
+    app = open_page(study, "persona", persona=expected[0], variant="base", order="gain", example="x")
+    assert app.button(key="persona_previous").disabled
+    walked = [expected[0]]
+    for _ in expected[1:]:
+        app.button(key="persona_next").click().run()
+        walked.append(app.query_params["persona"])  # type: ignore[arg-type]
+    assert walked == expected
+    assert app.button(key="persona_next").disabled
+    assert "example" not in app.query_params
+    app.button(key="persona_previous").click().run()
+    assert app.query_params["persona"] == expected[-2]
+
+
+def test_coming_back_without_an_address_opens_the_last_persona(open_page: Open, study: Workspace) -> None:
+    app = open_page(study, "persona", persona="persona_003")
+    app.query_params.clear()
+    app.switch_page(str(REPOSITORY / "pages" / "data.py")).run()
+    app.switch_page(str(REPOSITORY / "pages" / "persona.py")).run()
+    assert not app.exception
+    assert app.query_params["persona"] == "persona_003"
+
+
+def test_the_order_by_cluster_keeps_clusters_together(open_page: Open, study: Workspace) -> None:
+    app = open_page(study, "persona", order="cluster")
+    options = list(app.selectbox(key="persona_persona").options)
+    assert options == ["persona_000", "persona_003", "persona_001", "persona_004", "persona_002"]
+
+
+def test_numbers_are_those_of_the_store(open_page: Open, study: Workspace) -> None:
+    app = open_page(study, "persona", persona="persona_002", variant="base")
+    shown = {entry.label: entry.value for entry in app.metric}
+    found = gains(study, "base")
+    assert f"({signed_points(found['persona_002'])})" in shown["Under base"]
+    rank = 1 + sum(value > found["persona_002"] for value in found.values())
+    assert shown["Place by gain"] == f"{rank} of 5"
+    assert shown["Cluster"] == "2 (1 persona)"
+
+
+def test_the_route_and_the_merge_are_told(open_page: Open, study: Workspace) -> None:
+    run_id = next(one.run_id for one in store.variants(study) if one.variant == "routing")
+    routes = read_json(study.run_folder(run_id) / "routes.json")["routes"]
+    for persona in ("persona_000", "persona_001"):
+        seen = texts(open_page(study, "persona", persona=persona))
+        chosen = routes[persona]["variant"]
+        begins = "Stays with" if chosen == "unified" else "Goes to"
+        assert f"{begins} **{chosen}**" in seen
+        assert "mixes 3 adapters" in seen
+
+
+def test_markup_of_users_stays_text(open_page: Open, prepared: Workspace) -> None:
+    path = prepared.dataset / "personas.jsonl"
+    lines = path.read_text().splitlines()
+    lines[0] = lines[0].replace('"character":"', '"character":"<b>bold</b> $x$ [a](http://b) ')
+    path.write_text("\n".join(lines) + "\n")
+    app = open_page(prepared, "persona", persona="persona_000")
+    (told,) = [entry.value for entry in app.markdown if "bold" in entry.value]
+    assert "\\<b\\>bold\\</b\\> \\$x\\$ \\[a\\](http\\:" in told.replace("\\/", "/")

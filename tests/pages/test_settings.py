@@ -1,0 +1,67 @@
+"""The settings page: base, machine, keys, sizes, the check-up and rebuilding."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import about, store
+from engine.machine import read_only
+from engine.paths import Workspace
+from tests.pages.conftest import Open, texts
+from tests.sample_study import finish
+
+
+def test_without_data_machine_keys_and_versions_are_shown(open_page: Open, empty: Workspace) -> None:
+    seen = texts(open_page(empty, "settings"))
+    assert "No data yet" in seen
+    assert "OPENAI_API_KEY" in seen
+    assert not empty.root.exists()
+
+
+def test_a_key_is_present_or_absent_and_never_shown(
+    open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    app = open_page(prepared, "settings")
+    seen = texts(app)
+    assert "`OPENAI_API_KEY` :green[:material/check_circle: present]" in seen
+    assert "`ANTHROPIC_API_KEY` :gray[:material/do_not_disturb_on: absent]" in seen
+    assert "secret" not in "".join(str(entry.proto) for entry in app.main)
+    assert about.keys() == {"OPENAI_API_KEY": True, "ANTHROPIC_API_KEY": False}
+
+
+def test_a_base_that_cannot_be_used_says_why(open_page: Open, prepared: Workspace) -> None:
+    base = about.base_model(prepared)
+    assert base.folder is not None
+    (base.folder / "model.safetensors").unlink()
+    assert "holds no weights" in texts(open_page(prepared, "settings"))
+
+
+def test_the_check_finds_a_damaged_run_and_rebuilding_is_confirmed(
+    open_page: Open, prepared: Workspace
+) -> None:
+    (base, *_) = finish(prepared, "base", per_persona=2)
+    store.refresh(prepared)
+    app = open_page(prepared, "settings")
+    app.button(key="settings_check").click().run()
+    assert not app.exception
+    assert "Everything is in order" in "".join(entry.value for entry in app.success)
+    (prepared.run_folder(base) / "scores.parquet").write_bytes(b"torn")
+    app.button(key="settings_check").click().run()
+    assert any("to look at" in entry.value for entry in app.warning)
+    before = prepared.database.stat().st_mtime_ns
+    app.button(key="settings_rebuild").click().run()
+    assert prepared.database.stat().st_mtime_ns == before
+    app.button(key="settings_rebuild_yes").click().run()
+    assert not app.exception
+    assert prepared.database.stat().st_mtime_ns > before
+    assert any("1 torn run left out" in entry.value for entry in app.success)
+
+
+def test_a_workspace_is_made_read_only_and_opened_again(open_page: Open, prepared: Workspace) -> None:
+    app = open_page(prepared, "settings")
+    app.toggle(key="settings_read_only").set_value(True).run()
+    assert read_only(prepared)
+    app.toggle(key="settings_read_only").set_value(False).run()
+    assert not read_only(prepared)
