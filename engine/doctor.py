@@ -1,4 +1,8 @@
-"""The check-up of a workspace. Owns what is looked at; mends leftover temporary files only, when asked."""
+"""The check-up of a workspace. Owns what is looked at, and says what to do.
+
+Mends, when asked, what loses nothing: temporary files, folders that never became a run, an unreadable
+database (built again from the run folders), dead runs noted as running. Never touches results or checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from engine import manifest, store
+from engine import jobs, launchers, leases, manifest, slots, store
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
+from engine.locks import queue_lock
+from engine.machine import read_machine, read_only
 from engine.paths import Workspace
 from engine.records import RunRecord, scan
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
+_BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
 
 
@@ -30,14 +37,18 @@ class Check:
 
 
 def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
-    """Look at all that a workspace needs; return one check each. `fix` removes leftover temporary files."""
+    """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing."""
+    if fix and ws.config.exists():
+        jobs.advance(ws)
     records = scan(ws)
     return [
         *_files(ws),
         *_dataset(ws),
-        _database(ws),
+        _database(ws, fix=fix),
         *_runs(records),
         *_folders(ws, records),
+        *_strays(ws, records, fix=fix),
+        *_machine(ws),
         _temporary(ws, records, fix=fix),
         _space(ws),
         _versions(),
@@ -77,8 +88,11 @@ def _dataset(ws: Workspace) -> Iterator[Check]:
     yield Check("dataset", not without, detail, hint)
 
 
-def _database(ws: Workspace) -> Check:
+def _database(ws: Workspace, *, fix: bool) -> Check:
     reason = store.unreadable(ws)
+    if reason is not None and fix:
+        built = store.rebuild(ws)
+        return Check("results.duckdb", True, f"It was built again: {len(built.taken_in)} runs.")
     if reason is None:
         there = "is readable" if ws.database.exists() else "is made when first needed"
         return Check("results.duckdb", True, f"It {there}.")
@@ -92,24 +106,72 @@ def _runs(records: list[RunRecord]) -> Iterator[Check]:
         if record.spec is None or record.state in ("failed", "lost"):
             what = (record.error or "").split("\n", 1)[0]
             again = f"python -m engine resume {record.run_id}"
-            hint = f"Go on with it: {again}" if record.spec else f"Remove its folder: {record.run_id}"
+            hint = f"Go on with it: {again}" if record.spec else "Launch the same thing again: it is mended."
             yield Check(f"run {record.run_id}", False, f"{record.state}: {what}", hint)
     good = sum(record.state == "succeeded" for record in records)
     yield Check("runs", True, f"{len(records)}, of which {good} succeeded")
 
 
 def _folders(ws: Workspace, records: list[RunRecord]) -> Iterator[Check]:
-    known = {record.run_id for record in records}
     for record in records:
         faults = _torn(ws, record) if record.state == "succeeded" else []
         if faults:
             hint = "Restore its files, or remove the folder and run it again; then rebuild-db."
             yield Check(f"folder {record.run_id}", False, "; ".join(faults), hint)
-    for folder in sorted(ws.runs.iterdir()) if ws.runs.is_dir() else []:
-        if folder.is_dir() and folder.name not in known and not folder.name.startswith("."):
+
+
+def _strays(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Iterator[Check]:
+    """Folders that belong to no run: half-written ones, and adapters whose run was deleted."""
+    known = {record.run_id for record in records}
+    for folder in _others(ws.runs, known):
+        if fix and _removed(ws, folder):
+            yield Check(f"folder {folder.name}", True, "It never became a run and was removed.")
+            continue
+        hint = "Remove it: python -m engine doctor --fix" if _never_began(folder) else f"Remove {folder}."
+        yield Check(f"folder {folder.name}", False, "It holds no run: spec.json is missing.", hint)
+    for folder in _others(ws.models, known):
+        if any(folder.rglob("adapter_config.json")):
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             yield Check(
-                f"folder {folder.name}", False, "It holds no run: spec.json is missing.", f"Remove {folder}."
+                f"adapters {folder.name}",
+                False,
+                f"{size / 1e6:.0f} MB of adapters, whose run is not in data/runs.",
+                f"Bring the run's folder back, or remove {folder}.",
             )
+
+
+def _never_began(folder: Path) -> bool:
+    return all(path.is_file() and path.name in _BEFORE_A_RUN for path in folder.iterdir())
+
+
+def _removed(ws: Workspace, folder: Path) -> bool:
+    """Remove a folder in which no run began; under the queue's lock, for one may be beginning just now."""
+    with queue_lock(ws):
+        if not folder.is_dir() or not _never_began(folder):
+            return False
+        shutil.rmtree(folder)
+    return True
+
+
+def _others(place: Path, known: set[str]) -> list[Path]:
+    entries = sorted(place.iterdir()) if place.is_dir() else []
+    return [one for one in entries if one.is_dir() and one.name not in known and one.name[0] != "."]
+
+
+def _machine(ws: Workspace) -> Iterator[Check]:
+    """Who holds this machine's devices, and whether the settings can be read and obeyed."""
+    try:
+        machine = read_machine(ws)
+        if machine.launcher != "local":
+            launchers.get(machine.launcher).told(machine)
+    except EngineError as error:
+        yield Check("machine", False, error.message, error.hint)
+        return
+    devices = slots.slots(machine, machine.launcher)
+    held = [f"{device} held by {who.what}" for device in devices if (who := leases.holder(device))]
+    closed = ", read-only" if read_only(ws) else ""
+    found = ", ".join(held or devices) or "the queue is paused"
+    yield Check("machine", True, f"{machine.launcher}: {found}{closed}")
 
 
 def _torn(ws: Workspace, record: RunRecord) -> list[str]:

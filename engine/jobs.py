@@ -7,18 +7,19 @@ the run folder only, and computes nothing.
 from __future__ import annotations
 
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine import launchers, manifest
+from engine import launchers, slots
+from engine.endings import end_processes, settle
 from engine.errors import EngineError
+from engine.launchers import local
 from engine.locks import queue_lock
+from engine.machine import Machine, changes, read_machine, read_only
 from engine.paths import Workspace
-from engine.processes import ProcessIdentity, running, signal_group, wait_until_gone
+from engine.processes import group_memory_bytes
 from engine.records import RunRecord, find, scan
 from engine.runfolder import (
     CANCEL,
@@ -28,10 +29,8 @@ from engine.runfolder import (
     Status,
     alive,
     append_line,
-    cancel_requested,
+    forget_work,
     now,
-    read_log,
-    read_status,
     request_cancel,
     write_spec,
     write_status,
@@ -40,11 +39,8 @@ from engine.runfolder import (
 if TYPE_CHECKING:  # a supervisor needs no catalog
     from engine.experiments.plan import Plan
 
-TRAINING_SLOTS = 1
 GRACE_SECONDS = 20.0
-_KILL_SECONDS = 10.0
 _log = logging.getLogger("engine.jobs")
-_LOST_SIGNALS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +51,36 @@ class Submitted:
     what: Literal["queued", "exists", "resumed"]
 
 
-def submit(ws: Workspace, plan: Plan, *, retry: bool = False) -> list[Submitted]:
+@changes("launch a run")
+def submit(
+    ws: Workspace, plan: Plan, *, retry: bool = False, machine: Machine | None = None
+) -> list[Submitted]:
     """Queue the plan's runs and start what can start; return one entry a run, in the plan's order.
 
     A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
-    failed, cancelled or lost one is queued again and goes on from its last checkpoint.
+    failed, cancelled or lost one is queued again and goes on from its last checkpoint. `machine` says where
+    the runs are executed, by default as the workspace's settings say. A torn spec.json is written again.
+    Raises EngineError where runs cannot be executed so.
     """
+    if plan.obstacle is not None:
+        raise plan.obstacle
+    machine = machine or read_machine(ws)
+    launch = launchers.get(machine.launcher).told(machine)
     with queue_lock(ws):
         present = {record.run_id: record for record in scan(ws)}
         order = max((record.order for record in present.values()), default=0)
         did: dict[str, Literal["queued", "exists", "resumed"]] = {}
         for position, spec in enumerate(plan.specs, start=1):
             known = present.get(spec.run_id)
+            if known is not None and known.spec is None and known.state != "succeeded":
+                write_spec(ws.run_folder(spec.run_id), spec)  # it was torn, and here is what it said
             if known is None:
-                _create(ws, spec, order=order + position)
+                queued = Status(state="queued", order=order + position, queued_at=now())
+                _create(ws, spec, replace(queued, launcher=machine.launcher, launch=launch))
                 did[spec.run_id] = "queued"
             elif retry and known.state in RESUMABLE:
-                _requeue(ws, known)
+                status = replace(known.status, launcher=machine.launcher, launch=launch)
+                _requeue(ws, replace(known, status=status))
                 did[spec.run_id] = "resumed"
             else:
                 did[spec.run_id] = "exists"
@@ -80,7 +89,12 @@ def submit(ws: Workspace, plan: Plan, *, retry: bool = False) -> list[Submitted]
 
 
 def advance(ws: Workspace) -> None:
-    """Record dead runs as what they are and start every queued run that can start. Safe at any time."""
+    """Record dead runs as what they are and start every queued run that can start. Safe at any time.
+
+    A read-only workspace is left as it is.
+    """
+    if read_only(ws):
+        return
     with queue_lock(ws):
         _advance(ws)
 
@@ -92,19 +106,22 @@ def list_runs(ws: Workspace) -> list[RunRecord]:
     they stand: looking never fails.
     """
     records = scan(ws)
-    if _needs_care(records):
-        try:
+    try:
+        if _needs_care(ws, records):
             advance(ws)
-        except (EngineError, OSError) as error:
-            _log.warning("The queue could not be moved: %s", error)
+            records = scan(ws)
+    except (EngineError, OSError) as error:
+        _log.warning("The queue could not be moved: %s", error)
         records = scan(ws)
     return records
 
 
+@changes("cancel a run")
 def cancel(ws: Workspace, run_id: str, *, grace_seconds: float = GRACE_SECONDS) -> RunRecord:
     """End a run: SIGTERM to its process group, SIGKILL after `grace_seconds`; return it once it is gone.
 
-    A queued run leaves the queue. Raises EngineError when the run has ended already or will not die.
+    A queued run leaves the queue. The record's `freed_bytes` is the memory that its processes held. Raises
+    EngineError when the run has ended already or will not die.
     """
     find(ws, run_id)  # before the lock, which would make the folder of a workspace that is none
     with queue_lock(ws):
@@ -116,11 +133,17 @@ def cancel(ws: Workspace, run_id: str, *, grace_seconds: float = GRACE_SECONDS) 
             write_status(folder, replace(record.status, state="cancelled", ended_at=now(), eta_seconds=None))
             return find(ws, run_id)
         request_cancel(folder, record.status.attempt)
-    _end_processes(folder, record.status, grace_seconds=grace_seconds)
-    advance(ws)
+    held = sum(map(group_memory_bytes, (record.status.worker, record.status.supervisor)))
+    end_processes(folder, record.status, grace_seconds=grace_seconds)
+    with queue_lock(ws):
+        _advance(ws)
+        ended = find(ws, run_id)
+        if ended.state == "cancelled" and ended.status.attempt == record.status.attempt:
+            write_status(folder, replace(ended.status, freed_bytes=held))
     return find(ws, run_id)
 
 
+@changes("resume a run")
 def resume(ws: Workspace, run_id: str) -> RunRecord:
     """Queue a failed, cancelled or lost run again, and the ended upstreams it waits for; it goes on from
     its last checkpoint. Raises EngineError with the reason when it cannot be resumed."""
@@ -132,6 +155,44 @@ def resume(ws: Workspace, run_id: str) -> RunRecord:
         _resume(ws, record)
         _advance(ws)
     return find(ws, run_id)
+
+
+@changes("start a run over")
+def start_over(ws: Workspace, run_id: str) -> RunRecord:
+    """Queue a failed, cancelled or lost run again, from its beginning: what it had done so far is deleted.
+
+    Raises EngineError with the reason when it has not ended, or has succeeded.
+    """
+    find(ws, run_id)
+    with queue_lock(ws):
+        record = find(ws, run_id)
+        if record.state not in RESUMABLE:
+            raise EngineError(f"{run_id} cannot start over: it {_is(record.state)}.")
+        if record.spec is None:
+            raise EngineError(f"{run_id} cannot start over: {record.error}", "Launch the experiment again.")
+        forget_work(ws, run_id)
+        anew = replace(record.status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
+        _resume(ws, replace(record, status=anew))
+        _advance(ws)
+    return find(ws, run_id)
+
+
+@changes("change the queue")
+def move(ws: Workspace, run_id: str, *, before: str | None = None, last: bool = False) -> list[RunRecord]:
+    """Move a queued run to the front, right before another queued one, or to the end; return the queue.
+
+    The queued runs that it needs move with it, and those that need it stay behind it. Raises EngineError when
+    one of the runs is not queued, or `before` is needed by the run.
+    """
+    with queue_lock(ws):
+        waiting = [record for record in scan(ws) if record.state == "queued"]
+        for name in filter(None, (run_id, before)):
+            if name not in {record.run_id for record in waiting}:
+                raise EngineError(f"{name} is not in the queue: it {_is(find(ws, name).state)}.")
+        for record, order in zip(_moved(waiting, run_id, before, last), _places(waiting), strict=True):
+            if record.order != order:
+                write_status(ws.run_folder(record.run_id), replace(record.status, order=order))
+    return [record for record in scan(ws) if record.state == "queued"]
 
 
 def wait(
@@ -160,57 +221,18 @@ def wait(
         time.sleep(poll_seconds)
 
 
-def settle(ws: Workspace, run_id: str, *, exit_code: int | None = None) -> Status:
-    """Record how an ended run ended and return its status. Call it under the queue lock, once nothing runs.
-
-    `exit_code` is the worker's, negative for a signal, None when nobody saw it end.
-    """
-    folder = ws.run_folder(run_id)
-    status = read_status(folder)
-    killed_by = _signal_name(exit_code)
-    seen = replace(
-        status, exit_code=exit_code, signal=killed_by, eta_seconds=None, ended_at=status.ended_at or now()
-    )
-    if (folder / manifest.NAME).exists():
-        ended = replace(seen, state="succeeded", progress=1.0, error=None, hint=None)
-    elif status.state in RESUMABLE and status.attempt:
-        ended = seen
-    else:
-        ended = _unexplained(folder, seen, exit_code)
-    write_status(folder, ended)
-    return ended
-
-
-def _unexplained(folder: Path, status: Status, exit_code: int | None) -> Status:
-    """The end of a worker that left no word of its own."""
-    if cancel_requested(folder, status.attempt):
-        return replace(status, state="cancelled", error=None, hint=None)
-    tail = "\n".join(line for line in read_log(folder, last_lines=5) if line.strip())
-    state: State = "failed"
-    if exit_code is None:
-        state, reason = "lost", "The process is gone and left no word."
-    elif exit_code < 0:
-        state = "lost" if -exit_code in _LOST_SIGNALS else "failed"
-        reason = f"The process was ended by {status.signal}."
-    else:
-        reason = f"The process ended with exit code {exit_code} and without a result."
-    error = f"{reason} Last lines of the log:\n{tail}" if tail else reason
-    run_id = folder.name
-    return replace(
-        status,
-        state=state,
-        error=error,
-        hint=f"Go on from the last checkpoint: python -m engine resume {run_id}",
-    )
-
-
 def _advance(ws: Workspace) -> None:
     records = scan(ws)
     for record in records:
         if _died(record):
             settle(ws, record.run_id)
-    for record in _ready(scan(ws))[: max(0, TRAINING_SLOTS - _busy(records))]:
-        _start(ws, record)
+    machine = read_machine(ws)
+    left: dict[str, list[str]] = {}
+    for record in _ready(scan(ws)):
+        launcher = record.status.launcher
+        free = left.setdefault(launcher, slots.free(machine, records, launcher))
+        if free:
+            _start(ws, record, device=free.pop(0))
 
 
 def _ready(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -219,39 +241,73 @@ def _ready(records: Iterable[RunRecord]) -> list[RunRecord]:
     ]
 
 
-def _busy(records: Sequence[RunRecord]) -> int:
-    """Slots in use: also by a worker that has said its last word and is still on its way out."""
-    starting = (record for record in records if record.status.state == "running")
-    used = {record.run_id for record in starting if alive(record.status)}
-    return len(used | {record.run_id for record in records if running(record.status.worker)})
-
-
 def _died(record: RunRecord) -> bool:
     return record.status.state == "running" and not alive(record.status)
 
 
-def _needs_care(records: Sequence[RunRecord]) -> bool:
+def _needs_care(ws: Workspace, records: Sequence[RunRecord]) -> bool:
     if any(_died(record) for record in records):
         return True
-    return bool(_ready(records)) and _busy(records) < TRAINING_SLOTS
+    ready = _ready(records)
+    machine = read_machine(ws) if ready else Machine()
+    return any(slots.free(machine, records, launcher) for launcher in {one.status.launcher for one in ready})
 
 
-def _start(ws: Workspace, record: RunRecord) -> None:
+def _moved(waiting: list[RunRecord], run_id: str, before: str | None, last: bool) -> list[RunRecord]:
+    """The queue after a move, with everything behind what it needs."""
+    by_id = {record.run_id: record for record in waiting}
+    block = _with_needs([by_id[run_id]], by_id)
+    if before in {record.run_id for record in block}:
+        raise EngineError(f"{run_id} cannot stand before {before}: it needs that run.")
+    rest = [record for record in waiting if record not in block]
+    place = len(rest) if last else 0 if before is None else rest.index(by_id[before])
+    return _behind_needs([*rest[:place], *block, *rest[place:]])
+
+
+def _with_needs(records: Iterable[RunRecord], by_id: Mapping[str, RunRecord]) -> list[RunRecord]:
+    """The records in order, each right after those queued runs that it needs."""
+    placed: dict[str, RunRecord] = {}
+    for record in records:
+        needed = [by_id[name] for name in record.waiting_for if name in by_id and name not in placed]
+        for one in (*_with_needs(needed, by_id), record):
+            placed.setdefault(one.run_id, one)
+    return list(placed.values())
+
+
+def _behind_needs(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The records in order, those put off that stand before a queued run that they need."""
+    left, placed = list(records), list[RunRecord]()
+    while left:
+        open_needs = {record.run_id for record in left}
+        ready = next((one for one in left if not open_needs.intersection(one.waiting_for)), left[0])
+        placed.append(ready)
+        left.remove(ready)
+    return placed
+
+
+def _places(waiting: Sequence[RunRecord]) -> list[int]:
+    """The queue's places, ascending: those its runs have, so that other runs keep theirs."""
+    places: list[int] = []
+    for record in waiting:
+        places.append(max(record.order, places[-1] + 1) if places else record.order)
+    return places
+
+
+def _start(ws: Workspace, record: RunRecord, *, device: str) -> None:
     """Start a queued run. The supervisor waits for the queue lock, so it finds its own name in the status."""
     attempt = record.status.attempt + 1
-    who = launchers.get(record.status.launcher).start(ws, record.run_id, attempt)
+    who = local.start(ws, record.run_id, attempt)
     begun = replace(
         record.status, state="running", attempt=attempt, supervisor=who, worker=None, heartbeat=None
     )
-    begun = replace(
-        begun, started_at=now(), ended_at=None, error=None, hint=None, exit_code=None, signal=None
-    )
+    begun = replace(begun, started_at=now(), device=device, ended_at=None, freed_bytes=None)
+    begun = replace(begun, error=None, hint=None, exit_code=None, signal=None)
     write_status(ws.run_folder(record.run_id), begun)
 
 
-def _create(ws: Workspace, spec: RunSpec, *, order: int) -> None:
+def _create(ws: Workspace, spec: RunSpec, status: Status) -> None:
     folder = ws.run_folder(spec.run_id)
-    write_status(folder, Status(state="queued", order=order, queued_at=now()))
+    write_status(folder, status)
     write_spec(folder, spec)
 
 
@@ -267,37 +323,6 @@ def _resume(ws: Workspace, record: RunRecord) -> None:
         _resume(ws, find(ws, upstream))
     if record.state in RESUMABLE:
         _requeue(ws, record)
-
-
-def _end_processes(folder: Path, status: Status, *, grace_seconds: float) -> None:
-    """End the worker and then the supervisor of one attempt; a later attempt is left alone."""
-    attempt, until = status.attempt, time.monotonic() + grace_seconds
-    told = None
-    while alive(status) and time.monotonic() < until:
-        if status.worker != told and signal_group(status.worker, signal.SIGTERM):
-            told = status.worker
-        time.sleep(0.05)
-        latest = read_status(folder)
-        status = latest if latest.attempt == attempt else status
-    _kill(folder, status.supervisor)  # first, so that no worker is started any more
-    latest = read_status(folder)
-    _kill(folder, latest.worker if latest.attempt == attempt else status.worker)
-
-
-def _kill(folder: Path, process: ProcessIdentity | None) -> None:
-    signal_group(process, signal.SIGKILL)
-    if process and not wait_until_gone(process, timeout_seconds=_KILL_SECONDS):
-        raise EngineError(
-            f"Process {process.pid} of {folder.name} does not end, even by SIGKILL.",
-            f"It hangs in the kernel (a disk or a driver): ps -o pid,stat,wchan -p {process.pid}",
-        )
-
-
-def _signal_name(exit_code: int | None) -> str | None:
-    if exit_code is None or exit_code >= 0:
-        return None
-    known = {number.value: number.name for number in signal.Signals}
-    return known.get(-exit_code, f"signal {-exit_code}")
 
 
 def _is(state: State) -> str:

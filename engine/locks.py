@@ -33,6 +33,19 @@ def queue_lock(ws: Workspace) -> AbstractContextManager[None]:
     return locked(ws.runs / ".queue.lock", what="The queue")
 
 
+def is_held(path: Path) -> bool:
+    """Say whether some process holds that lock now; False where there is no such file. Waits for nobody."""
+    if not path.exists():
+        return False
+    try:
+        lock = FileLock(path, thread_local=False, preserve_lock_file=True)
+        lock.acquire(timeout=0)
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def _acquire(path: Path, *, what: str, timeout_seconds: float) -> FileLock:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,12 +82,20 @@ def embedded_base() -> Path:
     return REPOSITORY / "models" / "base"
 
 
+class TornFile(EngineError):
+    """A file that is not what was written: cut off, or changed by something else."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        super().__init__(f"{path} is not valid JSON: {reason}", "Run: python -m engine doctor")
+        self.path = path
+
+
 def read_json(path: Path) -> Any:
-    """Return the parsed JSON of `path`. Raises EngineError naming the file when it is torn."""
+    """Return the parsed JSON of `path`. Raises TornFile, an EngineError naming the file, when it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EngineError(f"{path} is not valid JSON: {error}", "Run: python -m engine doctor") from error
+    except (ValueError, RecursionError) as error:
+        raise TornFile(path, error) from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -68,6 +68,14 @@ def signal_group(process: ProcessIdentity | None, number: signal.Signals) -> boo
     return True
 
 
+def group_memory_bytes(process: ProcessIdentity | None) -> int:
+    """Return the resident memory of that process and of all others in its session; 0 when it is gone."""
+    if process is None or not running(process):
+        return 0
+    members = (entry for entry in _PROC.iterdir() if entry.name.isdigit() and _session(entry) == process.pid)
+    return sum(_resident_bytes(entry) for entry in members)
+
+
 def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) -> bool:
     """Wait for that process to end; False when it still runs after `timeout_seconds`."""
     until = time.monotonic() + timeout_seconds
@@ -76,6 +84,21 @@ def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) 
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def _session(entry: Path) -> int | None:
+    try:
+        return os.getsid(int(entry.name))
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _resident_bytes(entry: Path) -> int:
+    try:
+        pages = int((entry / "statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _stat(pid: int) -> tuple[int, str, int] | None:

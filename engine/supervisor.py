@@ -10,16 +10,22 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from engine import jobs
+from engine import jobs, launchers, slots
+from engine.endings import settle
+from engine.errors import EngineError
 from engine.launchers import local
 from engine.locks import queue_lock
 from engine.paths import Workspace
 from engine.processes import identity
 from engine.runfolder import read_status, write_status
+
+_TRIES = 120
+_PAUSE_SECONDS = 1.0
 
 
 def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
@@ -28,11 +34,22 @@ def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
     if worker is None:
         return
     exit_code = _wait_for_group(worker)
+    for _ in range(_TRIES):
+        try:
+            _record(ws, run_id, attempt, exit_code)
+            jobs.advance(ws)
+            return
+        except (OSError, EngineError) as error:  # a full disk or a busy lock: nobody else may be looking
+            with suppress(OSError):
+                print(f"The end of {run_id} could not be recorded: {error}", flush=True)
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _record(ws: Workspace, run_id: str, attempt: int, exit_code: int) -> None:
     with queue_lock(ws):
         status = read_status(ws.run_folder(run_id))
         if status.attempt == attempt and status.state != "queued":  # not resumed meanwhile
-            jobs.settle(ws, run_id, exit_code=exit_code)
-    jobs.advance(ws)
+            settle(ws, run_id, exit_code=exit_code)
 
 
 def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes] | None:
@@ -43,7 +60,8 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[
         mine = status.state == "running" and status.attempt == attempt and status.supervisor == identity()
         if not mine:
             return None
-        worker = local.spawn("engine.worker", ws, run_id, attempt)
+        module = launchers.get(status.launcher).WORKER
+        worker = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
         write_status(folder, replace(status, worker=identity(worker.pid)))
     return worker
 

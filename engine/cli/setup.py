@@ -49,7 +49,7 @@ def init(call: Call, **choices: Any) -> int:
 
 
 @command("doctor", examples=("doctor --workspace W", "doctor --fix", "doctor --json"))
-@click.option("--fix", is_flag=True, help="Remove temporary files that killed processes left.")
+@click.option("--fix", is_flag=True, help="Mend what loses nothing.")
 def doctor(call: Call, *, fix: bool) -> int:
     """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
     from engine.doctor import examine

@@ -29,11 +29,17 @@ _CHUNK = 1 << 20
 _PACK_AGAIN = "Pack the folder again with an ordinary zip program."
 
 
-def unpack_upload(files: Mapping[str, bytes], folder: Path, *, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+def unpack_upload(
+    files: Mapping[str, bytes],
+    folder: Path,
+    *,
+    suffixes: tuple[str, ...] = SUFFIXES,
+    command: str = "init --dataset PATH",
+) -> None:
     """Write uploaded files (name -> content) into `folder`; a single zip is unpacked.
 
-    Only files with one of the `suffixes` are taken. Raises EngineError for too much data, for names that
-    are no plain file names and for a bad zip.
+    Only files with one of the `suffixes` are taken. Raises EngineError for too much data (naming `command`,
+    which takes as much as the disk), for names that are no plain file names and for a bad zip.
     """
     if not files:
         raise EngineError("No file was uploaded.", f"Choose {' or '.join(suffixes)} files, or one .zip.")
@@ -42,7 +48,7 @@ def unpack_upload(files: Mapping[str, bytes], folder: Path, *, suffixes: tuple[s
         raise EngineError(
             f"The upload is too large: {len(files)} files, {total / 1e6:.0f} MB"
             f" (at most {MAX_FILES} files, {MAX_UPLOAD_BYTES // 1_000_000} MB).",
-            "Import it from the command line: python -m engine init --dataset PATH",
+            f"Import it from the command line: python -m engine {command}",
         )
     for name in files:
         _check_upload_name(name, alone=len(files) == 1, suffixes=suffixes)
@@ -59,7 +65,9 @@ def _check_upload_name(name: str, *, alone: bool, suffixes: tuple[str, ...]) -> 
         raise EngineError(f"{name!r} is not a plain file name.", "Rename the file, then upload it again.")
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".zip" and not alone:
-        raise EngineError(f"{name} comes with other files.", "Upload one .zip alone, or the .jsonl files.")
+        raise EngineError(
+            f"{name} comes with other files.", f"Upload one .zip alone, or the {suffixes[0]} files."
+        )
     if suffix not in (*suffixes, ".zip"):
         wanted = f"{', '.join(suffixes)} or .zip"
         raise EngineError(f"{name} is not a {wanted} file.", "Convert it, then upload it again.")

@@ -41,6 +41,7 @@ from engine.data.splits import (
 from engine.data.staging import incoming, move_in, write_files
 from engine.data.statistics import dataset_statistics
 from engine.errors import EngineError, Fault, unknown_name
+from engine.machine import changes
 from engine.paths import Workspace, read_json
 from engine.types import Dataset, Splits
 
@@ -92,6 +93,7 @@ class Ready:
     notes: tuple[str, ...]
 
 
+@changes("import data")
 def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> dict[str, Any]:
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
@@ -113,6 +115,7 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
         return _prepare(ws, source, choices, staging)
 
 
+@changes("import data")
 def prepare_upload(ws: Workspace, files: Mapping[str, bytes], **options: Unpack[Options]) -> dict[str, Any]:
     """Import uploaded files (name -> content: .jsonl files, or one .zip) as `prepare` does for a path."""
     choices = Choices(**options)

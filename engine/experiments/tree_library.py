@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.errors import EngineError, unknown_name
 from engine.experiments.tree import Tree
 from engine.experiments.tree_check import read_tree, read_tree_file
+from engine.machine import changes
 from engine.paths import Workspace, write_atomically
 
 SHIPPED = Path(__file__).resolve().parent / "trees"
@@ -46,6 +47,7 @@ def source(ws: Workspace, name: str) -> str:
     return _path(ws, name).read_text(encoding="utf-8", errors="replace")
 
 
+@changes("save a tree")
 def save(ws: Workspace, name: str, text: str) -> Tree:
     """Save a tree of the workspace, after checking it; return it.
 
@@ -63,6 +65,7 @@ def save(ws: Workspace, name: str, text: str) -> Tree:
     return tree
 
 
+@changes("copy a tree")
 def copy(ws: Workspace, name: str, new_name: str) -> Path:
     """Copy a tree under a new name, to be edited; return the file. Raises EngineError when it exists."""
     path = _folder(ws) / f"{new_name}.yaml"
@@ -72,6 +75,7 @@ def copy(ws: Workspace, name: str, new_name: str) -> Path:
     return path
 
 
+@changes("remove a tree")
 def remove(ws: Workspace, name: str) -> None:
     """Delete a tree of the workspace's own. Raises EngineError for any other."""
     if name not in {path.stem for path in _own(ws)}:

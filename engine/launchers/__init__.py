@@ -1,22 +1,30 @@
-"""Where runs are executed. A launcher starts a run and says who works on it; "local" is this machine."""
+"""Where runs are executed: "local" is this machine, "ray" a cluster.
+
+Every run has a supervisor on this machine; a launcher names the worker it starts and what that is told.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.errors import unknown_name
-from engine.launchers import local
-from engine.paths import Workspace
-from engine.processes import ProcessIdentity
+from engine.launchers import local, ray
+from engine.machine import Machine
 
 
 class Launcher(Protocol):
-    """What jobs needs of a launcher."""
+    """What jobs and supervisors need of a launcher: a module, or anything that has these two.
 
-    def start(self, ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity: ...
+    `WORKER` is the module that the supervisor starts as `python -m WORKER ROOT RUN ATTEMPT`. `told` returns
+    what a run's status keeps of the settings; it raises EngineError where the launcher cannot work.
+    """
+
+    WORKER: str
+
+    def told(self, machine: Machine) -> dict[str, Any]: ...
 
 
-LAUNCHERS: dict[str, Launcher] = {"local": local}
+LAUNCHERS: dict[str, Launcher] = {"local": local, "ray": ray}
 
 
 def get(name: str) -> Launcher:

@@ -9,14 +9,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from engine.errors import EngineError
+from engine.machine import Machine
 from engine.paths import REPOSITORY, Workspace
 from engine.processes import ProcessIdentity, identity
 
+WORKER = "engine.worker"
 _started: list[subprocess.Popen[bytes]] = []
+
+
+def told(machine: Machine) -> dict[str, Any]:
+    """Return what a run's status keeps of the settings: nothing, for this machine."""
+    return {}
 
 
 def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
@@ -32,21 +40,25 @@ def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
     return who
 
 
-def spawn(module: str, ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes]:
+def spawn(
+    module: str, ws: Workspace, run_id: str, attempt: int, *, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start `python -m module ROOT RUN ATTEMPT` as the leader of its own session, output to log.txt.
 
-    Raises EngineError when the system refuses.
+    `environment` holds further variables. Raises EngineError when the system refuses.
     """
     words = [module, str(ws.root), run_id, str(attempt)]
     try:
-        return detached(words, output=ws.run_folder(run_id) / "log.txt")
+        return detached(words, output=ws.run_folder(run_id) / "log.txt", environment=environment)
     except OSError as error:
         raise EngineError(
             f"{run_id} cannot be started: {error}.", "Check free memory and disk space."
         ) from error
 
 
-def detached(words: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
+def detached(
+    words: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start `python -m WORDS` as the leader of its own session, its output appended to a file.
 
     Raises OSError when the system refuses.
@@ -59,7 +71,7 @@ def detached(words: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=REPOSITORY,
-            env=_environment(),
+            env={**_environment(), **(environment or {})},
         )
 
 

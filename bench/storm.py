@@ -1,0 +1,224 @@
+"""A storm on one workspace: several processes submit, look, compare, cancel and take in results at once.
+
+    .venv/bin/python bench/storm.py                        8 processes x 200 operations
+    .venv/bin/python bench/storm.py --write                and put the table into docs/reliability.md
+    .venv/bin/python bench/storm.py --processes 4 --operations 20
+
+Runs are real: a queue of short evaluations goes on meanwhile. An error is any exception but the one refusal
+that a race allows: cancelling a run that has just ended. In the end every finished run must be in the store,
+once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench.reliability import (  # noqa: E402
+    TINY,
+    alone,
+    copy_finished,
+    do_here,
+    end_all,
+    p95,
+    spec_like,
+    study,
+    write_part,
+)
+from engine import jobs, store  # noqa: E402
+from engine.comparing.comparison import compare_variants  # noqa: E402
+from engine.errors import EngineError  # noqa: E402
+from engine.paths import Workspace  # noqa: E402
+from engine.records import scan  # noqa: E402
+
+SHARES = {"submit": 0.2, "status": 0.35, "compare": 0.15, "cancel": 0.1, "ingest": 0.2}
+DIFFERENT_RUNS = 40
+FIRST_OWN_SEED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One operation: how long it took, and what went wrong, if anything did."""
+
+    what: str
+    seconds: float
+    error: str | None = None
+    refused: bool = False
+
+
+def storm(root: str, template: str, number: int, operations: int, seed: int) -> list[Done]:
+    """Do one process's operations, in an order of its own."""
+    ws, draw = Workspace(Path(root)), random.Random(f"{seed}/{number}")
+    verbs: dict[str, Callable[[int], None]] = {
+        "submit": lambda _: _submit(ws, draw),
+        "status": lambda _: _status(ws),
+        "compare": lambda _: _compare(ws),
+        "cancel": lambda _: _cancel(ws, draw),
+        "ingest": lambda turn: _ingest(ws, template, FIRST_OWN_SEED + 1000 * number + turn),
+    }
+    names = draw.choices(list(SHARES), weights=list(SHARES.values()), k=operations)
+    return [_timed(name, verbs[name], turn) for turn, name in enumerate(names)]
+
+
+def _timed(name: str, verb: Callable[[int], None], turn: int) -> Done:
+    began = time.perf_counter()
+    try:
+        verb(turn)
+    except EngineError as error:
+        refused = name == "cancel" and "cannot be cancelled" in error.message
+        told = None if refused else f"{name}: {error.message}"
+        return Done(name, time.perf_counter() - began, told, refused)
+    except Exception:  # noqa: BLE001 - counting them is the point
+        return Done(name, time.perf_counter() - began, f"{name}: {traceback.format_exc(limit=-3)}")
+    return Done(name, time.perf_counter() - began)
+
+
+def _submit(ws: Workspace, draw: random.Random) -> None:
+    jobs.submit(ws, alone(ws, "base", TINY, seed=draw.randrange(DIFFERENT_RUNS)), retry=True)
+
+
+def _status(ws: Workspace) -> None:
+    for record in jobs.list_runs(ws):
+        if record.error and "cannot be read" in record.error:
+            raise RuntimeError(f"a torn status was seen: {record.run_id}: {record.error}")
+
+
+def _compare(ws: Workspace) -> None:
+    if not compare_variants(ws, reference="base")["rows"]:
+        raise RuntimeError("the comparison is empty")
+
+
+def _cancel(ws: Workspace, draw: random.Random) -> None:
+    active = [record for record in scan(ws) if record.state in ("queued", "running")]
+    if active:
+        jobs.cancel(ws, draw.choice(active).run_id, grace_seconds=2.0)
+
+
+def _ingest(ws: Workspace, template: str, seed: int) -> None:
+    run_id = copy_finished(ws, template, spec_like(ws, template, seed=seed))
+    store.refresh(ws)
+    if run_id not in _taken_in(ws):
+        raise RuntimeError(f"{run_id} is finished and not in the store")
+
+
+def _taken_in(ws: Workspace) -> set[str]:
+    from engine.store.filling import read_stamp
+
+    return set(read_stamp(ws)["present"])
+
+
+def measure(processes: int, operations: int, seed: int) -> dict[str, Any]:
+    """Let the storm blow and count; return what docs and --json show."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with study() as ws:
+        template = do_here(ws, alone(ws, "base", TINY, seed=FIRST_OWN_SEED))
+        began = time.monotonic()
+        with ProcessPoolExecutor(processes) as pool:
+            parts = [
+                pool.submit(storm, str(ws.root), template, number, operations, seed)
+                for number in range(processes)
+            ]
+            done = [one for part in parts for one in part.result()]
+        seconds = time.monotonic() - began
+        end_all(ws)
+        return {
+            "processes": processes,
+            "operations": operations,
+            "seconds": seconds,
+            "rows": _rows(done),
+            "errors": [one.error for one in done if one.error],
+            "refused": sum(one.refused for one in done),
+            **_in_the_end(ws),
+        }
+
+
+def _rows(done: Sequence[Done]) -> list[dict[str, Any]]:
+    found = []
+    for name in SHARES:
+        mine = [one for one in done if one.what == name]
+        times = [one.seconds for one in mine]
+        found.append(
+            {
+                "operation": name,
+                "times": len(mine),
+                "errors": sum(one.error is not None for one in mine),
+                "median_seconds": sorted(times)[len(times) // 2] if times else 0.0,
+                "p95_seconds": p95(times),
+            }
+        )
+    return found
+
+
+def _in_the_end(ws: Workspace) -> dict[str, Any]:
+    """Compare folders and store: finished runs, those missing in the store, and rows that it holds twice."""
+    finished = [record.run_id for record in scan(ws) if record.state == "succeeded"]
+    report = store.rebuild(ws)
+    rows = store.example_rows(ws, split="test")
+    doubled = int(rows.duplicated(subset=["variant", "example_id"]).sum())
+    return {
+        "finished": len(finished),
+        "missing": len(set(finished) - set(report.taken_in)),
+        "torn": len(report.torn),
+        "doubled_rows": doubled,
+        "states": dict(Counter(record.state for record in scan(ws))),
+    }
+
+
+def page(found: dict[str, Any], command: str) -> str:
+    """Return the storm's part of the page."""
+    lines = [
+        f"{found['processes']} processes, {found['operations']} operations each, in {found['seconds']:.0f} s "
+        f"on {os.cpu_count()} cores, while a queue of real evaluations went on. Made by",
+        "",
+        f"    {command}",
+        "",
+        "| operation | times | errors | median, ms | p95, ms |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {row['operation']} | {row['times']} | {row['errors']} | {row['median_seconds'] * 1000:.0f} "
+            f"| {row['p95_seconds'] * 1000:.0f} |"
+            for row in found["rows"]
+        ),
+        "",
+        f"Errors: **{len(found['errors'])}**. Finished runs: {found['finished']}; missing in the store: "
+        f"**{found['missing']}**; torn: **{found['torn']}**; rows twice: **{found['doubled_rows']}**. "
+        f"{found['refused']} cancels met a run that had just ended and were told so.",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--processes", type=int, default=8)
+    made.add_argument("--operations", type=int, default=200)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
+    given = made.parse_args()
+    found = measure(given.processes, given.operations, given.seed)
+    size = f"--processes {given.processes} --operations {given.operations}"
+    command = f".venv/bin/python bench/storm.py {size} --write"
+    text = page(found, command)
+    print(json.dumps(found, indent=2) if given.json else text)
+    for error in found["errors"][:10]:
+        print(error, file=sys.stderr)
+    if given.write:
+        write_part("storm", text)
+    sys.exit(bool(found["errors"] or found["missing"] or found["torn"] or found["doubled_rows"]))
+
+
+if __name__ == "__main__":
+    main()

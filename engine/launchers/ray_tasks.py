@@ -1,0 +1,61 @@
+"""What a task on the Ray cluster does: one part of a run, in the run's folder on the shared path.
+
+Runs on any node; knows nothing of Ray. It reports into a folder of its own below parts/, read by the driver.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EngineError
+from engine.parts import Part, PartDone
+from engine.paths import Workspace
+from engine.runfolder import Cancelled, RunContext, Status, read_spec
+from engine.worker import load_step
+
+PARTS = "parts"
+
+
+def reports_of(ws: Workspace, run_id: str, name: str) -> Path:
+    """The folder in which a part reports: status.json, events.jsonl, log.txt."""
+    return ws.run_folder(run_id) / PARTS / name
+
+
+def do_part(
+    root: str, run_id: str, attempt: int, name: str, part: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Do one part of a run (None: its step as a whole, from what the parts left); return how it ended.
+
+    `part` holds the fields of a Part. Keys: state ("succeeded", "cancelled" or "failed"), waves, error, hint,
+    traceback.
+    """
+    ws = Workspace(Path(root))
+    try:
+        spec = read_spec(ws.run_folder(run_id))
+    except EngineError:
+        return _failed(
+            f"A node of the cluster does not see {ws.run_folder(run_id)}.",
+            "The workspace must lie at the same path on every node: a shared file system.",
+        )
+    status = Status(state="running", attempt=attempt, launcher="ray")
+    mine = Part(**part) if part is not None else None
+    reports = reports_of(ws, run_id, name)
+    try:
+        with RunContext(ws, spec, status=status, part=mine, reports=reports) as context:
+            load_step(spec.step)(context)
+    except PartDone as done:
+        return {"state": "succeeded", "waves": done.waves}
+    except Cancelled:
+        return {"state": "cancelled"}
+    except EngineError as error:
+        return _failed(error.message, error.hint)
+    except Exception as error:  # noqa: BLE001 - the boundary: the traceback travels to the driver's log
+        return _failed(f"{type(error).__name__}: {error}", "") | {"traceback": traceback.format_exc()}
+    return {"state": "succeeded"}
+
+
+def _failed(error: str, hint: str) -> dict[str, Any]:
+    return {"state": "failed", "error": error, "hint": hint}

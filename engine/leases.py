@@ -1,0 +1,94 @@
+"""Leases on accelerators: one holder a device on this machine, whatever workspace it works for.
+
+A lease is a lock file that the kernel frees when its holder dies, and beside it who the holder is, so that
+it can be shown. Owns the folder of those files; decides nothing about what runs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from engine.errors import EngineError
+from engine.paths import read_json, write_json
+from engine.processes import ProcessIdentity, identity, running
+
+FOLDER = "PERSONA_LAB_LEASES"
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a device: what for (a run's id, say), and which process."""
+
+    what: str
+    process: ProcessIdentity
+
+
+def folder() -> Path:
+    """The machine's folder of leases, this user's: $PERSONA_LAB_LEASES, else one in the temporary folder."""
+    return Path(os.environ.get(FOLDER) or Path(tempfile.gettempdir()) / f"persona-lab-{os.getuid()}")
+
+
+def holder(device: str) -> Holder | None:
+    """Return who holds a device now; None when it is free."""
+    try:
+        values = read_json(_record(device))
+        found = Holder(str(values["what"]), ProcessIdentity(**values["process"]))
+    except (OSError, EngineError, KeyError, TypeError):
+        return None
+    return found if running(found.process) else None
+
+
+@contextmanager
+def lease(
+    device: str, *, what: str, waiting: Callable[[Holder | None], None] | None = None
+) -> Iterator[None]:
+    """Hold a device for the block.
+
+    While somebody else holds it, `waiting` is called every half second with the holder; what it raises ends
+    the waiting. Without `waiting` a held device raises EngineError at once, naming the holder.
+    """
+    lock = _acquire(device, waiting)
+    try:
+        write_json(_record(device), {"what": what, "process": asdict(identity() or _nobody())})
+        yield
+    finally:
+        _record(device).unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(device: str, waiting: Callable[[Holder | None], None] | None) -> FileLock:
+    folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(folder() / f"{_name(device)}.lock", thread_local=False, preserve_lock_file=True)
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            who = holder(device)
+            if waiting is None:
+                by = who.what if who else "another process"
+                raise EngineError(f"{device} is held by {by}.", "Wait for its end, or cancel it.") from error
+            waiting(who)
+            time.sleep(_POLL_SECONDS)
+        else:
+            return lock
+
+
+def _record(device: str) -> Path:
+    return folder() / f"{_name(device)}.json"
+
+
+def _name(device: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in device)
+
+
+def _nobody() -> ProcessIdentity:
+    return ProcessIdentity("", 0, 0)

@@ -1,0 +1,89 @@
+"""Where runs may be at work at once: the devices of this machine, and the places on a Ray cluster.
+
+Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/leases.py's.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from importlib import metadata
+
+from engine.machine import Machine
+from engine.processes import running
+from engine.records import RunRecord
+
+CPU = "cpu"
+RAY = "ray"
+_GPU = "gpu-"
+_ANSWER_SECONDS = 20.0
+
+
+def slots(machine: Machine, launcher: str) -> list[str]:
+    """Return the device of every slot that a launcher has: one a GPU, else the processor's training slots."""
+    if launcher == RAY:
+        return [RAY] * machine.ray_runs
+    if machine.training_slots == 0:  # paused
+        return []
+    return list(gpus()) or [CPU] * machine.training_slots
+
+
+def free(machine: Machine, records: Iterable[RunRecord], launcher: str) -> list[str]:
+    """Return the devices of the launcher's slots that no run holds, in order."""
+    left = slots(machine, launcher)
+    used = Counter(
+        record.status.device for record in records if record.status.launcher == launcher and busy(record)
+    )
+    unknown = 0
+    for device, number in used.items():
+        for _ in range(number):
+            if device in left:
+                left.remove(device)
+            else:
+                unknown += 1  # started under other settings, and still at work
+    return left[unknown:]
+
+
+def busy(record: RunRecord) -> bool:
+    """Say whether a run takes a slot: also by a worker that has said its last word and is on its way out."""
+    return record.state == "running" or running(record.status.worker)
+
+
+def is_gpu(device: str) -> bool:
+    """Say whether a slot's device is a GPU, for which a lease is needed."""
+    return device.startswith(_GPU)
+
+
+def environment(device: str) -> dict[str, str]:
+    """Return what a process must find in its environment to see that device and no other."""
+    return {"CUDA_VISIBLE_DEVICES": device.removeprefix(_GPU)} if is_gpu(device) else {}
+
+
+@functools.cache
+def gpus() -> tuple[str, ...]:
+    """Return this machine's GPUs as "gpu-NAME", with the names that CUDA_VISIBLE_DEVICES takes.
+
+    Empty where the installed torch is a build for processors. Asks nvidia-smi once; loads no model code.
+    """
+    try:
+        if "+cpu" in metadata.version("torch"):
+            return ()
+    except metadata.PackageNotFoundError:
+        return ()
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        names = [name.strip() for name in allowed.split(",")]
+        return tuple(f"{_GPU}{name}" for name in names if name not in ("", "-1"))
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(f"{_GPU}{line.strip()}" for line in told.stdout.splitlines() if line.startswith("GPU-"))
