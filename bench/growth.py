@@ -25,7 +25,7 @@ from bench.ground import ROOT, Clock, load, peak_gb, persona_rows  # noqa: E402
 
 PERSONAS = (20, 200, 2000)
 TOKENS = (1000, 2000, 4000, 8000)
-MIDDLE = 200
+MIDDLE = 100
 TOKENS_A_DIALOGUE = 315
 FIGURE = ROOT / "docs" / "growth.svg"
 

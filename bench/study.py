@@ -47,6 +47,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("merge-learned",),
     ("mixture",),
     ("retrieval", "--set", "over=hybrid", "--set", "k=3"),
+    ("augmentation", "--set", "multiple=2"),
     ("cluster", "--use-augmented"),
     ("placebo", "--set", "of=hybrid"),
     ("placebo", "--set", "of=per-persona"),

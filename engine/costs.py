@@ -67,12 +67,15 @@ def learned(records: Iterable[RunRecord], ground: Ground) -> dict[tuple[str, str
 def estimate(spec: RunSpec, ground: Ground, costs: Costs, elsewhere: Costs) -> Estimate | None:
     """Return how long a run should take by the median of past costs; None where a large stage has none.
 
-    Costs of the same experiment here come first, then elsewhere, then of any experiment with such a stage.
+    Costs of the same experiment here come first, then of any experiment here, which ran under the same
+    circumstances on the same data; then those of other workspaces.
     """
     total, is_guess, unknown = 0.0, False, 0.0
     for stage, units in workload(spec, ground).items():
-        own = costs.get((spec.experiment, stage)) or elsewhere.get((spec.experiment, stage))
-        alike = own or costs.get((_ANY, stage)) or elsewhere.get((_ANY, stage))
+        own = costs.get((spec.experiment, stage))
+        here = own or costs.get((_ANY, stage))
+        own = own or (None if here else elsewhere.get((spec.experiment, stage)))
+        alike = here or own or elsewhere.get((_ANY, stage))
         if not alike:
             unknown += spec.stages.get(stage, 0.0)
             continue

@@ -42,6 +42,7 @@ def test_work_grows_with_personas_epochs_examples_and_variants() -> None:
     assert workload(changed(SPEC, personas=5), GROUND)["train"] == whole["train"] / 4
     assert workload(changed(SPEC, epochs=6), GROUND)["train"] == whole["train"] * 2
     assert workload(changed(SPEC, history=10), GROUND)["train"] == whole["train"] / 3
+    assert workload(changed(SPEC, use_augmented=True), GROUND)["train"] == 20 * 100 * 3
     assert workload(changed(SPEC, k=[1, 3, 5]), GROUND)["generate"] == whole["generate"] * 3
     more = replace(SPEC, protocol={**SPEC.protocol, "examples_per_persona": 20})
     assert workload(more, GROUND)["score"] == whole["score"] * 2

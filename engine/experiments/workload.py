@@ -14,6 +14,8 @@ from engine.runfolder import RunSpec
 _TRAIN_SHARE = 0.6
 """Of a persona's dialogues, by the split; an estimate needs no more than that."""
 _CLUSTERS = 10
+_AUGMENTED = 100.0
+"""Dialogues of a persona that augmentation aims at."""
 _SWEPT = ("k", "weights")
 """Parameters whose every value is a variant, with replies of its own."""
 
@@ -23,7 +25,7 @@ def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
     personas = _personas(spec.parameters, ground)
     units = dict.fromkeys(spec.stages, personas)
     replies = personas * _replies_a_persona(spec.protocol) * _variants(spec.parameters)
-    units |= {"load": 1.0, "generate": replies, "score": replies}
+    units |= {"load": 1.0, "generate": replies, "ask": replies, "score": replies}
     if "train" in spec.stages:
         passes = personas * _dialogues(spec.parameters, ground) * float(spec.parameters.get("epochs") or 1)
         units["train"] = passes
@@ -49,4 +51,5 @@ def _dialogues(parameters: Mapping[str, Any], ground: Ground) -> float:
     """Train dialogues of one persona: all, the most recent ones, or as many as augmentation aims at."""
     own = _TRAIN_SHARE * ground.dialogues / max(1, ground.personas)
     history = parameters.get("history")
-    return min(own, float(history)) if history else own
+    own = min(own, float(history)) if history else own
+    return max(own, _AUGMENTED) if parameters.get("use_augmented") else own

@@ -20,14 +20,15 @@ from engine.errors import EngineError
 from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
-from engine.lm.lanes import one_lane
+from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
 from engine.locks import locked
 from engine.paths import Workspace, read_json, write_json
 
 Mixed = Literal["stacked", "masked"]
-_ROWS, _PROMPT, _NEW = 32, 160, 12
-_FEW = 4
+_PROMPT, _NEW = 160, 16
+_FEW, _MANY, _MANY_OF_LARGE = 4, 64, 16
+"""Rows of the timed batches. 64 is a whole batch: what masking costs grows with the adapters in it."""
 _HIGHEST = 64
 
 
@@ -59,6 +60,7 @@ class Costs:
     stacked: float
     masked: float
     write: float
+    rows: int = _MANY
 
     def rule(self) -> Kernels:
         """Return the rule that these costs make the cheapest.
@@ -66,10 +68,10 @@ class Costs:
         A batch of n rows costs about fixed + n * each. n rows of one change are written into the weights
         where that beats their share of full mixed batches.
         """
-        each = max(0.0, (self.many_rows - self.few_rows) / (_ROWS - _FEW))
+        each = max(0.0, (self.many_rows - self.few_rows) / (self.rows - _FEW))
         fixed = max(0.0, self.few_rows - _FEW * each)
         mixed: Mixed = "stacked" if self.stacked <= self.masked else "masked"
-        mixed_each = min(self.stacked, self.masked) / _ROWS
+        mixed_each = min(self.stacked, self.masked) / self.rows
         saved = mixed_each - each
         needed = (self.write + fixed) / saved if saved > 0 else float(_HIGHEST)
         power = next((n for n in (1, 2, 4, 8, 16, 32) if n >= needed), _HIGHEST)
@@ -120,16 +122,17 @@ def _key(base: Base) -> str:
 
 @torch.inference_mode()
 def measure(base: Base) -> Costs:
-    """Measure this machine's costs on a base with adapters of rank 8: a few seconds for a small one."""
+    """Measure this machine's costs on a base with adapters of rank 8: some seconds for a small one."""
     names = sorted({path.rsplit(".", 1)[-1] for path in linear_layers(base.model)})
     usual = tuple(name for name in ("q_proj", "v_proj") if name in names) or (names[0],)
     modules = targets(base.model, usual)
     form = LoraForm(target_modules=usual)
+    many = _MANY if is_small(base.model) else _MANY_OF_LARGE
     changes: list[Change | None] = [
-        change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(_ROWS)
+        change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(many)
     ]
     vocabulary = int(base.model.config.vocab_size)
-    prompts = [[(7 * place + row) % vocabulary for place in range(_PROMPT)] for row in range(_ROWS)]
+    prompts = [[(7 * place + row) % vocabulary for place in range(_PROMPT)] for row in range(many)]
 
     def answer(count: int, rows: Rows | None = None) -> Callable[[], object]:
         def once() -> None:
@@ -152,18 +155,19 @@ def measure(base: Base) -> Costs:
     with one_lane(base.model):
         return Costs(
             few_rows=_seconds(answer(_FEW)),
-            many_rows=_seconds(answer(_ROWS)),
-            stacked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="stacked"))),
-            masked=_seconds(answer(_ROWS, Rows(base.model, changes, range(_ROWS), kernel="masked"))),
+            many_rows=_seconds(answer(many)),
+            stacked=_seconds(answer(many, Rows(base.model, changes, range(many), kernel="stacked"))),
+            masked=_seconds(answer(many, Rows(base.model, changes, range(many), kernel="masked"))),
             write=_seconds(write),
+            rows=many,
         )
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Return the least of three times, after one for warming up."""
+    """Return the least of two times, after one for warming up."""
     work()
     times = []
-    for _ in range(3):
+    for _ in range(2):
         began = time.perf_counter()
         work()
         if torch.cuda.is_available():

@@ -26,8 +26,12 @@ _SMALL_PARAMETERS = 50_000_000
 
 def lanes_for(model: PreTrainedModel) -> int:
     """Return how many lanes serve a model here: as many as threads for a small one on the CPU, else 1."""
-    is_small = model.device.type == "cpu" and model.num_parameters() <= _SMALL_PARAMETERS
-    return torch.get_num_threads() if is_small else 1
+    return torch.get_num_threads() if model.device.type == "cpu" and is_small(model) else 1
+
+
+def is_small(model: PreTrainedModel) -> bool:
+    """Say whether a model's products are too small to be worth splitting over cores."""
+    return model.num_parameters() <= _SMALL_PARAMETERS
 
 
 class Lanes:

@@ -224,12 +224,12 @@ def test_every_row_is_in_one_batch_with_rows_its_kernel_allows(
 
 
 def test_the_rule_follows_the_costs() -> None:
-    cheap = Costs(few_rows=0.1, many_rows=0.2, stacked=0.4, masked=0.5, write=0.0)
+    cheap = Costs(few_rows=0.1, many_rows=0.2, stacked=0.4, masked=0.5, write=0.0, rows=32)
     # A row costs 0.1 / 28 s, a batch 0.086 s beside, a mixed row 0.4 / 32 s: written from 10 rows on.
     assert cheap.rule() == Kernels(16, "stacked")
-    assert Costs(0.1, 0.2, 0.4, 0.3, 0.0).rule().mixed == "masked"
-    assert Costs(0.1, 0.2, 0.2, 0.2, 1.0).rule().written_from == 64
-    assert Costs(0.1, 0.2, 9.0, 9.0, 0.0).rule().written_from == 1
+    assert Costs(0.1, 0.2, 0.4, 0.3, 0.0, rows=32).rule().mixed == "masked"
+    assert Costs(0.1, 0.2, 0.2, 0.2, 1.0, rows=32).rule().written_from == 64
+    assert Costs(0.1, 0.2, 9.0, 9.0, 0.0, rows=32).rule().written_from == 1
 
 
 def test_a_workspace_keeps_its_rule_whatever_is_measured_later(
