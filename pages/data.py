@@ -14,7 +14,7 @@ from engine.data.worlds import WORLDS
 from engine.paths import Workspace
 from engine.types import Dialogue
 from engine.wording import count, percent, spelled
-from pages import frame, reads
+from pages import augment_preview, frame, reads, study_upload
 
 _SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _COUNTED = ("personas", "dialogues", "examples")
@@ -39,14 +39,24 @@ def show() -> None:
     if not frame.is_prepared(ws):
         st.markdown("There is no data in this workspace yet. Choose where it comes from.")
         _import_form(ws)
+        st.subheader("Or look at a published study", anchor=False)
+        study_upload.show(ws, key="data")
         return
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
         "dialogues": _dialogues,
+        "augmentation": augment_preview.show,
         "import": _import,
+        "study": lambda ws: study_upload.show(ws, key="data"),
     }
     view = frame.linked_choice(
-        "Show", list(pages), page="data", name="view", words=str.capitalize, segmented=True, labelled=False
+        "Show",
+        list(pages),
+        page="data",
+        name="view",
+        words=lambda name: "Published study" if name == "study" else name.capitalize(),
+        segmented=True,
+        labelled=False,
     )
     pages[view or "overview"](ws)
 

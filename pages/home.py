@@ -16,12 +16,12 @@ from engine.experiments.tree_words import gate_words, remaining_words
 from engine.paths import Workspace
 from engine.records import RunRecord
 from engine.study import autopilot
-from engine.study.picture import picture as tree_picture
 from engine.study import standing as study
 from engine.study.personas import clusters
+from engine.study.picture import picture as tree_picture
 from engine.study.standing import Stand
 from engine.wording import ago, count, duration, stage
-from pages import frame, launch, reads, tree_map, tree_node, tree_reads, tree_tools
+from pages import frame, launch, reads, study_upload, tree_map, tree_node, tree_reads, tree_tools
 
 _PAGE = "home"
 _FIRST_PERSONAS = 20
@@ -80,6 +80,8 @@ def _first_visit(ws: Workspace) -> None:
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:
             _prepare(ws)
+    with st.expander("Look at a published study", icon=":material/history_edu:"):
+        study_upload.show(ws, key="home")
     st.space("small")
     for column, (icon, title, text) in zip(st.columns(3, gap="medium"), _HOW, strict=True):
         with column:

@@ -68,6 +68,8 @@ class Field:
             return None if text in _NOTHING else int(text)
         if self.kind == "flag":
             return {"true": True, "false": False}[text] if text in ("true", "false") else _refuse(text)
+        if text in _NOTHING and None in self.choices:
+            return None
         known = {str(choice): choice for choice in self.choices}
         if self.kind == "several":
             return [known[part] if part in known else _refuse(part) for part in text.split(",") if part]
@@ -173,7 +175,7 @@ def _draw(field: Field, *, key: str) -> None:
     if field.kind == "flag":
         st.checkbox(label, key=key, help=told)
     elif field.kind == "choice":
-        st.selectbox(label, field.choices, key=key, help=told)
+        st.selectbox(label, field.choices, key=key, help=told, format_func=_choice_words)
     elif field.kind == "several":
         st.pills(label, field.choices, selection_mode="multi", key=key, help=told)
     elif field.kind == "whole":
@@ -182,12 +184,18 @@ def _draw(field: Field, *, key: str) -> None:
         st.text_input(label, key=key, help=told, placeholder=field.placeholder)
 
 
+def _choice_words(choice: Any) -> str:
+    return "not set" if choice is None else str(choice)
+
+
 def _field(form: type[Parameters], name: str) -> Field:
     declared = form.model_fields[name]
     default = declared.get_default(call_default_factory=True)
     choices, range_ = tuple(_choices(declared.annotation)), bounds(form, name)
     told = (declared.description or "").strip()
     kind = _kind(declared.annotation, default, choices)
+    if kind == "choice" and default is None:
+        choices = (None, *choices)
     if kind == "list":
         told = f"{told} Separate by commas."
     elif range_ and kind in ("whole", "number"):

@@ -44,7 +44,6 @@ def show(ws: Workspace, *, key: str) -> None:
         closed = frame.read_only()
         sent = st.form_submit_button(
             "Import the study",
-            type="primary",
             icon=":material/upload_file:",
             disabled=closed,
             help="This workspace is read-only." if closed else None,

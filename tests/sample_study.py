@@ -59,6 +59,24 @@ def finish(ws: Workspace, *names: str, per_persona: int = 10) -> list[str]:
     return made
 
 
+def cluster_into(ws: Workspace, k: int) -> dict[int, list[str]]:
+    """Leave a finished clustering that deals the personas out to `k` clusters; return who is in which."""
+    spec = plan(ws, "clustering").target.spec
+    folder = ws.run_folder(spec.run_id)
+    folder.mkdir(parents=True)
+    names = [persona.persona_id for persona in load_dataset(ws).personas]
+    assignment = {name: place % k for place, name in enumerate(names)}
+    order = len(list(ws.runs.glob("*")))
+    with RunContext(
+        ws, spec, status=Status(state="running", order=order, attempt=1, started_at=now())
+    ) as context:
+        write_json(folder / "clusters.json", {"assignment": assignment})
+    context.end("succeeded")
+    write_spec(folder, spec)
+    manifest.write(ws, spec.run_id)
+    return {number: [name for name in names if assignment[name] == number] for number in range(k)}
+
+
 def counting_run(ws: Workspace, experiment: str, *, ticks: int, pause: float, ending: str = "well") -> Plan:
     """Return a plan of one real background run of that experiment's name which only counts."""
     spec = plan(ws, experiment).target.spec

@@ -115,7 +115,7 @@ def served(root: Path) -> Iterator[str]:
             yield f"http://localhost:{port}"
         finally:
             app.terminate()
-            app.wait(timeout=20)
+            app.wait(timeout=60)
     assert "Traceback" not in log.read_text(errors="replace")
 
 

@@ -17,7 +17,7 @@ from tests.sample_study import counting_run, prepare_world
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Visit]
-PATHS = ("", "runs", "compare", "data")
+PATHS = ("", "experiments", "runs", "compare", "data", "playground", "votes")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_no_page_errs_asks_another_server_or_runs_over(
         tab.assert_clean()
         shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
         assert shown == _background(scheme)
-        main = page.locator("[data-testid='stMain']")
+        main = page.locator("#stMain")
         assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
 
 
@@ -57,27 +57,6 @@ def _background(scheme: str) -> str:
     config = (REPOSITORY / ".streamlit" / "config.toml").read_text()
     (colour,) = re.findall(rf'\[theme\.{scheme}\]\n(?:.*\n)*?backgroundColor = "#(\w+)"', config)
     return "rgb({}, {}, {})".format(*(int(colour[at : at + 2], 16) for at in (0, 2, 4)))
-
-
-def test_a_click_on_a_bar_leads_to_the_examples(visit: Open, full_app: str) -> None:
-    tab = visit(full_app)
-    page = tab.go("compare?candidate=base")
-    bars = page.locator("[data-testid='stVegaLiteChart'] path[aria-roledescription='bar']")
-    bars.last.click()
-    expect(page.get_by_text(re.compile(r"examples of persona_\d+"))).to_be_visible()
-    expect(page.get_by_text("Right reply").first).to_be_visible()
-    expect(page).to_have_url(re.compile(r"persona=persona_\d+"))
-    address = page.url
-    tab.settle()
-    page.goto(address)
-    expect(page.get_by_text(re.compile(r"examples of persona_\d+"))).to_be_visible()
-    tab.assert_clean()
-
-
-def test_a_click_on_an_interval_chooses_the_variant(visit: Open, full_app: str) -> None:
-    page = visit(full_app).go("compare")
-    page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='profile-prompt']").last.click()
-    expect(page).to_have_url(re.compile("candidate=profile-prompt"))
 
 
 def test_a_run_moves_on_without_a_reload_and_can_be_ended(

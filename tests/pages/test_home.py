@@ -13,9 +13,10 @@ from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
 
 
-def test_the_first_visit_offers_one_button(open_page: Open, empty: Workspace) -> None:
+def test_the_first_visit_offers_a_small_world_first(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty)
-    assert [button.label for button in app.button] == ["Prepare 20 personas"]
+    primary = [button.label for button in app.button if button.proto.type == "primary"]
+    assert primary == ["Prepare 20 personas"]
     assert "Start with a small world" in texts(app)
     assert not empty.root.exists()
 
