@@ -264,7 +264,7 @@ def _route_template(fallback: str, in_points: bool) -> Spec:
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
     base = _named(_ROWS).encode(
         y=_names(),
-        x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5)),
+        x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=44)),
         tooltip=[
             alt.Tooltip("variant:N", title="Variant"),
             alt.Tooltip("mean:N", title="Validation mean"),
