@@ -12,9 +12,11 @@ import pytest
 from engine.paths import REPOSITORY
 
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
+CLIENTS = ("openai", "anthropic")
 PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
 LIGHT = ["engine.cli", "engine.jobs", "engine.store", "engine.comparing.comparison", "engine.doctor"]
 LIGHT += ["engine.experiments.catalog", "engine.experiments.plan", "engine.worker", "engine.supervisor"]
+LIGHT += ["engine.remote.estimate", "engine.remote.clients"]
 
 
 def imports(path: Path) -> set[str]:
@@ -56,7 +58,7 @@ def test_the_light_parts_and_every_page_load_no_model_code() -> None:
     # Pages run their top level when streamlit loads them, so they are imported the same way.
     pages = [f"pages.{name}" for name in PAGES]
     loaded = load(*LIGHT, *pages)
-    assert not loaded & set(MODEL_CODE)
+    assert not loaded & {*MODEL_CODE, *CLIENTS}
 
 
 def test_a_supervisor_is_tiny() -> None:
@@ -70,6 +72,7 @@ def test_a_supervisor_is_tiny() -> None:
         ("duckdb", ("engine/store/",)),
         ("streamlit", ("app.py", "pages/")),
         *((name, ("engine/lm/", "engine/steps/")) for name in MODEL_CODE),
+        *((name, ("engine/remote/",)) for name in CLIENTS),
         ("click", ("engine/cli/",)),
         ("rich", ("engine/cli/",)),
     ],

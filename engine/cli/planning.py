@@ -36,7 +36,13 @@ def plan_record(planned: Plan) -> dict[str, Any]:
         {"run_id": run.run_id, "purpose": run.purpose, "state": run.state, **asdict(run.spec)}
         for run in planned.runs
     ]
-    return {"run_id": planned.target.run_id, "estimate_seconds": planned.estimate_seconds, "runs": runs}
+    told = {"notes": list(planned.notes), "obstacle": planned.obstacle and planned.obstacle.message}
+    return {
+        "run_id": planned.target.run_id,
+        "estimate_seconds": planned.estimate_seconds,
+        **told,
+        "runs": runs,
+    }
 
 
 def show_plan(planned: Plan) -> None:

@@ -55,9 +55,7 @@ _STYLES = {
 )
 @click.argument("name", required=False)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
-@click.option(
-    "--use-augmented", is_flag=True, help="Train on augmented dialogues too: use_augmented=true."
-)
+@click.option("--use-augmented", is_flag=True, help="Train on augmented dialogues too: use_augmented=true.")
 @click.option("--preset", help="Named parameters of the experiment; --set goes before them.")
 @click.option("--seed", type=int, help="The run's seed; by default the workspace's.")
 @click.option(
@@ -103,6 +101,8 @@ def run(
     planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
     for line in planned.notes:
         note(line)
+    if dry_run and planned.obstacle is not None:
+        note(f"It cannot be launched yet: {planned.obstacle}")
     if dry_run:
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0

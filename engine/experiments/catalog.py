@@ -12,6 +12,7 @@ from engine.experiments.answering import ANSWERING
 from engine.experiments.augmenting import AUGMENTATION, augmentable
 from engine.experiments.combining import COMBINING
 from engine.experiments.presets import PRESETS
+from engine.experiments.remote import FRONTIER
 from engine.experiments.spec import (
     Experiment,
     character_needed,
@@ -50,6 +51,7 @@ _DECLARED = (
     *TRAINING,
     *COMBINING,
     *ANSWERING,
+    FRONTIER,
     Experiment(
         name="ceiling",
         title="Ceiling",

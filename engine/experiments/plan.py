@@ -6,7 +6,8 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from engine.costs import Costs
 from engine.errors import EngineError, unknown_name
 from engine.experiments import catalog
 from engine.experiments.ground import Ground, read_ground
-from engine.experiments.spec import EvaluationSettings, Experiment, Upstream, Valid, validate
+from engine.experiments.spec import EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 from engine.paths import Workspace
 from engine.records import RunRecord, scan
 from engine.runfolder import RunSpec, State
@@ -48,7 +49,9 @@ class Plan:
     experiment: str
     runs: tuple[PlannedRun, ...]
     notes: tuple[str, ...] = ()
-    """What whoever launches should know: upstreams that were not made with default parameters."""
+    """What whoever launches should know: upstreams that were not made with default parameters, costs."""
+    obstacle: EngineError | None = None
+    """What stands in the way of a launch, such as a key that is missing."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -110,7 +113,17 @@ def plan(
     for name in entry.beside:
         planner.add_beside(catalog.get(name), spec.protocol)
     planner.add(spec, "asked")
-    return Plan(entry.name, tuple(planner.runs), tuple(planner.notes))
+    outlook = _outlook(ws, entry, planner.runs[-1])
+    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
+
+
+def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:
+    """Return what an experiment has to say before a launch; nothing where it is launched already."""
+    if not entry.outlook or target.state in ("succeeded", "queued", "running"):
+        return Outlook()
+    module, _, function = entry.outlook.partition(":")
+    foresee: Callable[[Workspace, RunSpec], Outlook] = getattr(importlib.import_module(module), function)
+    return foresee(ws, target.spec)
 
 
 def inapplicable(ws: Workspace, experiment: str) -> str | None:

@@ -74,6 +74,14 @@ class Preset:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to be known before a launch, such as its cost, and what stands in its way."""
+
+    notes: tuple[str, ...] = ()
+    obstacle: EngineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     """A declared way to produce variants.
 
@@ -81,7 +89,8 @@ class Experiment:
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
     experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
     sets of parameters. `step` is "module:function"; `stages` maps each stage that the step reports to its
-    share of the work. Raise `version` whenever the step's results change for the same parameters.
+    share of the work. `outlook` is "module:function" too: given a workspace and a spec it returns an Outlook.
+    Raise `version` whenever the step's results change for the same parameters.
     """
 
     name: str
@@ -98,6 +107,7 @@ class Experiment:
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
     presets: tuple[Preset, ...] = ()
+    outlook: str = ""
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises EngineError with the nearest known name."""

@@ -123,6 +123,8 @@ def deciding_words(deciding: Deciding) -> str:
     if deciding.number == "p":
         told = p_value(value)
         return f"p {told if told.startswith('<') else f'= {told}'}, needed < {needed:g}"
+    if deciding.number == "interval":
+        return f"95 % interval from {signed_points(value)}, needed above 0"
     if deciding.number == "detectable gain":
         return f"could see gains from {signed_points(value)} only, needed {signed_points(needed)}"
     return f"{count(int(value or 0), 'persona')}: too few for any test"

@@ -59,10 +59,12 @@ class Asker:
     def asks(self, value: Value, examples: Sequence[Example]) -> list[Ask]:
         """Return what the variant asks the model for each example, in order.
 
-        Raises NotCovered where it does not exist for an example's persona.
+        Raises NotCovered where it does not exist for an example's persona, EngineError for a remote model.
         """
         people = dict.fromkeys(example.persona_id for example in examples)
         found = {persona: sides(self._ws, value, persona) for persona in people}
+        for side in {side for answering in found.values() for side in answering}:
+            side.recipe.refuse_remote()
         self._build((example, side) for example in examples for side in found[example.persona_id])
         return [self._ask(example, found[example.persona_id]) for example in examples]
 

@@ -1,8 +1,9 @@
 """From a recipe to replies: which adapters act for a persona, what the prompt says, which memories it shows.
 
 A plain recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together;
-one without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. Routes,
-mixtures and placebos are made of plain recipes: engine/lm/routed.py takes them apart.
+one without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. With
+"remote" in the place of adapters a model elsewhere answers (engine/remote/). Routes, mixtures and placebos
+are made of plain recipes: engine/lm/routed.py takes them apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.lm.prefix import Prefix, is_prefix, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.retrieve import fit
 from engine.paths import Workspace, read_json, write_json
+from engine.remote.endpoint import Endpoint, read_endpoint
 from engine.types import Message
 
 PERSONAS = "personas.json"
@@ -36,18 +38,28 @@ class Recipe:
     """How to answer for one persona. `adapters` are (run id, adapter name) pairs, applied together.
 
     An empty name stands for each persona's own adapter of that run. `recency` is the share that the age of a
-    memory has in its choice, 0 for likeness alone.
+    memory has in its choice, 0 for likeness alone. `remote` is the model that answers in the base's place.
     """
 
     adapters: tuple[tuple[str, str], ...] = ()
     profile: bool = False
     memories: int = 0
     recency: float = 0.0
+    remote: Endpoint | None = None
 
     def as_json(self) -> dict[str, Any]:
         adapters = [{"run": run, **({"name": name} if name else {})} for run, name in self.adapters]
+        acting = {"remote": self.remote.as_json()} if self.remote else {"adapters": adapters}
         recent = {"recency": self.recency} if self.memories and self.recency else {}
-        return {"adapters": adapters, "profile": self.profile, "memories": self.memories, **recent}
+        return {**acting, "profile": self.profile, "memories": self.memories, **recent}
+
+    def refuse_remote(self) -> None:
+        """Raise EngineError where a remote model would have to answer as the base does, token by token."""
+        if self.remote is not None:
+            raise EngineError(
+                f"{self.remote.model} is a remote model: it gives whole replies, nothing to mix or merge.",
+                "It answers in runs of the experiment frontier, and in: python -m engine generate",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,7 @@ class Side:
 
 def read_recipe(value: Mapping[str, Any]) -> Recipe:
     """Return the plain recipe written as JSON. Raises EngineError when it asks for something unknown."""
-    unknown = set(value) - {"adapters", "profile", "memories", "recency"}
+    unknown = set(value) - {"adapters", "profile", "memories", "recency", "remote"}
     if unknown:
         raise EngineError(
             f"This recipe cannot answer: {', '.join(sorted(unknown))} is not known here.",
@@ -69,7 +81,8 @@ def read_recipe(value: Mapping[str, Any]) -> Recipe:
         )
     adapters = tuple((entry["run"], entry.get("name", "")) for entry in value.get("adapters", ()))
     memories, recency = int(value.get("memories", 0)), float(value.get("recency", 0.0))
-    return Recipe(adapters, bool(value.get("profile", False)), memories, recency)
+    remote = read_endpoint(value["remote"]) if value.get("remote") else None
+    return Recipe(adapters, bool(value.get("profile", False)), memories, recency, remote)
 
 
 def write_personas(ws: Workspace, run_id: str, parts: Mapping[str, Sequence[Part]]) -> None:
@@ -110,6 +123,7 @@ class Shelf:
 
     def parts(self, recipe: Recipe, persona_id: str) -> tuple[Part, ...]:
         """Return the weighted sum of adapters that the recipe means for this persona."""
+        recipe.refuse_remote()
         found: list[Part] = []
         for run, name in recipe.adapters:
             if not name and persona_id not in self._map(run):

@@ -9,11 +9,14 @@ from typing import Any
 from engine.data.dataset import load_dataset
 from engine.errors import EngineError, unknown_name
 from engine.lm.asking import Asker
+from engine.lm.generate import Reply
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
-from engine.lm.recipes import Shelf
+from engine.lm.prompts import Memory
+from engine.lm.recipes import Shelf, Side
 from engine.lm.routed import followed, sides
 from engine.paths import Workspace
+from engine.remote.paid import Said
 from engine.stats.actions import extract
 from engine.types import Example, Message
 
@@ -39,10 +42,8 @@ def respond(
     if persona is None:
         raise unknown_name("persona", persona_id, [persona.persona_id for persona in dataset.personas])
     answering = sides(ws, recipe, persona_id)
-    base, shelf = _loaded(ws, str(ws.read_config()["base"]))
     asked = Example("", persona_id, "", 0, (*history, Message("user", message)), "", dict(meta or {}))
-    (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
-    (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
+    reply, memories = _reply(ws, recipe, asked, answering, max_new_tokens=max_new_tokens)
     is_plain = len(answering) == 1
     return {
         "persona_id": persona_id,
@@ -55,9 +56,38 @@ def respond(
         "recipe": answering[0].recipe.as_json() if is_plain else dict(followed(ws, recipe, persona_id)),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
-            for m in ask.memories
+            for m in memories
         ],
     }
+
+
+def _reply(
+    ws: Workspace,
+    recipe: Mapping[str, Any],
+    asked: Example,
+    answering: Sequence[Side],
+    *,
+    max_new_tokens: int,
+) -> tuple[Reply | Said, Sequence[Memory]]:
+    """Return the reply, of the base or of a remote model, and the memories shown for it."""
+    plain, whose = answering[0].recipe, answering[0].persona_id
+    if plain.remote is not None and len(answering) == 1:
+        from engine.remote.reply import reply_to  # it loads the provider's client
+
+        one, said = reply_to(
+            ws,
+            plain.remote,
+            asked,
+            whose=whose,
+            profile=plain.profile,
+            memories=plain.memories,
+            recency=plain.recency,
+        )
+        return said, one.memories
+    base, shelf = _loaded(ws, str(ws.read_config()["base"]))
+    (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
+    (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
+    return reply, ask.memories
 
 
 def _actions(text: str) -> dict[str, Any]:

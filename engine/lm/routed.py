@@ -9,6 +9,7 @@ are recipes of any kind. Chooses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine.errors import EngineError
@@ -41,8 +42,7 @@ def remembering(value: Value, memories: int, recency: float = 0.0) -> dict[str, 
     if "mixture" in value:
         first, second = (remembering(part, memories, recency) for part in value["mixture"]["parts"])
         return mixed(first, second, value["mixture"]["weight"])
-    plain = read_recipe(value)
-    return Recipe(plain.adapters, plain.profile, memories, recency).as_json()
+    return replace(read_recipe(value), memories=memories, recency=recency).as_json()
 
 
 def follows_routes(value: Value) -> bool:

@@ -159,9 +159,7 @@ def test_it_ends_where_nothing_new_is_left() -> None:
 
 def test_a_models_rewriting_goes_through_the_same_guards() -> None:
     text = SET.messages[0].text
-    table = {
-        text: ("Set the lights to 45%.", "Please set the lights to 40% brightness and warm color now.")
-    }
+    table = {text: ("Set the lights to 45%.", "Please set the lights to 40% brightness and warm color now.")}
     methods = make_methods(
         ["lm-paraphrase"], routines=(), seen=seen_contexts([]), rewritten={"lm-paraphrase": table}
     )
