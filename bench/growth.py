@@ -113,9 +113,10 @@ def figure(points: list[Point]) -> Any:
     def panel(task: str, axis: str) -> Any:
         mine = [point for point in points if (point.task, point.axis) == (task, axis)]
         title = f"{'Training' if task == 'train' else 'Answering'}, by {axis} (exponent {exponent(mine):.2f})"
+        sizes = alt.Axis(values=[point.size for point in mine], grid=False)
         drawn = alt.Chart(pd.DataFrame([asdict(point) for point in mine]), title=title).encode(
-            x=alt.X("size:Q", title=axis, scale=alt.Scale(type="log")),
-            y=alt.Y("seconds:Q", title="seconds", scale=alt.Scale(type="log")),
+            x=alt.X("size:Q", title=axis, scale=alt.Scale(type="log"), axis=sizes),
+            y=alt.Y("seconds:Q", title="seconds", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=4)),
         )
         label = drawn.mark_text(dy=-12).encode(text=alt.Text("seconds:Q", format=".3~s"))
         return (drawn.mark_line(point=True) + label).properties(width=210, height=200)
