@@ -99,7 +99,7 @@ $(VENV)/.ready: requirements.txt | $(PY)
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.ready-dev: requirements-dev.txt requirements-ray.txt $(VENV)/.ready | $(PY)
+$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready | $(PY)
 	@echo "Installing what the tests need."
 	@$(PIP) -r requirements-dev.txt
 	@touch $@

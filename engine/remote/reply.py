@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from engine.paths import Workspace
 from engine.remote.clients import opened
 from engine.remote.endpoint import Endpoint
 from engine.remote.keys import required_key
+from engine.remote.loop import finished
 from engine.remote.paid import Said
 from engine.remote.prompts import Told, told
 from engine.types import Example
@@ -34,4 +33,4 @@ def reply_to(
         async with opened(endpoint, key) as send:
             return await send(one.messages)
 
-    return one, asyncio.run(ask())
+    return one, finished(ask())

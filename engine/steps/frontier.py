@@ -6,7 +6,6 @@ nothing and needs no base model. The key is in this process's environment only.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from engine.remote.clients import opened
 from engine.remote.endpoint import Endpoint
 from engine.remote.estimate import endpoint_of, estimate, obstacle_of, personas_asked, prices_of
 from engine.remote.keys import required_key
+from engine.remote.loop import finished
 from engine.remote.paid import Said
 from engine.remote.prices import Prices, money, tokens_about
 from engine.remote.prompts import Told, told
@@ -182,7 +182,7 @@ def _ask(
 
     context.progress("ask", len(known), len(prompts), unit="replies")
     try:
-        asyncio.run(ask_missing())
+        finished(ask_missing())
     finally:
         _tell_bill(context, known, purse.prices)
     if len(known) < len(prompts):

@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.remote.asking import Messages, Pace, ask_all
+from engine.remote.loop import finished
 from engine.remote.paid import Said
 
 WANTED = {f"e{number}": [{"role": "user", "content": str(number)}] for number in range(12)}
@@ -44,7 +45,7 @@ def ask(
     kept: dict[str, Said] | None = None,
 ) -> dict[str, Said]:
     kept = {} if kept is None else kept
-    asyncio.run(
+    finished(
         ask_all(
             model,
             WANTED,

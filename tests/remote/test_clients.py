@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from engine.errors import EngineError
 from engine.remote.clients import opened
 from engine.remote.endpoint import Endpoint, Provider
+from engine.remote.loop import finished
 from engine.remote.paid import Said
 from tests.remote import endpoints
 
@@ -39,7 +39,7 @@ def ask(endpoint: Endpoint, **given: Any) -> Said:
         async with opened(endpoint, KEY, **{"retries": 0, **given}) as send:
             return await send(ASKED)
 
-    return asyncio.run(once())
+    return finished(once())
 
 
 def refusal(endpoint: Endpoint, **given: Any) -> EngineError:

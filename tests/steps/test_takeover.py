@@ -97,9 +97,9 @@ def test_a_pilot_forecasts_the_study_on_validation(studied: tuple[Workspace, Run
 
 
 def test_other_evaluation_settings_train_nothing_anew(studied: tuple[Workspace, RunSpec, RunSpec]) -> None:
-    ws, _, full = studied
+    ws, pilot, full = studied
     again = do(ws, "per-persona", **{**TRAINING, "max_new_tokens": 4})[-1]
-    assert {record["taken_from"] for record in records(ws, again).values()} == {full.run_id}
+    assert {record["taken_from"] for record in records(ws, again).values()} <= {pilot.run_id, full.run_id}
     assert not any("replies are taken over" in line for line in read_log(ws.run_folder(again.run_id)))
     assert scores(ws, again)["reply_tokens"].max() <= 4
 

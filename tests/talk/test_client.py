@@ -171,7 +171,7 @@ def test_an_idle_generator_ends_itself_and_leaves_nothing(
     name = client.ask(ws, asked(ws, PLAIN, max_new_tokens=4))
     assert ended(ws, name).state == "done"
     eventually(lambda: client.alive(ws) is None)
-    assert not folder.Place(ws).socket.exists()
+    eventually(lambda: not folder.Place(ws).socket.exists())
     assert client.look(ws, name).state == "done"  # kept without a process
     assert not client.stop(ws)
 
