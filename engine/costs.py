@@ -23,6 +23,8 @@ from engine.records import RunRecord
 from engine.runfolder import RunSpec
 
 _KEPT = 9
+_LARGE_SHARE = 0.3
+"""An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
 Costs = Mapping[tuple[str, str], Sequence[float]]
 """(experiment or "" for any, stage) -> seconds a unit, newest last."""
@@ -72,21 +74,17 @@ def estimate(spec: RunSpec, ground: Ground, costs: Costs, elsewhere: Costs) -> E
     """
     total, is_guess, unknown = 0.0, False, 0.0
     for stage, units in workload(spec, ground).items():
-        own = costs.get((spec.experiment, stage))
-        here = own or costs.get((_ANY, stage))
-        own = own or (None if here else elsewhere.get((spec.experiment, stage)))
-        alike = here or own or elsewhere.get((_ANY, stage))
-        if not alike:
+        places = [(known, name) for known in (costs, elsewhere) for name in (spec.experiment, _ANY)]
+        found = next(((name, known[name, stage]) for known, name in places if known.get((name, stage))), None)
+        if found is None:
             unknown += spec.stages.get(stage, 0.0)
             continue
-        total += units * statistics.median(alike[-_KEPT:])
-        is_guess = is_guess or own is None
+        name, seconds = found
+        total += units * statistics.median(seconds[-_KEPT:])
+        is_guess = is_guess or name == _ANY
     if not total or unknown > _LARGE_SHARE * sum(spec.stages.values()):
         return None
     return Estimate(total, is_guess or unknown > 0)
-
-
-_LARGE_SHARE = 0.3
 
 
 def check(records: Iterable[RunRecord]) -> list[Checked]:

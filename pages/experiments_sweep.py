@@ -19,7 +19,7 @@ from engine.experiments.spec import Experiment, validate
 from engine.experiments.sweep import Sweep, plan_sweep, sweep_of
 from engine.paths import REPOSITORY, Workspace
 from engine.study.standing import sweep_command
-from engine.sweep_views import sweep_chart, sweep_words
+from engine.charts.sweep import sweep_chart, sweep_words
 from engine.wording import count, duration, spelled, typed
 from pages import experiments_cards as cards
 from pages import frame, launch, launch_fields

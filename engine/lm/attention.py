@@ -1,7 +1,7 @@
 """Causal attention for training on a CPU: block by block, the probabilities kept for the way back.
 
 torch's own kernel computes them again on the way back, which on a CPU costs more than keeping them: for
-dialogues of a few hundred tokens this takes two thirds of the time there and back. Results agree to rounding.
+dialogues of a few hundred tokens this takes about half of the time there and back. Results agree to rounding.
 """
 
 from __future__ import annotations
