@@ -3,7 +3,8 @@
     .venv/bin/python -m engine bench limits
 
 Prints GFLOP/s of linear layers in fp32 and bf16, attention there and back beside torch's own, the share of
-each kind of work in a step on one thread, and tokens a second in one lane of all threads beside a lane a thread.
+each kind of work in a step on one thread, and tokens a second in one lane of all threads and in a lane a
+thread.
 """
 
 from __future__ import annotations

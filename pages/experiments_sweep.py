@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from engine import jobs, store
+from engine.charts.sweep import sweep_chart, sweep_words
 from engine.comparing.sweeps import SweepResults, sweep_results_of
 from engine.errors import EngineError
 from engine.experiments import catalog
@@ -19,7 +20,6 @@ from engine.experiments.spec import Experiment, validate
 from engine.experiments.sweep import Sweep, plan_sweep, sweep_of
 from engine.paths import REPOSITORY, Workspace
 from engine.study.standing import sweep_command
-from engine.charts.sweep import sweep_chart, sweep_words
 from engine.wording import count, duration, spelled, typed
 from pages import experiments_cards as cards
 from pages import frame, launch, launch_fields

@@ -1,8 +1,8 @@
 """Lanes: copies of one model that share its weights, each with a thread of its own.
 
 A small model's products are too small to be worth splitting over cores: two threads on two batches are faster
-than two threads on one, the more so on a busy machine, for they wait for nobody. A large model, and one on a GPU, has one lane, and
-all threads work on each product. What is computed does not depend on the number of lanes.
+than two threads on one, the more so on a busy machine, for they wait for nobody. A large model, and one on a
+GPU, has one lane, and all threads work on each product. Results do not depend on the number of lanes.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.charts.sweep import sweep_chart, sweep_table, sweep_words
 from engine.comparing import looks
 from engine.comparing.sweeps import sweep_results, sweep_results_of
 from engine.errors import EngineError
@@ -14,7 +15,6 @@ from engine.experiments.plan import plan
 from engine.experiments.sweep import sweep_of
 from engine.paths import Workspace
 from engine.runfolder import Status, write_spec, write_status
-from engine.charts.sweep import sweep_chart, sweep_table, sweep_words
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish
 
