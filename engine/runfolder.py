@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -304,6 +305,9 @@ class RunContext:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._beat.join()
+        if self._changed:
+            with suppress(OSError):  # how it ended is still to be written, and with more care
+                self._write()
 
     def progress(self, stage: str, done: int, total: int, *, unit: str = "") -> None:
         """Say that `done` of `total` units of `stage` are behind. Cheap: call it every step."""

@@ -5,6 +5,7 @@ Owns the way from a parameter's type to a widget and back. Checks nothing itself
 
 from __future__ import annotations
 
+import time
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pages import frame
 
 Kind = Literal["flag", "choice", "several", "list", "whole", "number", "word"]
 _NOTHING = ("", "null", "none")
+_REMEMBERED = 8  # addresses that may still be on their way back from the browser
+_ON_ITS_WAY = 3.0  # seconds that an address may be late
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,47 +106,51 @@ def hold(fields: Iterable[Field], *, key: str, linked: bool) -> dict[str, Any]:
             st.session_state[place] = _taken_over(one, asked.get(one.name))
     raw = {one.name: st.session_state[f"{key}_{one.name}"] for one in fields}
     if anew:  # at once: what is typed while this page is still being drawn must find it
-        st.session_state[f"{key}_linked"] = _Linked(asked, asked, raw)
+        st.session_state[f"{key}_linked"] = _Linked(asked, raw)
     return raw
 
 
 def link(fields: Iterable[Field], raw: Mapping[str, Any], *, key: str) -> None:
-    """Write what differs from the defaults into the address, faulty values too."""
+    """Write what differs from the defaults into the address, faulty values too, in one step."""
     fields = list(fields)
     told = {
         one.name: one.written(raw[one.name])
         for one in fields
         if one.written(raw[one.name]) != one.written(one.raw_default)
     }
-    before: _Linked | None = st.session_state.get(f"{key}_linked")
-    if before is None or before.address != told:
-        st.session_state[f"{key}_linked"] = _Linked(told, before.address if before else told, dict(raw))
-    for one in fields:
-        if one.name not in told:
-            st.query_params.pop(one.name, None)
-        elif st.query_params.get(one.name) != told[one.name]:
-            st.query_params[one.name] = told[one.name]
+    before: _Linked = st.session_state.get(f"{key}_linked") or _Linked(told, dict(raw))
+    if before.address != told:
+        left = [*before.left, (time.monotonic(), before.address)][-_REMEMBERED:]
+        st.session_state[f"{key}_linked"] = _Linked(told, dict(raw), left)
+    now = st.query_params.to_dict()
+    wanted = {name: text for name, text in now.items() if name not in {one.name for one in fields}} | told
+    if wanted != now:
+        st.query_params.from_dict(wanted)
 
 
 @dataclass(frozen=True, slots=True)
 class _Linked:
-    """The address that a form wrote, the one before, and what its widgets held then."""
+    """The address that a form wrote and what its widgets held then; the addresses it `left`, and when."""
 
     address: Mapping[str, str]
-    before: Mapping[str, str]
     raw: Mapping[str, Any]
+    left: Sequence[tuple[float, Mapping[str, str]]] = ()
 
 
 def _is_own(asked: Mapping[str, str], raw: Mapping[str, Any], key: str) -> bool:
     """Say whether an address comes from this form.
 
-    The browser may send a change with the address of a moment ago, before the new one has reached it; going
-    back brings the same address, but no change.
+    The browser may send a change, and a part of the page that draws itself anew may ask for the whole,
+    with an address of a moment ago, before the new one has reached it. Going back brings such an address,
+    too, but later, and with no change.
     """
     linked: _Linked | None = st.session_state.get(f"{key}_linked")
     if linked is None:
         return False
-    return asked == linked.address or (asked == linked.before and raw != linked.raw)
+    if asked == linked.address:
+        return True
+    times = [left for left, address in linked.left if address == asked]
+    return bool(times) and (raw != linked.raw or time.monotonic() - times[-1] < _ON_ITS_WAY)
 
 
 def address(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, str]:

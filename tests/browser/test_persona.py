@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -49,7 +50,8 @@ def test_an_example_is_opened_by_click_and_by_key_and_its_address_is_shared(visi
     page.keyboard.press("ArrowDown")
     expect(listed.nth(2)).to_have_attribute("aria-current", "true")
     expect(listed.nth(2)).to_be_focused()
-    tab.settle()
+    third = listed.nth(2).get_attribute("data-example") or ""
+    expect(page).to_have_url(re.compile(f"example={re.escape(quote(third, safe=''))}(&|$)"))
     shared = page.url
     again = visit(app).go(shared.removeprefix(f"{app}/"))
     expect(again.get_by_role("list", name="Examples").get_by_role("button").nth(2)).to_have_attribute(
