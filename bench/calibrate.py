@@ -163,21 +163,22 @@ def small_study(world: str, seed: int, *, personas: int, dialogues: int, example
         prepare(ws, dataset=source, seed=seed, split="by-time")
         common = {"splits": ["test"], "examples_per_persona": examples}
         do(ws, "base", common)
-        do(ws, "retrieval", {**common, "over": "base", "k": [1]})
-        do(ws, "placebo", {**common, "of": "retrieval", "k": 1}, {"over": "base"})
-        do(ws, "per-persona", {**common, "epochs": 1})
-        do(ws, "placebo", {**common, "of": "per-persona"})
+        memories = do(ws, "retrieval", {**common, "over": "base", "k": [1]})
+        do(ws, "placebo", {**common, "of": "retrieval", "k": 1}, {"of": memories})
+        adapters = do(ws, "per-persona", {**common, "epochs": 1})
+        do(ws, "placebo", {**common, "of": "per-persona"}, {"of": adapters})
         rows = compare_variants(ws, reference="base")["rows"]
     return [row for row in rows if row["above_placebo"]]
 
 
-def do(ws: Any, experiment: str, parameters: dict[str, Any], *_: Any) -> None:
-    """Do one run, without what would be planned beside it, in this process."""
+def do(ws: Any, experiment: str, parameters: dict[str, Any], upstream: dict[str, str] | None = None) -> str:
+    """Do one run in this process, without what would be planned beside it; return its id."""
     from engine.experiments.plan import plan
     from engine.runfolder import Status, write_spec, write_status
     from engine.worker import execute
 
-    for run in plan(ws, experiment, parameters).runs:
+    planned = plan(ws, experiment, parameters, upstream=upstream)
+    for run in planned.runs:
         if run.state == "succeeded" or run.purpose == "beside":
             continue
         folder = ws.run_folder(run.run_id)
@@ -186,6 +187,7 @@ def do(ws: Any, experiment: str, parameters: dict[str, Any], *_: Any) -> None:
         write_spec(folder, run.spec)
         if execute(ws, run.run_id, status):
             sys.exit((folder / "log.txt").read_text())
+    return planned.target.run_id
 
 
 def placebo(options: argparse.Namespace) -> dict[str, Any]:
