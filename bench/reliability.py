@@ -5,6 +5,7 @@ Owns docs/reliability.md: each bench replaces its own part of it with --write.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import statistics
 import tempfile
@@ -81,6 +82,19 @@ def copy_finished(ws: Workspace, template: str, spec: RunSpec) -> str:
 def spec_like(ws: Workspace, template: str, *, seed: int) -> RunSpec:
     """Return another run's spec with another seed."""
     return replace(read_spec(ws.run_folder(template)), seed=seed)
+
+
+def results_of(ws: Workspace, run_id: str) -> dict[str, str]:
+    """Return a run's results as hashes: each adapter's weights, and the scores without the seconds."""
+    import pandas as pd
+
+    folder = ws.adapters(run_id)
+    found = {str(path.relative_to(folder)): manifest.sha256(path) for path in folder.rglob("*.safetensors")}
+    path = ws.run_folder(run_id) / "scores.parquet"
+    if path.exists():
+        scores = pd.read_parquet(path).drop(columns="seconds").to_csv(index=False)
+        found["replies and scores"] = hashlib.sha256(scores.encode("utf-8")).hexdigest()
+    return dict(sorted(found.items()))
 
 
 def next_order(ws: Workspace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,19 @@ class DataError(EngineError):
         if len(self.faults) > 20:
             shown.append(f"  ... and {len(self.faults) - 20} more")
         return "\n".join([self.message, *shown, *([self.hint] if self.hint else [])])
+
+
+_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def refusal(error: OSError) -> EngineError | None:
+    """Return the error for a disk that is full or refuses to be written; None for any other trouble."""
+    if error.errno not in _REFUSALS:
+        return None
+    return EngineError(
+        f"{error.filename or 'A file'}: {error.strerror}.",
+        "Free disk space, or check that the folder belongs to you.",
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> EngineError:

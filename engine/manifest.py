@@ -7,20 +7,28 @@ and is never taken in.
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from engine.errors import EngineError
-from engine.paths import Workspace, read_json, write_json
+from engine.paths import TornFile, Workspace, read_json, write_json
 from engine.runfolder import CANCEL, declared, now
 
 NAME = "done.json"
+_SIZE_BYTES = 8
+_PARQUET_END = b"PAR1"
 _LIVING = frozenset({NAME, "status.json", "log.txt", CANCEL})
 
 
 def write(workspace: Workspace, run_id: str) -> dict[str, Any]:
-    """Write done.json from what the run declared and left; return it. Side effect: hashes every file."""
+    """Write done.json from what the run declared and left; return it. Side effect: hashes every file.
+
+    Raises TornFile where weights or scores were cut off since they were written.
+    """
     folder = workspace.run_folder(run_id)
+    for path in (*_files(folder), *_adapter_files(workspace.adapters(run_id))):
+        _refuse_cut_off(path)
     done = {
         "run_id": run_id,
         "finished_at": now(),
@@ -80,5 +88,33 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _adapter_hashes(folder: Path) -> dict[str, str]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-    return {str(path.relative_to(folder)): sha256(path) for path in paths}
+    return {str(path.relative_to(folder)): sha256(path) for path in _adapter_files(folder)}
+
+
+def _adapter_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+
+
+def _refuse_cut_off(path: Path) -> None:
+    """Raise TornFile for JSON, weights or a table that do not reach to the end they tell of."""
+    if path.suffix == ".json":
+        read_json(path)
+    cut_weights = path.suffix == ".safetensors" and path.stat().st_size != _told_bytes(path)
+    cut_table = path.suffix == ".parquet" and not path.read_bytes().endswith(_PARQUET_END)
+    if cut_weights or cut_table:
+        raise TornFile(path, "is cut off.")
+
+
+def _told_bytes(path: Path) -> int | None:
+    """The size that the header of a file of weights tells of; None where the header itself is damaged."""
+    with path.open("rb") as file:
+        size = file.read(_SIZE_BYTES)
+        length = int.from_bytes(size, "little")
+        if len(size) < _SIZE_BYTES or length > path.stat().st_size:
+            return None
+        try:
+            header = json.loads(file.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+    return _SIZE_BYTES + length + max(ends, default=0)

@@ -85,8 +85,8 @@ def embedded_base() -> Path:
 class TornFile(EngineError):
     """A file that is not what was written: cut off, or changed by something else."""
 
-    def __init__(self, path: Path, reason: object) -> None:
-        super().__init__(f"{path} is not valid JSON: {reason}", "Run: python -m engine doctor")
+    def __init__(self, path: Path, fault: str, hint: str = "Run: python -m engine doctor") -> None:
+        super().__init__(f"{path} {fault}", hint)
         self.path = path
 
 
@@ -95,7 +95,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise TornFile(path, error) from error
+        raise TornFile(path, f"is not valid JSON: {error}") from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

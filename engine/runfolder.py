@@ -35,6 +35,7 @@ STOP = "stop.json"
 _LASTING = frozenset({"spec.json", "status.json", "log.txt", ".worker.lock", CANCEL})
 WRITE_SECONDS = 0.5
 BEAT_SECONDS = 2.0
+SILENT_SECONDS = 8.0
 _LEAST_PROGRESS_FOR_ETA = 0.01
 
 
@@ -145,8 +146,15 @@ class Status:
 
 
 def alive(status: Status) -> bool:
-    """Say whether a process still works on the run: its worker, or the supervisor that waits for it."""
-    return running(status.worker) or running(status.supervisor)
+    """Say whether a process still works on the run: its worker, or the supervisor that waits for it.
+
+    A supervisor that has not recorded its worker's end for SILENT_SECONDS cannot: it hangs, or the disk is
+    full. The run is then as dead as its worker.
+    """
+    if running(status.worker):
+        return True
+    silence = heartbeat_age_seconds(status) if status.worker is not None else None
+    return running(status.supervisor) and (silence is None or silence < SILENT_SECONDS)
 
 
 def heartbeat_age_seconds(status: Status) -> float | None:

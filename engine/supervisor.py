@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from engine import jobs, launchers, slots
 from engine.endings import settle
@@ -24,24 +26,36 @@ from engine.paths import Workspace
 from engine.processes import identity
 from engine.runfolder import read_status, write_status
 
-_TRIES = 120
+_PATIENCE_SECONDS = 3600.0
 _PAUSE_SECONDS = 1.0
+Answer = TypeVar("Answer")
 
 
 def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
     """Start the worker, wait for its end, record it, and start what comes next in the queue."""
-    worker = _start_worker(ws, run_id, attempt)
+    worker = patiently(lambda: _start_worker(ws, run_id, attempt), f"{run_id} could not be started")
     if worker is None:
         return
     exit_code = _wait_for_group(worker)
-    for _ in range(_TRIES):
+    patiently(lambda: _record(ws, run_id, attempt, exit_code), f"The end of {run_id} could not be recorded")
+
+
+def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
+    """Try for an hour while the disk is full or a lock is busy: nobody else may be looking.
+
+    What stands in the way is told once, in the run's log. Raises the last error after the hour.
+    """
+    until, told = time.monotonic() + _PATIENCE_SECONDS, ""
+    while True:
         try:
-            _record(ws, run_id, attempt, exit_code)
-            jobs.advance(ws)
-            return
-        except (OSError, EngineError) as error:  # a full disk or a busy lock: nobody else may be looking
-            with suppress(OSError):
-                print(f"The end of {run_id} could not be recorded: {error}", flush=True)
+            return do()
+        except (OSError, EngineError) as error:
+            if time.monotonic() > until:
+                raise
+            if str(error) != told:
+                with suppress(OSError):
+                    print(f"{trouble}: {error}", flush=True)
+                    told = str(error)
             time.sleep(_PAUSE_SECONDS)
 
 
@@ -50,6 +64,7 @@ def _record(ws: Workspace, run_id: str, attempt: int, exit_code: int) -> None:
         status = read_status(ws.run_folder(run_id))
         if status.attempt == attempt and status.state != "queued":  # not resumed meanwhile
             settle(ws, run_id, exit_code=exit_code)
+    jobs.advance(ws)
 
 
 def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes] | None:
@@ -62,7 +77,8 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[
             return None
         module = launchers.get(status.launcher).WORKER
         worker = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
-        write_status(folder, replace(status, worker=identity(worker.pid)))
+        with suppress(OSError):  # it names itself, too; a second one must not be started
+            write_status(folder, replace(status, worker=identity(worker.pid)))
     return worker
 
 

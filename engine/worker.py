@@ -96,7 +96,6 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
     try:
         with _device(context):
             _do(context, do or load_step(context.spec.step))
-        manifest.write(context.workspace, run_id)
     except Cancelled:
         hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):
@@ -112,15 +111,18 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
 
 
 def _do(context: RunContext, step: Step) -> None:
-    """Run the step; where one of the run's own working files is torn, once more from the start."""
+    """Run the step, then write done.json; where a file of the run's own is torn, once more from the start."""
+    workspace, run_id = context.workspace, context.spec.run_id
     try:
         step(context)
+        manifest.write(workspace, run_id)
     except TornFile as torn:
-        if context.folder not in torn.path.parents:
+        if not {context.folder, context.adapters}.intersection(torn.path.parents):
             raise
         context.log(f"{torn.path.name} is torn, so the run starts over.")
-        forget_work(context.workspace, context.spec.run_id)
+        forget_work(workspace, run_id)
         step(context)
+        manifest.write(workspace, run_id)
 
 
 @contextmanager

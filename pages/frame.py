@@ -17,7 +17,7 @@ import streamlit as st
 from pandas.io.formats.style import Styler
 
 from engine import machine
-from engine.errors import DataError, EngineError
+from engine.errors import DataError, EngineError, refusal
 from engine.paths import Workspace, open_workspace
 from engine.wording import STATE_WORDS, signed_points
 from pages import sign_in
@@ -139,6 +139,11 @@ def boundary() -> Iterator[None]:
         yield
     except EngineError as error:
         show_error(error)
+    except OSError as error:
+        told = refusal(error)
+        if told is None:
+            raise
+        show_error(told)
 
 
 def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
@@ -177,12 +182,14 @@ def heading(title: str, lead: str) -> None:
     st.caption(lead)
 
 
-def empty_state(title: str, text: str, *, page: str, label: str, icon: str) -> None:
+def empty_state(
+    title: str, text: str, *, page: str, label: str, icon: str, query: dict[str, str] | None = None
+) -> None:
     """Show what is missing, why, and the way to it."""
     with st.container(border=True, horizontal_alignment="left", gap="small"):
         st.subheader(title, anchor=False)
         st.markdown(text)
-        st.page_link(page, label=label, icon=icon)
+        st.page_link(page, label=label, icon=icon, query_params=query)
 
 
 def no_data_yet() -> None:

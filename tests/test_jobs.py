@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import jobs, worker
+from engine import jobs, supervisor, worker
 from engine.errors import EngineError
 from engine.experiments.plan import plan
 from engine.paths import REPOSITORY, Workspace, read_json
@@ -175,6 +175,42 @@ def test_a_run_outlives_its_supervisor_and_a_look_moves_the_queue(ws: Workspace)
     eventually(lambda: not running(before.supervisor))
     assert jobs.list_runs(ws)[0].state == "running"
     assert [record.state for record in end_of(ws, run_id, follower)] == ["succeeded", "succeeded"]
+
+
+def test_a_dead_run_is_lost_even_where_its_supervisor_cannot_say_so(ws: Workspace) -> None:
+    run_id = launch(ws, ticks=10_000, pause=0.05)
+    status = at_work(ws, run_id).status
+    assert status.supervisor is not None
+    os.kill(status.supervisor.pid, signal.SIGSTOP)
+    try:
+        os.kill(status.worker.pid if status.worker else 0, signal.SIGKILL)
+        eventually(lambda: find(ws, run_id).state == "lost")
+        assert jobs.list_runs(ws)[0].state == "lost"
+        assert read_status(ws.run_folder(run_id)).state == "lost"
+    finally:
+        os.kill(status.supervisor.pid, signal.SIGCONT)
+    eventually(lambda: not running(status.supervisor))
+    assert read_status(ws.run_folder(run_id)).signal == "SIGKILL"  # it could say so after all
+
+
+def test_a_supervisor_waits_until_the_disk_takes_what_it_has_to_say(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice there is a folder where the file should be; then somebody makes room."""
+    place = tmp_path / "status.json"
+    place.mkdir()
+    tries = []
+
+    def record() -> str:
+        tries.append(1)
+        if len(tries) == 3:
+            place.rmdir()
+        place.write_text("ended")
+        return "done"
+
+    assert supervisor.patiently(record, "The end could not be recorded") == "done"
+    assert (len(tries), place.read_text()) == (3, "ended")
+    assert capsys.readouterr().out.count("The end could not be recorded") == 1
 
 
 def test_a_worker_stopped_from_outside_is_lost_and_not_cancelled(ws: Workspace) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -27,12 +26,9 @@ from engine.cli import (
     tree,
 )
 from engine.cli.frame import show_error, show_warnings
-from engine.errors import EngineError
+from engine.errors import EngineError, refusal
 
 __all__ = ["cli", "main"]
-
-_REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
-_DISK_HINT = "Free disk space, or check that the folder belongs to you."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -87,11 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the answer has gone
         return 1
     except OSError as error:
-        if error.errno not in _REFUSALS:
+        told = refusal(error)
+        if told is None:
             raise
-        show_error(
-            EngineError(f"{error.filename or 'A file'}: {error.strerror}.", _DISK_HINT), as_json=as_json
-        )
+        show_error(told, as_json=as_json)
         return 1
     except (click.Abort, KeyboardInterrupt):
         show_error(EngineError("Interrupted."), as_json=as_json)

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from engine.errors import EngineError
-from engine.paths import read_json
+from engine.paths import TornFile, read_json
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""
@@ -149,9 +149,7 @@ def load_lora(folder: Path) -> Lora:
     try:
         tensors = load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise EngineError(
-            f"The adapter in {folder} is damaged: {error}", "Repeat the run that makes it."
-        ) from error
+        raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
     factors = {}

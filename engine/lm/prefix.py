@@ -16,13 +16,14 @@ from typing import Any
 
 import torch
 from peft import PrefixTuningConfig
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from engine.errors import EngineError
 from engine.lm.forms import Drop
-from engine.paths import read_json
+from engine.paths import TornFile, read_json
 
 _NAME = "prefix"
 _WEIGHTS, _CONFIG, _KEY = "adapter_model.safetensors", "adapter_config.json", "prompt_embeddings"
@@ -137,4 +138,7 @@ def load_prefix(folder: Path) -> Prefix:
         raise EngineError(
             f"{folder} holds no plain prefix.", "Repeat the run that makes it, without a projection."
         )
-    return Prefix(load_file(folder / _WEIGHTS)[_KEY].float())
+    try:
+        return Prefix(load_file(folder / _WEIGHTS)[_KEY].float())
+    except (OSError, SafetensorError, KeyError) as error:
+        raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error

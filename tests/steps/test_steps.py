@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 import torch
 from peft import PeftModel
 
+from engine import manifest
 from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.experiments.plan import plan
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
-from engine.paths import Workspace, read_json
+from engine.paths import TornFile, Workspace, read_json
 from engine.runfolder import (
     Cancelled,
     RunContext,
@@ -291,3 +294,36 @@ def test_a_pilot_scores_only_the_personas_it_trained(ws: Workspace) -> None:
     table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
     assert set(table["persona_id"]) == set(read_personas(ws, spec.run_id))
     assert table["persona_id"].nunique() == 2
+
+
+@pytest.mark.parametrize(("experiment", "settings"), [("unified", {}), ("global-prefix", {"length": 4})])
+def test_a_run_whose_own_adapter_was_cut_off_starts_over_and_ends_the_same(
+    tiny_base: Path, tmp_path: Path, experiment: str, settings: dict[str, Any]
+) -> None:
+    """Killed in evaluation, its adapter cut off meanwhile: going on would load it again and again."""
+    ws = prepare_study(tmp_path / "torn", tiny_base)
+    run_id = do(ws, experiment, epochs=1, **settings)[-1].run_id
+    (weights,) = ws.adapters(run_id).rglob("*.safetensors")
+    whole = weights.read_bytes()
+    (ws.run_folder(run_id) / "done.json").unlink()
+    os.truncate(weights, len(whole) // 2)
+
+    assert execute(ws, run_id, Status(state="running", order=1, attempt=2)) == 0
+    assert weights.read_bytes() == whole
+    assert any(f"{weights.name} is torn" in line for line in read_log(ws.run_folder(run_id)))
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "adapter_model.safetensors", "variants.json"])
+def test_a_file_cut_off_while_the_run_goes_on_is_never_taken_for_its_result(
+    ws: Workspace, tmp_path: Path, name: str
+) -> None:
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(ws.root, copy.root)
+    run_id = run_of(copy, "unified")
+    places = (copy.run_folder(run_id), copy.adapters(run_id))
+    (path,) = (found for place in places for found in place.rglob(name))
+    os.truncate(path, path.stat().st_size // 2)
+    (copy.run_folder(run_id) / "done.json").unlink()
+    with pytest.raises(TornFile, match=name):
+        manifest.write(copy, run_id)
+    assert not (copy.run_folder(run_id) / "done.json").exists()
