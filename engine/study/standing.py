@@ -206,7 +206,10 @@ class _Gathering:
         if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in node.accepts):
             return True
         made_here = str(row["run_id"]).rpartition("-")[0] in catalog.EXPERIMENTS
-        return row["run_id"] in run_ids if made_here else node.experiment in names
+        if made_here:
+            return row["run_id"] in run_ids
+        augmented = "+augmented" if node.parameters.get("use_augmented") else ""
+        return f"{node.experiment}{augmented}" in names
 
     def _measured(self, node: Node, run_ids: set[str]) -> Measured | None:
         """Return a node's best variant on val, measured on the gate's split.

@@ -18,9 +18,11 @@ from engine.comparing.comparison import compare_variants
 from engine.data import load_dataset
 from engine.errors import DataError, EngineError
 from engine.experiments.plan import plan
+from engine.experiments.tree_check import read_tree
 from engine.imported import import_study, import_upload
 from engine.jobs import list_runs
 from engine.paths import Workspace
+from engine.study import standing
 from tests.imported.published import CLUSTERED, PERSONAS, put, write_study
 from tests.workspaces import make_workspace
 
@@ -90,6 +92,26 @@ def test_scores_pair_by_persona(ws: Workspace, study: Path) -> None:
     values = [record["metrics"]["embedding_similarity"] for record in published.values()]
     assert rows["unified"]["mean"] == pytest.approx(math.fsum(values) / len(values))
     assert store.example_rows(ws, split="test").empty  # nobody published what was said
+
+
+def test_published_scores_stand_for_what_was_trained_as_they_were(ws: Workspace, study: Path) -> None:
+    results = study / "results"
+    (results / "personalized").mkdir()
+    shutil.copy(results / "hybrid/hybrid_summary.json", results / "personalized/personalized_summary.json")
+    import_study(ws, study)
+    text = """
+title: Own adapters
+reference: unified
+nodes:
+  - {id: plain, experiment: per-persona, then: augmented}
+  - {id: augmented, experiment: per-persona, parameters: {use_augmented: true}, then: end}
+  - {id: end, result: Done, use: [plain]}
+"""
+    findings = standing.stand(ws, read_tree(text, name="own")).walk.findings
+    measured = findings["plain"].measured
+    assert measured is not None
+    assert measured.variant == "personalized"
+    assert findings["augmented"].measured is None
 
 
 def test_a_router_is_given_each_personas_own_score(ws: Workspace, study: Path) -> None:
