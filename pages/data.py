@@ -12,13 +12,11 @@ from engine import views
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
 from engine.paths import Workspace
-from engine.types import Dialogue
-from engine.wording import count, percent, spelled
-from pages import augment_preview, frame, reads, study_upload
+from engine.wording import count, percent
+from pages import augment_preview, data_clusters, data_dialogues, frame, reads, study_upload
 
 _SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _COUNTED = ("personas", "dialogues", "examples")
-_SHOWN_DIALOGUES = 200
 _SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
 _WORLD_WORDS = {
     "default": "default: habits and manners, some shared and some one's own",
@@ -44,7 +42,8 @@ def show() -> None:
         return
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
-        "dialogues": _dialogues,
+        "dialogues": data_dialogues.show,
+        "clusters": data_clusters.show,
         "augmentation": augment_preview.show,
         "import": _import,
         "study": lambda ws: study_upload.show(ws, key="data"),
@@ -170,88 +169,6 @@ def _left_out(faults: list[dict[str, Any]]) -> None:
             st.dataframe(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
 
 
-# --- dialogues
-
-
-def _dialogues(ws: Workspace) -> None:
-    dataset = reads.dataset(ws)
-    names = [persona.persona_id for persona in dataset.personas]
-    columns = st.columns([2, 3])
-    with columns[0]:
-        persona_id = frame.linked_choice("Persona", names, page="data", name="persona")
-    with columns[1]:
-        sought = st.text_input(
-            "Search in its dialogues",
-            key="data_search",
-            icon=":material/search:",
-            placeholder="a word or phrase",
-        )
-    persona = next(one for one in dataset.personas if one.persona_id == (persona_id or names[0]))
-    if persona.character:
-        st.markdown(frame.plain(persona.character))
-    found = [one for one in reads.dialogues_of(ws, persona.persona_id) if _holds(one, sought or "")]
-    if not found:
-        st.info(f"No dialogue of {frame.plain(persona.persona_id)} holds this.", icon=":material/search_off:")
-        return
-    left, right = st.columns([2, 3], gap="medium")
-    with left:
-        dialogue = _list(ws, found)
-    with right:
-        _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
-
-
-def _holds(dialogue: Dialogue, sought: str) -> bool:
-    wanted = sought.strip().lower()
-    return not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
-
-
-def _list(ws: Workspace, found: list[Dialogue]) -> Dialogue:
-    assignment, shown = reads.splits(ws).assignment, found[:_SHOWN_DIALOGUES]
-    told = (
-        f"The first {_SHOWN_DIALOGUES} of {len(found):,} dialogues"
-        if len(found) > len(shown)
-        else count(len(found), "dialogue")
-    )
-    st.caption(f"{told}; select one to read it.")
-    event = st.dataframe(
-        pd.DataFrame(
-            {
-                "No": [dialogue.order + 1 for dialogue in shown],
-                "Split": [_SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
-                "Begins with": [dialogue.messages[0].text for dialogue in shown],
-            }
-        ),
-        key=f"data_list_{found[0].persona_id}",
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        height=420,
-        alt="Dialogues of the persona; select a row to read it",
-        column_config={
-            "No": st.column_config.NumberColumn(width="small"),
-            "Split": st.column_config.TextColumn(width="small"),
-        },
-    )
-    rows = event["selection"]["rows"]
-    return shown[rows[0]] if rows and rows[0] < len(shown) else shown[0]
-
-
-def _read(dialogue: Dialogue, split: str) -> None:
-    with st.container(border=True):
-        st.markdown(f"**Dialogue {dialogue.order + 1}** :gray[{_SPLIT_WORDS[split]}]")
-        if dialogue.meta:
-            st.caption(
-                ", ".join(
-                    f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}"
-                    for key, value in dialogue.meta.items()
-                )
-            )
-        for message in dialogue.messages:
-            avatar = ":material/person:" if message.role == "user" else ":material/smart_toy:"
-            with st.chat_message("user" if message.role == "user" else "assistant", avatar=avatar):
-                st.markdown(frame.plain(message.text))
-
-
 # --- import
 
 
@@ -269,7 +186,8 @@ def _import(ws: Workspace) -> None:
         st.code(
             "python -m engine init --workspace another --dataset path/to/dialogues.jsonl\n"
             "PERSONA_LAB_WORKSPACE=another make run",
-            language="bash",
+            language=None,
+            wrap_lines=True,
         )
         return
     st.warning(

@@ -28,11 +28,13 @@ _LISTED = 6
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
 _GROUPS: Mapping[str, tuple[str, ...]] = {  # the catalog's families, as a reader looks for them
     "Without training": ("prompt", "retrieval"),
+    "More data": ("augmentation",),
     "Adapters": ("unified", "per-persona", "hybrid"),
     "Prefixes": ("prefix",),
     "Clusters": ("clustering", "cluster"),
     "Merges": ("merge",),
     "Choosing and mixing": ("routing", "mixture"),
+    "Remote models": ("frontier",),
     "Bounds and controls": ("ceiling", "placebo"),
 }
 _OTHERS = "Others"
@@ -188,13 +190,21 @@ def _draw(card: Card, reference: str) -> None:
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
+    if card.planned is not None and card.planned.obstacle is not None:
+        st.caption(f":material/key_off: {frame.plain(card.planned.obstacle.message)}")
     st.caption("  \n".join(frame.plain(line) for line in _lines(card)))
 
 
 def _door(title: str, **query: str) -> None:
     """The title of a card, which opens what it is about."""
     (name,) = query.values()
-    if st.button(f"**{title}**", type="tertiary", key=f"experiments_open_{name}", help="Open its form"):
+    if st.button(
+        f"**{title}**",
+        type="tertiary",
+        icon=":material/chevron_right:",
+        icon_position="right",
+        key=f"experiments_open_{name}",
+    ):
         st.switch_page(frame.EXPERIMENTS, query_params=query)
 
 
@@ -269,8 +279,8 @@ def _result(row: Row, reference: str) -> None:
         f"{signed_points(row['delta'])} points over {reference} on val" + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
-        help=frame.plain(f"{name}: 95 % interval {interval(row['ci_low'], row['ci_high'])}"),
     )
+    st.caption(frame.plain(f"{interval(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
 
 
 def _sweeps() -> None:

@@ -30,6 +30,10 @@ EXPERIMENTS = str(_HERE / "experiments.py")
 PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "report", "settings"))
 PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
 
+# A table in a text scrolls within itself where the screen is narrow.
+_STYLE = """<style>
+[data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; max-width: 100%; }
+</style>"""
 _DRAWN, _ADDRESS = "frame_drawn", "frame_address"
 _PAGES = (
     (HOME, "Study", ":material/home:"),
@@ -70,6 +74,7 @@ def draw() -> st.Page:
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
+    st.html(_STYLE)
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
     pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only

@@ -27,9 +27,9 @@ _PAGE = "home"
 _FIRST_PERSONAS = 20
 _RECENT = 5
 _KEY = (
-    "Bars: the grey band is the gain expected before any run, the dashed line what the gate needs, the dot "
-    "with its line the gain measured over {reference} and its 95 % interval (blue up, orange down). Gates "
-    "are judged on val; test is looked at once, at the end."
+    "All gains are points over {reference}. Bars: the grey band is the gain expected before any run, the "
+    "dashed line what the gate needs, the dot with its line the gain measured and its 95 % interval (blue "
+    "up, orange down). Gates are judged on val; test is looked at once, at the end. Click a box for more."
 )
 
 
@@ -49,7 +49,7 @@ def show() -> None:
         tree = tree_library.find(ws, name)
         with choices:
             tree = _on_cluster(tree, clusters(ws, seen))
-        st.caption(frame.plain(tree.question))
+            st.caption(frame.plain(tree.question), width="content")
         _study(ws, tree, seen)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -164,7 +164,7 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:
-        detail = st.container(border=True, gap="small")
+        detail = st.container(border=True, gap="small", key=tree_map.DETAIL)
         tree_tools.autopilot_box(ws, stood)
         with st.expander("What if?", icon=":material/help:"):
             changed = tree_tools.what_if(stood)
@@ -212,8 +212,7 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
         words, plan = st.columns([2, 3], gap="medium")
         experiment = catalog.get(node.experiment)
         with words:
-            st.caption("Next step")
-            st.subheader(frame.plain(experiment.title), anchor=False)
+            st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
             st.markdown(experiment.question)
             if node.gate is not None:
                 st.caption(frame.plain(f"It passes with {gate_words(node.gate, stood.tree.reference)}."))
@@ -221,7 +220,9 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
             if standing.state == "stopped":
                 st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
         with plan:
-            launch.show_plan(ws, experiment, node.parameters, key="home_next", prominent=not active)
+            launch.show_plan(
+                ws, experiment, node.parameters, key="home_next", prominent=not active, beside=words
+            )
 
 
 def _at_the_end(stood: Stand) -> None:

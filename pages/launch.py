@@ -7,10 +7,12 @@ and the nodes of the tree show the same form and the same plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine import jobs
 from engine.errors import EngineError
@@ -134,14 +136,16 @@ def show_plan(
     seed: int | None = None,
     upstream: Mapping[str, str] | None = None,
     seen: Seen | None = None,
+    beside: DeltaGenerator | None = None,
 ) -> None:
-    """Show what a launch will run, the command that does the same, and the button.
+    """Show what a launch will run (`beside`, where one is given), the command that does the same, the button.
 
     Raises EngineError with every fault of the parameters.
     """
     planned = plan(ws, experiment.name, given, seed=seed, upstream=upstream, seen=seen)
     todo = [run for run in planned.runs if run.state != "succeeded"]
-    _list(todo)
+    with beside or nullcontext():
+        _list(todo)
     for note in planned.notes:
         st.caption(f":material/info: {frame.plain(note)}")
     st.caption(_summary(planned, todo))
@@ -161,14 +165,26 @@ def show_plan(
             query_params={"run": planned.target.run_id},
         )
         return
+    closed = _obstacle(planned)
     verb = "Run" if state is None else "Go on with"
     if st.button(
         f"{verb} {experiment.title}",
         type="primary" if prominent else "secondary",
         icon=":material/play_arrow:",
         key=f"{key}_launch",
+        disabled=bool(closed),
+        help=closed or None,
     ):
         launch(ws, planned)
+
+
+def _obstacle(planned: Plan) -> str:
+    """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
+    if planned.obstacle is not None:
+        st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
+        st.caption(frame.plain(planned.obstacle.hint))
+        return "Something is missing: see above."
+    return "This workspace is read-only." if frame.read_only() else ""
 
 
 def launch(ws: Workspace, planned: Plan) -> None:

@@ -90,7 +90,7 @@ def _offer(ws: Workspace) -> None:
         )
         _button(ws, "Write the report", primary=True)
     st.caption("The same in a terminal:")
-    st.code(f"python -m engine report --workspace {ws.root}", language="bash")
+    st.code(f"python -m engine report --workspace {ws.root}", language=None, wrap_lines=True)
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:

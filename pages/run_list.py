@@ -116,7 +116,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 _COLUMNS = {
     "Run": _TEXT(width="medium"),
-    "State": _TEXT(width="small"),
+    "State": _TEXT(width=110),
     "Changed": _TEXT("Changed from the defaults", width="medium"),
     "Took": _NUMBER("Took, min", format="%.1f", width="small", help="Time at work, all attempts."),
     "Expected": _NUMBER(

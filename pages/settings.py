@@ -178,7 +178,6 @@ def _disk(ws: Workspace) -> None:
             {
                 "Part": [place.name for place in found],
                 "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
-                "Files": [place.files for place in found],
                 "What it is": [place.what for place in found],
                 "Path": [str(place.path.relative_to(ws.root)) for place in found],
             }

@@ -1,4 +1,4 @@
-// Draws the boxes and lines it is given (engine/tree_picture.py) and tells which box was clicked.
+// Draws the boxes and lines it is given (engine/study/picture.py) and tells which box was clicked.
 // Text is only ever set as text, never as markup.
 const NARROW = 560;
 const INDENT = 26;
@@ -99,6 +99,14 @@ function connect(svg, line, from, to, narrow) {
   }
 }
 
+// Where the page has one column, what a click tells stands below the tree: go there.
+function showDetail(root) {
+  const detail = document.querySelector(".st-key-home_detail");
+  if (!detail || detail.getBoundingClientRect().top < root.getBoundingClientRect().bottom) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  detail.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+}
+
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const root = parentElement.querySelector(".map");
@@ -112,7 +120,11 @@ export default function (component) {
   root.style.setProperty("--columns", Math.max(...data.boxes.map((box) => box.column)));
   const made = {}, columns = {};
   for (const box of data.boxes) columns[box.id] = box.column;
-  for (const box of data.boxes) made[box.id] = draw(box, grid, (id) => setTriggerValue("chosen", id));
+  const click = (id) => {
+    setTriggerValue("chosen", id);
+    showDetail(root);
+  };
+  for (const box of data.boxes) made[box.id] = draw(box, grid, click);
   made[focused]?.focus({ preventScroll: true });
 
   const place = () => {

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+DETAIL = "home_detail"  # the container that tells about a chosen box; tree_map.js knows it by this name
 _HERE = Path(__file__).resolve().parent
 _map = st.components.v2.component(
     "tree_map",

@@ -58,13 +58,13 @@ def score_chart(
     return _marking(spec, looked_at)
 
 
-def map_chart(found: Clusters, persona_id: str) -> Spec:
+def map_chart(found: Clusters, persona_id: str | None, *, cluster: int | None = None) -> Spec:
     """Return every persona on the map: the own cluster filled, the others as rings, the persona named.
 
-    A click selects a persona (parameter `chosen`, field `persona_id`). Each cluster has its number in its
-    middle.
+    Without a persona, `cluster` says which one is filled, if any. A click selects a persona (parameter
+    `chosen`, field `persona_id`). Each cluster has its number in its middle.
     """
-    own = found.assignment.get(persona_id)
+    own = cluster if persona_id is None else found.assignment.get(persona_id)
     rows = pd.DataFrame(
         [
             {

@@ -17,7 +17,7 @@ from engine.experiments.spec import Outlook
 from engine.paths import Workspace
 from engine.remote import paid
 from engine.remote.endpoint import Endpoint
-from engine.remote.keys import required_key
+from engine.remote.keys import VARIABLES, key_of, required_key
 from engine.remote.prices import Prices, money, tokens_about
 from engine.remote.prompts import characters_of, tell
 from engine.runfolder import RunSpec
@@ -76,14 +76,22 @@ def estimate(ws: Workspace, spec: RunSpec) -> Estimate:
 def outlook(ws: Workspace, spec: RunSpec) -> Outlook:
     """Say what a launch would cost and send where, and what stands in its way."""
     if not spec.parameters["model"]:
-        return Outlook(
-            obstacle=EngineError(
-                "Which model is to answer?", "Name it as its provider does: --set model=NAME"
-            )
-        )
+        return Outlook(obstacle=_nobody_named(spec))
     endpoint, expected = endpoint_of(spec), estimate(ws, spec)
     notes = f"Cost: {expected}", f"Sends {_sent(spec.parameters)} to {endpoint.host}."
     return Outlook(notes, obstacle_of(spec, endpoint, expected))
+
+
+def _nobody_named(spec: RunSpec) -> EngineError:
+    """What is missing where not even a model is named: its name, and whatever is needed to reach it."""
+    endpoint = endpoint_of(spec)
+    missing = ["the name of a model"]
+    if endpoint.base_url is None and key_of(endpoint.provider) is None:
+        missing.append(f"either {VARIABLES[endpoint.provider]} or the address of a server of your own")
+    return EngineError(
+        f"It needs {', and '.join(missing)}.",
+        "Such as: --set model=NAME --set base_url=http://localhost:8000/v1. Keys stay in the environment.",
+    )
 
 
 def obstacle_of(spec: RunSpec, endpoint: Endpoint, expected: Estimate) -> EngineError | None:

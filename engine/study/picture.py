@@ -100,8 +100,14 @@ def _box(
         "bar": asdict(bar) if bar else None,
         "row": place.row,
         "column": place.column,
-        "label": ", ".join(filter(None, (node.name, word, told, expected))),
+        "label": ", ".join(filter(None, (node.name, word, told, expected, *_onward(done.tree, node)))),
     }
+
+
+def _onward(tree: Tree, node: Node) -> list[str]:
+    """Where the lines from a box lead, in words: for those who hear the tree."""
+    ways = (("if yes", node.passed), ("if no", node.failed), ("then", node.then))
+    return [f"{word} {tree.node(target).name}" for word, target in ways if target is not None]
 
 
 def _lines(done: Walk, node: Node) -> list[dict[str, Any]]:
