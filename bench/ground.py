@@ -179,6 +179,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--base", choices=BASES, default="embedded")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     made.add_argument("--repeats", type=int, default=3)
+    made.add_argument("--ways", nargs="+", help="Measure these only, the first as ours; by default all.")
     made.add_argument("--way", help=argparse.SUPPRESS)
     return made
 
@@ -186,8 +187,11 @@ def parser(description: str) -> argparse.ArgumentParser:
 def run_ways(
     script: str, ways: Mapping[str, Callable[[Any], Measured]], options: Any, names: Sequence[str]
 ) -> Any:
-    """Answer for one way when asked to, else measure all of them, each in its own process."""
+    """Answer for one way when asked to, else measure those asked for, each in its own process."""
     if options.way:
         answer(ways[options.way](options))
         return None
-    return [in_own_process(script, way, {name: getattr(options, name) for name in names}) for way in ways]
+    if unknown := set(options.ways or ()) - set(ways):
+        sys.exit(f"There is no way {', '.join(sorted(unknown))}. There are: {', '.join(ways)}.")
+    given = {name: getattr(options, name) for name in names}
+    return [in_own_process(script, way, given) for way in options.ways or ways]

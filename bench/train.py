@@ -211,10 +211,14 @@ def main() -> None:
     found = run_ways(__file__, WAYS, options, names)
     if found is None:
         return
-    ours_, best = found[0], next(one for one in found if one.way.startswith("(b)") and "fp32" in one.way)
-    pairs = list(zip(ours_.results or [], best.results or [], strict=False))
-    worst = max((abs(a - b) / b for a, b in pairs), default=float("nan"))
-    checks = [f"{len(pairs)} adapters against (b): |w|^2 differs by at most {worst:.1e} of itself"]
+    checks = []
+    for other in found[1:]:
+        pairs = list(zip(found[0].results or [], other.results or [], strict=False))
+        if pairs:
+            worst = max(abs(a - b) / b for a, b in pairs)
+            checks.append(
+                f"{len(pairs)} adapters of {other.way}: |w|^2 differs by at most {worst:.1e} of itself"
+            )
     what = f"{EPOCHS} epochs of {options.dialogues} dialogues, rank {RANK} on {' and '.join(LAYERS)}"
     title = f"{what}, {options.base}"
     show(title, found, unit="adapter", checks=checks, as_json=options.json)
