@@ -106,7 +106,7 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
     lost = charts.catastrophes(table, higher_is_better=view.metric.higher_is_better)
     known = ["all"]
     if view.in_points and view.metric.higher_is_better is not None:
-        known.insert(0, "lost")
+        known.insert(0 if len(lost) else 1, "lost")
     if brushed is not None:
         known.insert(0, "brushed")
     st.subheader("Personas", anchor=False)

@@ -13,6 +13,7 @@ import streamlit as st
 from engine import store
 from engine.comparing import pairings
 from engine.comparing.comparison import compare_variants
+from engine.comparing.outlay import outlays
 from engine.errors import EngineError
 from engine.experiments.plan import look
 from engine.paths import Workspace
@@ -58,7 +59,8 @@ def clusters(ws: Workspace) -> Mapping[str, int]:
 
 
 def costs(ws: Workspace, *, split: str, protocol: str) -> dict[str, dict[str, float | None]]:
-    """Return variant -> what it cost: parameters, training (seconds), latency (seconds a reply)."""
+    """Return variant -> what it cost: parameters and training (seconds) with all it is built on, latency
+    (seconds a reply)."""
     return _costs(str(ws.root), store.version(ws), split, protocol)
 
 
@@ -103,21 +105,18 @@ def _clusters(root: str, version: str) -> dict[str, int]:
 def _costs(root: str, version: str, split: str, protocol: str) -> dict[str, dict[str, float | None]]:
     ws = Workspace(Path(root))
     replies = store.reply_costs(ws, split=split, protocol=protocol).set_index("variant")["seconds"]
+    seen = store.overview(ws)
+    trained = outlays(seen.variants.values(), seen.origins)
     found_: dict[str, dict[str, float | None]] = {}
-    for one in store.variants(ws):
-        seconds = replies.get(one.variant)
+    for name, one in seen.variants.items():
+        seconds = replies.get(name)
         known = one.recipe.get("published") is None
-        found_[one.variant] = {
-            "parameters": float(one.parameters_trained) if known else None,
-            "training": (one.train_seconds or 0.0) if known and _is_timed(one) else None,
+        found_[name] = {
+            "parameters": float(trained[name].parameters) if known else None,
+            "training": trained[name].seconds if known else None,
             "latency": None if seconds is None or pd.isna(seconds) else float(seconds),
         }
     return found_
-
-
-def _is_timed(variant: Any) -> bool:
-    """Nothing trained takes no time; what was trained has a time only where the run told it."""
-    return variant.train_seconds is not None or not variant.parameters_trained
 
 
 def _whole(ws: Workspace, asked: Asked, *, margin: float) -> dict[str, Any]:

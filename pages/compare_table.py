@@ -14,7 +14,8 @@ from engine.wording import count, percent, signed_points
 from pages import compare_choices, compare_reads, frame, judged
 from pages.compare_choices import View
 
-_ROWS_SHOWN = 24
+_ROWS_SHOWN = 16
+_HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
 _TABLE, _CHART = "compare_table", "compare_intervals"
 
 
@@ -28,9 +29,6 @@ def show(view: View) -> None:
         _intervals(view)
     with right:
         _one(view, candidate)
-    bands = view.found["criteria"].get(candidate)
-    if bands:
-        judged.criteria(bands, candidate, view.found["split"])
 
 
 def leaderboard(view: View, candidate: str | None) -> None:
@@ -57,7 +55,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
         hide_index=True,
         on_select=_choose_row,
         selection_mode="single-row",
-        height="content" if len(table) <= _ROWS_SHOWN else "auto",
+        height="content" if len(table) <= _ROWS_SHOWN else _HEIGHT,
         placeholder="",
         alt=f"Leaderboard of {metric.label}; select a row to see its numbers",
         column_order=_columns(view, table),
@@ -170,6 +168,9 @@ def _one(view: View, candidate: str) -> None:
         on_click=compare_choices.choose_section,
         args=("personas",),
     )
+    bands = view.found["criteria"].get(candidate)
+    if bands:
+        judged.criteria(bands, candidate, view.found["split"])
 
 
 def _hindsight(view: View) -> None:

@@ -83,12 +83,12 @@ def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
     told += "" if best is None or is_tested(best) else " by its mean alone (that level asks for no test)"
     where = "test" if split == "test" else "validation, so this is a hope and no verdict"
     st.markdown(f"{frame.plain(variant)} {told}, in embedding similarity against unified on {where}.")
-    for column, band in zip(st.columns(len(bands), gap="medium"), bands, strict=True):
-        with column:
+    with st.container(gap="xsmall"):
+        for band in bands:
             _band(band)
     st.caption(
-        "Levels are the study's, as a gain over unified (there 82.1 points). Its absolute values are for its "
-        "own numbers."
+        "Levels are the study's, as a gain over unified. Its absolute values, in brackets, are for its own "
+        f"numbers; the mean here is {points(bands[0]['absolute_mean']['found'])}."
     )
 
 
@@ -101,11 +101,10 @@ def _band(band: Row) -> None:
     """One level: reached, missed or open, what it asks for, and what is missing."""
     mark, word = _MARKS[band["met"]]
     gain = "more than 0" if band["gain"] == 0 else signed_points(band["gain"])
-    st.markdown(f"{mark} **{band['title']}**, {word}  \n{gain} over unified")
+    absolute = points(band["absolute"])
+    st.markdown(f"{mark} **{band['title']}**, {word}: {gain} over unified :gray[({absolute})]")
     for line in band["missing"]:
         st.caption(frame.plain(line))
-    here = points(band["absolute_mean"]["found"])
-    st.caption(f"In the study {points(band['absolute'])}; mean here {here}.")
 
 
 def placebo_word(row: Row, metric: Metric) -> str:

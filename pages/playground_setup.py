@@ -83,7 +83,7 @@ def circumstances(meta: Mapping[str, Any]) -> str:
         for name, value in meta.items()
         if value not in (None, "")
     ]
-    return ", ".join(told)
+    return ", ".join(dict.fromkeys(told))  # "night" is an hour and a sky
 
 
 def _take_over(question: Question | None) -> None:

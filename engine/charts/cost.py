@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.charts.leaderboard import is_bound
 from engine.charts.looks import GRID, Chart, Row, clicked, factor_of, scale
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from engine.wording import count, duration, points
 
 CostName = Literal["parameters", "training", "latency"]
@@ -34,13 +34,14 @@ COSTS: Final[Mapping[str, Cost]] = {
             "parameters",
             "Parameters",
             "Parameters trained, all personas together",
-            "Trained weights over the base model, over all personas or clusters. 0: nothing was trained.",
+            "Trained weights over the base model, of all personas or clusters, with those of what it is "
+            "built on. 0: nothing was trained.",
         ),
         Cost(
             "training",
             "Training time",
             "Training time, seconds",
-            "The time of the run that trained it, on its machine. What it builds on is not counted.",
+            "The time of the runs that trained it and what it is built on, on their machines.",
         ),
         Cost(
             "latency",
@@ -60,7 +61,8 @@ def tradeoff_table(
     higher_is_better: bool | None = True,
     in_points: bool = True,
 ) -> pd.DataFrame:
-    """Return one row a variant of known cost: variant, mean (on the screen's scale), cost, front, words.
+    """Return one row a variant of known cost: variant, mean (on the screen's scale), cost, verdict,
+    tone (a word of PALETTE), front, words.
 
     `costs` maps variants to one kind of cost. Bounds, repeats and variants of other protocols are left out.
     The front holds the variants that no other is as cheap as and better, or as good as and cheaper.
@@ -81,13 +83,14 @@ def tradeoff_table(
                 "mean": factor * row["mean"],
                 "cost": float(costs[row["variant"]] or 0),
                 "verdict": _word(row, higher_is_better),
+                "tone": _tone(row, higher_is_better),
                 "role": row.get("role", ""),
                 "mean_words": points(row["mean"] * factor / 100),
                 "cost_words": _spelled(cost, float(costs[row["variant"]] or 0)),
             }
             for row in kept
         ],
-        columns=["variant", "mean", "cost", "verdict", "role", "mean_words", "cost_words"],
+        columns=["variant", "mean", "cost", "verdict", "tone", "role", "mean_words", "cost_words"],
     )
     sign = -1.0 if higher_is_better is False else 1.0
     on_front = front(list(zip(frame["cost"], sign * frame["mean"], strict=True)))
@@ -123,7 +126,7 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bo
     leading = table[table["front"] == "on the front"].sort_values("cost")
     line = alt.Chart(leading).mark_line(color=GRID, strokeDash=[4, 4], interpolate="step-after")
     marks = base.mark_point(filled=True, cursor="pointer", opacity=1).encode(
-        color=alt.Color("verdict:N", scale=scale(), legend=None),
+        color=alt.Color("tone:N", scale=scale(), legend=None),
         shape=alt.Shape(
             "front:N",
             scale=alt.Scale(domain=["on the front", "beaten"], range=["diamond", "circle"]),
@@ -154,10 +157,14 @@ def _smallest(table: pd.DataFrame) -> float:
 
 
 def _word(row: Row, higher_is_better: bool | None) -> str:
-    if row.get("role") == "reference":
-        return EQUAL
-    found = verdict(row, higher_is_better=higher_is_better)
-    return EQUAL if found == UNCLEAR else found if found in (BETTER, WORSE) else EQUAL
+    """The verdict as every table words it."""
+    return str(row.get("role") or verdict(row, higher_is_better=higher_is_better))
+
+
+def _tone(row: Row, higher_is_better: bool | None) -> str:
+    """The word of the palette that colours a mark."""
+    found = _word(row, higher_is_better)
+    return found if found in (BETTER, WORSE) else EQUAL
 
 
 def _spelled(cost: CostName, value: float) -> str:

@@ -16,6 +16,7 @@ HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no widt
 _NUMBERED = 24  # personas up to which each cell shows its number
 _ROW_PIXELS = 22
 _LEGEND_PIXELS = 64
+_ROOM_PIXELS = 30  # of a column that holds a number
 _STRONG = 0.55  # of the reach of the colours: from here on a cell takes the other ink
 _INKS: Final = {False: ("#ffffff", "#2b3a43"), True: ("#12171b", "#e3e8ea")}  # strong and weak cells
 _CLAMPED = 0.98  # the share of cells within the colours' range; the rest has the last colour
@@ -95,7 +96,8 @@ def heatmap(
     if few:
         strong = f"abs(datum.difference) > {_STRONG * _reach(shown['difference'])}"
         ink = alt.condition(strong, *map(alt.value, _INKS[dark]))
-        text = alt.Chart(shown).mark_text(fontSize=10, cursor="pointer")
+        roomy = alt.expr(f"bandwidth('x') < {_ROOM_PIXELS} ? 0 : 1")  # a telephone shows colours alone
+        text = alt.Chart(shown).mark_text(fontSize=10, cursor="pointer", opacity=roomy)
         layers.append(text.encode(x=x, y=y, text="words:N", color=ink))
     if clusters:
         layers += _borders(personas, clusters, x)

@@ -32,7 +32,7 @@ def situation(triggers: Mapping[str, Any]) -> str:
     """Word a situation: {"day_of_week": "weekend", "time_of_day": "night"} -> "Weekend, night"."""
     keys = [*(key for key in _ORDER if key in triggers), *(key for key in triggers if key not in _ORDER)]
     told = [_told(key, triggers[key]) for key in keys if triggers[key] not in (None, "")]
-    return ", ".join(told).capitalize() or "At any time"
+    return ", ".join(dict.fromkeys(told)).capitalize() or "At any time"  # "night" is an hour and a sky
 
 
 def _told(key: str, value: Any) -> str:
