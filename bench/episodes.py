@@ -25,7 +25,7 @@ from engine.experiments import tree_library
 from engine.experiments.plan import Plan
 from engine.paths import Workspace
 from engine.processes import running
-from engine.records import find, scan
+from engine.records import RunRecord, find, scan
 from engine.study import autopilot
 
 EXPERIMENTS = {
@@ -37,6 +37,7 @@ EVALUATION = {"examples_per_persona": 4, "max_new_tokens": 16}
 FAULTS_AN_EPISODE = 12
 LOOK_SECONDS = 10.0
 RECOVERY_SECONDS = 1800.0
+BIDE_SECONDS = 240.0
 BAD = ("lost", "doubled", "different", "wrong_states", "not_recovered")
 _DISK_BYTES = 100_000_000
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
@@ -87,7 +88,7 @@ def endure(one: Episode, faults: int) -> None:
     launch(one)
     names = list(FAULTS)
     while sum(one.hurt.values()) < faults and not _all_done(one):
-        time.sleep(one.draw.uniform(0.3, 10.0))
+        _bide(one)
         name = one.draw.choice(names)
         try:
             hit = FAULTS[name](one)
@@ -102,6 +103,20 @@ def endure(one: Episode, faults: int) -> None:
         time.sleep(1.0)
         check_states(one, "recovery")
         heal(one)
+
+
+def _bide(one: Episode) -> None:
+    """Wait for the moment of the next fault: mostly until a run is past its start, sometimes for anything."""
+    until = time.monotonic() + one.draw.choice((0.0, *3 * (BIDE_SECONDS,)))
+    while time.monotonic() < until and not _all_done(one):
+        if any(_is_past_its_start(record) for record in scan(one.ws)):
+            break
+        time.sleep(0.1)
+    time.sleep(one.draw.uniform(0.0, 3.0))
+
+
+def _is_past_its_start(record: RunRecord) -> bool:
+    return record.state == "running" and record.status.stage not in ("", "load")
 
 
 def launch(one: Episode) -> None:

@@ -22,6 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -41,8 +42,7 @@ from bench.episodes import (  # noqa: E402
     results,
 )
 from bench.harms import FAULTS  # noqa: E402
-from bench.reliability import study, write_part  # noqa: E402
-from engine import jobs  # noqa: E402
+from bench.reliability import do_here, study, write_part  # noqa: E402
 from engine.paths import Workspace  # noqa: E402
 
 PERSONAS, DIALOGUES = 3, 8
@@ -55,7 +55,8 @@ def campaign(faults: int, seed: int, at_once: int, say: Callable[[str], None]) -
     hurt, hit, counted = Counter[str](), Counter[str](), Counter[str]()
     remarks, number = list[str](), 0
     with study(personas=PERSONAS, dialogues=DIALOGUES) as pristine, ProcessPoolExecutor(at_once) as pool:
-        expected = _undisturbed(pristine)
+        with ProcessPoolExecutor(1) as alone:
+            expected = alone.submit(_undisturbed, pristine).result()
         say(f"in peace: {time.monotonic() - began:.0f} s")
         open_episodes = dict[Future[Outcome], int]()
         while open_episodes or sum(hurt.values()) < faults:
@@ -66,13 +67,14 @@ def campaign(faults: int, seed: int, at_once: int, say: Callable[[str], None]) -
                 continue
             ended, _ = wait(open_episodes, return_when=FIRST_COMPLETED)
             for future in ended:
-                which, outcome = open_episodes.pop(future), future.result()
+                which, outcome = open_episodes.pop(future), _outcome(future)
                 hurt += outcome.hurt
                 hit += outcome.hit
                 counted.update(outcome.judged)
                 remarks += [f"episode {which}: {text}" for text in outcome.remarks]
                 many = sum(outcome.hurt.values())
                 say(f"episode {which}: {many} faults, {sum(hurt.values())} in all, {outcome.judged}")
+                say(f"  {dict(outcome.hurt)}, in flight {dict(+outcome.hit)}")
                 for text in outcome.remarks:
                     say(f"  {text}")
     return {
@@ -88,17 +90,21 @@ def campaign(faults: int, seed: int, at_once: int, say: Callable[[str], None]) -
     }
 
 
+def _outcome(future: Future[Outcome]) -> Outcome:
+    """What an episode came to; one that broke off is a wrong state itself."""
+    try:
+        return future.result()
+    except Exception:  # noqa: BLE001 - counting them is the point
+        return Outcome(Counter(), Counter(), {"wrong_states": 1}, [traceback.format_exc()])
+
+
 def _undisturbed(ws: Workspace) -> dict[str, dict[str, str]]:
     """Do the study once in peace, on a copy; return its results."""
     with tempfile.TemporaryDirectory(prefix="persona-lab-faults-") as scratch:
         quiet = Workspace(Path(scratch) / "workspace")
         shutil.copytree(ws.root, quiet.root)
-        ids = [jobs.submit(quiet, planned)[0].record.run_id for planned in plans(quiet)]
-        ended = jobs.wait(quiet, ids)
-        if any(record.state != "succeeded" for record in ended):
-            raise SystemExit(
-                f"The study does not succeed even in peace: {[record.error for record in ended]}"
-            )
+        for planned in plans(quiet):
+            do_here(quiet, planned)
         if (quiet.data / "kernels.json").exists():  # a matter of timing, and part of the protocol
             shutil.copy(quiet.data / "kernels.json", ws.data / "kernels.json")
         return results(quiet)
