@@ -15,22 +15,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine import costs, manifest
+from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
 from engine.leases import Holder, lease
 from engine.locks import locked, queue_lock
 from engine.paths import TornFile, Workspace
 from engine.records import find
-from engine.runfolder import (
-    Cancelled,
-    RunContext,
-    State,
-    Status,
-    cancel_requested,
-    forget_work,
-    read_spec,
-    read_status,
-)
+from engine.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
 from engine.secrecy import without_secrets
 from engine.slots import is_gpu
 

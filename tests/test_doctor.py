@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from engine import jobs, store
+from engine.context import RunContext
 from engine.doctor import Check, examine
 from engine.errors import EngineError
 from engine.experiments.plan import plan
@@ -16,7 +17,7 @@ from engine.machine import change_machine
 from engine.paths import Workspace, read_json
 from engine.processes import running
 from engine.records import find
-from engine.runfolder import RunContext, Status, read_log, read_status, write_status
+from engine.runfolder import Status, read_log, read_status, write_status
 from engine.worker import execute
 from tests.workspaces import eventually, finish
 

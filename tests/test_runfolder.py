@@ -7,14 +7,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from engine import manifest
+from engine.context import RunContext
 from engine.errors import EngineError
 from engine.paths import Workspace
 from engine.processes import identity
 from engine.runfolder import (
-    RunContext,
     RunSpec,
     Status,
     alive,
@@ -168,8 +171,8 @@ def test_what_a_step_declares_ends_in_the_manifest(ws: Workspace) -> None:
         assert context.protocol({"data_hash": "d", "splits": ["test"]}) == name
         context.summary(best_epoch=2)
         (context.adapters / "count").mkdir(parents=True)
-        (context.adapters / "count" / "adapter_model.safetensors").write_bytes(b"weights")
-        (context.folder / "scores.parquet").write_bytes(b"scores")
+        save_file({"w": np.ones(3)}, context.adapters / "count" / "adapter_model.safetensors")
+        pd.DataFrame({"value": [0.5]}).to_parquet(context.folder / "scores.parquet")
         done = manifest.write(ws, SPEC.run_id)
     assert [entry["recipe"] for entry in done["variants"]] == [{"adapters": ["a"]}]
     assert list(done["protocols"]) == [name]
@@ -178,7 +181,8 @@ def test_what_a_step_declares_ends_in_the_manifest(ws: Workspace) -> None:
     assert not {"status.json", "log.txt", "done.json"} & set(done["files"])
     assert manifest.faults(context.folder, manifest.read(context.folder)) == []
     assert manifest.adapter_faults(ws, SPEC.run_id, done) == []
-    (context.folder / "scores.parquet").write_bytes(b"scor")
+    scores = (context.folder / "scores.parquet").read_bytes()
+    (context.folder / "scores.parquet").write_bytes(scores[:-4])
     (context.adapters / "count" / "adapter_model.safetensors").unlink()
     assert manifest.faults(context.folder, done) == ["scores.parquet was changed or cut off"]
     assert manifest.adapter_faults(ws, SPEC.run_id, done) == ["count/adapter_model.safetensors is missing"]

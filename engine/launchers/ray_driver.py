@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.launchers.ray_tasks import PARTS, reports_of
 from engine.parts import Part
 from engine.paths import REPOSITORY, Workspace, write_json
-from engine.runfolder import STOP, Cancelled, RunContext, Status, append_line, now, read_status
+from engine.runfolder import STOP, Status, append_line, now, read_status
 from engine.worker import work
 
 TRAINING_STEP = "engine.steps.train_adapters:run"

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.parts import Part, PartDone
 from engine.paths import Workspace
-from engine.runfolder import Cancelled, RunContext, Status, read_spec
+from engine.runfolder import Status, read_spec
 from engine.worker import load_step
 
 PARTS = "parts"

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from engine.context import Cancelled, RunContext
 from engine.data.augment import MODEL_METHODS, Growing, Grown, changes, grow, make_methods, read_augmented
 from engine.data.augment.context import SeenContexts, seen_contexts
 from engine.data.augment.growing import TAKEN, training_sources
@@ -25,7 +26,7 @@ from engine.errors import EngineError
 from engine.lm.rewriting import Rewriter, make_rewriter
 from engine.lm.scorer import Scorer
 from engine.paths import write_atomically, write_json
-from engine.runfolder import Cancelled, RunContext, append_line
+from engine.runfolder import append_line
 from engine.types import Dialogue, Persona
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from engine.context import Cancelled, RunContext
 from engine.data.dataset import hash_of
 from engine.errors import EngineError
 from engine.lm.generate import Reply
@@ -27,7 +28,6 @@ from engine.remote.loop import finished
 from engine.remote.paid import Said
 from engine.remote.prices import Prices, money, tokens_about
 from engine.remote.prompts import Told, told
-from engine.runfolder import Cancelled, RunContext
 from engine.stats.metrics import METRICS_VERSION
 from engine.steps.scoring import Answer, ExampleSet, embedding_progress, example_set, write_scores
 from engine.types import Example

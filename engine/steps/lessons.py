@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.context import RunContext
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.errors import EngineError
 from engine.lm.encode import Encoded, encode_chat
@@ -17,7 +18,7 @@ from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
 from engine.lm.train import Lesson, TrainSettings
 from engine.paths import read_json
-from engine.runfolder import RunContext, read_spec
+from engine.runfolder import read_spec
 from engine.steps.augment import augmented_for
 from engine.types import Dataset, Dialogue, Splits
 

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from engine import manifest
+from engine.context import RunContext
 from engine.errors import EngineError
 from engine.paths import Workspace
-from engine.runfolder import RunContext
 from engine.stats.metrics import SIMILARITY
 from engine.steps.scoring import SCORES
 

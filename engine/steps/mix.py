@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.lm.asking import Asker
 from engine.lm.generate import Reply
@@ -19,7 +20,7 @@ from engine.lm.recipes import Shelf
 from engine.lm.routed import Value, mixed
 from engine.lm.scorer import Scorer
 from engine.paths import read_json, write_json
-from engine.runfolder import Cancelled, RunContext, append_line
+from engine.runfolder import append_line
 from engine.stats.metrics import SIMILARITY
 from engine.steps.made import Made, made_by, val_means
 from engine.steps.scoring import (

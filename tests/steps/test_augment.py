@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from engine import manifest
+from engine.context import RunContext
 from engine.data.augment.guards import numbers
 from engine.data.dataset import load_dataset, load_splits
 from engine.errors import EngineError
@@ -19,7 +20,7 @@ from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.lm.scorer import Scorer
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunContext, RunSpec, Status, read_status, write_spec, write_status
+from engine.runfolder import RunSpec, Status, read_status, write_spec, write_status
 from engine.stats.actions import extract
 from engine.steps import augment
 from engine.store.intake import read_finished

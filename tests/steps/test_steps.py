@@ -14,22 +14,13 @@ import torch
 from peft import PeftModel
 
 from engine import manifest
+from engine.context import Cancelled, RunContext
 from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.experiments.plan import plan
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.paths import TornFile, Workspace, read_json
-from engine.runfolder import (
-    Cancelled,
-    RunContext,
-    RunSpec,
-    Status,
-    read_events,
-    read_log,
-    read_status,
-    write_spec,
-    write_status,
-)
+from engine.runfolder import RunSpec, Status, read_events, read_log, read_status, write_spec, write_status
 from engine.steps import train_adapters
 from engine.store.intake import METRIC_COLUMNS, read_finished
 from engine.worker import execute
