@@ -34,6 +34,7 @@ _EVIDENCE_SECONDS = 5.0
 _FAR_SECONDS = 1800.0
 _CLOCKS = ("+0", "+3600", "-86400", "+400d", "-3d", "@2000-01-01 00:00:00", "2031-05-05 05:05:05")
 _APP_SECONDS = 30.0
+_READER_SECONDS = 120.0
 
 
 @dataclass
@@ -102,7 +103,7 @@ def kill_reader(one: Episode) -> bool | None:
     child = subprocess.Popen(
         [sys.executable, "-c", program, str(one.ws.root)], cwd=REPOSITORY, stderr=subprocess.DEVNULL
     )
-    until = time.monotonic() + 30.0
+    until = time.monotonic() + _READER_SECONDS
     while not _has_open(child.pid, one.ws.database) and time.monotonic() < until and child.poll() is None:
         time.sleep(0.01)
     time.sleep(one.draw.uniform(0.0, 0.2))
