@@ -3,13 +3,15 @@
     .venv/bin/python -m engine bench calibrate worlds               three worlds, 200 personas each
     .venv/bin/python -m engine bench calibrate worlds --personas 60 --only archetypes
     .venv/bin/python -m engine bench calibrate placebo              200 small studies where nobody differs
-    .venv/bin/python -m engine bench calibrate placebo --world default     with the personas permuted
+    .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
 
 Worlds: in `archetypes` cluster adapters must beat unified, in `individualists` something personal must and
-clusters must not, in `uniform` nothing personal may beat its placebo. Placebo: each study is a fresh world
-from its own seed, with variants cheap enough for hundreds: memories in the base's prompt, and a short LoRA
-for each persona. In a world where people differ, every dialogue is given to a random persona first, so that
-nothing is anybody's own. Counts how often a variant beats its placebo at alpha, beside what chance allows.
+clusters must not, in `uniform` nothing personal may beat its placebo. Placebo: one large world is trained and
+answered at once, with variants cheap enough for thousands of personas: memories in the base's prompt, and a
+short LoRA for each. Its personas are then dealt into small studies of their own, none in two of them; an
+adapter trained among thousands is the one trained alone. In a world where people differ, every dialogue is
+given to a random persona first, so that nothing is anybody's own. Counts how often a variant beats its
+placebo at alpha, beside what chance allows.
 """
 
 from __future__ import annotations
@@ -146,29 +148,24 @@ def permuted(folder: Path, seed: int) -> None:
             file.write(json.dumps({"sessions": dealt}, ensure_ascii=False) + "\n")
 
 
-def small_study(world: str, seed: int, *, personas: int, dialogues: int, examples: int) -> list[Row]:
-    """Run one study in this process; return the rows that have a placebo."""
-    from engine.comparing.comparison import compare_variants
+def answered(ws: Any, options: argparse.Namespace) -> None:
+    """Make the world of all studies; train and answer in it, and answer each persona as another."""
     from engine.data.prepare import prepare
     from engine.data.worlds import write_world
-    from engine.paths import Workspace
 
-    with tempfile.TemporaryDirectory(prefix="persona-lab-placebo-") as root:
-        ws, source = Workspace(Path(root) / "ws"), Path(root) / "world"
-        write_world(source, name=world, personas=personas, dialogues=dialogues, seed=seed)
-        if world != "uniform":
-            permuted(source, seed)
+    source, people = ws.root.parent / "world", options.studies * options.personas
+    if not ws.dataset.exists():
+        write_world(source, name=options.world, personas=people, dialogues=options.dialogues, seed=0)
+        if options.world != "uniform":
+            permuted(source, 0)
         (source / "truth.jsonl").unlink()
-        ws.root.mkdir()
-        prepare(ws, dataset=source, seed=seed, split="by-time")
-        common = {"splits": ["test"], "examples_per_persona": examples}
-        do(ws, "base", common)
-        memories = do(ws, "retrieval", {**common, "over": "base", "k": [1]})
-        do(ws, "placebo", {**common, "of": "retrieval", "k": 1}, {"of": memories})
-        adapters = do(ws, "per-persona", {**common, "epochs": 1})
-        do(ws, "placebo", {**common, "of": "per-persona"}, {"of": adapters})
-        rows = compare_variants(ws, reference="base")["rows"]
-    return [row for row in rows if row["above_placebo"]]
+        ws.root.mkdir(exist_ok=True)
+        prepare(ws, dataset=source, seed=0, split="by-time")
+    common = {"splits": ["test"], "examples_per_persona": options.examples}
+    adapters = do(ws, "per-persona", {**common, "epochs": 1})
+    do(ws, "placebo", {**common, "of": "per-persona"}, {"of": adapters})
+    memories = do(ws, "retrieval", {**common, "over": "base", "k": [1]})
+    do(ws, "placebo", {**common, "of": "retrieval", "k": 1}, {"of": memories})
 
 
 def do(ws: Any, experiment: str, parameters: dict[str, Any], upstream: dict[str, str] | None = None) -> str:
@@ -191,27 +188,35 @@ def do(ws: Any, experiment: str, parameters: dict[str, Any], upstream: dict[str,
 
 
 def placebo(options: argparse.Namespace) -> dict[str, Any]:
-    """Run the small studies that are not in the file yet; return how often each variant beat its placebo."""
-    kept: Path = options.keep or Path(tempfile.mkdtemp()) / "studies.jsonl"
-    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-    seen = {(one["world"], one["seed"]) for one in done}
-    for seed in range(options.studies):
-        if (options.world, seed) in seen:
-            continue
-        size = {"personas": options.personas, "dialogues": options.dialogues, "examples": options.examples}
-        began = time.monotonic()
-        rows = small_study(options.world, seed, **size)
-        found = {row["variant"]: {"better": above(row), **row["above_placebo"]} for row in rows}
-        done.append(
-            {"world": options.world, "seed": seed, "found": found, "seconds": time.monotonic() - began}
-        )
-        with kept.open("a") as file:
-            file.write(json.dumps(done[-1]) + "\n")
-        print(f"  study {seed}: {done[-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
-    mine = [one for one in done if one["world"] == options.world][: options.studies]
-    counts = Counter(name for one in mine for name, row in one["found"].items() if row["better"])
-    names = sorted({name for one in mine for name in one["found"]})
-    return {"world": options.world, "studies": len(mine), "beaten": {name: counts[name] for name in names}}
+    """Return how often each variant beat its placebo in small studies."""
+    from engine import store
+    from engine.comparing.placebos import above as above_placebo
+    from engine.paths import Workspace
+    from engine.stats.compare import compare
+    from engine.stats.pairing import index, pair
+
+    began = time.monotonic()
+    folder = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-placebo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    ws = Workspace(folder / "study")
+    answered(ws, options)
+    scores = store.score_table(ws, metric="embedding_similarity", split="test")
+    personas = sorted(scores["persona_id"].unique())
+    names = sorted(name for name in scores["variant"].unique() if f"{name}~placebo" in set(scores["variant"]))
+    beaten: Counter[str] = Counter()
+    for start in range(0, options.studies * options.personas, options.personas):
+        mine = scores[scores["persona_id"].isin(personas[start : start + options.personas])]
+        tables = {
+            name: index(table[["example_id", "persona_id", "value"]].itertuples(index=False, name=None))
+            for name, table in mine.groupby("variant")
+        }
+        for name in names:
+            found = above_placebo(compare(pair(tables[name], tables[f"{name}~placebo"])))
+            beaten[name] += above({"above_placebo": found})
+    return {
+        "world": options.world, "studies": options.studies, "personas": options.personas,
+        "beaten": {name: beaten[name] for name in names}, "seconds": time.monotonic() - began,
+    }  # fmt: skip
 
 
 def most_by_chance(studies: int) -> int:
@@ -225,11 +230,12 @@ def show_placebo(answer: dict[str, Any]) -> None:
     """Print the counts beside what chance allows."""
     most = most_by_chance(answer["studies"])
     print(
-        f"{answer['studies']} studies of {answer['world']}: better than its placebo, two-sided alpha {ALPHA}"
+        f"{answer['studies']} studies of {answer['personas']} personas of {answer['world']}, "
+        f"{answer['seconds'] / 60:.1f} min: better than its placebo, two-sided alpha {ALPHA}"
     )
     for name, count in answer["beaten"].items():
         verdict = "as chance allows" if count <= most else "MORE THAN CHANCE ALLOWS"
-        print(f"  {name}: {count} (by chance {answer['studies'] * ALPHA / 2:.1f}, at most {most}): {verdict}")
+        print(f"  {name}: {count} (by chance {answer['studies'] * ALPHA / 2:.0f}, at most {most}): {verdict}")
 
 
 ACTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -242,21 +248,20 @@ def main() -> None:
     """Calibrate one way or the other."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("action", choices=ACTIONS)
-    made.add_argument("--personas", type=int, help="By default 200, or 12 in each small study.")
-    made.add_argument("--dialogues", type=int, help="By default 20, or 8 in each small study.")
-    made.add_argument("--examples", type=int, help="Examples a persona and split: 5, or 3.")
+    made.add_argument("--personas", type=int, help="By default 200, or 10 in each small study.")
+    made.add_argument("--dialogues", type=int, help="Of each persona, by default 20, or 6 in small studies.")
+    made.add_argument("--examples", type=int, help="Examples a persona and split: 5, or 2.")
     made.add_argument("--epochs", type=int, default=2)
     made.add_argument("--only", choices=WORLDS, help="One world only.")
     made.add_argument("--workspace", type=Path, help="Where to keep the worlds; goes on where they are.")
     made.add_argument("--world", default="uniform", help="Of the small studies.")
     made.add_argument("--studies", type=int, default=200)
-    made.add_argument("--keep", type=Path, help="A file of finished small studies, to go on from.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     options = made.parse_args()
     is_small = options.action == "placebo"
-    options.personas = options.personas or (12 if is_small else 200)
-    options.dialogues = options.dialogues or (8 if is_small else 20)
-    options.examples = options.examples or (3 if is_small else 5)
+    options.personas = options.personas or (10 if is_small else 200)
+    options.dialogues = options.dialogues or (6 if is_small else 20)
+    options.examples = options.examples or (2 if is_small else 5)
     act, show = ACTIONS[options.action]
     answer = act(options)
     if options.json:
