@@ -56,7 +56,7 @@ def leave(ws: Workspace, planned: Plan) -> None:
             assert execute(ws, run.run_id, Status(state="running", order=order, attempt=1)) == 0
 
 
-def eventually(holds: Callable[[], Any], *, timeout_seconds: float = 60.0) -> Any:
+def eventually(holds: Callable[[], Any], *, timeout_seconds: float = 240.0) -> Any:
     """Wait until `holds` returns something true, and return that; fail when it never does."""
     until = time.monotonic() + timeout_seconds
     while time.monotonic() < until:

@@ -22,8 +22,8 @@ from engine.paths import REPOSITORY, Workspace
 from tests.browser.chromium import ARGUMENTS, find
 from tests.sample_study import finish, prepare_world
 
-PATIENCE_MS = 90_000
-_START_SECONDS = 90.0
+PATIENCE_MS = 180_000
+_START_SECONDS = 180.0
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Open:
 
     def opened(ws: Workspace, page: str = "home", **query: str) -> AppTest:
         monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))
-        app = AppTest.from_file(str(script), default_timeout=60)
+        app = AppTest.from_file(str(script), default_timeout=240)
         app.run()
         for name, value in query.items():
             app.query_params[name] = value

@@ -22,13 +22,13 @@ def _missing_file() -> None:
 
 
 def test_a_full_disk_is_told_in_words() -> None:
-    app = AppTest.from_function(_full_disk, default_timeout=60).run()
+    app = AppTest.from_function(_full_disk, default_timeout=240).run()
     assert not app.exception
     assert "No space left on device" in app.error[0].value
     assert "Free disk space" in app.caption[0].value
 
 
 def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
-    app = AppTest.from_function(_missing_file, default_timeout=60).run()
+    app = AppTest.from_function(_missing_file, default_timeout=240).run()
     assert app.exception
     assert not app.error

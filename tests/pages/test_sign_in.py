@@ -23,7 +23,7 @@ AUTH = {
 
 
 def opened(**secrets: object) -> AppTest:
-    app = AppTest.from_string(DOOR, default_timeout=30)
+    app = AppTest.from_string(DOOR, default_timeout=240)
     for name, value in secrets.items():
         app.secrets[name] = value
     return app.run()
