@@ -52,7 +52,7 @@ def _power(view: View, candidate: str) -> None:
     effect = float(asked or 1) / (100 if view.in_points else 1)
     found = outlook(n_personas=row["n_paired"], detectable=smallest, effect=effect)
     st.markdown(_told(found, view, candidate))
-    st.altair_chart(
+    frame.chart(
         charts.power_chart(found, in_points=view.in_points),
         alt="Smallest difference that a study of so many personas finds",
     )

@@ -37,7 +37,7 @@ def show(view: View) -> None:
     if table.empty or view.metric.higher_is_better is None:
         st.info(_nothing(view), icon=":material/info:")
         return
-    st.altair_chart(
+    frame.chart(
         charts.cost_chart(table, cost=cost, label=view.metric.label, in_points=view.in_points),
         key=_CHART,
         on_select=_choose_mark,

@@ -46,7 +46,7 @@ def show(view: View) -> None:
     if view.metric.higher_is_better is False and by in ("difference", "mean"):
         personas = personas[::-1]
     personas = _page(personas)
-    event = st.altair_chart(
+    event = frame.chart(
         charts.heatmap(
             data,
             variants=view.candidates,

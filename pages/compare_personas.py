@@ -40,7 +40,7 @@ def show(view: View) -> None:
 
 def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Who gains, who loses?", anchor=False)
-    return st.altair_chart(
+    return frame.chart(
         charts.persona_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
         key=f"compare_bars_{candidate}",
         on_select="rerun",
@@ -50,7 +50,7 @@ def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
 
 def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Against the reference", anchor=False)
-    event = st.altair_chart(
+    event = frame.chart(
         charts.scatter_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
         key=f"compare_scatter_{candidate}",
         on_select="rerun",
@@ -63,7 +63,7 @@ def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
 
 def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("How differences spread", anchor=False)
-    event = st.altair_chart(
+    event = frame.chart(
         charts.distribution_chart(
             table,
             mean=float(table["difference"].mean()),

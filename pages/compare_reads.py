@@ -23,6 +23,7 @@ from engine.stats.routing import Hindsight
 from engine.study import personas
 
 _kept = st.cache_data(ttl=3600, max_entries=64, show_spinner=False)
+_held = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)  # large tables, as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
 
 
 def by_persona(ws: Workspace, asked: Asked) -> pd.DataFrame:
-    """Return one row a variant and persona of it: candidate, reference, difference (fractions)."""
+    """Return one row a variant and persona of it: candidate, reference, difference (fractions).
+
+    Shared by all sessions: not to be changed.
+    """
     return _by_persona(str(ws.root), store.version(ws), replace(asked, margin=0.0))
 
 
@@ -73,7 +77,7 @@ def _found(root: str, version: str, asked: Asked) -> dict[str, Any]:
     return pairings.compare_within(ws, whole, _members(ws, asked.cluster), margin=asked.margin)
 
 
-@_kept
+@_held
 def _by_persona(root: str, version: str, asked: Asked) -> pd.DataFrame:
     ws = Workspace(Path(root))
     members = None if asked.cluster is None else _members(ws, asked.cluster)

@@ -131,7 +131,7 @@ def _choose_row() -> None:
 
 def _intervals(view: View) -> None:
     st.subheader("How large is the difference?", anchor=False)
-    st.altair_chart(
+    frame.chart(
         charts.interval_chart(
             view.found["rows"],
             reference=view.reference,

@@ -10,13 +10,14 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import pandas as pd
 import streamlit as st
+from altair.utils import schemapi
 from pandas.io.formats.style import Styler
 
-from engine import machine
+from engine import charts, machine
 from engine.errors import DataError, EngineError, refusal
 from engine.paths import Workspace, open_workspace
 from engine.wording import STATE_WORDS, signed_points
@@ -48,6 +49,7 @@ _PAGES = (
 )
 
 Given = ParamSpec("Given")
+schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
 
 # Icon and badge colour of each state of a run; the word always stands beside them.
 STATE_ICONS = {
@@ -226,6 +228,11 @@ def state_badge(state: str) -> None:
 def with_signs(table: pd.DataFrame, column: str) -> Styler:
     """Let a table show a column of differences with "+" and a true minus sign; it still sorts by number."""
     return table.style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
+
+
+def chart(drawn: charts.Chart, **told: Any) -> Any:
+    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/charts/looks.py)."""
+    return st.altair_chart(charts.quick(drawn), **told)
 
 
 def select_row(key: str, row: int | None) -> None:

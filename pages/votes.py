@@ -80,7 +80,7 @@ def _ratings(found: Board) -> None:
     if not found.ratings:
         st.caption("All votes are on variants that have become one.")
         return
-    st.altair_chart(
+    frame.chart(
         ratings_chart(found.ratings), alt="Bradley-Terry ratings of the variants with their 95 % intervals"
     )
     st.dataframe(

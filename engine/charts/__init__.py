@@ -8,7 +8,7 @@ from engine.charts.cost import COSTS, Cost, cost_chart, front, tradeoff_table
 from engine.charts.heatmap import HEATMAP_PERSONAS, heatmap, ordered_personas
 from engine.charts.intervals import interval_chart
 from engine.charts.leaderboard import best, is_bound, leaderboard
-from engine.charts.looks import BRUSHED, CATASTROPHE, CHOSEN, PALETTE, Chart, scale
+from engine.charts.looks import BRUSHED, CATASTROPHE, CHOSEN, PALETTE, Chart, quick, scale
 from engine.charts.personas import (
     catastrophes,
     distribution_chart,
@@ -43,6 +43,7 @@ __all__ = [
     "persona_chart",
     "persona_table",
     "power_chart",
+    "quick",
     "ranked",
     "scale",
     "scatter_chart",

@@ -6,6 +6,7 @@ light and dark. Blue is better, orange is worse, grey is neither; each also has 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -46,6 +47,15 @@ def line_at(value: float, *, axis: str, dashed: bool = False, words: str = "") -
     mark = {"color": GRID, "strokeDash": [4, 4]} if dashed else {"color": GRID}
     rule = alt.Chart(held).mark_rule(**mark).encode(**{axis: alt.datum(value)})
     return rule.encode(tooltip=alt.Tooltip("words:N", title="Line")) if words else rule
+
+
+def quick(chart: Chart) -> Chart:
+    """Return a finished chart that is drawn without being held against Vega-Lite's schema each time.
+
+    That check is most of the time of drawing, and tests do it for every chart.
+    """
+    object.__setattr__(chart, "to_dict", functools.partial(chart.to_dict, validate=False))
+    return chart
 
 
 def factor_of(*, in_points: bool) -> float:

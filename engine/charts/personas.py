@@ -131,7 +131,9 @@ def persona_chart(
         alt.Chart(frame)
         .mark_bar(cornerRadiusEnd=2 if few else 0, minBandSize=2)
         .encode(
-            x=alt.X("persona_id:N", sort=list(frame["persona_id"]), title=title, axis=axis),
+            x=alt.X("persona_id:N", sort=list(frame["persona_id"]), title=title, axis=axis)
+            if few
+            else alt.X("rank:O", title=title, axis=axis),
             y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
             color=_outcome_colour(frame),
             opacity=alt.Opacity("opacity:Q", scale=None, legend=None),

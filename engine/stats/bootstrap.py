@@ -10,6 +10,7 @@ to the Bootstrap (1993), section 12.5, for bootstrap-t.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
@@ -26,6 +27,7 @@ KINDS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
 DEFAULT_KIND: Final[IntervalKind] = "bootstrap-t"  # see docs/statistics.md
 MIN_BOOTSTRAP = 8  # personas; below it there are too few distinct resamples to speak of
 _CHUNK = 4_000_000  # numbers held at a time, 32 MB
+_KEPT = 32_000_000  # counts of resamples that are kept, a byte each: drawing is most of the work
 
 
 def usable_kind(kind: str, n: int) -> IntervalKind:
@@ -80,11 +82,18 @@ def _resampled(studies: Vector, *, resamples: int, seed: int) -> tuple[Vector, V
     both = np.concatenate([studies, studies**2], axis=1)
     if n * resamples <= _CHUNK:
         moments = _counts(n, resamples, seed) @ both / n
+    elif n * resamples <= _KEPT:
+        kept, size = _small_counts(n, resamples, seed), max(1, _CHUNK // n)
+        parts = [kept[start : start + size] for start in range(0, resamples, size)]
+        moments = np.concatenate([part.astype(np.float64) @ both / n for part in parts])
     else:
-        generator = np.random.default_rng([seed, n])
-        sizes = _chunk_sizes(n, resamples)
-        moments = np.concatenate([_draw(generator, n, size) @ both / n for size in sizes])
+        moments = np.concatenate([part @ both / n for part in _drawn_in_parts(n, resamples, seed)])
     return moments[:, :m], moments[:, m:]
+
+
+def _drawn_in_parts(n: int, resamples: int, seed: int) -> Iterator[Vector]:
+    generator = np.random.default_rng([seed, n])
+    return (_draw(generator, n, size) for size in _chunk_sizes(n, resamples))
 
 
 def _chunk_sizes(n: int, resamples: int) -> list[int]:
@@ -95,6 +104,12 @@ def _chunk_sizes(n: int, resamples: int) -> list[int]:
 @lru_cache(maxsize=4)
 def _counts(n: int, resamples: int, seed: int) -> Vector:
     return _draw(np.random.default_rng([seed, n]), n, resamples)
+
+
+@lru_cache(maxsize=1)
+def _small_counts(n: int, resamples: int, seed: int) -> NDArray[np.uint8]:
+    """Return the same counts a byte each: of so many personas none stands 256 times in a resample."""
+    return np.concatenate([part.astype(np.uint8) for part in _drawn_in_parts(n, resamples, seed)])
 
 
 def _draw(generator: np.random.Generator, n: int, resamples: int) -> Vector:
