@@ -10,7 +10,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,6 @@ from engine.paths import Workspace, write_json
 from engine.processes import boot_id, identity
 from engine.runfolder import (
     BEAT_SECONDS,
-    STOP,
     Heartbeat,
     RunSpec,
     State,
@@ -47,8 +46,8 @@ class RunContext:
 
     Entered by the worker: a thread then writes status.json at most every 0.5 s and at least every 2 s,
     so that a long training step is still seen to be alive and never waits for the disk. Where a run is done
-    in parts, `part` says which one this is, and status, events and log go to the folder `reports`; a file
-    named stop.json beside that folder asks it to stop.
+    in parts, `part` says which one this is, status, events and log go to the folder `reports`, and `unwanted`
+    is asked regularly whether the part is to stop.
     """
 
     def __init__(
@@ -59,6 +58,7 @@ class RunContext:
         status: Status | None = None,
         part: Part | None = None,
         reports: Path | None = None,
+        unwanted: Callable[[], bool] = lambda: False,
     ) -> None:
         self.workspace = workspace
         self.spec = spec
@@ -66,7 +66,7 @@ class RunContext:
         self.adapters = workspace.adapters(spec.run_id)
         self.part = part
         self._reports = reports or self.folder
-        self._stop_file = reports.parent / STOP if reports is not None else None
+        self._unwanted = unwanted
         self._reports.mkdir(parents=True, exist_ok=True)
         self._status = replace(status or Status(state="running"), worker=identity())
         self._earlier_seconds = self._status.seconds
@@ -212,7 +212,7 @@ class RunContext:
     def _write_regularly(self) -> None:
         written, missed = time.monotonic(), None
         while not self._closing.wait(WRITE_SECONDS):
-            if self._stop_file is not None and self._stop_file.exists():
+            if self._unwanted():
                 self.request_stop()
             if not self._changed and time.monotonic() - written < BEAT_SECONDS:
                 continue

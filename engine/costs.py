@@ -53,10 +53,15 @@ class Checked:
 
 
 def learned(records: Iterable[RunRecord], ground: Ground) -> dict[tuple[str, str], list[float]]:
-    """Return the costs that the succeeded runs on the same base have shown, newest last."""
+    """Return the costs that the succeeded runs on the same base have shown here, newest last.
+
+    Of a run that was done elsewhere nothing can be learned about this machine.
+    """
     found: dict[tuple[str, str], list[float]] = {}
     for record in sorted(records, key=lambda one: one.status.ended_at or ""):
         if record.spec is None or record.state != "succeeded" or record.spec.base != ground.base:
+            continue
+        if record.status.launcher != "local":
             continue
         units = workload(record.spec, ground)
         for stage, seconds in record.status.stage_seconds.items():
@@ -94,6 +99,7 @@ def check(records: Iterable[RunRecord]) -> list[Checked]:
         Checked(one.run_id, one.spec.estimate_seconds, one.status.seconds)
         for one in ended
         if one.spec is not None
+        and one.status.launcher == "local"
         and one.spec.estimate_seconds
         and one.state == "succeeded"
         and one.status.seconds > 0

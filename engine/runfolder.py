@@ -25,7 +25,6 @@ RESUMABLE: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 ENDED: frozenset[str] = RESUMABLE | {"succeeded"}
 
 CANCEL = "cancel.json"
-STOP = "stop.json"
 _LASTING = frozenset({"spec.json", "status.json", "log.txt", ".worker.lock", CANCEL})
 BEAT_SECONDS = 2.0
 SILENT_SECONDS = 8.0

@@ -59,6 +59,13 @@ def test_an_estimate_is_the_cost_of_each_unit_times_the_units() -> None:
     assert half.seconds == pytest.approx(4 + 180 + 20 + 10)
 
 
+def test_of_a_run_done_elsewhere_nothing_is_learned() -> None:
+    here = record(SPEC, SECONDS)
+    there = replace(here, status=replace(here.status, launcher="ray"))
+    assert costs.learned([there], GROUND) == {}
+    assert costs.learned([here, there], GROUND) == costs.learned([here], GROUND)
+
+
 def test_the_median_of_the_newest_costs_counts() -> None:
     slow = {stage: 100 * seconds for stage, seconds in SECONDS.items()}
     records = [record(SPEC, slow, at="2026-01-01")]

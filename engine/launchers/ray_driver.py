@@ -7,7 +7,6 @@ tasks write, a task whose node is lost is given to another, cancelling reaches t
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import sys
 import time
@@ -18,44 +17,49 @@ from typing import Any
 
 from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
-from engine.launchers.ray_tasks import PARTS, reports_of
+from engine.launchers.ray_cluster import connect, fitting, request, words
+from engine.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.parts import Part
 from engine.paths import REPOSITORY, Workspace, write_json
-from engine.runfolder import STOP, Status, append_line, now, read_status
+from engine.runfolder import Status, append_line, now, read_status
 from engine.worker import work
 
 TRAINING_STEP = "engine.steps.train_adapters:run"
 ANSWERING_STEPS = frozenset(
     {TRAINING_STEP, "engine.steps.evaluate_prompt:run", "engine.steps.evaluate_retrieval:run"}
 )
-MOST_TASKS = 256
 MOST_ATTEMPTS = 5
 SILENT_SECONDS = 120.0
 STOP_SECONDS = 15.0
+WAITING_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 
 
 @dataclass
 class Piece:
-    """One task: what it does, how often it was tried, when it was heard, how much of its files is read."""
+    """One task: what it does, how often it was tried, when it was heard, how much of its files is read.
+
+    `waits` says that it has not begun for so long that the log tells it.
+    """
 
     name: str
     part: Part | None
     attempts: int = 0
     heartbeat: object = None
     heard: float = 0.0
+    waits: bool = False
     read: dict[str, int] = field(default_factory=dict)
 
 
 def drive(context: RunContext) -> None:
     """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
-    ray = connect(str(context.launch["address"]), context.log)
+    ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
     shutil.rmtree(parts, ignore_errors=True)  # an earlier attempt's reports; its work is not in there
     try:
         crew = _Crew(ray, context)
         context.log(
-            f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {_words(crew.request)}, "
+            f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
             f"on {len(crew.nodes)} node(s)"
         )
         if crew.tasks > 1 and context.spec.step == TRAINING_STEP:
@@ -68,25 +72,6 @@ def drive(context: RunContext) -> None:
     finally:
         ray.shutdown()
     shutil.rmtree(parts, ignore_errors=True)
-
-
-def connect(address: str, say: Callable[[str], None]) -> Any:
-    """Return the ray module, connected to the cluster. Raises EngineError when it is not there."""
-    try:
-        import ray
-    except ImportError as error:
-        raise EngineError(
-            "Ray is not installed, and this run is to be executed by it.", "Install it: make setup-ray"
-        ) from error
-    try:
-        ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineError(
-            f"There is no Ray cluster at {address}: {reason}",
-            "Start it (ray start --head), or join this machine to it: ray start --address HOST:6379.",
-        ) from error
-    return ray
 
 
 def _train(crew: _Crew) -> None:
@@ -105,8 +90,8 @@ class _Crew:
     def __init__(self, ray: Any, context: RunContext) -> None:
         self.ray, self.context = ray, context
         self.nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self.request = _request(context.launch, self.nodes)
-        self.tasks = _fitting(context.launch, self.request, self.nodes)
+        self.request = request(context.launch, self.nodes)
+        self.tasks = fitting(context.launch, self.request, self.nodes)
         task = ray.remote(_bootstrap(str(REPOSITORY)))
         self._task = task.options(
             num_cpus=self.request["CPU"], num_gpus=self.request.get("GPU", 0), max_retries=0
@@ -125,7 +110,7 @@ class _Crew:
                     self._take(ref, ended)
                 self._gather(pieces)
                 self._show(pieces, ended)
-                self._free_the_silent()
+                self._look_after()
                 if self.context.stop_requested():
                     raise Cancelled
         finally:
@@ -137,11 +122,13 @@ class _Crew:
         piece.attempts += 1
         spec, ws = self.context.spec, self.context.workspace
         # Without a status it has not begun: one that waits for a free node is not silent.
-        (reports_of(ws, spec.run_id, piece.name) / "status.json").unlink(missing_ok=True)
-        piece.heard, piece.heartbeat = time.monotonic(), None
+        reports = reports_of(ws, spec.run_id, piece.name)
+        write_json(reports / TURN, piece.attempts)
+        (reports / "status.json").unlink(missing_ok=True)
+        piece.heard, piece.heartbeat, piece.waits = time.monotonic(), None, False
         part = asdict(piece.part) if piece.part is not None else None  # plain values: nodes know no class yet
-        ref = self._task.remote(str(ws.root), spec.run_id, self.context.attempt, piece.name, part)
-        self._pending[ref] = piece
+        told = (str(ws.root), spec.run_id, self.context.attempt, piece.name, part, piece.attempts)
+        self._pending[self._task.remote(*told)] = piece
 
     def _take(self, ref: Any, ended: dict[str, dict[str, Any]]) -> None:
         """Take the end of a task: its answer, or its loss, after which it is tried again."""
@@ -175,19 +162,25 @@ class _Crew:
         self.context.event("lost", part=piece.name, attempt=piece.attempts, reason=reason)
         self._submit(piece)
 
-    def _free_the_silent(self) -> None:
-        """Give up a task that has begun and shows no sign of life any more; its loss is taken later."""
+    def _look_after(self) -> None:
+        """Say which tasks no node has begun yet, and give up those that have begun and fallen silent.
+
+        What is given up is lost, and taken as that later.
+        """
         for ref, piece in self._pending.items():
-            beat = self._beat(piece)
+            beat, silent = self._status(piece).heartbeat, time.monotonic() - piece.heard
             if beat != piece.heartbeat:
                 piece.heartbeat, piece.heard = beat, time.monotonic()
-            elif beat is not None and time.monotonic() - piece.heard > SILENT_SECONDS:
+            elif beat is None and silent > WAITING_SECONDS and not piece.waits:
+                piece.waits = True
+                self.context.log(
+                    f"{piece.name} has not begun for {WAITING_SECONDS:.0f} s: either no node has "
+                    f"{words(self.request)} free (see: ray status), or the node is slow"
+                )
+            elif beat is not None and silent > SILENT_SECONDS:
                 self.context.log(f"{piece.name} has shown no sign of life for {SILENT_SECONDS:.0f} s")
                 piece.heard = time.monotonic()
                 self.ray.cancel(ref, force=True)
-
-    def _beat(self, piece: Piece) -> object:
-        return self._status(piece).heartbeat
 
     def _status(self, piece: Piece) -> Status:
         ws, run_id = self.context.workspace, self.context.spec.run_id
@@ -207,19 +200,21 @@ class _Crew:
         self._pending.clear()
 
     def _show(self, pieces: Sequence[Piece], ended: dict[str, dict[str, Any]]) -> None:
-        """Tell the run's progress as the mean of its parts'."""
+        """Tell the run's progress as the mean of its parts', once they are at their work."""
         stands = [(piece, self._status(piece)) for piece in pieces]
         begun = [status for _, status in stands if status.stage]
         if not begun:
-            return
-        if len(pieces) == 1:
-            only = begun[0]
-            self.context.progress(only.stage, only.done, only.total, unit=only.unit)
+            if any(piece.waits for piece in pieces):
+                self.context.progress("waiting for the cluster", 0, 1)
             return
         training = any(piece.part is not None and piece.part.kind == "wave" for piece in pieces)
         stage, unit = ("train", "steps") if training else ("generate", "replies")
         counted = [status for status in begun if status.stage == stage and status.total]
-        total = max((status.total for status in counted), default=0)
+        if len(pieces) == 1 or not counted:
+            first = begun[0]
+            self.context.progress(first.stage, first.done, first.total, unit=first.unit)
+            return
+        total = max(status.total for status in counted)
         share = sum(
             1.0 if piece.name in ended else _share(piece.part, status) if status.stage == stage else 0.0
             for piece, status in stands
@@ -263,46 +258,17 @@ def _marked(line: str, name: str) -> str:
         return line
 
 
-def _request(launch: Any, nodes: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return what each task asks for. Raises EngineError where no node has it."""
-    gpus = launch.get("gpus")
-    if gpus is None:
-        gpus = 1.0 if any(node.get("GPU", 0) >= 1 for node in nodes) else 0.0
-    request = {"CPU": float(launch.get("cpus") or 1.0)} | ({"GPU": float(gpus)} if gpus else {})
-    if not any(_places(node, request) for node in nodes):
-        there = "; ".join(_words(node) for node in nodes) or "no node"
-        raise EngineError(
-            f"No node of the cluster has {_words(request)}: {there}.",
-            "Ask for less: --ray-cpus, --ray-gpus. Or add nodes: ray status.",
-        )
-    return request
-
-
-def _places(node: dict[str, float], request: dict[str, float]) -> int:
-    return int(min(node.get(name, 0.0) / wanted for name, wanted in request.items()))
-
-
-def _fitting(launch: Any, request: dict[str, float], nodes: Sequence[dict[str, float]]) -> int:
-    """Return into how many tasks the run is divided: as asked for, else as many as fit at once."""
-    fitting = sum(_places(node, request) for node in nodes)
-    return max(1, min(MOST_TASKS, launch.get("tasks") or fitting))
-
-
-def _words(resources: dict[str, float]) -> str:
-    return ", ".join(f"{resources.get(name, 0.0):g} {name}" for name in ("CPU", "GPU") if name in resources)
-
-
 def _bootstrap(repository: str) -> Callable[..., dict[str, Any]]:
     """Return the task. A function made here travels to the nodes whole, and finds the engine there."""
 
-    def task(root: str, run_id: str, attempt: int, name: str, part: Any) -> dict[str, Any]:
+    def task(root: str, run_id: str, attempt: int, name: str, part: Any, turn: int) -> dict[str, Any]:
         import sys
 
         if repository not in sys.path:
             sys.path.insert(0, repository)
         from engine.launchers.ray_tasks import do_part
 
-        return do_part(root, run_id, attempt, name, part)
+        return do_part(root, run_id, attempt, name, part, turn)
 
     return task
 

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
+from engine.errors import EngineError
 from engine.experiments.plan import plan
+from engine.launchers.ray_cluster import fitting, request
 from engine.launchers.ray_driver import Piece, _new_lines, _share
-from engine.launchers.ray_tasks import do_part, reports_of
+from engine.launchers.ray_tasks import PARTS, STOP, TURN, do_part, reports_of, unwanted
 from engine.parts import Part, PartDone, rows_of_others, wave_size, waves_here
 from engine.paths import Workspace, read_json, write_json
 from engine.runfolder import RunSpec, Status, append_line, read_log, read_status, write_spec, write_status
@@ -100,6 +102,39 @@ def test_a_part_that_cannot_see_the_run_says_what_the_cluster_needs(tmp_path: Pa
     answer = do_part(str(tmp_path), "base-00000000", 1, "whole", None)
     assert answer["state"] == "failed"
     assert "same path on every node" in answer["hint"]
+
+
+def test_a_part_stops_where_its_run_has_ended_or_another_task_has_it(tmp_path: Path) -> None:
+    ws, run_id = Workspace(tmp_path), "base-00000000"
+
+    def is_unwanted(*, attempt: int = 2, turn: int = 1) -> bool:
+        return unwanted(ws, run_id, attempt, "wave-0", turn)
+
+    assert not is_unwanted(), "a status that cannot be read says nothing"
+    write_status(ws.run_folder(run_id), Status(state="running", attempt=2))
+    assert not is_unwanted()
+    assert is_unwanted(attempt=1), "the run has begun anew"
+    write_json(reports_of(ws, run_id, "wave-0") / TURN, 2)
+    assert is_unwanted(turn=1)
+    assert not is_unwanted(turn=2)
+    write_status(ws.run_folder(run_id), Status(state="lost", attempt=2))
+    assert is_unwanted(turn=2), "its driver was killed"
+    write_status(ws.run_folder(run_id), Status(state="running", attempt=2))
+    write_json(ws.run_folder(run_id) / PARTS / STOP, {})
+    assert is_unwanted(turn=2)
+
+
+def test_tasks_ask_for_what_was_said_and_as_many_are_made_as_nodes_can_hold_at_once() -> None:
+    head, small, large = {"CPU": 0.0}, {"CPU": 4.0}, {"CPU": 16.0, "GPU": 4.0}
+    assert request({}, [head, small]) == {"CPU": 1.0}
+    assert request({}, [head, large]) == {"CPU": 1.0, "GPU": 1.0}, "a GPU each where there is any"
+    assert request({"cpus": 2.0, "gpus": 0.0}, [large]) == {"CPU": 2.0}
+    assert fitting({}, {"CPU": 1.0, "GPU": 1.0}, [head, small, large]) == 4
+    assert fitting({}, {"CPU": 8.0}, [head, small, large]) == 2
+    assert fitting({}, {"CPU": 3.0, "GPU": 0.5}, [small, large]) == 5
+    assert fitting({"tasks": 9}, {"CPU": 8.0}, [large]) == 9
+    with pytest.raises(EngineError, match="No node of the cluster has 8 CPU, 1 GPU: 0 CPU; 4 CPU"):
+        request({"cpus": 8.0, "gpus": 1.0}, [head, small])
 
 
 def test_batches_are_shared_out_whole_and_every_row_is_somebodys() -> None:
