@@ -50,13 +50,17 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a card says of an experiment: `reason` is why it cannot exist here, `best` its best on val."""
+    """What a card says of an experiment: `reason` is why it cannot exist here, `best` its best on val.
+
+    `awaited` are the runs that it builds on and that have not succeeded yet.
+    """
 
     experiment: Experiment
     records: tuple[RunRecord, ...]
     planned: Plan | None
     reason: str | None
     best: Row | None
+    awaited: frozenset[str] = frozenset()
 
     @property
     def is_done(self) -> bool:
@@ -169,7 +173,9 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str,
         planned, reason = plan(ws, experiment.name, seen=seen), None
     except EngineError as error:
         planned, reason = None, error.message.removeprefix("Not applicable here: ")
-    return Card(experiment, records, planned, reason, found.get(experiment.name))
+    upstream = set(planned.target.spec.upstream.values()) if planned else set()
+    awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
+    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited))
 
 
 def _grid(cards: Sequence[Card], reference: str) -> None:
@@ -236,7 +242,8 @@ def _lines(card: Card) -> list[str]:
         takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
         lines.append(f"Needs {names}{takes}, run first")
     elif card.planned.target.spec.upstream:
-        lines.append(f"Builds on {', '.join(_built_on(card))}, done")
+        how = "under way" if card.awaited else "done"
+        lines.append(f"Builds on {', '.join(_built_on(card))}, {how}")
     lines.append(_time(card))
     return lines
 

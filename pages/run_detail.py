@@ -111,7 +111,7 @@ def _curve(ws: Workspace, record: RunRecord) -> None:
         st.altair_chart(
             loss_chart(thinned(table)), alt="Loss in training and validation by step", key="runs_loss"
         )
-    elif record.state == "running":
+    elif record.state in ACTIVE:
         st.caption("No loss yet: it appears with the first training steps, if this run trains.")
     elif record.state == "succeeded":
         st.caption("This run trained nothing, so there is no loss curve.")

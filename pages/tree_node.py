@@ -74,7 +74,9 @@ def show(
         st.info(frame.plain(standing.reason), icon=":material/info:")
     _terms(node, done, finding, stood)
     _runs(finding, records)
-    if experiment is not None and finding.unavailable is None and not is_next:
+    if is_next:
+        st.caption("This is the next step: its button is above the tree.")
+    elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
             launch.show_plan(ws, experiment, node.parameters, key=f"home_node_{node.id}", prominent=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,21 @@ from playwright.sync_api import expect
 from engine import jobs
 from engine.paths import REPOSITORY
 from tests.browser.conftest import PATIENCE_MS, Visit, served
-from tests.sample_study import counting_run, prepare_world
+from tests.sample_study import counting_run, end_badly, finish, prepare_world
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Visit]
-PATHS = ("", "experiments", "runs", "compare", "data", "playground", "votes")
+PATHS = (
+    "", "experiments", "runs", "compare", "persona", "playground", "votes", "data", "statistics", "report",
+    "settings",
+)  # fmt: skip
+VIEWS = (
+    "?tree=cluster-rescue", "experiments?experiment=frontier", "experiments?study=constrained-lambda",
+    "compare?view=personas", "compare?view=heatmap", "compare?view=cost", "compare?view=certainty",
+    "data?view=dialogues", "data?view=clusters", "data?view=augmentation", "data?view=import",
+    "data?view=study",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +46,33 @@ def test_the_first_visit_leads_to_data(visit: Open, browser: object, tmp_path: P
         tab.assert_clean()
 
 
-@pytest.mark.parametrize(("which", "scheme", "width"), [("empty", "light", 1280), ("full", "dark", 390)])
+@pytest.fixture(scope="module")
+def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app over a study under way: one run is done, one failed, one is at work, one waits."""
+    ws = prepare_world(tmp_path_factory.mktemp("browser") / "partial", personas=5, dialogues=6)
+    finish(ws, "base", per_persona=2)
+    end_badly(ws, "profile-prompt", state="failed", error="No memory left.", hint="Use smaller batches.")
+    for name in ("unified", "per-persona"):
+        jobs.submit(ws, counting_run(ws, name, ticks=100_000, pause=0.2))
+    try:
+        with served(ws.root) as address:
+            yield address
+    finally:
+        for record in reversed(jobs.list_runs(ws)):
+            if not record.ended:
+                jobs.cancel(ws, record.run_id, grace_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("which", "scheme", "width"),
+    [("empty", "light", 1280), ("partial", "light", 390), ("full", "dark", 390)],
+)
 def test_no_page_errs_asks_another_server_or_runs_over(
     visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
 ) -> None:
-    """Empty in light on a desk, full in dark on a telephone; the theme follows the system."""
+    """Every page and view, before, within and after a study; the theme follows the system."""
     tab = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width)
-    for path in PATHS:
+    for path in (*PATHS, *(VIEWS if which == "full" else ())):
         page = tab.go(path)
         tab.assert_clean()
         shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")

@@ -49,6 +49,21 @@ def test_dialogues_can_be_searched_and_read(open_page: Open, full: Workspace) ->
     assert "holds this" in texts(app)
 
 
+def test_everybody_is_searched_at_once(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "data", view="dialogues")
+    everybody = load_dataset(full).dialogues
+    assert f"{len(everybody)} dialogues" in texts(app)
+    word = "please"
+    found = [one for one in everybody if any(word in said.text.lower() for said in one.messages)]
+    app.text_input(key="data_search").set_value(word.upper()).run()
+    assert list(app.dataframe[0].value["Persona"]) == [one.persona_id for one in found]
+    assert 0 < len(found) < len(everybody)
+
+
+def test_without_clusters_the_page_leads_to_them(open_page: Open, full: Workspace) -> None:
+    assert "No clusters yet" in texts(open_page(full, "data", view="clusters"))
+
+
 def test_data_with_runs_stays_and_the_page_says_what_to_do(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "data", view="import")
     seen = texts(app)

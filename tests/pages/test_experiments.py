@@ -14,6 +14,7 @@ from engine.experiments.plan import plan
 from engine.machine import change_machine
 from engine.paths import Workspace
 from engine.records import find
+from pages import experiments_cards as cards
 from pages import launch, launch_fields
 from tests.pages.conftest import Open, texts
 from tests.sample_study import end_badly
@@ -40,6 +41,36 @@ def test_every_experiment_has_a_card(open_page: Open, full: Workspace) -> None:
     assert all(entry.question in seen for entry in catalog.EXPERIMENTS.values())
     assert "Builds on Unified LoRA, done" in seen
     assert "Needs Clusters of personas" in seen
+
+
+def test_every_family_has_its_group() -> None:
+    assert {cards._group(entry) for entry in catalog.EXPERIMENTS.values()} == set(cards._GROUPS)
+
+
+def test_what_a_remote_model_lacks_is_said_before_the_click(
+    open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    lacks = "It needs the name of a model, and either OPENAI_API_KEY or the address"
+    assert lacks in texts(open_page(prepared, "experiments", family="Remote models"))
+    app = open_page(prepared, "experiments", experiment="frontier")
+    assert lacks in texts(app)
+    assert app.button(key="experiments_frontier_launch").disabled
+    app = open_page(
+        prepared, "experiments", experiment="frontier", model="one", base_url="http://localhost:8000/v1"
+    )
+    assert "It needs" not in texts(app)
+    assert "Sends the dialogues of the examples to localhost:8000" in texts(app)
+    assert not app.button(key="experiments_frontier_launch").disabled
+    app = open_page(prepared, "experiments", experiment="frontier", model="one")
+    assert "api.openai.com needs a key, and OPENAI_API_KEY is not set" in texts(app)
+    assert app.button(key="experiments_frontier_launch").disabled
+
+
+def test_a_read_only_workspace_launches_nothing(open_page: Open, prepared: Workspace) -> None:
+    change_machine(prepared, read_only=True)
+    app = open_page(prepared, "experiments", experiment="base")
+    assert app.button(key="experiments_base_launch").disabled
 
 
 def test_cards_are_filtered(open_page: Open, full: Workspace) -> None:

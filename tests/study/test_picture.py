@@ -54,6 +54,8 @@ def test_boxes_say_state_gain_and_time_and_are_plain_json() -> None:
     boxes = {box["id"]: box for box in drawn["boxes"]}
     assert (boxes["retrieval"]["word"], boxes["retrieval"]["time"]) == ("Not passed", "took 1 min")
     assert boxes["retrieval"]["gain"] == "+0.1 (+1.0 to +5.0)"
+    names = {name: box["title"] for name, box in boxes.items()}
+    assert boxes["retrieval"]["label"].endswith(f", if yes {names['use']}, if no {names['last']}")
     assert [box["id"] for box in drawn["boxes"] if box["next"]] == ["last"]
     assert [box["id"] for box in drawn["boxes"] if box["chosen"]] == ["use"]
     assert {"from": "retrieval", "to": "last", "label": "no", "taken": True} in drawn["lines"]
