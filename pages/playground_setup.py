@@ -12,9 +12,9 @@ import streamlit as st
 from engine.data import choose_examples, examples
 from engine.paths import Workspace
 from engine.stats.metrics import SIMILARITY
-from engine.talk.conversation import choices, default_cast, open_question
+from engine.talk.conversation import default_cast, open_question
 from engine.talk.records import MOST_SPEAKERS, Question
-from engine.types import Example, Persona
+from engine.types import Dataset, Example, Persona
 from engine.variants import Variant
 from engine.wording import count
 from pages import frame, reads
@@ -134,9 +134,8 @@ def _example(ws: Workspace, persona_id: str) -> Example | None:
 
 def _examples(ws: Workspace, persona_id: str) -> tuple[Example, ...]:
     """The persona's test examples, those that variants are scored on first."""
-    found = [
-        one for one in examples(reads.dataset(ws), reads.splits(ws), "test") if one.persona_id == persona_id
-    ]
+    own = Dataset((), tuple(reads.dialogues_of(ws, persona_id)))
+    found = examples(own, reads.splits(ws), "test")
     scored = choose_examples(found)
     rest = [one for one in choose_examples(found, _EXAMPLES) if one not in scored]
     return (*scored, *rest)
@@ -190,7 +189,7 @@ def _blind() -> bool:
 
 def _circumstances(ws: Workspace, example: Example | None) -> tuple[dict[str, Any], int]:
     """What the variants are told about the moment, as in the example, and how long they may speak."""
-    known = choices(dialogue.meta for dialogue in reads.dataset(ws).dialogues)
+    known = reads.circumstances(ws)
     given = dict(example.meta) if example else {}
     place = example.dialogue_id if example else "own"
     found: dict[str, Any] = {}

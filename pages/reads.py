@@ -5,6 +5,8 @@ Filters are applied after the load; no connection and no model is ever kept.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from engine import store
 from engine.comparing import comparison
 from engine.data import load_dataset, load_splits
 from engine.paths import Workspace, read_json
+from engine.talk.conversation import choices
 from engine.types import Dataset, Dialogue, Splits
 from engine.variants import Variant
 
@@ -79,8 +82,19 @@ def splits(ws: Workspace) -> Splits:
 
 
 def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
-    """Return a persona's dialogues in time."""
-    return [dialogue for dialogue in dataset(ws).dialogues if dialogue.persona_id == persona_id]
+    """Return a persona's dialogues in time; a dataset is sorted by persona."""
+    held, whose = dataset(ws).dialogues, attrgetter("persona_id")
+    return list(held[bisect_left(held, persona_id, key=whose) : bisect_right(held, persona_id, key=whose)])
+
+
+def circumstances(ws: Workspace) -> dict[str, list[Any]]:
+    """Return what each circumstance of a dialogue can be, as `conversation.choices`."""
+    return _circumstances(str(ws.root), card(ws)["data_hash"])
+
+
+@_kept
+def _circumstances(root: str, data_hash: str) -> dict[str, list[Any]]:
+    return choices(dialogue.meta for dialogue in dataset(Workspace(Path(root))).dialogues)
 
 
 @_kept
