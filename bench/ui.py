@@ -3,6 +3,7 @@
     python -m engine bench ui                         both sizes, every page; the studies are made first
     python -m engine bench ui --personas 200 --pages Compare,Persona
     python -m engine bench ui --keep FOLDER           studies made there stay and are used again
+    python -m engine bench ui --processor-only        without server and browser: processor time alone
 
 A study of 20 variants with 10 examples of each split and persona (bench/ui_study.py) lies under the app,
 which runs as always, in a process of its own. Server time is taken inside it, around Streamlit's run of a
@@ -32,6 +33,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
@@ -315,7 +317,50 @@ def _tell(name: str, row: dict[str, Any]) -> None:
     print(f"  {name}: {told}", file=sys.stderr, flush=True)
 
 
+def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str, dict[str, float]]:
+    """Return the processor milliseconds of pages run in this process: the first time, then the median rerun.
+
+    All share one process, as visits to one app do; a page's first run then holds what no earlier one read.
+    """
+    from streamlit.testing.v1 import AppTest
+
+    os.environ["PERSONA_LAB_WORKSPACE"] = str(ws.root)
+    rows = {}
+    with (
+        tempfile.TemporaryDirectory() as apart
+    ):  # AppTest takes a folder pages/ beside the script for its own
+        script = Path(apart) / "app.py"
+        shutil.copy(REPOSITORY / "app.py", script)
+        for place in places:
+            app = AppTest.from_file(str(script), default_timeout=_PATIENCE_MS / 100)
+            app.run()
+            path, _, query = place.path.partition("?")
+            for name, value in parse_qsl(query):
+                app.query_params[name] = value
+            app.switch_page(str(REPOSITORY / "pages" / f"{path or 'home'}.py"))
+            spent = []
+            for _ in range(turns + 1):
+                began = time.process_time()
+                app.run()
+                spent.append(1000 * (time.process_time() - began))
+            if app.exception:
+                raise SystemExit(f"{place.name} shows an exception: {app.exception[0].value}")
+            rows[place.name] = {"first_ms": spent[0], "again_ms": statistics.median(spent[1:])}
+            _tell(place.name, rows[place.name])
+    return rows
+
+
 # --- telling
+
+
+def processor_table(found: dict[int, dict[str, dict[str, float]]]) -> str:
+    """Return processor times of all sizes side by side."""
+    heads = " | ".join(f"{size:,}: first, ms | again" for size in found)
+    lines = [f"| page | {heads} |", "|---|" + "---:|---:|" * len(found)]
+    for name in next(iter(found.values())):
+        told = [f"{one[name]['first_ms']:,.0f} | {one[name]['again_ms']:,.0f}" for one in found.values()]
+        lines.append(f"| {name} | {' | '.join(told)} |")
+    return "\n".join(lines)
 
 
 def table(personas: int, found: dict[str, Any]) -> str:
@@ -362,6 +407,7 @@ def main() -> None:
     made.add_argument("--turns", type=int, default=20, help="Reruns of each page by the clock.")
     made.add_argument("--idle-seconds", type=float, default=30.0)
     made.add_argument("--keep", type=Path, help="Folder where studies are made, and found the next time.")
+    made.add_argument("--processor-only", action="store_true", help="Without server and browser.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     made.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     made.add_argument("--log", type=Path, help=argparse.SUPPRESS)
@@ -377,15 +423,20 @@ def main() -> None:
     places = [place for place in PLACES if not asked or place.page in asked]
     keep = given.keep or Path(tempfile.mkdtemp(prefix="persona-lab-bench-"))
     try:
-        found = {
-            size: measure(_study(keep, size), places, turns=given.turns, idle_seconds=given.idle_seconds)
-            for size in (int(one) for one in given.personas.split(","))
-        }
+        found: dict[int, Any] = {}
+        for size in (int(one) for one in given.personas.split(",")):
+            ws = _study(keep, size)
+            if given.processor_only:
+                found[size] = processor(ws, places, turns=given.turns)
+            else:
+                found[size] = measure(ws, places, turns=given.turns, idle_seconds=given.idle_seconds)
     finally:
         if given.keep is None:
             shutil.rmtree(keep, ignore_errors=True)
     if given.json:
         print(json.dumps(found, indent=2))
+    elif given.processor_only:
+        print(processor_table(found))
     else:
         print("\n\n".join(table(size, one) for size, one in found.items()))
 
