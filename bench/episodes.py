@@ -26,6 +26,7 @@ from engine.experiments.plan import Plan
 from engine.paths import Workspace
 from engine.processes import running
 from engine.records import RunRecord, find, scan
+from engine.runfolder import Heartbeat
 from engine.study import autopilot
 
 EXPERIMENTS = {
@@ -36,7 +37,9 @@ EXPERIMENTS = {
 EVALUATION = {"examples_per_persona": 4, "max_new_tokens": 16}
 FAULTS_AN_EPISODE = 12
 LOOK_SECONDS = 10.0
-RECOVERY_SECONDS = 1800.0
+SILENCE_SECONDS = 900.0
+RECOVERY_SECONDS = 4 * 3600.0
+LEAVING_SECONDS = 300.0
 BIDE_SECONDS = 240.0
 BAD = ("lost", "doubled", "different", "wrong_states", "not_recovered")
 _DISK_BYTES = 100_000_000
@@ -72,6 +75,7 @@ def episode(pristine: Workspace, number: int, seed: int, expected: dict[str, dic
         try:
             endure(one, FAULTS_AN_EPISODE)
             _end_pilot(one)
+            _see_off(one)
             return Outcome(one.hurt, one.hit, judge(one, expected), [*one.lost, *one.wrong])
         finally:
             _end_pilot(one)
@@ -98,11 +102,29 @@ def endure(one: Episode, faults: int) -> None:
                 check_states(one, name)
         finally:
             heal(one)
-    until = time.monotonic() + RECOVERY_SECONDS
-    while not _all_done(one) and time.monotonic() < until:
-        time.sleep(1.0)
+    began = seen = time.monotonic()
+    signs = _signs_of_life(one)
+    while not _all_done(one) and time.monotonic() < min(seen + SILENCE_SECONDS, began + RECOVERY_SECONDS):
+        time.sleep(2.0)
         check_states(one, "recovery")
         heal(one)
+        if (latest := _signs_of_life(one)) != signs:
+            signs, seen = latest, time.monotonic()
+
+
+def _signs_of_life(one: Episode) -> list[tuple[int, Heartbeat | None]]:
+    return [(record.status.attempt, record.status.heartbeat) for record in scan(one.ws)]
+
+
+def _see_off(one: Episode) -> None:
+    """Wait until the workers of ended runs are gone; note those that are not."""
+    until = time.monotonic() + LEAVING_SECONDS
+    ended = [record.run_id for record in scan(one.ws) if record.ended]
+    while left := [name for name in ended if _processes("engine.worker", name, one.ws)]:
+        if time.monotonic() > until:
+            one.wrong += [f"{name} has ended, and its worker does not leave" for name in left]
+            return
+        time.sleep(1.0)
 
 
 def _bide(one: Episode) -> None:
@@ -179,7 +201,8 @@ def _untrue(ws: Workspace) -> list[str]:
         worker = record.status.worker
         if record.state == "running" and worker is not None and not running(worker):
             found.append(f"{record.run_id} reads as running, and its worker has ended")
-        if record.state != "running" and working:
+        leaving = [worker.pid] if worker is not None and record.ended else []  # it has said its last word
+        if record.state != "running" and working not in ([], leaving):
             found.append(f"{record.run_id} reads as {record.state}, and process {working[0]} works on it")
         if len(working) > 1:
             found.append(f"{record.run_id} runs {len(working)} times")
