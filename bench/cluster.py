@@ -120,9 +120,7 @@ def _kill(cluster: Any, run: Path) -> None:
 
 def _node_of(cluster: Any, worker: Any) -> Any:
     """Return the node whose process started that worker."""
-    import psutil
-
-    parent = psutil.Process(worker.pid).ppid()
+    parent = int(Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[1])
     for node in cluster.list_all_nodes():
         if any(info.process.pid == parent for info in node.all_processes["raylet"]):
             return node

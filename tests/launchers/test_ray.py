@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import pytest
 
 from engine import jobs, launchers
@@ -234,7 +233,7 @@ def test_a_run_that_is_cancelled_killed_and_loses_a_node_ends_like_a_local_one(
 
 def node_of(cluster: Any, worker: Any) -> Any:
     """The node whose process started that worker."""
-    parent = psutil.Process(worker.pid).ppid()
+    parent = int(Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[1])
     for node in cluster.list_all_nodes():
         if any(info.process.pid == parent for info in node.all_processes["raylet"]):
             return node
