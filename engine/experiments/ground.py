@@ -5,6 +5,7 @@ Two runs on another ground are never upstream of, or compared with, each other.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,14 +52,14 @@ def read_ground(ws: Workspace) -> Ground:
     config = ws.read_config()
     try:
         card = read_json(ws.dataset / "card.json")
-        splits = read_json(ws.splits / "splits.json")
+        scheme, split_hash = _splits(*_stamped(ws.splits / "splits.json"))
         counts = card["counts"]
         return Ground(
             base=str(config["base"]),
             base_fingerprint=fingerprint_base(str(config["base"])),
             data_hash=str(card["data_hash"]),
-            scheme=str(splits["scheme"]),
-            split_hash=_hash_splits(splits),
+            scheme=scheme,
+            split_hash=split_hash,
             seed=int(config["seed"]),
             personas=int(counts["personas"]),
             with_character=int(counts["personas_with_character"]),
@@ -88,13 +89,35 @@ def fingerprint_base(base: str) -> str:
             raise EngineError(f"There is no base model at {base}.", "Choose another one with init --base.")
         return ""
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja"))
-    whole = sum(path.stat().st_size for path in paths) <= _SMALL_BASE_BYTES
+    return _hash_base(tuple(_stamped(path) for path in paths))
+
+
+_Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size
+    Path, tuple[int, int, int]
+]  # a file and its inode, time and size: equal while it is the same
+
+
+def _stamped(path: Path) -> _Stamped:
+    found = path.stat()
+    return path, (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _hash_base(files: tuple[_Stamped, ...]) -> str:
+    whole = sum(size for _, (_, _, size) in files) <= _SMALL_BASE_BYTES
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.name}:{path.stat().st_size};".encode())
+    for path, (_, _, size) in files:
+        digest.update(f"{path.name}:{size};".encode())
         if whole or path.suffix != ".safetensors":
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=8)
+def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str]:
+    """Return scheme and hash of a splits.json."""
+    splits = read_json(path)
+    return str(splits["scheme"]), _hash_splits(splits)
 
 
 def _hash_splits(splits: dict[str, Any]) -> str:

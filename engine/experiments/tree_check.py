@@ -6,6 +6,7 @@ without a threshold, parameters the experiment does not take, and results of nod
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,13 @@ def read_tree_file(path: Path) -> Tree:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EngineError(f"{path} cannot be read: {error}", "A tree is a YAML file in UTF-8.") from error
-    return read_tree(text, name=path.stem, file=path.name)
+    return _read_once(text, path.stem, path.name)
+
+
+@functools.lru_cache(maxsize=32)
+def _read_once(text: str, name: str, file: str) -> Tree:
+    """The tree of a text that was read before; trees are never changed."""
+    return read_tree(text, name=name, file=file)
 
 
 class _Check:
