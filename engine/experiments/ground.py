@@ -93,8 +93,6 @@ def fingerprint_base(base: str) -> str:
 
 
 _Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size
-    Path, tuple[int, int, int]
-]  # a file and its inode, time and size: equal while it is the same
 
 
 def _stamped(path: Path) -> _Stamped:
