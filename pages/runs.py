@@ -27,8 +27,9 @@ def show() -> None:
     active = any(record.state in ACTIVE for record in records)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_counts(records), width="content")
-    if active:
-        st.fragment(_live_queue, run_every=_TICK_SECONDS)()
+    with st.container():  # a place of its own: what stands below keeps its place when the queue is empty
+        if active:
+            st.fragment(_live_queue, run_every=_TICK_SECONDS)()
     run_list.show(ordered, opened=st.session_state[_OPEN], choose=_open)
     chosen = [record for record in records if record.run_id in st.session_state[_OPEN]]
     at_work = any(record.state in ACTIVE for record in chosen)

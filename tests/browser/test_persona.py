@@ -104,6 +104,20 @@ def test_a_click_on_the_map_opens_another_persona(visit: Open, app: str) -> None
     tab.assert_clean()
 
 
+def test_the_cluster_map_of_the_data_opens_a_persona_and_is_there_again(visit: Open, app: str) -> None:
+    tab = visit(app)
+    page = tab.go("data?view=clusters&cluster=1")
+    expect(page.get_by_role("combobox", name="Cluster")).to_have_value("1, 2 personas")
+    page.locator("[data-testid='stVegaLiteChart'] path[aria-label*='persona_003']").last.click(force=True)
+    expect(page.get_by_role("heading", name="persona_003")).to_be_visible()
+    tab.settle()
+    page.go_back()
+    expect(page.get_by_text("Grouped by behaviour")).to_be_visible()
+    expect(page).to_have_url(re.compile("view=clusters"))
+    tab.settle()
+    tab.assert_clean()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_runs_over_on_a_telephone(visit: Open, app: str, scheme: str) -> None:
     tab = visit(app, scheme=scheme, width=390)

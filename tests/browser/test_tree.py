@@ -54,3 +54,28 @@ def test_the_boxes_stand_in_columns_where_there_is_room(
     assert beside == (columns == 2)
     assert above["y"] + above["height"] <= here["y"]
     assert there["x"] + there["width"] <= width
+
+
+def test_the_tree_is_walked_by_keyboard(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go()
+    page.get_by_role("button", name=re.compile(r"^Unified LoRA, ")).focus()
+    page.keyboard.press("Tab")
+    box = page.get_by_role("button", name=re.compile(r"^Selective routing, "))
+    expect(box).to_be_focused()
+    page.keyboard.press("Tab")
+    gate = page.get_by_role("button", name=re.compile(r"^Retrieval, .*if yes Use retrieval, if no Cluster"))
+    expect(gate).to_be_focused()
+    assert gate.evaluate("box => getComputedStyle(box).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("node=retrieval"))
+    expect(gate).to_have_attribute("aria-pressed", "true")
+    expect(gate).to_be_focused()
+    tab.settle()
+    tab.assert_clean()
+
+
+def test_on_a_telephone_a_click_leads_to_what_it_tells(visit: Open, full_app: str) -> None:
+    page = visit(full_app, width=390).go()
+    page.get_by_role("button", name=re.compile(r"^Retrieval, ")).click()
+    expect(page.get_by_text("the best of 3 on val")).to_be_in_viewport()
