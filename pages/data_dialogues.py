@@ -55,7 +55,7 @@ def show(ws: Workspace) -> None:
         _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
 
 
-def _about(persona_id: str, character: str) -> None:
+def _about(persona_id: str, character: str | None) -> None:
     if character:
         st.markdown(frame.plain(character))
     frame.persona_link(f"Scores and replies of {persona_id}", persona_id)
