@@ -249,10 +249,10 @@ class _Planner:
     def _newest(
         self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
     ) -> RunSpec | None:
-        """The fitting run that was made with the fewest surprises: default parameters before others,
-        succeeded before under way, then the newest."""
+        """The fitting run that was made with the fewest surprises: default parameters first, then the fewest
+        changed; succeeded before under way, then the newest."""
         fitting = [
-            (not _unasked(spec, parameters), record.state == "succeeded", record.order, spec)
+            (-len(_unasked(spec, parameters)), record.state == "succeeded", record.order, spec)
             for spec, record in self.existing
             if spec.experiment == experiment
             and record.state in ("succeeded", "queued", "running")

@@ -168,6 +168,8 @@ def test_a_default_upstream_is_taken_before_a_newer_one_with_other_parameters(ws
     (note,) = odd.notes
     assert "over: there is no run of gain with default parameters" in note
     assert "ticks=9" in note
+    finish(ws, "gain", {"ticks": 8}, seed=3)  # newer, and farther from the defaults
+    assert plan(ws, "after").target.spec.upstream == odd.target.spec.upstream
     usual = finish(ws, "gain", {"examples_per_persona": 4})  # scored otherwise, made the same
     finish(ws, "gain", {"ticks": 2})
     finish(ws, "gain", seed=3)
