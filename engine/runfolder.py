@@ -42,7 +42,7 @@ def canonical(value: Any) -> str:
 
 def fingerprint(value: Any, digits: int) -> str:
     """Return the first `digits` hex digits of the sha256 of `value`'s canonical JSON."""
-    return hashlib.sha256(canonical(value).encode("utf-8")).hexdigest()[:digits]
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:digits]
 
 
 @dataclass(frozen=True, slots=True)

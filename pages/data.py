@@ -56,6 +56,7 @@ def show() -> None:
         words=lambda name: "Published study" if name == "study" else name.capitalize(),
         segmented=True,
         labelled=False,
+        kept=True,
     )
     pages[view or "overview"](ws)
 

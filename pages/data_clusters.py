@@ -38,6 +38,7 @@ def show(ws: Workspace) -> None:
             [_ALL, *map(str, sizes)],
             page="data",
             name="cluster",
+            kept=True,
             words=lambda name: (
                 "None marked" if name == _ALL else f"{name}, {count(sizes[int(name)], 'persona')}"
             ),

@@ -32,9 +32,6 @@ PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "
 PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
 
 # A table in a text scrolls within itself where the screen is narrow.
-_STYLE = """<style>
-[data-testid="stMarkdownContainer"] table { display: block; overflow-x: auto; max-width: 100%; }
-</style>"""
 _DRAWN, _ADDRESS = "frame_drawn", "frame_address"
 _PAGES = (
     (HOME, "Study", ":material/home:"),
@@ -76,7 +73,7 @@ def draw() -> st.Page:
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
-    st.html(_STYLE)
+    st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
     pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only
@@ -254,16 +251,20 @@ def linked_choice(
     segmented: bool = False,
     labelled: bool = True,
     always: bool = False,
+    kept: bool = False,
     help: str | None = None,
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
 
     The first option is the default and leaves the address clean; with `optional` (the text shown then)
-    nothing is chosen at first; with `always` the default stands in the address as well. Code sets the
-    choice through `choose`, before the widget is drawn.
+    nothing is chosen at first; with `always` the default stands in the address as well; with `kept` whoever
+    comes back to the page finds it as it was. Code sets the choice through `choose`, before the widget is
+    drawn.
     """
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
+    if kept and asked is None and key not in st.session_state:
+        asked = st.session_state.get(seen)
     if asked in options and (key not in st.session_state or asked != st.session_state.get(seen)):
         st.session_state[key] = asked
     if st.session_state.get(key) not in (None, *options):

@@ -96,6 +96,8 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
         needs = _roles(experiment, seen, {} if found else given, key=f"{key}_upstream")
         upstream = launch_fields.hold(needs, key=f"{key}_upstream", linked=linked)
         launch_fields.draw(needs, found, key=f"{key}_upstream", columns=columns)
+    launch_fields.sent(key)
+    launch_fields.sent(f"{key}_upstream")
     if linked:
         launch_fields.link([*fields, seed], raw, key=key)
         launch_fields.link(needs, upstream, key=f"{key}_upstream")

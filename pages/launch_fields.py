@@ -100,10 +100,15 @@ def hold(fields: Iterable[Field], *, key: str, linked: bool) -> dict[str, Any]:
     anew = linked and not _is_own(
         asked, {one.name: st.session_state.get(f"{key}_{one.name}") for one in fields}, key
     )
+    places = {one.name: f"{key}_{one.name}" for one in fields}
+    if anew or any(place not in st.session_state for place in places.values()):
+        st.session_state[f"{key}_sent"] = False
     for one in fields:
-        place = f"{key}_{one.name}"
+        place = places[one.name]
         if anew or place not in st.session_state:
             st.session_state[place] = _taken_over(one, asked.get(one.name))
+        elif not st.session_state.get(f"{key}_sent"):  # a change cut the drawing short: send it once more
+            st.session_state[place] = st.session_state[place]
     raw = {one.name: st.session_state[f"{key}_{one.name}"] for one in fields}
     if anew:  # at once: what is typed while this page is still being drawn must find it
         st.session_state[f"{key}_linked"] = _Linked(asked, raw)
@@ -153,6 +158,14 @@ def _is_own(asked: Mapping[str, str], raw: Mapping[str, Any], key: str) -> bool:
     return bool(times) and (raw != linked.raw or time.monotonic() - times[-1] < _ON_ITS_WAY)
 
 
+def sent(key: str) -> None:
+    """Say that the whole form was drawn: the browser has what every widget holds, and it speaks from now on.
+
+    Until then a widget whose value was set here, but never sent, would answer with nothing.
+    """
+    st.session_state[f"{key}_sent"] = True
+
+
 def address(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, str]:
     """Return the address of a form that holds sound `values`: what differs from the defaults."""
     told = {one.name: one.written(one.to_raw(values.get(one.name, one.default))) for one in fields}
@@ -162,6 +175,7 @@ def address(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, str
 
 def fill(fields: Iterable[Field], values: Mapping[str, Any], *, key: str) -> None:
     """Set every field to `values`, or to its default: in a callback, before the form is drawn."""
+    st.session_state[f"{key}_sent"] = False
     for one in fields:
         st.session_state[f"{key}_{one.name}"] = one.to_raw(values.get(one.name, one.default))
 

@@ -62,12 +62,13 @@ def test_nothing_goes_through_a_shell_a_pickle_or_raw_markup(path: Path) -> None
         "os.popen",
         "pickle.load",
         "pickle.loads",
-        "st.html",
         "torch.load",
     }
     for name, node in calls(path):
         where = f"{path.name}:{node.lineno}: {name}"
         assert name not in refused, where
+        if name == "st.html":
+            assert all(isinstance(one, ast.Constant) for one in node.args), where
         assert told(node, "shell") in (None, "False"), where
         assert told(node, "unsafe_allow_html") in (None, "False"), where
         assert told(node, "allow_pickle") in (None, "False"), where

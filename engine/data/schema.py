@@ -15,7 +15,7 @@ from engine.types import Message, Role
 ROLES: tuple[Role, ...] = get_args(Role)
 MAX_ID_LENGTH = 100
 # Ids become parts of example ids ("persona/dialogue#turn") and of file names.
-_BAD_ID = re.compile(r"[/\\#\x00-\x1f\x7f]|^\.|^\s|\s$")
+_BAD_ID = re.compile(r"[/\\#\x00-\x1f\x7f\ud800-\udfff]|^\.|^\s|\s$")
 
 
 def read_messages(value: Any, problems: list[str]) -> tuple[Message, ...]:
@@ -121,10 +121,10 @@ def is_number(identifier: str) -> bool:
 
 
 def _checked_id(value: str, name: str, problems: list[str]) -> str | None:
-    if not value or len(value.encode("utf-8")) > MAX_ID_LENGTH or _BAD_ID.search(value):
+    if not value or _BAD_ID.search(value) or len(value.encode("utf-8")) > MAX_ID_LENGTH:
         problems.append(
             f"{name}: {shorten(value)} is not an id (1 to {MAX_ID_LENGTH} bytes, no '/', '\\', '#' or"
-            " control character, no leading '.', no space at either end)"
+            " control or half character, no leading '.', no space at either end)"
         )
         return None
     return value

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from engine.data.lines import kind_of
-from engine.data.schema import read_persona_id
+from engine.data.schema import read_persona_id, shorten
 from engine.errors import Fault
 from engine.manifest import sha256
 from engine.stats.metrics import METRICS, SIMILARITY
@@ -28,6 +28,7 @@ MAX_BYTES = 50_000_000
 _LISTS = ("per_persona_metrics", "per_persona_results")
 _ROUTES = "routing_decisions"
 _COUNTS = ("num_predictions", "num_examples", "num_test_examples")
+_MOST_EXAMPLES = 10**9  # of one persona
 _ROUNDING = 1e-6  # cosines are a little above 1 in single precision
 
 
@@ -229,11 +230,14 @@ def _score(persona_id: str, record: Mapping[str, Any], line: int, faults: _Fault
         values[metric] = None if fault or value is None else float(value)
     counted = next((record[key] for key in _COUNTS if record.get(key) is not None), None)
     n_examples = _count_of(counted)
-    if counted is not None and (n_examples is None or n_examples < 1):
-        faults.add(f"{persona_id}: the number of examples must be 1 or more, is {counted!r}", line)
+    if counted is not None and (n_examples is None or not 1 <= n_examples <= _MOST_EXAMPLES):
+        faults.add(
+            f"{persona_id}: the number of examples must be 1 to {_MOST_EXAMPLES:,}, is {shorten(counted)}",
+            line,
+        )
     words = record.get("avg_ref_length", _object(record.get("metrics")).get("avg_ref_length"))
-    known = isinstance(words, float) and math.isfinite(words)
-    return PersonaScore(persona_id, values, n_examples, words if known else None)
+    length = words if isinstance(words, float) and math.isfinite(words) else None
+    return PersonaScore(persona_id, values, n_examples, length)
 
 
 def _fault_of(metric: str, value: Any) -> str | None:

@@ -212,7 +212,7 @@ def test_every_fault_of_every_file_is_told_at_once_and_nothing_is_left(ws: Works
         "unified_results.json says 12 personas, this file holds 11",
         "cluster_lora_results.json: persona_000: is given twice",
         "moe_results.json:1: not valid JSON",
-        "per_persona_summary.csv:6: persona_004: the number of examples must be 1 or more, is -8",
+        "per_persona_summary.csv:6: persona_004: the number of examples must be 1 to 1,000,000,000, is -8",
         "per_persona_summary.csv:14: persona_099: embedding_similarity is NaN",
         "moe_comprehensive.json: persona_001: embedding_similarity is NaN",
         "moe_comprehensive.json: persona_001: param_f1 must be a number, is text",

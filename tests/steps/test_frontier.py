@@ -211,7 +211,7 @@ def test_the_estimate_and_what_leaves_the_machine(ws: Workspace, server: endpoin
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"model": ""}, "Which model"),
+        ({"model": ""}, "needs the name of a model"),
         ({"base_url": None}, "OPENAI_API_KEY is not set"),
         ({"base_url": None, "provider": "anthropic"}, "ANTHROPIC_API_KEY is not set"),
         ({"budget": 1.0}, "prices are not known"),
