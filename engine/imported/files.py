@@ -28,7 +28,7 @@ MAX_BYTES = 50_000_000
 _LISTS = ("per_persona_metrics", "per_persona_results")
 _ROUTES = "routing_decisions"
 _COUNTS = ("num_predictions", "num_examples", "num_test_examples")
-_MOST_EXAMPLES = 10**9  # of one persona
+_MOST = 10**9  # examples of a persona, or any whole number
 _ROUNDING = 1e-6  # cosines are a little above 1 in single precision
 
 
@@ -230,9 +230,9 @@ def _score(persona_id: str, record: Mapping[str, Any], line: int, faults: _Fault
         values[metric] = None if fault or value is None else float(value)
     counted = next((record[key] for key in _COUNTS if record.get(key) is not None), None)
     n_examples = _count_of(counted)
-    if counted is not None and (n_examples is None or not 1 <= n_examples <= _MOST_EXAMPLES):
+    if counted is not None and (n_examples is None or not 1 <= n_examples <= _MOST):
         faults.add(
-            f"{persona_id}: the number of examples must be 1 to {_MOST_EXAMPLES:,}, is {shorten(counted)}",
+            f"{persona_id}: the number of examples must be 1 to {_MOST:,}, is {shorten(counted)}",
             line,
         )
     words = record.get("avg_ref_length", _object(record.get("metrics")).get("avg_ref_length"))
@@ -245,6 +245,8 @@ def _fault_of(metric: str, value: Any) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"must be a number, is {kind_of(value)}"
+    if isinstance(value, int) and abs(value) > _MOST:
+        return f"is {shorten(value)}, far too large"
     if math.isnan(value):
         return "is NaN (undefined is null)"
     if not math.isfinite(value):

@@ -272,3 +272,19 @@ def test_a_folder_without_results_and_archives_that_climb_are_refused(ws: Worksp
     with pytest.raises(EngineError, match="leads out of the archive"):
         import_upload(ws, {"x.zip": packed.getvalue()})
     assert files_below(ws.root) == set()
+
+
+@pytest.mark.parametrize("key", ["value", "count"])
+def test_a_number_beyond_all_bounds_is_a_fault(ws: Workspace, study: Path, key: str) -> None:
+    def enlarge(document: dict[str, Any]) -> None:
+        record = next(iter(document.values()))
+        if key == "value":
+            record["metrics"]["embedding_similarity"] = 10**400
+        else:
+            record["num_predictions"] = 10**30
+
+    change(study / "results/unified/per_persona_results.json", enlarge)
+    with pytest.raises(DataError) as caught:
+        import_study(ws, study)
+    assert any("000" in fault.what for fault in caught.value.faults)
+    assert not files_below(ws.root)
