@@ -70,8 +70,10 @@ def _answer_faster(ws: Workspace, folder: Path) -> None:
 
 def _watch_over_a_reload(page: Page) -> None:
     """Progress goes on over a reload, and the page tells by itself when the run is done."""
+    expect(page).to_have_url(re.compile("run=unified-"))
     expect(page.get_by_text(re.compile(r"^\d+%, ")).first).to_be_visible()
     page.reload()
+    expect(page).to_have_url(re.compile("run=unified-"))
     expect(page.get_by_role("link", name="See its scores")).to_be_visible(timeout=_RUNS_MS)
 
 
