@@ -31,7 +31,6 @@ EXPERIMENTS = str(_HERE / "experiments.py")
 PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "report", "settings"))
 PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
 
-# A table in a text scrolls within itself where the screen is narrow.
 _DRAWN, _ADDRESS = "frame_drawn", "frame_address"
 _PAGES = (
     (HOME, "Study", ":material/home:"),
@@ -73,6 +72,7 @@ def draw() -> st.Page:
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
+    # A table in a text scrolls within itself where the screen is narrow.
     st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
