@@ -22,6 +22,7 @@ from engine.errors import DataError, EngineError, refusal
 from engine.paths import Workspace, open_workspace
 from engine.wording import STATE_WORDS, signed_points
 from pages import sign_in
+from pages.addresses import Written
 
 _HERE = Path(__file__).resolve().parent
 HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
@@ -263,9 +264,11 @@ def linked_choice(
     """
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
+    written: Written | None = st.session_state.get(seen)
     if kept and asked is None and key not in st.session_state:
-        asked = st.session_state.get(seen)
-    if asked in options and (key not in st.session_state or asked != st.session_state.get(seen)):
+        asked = written.address if written else None
+    anew = key not in st.session_state or not written or not written.is_own(asked, st.session_state[key])
+    if asked in options and anew:
         st.session_state[key] = asked
     if st.session_state.get(key) not in (None, *options):
         del st.session_state[key]
@@ -285,7 +288,8 @@ def linked_choice(
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = value or ""
-    st.session_state[seen] = st.query_params.get(name)
+    address = st.query_params.get(name)
+    st.session_state[seen] = written.then(address, value) if written else Written(address, value)
     return value
 
 

@@ -5,7 +5,6 @@ Owns the way from a parameter's type to a widget and back. Checks nothing itself
 
 from __future__ import annotations
 
-import time
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,10 @@ from engine.experiments.faults import bounds
 from engine.experiments.spec import EvaluationSettings, Experiment, Parameters
 from engine.wording import typed
 from pages import frame
+from pages.addresses import Written
 
 Kind = Literal["flag", "choice", "several", "list", "whole", "number", "word"]
 _NOTHING = ("", "null", "none")
-_REMEMBERED = 8  # addresses that may still be on their way back from the browser
-_ON_ITS_WAY = 3.0  # seconds that an address may be late
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +95,10 @@ def hold(fields: Iterable[Field], *, key: str, linked: bool) -> dict[str, Any]:
     """
     fields = list(fields)
     asked = {one.name: st.query_params[one.name] for one in fields if linked and one.name in st.query_params}
-    anew = linked and not _is_own(
-        asked, {one.name: st.session_state.get(f"{key}_{one.name}") for one in fields}, key
-    )
     places = {one.name: f"{key}_{one.name}" for one in fields}
+    written: Written | None = st.session_state.get(f"{key}_linked")
+    held = {name: st.session_state.get(place) for name, place in places.items()}
+    anew = linked and (written is None or not written.is_own(asked, held))
     if anew or any(place not in st.session_state for place in places.values()):
         st.session_state[f"{key}_sent"] = False
     for one in fields:
@@ -111,7 +109,7 @@ def hold(fields: Iterable[Field], *, key: str, linked: bool) -> dict[str, Any]:
             st.session_state[place] = st.session_state[place]
     raw = {one.name: st.session_state[f"{key}_{one.name}"] for one in fields}
     if anew:  # at once: what is typed while this page is still being drawn must find it
-        st.session_state[f"{key}_linked"] = _Linked(asked, raw)
+        st.session_state[f"{key}_linked"] = Written(asked, raw)
     return raw
 
 
@@ -123,39 +121,12 @@ def link(fields: Iterable[Field], raw: Mapping[str, Any], *, key: str) -> None:
         for one in fields
         if one.written(raw[one.name]) != one.written(one.raw_default)
     }
-    before: _Linked = st.session_state.get(f"{key}_linked") or _Linked(told, dict(raw))
-    if before.address != told:
-        left = [*before.left, (time.monotonic(), before.address)][-_REMEMBERED:]
-        st.session_state[f"{key}_linked"] = _Linked(told, dict(raw), left)
+    before: Written = st.session_state.get(f"{key}_linked") or Written(told, dict(raw))
+    st.session_state[f"{key}_linked"] = before.then(told, dict(raw))
     now = st.query_params.to_dict()
     wanted = {name: text for name, text in now.items() if name not in {one.name for one in fields}} | told
     if wanted != now:
         st.query_params.from_dict(wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class _Linked:
-    """The address that a form wrote and what its widgets held then; the addresses it `left`, and when."""
-
-    address: Mapping[str, str]
-    raw: Mapping[str, Any]
-    left: Sequence[tuple[float, Mapping[str, str]]] = ()
-
-
-def _is_own(asked: Mapping[str, str], raw: Mapping[str, Any], key: str) -> bool:
-    """Say whether an address comes from this form.
-
-    The browser may send a change, and a part of the page that draws itself anew may ask for the whole,
-    with an address of a moment ago, before the new one has reached it. Going back brings such an address,
-    too, but later, and with no change.
-    """
-    linked: _Linked | None = st.session_state.get(f"{key}_linked")
-    if linked is None:
-        return False
-    if asked == linked.address:
-        return True
-    times = [left for left, address in linked.left if address == asked]
-    return bool(times) and (raw != linked.raw or time.monotonic() - times[-1] < _ON_ITS_WAY)
 
 
 def sent(key: str) -> None:
