@@ -32,12 +32,17 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from bench.study import engine, play  # noqa: E402
 
 ALPHA = 0.05
-CLUSTERED = (("clustering",), ("cluster",), ("cluster-from-unified",))
 PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))
 PLACEBOS = (("placebo", "--set", "of=hybrid"), ("placebo", "--set", "of=retrieval"))
 WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "archetypes": (("unified",), *CLUSTERED, ("placebo", "--set", "of=cluster-from-unified")),
-    "individualists": (("unified",), *PERSONAL, *CLUSTERED, *PLACEBOS),
+    "archetypes": (
+        ("unified",),
+        ("clustering",),
+        ("cluster",),
+        ("cluster-from-unified",),
+        ("placebo", "--set", "of=cluster-from-unified"),
+    ),
+    "individualists": (("unified",), *PERSONAL, ("clustering",), ("cluster-from-unified",), *PLACEBOS),
     "uniform": (("unified",), *PERSONAL, *PLACEBOS),
 }
 Row = dict[str, Any]
@@ -72,20 +77,19 @@ def judged(world: str, rows: Sequence[Row], clusters: Row | None) -> dict[str, b
 
 
 def recovered(workspace: Path, world: str) -> float | None:
-    """Return the adjusted Rand index of the newest clustering against the archetypes that were drawn."""
+    """Return the adjusted Rand index of the clustering against the archetypes that were drawn."""
     from sklearn.metrics import adjusted_rand_score
 
     from engine.data.worlds import WORLDS as SPECS
     from engine.data.worlds import draw_household
 
-    exported = workspace / "data" / "splits" / "cluster_map.json"
-    if world != "archetypes" or not exported.exists():
+    found = sorted((workspace / "data" / "runs").glob("clustering-*/clusters.json"))
+    if world != "archetypes" or not found:
         return None
-    found = json.loads(exported.read_text())
-    mapping = found.get("persona_to_cluster", found)
-    drawn = [draw_household(SPECS[world], seed=0, index=index).archetype for index in range(len(mapping))]
-    names = sorted(mapping, key=lambda name: int("".join(filter(str.isdigit, name))))
-    return float(adjusted_rand_score(drawn, [mapping[name] for name in names]))
+    assignment = json.loads(found[-1].read_text())["assignment"]
+    names = sorted(assignment)
+    drawn = [draw_household(SPECS[world], seed=0, index=index).archetype for index in range(len(names))]
+    return float(adjusted_rand_score(drawn, [assignment[name] for name in names]))
 
 
 def worlds(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,14 +14,13 @@ import torch
 from engine import manifest
 from engine.context import Cancelled, RunContext
 from engine.data.dataset import examples, load_dataset, load_splits
-from engine.experiments.plan import plan
 from engine.lm.respond import respond
 from engine.paths import Workspace, read_json
-from engine.runfolder import RunSpec, Status, read_events, read_status, write_spec, write_status
+from engine.runfolder import RunSpec, Status, read_events, read_status, write_status
 from engine.steps import mix
 from engine.store.intake import read_finished
 from engine.types import Example
-from engine.worker import execute
+from tests import in_process
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -33,27 +32,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def attempt(
-    ws: Workspace, experiment: str, *, upstream: dict[str, str] | None = None, **parameters: Any
-) -> RunSpec:
-    """Do the runs of a plan that are not done yet, in this process; return the spec asked for."""
-    planned = plan(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
-    for run in planned.runs:
-        if run.state != "succeeded":
-            status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
-            write_status(ws.run_folder(run.run_id), status)
-            write_spec(ws.run_folder(run.run_id), run.spec)
-            execute(ws, run.run_id, status)
-    return planned.target.spec
+def attempt(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
+    upstream = parameters.pop("upstream", None)
+    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
-def do(
-    ws: Workspace, experiment: str, *, upstream: dict[str, str] | None = None, **parameters: Any
-) -> RunSpec:
-    spec = attempt(ws, experiment, upstream=upstream, **parameters)
-    ended = read_status(ws.run_folder(spec.run_id))
-    assert ended.state == "succeeded", f"{spec.run_id}: {ended.error}"
-    return spec
+def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
+    upstream = parameters.pop("upstream", None)
+    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.lm.scorer import Scorer
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunSpec, Status, read_status, write_spec, write_status
+from engine.runfolder import RunSpec, read_status, write_spec
 from engine.stats.actions import extract
 from engine.steps import augment
 from engine.store.intake import read_finished
-from engine.worker import execute
+from tests import in_process
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -37,21 +37,7 @@ def _one_thread() -> None:
 
 
 def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    """Do the runs of a plan that are not done yet, in this process; return the spec asked for."""
-    planned = plan(ws, experiment, {**SETTINGS, **parameters})
-    for run in planned.runs:
-        if run.state != "succeeded":
-            start(ws, run.spec)
-            ended = read_status(ws.run_folder(run.run_id))
-            assert ended.state == "succeeded", f"{run.run_id}: {ended.error}"
-    return planned.target.spec
-
-
-def start(ws: Workspace, spec: RunSpec) -> None:
-    status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
-    write_status(ws.run_folder(spec.run_id), status)
-    write_spec(ws.run_folder(spec.run_id), spec)
-    execute(ws, spec.run_id, status)
+    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 def lines(ws: Workspace, run_id: str) -> list[dict[str, Any]]:
@@ -140,10 +126,10 @@ def test_val_and_test_have_no_say(ws: Workspace, made: RunSpec, tiny_base: Path,
 def test_a_run_again_gives_the_same_and_another_seed_others(ws: Workspace, made: RunSpec) -> None:
     before = lines(ws, made.run_id)
     shutil.rmtree(ws.run_folder(made.run_id))
-    start(ws, made)
+    in_process.start(ws, made)
     assert lines(ws, made.run_id) == before
     other = plan(ws, "augmentation", {**SETTINGS, "target": 14}, seed=1).target.spec
-    start(ws, other)
+    in_process.start(ws, other)
     assert [row["messages"] for row in lines(ws, other.run_id)] != [row["messages"] for row in before]
     shutil.rmtree(ws.run_folder(other.run_id))
 
@@ -172,7 +158,7 @@ def test_a_stopped_run_goes_on_where_it_was(ws: Workspace, stopped: RunSpec) -> 
     kept = part.read_text().splitlines()
     assert len(kept) == 2
     part.write_text("\n".join(kept) + '\n{"persona_id": "persona_002", "made": [')  # torn by a kill
-    start(ws, stopped)
+    in_process.start(ws, stopped)
     rows = lines(ws, stopped.run_id)
     assert len(rows) == 4 * 3
     assert rows[:3] == json.loads(kept[0])["made"]
@@ -189,7 +175,7 @@ def test_a_multiple_of_the_data(ws: Workspace) -> None:
 def test_a_model_rewrites_and_the_guards_judge(ws: Workspace, tiny_base: Path) -> None:
     """The tiny base knows nothing: all it says is refused, and the report says why."""
     spec = plan(ws, "augmentation", {**SETTINGS, "target": 7, "methods": ["lm-paraphrase"]}).target.spec
-    start(ws, spec)
+    in_process.start(ws, spec)
     told = report(ws, spec.run_id)
     assert told["made"] == 0
     assert sum(told["rejected"].values()) > 0
@@ -200,7 +186,7 @@ def test_a_model_rewrites_and_the_guards_judge(ws: Workspace, tiny_base: Path) -
 def test_missing_translators_fail_before_any_work(ws: Workspace) -> None:
     asked = {"methods": ["back-translation"], "translators": ["./no-there", "./no-back"]}
     spec = plan(ws, "augmentation", {**SETTINGS, **asked}).target.spec
-    start(ws, spec)
+    in_process.start(ws, spec)
     status = read_status(ws.run_folder(spec.run_id))
     assert status.state == "failed"
     assert "out of reach" in str(status.error)

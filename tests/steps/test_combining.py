@@ -23,6 +23,7 @@ from engine.runfolder import RunSpec, Status, read_log, read_status, write_spec,
 from engine.steps.route import read_candidates
 from engine.store.intake import read_finished
 from engine.worker import execute
+from tests import in_process
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -37,17 +38,7 @@ def _one_thread() -> None:
 
 
 def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    """Do the runs of a plan that are not done yet, in this process; return the spec asked for."""
-    planned = plan(ws, experiment, {**SETTINGS, **parameters})
-    for run in planned.runs:
-        if run.state != "succeeded":
-            status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
-            write_status(ws.run_folder(run.run_id), status)
-            write_spec(ws.run_folder(run.run_id), run.spec)
-            execute(ws, run.run_id, status)
-            ended = read_status(ws.run_folder(run.run_id))
-            assert ended.state == "succeeded", f"{run.run_id}: {ended.error}"
-    return planned.target.spec
+    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,10 @@ from engine.lm.routed import mixed, remembering
 from engine.paths import REPOSITORY, Workspace, embedded_base
 from engine.records import scan
 from engine.remote import paid
-from engine.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
+from engine.runfolder import RunSpec, Status, read_log, read_status
 from engine.store.intake import read_finished
 from engine.worker import execute
+from tests import in_process
 from tests.remote import endpoints
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually
@@ -80,22 +81,11 @@ def asked_of(server: endpoints.Endpoint, **parameters: Any) -> dict[str, Any]:
 
 
 def attempt(ws: Workspace, experiment: str, parameters: dict[str, Any]) -> RunSpec:
-    """Do the run asked for in this process, without those beside it; return its spec."""
-    planned = plan(ws, experiment, parameters)
-    for run in planned.runs:
-        if run.state != "succeeded" and run.purpose != "beside":
-            status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
-            write_status(ws.run_folder(run.run_id), status)
-            write_spec(ws.run_folder(run.run_id), run.spec)
-            execute(ws, run.run_id, status)
-    return planned.target.spec
+    return in_process.attempt(ws, experiment, parameters, beside=False)
 
 
 def do(ws: Workspace, experiment: str, parameters: dict[str, Any]) -> RunSpec:
-    spec = attempt(ws, experiment, parameters)
-    ended = read_status(ws.run_folder(spec.run_id))
-    assert ended.state == "succeeded", f"{spec.run_id}: {ended.error}"
-    return spec
+    return in_process.do(ws, experiment, parameters, beside=False)
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:

@@ -20,10 +20,11 @@ from engine.experiments.plan import plan
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.paths import TornFile, Workspace, read_json
-from engine.runfolder import RunSpec, Status, read_events, read_log, read_status, write_spec, write_status
+from engine.runfolder import RunSpec, Status, read_events, read_log, read_status
 from engine.steps import train_adapters
 from engine.store.intake import METRIC_COLUMNS, read_finished
 from engine.worker import execute
+from tests import in_process
 from tests.tiny_base import prepare_study
 
 COLUMNS = [
@@ -51,15 +52,8 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def do(ws: Workspace, experiment: str, **parameters: Any) -> list[RunSpec]:
-    """Do the runs of a plan that are not done yet, in this process; return all its specs."""
-    planned = plan(ws, experiment, {**SETTINGS, **parameters})
-    for run in planned.runs:
-        if run.state != "succeeded":
-            write_status(ws.run_folder(run.run_id), Status(state="running", order=1, attempt=1))
-            write_spec(ws.run_folder(run.run_id), run.spec)
-            execute(ws, run.run_id, Status(state="running", order=1, attempt=1))
-    return list(planned.specs)
+def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
+    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +184,7 @@ def test_training_tells_its_losses_and_its_best_epoch(ws: Workspace) -> None:
 
 
 def test_a_part_of_the_personas_trains_on_fewer_dialogues_and_is_scored_on_all(ws: Workspace) -> None:
-    spec = do(ws, "unified", personas=2, epochs=1)[-1]
+    spec = do(ws, "unified", personas=2, epochs=1)
     summary = read_json(ws.run_folder(spec.run_id) / "done.json")["summary"]
     all_of_them = sum(split == "train" for split in load_splits(ws).assignment.values())
     assert summary["train_dialogues"] == all_of_them / 2
@@ -199,7 +193,7 @@ def test_a_part_of_the_personas_trains_on_fewer_dialogues_and_is_scored_on_all(w
 
 
 def test_layers_the_base_does_not_have_are_an_error_that_lists_those_it_has(ws: Workspace) -> None:
-    spec = do(ws, "unified", target_modules=["q_proj", "qkv"])[-1]
+    spec = do(ws, "unified", target_modules=["q_proj", "qkv"])
     status = read_status(ws.run_folder(spec.run_id))
     assert status.state == "failed"
     assert status.error == "The base model has no layer called qkv."
@@ -209,7 +203,7 @@ def test_layers_the_base_does_not_have_are_an_error_that_lists_those_it_has(ws: 
 
 def test_a_split_by_persona_trains_on_some_and_is_judged_on_others(tiny_base: Path, tmp_path: Path) -> None:
     ws = prepare_study(tmp_path, tiny_base, personas=10, dialogues=3, split="by-persona")
-    spec = do(ws, "unified", epochs=1)[-1]
+    spec = do(ws, "unified", epochs=1)
     table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
     splits = load_splits(ws)
     seen = {
@@ -217,7 +211,7 @@ def test_a_split_by_persona_trains_on_some_and_is_judged_on_others(tiny_base: Pa
     }
     assert not seen & set(table["persona_id"])
     assert set(table["split"]) == {"val", "test"}
-    some = do(ws, "unified", epochs=1, personas=2)[-1]
+    some = do(ws, "unified", epochs=1, personas=2)
     whole, part = (read_json(ws.run_folder(one.run_id) / "done.json")["summary"] for one in (spec, some))
     assert whole["train_dialogues"] == 3 * len(seen)
     assert part["train_dialogues"] == 3 * 2
@@ -227,7 +221,7 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
     tiny_base: Path, ws: Workspace, tmp_path: Path
 ) -> None:
     parameters = {**SETTINGS, "epochs": 1, "batch_size": 4}
-    quiet = do(ws, "unified", **parameters)[-1].run_id
+    quiet = do(ws, "unified", **parameters).run_id
     other = prepare_study(tmp_path, tiny_base)
     do(other, "base")  # as in the first workspace, so that the same references are in the cache
     spec = plan(other, "unified", parameters).target.spec
@@ -257,7 +251,7 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
 )
 def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experiment: str, below: int) -> None:
     extra = {"length": 3} if "prefix" in experiment else {}
-    spec = do(ws, experiment, epochs=1, learning_rate=0.05, **extra)[-1]
+    spec = do(ws, experiment, epochs=1, learning_rate=0.05, **extra)
     folder = ws.run_folder(spec.run_id)
     (variant,) = read_json(folder / "done.json")["variants"]
     assert variant["name"] == experiment
@@ -281,7 +275,7 @@ def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experim
 
 
 def test_a_pilot_scores_only_the_personas_it_trained(ws: Workspace) -> None:
-    spec = do(ws, "per-persona", epochs=1, personas=2)[-1]
+    spec = do(ws, "per-persona", epochs=1, personas=2)
     table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
     assert set(table["persona_id"]) == set(read_personas(ws, spec.run_id))
     assert table["persona_id"].nunique() == 2
@@ -293,7 +287,7 @@ def test_a_run_whose_own_adapter_was_cut_off_starts_over_and_ends_the_same(
 ) -> None:
     """Killed in evaluation, its adapter cut off meanwhile: going on would load it again and again."""
     ws = prepare_study(tmp_path / "torn", tiny_base)
-    run_id = do(ws, experiment, epochs=1, **settings)[-1].run_id
+    run_id = do(ws, experiment, epochs=1, **settings).run_id
     (weights,) = ws.adapters(run_id).rglob("*.safetensors")
     whole = weights.read_bytes()
     (ws.run_folder(run_id) / "done.json").unlink()

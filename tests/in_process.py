@@ -1,0 +1,60 @@
+"""Runs done in the process of the test, one after another: the worker alone, without queue and supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.experiments.plan import plan
+from engine.paths import Workspace
+from engine.runfolder import RunSpec, Status, read_status, write_spec, write_status
+from engine.worker import execute
+
+
+def start(ws: Workspace, spec: RunSpec) -> None:
+    """Do one run to its end, whatever that is."""
+    status = Status(state="running", order=len(list(ws.runs.glob("*"))) + 1, attempt=1)
+    write_status(ws.run_folder(spec.run_id), status)
+    write_spec(ws.run_folder(spec.run_id), spec)
+    execute(ws, spec.run_id, status)
+
+
+def attempt(
+    ws: Workspace,
+    experiment: str,
+    parameters: Mapping[str, Any],
+    *,
+    upstream: dict[str, str] | None = None,
+    beside: bool = True,
+) -> RunSpec:
+    """Do the runs of a plan that are not done yet, those beside the target too unless told otherwise.
+
+    Returns the spec asked for, however it ended; fails when one that it needs did not succeed.
+    """
+    planned = plan(ws, experiment, parameters, upstream=upstream)
+    for run in planned.runs:
+        if run.state != "succeeded" and (beside or run.purpose != "beside"):
+            start(ws, run.spec)
+            if run.run_id != planned.target.run_id:
+                assert_succeeded(ws, run.run_id)
+    return planned.target.spec
+
+
+def do(
+    ws: Workspace,
+    experiment: str,
+    parameters: Mapping[str, Any],
+    *,
+    upstream: dict[str, str] | None = None,
+    beside: bool = True,
+) -> RunSpec:
+    """Do what `attempt` does and fail unless the target succeeded; return its spec."""
+    spec = attempt(ws, experiment, parameters, upstream=upstream, beside=beside)
+    assert_succeeded(ws, spec.run_id)
+    return spec
+
+
+def assert_succeeded(ws: Workspace, run_id: str) -> None:
+    """Fail with the run's own error when it did not succeed."""
+    ended = read_status(ws.run_folder(run_id))
+    assert ended.state == "succeeded", f"{run_id}: {ended.error}"
