@@ -59,7 +59,7 @@ def above(row: Row) -> bool:
     return bool(found) and found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0
 
 
-def judged(world: str, rows: Sequence[Row], clusters: Row | None) -> dict[str, bool]:
+def judged(world: str, rows: Sequence[Row]) -> dict[str, bool]:
     """Return each truth of the world and whether it came out."""
     families = {
         name: [row for row in rows if row["family"] == name] for name in ("cluster", "hybrid", "retrieval")
@@ -72,6 +72,9 @@ def judged(world: str, rows: Sequence[Row], clusters: Row | None) -> dict[str, b
             "a personal variant beats unified": any(map(beats, personal)),
             "a personal variant beats its placebo": any(map(above, personal)),
             "no cluster variant beats unified": not any(map(beats, families["cluster"])),
+            "no cluster variant comes near the best personal one": all(
+                row["ci_high"] < max(one["ci_low"] for one in personal) for row in families["cluster"]
+            ),
         }
     return {"no personal variant beats its placebo": not any(map(above, personal))}
 
@@ -106,7 +109,7 @@ def worlds(options: argparse.Namespace) -> dict[str, Any]:
         play(workspace, runs, (f"epochs={options.epochs}", f"examples_per_persona={options.examples}"))
         rows = engine(workspace, "compare")["rows"]
         answer[world] = {
-            "truths": judged(world, rows, None),
+            "truths": judged(world, rows),
             "rand_index": recovered(workspace, world),
             "seconds": time.monotonic() - began,
             "rows": rows,
