@@ -19,14 +19,15 @@ from pathlib import Path
 
 from bench.harms import FAULTS, Episode, mount, open_app
 from bench.reliability import alone, end_all, results_of
-from engine import jobs, store
+from engine import store
 from engine.errors import EngineError, refusal
 from engine.experiments import tree_library
 from engine.experiments.plan import Plan
 from engine.paths import Workspace
-from engine.processes import running
-from engine.records import RunRecord, find, scan
-from engine.runfolder import Heartbeat
+from engine.runs import jobs
+from engine.runs.processes import running
+from engine.runs.records import RunRecord, find, scan
+from engine.runs.runfolder import Heartbeat
 from engine.study import autopilot
 
 EXPERIMENTS = {
@@ -120,7 +121,7 @@ def _see_off(one: Episode) -> None:
     """Wait until the workers of ended runs are gone; note those that are not."""
     until = time.monotonic() + LEAVING_SECONDS
     ended = [record.run_id for record in scan(one.ws) if record.ended]
-    while left := [name for name in ended if _processes("engine.worker", name, one.ws)]:
+    while left := [name for name in ended if _processes("engine.runs.worker", name, one.ws)]:
         if time.monotonic() > until:
             one.wrong += [f"{name} has ended, and its worker does not leave" for name in left]
             return
@@ -194,8 +195,8 @@ def _untrue(ws: Workspace) -> list[str]:
     """Compare what the runs say with the processes there are, found by their command lines."""
     found = []
     for record in jobs.list_runs(ws):
-        working = _processes("engine.worker", record.run_id, ws)
-        watching = _processes("engine.supervisor", record.run_id, ws)
+        working = _processes("engine.runs.worker", record.run_id, ws)
+        watching = _processes("engine.runs.supervisor", record.run_id, ws)
         if record.state == "running" and not working and not watching:
             found.append(f"{record.run_id} reads as running, and no process works on it")
         worker = record.status.worker

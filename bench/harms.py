@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine import jobs, store
+from engine import store
 from engine.errors import EngineError
 from engine.experiments.plan import Plan
 from engine.paths import REPOSITORY, Workspace
-from engine.processes import ProcessIdentity, signal_group
-from engine.records import RunRecord, scan
-from engine.runfolder import read_log, read_status
+from engine.runs import jobs
+from engine.runs.processes import ProcessIdentity, signal_group
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import read_log, read_status
 from engine.study import autopilot
 
 _HOLD_SECONDS = (2.5, 6.0)

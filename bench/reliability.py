@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine import jobs, manifest
 from engine.data import prepare
 from engine.experiments.plan import Plan, plan
 from engine.paths import REPOSITORY, Workspace
-from engine.records import scan
-from engine.runfolder import RunSpec, Status, read_spec, write_spec, write_status
-from engine.worker import execute
+from engine.runs import jobs, manifest
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, Status, read_spec, write_spec, write_status
+from engine.runs.worker import execute
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 TINY = {"examples_per_persona": 2, "max_new_tokens": 16}

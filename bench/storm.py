@@ -38,11 +38,12 @@ from bench.reliability import (  # noqa: E402
     study,
     write_part,
 )
-from engine import jobs, store  # noqa: E402
+from engine import store  # noqa: E402
 from engine.comparing.comparison import compare_variants  # noqa: E402
 from engine.errors import EngineError  # noqa: E402
 from engine.paths import Workspace  # noqa: E402
-from engine.records import scan  # noqa: E402
+from engine.runs import jobs  # noqa: E402
+from engine.runs.records import scan  # noqa: E402
 
 SHARES = {"submit": 0.2, "status": 0.35, "compare": 0.15, "cancel": 0.1, "ingest": 0.2}
 DIFFERENT_RUNS = 40

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine import manifest, store
-from engine.context import RunContext
+from engine import store
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.experiments.plan import look, plan
 from engine.paths import Workspace, write_json
-from engine.runfolder import RunSpec, Status, now, write_spec
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec, Status, now, write_spec
 from engine.stats.metrics import SIMILARITY, score_texts
 from engine.types import Example
 

@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine import slots
 from engine.base_folder import EMBEDDED, check_base, local_base
 from engine.errors import EngineError
 from engine.paths import Workspace, read_json
+from engine.runs import slots
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")

@@ -19,8 +19,8 @@ from engine.experiments.ground import Ground
 from engine.experiments.workload import workload
 from engine.locks import locked
 from engine.paths import read_json, write_json
-from engine.records import RunRecord
-from engine.runfolder import RunSpec
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RunSpec
 
 _KEPT = 9
 _LARGE_SHARE = 0.3

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from engine import jobs, launchers, leases, manifest, slots, store
+from engine import launchers, store
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
 from engine.locks import queue_lock
 from engine.machine import read_machine, read_only
 from engine.paths import Workspace
-from engine.records import RunRecord, scan
+from engine.runs import jobs, leases, manifest, slots
+from engine.runs.records import RunRecord, scan
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})

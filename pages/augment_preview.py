@@ -10,7 +10,7 @@ import streamlit as st
 
 from engine.data.augment import RULES, Change, Pair, changes, preview
 from engine.paths import Workspace, read_json
-from engine.records import scan
+from engine.runs.records import scan
 from engine.wording import count, percent
 from pages import frame, reads
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine import jobs
 from engine.experiments import catalog
 from engine.experiments.plan import inapplicable, look
 from engine.experiments.spec import Experiment
 from engine.experiments.sweep import SWEEPS
 from engine.paths import Workspace
+from engine.runs import jobs
 from pages import experiments_cards as cards
 from pages import experiments_sweep as sweeps
 from pages import frame, launch

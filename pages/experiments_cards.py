@@ -15,8 +15,8 @@ from engine.experiments.plan import Plan, Seen, look, plan
 from engine.experiments.spec import Experiment
 from engine.experiments.sweep import SWEEPS, Sweep
 from engine.paths import Workspace
-from engine.records import RunRecord
-from engine.run_words import changed_words
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed_words
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.wording import count, duration, interval, signed_points, spelled
 from pages import frame, reads

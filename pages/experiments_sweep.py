@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from engine import jobs, store
+from engine import store
 from engine.charts.sweep import sweep_chart, sweep_words
 from engine.comparing.sweeps import SweepResults, sweep_results_of
 from engine.errors import EngineError
@@ -19,6 +19,7 @@ from engine.experiments.plan import Plan, PlannedRun
 from engine.experiments.spec import Experiment, validate
 from engine.experiments.sweep import Sweep, plan_sweep, sweep_of
 from engine.paths import REPOSITORY, Workspace
+from engine.runs import jobs
 from engine.study.standing import sweep_command
 from engine.wording import count, duration, spelled, typed
 from pages import experiments_cards as cards

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from engine import jobs
 from engine.data import prepare
 from engine.experiments import catalog, tree_library
 from engine.experiments.plan import Seen, look
 from engine.experiments.tree import Node, Tree
 from engine.experiments.tree_words import gate_words, remaining_words
 from engine.paths import Workspace
-from engine.records import RunRecord
+from engine.runs import jobs
+from engine.runs.records import RunRecord
 from engine.study import autopilot
 from engine.study import standing as study
 from engine.study.personas import clusters

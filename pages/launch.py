@@ -14,7 +14,6 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.cloning import settings_of
@@ -22,8 +21,9 @@ from engine.experiments.faults import faults
 from engine.experiments.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
 from engine.experiments.spec import Experiment, Upstream, validate
 from engine.paths import REPOSITORY, Workspace
-from engine.records import RunRecord
-from engine.run_words import changed
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed
 from engine.study import standing as study
 from engine.wording import count, duration, typed
 from pages import frame, launch_fields

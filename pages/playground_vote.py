@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine import votes
 from engine.paths import Workspace
+from engine.talk import votes
 from engine.talk.records import Answer, Question
-from engine.votes import Choice, Vote
+from engine.talk.votes import Choice, Vote
 from pages import frame
 
 _BUTTONS: tuple[tuple[Choice, str, str, str], ...] = (

@@ -9,9 +9,9 @@ import streamlit as st
 
 from engine.charts.losses import ALONG, OVERLAID, Along, loss_table, overlaid_chart
 from engine.paths import Workspace
-from engine.records import RunRecord
-from engine.run_words import changed_words, differences, side_by_side, state_words
-from engine.runfolder import declared, read_events
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed_words, differences, side_by_side, state_words
+from engine.runs.runfolder import declared, read_events
 from engine.wording import count, duration, fact
 from pages import frame
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from engine import jobs
 from engine.charts.losses import loss_chart, loss_table, thinned
 from engine.experiments import catalog
 from engine.paths import Workspace
-from engine.records import RunRecord
-from engine.run_words import against_estimate, changed, exact_command, origin, settings, title
-from engine.runfolder import RESUMABLE, declared, read_events, read_log
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.runs.run_words import against_estimate, changed, exact_command, origin, settings, title
+from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.wording import ago, count, fact, spelled
 from pages import frame, launch, run_queue
 from pages.run_queue import ACTIVE

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from engine.experiments import catalog
-from engine.records import RunRecord
-from engine.run_words import changed_words, matches, state_words
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed_words, matches, state_words
 from engine.wording import STATE_WORDS, count
 from pages import frame
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from engine import jobs
-from engine.records import RunRecord
-from engine.run_words import changed_words, title, where
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed_words, title, where
 from engine.wording import count, duration
 from pages import frame
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from engine import jobs
-from engine.records import RunRecord
+from engine.runs import jobs
+from engine.runs.records import RunRecord
 from engine.wording import STATE_WORDS
 from pages import frame, run_compare, run_detail, run_list, run_queue
 from pages.run_queue import ACTIVE

@@ -21,7 +21,7 @@ from engine.experiments.tree_words import (
     tone,
 )
 from engine.paths import Workspace
-from engine.records import RunRecord
+from engine.runs.records import RunRecord
 from engine.study.standing import Stand, Verdict
 from engine.wording import count, duration, outcomes, p_value, percent, points, signed_points, spelled
 from pages import frame, launch

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from engine import store, votes
-from engine.board import FEW_VOTES, Board, board
+from engine import store
 from engine.charts.ratings import ratings_chart
 from engine.paths import Workspace
 from engine.stats.metrics import METRICS
-from engine.votes import Vote
+from engine.talk import votes
+from engine.talk.board import FEW_VOTES, Board, board
+from engine.talk.votes import Vote
 from engine.wording import ago, count, percent
 from pages import frame, reads
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.experiments.plan import plan
 from engine.paths import Workspace
-from engine.runfolder import RunSpec, Status, read_status, write_spec, write_status
-from engine.worker import execute
+from engine.runs.runfolder import RunSpec, Status, read_status, write_spec, write_status
+from engine.runs.worker import execute
 
 
 def start(ws: Workspace, spec: RunSpec) -> None:

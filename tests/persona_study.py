@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from engine import manifest
-from engine.context import RunContext
 from engine.data import load_dataset
 from engine.experiments.plan import plan
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunSpec, Status, now, write_spec
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec, Status, now, write_spec
 from tests.sample_study import _share, finish, prepare_world
 
 CLUSTERS = 3

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from engine import manifest
-from engine.context import RunContext
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.experiments.plan import Plan, PlannedRun, plan
 from engine.paths import Workspace, write_json
-from engine.runfolder import RunSpec, Status, now, write_spec, write_status
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 from engine.stats.metrics import score_texts
 from engine.types import Example
 

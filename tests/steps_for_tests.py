@@ -11,9 +11,9 @@ import os
 import signal
 import time
 
-from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.paths import read_json, write_json
+from engine.runs.context import Cancelled, RunContext
 
 PERSONAS = tuple(f"p{number:02d}" for number in range(6))
 

@@ -18,7 +18,7 @@ import pytest
 
 from engine.cli import cli, main
 from engine.paths import REPOSITORY, Workspace
-from engine.records import find, scan
+from engine.runs.records import find, scan
 from tests.workspaces import eventually, finish
 
 Run = Callable[..., tuple[int, str, str]]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from engine import jobs
 from engine.cli import main
 from engine.experiments.plan import plan
 from engine.machine import change_machine, read_machine
 from engine.paths import Workspace
-from engine.records import scan
+from engine.runs import jobs
+from engine.runs.records import scan
 from tests.workspaces import finish
 
 

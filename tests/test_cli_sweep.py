@@ -11,7 +11,7 @@ import pytest
 from engine.cli import main
 from engine.experiments import catalog
 from engine.paths import Workspace
-from engine.records import scan
+from engine.runs.records import scan
 
 Run = Callable[..., tuple[int, str, str]]
 

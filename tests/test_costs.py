@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from engine import costs, jobs
-from engine.context import RunContext
+from engine import costs
 from engine.experiments.ground import Ground
 from engine.experiments.plan import look, plan
 from engine.experiments.workload import workload
 from engine.paths import Workspace
-from engine.records import RunRecord, find
-from engine.runfolder import RunSpec, Status
+from engine.runs import jobs
+from engine.runs.context import RunContext
+from engine.runs.records import RunRecord, find
+from engine.runs.runfolder import RunSpec, Status
 from tests.workspaces import eventually
 
 GROUND = Ground("embedded", "f00d", "data", "by-time", "split", 0, 20, 20, True, 1000)
@@ -114,7 +115,7 @@ def test_a_stage_is_charged_with_the_time_that_went_to_it(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr("engine.context.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("engine.runs.context.time.monotonic", lambda: clock[0])
     context = RunContext(ws, SPEC)
     for seconds, stage, done, total in (
         (0, "load", 0, 1), (5, "train", 0, 10), (20, "train", 5, 10), (20, "train", 10, 10),

@@ -8,17 +8,18 @@ import signal
 
 import pytest
 
-from engine import jobs, store
-from engine.context import RunContext
+from engine import store
 from engine.doctor import Check, examine
 from engine.errors import EngineError
 from engine.experiments.plan import plan
 from engine.machine import change_machine
 from engine.paths import Workspace, read_json
-from engine.processes import running
-from engine.records import find
-from engine.runfolder import Status, read_log, read_status, write_status
-from engine.worker import execute
+from engine.runs import jobs
+from engine.runs.context import RunContext
+from engine.runs.processes import running
+from engine.runs.records import find
+from engine.runs.runfolder import Status, read_log, read_status, write_status
+from engine.runs.worker import execute
 from tests.workspaces import eventually, finish
 
 

@@ -14,8 +14,15 @@ from engine.paths import REPOSITORY
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
 CLIENTS = ("openai", "anthropic")
 PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
-LIGHT = ["engine.cli", "engine.jobs", "engine.store", "engine.comparing.comparison", "engine.doctor"]
-LIGHT += ["engine.experiments.catalog", "engine.experiments.plan", "engine.worker", "engine.supervisor"]
+JOBS, WORKER, SUPERVISOR = "engine.runs.jobs.", "engine.runs.worker.", "engine.runs.supervisor."
+STORE, LM, STEPS = "engine.store.", "engine.lm.", "engine.steps."
+LIGHT = ["engine.cli", "engine.runs.jobs", "engine.store", "engine.comparing.comparison", "engine.doctor"]
+LIGHT += [
+    "engine.experiments.catalog",
+    "engine.experiments.plan",
+    "engine.runs.worker",
+    "engine.runs.supervisor",
+]
 LIGHT += ["engine.remote.estimate", "engine.remote.clients"]
 
 
@@ -63,7 +70,7 @@ def test_the_light_parts_and_every_page_load_no_model_code() -> None:
 
 def test_a_supervisor_is_tiny() -> None:
     heavy = {*MODEL_CODE, "duckdb", "pandas", "pyarrow", "numpy", "streamlit", "pydantic", "click", "rich"}
-    assert not load("engine.supervisor", "engine.worker") & heavy
+    assert not load("engine.runs.supervisor", "engine.runs.worker") & heavy
 
 
 @pytest.mark.parametrize(
@@ -87,32 +94,14 @@ def test_imports_go_one_way() -> None:
     forbidden = {
         "engine/errors.py": ("engine.",),
         "engine/types.py": ("engine.",),
-        "engine/data/": (
-            "engine.lm.",
-            "engine.steps.",
-            "engine.jobs.",
-            "engine.store.",
-            "engine.experiments.",
-        ),
-        "engine/stats/": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.store.", "engine.data."),
-        "engine/experiments/": (
-            "engine.lm.",
-            "engine.steps.",
-            "engine.jobs.",
-            "engine.store.",
-            "engine.worker.",
-        ),
-        "engine/lm/": (
-            "engine.steps.",
-            "engine.jobs.",
-            "engine.store.",
-            "engine.worker.",
-            "engine.experiments.",
-        ),
-        "engine/steps/": ("engine.jobs.", "engine.store.", "engine.worker.", "engine.supervisor."),
-        "engine/worker.py": ("engine.jobs.", "engine.store.", "engine.supervisor.", "engine.launchers."),
-        "engine/jobs.py": ("engine.worker.", "engine.store.", "engine.lm.", "engine.steps."),
-        "engine/store/": ("engine.lm.", "engine.steps.", "engine.jobs.", "engine.worker."),
+        "engine/data/": (LM, STEPS, JOBS, STORE, "engine.experiments."),
+        "engine/stats/": (LM, STEPS, JOBS, STORE, "engine.data."),
+        "engine/experiments/": (LM, STEPS, JOBS, STORE, WORKER),
+        "engine/lm/": (STEPS, JOBS, STORE, WORKER, "engine.experiments."),
+        "engine/steps/": (JOBS, STORE, WORKER, SUPERVISOR),
+        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.launchers."),
+        "engine/runs/jobs.py": (WORKER, STORE, LM, STEPS),
+        "engine/store/": (LM, STEPS, JOBS, WORKER),
     }
     for place, unwanted in forbidden.items():
         for path in sources():

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from engine import jobs
 from engine.comparing import looks
 from engine.data import prepare, prepare_upload
 from engine.data.archive import MAX_UPLOAD_BYTES
@@ -21,7 +20,8 @@ from engine.experiments.plan import plan
 from engine.imported import importing
 from engine.machine import READ_ONLY, change_machine, read_only
 from engine.paths import REPOSITORY, Workspace
-from engine.records import find, scan
+from engine.runs import jobs
+from engine.runs.records import find, scan
 from engine.secrecy import HIDDEN, without_secrets
 from engine.study import autopilot
 from pages.sign_in import may_enter

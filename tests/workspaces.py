@@ -10,8 +10,8 @@ from typing import Any
 
 from engine.experiments.plan import Plan, plan
 from engine.paths import Workspace, write_atomically, write_json
-from engine.runfolder import Status, write_spec, write_status
-from engine.worker import execute
+from engine.runs.runfolder import Status, write_spec, write_status
+from engine.runs.worker import execute
 from tests.steps_for_tests import PERSONAS
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from engine import jobs
 from engine.cli.frame import Call, command, note
 from engine.cli.results import compare
 from engine.cli.watch import watch
 from engine.errors import EngineError
 from engine.experiments.plan import plan
 from engine.paths import REPOSITORY, Workspace
+from engine.runs import jobs
 from engine.wording import duration
 
 FOLDER = REPOSITORY / "data" / "demo"

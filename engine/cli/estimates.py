@@ -8,7 +8,7 @@ from dataclasses import asdict
 from engine import costs
 from engine.cli.frame import Call, command, out, table
 from engine.costs import Checked
-from engine.records import scan
+from engine.runs.records import scan
 from engine.wording import duration
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine import jobs, leases, slots
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.planning import plan_record, read_settings, show_plan
 from engine.cli.runs import answer_detached, answer_ended
@@ -17,7 +16,8 @@ from engine.cli.watch import watch
 from engine.errors import EngineError
 from engine.experiments.cloning import clone as clone_plan
 from engine.machine import LAUNCHERS, Machine, change_machine, read_machine, read_only
-from engine.records import RunRecord
+from engine.runs import jobs, leases, slots
+from engine.runs.records import RunRecord
 from engine.wording import duration
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine import jobs
 from engine.cli.frame import Call, command, note, out, pairs, table
 from engine.cli.planning import (
     experiment_record,
@@ -27,8 +26,9 @@ from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.machine import LAUNCHERS, read_machine
-from engine.records import RunRecord, find
-from engine.runfolder import read_log
+from engine.runs import jobs
+from engine.runs.records import RunRecord, find
+from engine.runs.runfolder import read_log
 from engine.wording import duration
 
 _SILENT_SECONDS = 15.0

@@ -8,13 +8,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine import jobs
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.planning import plan_record, read_settings, show_plan
 from engine.cli.watch import watch
 from engine.errors import EngineError
 from engine.experiments.plan import Plan, plan
 from engine.experiments.sweep import Sweep, plan_sweep, sweep_of
+from engine.runs import jobs
 from engine.wording import count, interval, percent, points, signed_points
 
 

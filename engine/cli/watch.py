@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from engine import jobs
 from engine.cli.frame import err
 from engine.paths import Workspace
-from engine.records import RunRecord
+from engine.runs import jobs
+from engine.runs.records import RunRecord
 from engine.wording import duration
 
 _Show = Callable[[Sequence[RunRecord]], None]

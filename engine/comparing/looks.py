@@ -14,7 +14,7 @@ from pathlib import Path
 from engine.locks import locked
 from engine.machine import read_only
 from engine.paths import Workspace
-from engine.runfolder import append_line, now
+from engine.runs.runfolder import append_line, now
 
 _FILE = "looks.jsonl"
 

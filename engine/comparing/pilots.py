@@ -16,8 +16,8 @@ from engine.comparing.scene import Scene, set_scene
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
 from engine.paths import Workspace
-from engine.records import scan
-from engine.runfolder import RunSpec
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec
 from engine.stats.forecast import Forecast, forecast
 from engine.stats.metrics import SIMILARITY
 from engine.stats.pairing import Pairing, Row, pair

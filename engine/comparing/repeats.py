@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.runfolder import fingerprint
+from engine.runs.runfolder import fingerprint
 from engine.variants import Variant
 
 

@@ -17,8 +17,8 @@ from engine.experiments import catalog
 from engine.experiments.ground import read_ground
 from engine.experiments.sweep import Sweep
 from engine.paths import Workspace
-from engine.records import RunRecord, scan
-from engine.runfolder import RunSpec, canonical, declared
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import RunSpec, canonical, declared
 from engine.stats.metrics import SIMILARITY
 from engine.stats.metrics import metric as find_metric
 

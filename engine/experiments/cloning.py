@@ -10,8 +10,8 @@ from engine.experiments import catalog
 from engine.experiments.plan import Plan, Seen, look, plan
 from engine.experiments.spec import EvaluationSettings, Experiment, validate
 from engine.paths import Workspace
-from engine.records import find
-from engine.runfolder import RESUMABLE, RunSpec
+from engine.runs.records import find
+from engine.runs.runfolder import RESUMABLE, RunSpec
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:

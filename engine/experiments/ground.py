@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.paths import Workspace, embedded_base, read_json
-from engine.runfolder import RunSpec, fingerprint
+from engine.runs.runfolder import RunSpec, fingerprint
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Literal
 
-from engine import costs, runfolder
+from engine import costs
 from engine.costs import Costs
 from engine.errors import EngineError, unknown_name
 from engine.experiments import catalog
 from engine.experiments.ground import Ground, read_ground
 from engine.experiments.spec import EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 from engine.paths import Workspace
-from engine.records import RunRecord, scan
-from engine.runfolder import RunSpec, State
+from engine.runs import runfolder
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import RunSpec, State
 
 Purpose = Literal["upstream", "beside", "asked"]
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from engine.experiments.tree import Gate, Node, Tree
-from engine.runfolder import RESUMABLE, State
+from engine.runs.runfolder import RESUMABLE, State
 
 NodeState = Literal[
     "blocked",

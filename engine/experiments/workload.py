@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.experiments.ground import Ground
-from engine.runfolder import RunSpec
+from engine.runs.runfolder import RunSpec
 
 _TRAIN_SHARE = 0.6
 """Of a persona's dialogues, by the split; an estimate needs no more than that."""

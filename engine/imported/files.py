@@ -18,7 +18,7 @@ from typing import Any, Literal
 from engine.data.lines import kind_of
 from engine.data.schema import read_persona_id, shorten
 from engine.errors import Fault
-from engine.manifest import sha256
+from engine.runs.manifest import sha256
 from engine.stats.metrics import METRICS, SIMILARITY
 from engine.store.intake import METRIC_COLUMNS
 

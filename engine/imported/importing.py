@@ -15,8 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine import manifest
-from engine.context import RunContext
 from engine.data.archive import unpack_upload, unpack_zip
 from engine.data.staging import incoming, move_in
 from engine.errors import EngineError
@@ -26,8 +24,10 @@ from engine.imported.room import make_room, strangers
 from engine.imported.study import SUFFIXES, PublishedVariant, Study, read_study
 from engine.machine import changes
 from engine.paths import Workspace
-from engine.records import scan
-from engine.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
 from engine.store.intake import METRIC_COLUMNS
 
 EXPERIMENT = "import-study"

@@ -15,7 +15,7 @@ from engine.data.splits import NAMES
 from engine.data.staging import write_files
 from engine.data.statistics import dataset_statistics
 from engine.paths import Workspace
-from engine.runfolder import now
+from engine.runs.runfolder import now
 from engine.types import Dataset, Persona
 from engine.wording import count
 

@@ -16,9 +16,9 @@ from typing import Any
 from engine.errors import EngineError
 from engine.machine import Machine
 from engine.paths import REPOSITORY, Workspace
-from engine.processes import ProcessIdentity, identity
+from engine.runs.processes import ProcessIdentity, identity
 
-WORKER = "engine.worker"
+WORKER = "engine.runs.worker"
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -29,7 +29,7 @@ def told(machine: Machine) -> dict[str, Any]:
 
 def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
     """Start the run's supervisor, detached; return who it is. Raises EngineError when it cannot start."""
-    process = spawn("engine.supervisor", ws, run_id, attempt)
+    process = spawn("engine.runs.supervisor", ws, run_id, attempt)
     _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
     _started.append(process)
     who = identity(process.pid)

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.launchers.ray_cluster import connect, fitting, request, words
 from engine.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
-from engine.parts import Part
 from engine.paths import REPOSITORY, Workspace, write_json
-from engine.runfolder import Status, append_line, now, read_status
-from engine.worker import work
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import Part
+from engine.runs.runfolder import Status, append_line, now, read_status
+from engine.runs.worker import work
 
 TRAINING_STEP = "engine.steps.train_adapters:run"
 ANSWERING_STEPS = frozenset(

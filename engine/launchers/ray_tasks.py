@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
-from engine.parts import Part, PartDone
 from engine.paths import Workspace, read_json
-from engine.runfolder import ENDED, Status, read_spec, read_status
-from engine.worker import load_step
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import Part, PartDone
+from engine.runs.runfolder import ENDED, Status, read_spec, read_status
+from engine.runs.worker import load_step
 
 PARTS = "parts"
 STOP = "stop.json"

@@ -11,7 +11,7 @@ from engine.errors import EngineError
 from engine.experiments.ground import Ground
 from engine.experiments.plan import Seen
 from engine.paths import Workspace, read_json
-from engine.runfolder import RunSpec
+from engine.runs.runfolder import RunSpec
 
 _CLUSTERING, _FILE = "clustering", "clusters.json"
 

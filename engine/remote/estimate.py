@@ -20,7 +20,7 @@ from engine.remote.endpoint import Endpoint
 from engine.remote.keys import VARIABLES, key_of, required_key
 from engine.remote.prices import Prices, money, tokens_about
 from engine.remote.prompts import characters_of, tell
-from engine.runfolder import RunSpec
+from engine.runs.runfolder import RunSpec
 from engine.types import Example
 from engine.wording import duration
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from engine.lm.prompts import PROMPT_VERSION
 from engine.paths import Workspace
-from engine.records import scan
-from engine.runfolder import RunSpec, append_line
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, append_line
 
 REPLIES = "remote-replies.jsonl"
 _ASKED = ("provider", "model", "base_url", "temperature", "profile", "memories")

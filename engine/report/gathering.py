@@ -12,7 +12,7 @@ from engine import store
 from engine.charts import is_bound
 from engine.comparing.comparison import compare_variants
 from engine.paths import Workspace, read_json
-from engine.records import RunRecord, scan
+from engine.runs.records import RunRecord, scan
 from engine.stats.metrics import SIMILARITY
 
 MOST_PROTOCOLS = 3

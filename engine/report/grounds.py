@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.errors import EngineError
-from engine.manifest import read as read_manifest
 from engine.paths import read_json
-from engine.records import RunRecord
 from engine.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.report.gathering import Compared, Gathered
-from engine.runfolder import RunSpec
+from engine.runs.manifest import read as read_manifest
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RunSpec
 from engine.stats.compare import SMALL_SAMPLE
 from engine.wording import count, duration, signed_points, spelled
 

@@ -20,9 +20,9 @@ from engine.launchers.local import detached
 from engine.locks import locked
 from engine.machine import refuse_if_read_only
 from engine.paths import Workspace, open_workspace, read_json, write_json
-from engine.processes import ProcessIdentity, identity, running
 from engine.report import Written, default_folder, write_report
-from engine.runfolder import fingerprint, now
+from engine.runs.processes import ProcessIdentity, identity, running
+from engine.runs.runfolder import fingerprint, now
 
 State = Literal["making", "made", "failed", "lost"]
 _KEPT = ("report.md", "report.html")

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.context import Cancelled, RunContext
 from engine.data.augment import MODEL_METHODS, Growing, Grown, changes, grow, make_methods, read_augmented
 from engine.data.augment.context import SeenContexts, seen_contexts
 from engine.data.augment.growing import TAKEN, training_sources
@@ -26,7 +25,8 @@ from engine.errors import EngineError
 from engine.lm.rewriting import Rewriter, make_rewriter
 from engine.lm.scorer import Scorer
 from engine.paths import write_atomically, write_json
-from engine.runfolder import append_line
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import append_line
 from engine.types import Dialogue, Persona
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"

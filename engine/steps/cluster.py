@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from engine.context import RunContext
 from engine.data.dataset import load_dataset, load_splits
 from engine.errors import EngineError
 from engine.lm.features import (
@@ -24,6 +23,7 @@ from engine.lm.merge import products, stacked
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.scorer import Scorer
 from engine.paths import write_json
+from engine.runs.context import RunContext
 from engine.stats.clusters import Clustering, cluster
 
 CLUSTERS, FEATURES, EXPORT = "clusters.json", "features.npz", "cluster_map.json"

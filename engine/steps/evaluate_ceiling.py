@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from engine.context import RunContext
 from engine.data.dataset import TRUTH
 from engine.errors import EngineError
 from engine.lm.generate import Reply
 from engine.lm.load import load_base
 from engine.lm.scorer import Scorer
+from engine.runs.context import RunContext
 from engine.steps.scoring import Answer, declare_protocol, example_set, write_scores
 
 ORACLES = {"ceiling-persona": "knows_persona", "ceiling-population": "knows_population"}

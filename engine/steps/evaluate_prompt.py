@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from engine.context import RunContext
 from engine.lm.load import load_base
 from engine.lm.recipes import Recipe
+from engine.runs.context import RunContext
 from engine.steps.scoring import score_variant
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.context import RunContext
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf
 from engine.lm.routed import remembering
-from engine.runfolder import read_spec
+from engine.runs.context import RunContext
+from engine.runs.runfolder import read_spec
 from engine.steps.made import made_by
 from engine.steps.scoring import score_variants
 

@@ -10,14 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.context import Cancelled, RunContext
 from engine.data.dataset import hash_of
 from engine.errors import EngineError
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Recipe
 from engine.lm.scorer import SCORER_ID, Scorer
-from engine.parts import end_of_part
 from engine.remote import paid
 from engine.remote.asking import Pace, ask_all
 from engine.remote.clients import opened
@@ -28,6 +26,8 @@ from engine.remote.loop import finished
 from engine.remote.paid import Said
 from engine.remote.prices import Prices, money, tokens_about
 from engine.remote.prompts import Told, told
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import end_of_part
 from engine.stats.metrics import METRICS_VERSION
 from engine.steps.scoring import Answer, ExampleSet, embedding_progress, example_set, write_scores
 from engine.types import Example

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.context import RunContext
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.errors import EngineError
 from engine.lm.encode import Encoded, encode_chat
@@ -18,7 +17,8 @@ from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
 from engine.lm.train import Lesson, TrainSettings
 from engine.paths import read_json
-from engine.runfolder import read_spec
+from engine.runs.context import RunContext
+from engine.runs.runfolder import read_spec
 from engine.steps.augment import augmented_for
 from engine.types import Dataset, Dialogue, Splits
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from engine import manifest
-from engine.context import RunContext
 from engine.errors import EngineError
 from engine.paths import Workspace
+from engine.runs import manifest
+from engine.runs.context import RunContext
 from engine.stats.metrics import SIMILARITY
 from engine.steps.scoring import SCORES
 

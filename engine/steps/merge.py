@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.context import RunContext
 from engine.errors import EngineError
 from engine.lm.adapters import Lora, LoraForm, save_lora
 from engine.lm.load import Base, load_base
@@ -22,7 +21,8 @@ from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, trunca
 from engine.lm.merge_weights import Mix
 from engine.lm.recipes import PERSONAS, Recipe, Shelf, read_personas, read_recipe, write_personas
 from engine.paths import write_json
-from engine.runfolder import declared
+from engine.runs.context import RunContext
+from engine.runs.runfolder import declared
 from engine.steps.lessons import folder_name
 from engine.steps.merge_mixes import Sources, mixes_of, shares_of
 from engine.steps.scoring import score_variant

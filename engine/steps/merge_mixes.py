@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from engine.context import Cancelled, RunContext
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.errors import EngineError
 from engine.lm import merge_weights
@@ -29,6 +28,7 @@ from engine.lm.recipes import Part, Recipe, Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.paths import read_json
+from engine.runs.context import Cancelled, RunContext
 from engine.steps.cluster import CLUSTERS, FEATURES
 from engine.steps.lessons import training_dialogues
 from engine.steps.scoring import SCORES

@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.lm.asking import Asker
 from engine.lm.generate import Reply
@@ -20,7 +19,8 @@ from engine.lm.recipes import Shelf
 from engine.lm.routed import Value, mixed
 from engine.lm.scorer import Scorer
 from engine.paths import read_json, write_json
-from engine.runfolder import append_line
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import append_line
 from engine.stats.metrics import SIMILARITY
 from engine.steps.made import Made, made_by, val_means
 from engine.steps.scoring import (

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
-from engine.context import RunContext
 from engine.errors import EngineError
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf
 from engine.lm.routed import PLACEBO, Value, covers, follows_routes, sides
 from engine.paths import Workspace, write_json
+from engine.runs.context import RunContext
 from engine.stats.derangement import Pairing, derange
 from engine.steps.made import Made, made_by
 from engine.steps.scoring import example_set, score_variant

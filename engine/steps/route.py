@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from engine import manifest
-from engine.context import RunContext
 from engine.errors import EngineError
 from engine.lm.routed import ROUTES
 from engine.paths import Workspace, write_atomically, write_json
+from engine.runs import manifest
+from engine.runs.context import RunContext
 from engine.stats.metrics import metric
 from engine.stats.pairing import Row
 from engine.stats.routing import Judgement, Routes, choose, judge

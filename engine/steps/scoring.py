@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from engine.context import Cancelled, RunContext
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
 from engine.lm import mixture
 from engine.lm.asking import Ask, Asker
@@ -26,9 +25,10 @@ from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Recipe, Shelf
 from engine.lm.routed import Value
 from engine.lm.scorer import SCORER_ID, Scorer
-from engine.parts import end_of_part, rows_of_others
 from engine.paths import write_atomically
-from engine.runfolder import append_line
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import end_of_part, rows_of_others
+from engine.runs.runfolder import append_line
 from engine.stats.metrics import METRICS_VERSION, score_texts
 from engine.types import Dataset, Example, Splits
 

@@ -17,16 +17,16 @@ from typing import Any, Self
 
 import pandas as pd
 
-from engine import manifest
-from engine.context import RunContext
 from engine.lm.encode import Encoded
 from engine.lm.generate import Reply
 from engine.lm.load import Base
 from engine.lm.recipes import Recipe, Shelf
 from engine.lm.train import Lesson, TrainSettings
 from engine.paths import Workspace, read_json, write_json
-from engine.records import scan
-from engine.runfolder import fingerprint
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.records import scan
+from engine.runs.runfolder import fingerprint
 from engine.steps.augment import variant_name
 from engine.steps.scoring import SCORES, declare_protocol, example_set, keep_replies
 

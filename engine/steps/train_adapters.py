@@ -18,7 +18,6 @@ from typing import Any
 
 from torch import Tensor
 
-from engine.context import Cancelled, RunContext
 from engine.errors import EngineError
 from engine.lm.bank import written
 from engine.lm.encode import encode_prompt
@@ -28,9 +27,10 @@ from engine.lm.prefix import PrefixKind
 from engine.lm.prompts import INSTRUCTION, chat
 from engine.lm.recipes import Recipe, Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
-from engine.parts import end_of_waves, wave_size, waves_here
 from engine.paths import read_json, write_json
-from engine.runfolder import read_spec
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import end_of_waves, wave_size, waves_here
+from engine.runs.runfolder import read_spec
 from engine.steps.augment import variant_name
 from engine.steps.lessons import Group, lesson, persona_groups, train_settings, training_dialogues
 from engine.steps.scoring import score_variant

@@ -13,11 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from engine import votes as votes_file
 from engine.comparing.repeats import Origin
 from engine.errors import unknown_name
 from engine.paths import Workspace
-from engine.runfolder import fingerprint
+from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 from engine.store import database, statistics, tables
 from engine.store.database import ask, unreadable
@@ -33,6 +32,7 @@ from engine.store.filling import (
 )
 from engine.store.intake import METRIC_COLUMNS
 from engine.store.statistics import Question
+from engine.talk import votes as votes_file
 from engine.variants import Variant
 
 __all__ = ["Overview", "Report", "Torn", "unreadable"]

@@ -12,11 +12,12 @@ from typing import Any
 
 import duckdb
 
-from engine import manifest, votes
 from engine.comparing.repeats import Origin
 from engine.paths import Workspace, write_json
+from engine.runs import manifest
 from engine.store import statistics, tables
 from engine.store.intake import DeclaredVariant, Finished, TornRun, read_finished
+from engine.talk import votes
 from engine.variants import Declaration, Variant, name_variants
 
 Connection = duckdb.DuckDBPyConnection

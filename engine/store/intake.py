@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine import manifest
 from engine.errors import EngineError
 from engine.paths import Workspace
-from engine.runfolder import RunSpec, fingerprint, read_spec, read_status
+from engine.runs import manifest
+from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 METRIC_COLUMNS = (
     "embedding_similarity",

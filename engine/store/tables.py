@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from engine.runfolder import now
+from engine.runs.runfolder import now
 from engine.store.intake import METRIC_COLUMNS
 
 

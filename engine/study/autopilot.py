@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import tree_library
 from engine.experiments.ground import read_ground
@@ -23,9 +22,10 @@ from engine.launchers.local import detached
 from engine.locks import locked
 from engine.machine import changes
 from engine.paths import Workspace, read_json, write_json
-from engine.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
-from engine.records import scan
-from engine.runfolder import append_line, now
+from engine.runs import jobs
+from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
+from engine.runs.records import scan
+from engine.runs.runfolder import append_line, now
 
 State = Literal["walking", "finished", "halted", "stopped", "lost"]
 RESUMABLE: frozenset[State] = frozenset({"halted", "stopped", "lost"})

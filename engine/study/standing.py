@@ -23,8 +23,8 @@ from engine.experiments.tree import Node, Tree
 from engine.experiments.tree_time import Costs, Remaining, remaining
 from engine.experiments.tree_walk import Finding, Measured, Walk, walk
 from engine.paths import Workspace
-from engine.records import RunRecord
-from engine.runfolder import RESUMABLE
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RESUMABLE
 from engine.study.personas import personas_of
 from engine.wording import duration, typed
 

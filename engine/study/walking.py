@@ -14,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import tree_library
 from engine.experiments.tree_words import decision, remaining_words, verdict_words
 from engine.paths import Workspace
-from engine.processes import identity
-from engine.records import RunRecord
-from engine.runfolder import now
+from engine.runs import jobs
+from engine.runs.processes import identity
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import now
 from engine.study import autopilot
 from engine.study import standing as study
 from engine.study.autopilot import Autopilot, State

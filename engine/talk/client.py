@@ -20,7 +20,7 @@ from engine.launchers.local import detached
 from engine.locks import locked
 from engine.machine import changes
 from engine.paths import Workspace
-from engine.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
+from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
 from engine.talk import line
 from engine.talk.folder import (
     Place,

@@ -13,7 +13,7 @@ from typing import Any
 from engine.data.dataset import hash_of
 from engine.errors import EngineError
 from engine.paths import Workspace
-from engine.runfolder import now
+from engine.runs.runfolder import now
 from engine.talk.folder import find_question
 from engine.talk.records import MOST_SPEAKERS, Answer, Question, Speaker, new_id
 from engine.types import Example, Message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import EngineError, unknown_name
 from engine.paths import Workspace, read_json, write_json
-from engine.processes import ProcessIdentity
+from engine.runs.processes import ProcessIdentity
 from engine.talk.records import Answer, Question, as_json, is_id, read_answer, read_question
 
 

@@ -12,7 +12,7 @@ from engine.errors import EngineError
 from engine.lm.recipes import Shelf, Side
 from engine.lm.routed import ROUTES
 from engine.paths import Workspace, read_json
-from engine.runfolder import read_spec
+from engine.runs.runfolder import read_spec
 
 _CLUSTERS = "clusters.json"
 

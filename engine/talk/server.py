@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import EngineError
 from engine.locks import locked
 from engine.paths import Workspace
-from engine.processes import identity
+from engine.runs.processes import identity
 from engine.talk import line
 from engine.talk.folder import Place, find_question, kept_answer, read_process, write_answer
 from engine.talk.records import Answer, Question, Reply, as_json, failed

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from engine import jobs
 from engine.paths import Workspace, write_json
-from engine.records import scan
+from engine.runs import jobs
+from engine.runs.records import scan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.tiny_base import save_tiny_base
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from engine import manifest
 from engine.comparing.comparison import compare_variants
 from engine.comparing.repeats import Origin, repeats
 from engine.experiments import catalog
 from engine.paths import Workspace, read_json, write_json
+from engine.runs import manifest
 from engine.variants import Variant
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace

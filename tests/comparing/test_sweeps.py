@@ -14,7 +14,7 @@ from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.experiments.sweep import sweep_of
 from engine.paths import Workspace
-from engine.runfolder import Status, write_spec, write_status
+from engine.runs.runfolder import Status, write_spec, write_status
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish
 

@@ -12,7 +12,7 @@ from engine.experiments import catalog
 from engine.experiments.ground import fingerprint_base, read_ground
 from engine.experiments.plan import Plan, inapplicable, plan
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import Status, read_status, write_spec, write_status
+from engine.runs.runfolder import Status, read_status, write_spec, write_status
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 

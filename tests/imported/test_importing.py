@@ -20,8 +20,8 @@ from engine.errors import DataError, EngineError
 from engine.experiments.plan import plan
 from engine.experiments.tree_check import read_tree
 from engine.imported import import_study, import_upload
-from engine.jobs import list_runs
 from engine.paths import Workspace
+from engine.runs.jobs import list_runs
 from engine.study import standing
 from tests.imported.published import CLUSTERED, PERSONAS, put, write_study
 from tests.workspaces import make_workspace

@@ -16,10 +16,18 @@ from engine.experiments.plan import plan
 from engine.launchers.ray_cluster import fitting, request
 from engine.launchers.ray_driver import Piece, _new_lines, _share
 from engine.launchers.ray_tasks import PARTS, STOP, TURN, do_part, reports_of, unwanted
-from engine.parts import Part, PartDone, rows_of_others, wave_size, waves_here
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunSpec, Status, append_line, read_log, read_status, write_spec, write_status
-from engine.worker import execute
+from engine.runs.parts import Part, PartDone, rows_of_others, wave_size, waves_here
+from engine.runs.runfolder import (
+    RunSpec,
+    Status,
+    append_line,
+    read_log,
+    read_status,
+    write_spec,
+    write_status,
+)
+from engine.runs.worker import execute
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"epochs": 2, "batch_size": 2, "examples_per_persona": 3, "max_new_tokens": 8}

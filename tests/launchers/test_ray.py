@@ -15,14 +15,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine import jobs, launchers
+from engine import launchers
 from engine.errors import EngineError
 from engine.experiments.plan import Plan, plan
 from engine.machine import Machine
 from engine.paths import Workspace, write_json
-from engine.processes import running
-from engine.records import find, scan
-from engine.runfolder import read_events, read_log, read_status
+from engine.runs import jobs
+from engine.runs.processes import running
+from engine.runs.records import find, scan
+from engine.runs.runfolder import read_events, read_log, read_status
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually
 

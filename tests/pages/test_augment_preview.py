@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.data.augment import RULES
 from engine.experiments.plan import plan
 from engine.paths import Workspace, write_json
-from engine.runfolder import Status, write_spec, write_status
+from engine.runs.runfolder import Status, write_spec, write_status
 from tests.pages.conftest import Open, texts
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import jobs
 from engine.experiments import catalog
 from engine.experiments.cloning import clone
 from engine.experiments.plan import plan
 from engine.machine import change_machine
 from engine.paths import Workspace
-from engine.records import find
+from engine.runs import jobs
+from engine.runs.records import find
 from pages import experiments_cards as cards
 from pages import launch, launch_fields
 from tests.pages.conftest import Open, texts

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from engine import jobs
 from engine.machine import change_machine
 from engine.paths import Workspace
+from engine.runs import jobs
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine import votes
 from engine.paths import Workspace
-from engine.talk import client, folder
+from engine.talk import client, folder, votes
 from engine.talk.records import Answer, Question
 from tests.pages.conftest import Open, texts
 from tests.talk.made import answered, question

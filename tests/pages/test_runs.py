@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine import jobs
 from engine.paths import Workspace
+from engine.runs import jobs
 from tests.many_runs import leave_history
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import votes
 from engine.paths import Workspace
+from engine.talk import votes
 from tests.pages.conftest import Open, texts
 from tests.sample_study import finish, prepare_world
 from tests.talk.made import answered, question

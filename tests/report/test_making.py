@@ -13,8 +13,8 @@ from engine.comparing import looks
 from engine.errors import EngineError
 from engine.machine import change_machine
 from engine.paths import Workspace, write_json
-from engine.processes import identity
 from engine.report import making
+from engine.runs.processes import identity
 from tests.workspaces import make_workspace
 
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
-from engine import manifest
-from engine.context import Cancelled, RunContext
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm.respond import respond
 from engine.paths import Workspace, read_json
-from engine.runfolder import RunSpec, Status, read_events, read_status, write_status
+from engine.runs import manifest
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import RunSpec, Status, read_events, read_status, write_status
 from engine.steps import mix
 from engine.store.intake import read_finished
 from engine.types import Example

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from engine import manifest
-from engine.context import RunContext
 from engine.data.augment.guards import numbers
 from engine.data.dataset import load_dataset, load_splits
 from engine.errors import EngineError
@@ -20,7 +18,9 @@ from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.lm.scorer import Scorer
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunSpec, read_status, write_spec
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec, read_status, write_spec
 from engine.stats.actions import extract
 from engine.steps import augment
 from engine.store.intake import read_finished

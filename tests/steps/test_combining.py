@@ -19,10 +19,10 @@ from engine.lm.recipes import Recipe, Shelf, read_personas
 from engine.lm.respond import respond
 from engine.lm.routed import followed
 from engine.paths import Workspace, read_json, write_json
-from engine.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
+from engine.runs.worker import execute
 from engine.steps.route import read_candidates
 from engine.store.intake import read_finished
-from engine.worker import execute
 from tests import in_process
 from tests.tiny_base import prepare_study
 

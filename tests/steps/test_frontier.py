@@ -22,7 +22,6 @@ import pandas as pd
 import pytest
 import torch
 
-from engine import jobs, manifest
 from engine.data.dataset import load_dataset
 from engine.errors import EngineError
 from engine.experiments.plan import Plan, plan
@@ -32,11 +31,12 @@ from engine.lm.recipes import Shelf, read_recipe
 from engine.lm.respond import respond
 from engine.lm.routed import mixed, remembering
 from engine.paths import REPOSITORY, Workspace, embedded_base
-from engine.records import scan
 from engine.remote import paid
-from engine.runfolder import RunSpec, Status, read_log, read_status
+from engine.runs import jobs, manifest
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, Status, read_log, read_status
+from engine.runs.worker import execute
 from engine.store.intake import read_finished
-from engine.worker import execute
 from tests import in_process
 from tests.remote import endpoints
 from tests.tiny_base import prepare_study

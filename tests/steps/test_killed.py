@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import torch
 
-from engine import jobs
 from engine.experiments.plan import Plan, plan
 from engine.paths import Workspace
-from engine.records import find, scan
-from engine.runfolder import Status, read_events, read_status, write_spec, write_status
-from engine.worker import execute
+from engine.runs import jobs
+from engine.runs.records import find, scan
+from engine.runs.runfolder import Status, read_events, read_status, write_spec, write_status
+from engine.runs.worker import execute
 from tests.tiny_base import prepare_study
 
 # Long enough to be caught at it: some hundred steps and a dozen batches of replies.

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from engine.context import RunContext
 from engine.data import load_dataset, load_splits
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.paths import Workspace, read_json
-from engine.runfolder import RunSpec, read_status
+from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec, read_status
 from engine.steps.lessons import training_dialogues
 from tests.steps.test_steps import do
 from tests.tiny_base import prepare_study

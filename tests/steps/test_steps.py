@@ -13,17 +13,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from engine import manifest
-from engine.context import Cancelled, RunContext
 from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.experiments.plan import plan
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.paths import TornFile, Workspace, read_json
-from engine.runfolder import RunSpec, Status, read_events, read_log, read_status
+from engine.runs import manifest
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
+from engine.runs.worker import execute
 from engine.steps import train_adapters
 from engine.store.intake import METRIC_COLUMNS, read_finished
-from engine.worker import execute
 from tests import in_process
 from tests.tiny_base import prepare_study
 

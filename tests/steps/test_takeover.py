@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from engine.comparing.pilots import pilots
 from engine.lm.recipes import read_personas
 from engine.paths import Workspace, read_json
-from engine.runfolder import RunSpec, read_log
+from engine.runs.runfolder import RunSpec, read_log
 from tests.steps.test_steps import do
 from tests.tiny_base import prepare_study
 

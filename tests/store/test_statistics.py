@@ -11,10 +11,11 @@ import duckdb
 import pandas as pd
 import pytest
 
-from engine import manifest, store
+from engine import store
 from engine.comparing.comparison import compare_variants
 from engine.experiments import catalog
 from engine.paths import Workspace
+from engine.runs import manifest
 from engine.stats.compare import leaderboard
 from engine.store import statistics
 from tests.experiments_for_tests import EXPERIMENTS

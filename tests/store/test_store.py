@@ -14,13 +14,14 @@ import duckdb
 import pandas as pd
 import pytest
 
-from engine import manifest, store
-from engine.context import RunContext
+from engine import store
 from engine.errors import EngineError
 from engine.experiments import catalog
 from engine.experiments.plan import plan
 from engine.paths import REPOSITORY, Workspace, read_json, write_json
-from engine.runfolder import write_spec
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.runfolder import write_spec
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, leave, make_workspace
 

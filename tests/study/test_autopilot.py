@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from engine import jobs
 from engine.errors import EngineError
 from engine.experiments import catalog, tree_library
 from engine.paths import Workspace
-from engine.processes import running
-from engine.records import scan
+from engine.runs import jobs
+from engine.runs.processes import running
+from engine.runs.records import scan
 from engine.study import autopilot
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import eventually, make_workspace

@@ -15,7 +15,7 @@ from engine.experiments import catalog
 from engine.experiments.tree import Tree, move_thresholds
 from engine.experiments.tree_check import read_tree
 from engine.paths import Workspace, write_json
-from engine.runfolder import Status, read_status, write_spec, write_status
+from engine.runs.runfolder import Status, read_status, write_spec, write_status
 from engine.study import standing as study
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace

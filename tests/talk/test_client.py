@@ -18,7 +18,7 @@ from engine.errors import EngineError
 from engine.experiments.plan import plan
 from engine.lm.respond import respond
 from engine.paths import Workspace
-from engine.processes import running
+from engine.runs.processes import running
 from engine.talk import client, folder, line
 from engine.talk.records import Answer, Question, Speaker, new_id
 from engine.types import Message

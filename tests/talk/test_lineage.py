@@ -10,7 +10,7 @@ import pytest
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.routed import sides
 from engine.paths import Workspace, write_json
-from engine.runfolder import RunSpec, write_spec
+from engine.runs.runfolder import RunSpec, write_spec
 from engine.talk.lineage import lineage
 
 HYBRID: dict[str, Any] = {"adapters": [{"run": "unified-1", "name": "unified"}, {"run": "hybrid-1"}]}

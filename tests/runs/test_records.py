@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import records
 from engine.paths import Workspace
-from engine.records import scan
-from engine.runfolder import Status, read_status, write_status
+from engine.runs import records
+from engine.runs.records import scan
+from engine.runs.runfolder import Status, read_status, write_status
 from tests.many_runs import leave_history
 from tests.sample_study import prepare_world
 

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from engine import manifest
-from engine.context import RunContext
 from engine.errors import EngineError
 from engine.paths import Workspace
-from engine.processes import identity
-from engine.runfolder import (
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.processes import identity
+from engine.runs.runfolder import (
     RunSpec,
     Status,
     alive,

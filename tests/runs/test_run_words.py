@@ -7,12 +7,12 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
-from engine import run_words
 from engine.cli import cli
 from engine.experiments.plan import plan
 from engine.paths import Workspace
-from engine.records import RunRecord, scan
-from engine.runfolder import Status, write_spec, write_status
+from engine.runs import run_words
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import Status, write_spec, write_status
 
 
 def _left(ws: Workspace, experiment: str, seed: int | None = None, **parameters: object) -> RunRecord:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from engine import store, votes
-from engine.board import board
+from engine import store
 from engine.errors import EngineError
 from engine.paths import Workspace
+from engine.talk import votes
+from engine.talk.board import board
 from engine.talk.records import new_id
-from engine.votes import Choice, Vote
+from engine.talk.votes import Choice, Vote
 from tests.talk.made import answered, question
 from tests.workspaces import make_workspace
 

@@ -10,11 +10,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine import manifest
 from engine.errors import EngineError
 from engine.paths import Workspace
-from engine.processes import ProcessIdentity, signal_group, wait_until_gone
-from engine.runfolder import (
+from engine.runs import manifest
+from engine.runs.processes import ProcessIdentity, signal_group, wait_until_gone
+from engine.runs.runfolder import (
     RESUMABLE,
     State,
     Status,

@@ -17,7 +17,7 @@ from engine.errors import EngineError
 from engine.locks import locked
 from engine.machine import changes
 from engine.paths import Workspace
-from engine.runfolder import append_line, now
+from engine.runs.runfolder import append_line, now
 from engine.talk.records import Answer, Question
 
 Choice = Literal["left", "right", "tie", "both bad"]

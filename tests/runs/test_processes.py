@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from engine.processes import identity, running, signal_group, wait_until_gone
+from engine.runs.processes import identity, running, signal_group, wait_until_gone
 
 
 def sleeper() -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""The process that does a run's work: `python -m engine.worker ROOT RUN ATTEMPT`.
+"""The process that does a run's work: `python -m engine.runs.worker ROOT RUN ATTEMPT`.
 
 Owns the loading of the step, the answer to SIGTERM, and the run's last words: done.json, then its
 state. Never opens the database and never touches another run.
@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine import costs, manifest
-from engine.context import Cancelled, RunContext
+from engine import costs
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
-from engine.leases import Holder, lease
 from engine.locks import locked, queue_lock
 from engine.paths import TornFile, Workspace
-from engine.records import find
-from engine.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
+from engine.runs import manifest
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.leases import Holder, lease
+from engine.runs.records import find
+from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
+from engine.runs.slots import is_gpu
 from engine.secrecy import without_secrets
-from engine.slots import is_gpu
 
 Step = Callable[[RunContext], None]
 

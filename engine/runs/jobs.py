@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from engine import launchers, slots
-from engine.endings import end_processes, settle
+from engine import launchers
 from engine.errors import EngineError
 from engine.launchers import local
 from engine.locks import queue_lock
 from engine.machine import Machine, changes, read_machine, read_only
 from engine.paths import Workspace
-from engine.processes import group_memory_bytes
-from engine.records import RunRecord, find, scan
-from engine.runfolder import (
+from engine.runs import slots
+from engine.runs.endings import end_processes, settle
+from engine.runs.processes import group_memory_bytes
+from engine.runs.records import RunRecord, find, scan
+from engine.runs.runfolder import (
     CANCEL,
     RESUMABLE,
     RunSpec,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # a supervisor needs no catalog
     from engine.experiments.plan import Plan
 
 GRACE_SECONDS = 20.0
-_log = logging.getLogger("engine.jobs")
+_log = logging.getLogger("engine.runs.jobs")
 
 
 @dataclass(frozen=True, slots=True)

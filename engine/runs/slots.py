@@ -1,6 +1,6 @@
 """Where runs may be at work at once: the devices of this machine, and the places on a Ray cluster.
 
-Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/leases.py's.
+Owns the counting of free slots. Starts nothing; who holds a GPU across workspaces is engine/runs/leases.py's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from importlib import metadata
 
 from engine.machine import Machine
-from engine.processes import running
-from engine.records import RunRecord
+from engine.runs.processes import running
+from engine.runs.records import RunRecord
 
 CPU = "cpu"
 RAY = "ray"

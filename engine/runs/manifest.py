@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.paths import TornFile, Workspace, read_json, write_json
-from engine.runfolder import CANCEL, declared, now
+from engine.runs.runfolder import CANCEL, declared, now
 
 NAME = "done.json"
 _SIZE_BYTES = 8

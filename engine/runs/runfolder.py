@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from engine.errors import EngineError
 from engine.paths import Workspace, read_json, write_json
-from engine.processes import ProcessIdentity, boot_id, running
+from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
 STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "cancelled", "lost")

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from engine import jobs, leases, slots
 from engine.errors import EngineError
 from engine.experiments.cloning import clone
 from engine.experiments.plan import plan
 from engine.launchers import local
 from engine.machine import Machine, change_machine, read_machine
 from engine.paths import REPOSITORY, Workspace, read_json
-from engine.processes import group_memory_bytes, running
-from engine.records import RunRecord, find, scan
-from engine.runfolder import read_status
+from engine.runs import jobs, leases, slots
+from engine.runs.processes import group_memory_bytes, running
+from engine.runs.records import RunRecord, find, scan
+from engine.runs.runfolder import read_status
 from tests.workspaces import eventually, finish
 
 WAIT = 120.0
@@ -110,7 +110,7 @@ def test_a_queue_of_three_goes_on_when_its_first_worker_is_killed_and_nothing_el
 ) -> None:
     """The program that launched them is gone; nobody looks; only the folders are read here."""
     program = (
-        "import sys; from pathlib import Path; from engine import jobs; from engine.paths import Workspace\n"
+        "import sys; from pathlib import Path; from engine.runs import jobs; from engine.paths import Workspace\n"
         "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
         "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
@@ -171,7 +171,9 @@ def test_a_run_that_waits_for_a_gpu_can_be_cancelled(ws: Workspace, two_gpus: No
 
 
 def test_a_holder_that_was_killed_holds_nothing() -> None:
-    program = "import time; from engine.leases import lease\nwith lease('gpu-a', what='x'): time.sleep(60)"
+    program = (
+        "import time; from engine.runs.leases import lease\nwith lease('gpu-a', what='x'): time.sleep(60)"
+    )
     child = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
     eventually(lambda: leases.holder("gpu-a"))
     child.kill()

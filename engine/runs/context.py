@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from engine.parts import Part
 from engine.paths import Workspace, write_json
-from engine.processes import boot_id, identity
-from engine.runfolder import (
+from engine.runs.parts import Part
+from engine.runs.processes import boot_id, identity
+from engine.runs.runfolder import (
     BEAT_SECONDS,
     Heartbeat,
     RunSpec,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.stats.bradley_terry import Game, Rating, ratings
 from engine.stats.metrics import METRICS, SIMILARITY
 from engine.stats.shares import wilson
-from engine.votes import Ballot, Choice, Vote
+from engine.talk.votes import Ballot, Choice, Vote
 
 FEW_VOTES = 30
 COMPARED_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")

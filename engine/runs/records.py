@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine import manifest
 from engine.errors import EngineError, unknown_name
 from engine.locks import is_held
 from engine.paths import Workspace
-from engine.runfolder import (
+from engine.runs import manifest
+from engine.runs.runfolder import (
     RESUMABLE,
     RunSpec,
     State,

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from engine.errors import EngineError
 from engine.paths import read_json, write_json
-from engine.processes import ProcessIdentity, identity, running
+from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"
 _POLL_SECONDS = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.experiments import catalog
 from engine.paths import REPOSITORY, Workspace
-from engine.records import RunRecord
-from engine.runfolder import RunSpec
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RunSpec
 from engine.study.standing import command
 from engine.wording import STATE_WORDS, duration, percent, spelled, stage, typed
 

@@ -1,4 +1,4 @@
-"""The parent of one worker: `python -m engine.supervisor ROOT RUN ATTEMPT`.
+"""The parent of one worker: `python -m engine.runs.supervisor ROOT RUN ATTEMPT`.
 
 Owns the recording of how the worker ended, even by `kill -9`, and the starting of the next run. Knows
 nothing of what the worker does.
@@ -17,14 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from engine import jobs, launchers, slots
-from engine.endings import settle
+from engine import launchers
 from engine.errors import EngineError
 from engine.launchers import local
 from engine.locks import queue_lock
 from engine.paths import Workspace
-from engine.processes import identity
-from engine.runfolder import read_status, write_status
+from engine.runs import jobs, slots
+from engine.runs.endings import settle
+from engine.runs.processes import identity
+from engine.runs.runfolder import read_status, write_status
 
 _PATIENCE_SECONDS = 3600.0
 _PAUSE_SECONDS = 1.0
