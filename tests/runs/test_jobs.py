@@ -64,7 +64,8 @@ def test_a_queue_goes_on_by_itself_after_its_first_worker_is_killed(ws: Workspac
 
 def test_a_run_outlives_the_program_that_launched_it(ws: Workspace) -> None:
     program = (
-        "import sys; from pathlib import Path; from engine.runs import jobs; from engine.paths import Workspace\n"
+        "import sys; from pathlib import Path\n"
+        "from engine.paths import Workspace; from engine.runs import jobs\n"
         "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
         "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"

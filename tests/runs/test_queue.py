@@ -110,7 +110,8 @@ def test_a_queue_of_three_goes_on_when_its_first_worker_is_killed_and_nothing_el
 ) -> None:
     """The program that launched them is gone; nobody looks; only the folders are read here."""
     program = (
-        "import sys; from pathlib import Path; from engine.runs import jobs; from engine.paths import Workspace\n"
+        "import sys; from pathlib import Path\n"
+        "from engine.paths import Workspace; from engine.runs import jobs\n"
         "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
         "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
