@@ -18,7 +18,7 @@ sys.path[0] = str(FOLDER.parents[1])
 from tests.browser import chromium  # noqa: E402
 from tests.browser.conftest import Visit, served  # noqa: E402
 
-PAGES = {"study": "", "compare": "compare"}
+PAGES = {"compare": "compare"}
 SIZE = {"width": 1360, "height": 900}
 _DRAWING_MS = 4_000  # charts are drawn after the script has ended
 
@@ -26,8 +26,9 @@ _DRAWING_MS = 4_000  # charts are drawn after the script has ended
 def main(workspace: Path) -> None:
     """Write a picture of each page in each scheme."""
     FOLDER.mkdir(exist_ok=True)
+    found = chromium.find()  # before Playwright's loop runs
     with served(workspace.resolve()) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=found, args=chromium.ARGUMENTS)
         for scheme in ("light", "dark"):
             for name, path in PAGES.items():
                 page = browser.new_context(viewport=SIZE, color_scheme=scheme).new_page()  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from engine.data import prepare
 from engine.experiments import catalog, tree_library
 from engine.experiments.plan import Seen, look
 from engine.experiments.tree import Node, Tree
-from engine.experiments.tree_words import gate_words, remaining_words
+from engine.experiments.tree_words import ahead_words, gate_words, remaining_words
 from engine.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import RunRecord
@@ -234,6 +234,8 @@ def _at_the_end(stood: Stand) -> None:
         st.markdown(frame.plain(reason))
     if stood.verdict is not None:
         tree_node.verdict(stood.verdict, stood.tree.reference)
+        if stood.verdict.ahead is not None:
+            st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
     st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
 
 

@@ -17,6 +17,7 @@ from engine.experiments.tree import Node, Tree, move_thresholds
 from engine.experiments.tree_walk import Measured, Walk
 from engine.experiments.tree_words import (
     SIGNS,
+    ahead_words,
     deciding_words,
     expected_words,
     gain_words,
@@ -204,6 +205,8 @@ def _print_end(stood: Stand, walk: Walk) -> None:
         out().print(verdict_words(verdict.tested))
     elif verdict is not None:
         out().print(f"The choice is {verdict.variant}.")
+    if verdict is not None and verdict.ahead is not None:
+        out().print(ahead_words(verdict.ahead))
 
 
 def _print_what_if(changed: Tree, before: Walk, after: Walk) -> None:

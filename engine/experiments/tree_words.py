@@ -107,6 +107,11 @@ def verdict_words(tested: Measured) -> str:
     )
 
 
+def ahead_words(ahead: Measured) -> str:
+    """Word what stands above a tree's choice: "Above it stands hybrid: +3.8 (+1.7 to +6.4) on val."."""
+    return f"Above it stands {ahead.variant}: {gain_words(ahead)} on {ahead.split}."
+
+
 def expected_words(expected: tuple[float, float]) -> str:
     """Word an expected gain: "+1.6 to +4.9"."""
     low, high = expected

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.experiments import tree_library
-from engine.experiments.tree_words import decision, gain_words, gate_words
+from engine.experiments.tree_words import ahead_words, decision, gain_words, gate_words
 from engine.report.blocks import Block, Bullets, Section, Table, Text
 from engine.report.gathering import Compared, Gathered
 from engine.study.standing import Stand, stand
@@ -87,3 +87,5 @@ def _walked(found: Stand) -> Iterator[Block]:
         yield Text(f"Verdict: {verdict.variant} on test {gain} against {verdict.tested.reference}.")
     elif verdict is not None:
         yield Text(f"Verdict: the choice is {verdict.variant}.")
+    if verdict is not None and verdict.ahead is not None:
+        yield Text(ahead_words(verdict.ahead))

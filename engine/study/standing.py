@@ -10,7 +10,7 @@ import fnmatch
 import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.comparing.comparison import compare_variants
@@ -39,12 +39,14 @@ _NEVER_CHOSEN = frozenset({"ceiling", "placebo"})
 class Verdict:
     """The end of a walk: the variant to use (chosen on val), and what test says of it.
 
-    `tested` is None where the choice is the reference itself or nothing is scored on test.
+    `tested` is None where the choice is the reference itself or nothing is scored on test. `ahead` is the
+    best variant on the tree's own split, where another than the choice is clearly better and stands above it.
     """
 
     variant: str
     chosen: Measured | None
     tested: Measured | None
+    ahead: Measured | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +284,26 @@ class _Gathering:
         used = [measured for measured in found if measured is not None]
         best = max(used, key=lambda measured: measured.delta or 0.0, default=None)
         or_reference = self.tree.reference in result.use
-        if best is None:
-            return Verdict(self.tree.reference, None, None) if or_reference else None
-        return self._tested(best, or_reference=or_reference)
+        if best is not None:
+            verdict = self._tested(best, or_reference=or_reference)
+        elif or_reference:
+            verdict = Verdict(self.tree.reference, None, None)
+        else:
+            return None
+        return replace(verdict, ahead=self._ahead(verdict))
+
+    def _ahead(self, verdict: Verdict) -> Measured | None:
+        metric, split = self.tree.gate.metric, self.tree.gate.split
+        if split == VERDICT_SPLIT:  # nothing is chosen there
+            return None
+        level = (verdict.chosen and verdict.chosen.delta) or 0.0
+        above = [
+            row for row in self._rows(metric, split)
+            if row["verdict"] == "better" and row["family"] not in _NEVER_CHOSEN
+            and row["delta"] > level and row["variant"] != verdict.variant
+        ]  # fmt: skip
+        best = max(above, key=lambda row: float(row["delta"]), default=None)
+        return _as_measured(best, metric=metric, split=split, candidates=len(above)) if best else None
 
     def _tested(self, chosen: Measured, *, or_reference: bool) -> Verdict:
         if chosen.variant == chosen.reference or (or_reference and (chosen.delta or 0.0) <= 0):

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.experiments import tree_library
-from engine.experiments.tree_words import decision, remaining_words, verdict_words
+from engine.experiments.tree_words import ahead_words, decision, remaining_words, verdict_words
 from engine.paths import Workspace
 from engine.runs import jobs
 from engine.runs.processes import identity
@@ -159,6 +159,8 @@ def _result_words(stood: study.Stand) -> str:
         parts.append(f"{verdict_words(verdict.tested)}.")
     elif verdict is not None:
         parts.append(f"The choice is {verdict.variant}.")
+    if verdict is not None and verdict.ahead is not None:
+        parts.append(ahead_words(verdict.ahead))
     return " ".join(part for part in parts if part)
 
 

@@ -96,6 +96,8 @@ def test_the_verdict_looks_at_test_for_its_one_variant(ws: Workspace) -> None:
     assert verdict.tested is not None
     assert (verdict.variant, verdict.tested.split, verdict.tested.n_paired) == ("gain", "test", 6)
     assert {look.variant for look in looks.seen(ws, _protocol(ws))} == {"gain"}
+    assert verdict.ahead is not None
+    assert (verdict.ahead.variant, verdict.ahead.split) == ("after", "val")
 
 
 def test_before_the_end_nobody_looks_at_test(ws: Workspace) -> None:
@@ -141,6 +143,9 @@ def test_a_gate_not_passed_leads_on_and_the_end_is_on_record(ws: Workspace) -> N
     assert stood.walk.standings["none"].reason == "Nothing helped."
     assert stood.verdict is not None
     assert (stood.verdict.variant, stood.verdict.tested) == ("count", None)
+    assert stood.verdict.ahead is not None
+    assert (stood.verdict.ahead.variant, stood.verdict.ahead.split) == ("after", "val")
+    assert looks.seen(ws, _protocol(ws)) == []
 
 
 def test_what_if_reads_nothing_new(ws: Workspace) -> None:
