@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -86,7 +87,8 @@ def _radio(*names: str) -> Callable[[Any, int], None]:
 
 
 def _button(name: str) -> Callable[[Any, int], None]:
-    return lambda page, turn: page.get_by_role("button", name=name, exact=True).click()
+    """A click on a button; its name may go on with its key."""
+    return lambda page, turn: page.get_by_role("button", name=re.compile(rf"^{name}\b")).click()
 
 
 def _blind(page: Any, turn: int) -> None:
