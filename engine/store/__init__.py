@@ -145,7 +145,7 @@ def example_rows(
 
     Every filter that is None lets everything pass; `protocol` is by default the newest.
     """
-    filters = (persona_id, persona_id, variant, variant, example_id, example_id)
+    filters = (persona_id, persona_id, example_id, example_id, variant, variant)
     return _with_names(ws, tables.EXAMPLES, (split, protocol or newest_protocol(ws), *filters))
 
 

@@ -63,16 +63,26 @@ where s.split = ? and s.protocol = ?
 group by n.variant
 order by n.variant
 """
+# Filtered before the newest run is chosen, and the texts as well: neither is looked through whole.
 EXAMPLES = f"""
+with asked as (
+    select * from scores
+    where split = ? and protocol = ?
+      and (?::varchar is null or persona_id = ?)
+      and (?::varchar is null or example_id = ?)
+), best as (
+    select s.* from asked s join runs r using (run_id)
+    qualify row_number() over (
+        partition by s.variant_id, s.example_id order by r.finished_at desc, r.run_id desc) = 1
+), said as (
+    select * from texts where example_id in (select example_id from asked)
+)
 select n.variant, s.persona_id, s.dialogue_id, s.turn, s.example_id, t.reply, t.reference, t.retrieved,
        s.prompt_tokens, s.reply_tokens, s.seconds, {", ".join(f"s.{name}" for name in METRIC_COLUMNS)}
-from best_scores s
-join texts t using (run_id, variant_id, split, protocol, example_id)
+from best s
+join said t using (run_id, variant_id, split, protocol, example_id)
 join names n using (variant_id)
-where s.split = ? and s.protocol = ?
-  and (?::varchar is null or s.persona_id = ?)
-  and (?::varchar is null or n.variant = ?)
-  and (?::varchar is null or s.example_id = ?)
+where (?::varchar is null or n.variant = ?)
 order by s.persona_id, s.dialogue_id, s.turn, n.variant
 """
 PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"

@@ -77,7 +77,7 @@ def _row() -> Any:
 
 
 def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Workspace) -> None:
-    spec = do(ws, "online", learning_rate=1e-5)[-1]
+    spec = do(ws, "online", learning_rate=1e-5)
     earlier = spec.upstream["start"]
     assert read_json(ws.run_folder(earlier) / "spec.json")["parameters"]["use_online"] is False
     training = read_json(ws.run_folder(spec.run_id) / "training.json")
@@ -90,15 +90,15 @@ def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Work
 
 
 def test_micro_updates_of_a_delta_keep_its_unified_below(ws: Workspace) -> None:
-    spec = do(ws, "online", over="hybrid")[-1]
+    spec = do(ws, "online", over="hybrid")
     hybrid = read_json(ws.run_folder(spec.upstream["start"]) / "spec.json")
     below = {"run": hybrid["upstream"]["unified"], "name": "unified"}
     assert recipe(ws, spec) == [below, {"run": spec.run_id}]
 
 
 def test_a_cluster_can_begin_as_unifieds_weights(ws: Workspace) -> None:
-    clusters = do(ws, "clustering", k=[2])[-1].run_id
-    spec = do(ws, "cluster-from-unified", start="weights", epochs=1, learning_rate=1e-6)[-1]
+    clusters = do(ws, "clustering", k=[2]).run_id
+    spec = do(ws, "cluster-from-unified", start="weights", epochs=1, learning_rate=1e-6)
     assert spec.upstream["clusters"] == clusters
     assert recipe(ws, spec) == [{"run": spec.run_id}]
     unified = weights(ws, spec.upstream["start"], "unified")
@@ -107,13 +107,13 @@ def test_a_cluster_can_begin_as_unifieds_weights(ws: Workspace) -> None:
     for name in names:
         for key, tensor in weights(ws, spec.run_id, name).items():
             torch.testing.assert_close(tensor, unified[key], atol=1e-3, rtol=0)
-    delta = do(ws, "cluster-from-unified", epochs=1)[-1]
+    delta = do(ws, "cluster-from-unified", epochs=1)
     assert recipe(ws, delta)[0] == {"run": delta.upstream["unified"], "name": "unified"}
 
 
 def test_weights_of_another_shape_are_refused_with_what_fits(ws: Workspace) -> None:
     do(ws, "clustering", k=[2])
-    spec = do(ws, "cluster-from-unified", start="weights", rank=4, **FEW)[-1]
+    spec = do(ws, "cluster-from-unified", start="weights", rank=4, **FEW)
     status = read_status(ws.run_folder(spec.run_id))
     assert status.state == "failed"
     assert "another shape" in (status.error or "")
@@ -122,7 +122,7 @@ def test_weights_of_another_shape_are_refused_with_what_fits(ws: Workspace) -> N
 
 def test_a_pull_toward_unified_ends_nearer_to_it(ws: Workspace) -> None:
     def distance(**parameters: Any) -> float:
-        spec = do(ws, "per-persona", personas=1, epochs=4, learning_rate=0.02, **parameters)[-1]
+        spec = do(ws, "per-persona", personas=1, epochs=4, learning_rate=0.02, **parameters)
         ((((run, name, _),)),) = read_personas(ws, spec.run_id).values()
         own, unified = weights(ws, run, name), weights(ws, goal, "unified")
         return sum(
@@ -132,5 +132,5 @@ def test_a_pull_toward_unified_ends_nearer_to_it(ws: Workspace) -> None:
             for b in (a.replace("lora_A", "lora_B"),)
         )
 
-    goal = do(ws, "unified")[-1].run_id
+    goal = do(ws, "unified").run_id
     assert distance(l2=5.0, l2_toward="unified") < 0.7 * distance()

@@ -30,8 +30,8 @@ def _one_thread() -> None:
 def studied(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunSpec, RunSpec]:
     """A workspace with a pilot of three personas of five, then the study of all."""
     ws = prepare_study(tmp_path_factory.mktemp("study"), tiny_base, personas=5)
-    pilot = do(ws, "per-persona", personas=3, **TRAINING)[-1]
-    return ws, pilot, do(ws, "per-persona", **TRAINING)[-1]
+    pilot = do(ws, "per-persona", personas=3, **TRAINING)
+    return ws, pilot, do(ws, "per-persona", **TRAINING)
 
 
 def records(ws: Workspace, spec: RunSpec) -> dict[str, dict[str, Any]]:
@@ -63,7 +63,7 @@ def test_they_are_what_the_full_study_alone_would_have_trained(
 ) -> None:
     ws, _, full = studied
     alone = prepare_study(tmp_path, tiny_base, personas=5)
-    spec = do(alone, "per-persona", **TRAINING)[-1]
+    spec = do(alone, "per-persona", **TRAINING)
     assert spec.run_id == full.run_id
     for name, record in records(alone, spec).items():
         assert record["taken_from"] is None
@@ -98,7 +98,7 @@ def test_a_pilot_forecasts_the_study_on_validation(studied: tuple[Workspace, Run
 
 def test_other_evaluation_settings_train_nothing_anew(studied: tuple[Workspace, RunSpec, RunSpec]) -> None:
     ws, pilot, full = studied
-    again = do(ws, "per-persona", **{**TRAINING, "max_new_tokens": 4})[-1]
+    again = do(ws, "per-persona", **{**TRAINING, "max_new_tokens": 4})
     assert {record["taken_from"] for record in records(ws, again).values()} <= {pilot.run_id, full.run_id}
     assert not any("replies are taken over" in line for line in read_log(ws.run_folder(again.run_id)))
     assert scores(ws, again)["reply_tokens"].max() <= 4
@@ -109,15 +109,15 @@ def test_what_was_trained_otherwise_is_not_taken(
     studied: tuple[Workspace, RunSpec, RunSpec], changed: dict[str, Any]
 ) -> None:
     ws, _, _ = studied
-    other = do(ws, "per-persona", **{**TRAINING, "personas": 1, **changed})[-1]
+    other = do(ws, "per-persona", **{**TRAINING, "personas": 1, **changed})
     assert {record["taken_from"] for record in records(ws, other).values()} == {None}
 
 
 def test_a_run_whose_adapters_were_changed_is_not_trusted(tiny_base: Path, tmp_path: Path) -> None:
     ws = prepare_study(tmp_path, tiny_base, personas=3)
-    pilot = do(ws, "per-persona", personas=1, **TRAINING)[-1]
+    pilot = do(ws, "per-persona", personas=1, **TRAINING)
     (name,) = records(ws, pilot)
     weights = ws.adapters(pilot.run_id) / name / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-4])
-    full = do(ws, "per-persona", **TRAINING)[-1]
+    full = do(ws, "per-persona", **TRAINING)
     assert {record["taken_from"] for record in records(ws, full).values()} == {None}
