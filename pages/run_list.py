@@ -11,10 +11,11 @@ import streamlit as st
 from engine.experiments import catalog
 from engine.runs.records import RunRecord
 from engine.runs.run_words import changed_words, matches, state_words
+from engine.runs.runfolder import fingerprint
 from engine.wording import STATE_WORDS, count
 from pages import frame
 
-_PAGE, _TABLE, _SHOWN = "runs", "runs_table", "runs_shown"
+_PAGE, _TABLE = "runs", "runs_table"
 _ALL = "all"
 _FEW = 4  # below, a filter is more to read than the list
 
@@ -26,17 +27,17 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
         st.info("No run is like this. Choose another state or experiment, or search for less.")
         return
     shown = [record.run_id for record in found]
-    st.session_state[_SHOWN] = shown
-    _select([shown.index(name) for name in opened if name in shown])
+    key = f"{_TABLE}_{fingerprint(shown, 8)}"  # a tick that comes late must not mean what stands there now
+    _select(key, [shown.index(name) for name in opened if name in shown])
 
     def take() -> None:
-        rows = [row for row in st.session_state[_TABLE]["selection"]["rows"] if row < len(shown)]
+        rows = st.session_state[key]["selection"]["rows"]
         if rows:
-            choose([st.session_state[_SHOWN][row] for row in rows])
+            choose([shown[row] for row in rows])
 
     st.dataframe(
         _table(found),
-        key=_TABLE,
+        key=key,
         hide_index=True,
         on_select=take,
         selection_mode="multi-row",
@@ -85,11 +86,11 @@ def _title(name: str) -> str:
     return "All" if name == _ALL else catalog.get(name).title if name in catalog.EXPERIMENTS else name
 
 
-def _select(rows: list[int]) -> None:
+def _select(key: str, rows: list[int]) -> None:
     """Tick the rows of the open runs, so that the table shows what is open."""
-    held = st.session_state.get(_TABLE)
+    held = st.session_state.get(key)
     if held is None or list(held["selection"]["rows"]) != rows:
-        st.session_state[_TABLE] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
 def _table(found: Sequence[RunRecord]) -> pd.DataFrame:

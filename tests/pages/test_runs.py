@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.paths import Workspace
 from engine.runs import jobs
+from engine.runs.runfolder import fingerprint
 from tests.many_runs import leave_history
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
@@ -62,7 +63,8 @@ def test_a_row_ticked_opens_its_run(open_page: Open, full: Workspace) -> None:
     app.session_state["runs_open"] = [names[position]]
     app.run()
     assert "Base model" in [entry.value for entry in app.subheader]
-    assert app.session_state["runs_table"]["selection"]["rows"] == [position]
+    assert app.dataframe[0].proto.id.endswith(key := f"runs_table_{fingerprint(names, 8)}")
+    assert app.session_state[key]["selection"]["rows"] == [position]
 
 
 def test_several_runs_are_laid_side_by_side(open_page: Open, full: Workspace) -> None:
