@@ -54,8 +54,9 @@ class Visit:
         return self.page
 
     def settle(self) -> None:
-        """Wait until the script has run to its end."""
-        self.page.locator("[data-testid='stApp'][data-test-script-state='notRunning']").wait_for()
+        """Wait until the script has run to its end, and the code of all that it drew has come."""
+        drawn = ":not(:has([data-testid='stSkeleton']))"
+        self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
 
     def assert_clean(self) -> None:
         """No error in the console, none on the page, and no other server was asked for anything."""

@@ -83,7 +83,7 @@ def test_every_reply_names_its_variants_and_marks_what_is_right(visit: Open, app
 def test_the_keys_walk_from_persona_to_persona(visit: Open, app: str) -> None:
     tab = visit(app)
     page = tab.go("persona?persona=persona_001")
-    expect(page.get_by_role("list", name="Examples")).to_be_visible()  # the last thing that is drawn
+    expect(page.get_by_role("button", name="Next")).to_be_visible()  # only then the key is heard
     page.keyboard.press("j")
     expect(page.get_by_role("heading", name="persona_002")).to_be_visible()
     tab.settle()
