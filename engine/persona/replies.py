@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from engine.stats.actions import Actions, Setting, extract
 from engine.types import Dialogue
 
 Kind = Literal["right", "other", "missing", "extra"]
+Row = Mapping[Hashable, Any]  # one of the store's example rows
 _KINDS: tuple[Kind, ...] = ("right", "other", "missing", "extra")
 
 
@@ -84,9 +85,12 @@ def answered(
     variant that differences are against.
     """
     known = {dialogue.dialogue_id: dialogue for dialogue in dialogues}
+    examples: dict[str, list[Row]] = {}
+    for row in rows.to_dict("records"):
+        examples.setdefault(str(row["example_id"]), []).append(row)
     found = [
-        _answered(str(example_id), group, known, metric=metric, reference=reference)
-        for example_id, group in rows.groupby("example_id", sort=False)
+        _answered(example_id, group, known, metric=metric, reference=reference)
+        for example_id, group in examples.items()
     ]
     order = {name: dialogue.order for name, dialogue in known.items()}
     return sorted(found, key=lambda one: (order.get(one.dialogue_id, 0), one.dialogue_id, one.turn))
@@ -157,9 +161,9 @@ def words(setting: Setting) -> str:
 
 
 def _answered(
-    example_id: str, group: pd.DataFrame, known: Mapping[str, Dialogue], *, metric: str, reference: str
+    example_id: str, group: Sequence[Row], known: Mapping[str, Dialogue], *, metric: str, reference: str
 ) -> Answered:
-    first = group.iloc[0]
+    first = group[0]
     held = extract(first["reference"])
     dialogue = known.get(first["dialogue_id"])
     before = dialogue.messages[: int(first["turn"])] if dialogue else ()
@@ -176,33 +180,36 @@ def _answered(
     )
 
 
-def _replies(group: pd.DataFrame, held: Actions, *, metric: str, reference: str) -> tuple[Reply, ...]:
-    scores = {str(name): _known(value) for name, value in zip(group["variant"], group[metric], strict=True)}
+def _replies(group: Sequence[Row], held: Actions, *, metric: str, reference: str) -> tuple[Reply, ...]:
+    scores = {str(row["variant"]): _known(row[metric]) for row in group}
     against = scores.get(reference)
+    equal: dict[str, list[Row]] = {}
+    for row in group:
+        equal.setdefault(str(row["reply"]), []).append(row)
     found = []
-    for text, rows in group.groupby("reply", sort=False):
-        names = tuple(str(name) for name in rows["variant"])
-        said, score = extract(str(text)), scores[names[0]]
+    for text, rows in equal.items():
+        names = tuple(str(row["variant"]) for row in rows)
+        said, score, tokens = extract(text), scores[names[0]], rows[0]["reply_tokens"]
         found.append(
             Reply(
                 variants=names,
-                pieces=pieces(str(text), said, held),
+                pieces=pieces(text, said, held),
                 findings=held_against(said, held),
                 score=score,
                 delta=None if score is None or against is None else score - against,
-                tokens=None if pd.isna(rows["reply_tokens"].iloc[0]) else int(rows["reply_tokens"].iloc[0]),
+                tokens=None if pd.isna(tokens) else int(tokens),
             )
         )
     return tuple(sorted(found, key=lambda one: (one.score is None, -(one.score or 0.0), one.variants)))
 
 
-def _memories(group: pd.DataFrame) -> tuple[Memory, ...]:
+def _memories(group: Sequence[Row]) -> tuple[Memory, ...]:
     """What was retrieved, each interaction once with all variants that were shown it, the nearest first."""
     shown: dict[str, tuple[dict[str, Any], list[str]]] = {}
-    for name, text in zip(group["variant"], group["retrieved"], strict=True):
-        for entry in _listed(text):
+    for row in group:
+        for entry in _listed(row["retrieved"]):
             key = str(entry.get("example_id") or entry.get("request"))
-            shown.setdefault(key, (entry, []))[1].append(str(name))
+            shown.setdefault(key, (entry, []))[1].append(str(row["variant"]))
     found = [
         Memory(
             request=str(entry.get("request", "")),

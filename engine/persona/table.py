@@ -63,17 +63,24 @@ def scored(table: pd.DataFrame, persona_id: str, reference: str) -> list[Scored]
     if persona_id not in table.index.get_level_values("persona_id"):
         return []
     own = table.loc[persona_id]
-    found = [_scored(str(name), own[name], own[reference]) for name in own.columns if own[name].notna().any()]
+    columns = own.to_numpy(dtype=np.float64).T
+    against = columns[own.columns.get_loc(reference)]
+    found = [
+        _scored(str(name), values, against)
+        for name, values in zip(own.columns, columns, strict=True)
+        if not np.isnan(values).all()
+    ]
     return sorted(found, key=lambda one: (one.delta is None, -(one.delta or 0.0), one.variant))
 
 
-def _scored(variant: str, values: pd.Series, reference: pd.Series) -> Scored:
-    differences = (values - reference).dropna().to_numpy(dtype=np.float64)
+def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:
+    differences = values - reference
+    differences = differences[~np.isnan(differences)]
     differences = np.where(np.abs(differences) < _NOISE, 0.0, differences)
     low, high = _interval(differences)
     return Scored(
         variant=variant,
-        mean=float(values.mean()),
+        mean=float(np.nanmean(values)),
         delta=float(differences.mean()) if len(differences) else None,
         ci_low=low,
         ci_high=high,
