@@ -25,17 +25,22 @@ def schedule(step: int, total: int, warmup_share: float) -> float:
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
-def micro_batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Yield lists of indices, like lengths together, each at most `tokens` with its padding (or one row)."""
+def micro_batches(lengths: Sequence[int], tokens: int, *, at_least: int = 1) -> list[list[int]]:
+    """Return lists of indices, like lengths together, each at most `tokens` with its padding (or one row).
+
+    Where that gives fewer than `at_least`, the fullest are halved until there are that many (or one a row).
+    """
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    part: list[int] = []
+    parts: list[list[int]] = []
     for index in order:
-        if part and (len(part) + 1) * lengths[index] > tokens:
-            yield part
-            part = []
-        part.append(index)
-    if part:
-        yield part
+        if not parts or (len(parts[-1]) + 1) * lengths[index] > tokens:
+            parts.append([])
+        parts[-1].append(index)
+    while len(parts) < min(at_least, len(order)):
+        most = max(range(len(parts)), key=lambda number: len(parts[number]))
+        half = len(parts[most]) // 2
+        parts[most : most + 1] = [parts[most][:half], parts[most][half:]]
+    return parts
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, *, seed: int) -> Iterator[list[int]]:

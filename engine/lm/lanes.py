@@ -26,7 +26,12 @@ _SMALL_PARAMETERS = 50_000_000
 
 def lanes_for(model: PreTrainedModel) -> int:
     """Return how many lanes serve a model here: as many as threads for a small one on the CPU, else 1."""
-    return torch.get_num_threads() if model.device.type == "cpu" and is_small(model) else 1
+    return torch.get_num_threads() if suits_lanes(model) else 1
+
+
+def suits_lanes(model: PreTrainedModel) -> bool:
+    """Say whether a model's work is dealt to lanes, however many this machine has."""
+    return model.device.type == "cpu" and is_small(model)
 
 
 def is_small(model: PreTrainedModel) -> bool:
@@ -46,7 +51,8 @@ class Lanes:
     ) -> None:
         """`prepare` is done to each lane's copy; the model itself stays as it is."""
         self.count = lanes_for(model) if count is None else count
-        self.device, self._threads = model.device, torch.get_num_threads()
+        self.device, self.suits = model.device, suits_lanes(model)
+        self._threads = torch.get_num_threads()
         self._models: SimpleQueue[PreTrainedModel] = SimpleQueue()
         for _ in range(self.count):
             lane = twin(model)

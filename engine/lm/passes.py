@@ -25,6 +25,7 @@ from engine.lm.memory import is_out_of_memory
 from engine.lm.reply_loss import token_losses
 
 _TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16384}
+_PARTS_FOR_LANES = 4  # of one adapter's batch; not the number of lanes, so that sums are the same everywhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Passes:
     def __init__(self, lanes: Lanes, form: Form, *, pad_id: int, say: Callable[[str], None]) -> None:
         self._lanes, self._form, self._pad_id, self._say = lanes, form, pad_id, say
         self._tokens = _TOKENS_AT_ONCE.get(lanes.device.type, 2048)
+        self._at_least = _PARTS_FOR_LANES if lanes.suits else 1
 
     def gradients(
         self, stacked: Mapping[str, Tensor], rows: Sequence[Row], shares: Tensor
@@ -93,7 +95,7 @@ class Passes:
         self, stacked: Mapping[str, Tensor], rows: Sequence[Row], shares: Tensor | None
     ) -> list[_Part]:
         tokens = self._tokens * (1 if shares is not None else 2)
-        cut = micro_batches([len(row.dialogue) for row in rows], tokens)
+        cut = micro_batches([len(row.dialogue) for row in rows], tokens, at_least=self._at_least)
 
         def computed(model: PreTrainedModel, part: list[int]) -> _Part:
             return self._part(model, stacked, [rows[index] for index in part], shares)

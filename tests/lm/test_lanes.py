@@ -98,15 +98,15 @@ def test_only_a_small_model_gets_several_lanes(small: Base, monkeypatch: pytest.
     assert lanes_for(small.model) == 1
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize(("count", "adapters"), [(2, 4), (3, 4), (2, 1)])
 def test_training_is_the_same_bit_for_bit_in_any_number_of_lanes(
-    small: Base, encoded: list[Encoded], count: int, monkeypatch: pytest.MonkeyPatch
+    small: Base, encoded: list[Encoded], count: int, adapters: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.lm.passes._TOKENS_AT_ONCE", {"cpu": 300})
 
     def trained(lanes: int) -> list[dict[str, torch.Tensor]]:
         monkeypatch.setattr("engine.lm.lanes.lanes_for", lambda _: lanes)
-        lessons = [Lesson(str(n), encoded[4 * n : 4 * n + 4], encoded[20:22]) for n in range(4)]
+        lessons = [Lesson(str(n), encoded[4 * n : 4 * n + 4], encoded[20:22]) for n in range(adapters)]
         kind = LoraKind(small.model, SETTINGS.form)
         torch.set_num_threads(1)
         return [one.weights for one in Trainer(small.model, kind, SETTINGS, lessons, pad_id=0).fit()]

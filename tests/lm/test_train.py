@@ -503,10 +503,11 @@ def test_an_epoch_holds_every_dialogue_once_in_as_few_batches_as_can_be(
     assert groups == list(epoch_batches(lengths, batch_size, seed=seed))
 
 
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=80), st.integers(1, 900))
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=80), st.integers(1, 900), st.integers(1, 6))
 def test_micro_batches_hold_every_row_once_and_no_more_than_their_tokens(
-    lengths: list[int], tokens: int
+    lengths: list[int], tokens: int, at_least: int
 ) -> None:
-    parts = list(micro_batches(lengths, tokens))
+    parts = micro_batches(lengths, tokens, at_least=at_least)
     assert sorted(index for part in parts for index in part) == list(range(len(lengths)))
+    assert len(parts) >= min(at_least, len(lengths))
     assert all(len(part) == 1 or len(part) * max(lengths[i] for i in part) <= tokens for part in parts)
