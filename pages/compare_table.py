@@ -75,8 +75,10 @@ def _reached(found: Mapping[str, Any], variant: str) -> str:
 def _columns(view: View, table: pd.DataFrame) -> list[str]:
     metric = view.metric
     columns = ["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"]
+    if any(table["settings"]):
+        columns.insert(1, "settings")
     if metric.higher_is_better is None:
-        return columns[:4]
+        return columns[: columns.index("verdict")]
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -89,6 +91,11 @@ def _column_config(metric: Metric) -> dict[str, Any]:
     paired = "Paired t-test over personas, corrected for the number of variants."
     return {
         "variant": text("Variant", width=170, pinned=True),
+        "settings": text(
+            "Made with",
+            help="What tells it from others of its name: the settings that are not the same for all.",
+            width=160,
+        ),
         "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),
         "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
@@ -160,6 +167,8 @@ def _choose_mark() -> None:
 def _one(view: View, candidate: str) -> None:
     """The numbers of one variant, and the way to its personas."""
     st.subheader(frame.plain(candidate), anchor=False)
+    if settings := view.row(candidate)["settings"]:
+        st.caption(f"Made with {frame.plain(settings)}.")
     judged.statistics(view.row(candidate), view.reference, view.metric)
     st.button(
         "Who gains and who loses?",

@@ -15,7 +15,7 @@ REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol",
 _CEILING: Final = "ceiling"
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
-    *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired"),
+    *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings"),
 )
 
 
@@ -29,7 +29,8 @@ def leaderboard(
     """Return the table of variants in the order of `rows`.
 
     Columns: variant, role, mean and delta (points; plain numbers when not `in_points`), interval, verdict,
-    p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired.
+    p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
+    settings (what tells variants of one plain name apart).
     """
     factor = factor_of(in_points=in_points)
     records = [_record(row, reference, factor, higher_is_better) for row in rows]
@@ -62,6 +63,7 @@ def _record(row: Row, reference: str, factor: float, higher_is_better: bool | No
         "role": role,
         "mean": _scaled(row["mean"], factor),
         "n_paired": row["n_paired"],
+        "settings": row.get("settings", ""),
         **told,
     }
 

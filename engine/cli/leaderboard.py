@@ -46,6 +46,7 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
     for row in found["rows"]:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
+    _show_settings(found)
     _show_placebos(found, metric)
     if with_criteria:
         _show_criteria(found)
@@ -75,6 +76,18 @@ def _flat_placebo(row: Record) -> Record:
     above = row["above_placebo"] or {}
     named = {"placebo": above.get("placebo"), "above_placebo": above.get("delta")}
     return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
+
+
+def _show_settings(found: Record) -> None:
+    """A line for each variant that shares its plain name with another: what it was made with."""
+    rows = [row for row in found["rows"] if row["settings"]]
+    if not rows:
+        return
+    shown = table("of one name", "made with")
+    for row in rows:
+        shown.add_row(row["variant"], row["settings"])
+    out().print()
+    out().print(shown)
 
 
 def _show_placebos(found: Record, metric: Metric) -> None:

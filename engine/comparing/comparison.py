@@ -12,6 +12,7 @@ from typing import Any
 
 from engine import store
 from engine.comparing import across, criteria, looks
+from engine.comparing.namesakes import distinctions
 from engine.comparing.pairings import ordered, with_margin
 from engine.comparing.placebos import above
 from engine.comparing.scene import (
@@ -56,7 +57,8 @@ def compare_variants(
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), warnings,
     test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
     of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
-    above_noise, above_placebo (engine/comparing/placebos.py, or None), protocol, paired_by.
+    above_noise, above_placebo (engine/comparing/placebos.py, or None), protocol, paired_by, settings (what
+    tells it from others of its plain name, in words).
 
     `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows
     shown; Holm's correction is over all that compete. `across_protocols` adds variants that were scored
@@ -73,6 +75,8 @@ def compare_variants(
     elsewhere = across.others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
+    apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
+    rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
     seen = _look(ws, scene, shown)
     found = {

@@ -16,7 +16,7 @@ from engine import store
 from engine.comparing import protocol_guard
 from engine.comparing.placebos import FAMILY as PLACEBO
 from engine.comparing.placebos import placebos
-from engine.comparing.repeats import repeats
+from engine.comparing.repeats import Origin, repeats
 from engine.errors import EngineError, unknown_name
 from engine.paths import Workspace
 from engine.stats.metrics import Metric
@@ -34,7 +34,7 @@ class Scene:
     """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
-    that of its placebo.
+    that of its placebo; `origins` says what each run was made from.
     """
 
     metric: Metric
@@ -46,6 +46,7 @@ class Scene:
     repeated: Mapping[str, str]
     fields: Mapping[str, Mapping[str, Any]]
     placebos: Mapping[str, str]
+    origins: Mapping[str, Origin]
 
     @property
     def protocols(self) -> list[str]:
@@ -113,6 +114,7 @@ def set_scene(
         repeated,
         seen.protocols,
         placebos(seen.variants.values()),
+        seen.origins,
     )
     return _choose(scene, [first] if protocol else known, reference)
 

@@ -70,6 +70,8 @@ def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
         blocks.append(Text("These scores were not all made alike:", "note"))
         blocks.append(Bullets(warnings))
     blocks.append(_leaderboard(compared))
+    if apart := tuple(f"{row['variant']}: {row['settings']}" for row in compared.rows if row["settings"]):
+        blocks += [Text("Variants of one name, and what they were made with:", "note"), Bullets(apart)]
     if any(row["delta"] is not None and row["variant"] != compared.reference for row in compared.rows):
         blocks.append(_intervals(compared))
     if compared.others:
