@@ -101,10 +101,10 @@ def _note_stranger(visit: Visit, request: Request) -> None:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[str]:
-    """Run the app over a workspace; give its address."""
-    port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)]
+def served(root: Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """Run the app over a workspace, with more of Streamlit's options; give its address."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), *options]
     environment = {**os.environ, "PERSONA_LAB_WORKSPACE": str(root), "OMP_NUM_THREADS": "1"}
     log = root.parent / f"{root.name}-app.log"
     with log.open("wb") as output:
@@ -134,7 +134,7 @@ def _wait_until_healthy(app: subprocess.Popen[bytes], port: int, log: Path) -> N
     raise RuntimeError(f"The app did not start:\n{log.read_text(errors='replace')}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
