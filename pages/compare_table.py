@@ -94,7 +94,7 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         "settings": text(
             "Made with",
             help="What tells it from others of its name: the settings that are not the same for all.",
-            width=160,
+            width=130,
         ),
         "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),

@@ -99,7 +99,7 @@ def test_imports_go_one_way() -> None:
         "engine/experiments/": (LM, STEPS, JOBS, STORE, WORKER),
         "engine/lm/": (STEPS, JOBS, STORE, WORKER, "engine.experiments."),
         "engine/steps/": (JOBS, STORE, WORKER, SUPERVISOR),
-        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.launchers."),
+        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.launchers.ray"),
         "engine/runs/jobs.py": (WORKER, STORE, LM, STEPS),
         "engine/store/": (LM, STEPS, JOBS, WORKER),
     }

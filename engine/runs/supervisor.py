@@ -24,7 +24,7 @@ from engine.locks import queue_lock
 from engine.paths import Workspace
 from engine.runs import jobs, slots
 from engine.runs.endings import settle
-from engine.runs.processes import identity
+from engine.runs.processes import identity, wait_until_gone
 from engine.runs.runfolder import read_status, write_status
 
 _PATIENCE_SECONDS = 3600.0
@@ -33,9 +33,16 @@ Answer = TypeVar("Answer")
 
 
 def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
-    """Start the worker, wait for its end, record it, and start what comes next in the queue."""
+    """Start the worker, wait for its end, record it, and start what comes next in the queue.
+
+    Of a run that has ended under a supervisor that was killed, only the last is left to do.
+    """
     worker = patiently(lambda: _start_worker(ws, run_id, attempt), f"{run_id} could not be started")
     if worker is None:
+        status = read_status(ws.run_folder(run_id))
+        if status.ended_at is not None:
+            wait_until_gone(status.worker, timeout_seconds=_PATIENCE_SECONDS)  # it holds its slot till then
+            patiently(lambda: jobs.advance(ws), "The queue could not be moved")
         return
     exit_code = _wait_for_group(worker)
     patiently(lambda: _record(ws, run_id, attempt, exit_code), f"The end of {run_id} could not be recorded")

@@ -17,11 +17,13 @@ from pathlib import Path
 from engine import costs
 from engine.errors import EngineError
 from engine.experiments.ground import read_ground
+from engine.launchers import local
 from engine.locks import locked, queue_lock
 from engine.paths import TornFile, Workspace
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.leases import Holder, lease
+from engine.runs.processes import running
 from engine.runs.records import find
 from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
 from engine.runs.slots import is_gpu
@@ -134,5 +136,21 @@ def _device(context: RunContext) -> Iterator[None]:
         yield
 
 
+def _replace_supervisor(ws: Workspace, run_id: str, attempt: int) -> None:
+    """Start another supervisor where the first one was killed: somebody must move the queue on."""
+    supervisor = read_status(ws.run_folder(run_id)).supervisor
+    if supervisor is not None and not running(supervisor):
+        with suppress(EngineError):  # the next look at the queue moves it
+            local.start(ws, run_id, attempt)
+
+
+def main(root: str, run_id: str, attempt: str) -> int:
+    """Do the run, then see that the queue goes on; return the exit code."""
+    ws = Workspace(Path(root))
+    exit_code = work(ws, run_id, int(attempt))
+    _replace_supervisor(ws, run_id, int(attempt))
+    return exit_code
+
+
 if __name__ == "__main__":
-    sys.exit(work(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(*sys.argv[1:]))
