@@ -50,6 +50,19 @@ def test_work_grows_with_personas_epochs_examples_and_variants() -> None:
     assert workload(more, GROUND)["score"] == whole["score"] * 2
 
 
+def test_a_mixture_of_one_weight_has_nothing_to_choose() -> None:
+    spec = replace(SPEC, parameters={"weights": [0.6]}, stages={"load": 3.0, "sweep": 60.0, "generate": 37.0})
+    assert workload(spec, GROUND) == {"load": 1.0, "generate": 400.0}
+    several = workload(changed(spec, weights=[0.2, 0.4, 0.6]), GROUND)
+    assert several == {"load": 1.0, "sweep": 60.0, "generate": 400.0}
+
+
+def test_augmentation_counts_the_dialogues_that_are_to_be_made() -> None:
+    spec = replace(SPEC, parameters={"target": 100, "multiple": None}, stages={"augment": 100.0})
+    assert workload(spec, GROUND) == {"augment": 20 * 70.0}
+    assert workload(changed(spec, multiple=2), GROUND) == {"augment": 20 * 30.0}
+
+
 def test_an_estimate_is_the_cost_of_each_unit_times_the_units() -> None:
     known = costs.learned([record(SPEC, SECONDS)], GROUND)
     same = costs.estimate(SPEC, GROUND, known, {})

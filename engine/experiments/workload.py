@@ -16,20 +16,29 @@ _TRAIN_SHARE = 0.6
 _CLUSTERS = 10
 _AUGMENTED = 100.0
 """Dialogues of a persona that augmentation aims at."""
-_SWEPT = ("k", "weights")
-"""Parameters whose every value is a variant, with replies of its own."""
 
 
 def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
-    """Return stage -> units of work, above 0. A stage that nothing is known of counts personas."""
-    personas = _personas(spec.parameters, ground)
-    units = dict.fromkeys(spec.stages, personas)
-    replies = personas * _replies_a_persona(spec.protocol) * _variants(spec.parameters)
-    units |= {"load": 1.0, "generate": replies, "ask": replies, "score": replies}
-    if "train" in spec.stages:
-        passes = personas * _dialogues(spec.parameters, ground) * float(spec.parameters.get("epochs") or 1)
-        units["train"] = passes
-    return {stage: max(1.0, units[stage]) for stage in spec.stages}
+    """Return stage -> units of work, above 0, of the stages that have any.
+
+    A stage that nothing is known of counts personas.
+    """
+    parameters = spec.parameters
+    personas, own = _personas(parameters, ground), _dialogues(parameters, ground)
+    replies = personas * _replies_a_persona(spec.protocol) * _values(parameters, "k")
+    known = {
+        "load": 1.0,
+        "generate": replies,
+        "ask": replies,
+        "score": replies,
+        "train": personas * own * float(parameters.get("epochs") or 1),
+        "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
+    }
+    weights = _values(parameters, "weights")
+    if weights == 1:
+        known["sweep"] = 0.0  # nothing to choose between
+    units = {stage: known.get(stage, personas * weights) for stage in spec.stages}
+    return {stage: max(1.0, number) for stage, number in units.items() if number > 0}
 
 
 def _personas(parameters: Mapping[str, Any], ground: Ground) -> float:
@@ -42,9 +51,16 @@ def _replies_a_persona(protocol: Mapping[str, Any]) -> float:
     return float(protocol.get("examples_per_persona") or 1) * len(protocol.get("splits") or (1,))
 
 
-def _variants(parameters: Mapping[str, Any]) -> int:
-    counts = [len(parameters[name]) for name in _SWEPT if isinstance(parameters.get(name), (list, tuple))]
-    return max(counts, default=1)
+def _values(parameters: Mapping[str, Any], name: str) -> int:
+    """How many values a parameter has, of which each is done."""
+    value = parameters.get(name)
+    return len(value) if isinstance(value, (list, tuple)) else 1
+
+
+def _aimed_at(parameters: Mapping[str, Any], own: float) -> float:
+    """Dialogues of a persona after augmentation."""
+    multiple = parameters.get("multiple")
+    return own * float(multiple) if multiple else float(parameters.get("target") or own)
 
 
 def _dialogues(parameters: Mapping[str, Any], ground: Ground) -> float:
