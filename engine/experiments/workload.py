@@ -26,6 +26,7 @@ def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
     parameters = spec.parameters
     personas, own = _personas(parameters, ground), _dialogues(parameters, ground)
     replies = personas * _replies_a_persona(spec.protocol) * _values(parameters, "k")
+    weights = _values(parameters, "weights")
     known = {
         "load": 1.0,
         "generate": replies,
@@ -33,11 +34,9 @@ def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
         "score": replies,
         "train": personas * own * float(parameters.get("epochs") or 1),
         "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
+        "sweep": personas * weights if weights > 1 else 0.0,  # of one there is nothing to choose
     }
-    weights = _values(parameters, "weights")
-    if weights == 1:
-        known["sweep"] = 0.0  # nothing to choose between
-    units = {stage: known.get(stage, personas * weights) for stage in spec.stages}
+    units = {stage: known.get(stage, personas) for stage in spec.stages}
     return {stage: max(1.0, number) for stage, number in units.items() if number > 0}
 
 

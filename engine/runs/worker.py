@@ -138,9 +138,9 @@ def _device(context: RunContext) -> Iterator[None]:
 
 def _replace_supervisor(ws: Workspace, run_id: str, attempt: int) -> None:
     """Start another supervisor where the first one was killed: somebody must move the queue on."""
-    supervisor = read_status(ws.run_folder(run_id)).supervisor
-    if supervisor is not None and not running(supervisor):
-        with suppress(EngineError):  # the next look at the queue moves it
+    with suppress(EngineError, OSError):  # the next look at the queue moves it
+        supervisor = read_status(ws.run_folder(run_id)).supervisor
+        if supervisor is not None and not running(supervisor):
             local.start(ws, run_id, attempt)
 
 
