@@ -76,7 +76,7 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
     metric = view.metric
     columns = ["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"]
     if any(table["settings"]):
-        columns.insert(1, "settings")
+        columns.insert(4, "settings")  # behind the numbers, which a telephone shows without scrolling
     if metric.higher_is_better is None:
         return columns[: columns.index("verdict")]
     if view.in_points:
