@@ -214,8 +214,8 @@ def _processes(module: str, run_id: str, ws: Workspace) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-            if {module.encode(), run_id.encode(), str(ws.root).encode()} <= set(words):
+            line = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
+            if f"-m {module} {ws.root} {run_id} ".encode() in line.replace(b"\0", b" "):
                 found.append(int(entry.name))
     return found
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.experiments import catalog
 from engine.paths import Workspace
-from engine.runs import jobs
+from engine.runs import jobs, standby
 from engine.runs.records import scan
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.tiny_base import save_tiny_base
@@ -18,9 +18,13 @@ from tests.workspaces import make_workspace
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a user's machine remembers of costs and kernels neither enters the tests nor changes."""
+    """What a user's machine remembers of costs and kernels neither enters the tests nor changes.
+
+    Supervisors stand by for seconds only: each test has a workspace of its own.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(standby.SECONDS, "3")
         yield
 
 

@@ -1,4 +1,4 @@
-"""Starts a run on this machine. Owns how a detached process is started; knows nothing of the queue.
+"""Starts a run on this machine. Owns how a detached process is made; knows nothing of the queue.
 
 The process is a session of its own with its output in a file, so that closing the terminal, the app or
 a pipe cannot reach it.
@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from setproctitle import setproctitle
 
 from engine.errors import EngineError
 from engine.machine import Machine
@@ -51,9 +56,7 @@ def spawn(
     try:
         return detached(words, output=ws.run_folder(run_id) / "log.txt", environment=environment)
     except OSError as error:
-        raise EngineError(
-            f"{run_id} cannot be started: {error}.", "Check free memory and disk space."
-        ) from error
+        raise _refusal(run_id, error) from error
 
 
 def detached(
@@ -71,13 +74,90 @@ def detached(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=REPOSITORY,
-            env={**_environment(), **(environment or {})},
+            env={**inherited(), **(environment or {})},
         )
 
 
-def _environment() -> dict[str, str]:
+@dataclass(slots=True)
+class Child:
+    """A forked process that begins once it is let go; where its parent dies or closes it before, it ends."""
+
+    pid: int
+    gate: int
+    gone: bool = False
+
+    def let_go(self) -> None:
+        """Let it begin."""
+        with suppress(BrokenPipeError):  # killed already, as whoever waits for it will see
+            os.write(self.gate, b"!")
+        self.gone = True
+
+    def close(self) -> None:
+        """End it, and wait for its end, unless it was let go."""
+        os.close(self.gate)
+        if not self.gone:
+            os.waitpid(self.pid, 0)
+
+
+def fork(module: str, do: Callable[[str, str, str], int], ws: Workspace, run_id: str, attempt: int) -> Child:
+    """Fork what is to do the same as `python -m module ROOT RUN ATTEMPT` and is `do`; it waits at its gate.
+
+    It begins with all that this process has loaded. Raises EngineError when the system refuses.
+    """
+    entrance, gate = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(entrance)
+        os.close(gate)
+        raise _refusal(run_id, error) from error
+    if not pid:
+        os.close(gate)
+        exit_code = 1
+        try:
+            if os.read(entrance, 1):
+                os.close(entrance)
+                os.setsid()
+                be_known_as(module, ws, run_id, attempt)
+                exit_code = do(str(ws.root), run_id, str(attempt))
+        except BaseException:  # noqa: BLE001 - nothing of a child may come back into its parent's code
+            traceback.print_exc()
+        leave(exit_code)
+    os.close(entrance)
+    return Child(pid, gate)
+
+
+def be_known_as(module: str, ws: Workspace, run_id: str = "", attempt: int = 0) -> None:
+    """Take the name of `python -m module ROOT RUN ATTEMPT`, and write to that run's log as it does.
+
+    Without a run the name says that there is none, and output goes where it went.
+    """
+    if not run_id:
+        setproctitle(f"{sys.executable} -m {module} {ws.root} (stands by)")
+        return
+    setproctitle(f"{sys.executable} -m {module} {ws.root} {run_id} {attempt}")
+    with suppress(OSError), (ws.run_folder(run_id) / "log.txt").open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+
+def leave(exit_code: int) -> NoReturn:
+    """End this process at once. With model code loaded, the interpreter's own end takes a second."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(exit_code)
+
+
+def inherited() -> dict[str, str]:
+    """Return the environment that a process started here gets; of one started so, that is its own."""
     cores = str(len(os.sched_getaffinity(0)))
-    search = os.pathsep.join(filter(None, (str(Path(REPOSITORY)), os.environ.get("PYTHONPATH"))))
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    search = os.pathsep.join(dict.fromkeys(filter(None, (str(REPOSITORY), *before))))
     threads = {"OMP_NUM_THREADS": cores}
     log = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
     return {**threads, **log, **os.environ, "PYTHONPATH": search}
+
+
+def _refusal(run_id: str, error: OSError) -> EngineError:
+    return EngineError(f"{run_id} cannot be started: {error}.", "Check free memory and disk space.")

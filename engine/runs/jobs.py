@@ -18,7 +18,7 @@ from engine.launchers import local
 from engine.locks import queue_lock
 from engine.machine import Machine, changes, read_machine, read_only
 from engine.paths import Workspace
-from engine.runs import slots
+from engine.runs import slots, standby
 from engine.runs.endings import end_processes, settle
 from engine.runs.processes import group_memory_bytes
 from engine.runs.records import RunRecord, find, scan
@@ -297,7 +297,8 @@ def _places(waiting: Sequence[RunRecord]) -> list[int]:
 def _start(ws: Workspace, record: RunRecord, *, device: str) -> None:
     """Start a queued run. The supervisor waits for the queue lock, so it finds its own name in the status."""
     attempt = record.status.attempt + 1
-    who = local.start(ws, record.run_id, attempt)
+    warm = standby.take(ws, record.run_id, attempt) if device == slots.CPU else None
+    who = warm or local.start(ws, record.run_id, attempt)
     begun = replace(
         record.status, state="running", attempt=attempt, supervisor=who, worker=None, heartbeat=None
     )

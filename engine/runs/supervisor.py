@@ -1,14 +1,15 @@
 """The parent of one worker: `python -m engine.runs.supervisor ROOT RUN ATTEMPT`.
 
-Owns the recording of how the worker ended, even by `kill -9`, and the starting of the next run. Knows
-nothing of what the worker does.
+Owns the recording of how the worker ended, even by `kill -9`, and the starting of the next run. A worker on
+this machine's processor is forked, with what its step needs already loaded; another fork, the supervisor's
+heir, stands by for the next run, so that loading is paid once. Calls nothing of what it loads.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,14 +23,32 @@ from engine.errors import EngineError
 from engine.launchers import local
 from engine.locks import queue_lock
 from engine.paths import Workspace
-from engine.runs import jobs, slots
+from engine.runs import jobs, slots, standby, worker
 from engine.runs.endings import settle
 from engine.runs.processes import identity, wait_until_gone
-from engine.runs.runfolder import read_status, write_status
+from engine.runs.runfolder import Status, read_spec, read_status, write_status
 
 _PATIENCE_SECONDS = 3600.0
 _PAUSE_SECONDS = 1.0
+_WORTH_KEEPING_SECONDS = 1.0
+MODULE = "engine.runs.supervisor"
 Answer = TypeVar("Answer")
+
+
+def main(root: str, run_id: str, attempt: str) -> None:
+    """Supervise the run. Where loading took its time, leave an heir, which stands by for the next one."""
+    ws, origin = Workspace(Path(root)), standby.origin()
+    todo: tuple[str, int] | None = (run_id, int(attempt))
+    worth_keeping = False
+    while todo is not None:
+        local.be_known_as(MODULE, ws, *todo)
+        worth_keeping |= _load(ws, todo[0])
+        parent = os.getpid()
+        if worth_keeping and _fork_heir(ws):
+            todo = _stand_by(ws, origin, parent)
+        else:
+            supervise(ws, *todo)
+            todo = None
 
 
 def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
@@ -37,15 +56,18 @@ def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
 
     Of a run that has ended under a supervisor that was killed, only the last is left to do.
     """
-    worker = patiently(lambda: _start_worker(ws, run_id, attempt), f"{run_id} could not be started")
-    if worker is None:
+    pid = patiently(lambda: _start_worker(ws, run_id, attempt), f"{run_id} could not be started")
+    if pid is None:
         status = read_status(ws.run_folder(run_id))
-        if status.ended_at is not None:
-            wait_until_gone(status.worker, timeout_seconds=_PATIENCE_SECONDS)  # it holds its slot till then
-            patiently(lambda: jobs.advance(ws), "The queue could not be moved")
-        return
-    exit_code = _wait_for_group(worker)
-    patiently(lambda: _record(ws, run_id, attempt, exit_code), f"The end of {run_id} could not be recorded")
+        if status.ended_at is None:
+            return
+        wait_until_gone(status.worker, timeout_seconds=_PATIENCE_SECONDS)  # it holds its slot till then
+    else:
+        exit_code = _wait_for_group(pid)
+        patiently(
+            lambda: _record(ws, run_id, attempt, exit_code), f"The end of {run_id} could not be recorded"
+        )
+    patiently(lambda: jobs.advance(ws), "The queue could not be moved")
 
 
 def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
@@ -67,36 +89,90 @@ def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
             time.sleep(_PAUSE_SECONDS)
 
 
+def _load(ws: Workspace, run_id: str) -> bool:
+    """Load what a run's step needs, where a fork can use it; say whether that took long enough to be kept."""
+    began = time.monotonic()
+    with suppress(Exception):  # what cannot be loaded is told by the worker
+        if _forks(read_status(ws.run_folder(run_id))):
+            worker.load_step(read_spec(ws.run_folder(run_id)).step)
+    gc.freeze()  # so that collecting garbage touches, and copies, no page of what is shared
+    return time.monotonic() - began >= _WORTH_KEEPING_SECONDS
+
+
+def _forks(status: Status) -> bool:
+    """Say whether the run's worker is a fork: a GPU's driver and Ray want a process that begins anew."""
+    return launchers.get(status.launcher).WORKER == local.WORKER and status.device == slots.CPU
+
+
+def _fork_heir(ws: Workspace) -> bool:
+    """Fork this process; True in the fork. False in the old one, and where the system refuses."""
+    try:
+        heir = os.fork() == 0
+    except OSError:
+        return False
+    if heir:
+        os.setsid()
+        local.be_known_as(MODULE, ws)
+    return heir
+
+
+def _stand_by(ws: Workspace, origin: str, parent: int) -> tuple[str, int] | None:
+    """Stand by while `parent` lives and a while longer; return the run that this process is given, if any."""
+    if not patiently(lambda: standby.offer(ws, origin), "No supervisor stands by"):
+        return None
+    return patiently(lambda: standby.wait(ws, parent), "The next run could not be taken")
+
+
 def _record(ws: Workspace, run_id: str, attempt: int, exit_code: int) -> None:
     with queue_lock(ws):
         status = read_status(ws.run_folder(run_id))
         if status.attempt == attempt and status.state != "queued":  # not resumed meanwhile
             settle(ws, run_id, exit_code=exit_code)
-    jobs.advance(ws)
 
 
-def _start_worker(ws: Workspace, run_id: str, attempt: int) -> subprocess.Popen[bytes] | None:
-    """Start the worker, unless the run has meanwhile become somebody else's."""
-    folder = ws.run_folder(run_id)
+def _start_worker(ws: Workspace, run_id: str, attempt: int) -> int | None:
+    """Start the worker, unless the run has meanwhile become somebody else's; return its pid."""
     with queue_lock(ws):
-        status = read_status(folder)
-        mine = status.state == "running" and status.attempt == attempt and status.supervisor == identity()
-        if not mine:
+        status = _mine(ws, run_id, attempt)
+        if status is None:
             return None
-        module = launchers.get(status.launcher).WORKER
-        worker = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
-        with suppress(OSError):  # it names itself, too; a second one must not be started
-            write_status(folder, replace(status, worker=identity(worker.pid)))
-    return worker
+        if not _forks(status):
+            module = launchers.get(status.launcher).WORKER
+            apart = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
+            _name_worker(ws, run_id, status, apart.pid)
+            return apart.pid
+    child = local.fork(local.WORKER, worker.main, ws, run_id, attempt)
+    try:
+        with queue_lock(ws):
+            status = _mine(ws, run_id, attempt)
+            if status is not None:
+                _name_worker(ws, run_id, status, child.pid)
+                child.let_go()
+    finally:
+        child.close()
+    return child.pid if status is not None else None
 
 
-def _wait_for_group(worker: subprocess.Popen[bytes]) -> int:
+def _mine(ws: Workspace, run_id: str, attempt: int) -> Status | None:
+    """Return the run's status where this process is its supervisor, else None."""
+    status = read_status(ws.run_folder(run_id))
+    mine = status.state == "running" and status.attempt == attempt and status.supervisor == identity()
+    return status if mine else None
+
+
+def _name_worker(ws: Workspace, run_id: str, status: Status, pid: int) -> None:
+    with suppress(OSError):  # it names itself, too; a second one must not be started
+        write_status(ws.run_folder(run_id), replace(status, worker=identity(pid)))
+
+
+def _wait_for_group(pid: int) -> int:
     """Wait for the worker, then end what is left of its process group, before its pid can be reused."""
-    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     with suppress(ProcessLookupError):
-        os.killpg(worker.pid, signal.SIGKILL)
-    return worker.wait()
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 if __name__ == "__main__":
-    supervise(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]))
+    main(*sys.argv[1:])
+    local.leave(0)

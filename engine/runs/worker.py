@@ -6,6 +6,7 @@ state. Never opens the database and never touches another run.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import sys
@@ -71,7 +72,8 @@ def load_step(name: str) -> Step:
     """Return the function named "module:function". Raises EngineError when there is none."""
     module, _, function = name.partition(":")
     try:
-        step: Step = getattr(importlib.import_module(module), function)
+        with _collecting_no_garbage():
+            step: Step = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
@@ -83,6 +85,16 @@ def load_step(name: str) -> Step:
             f"The step {name} does not exist.", "Reinstall, or choose another experiment."
         ) from error
     return step
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Leave what is loaded inside alone: looking through it for garbage takes a fifth of the loading."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, str | None]:
@@ -153,4 +165,4 @@ def main(root: str, run_id: str, attempt: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    local.leave(main(*sys.argv[1:]))

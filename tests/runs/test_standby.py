@@ -1,0 +1,149 @@
+"""Supervisors that stand by: what is loaded once serves the runs that follow, and no run depends on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.experiments import catalog
+from engine.experiments.plan import plan
+from engine.paths import Workspace, read_json
+from engine.runs import jobs, standby
+from engine.runs.processes import ProcessIdentity, running
+from engine.runs.records import find
+from engine.runs.runfolder import read_events, read_status
+from tests.workspaces import eventually
+
+WAIT = 120.0
+
+
+@pytest.fixture(autouse=True)
+def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting takes a second to load."""
+    slow = replace(catalog.EXPERIMENTS["count"], step="tests.slow_to_load:count")
+    monkeypatch.setitem(catalog.EXPERIMENTS, "count", slow)
+    monkeypatch.setenv(standby.SECONDS, "20")
+
+
+def launch(ws: Workspace, **parameters: object) -> str:
+    return jobs.submit(ws, plan(ws, "count", parameters))[-1].record.run_id
+
+
+def finish(ws: Workspace, *run_ids: str) -> list[int]:
+    """Wait until the runs have succeeded; return which process had loaded the step of each."""
+    records = jobs.wait(ws, run_ids, timeout_seconds=WAIT, poll_seconds=0.1)
+    assert [record.state for record in records] == ["succeeded"] * len(run_ids)
+    return [loaded_by(ws, run_id)[-1] for run_id in run_ids]
+
+
+def loaded_by(ws: Workspace, run_id: str) -> list[int]:
+    events = read_events(ws.run_folder(run_id))
+    return [event["by"] for event in events if event["kind"] == "loaded"]
+
+
+def standing_by(ws: Workspace) -> ProcessIdentity:
+    """Wait until a supervisor stands by; return who it is."""
+
+    def offered() -> ProcessIdentity | None:
+        path = ws.runs / ".standby.json"
+        offer = read_json(path) if path.exists() else {"run_id": "none"}
+        return None if offer["run_id"] else ProcessIdentity(**offer["process"])
+
+    who: ProcessIdentity = eventually(offered, timeout_seconds=WAIT)
+    assert running(who)
+    return who
+
+
+def test_a_queue_loads_once_and_every_run_has_processes_of_its_own(ws: Workspace) -> None:
+    run_ids = [launch(ws, ticks=ticks) for ticks in (2, 3, 4)]
+    assert len(set(finish(ws, *run_ids))) == 1
+    statuses = [read_status(ws.run_folder(run_id)) for run_id in run_ids]
+    pids = {who.pid for status in statuses for who in (status.supervisor, status.worker) if who}
+    assert len(pids) == 6
+    assert [sum(" starts: " in line for line in log(ws, run_id)) for run_id in run_ids] == [1, 1, 1]
+
+
+def test_a_run_launched_later_starts_from_who_stands_by(ws: Workspace) -> None:
+    (first,) = finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    later = launch(ws, ticks=3)
+    assert find(ws, later).status.supervisor == who
+    assert finish(ws, later) == [first]
+
+
+def test_a_run_asked_for_from_elsewhere_starts_afresh(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key or a cache folder that was set meanwhile would not be seen by who stands by."""
+    (first,) = finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    monkeypatch.setenv("HF_HOME", "/elsewhere")
+    later = launch(ws, ticks=3)
+    assert find(ws, later).status.supervisor != who
+    assert finish(ws, later) != [first]
+
+
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_starts_though_who_stood_by_was_killed(ws: Workspace, harm: signal.Signals) -> None:
+    (first,) = finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    os.kill(who.pid, harm)
+    eventually(lambda: not running(who))
+    assert finish(ws, launch(ws, ticks=3)) != [first]
+
+
+def test_a_killed_worker_of_who_stood_by_is_recorded_and_the_run_goes_on(ws: Workspace) -> None:
+    (first,) = finish(ws, launch(ws, ticks=2))
+    standing_by(ws)
+    later = launch(ws, ticks=400, pause=0.05)
+    eventually(lambda: find(ws, later).status.done)
+    os.kill(find(ws, later).pid or 0, signal.SIGKILL)
+    (record,) = jobs.wait(ws, [later], timeout_seconds=WAIT)
+    assert (record.state, record.status.signal) == ("lost", "SIGKILL")
+    standing_by(ws)
+    jobs.resume(ws, later)
+    eventually(lambda: len(loaded_by(ws, later)) == 2)
+    assert loaded_by(ws, later) == [first, first]
+    jobs.cancel(ws, later)
+
+
+def test_a_cancelled_run_leaves_no_process_at_work(ws: Workspace) -> None:
+    finish(ws, launch(ws, ticks=2))
+    standing_by(ws)
+    later = launch(ws, ticks=10_000, pause=0.05)
+    eventually(lambda: find(ws, later).status.done)
+    cancelled = jobs.cancel(ws, later)
+    assert cancelled.state == "cancelled"
+    assert not running(cancelled.status.worker)
+    assert not running(cancelled.status.supervisor)
+    assert len(finish(ws, launch(ws, ticks=4))) == 1
+
+
+def test_who_stands_by_leaves_after_a_while(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(standby.SECONDS, "1")
+    finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    eventually(lambda: not running(who))
+    assert not (ws.runs / ".standby.json").exists()
+
+
+def test_who_stands_by_leaves_with_the_workspace(ws: Workspace, tmp_path: Path) -> None:
+    finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    shutil.rmtree(ws.root)
+    eventually(lambda: not running(who))
+    assert not ws.root.exists()
+
+
+def test_of_two_one_stands_by(ws: Workspace) -> None:
+    finish(ws, launch(ws, ticks=2))
+    who = standing_by(ws)
+    assert not standby.offer(ws, standby.origin())
+    assert standing_by(ws) == who
+
+
+def log(ws: Workspace, run_id: str) -> list[str]:
+    return (ws.run_folder(run_id) / "log.txt").read_text().splitlines()

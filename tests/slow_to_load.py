@@ -1,0 +1,18 @@
+"""A step whose module takes its time to load, as model code does, and which says where it was loaded."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from engine.runs.context import RunContext
+from tests import steps_for_tests
+
+LOADED_BY = os.getpid()
+time.sleep(1.1)
+
+
+def count(context: RunContext) -> None:
+    """Count, and say which process had loaded this."""
+    context.event("loaded", by=LOADED_BY)
+    steps_for_tests.count(context)
