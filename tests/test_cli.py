@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import os
@@ -43,7 +44,9 @@ def ask(run: Run, *arguments: str) -> Any:
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:
@@ -278,3 +281,13 @@ def test_the_module_is_the_command_and_ends_with_its_exit_code(ws: Workspace) ->
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert "There is no experiment named 'nope'." in done.stderr
+
+
+def test_every_command_is_where_the_command_line_looks_for_it() -> None:
+    context = click.Context(cli)
+    files = (REPOSITORY / "engine" / "cli").glob("[a-z]*.py")
+    modules = [importlib.import_module(f"engine.cli.{path.stem}") for path in files]
+    there = {command.name for module in modules for command in getattr(module, "COMMANDS", ())}
+    assert set(cli.list_commands(context)) == there
+    assert {getattr(cli.get_command(context, name), "name", None) for name in there} == there
+    assert cli.get_command(context, "no-such-command") is None

@@ -2,59 +2,68 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from engine.cli import (
-    augmenting,
-    autopilot,
-    bench,
-    building,
-    demo,
-    estimates,
-    queue,
-    report,
-    results,
-    runs,
-    setup,
-    study_import,
-    sweeping,
-    talk,
-    tree,
-)
 from engine.cli.frame import show_error, show_warnings
 from engine.errors import EngineError, refusal
 
 __all__ = ["cli", "main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+_HOMES = {
+    "demo": ("demo",),
+    "setup": ("init", "doctor"),
+    "runs": ("run", "experiments", "status", "cancel", "resume", "logs"),
+    "sweeping": ("sweep", "pilot"),
+    "queue": ("queue", "retry", "clone", "machine"),
+    "estimates": ("estimates",),
+    "results": ("compare", "rebuild-db"),
+    "report": ("report",),
+    "study_import": ("import-study", "route-imported"),
+    "tree": ("tree",),
+    "autopilot": ("autopilot",),
+    "talk": ("generate",),
+    "augmenting": ("augment",),
+    "building": ("worlds", "base"),
+    "bench": ("bench",),
+}
+
+
+class _Commands(click.Group):
+    """All commands by name; a command's module is imported when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(name for names in _HOMES.values() for name in names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        home = next((module for module, names in _HOMES.items() if cmd_name in names), None)
+        if home is None:
+            return None
+        commands: Sequence[click.Command] = importlib.import_module(f"engine.cli.{home}").COMMANDS
+        return next(command for command in commands if command.name == cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as unknown:
+            names = self.list_commands(ctx)
+            raise click.exceptions.NoSuchCommand(
+                unknown.command_name, possibilities=names, ctx=ctx
+            ) from unknown
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 def cli() -> None:
     """Persona Lab: find out which way of personalising a small language model really helps, and whom."""
-
-
-for _module in (
-    demo,
-    setup,
-    runs,
-    sweeping,
-    queue,
-    estimates,
-    results,
-    report,
-    study_import,
-    tree,
-    autopilot,
-    talk,
-    augmenting,
-    building,
-    bench,
-):
-    for _command in _module.COMMANDS:
-        cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -130,9 +129,11 @@ def test_who_stands_by_leaves_after_a_while(ws: Workspace, monkeypatch: pytest.M
     assert not (ws.runs / ".standby.json").exists()
 
 
-def test_who_stands_by_leaves_with_the_workspace(ws: Workspace, tmp_path: Path) -> None:
-    finish(ws, launch(ws, ticks=2))
+def test_who_stands_by_leaves_with_the_workspace(ws: Workspace) -> None:
+    run_id = launch(ws, ticks=2)
+    finish(ws, run_id)
     who = standing_by(ws)
+    eventually(lambda: not running(find(ws, run_id).status.supervisor))  # it has said all it has to say
     shutil.rmtree(ws.root)
     eventually(lambda: not running(who))
     assert not ws.root.exists()
