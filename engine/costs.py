@@ -16,13 +16,15 @@ from typing import Any
 
 from engine.errors import EngineError
 from engine.experiments.ground import Ground
-from engine.experiments.workload import workload
+from engine.experiments.workload import NONE, workload
 from engine.locks import locked
 from engine.paths import read_json, write_json
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 
 _KEPT = 9
+_UNITS = 2
+"""Raised where what a unit is changes, so that costs of the old ones are forgotten."""
 _LARGE_SHARE = 0.3
 """An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
@@ -52,18 +54,25 @@ class Checked:
         return abs(self.estimate_seconds - self.seconds) / self.seconds
 
 
-def learned(records: Iterable[RunRecord], ground: Ground) -> dict[tuple[str, str], list[float]]:
-    """Return the costs that the succeeded runs on the same base have shown here, newest last.
+def learned(
+    records: Iterable[RunRecord], ground: Ground, *, only: str | None = None
+) -> dict[tuple[str, str], list[float]]:
+    """Return the costs that the succeeded runs on the same base, or `only` one, have shown here, newest last.
 
     Of a run that was done elsewhere nothing can be learned about this machine.
     """
     found: dict[tuple[str, str], list[float]] = {}
+    records = list(records)
+    specs = {record.run_id: record.spec for record in records}
     for record in sorted(records, key=lambda one: one.status.ended_at or ""):
+        if only not in (None, record.run_id):
+            continue
         if record.spec is None or record.state != "succeeded" or record.spec.base != ground.base:
             continue
         if record.status.launcher != "local":
             continue
-        units = workload(record.spec, ground)
+        upstream = {role: specs.get(run_id) for role, run_id in record.spec.upstream.items()}
+        units = workload(record.spec, ground, {role: one for role, one in upstream.items() if one})
         for stage, seconds in record.status.stage_seconds.items():
             if stage in units:
                 for experiment in (record.spec.experiment, _ANY):
@@ -71,14 +80,17 @@ def learned(records: Iterable[RunRecord], ground: Ground) -> dict[tuple[str, str
     return found
 
 
-def estimate(spec: RunSpec, ground: Ground, costs: Costs, elsewhere: Costs) -> Estimate | None:
+def estimate(
+    spec: RunSpec, ground: Ground, costs: Costs, elsewhere: Costs, upstream: Mapping[str, RunSpec] = NONE
+) -> Estimate | None:
     """Return how long a run should take by the median of past costs; None where a large stage has none.
 
-    Costs of the same experiment here come first, then of any experiment here, which ran under the same
-    circumstances on the same data; then those of other workspaces.
+    `upstream` holds the specs of the runs it builds on, by role. Costs of the same experiment here come
+    first, then of any experiment here, which ran under the same circumstances on the same data; then those of
+    other workspaces.
     """
     total, is_guess, unknown = 0.0, False, 0.0
-    for stage, units in workload(spec, ground).items():
+    for stage, units in workload(spec, ground, upstream).items():
         places = [(known, name) for known in (costs, elsewhere) for name in (spec.experiment, _ANY)]
         found = next(((name, known[name, stage]) for known, name in places if known.get((name, stage))), None)
         if found is None:
@@ -115,12 +127,12 @@ def of_this_machine(ground: Ground) -> dict[tuple[str, str], list[float]]:
         return {}
 
 
-def keep(record: RunRecord, ground: Ground) -> None:
-    """Add what a run has cost to this user's file; a home that cannot be written keeps nothing."""
+def keep(run_id: str, records: Iterable[RunRecord], ground: Ground) -> None:
+    """Add what one of the runs has cost to this user's file; a home that cannot be written keeps nothing."""
     path = _path(ground)
     with suppress(OSError, EngineError), _open(path):
         known = of_this_machine(ground)
-        for key, values in learned([record], ground).items():
+        for key, values in learned(records, ground, only=run_id).items():
             known[key] = [*known.get(key, []), *values][-_KEPT:]
         write_json(path, {f"{experiment}/{stage}": values for (experiment, stage), values in known.items()})
 
@@ -132,7 +144,7 @@ def _open(path: Path) -> Any:
 
 def _path(ground: Ground) -> Path:
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
-    return root / f"costs-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
+    return root / f"costs-{_UNITS}-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -63,6 +63,15 @@ def test_augmentation_counts_the_dialogues_that_are_to_be_made() -> None:
     assert workload(changed(spec, multiple=2), GROUND) == {"augment": 20 * 30.0}
 
 
+def test_training_on_augmented_dialogues_counts_what_their_augmentation_aims_at() -> None:
+    twice = replace(SPEC, experiment="augmentation", parameters={"target": 100, "multiple": 2}, stages={})
+    spec = replace(changed(SPEC, use_augmented=True), upstream={"augmented": twice.run_id})
+    assert workload(spec, GROUND, {"augmented": twice})["train"] == 20 * 60 * 3
+    assert workload(spec, GROUND)["train"] == 20 * 100 * 3
+    known = costs.learned([record(spec, SECONDS), record(twice, {})], GROUND)
+    assert known["per-persona", "train"] == [pytest.approx(360.0 / (20 * 60 * 3))]
+
+
 def test_an_estimate_is_the_cost_of_each_unit_times_the_units() -> None:
     known = costs.learned([record(SPEC, SECONDS)], GROUND)
     same = costs.estimate(SPEC, GROUND, known, {})
@@ -109,7 +118,7 @@ def test_runs_that_failed_or_stood_on_another_base_teach_nothing() -> None:
 def test_another_workspace_of_the_user_learns_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert costs.of_this_machine(GROUND) == {}
-    costs.keep(record(SPEC, SECONDS), GROUND)
+    costs.keep(SPEC.run_id, [record(SPEC, SECONDS)], GROUND)
     made = costs.estimate(SPEC, GROUND, {}, costs.of_this_machine(GROUND))
     assert made is not None
     assert (made.seconds, made.is_guess) == (pytest.approx(424.0), False)

@@ -181,7 +181,7 @@ class _Planner:
             created_at=runfolder.now(),
             versions=dict(_versions()),
         )
-        expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere)
+        expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:

@@ -6,6 +6,7 @@ Counts replies to generate, texts to score, dialogues to pass over. What they co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from engine.experiments.ground import Ground
@@ -15,16 +16,19 @@ _TRAIN_SHARE = 0.6
 """Of a persona's dialogues, by the split; an estimate needs no more than that."""
 _CLUSTERS = 10
 _AUGMENTED = 100.0
-"""Dialogues of a persona that augmentation aims at."""
+"""Dialogues of a persona that augmentation aims at by default."""
+NONE: Mapping[str, RunSpec] = MappingProxyType({})
 
 
-def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
+def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NONE) -> dict[str, float]:
     """Return stage -> units of work, above 0, of the stages that have any.
 
-    A stage that nothing is known of counts personas.
+    `upstream` holds the specs of the runs it builds on, by role, as far as they are known. A stage that
+    nothing is known of counts personas.
     """
     parameters = spec.parameters
-    personas, own = _personas(parameters, ground), _dialogues(parameters, ground)
+    personas, own = _personas(parameters, ground), _own_dialogues(parameters, ground)
+    trained_on = _with_augmented(parameters, own, upstream.get("augmented"))
     replies = personas * _replies_a_persona(spec.protocol) * _values(parameters, "k")
     weights = _values(parameters, "weights")
     known = {
@@ -32,7 +36,7 @@ def workload(spec: RunSpec, ground: Ground) -> dict[str, float]:
         "generate": replies,
         "ask": replies,
         "score": replies,
-        "train": personas * own * float(parameters.get("epochs") or 1),
+        "train": personas * trained_on * float(parameters.get("epochs") or 1),
         "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
         "sweep": personas * weights if weights > 1 else 0.0,  # of one there is nothing to choose
     }
@@ -62,9 +66,15 @@ def _aimed_at(parameters: Mapping[str, Any], own: float) -> float:
     return own * float(multiple) if multiple else float(parameters.get("target") or own)
 
 
-def _dialogues(parameters: Mapping[str, Any], ground: Ground) -> float:
-    """Train dialogues of one persona: all, the most recent ones, or as many as augmentation aims at."""
+def _own_dialogues(parameters: Mapping[str, Any], ground: Ground) -> float:
+    """Train dialogues of one persona: all, or the most recent ones."""
     own = _TRAIN_SHARE * ground.dialogues / max(1, ground.personas)
     history = parameters.get("history")
-    own = min(own, float(history)) if history else own
-    return max(own, _AUGMENTED) if parameters.get("use_augmented") else own
+    return min(own, float(history)) if history else own
+
+
+def _with_augmented(parameters: Mapping[str, Any], own: float, augmentation: RunSpec | None) -> float:
+    """Train dialogues of one persona together with those that an augmentation aims at."""
+    if not parameters.get("use_augmented"):
+        return own
+    return max(own, _AUGMENTED if augmentation is None else _aimed_at(augmentation.parameters, own))

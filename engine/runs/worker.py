@@ -25,7 +25,7 @@ from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
-from engine.runs.records import find
+from engine.runs.records import scan
 from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
 from engine.runs.slots import is_gpu
 from engine.secrecy import without_secrets
@@ -64,7 +64,7 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     context.log(f"{run_id} {state}" + (f": {error}" if error else ""))
     if state == "succeeded":
         with suppress(EngineError, OSError):  # nobody waits for it: the next estimate is a little poorer
-            costs.keep(find(ws, run_id), read_ground(ws))
+            costs.keep(run_id, scan(ws), read_ground(ws))
     return 0 if state == "succeeded" else 1
 
 
