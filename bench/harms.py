@@ -24,7 +24,7 @@ from engine import store
 from engine.errors import EngineError
 from engine.experiments.plan import Plan
 from engine.paths import REPOSITORY, Workspace
-from engine.runs import jobs
+from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, signal_group
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import read_log, read_status
@@ -65,6 +65,11 @@ def kill_worker(one: Episode) -> bool | None:
 
 def kill_supervisor(one: Episode) -> bool | None:
     return _kill(_at_work(one), lambda record: [record.status.supervisor])
+
+
+def kill_heir(one: Episode) -> bool | None:
+    """Kill the supervisor that stands by for the next run."""
+    return signal_group(standby.who(one.ws), signal.SIGKILL) or None
 
 
 def kill_both(one: Episode) -> bool | None:
@@ -216,6 +221,7 @@ FAULTS: dict[str, Callable[[Episode], bool | None]] = {
     "kill -9 of a worker": kill_worker,
     "kill -9 of a supervisor": kill_supervisor,
     "kill -9 of both": kill_both,
+    "kill -9 of who stands by": kill_heir,
     "SIGTERM of a worker from outside": stop_worker_politely,
     "kill -9 of the autopilot": kill_autopilot,
     "kill -9 of the app": kill_app,

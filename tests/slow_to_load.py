@@ -9,6 +9,7 @@ from engine.runs.context import RunContext
 from tests import steps_for_tests
 
 LOADED_BY = os.getpid()
+os.environ["SLOW_TO_LOAD"] = "1"  # as some libraries do
 time.sleep(1.1)
 
 

@@ -89,15 +89,16 @@ def submit(
     return [Submitted(find(ws, run_id), what) for run_id, what in did.items()]
 
 
-def advance(ws: Workspace) -> None:
+def advance(ws: Workspace, *, origin: str | None = None) -> None:
     """Record dead runs as what they are and start every queued run that can start. Safe at any time.
 
-    A read-only workspace is left as it is.
+    A read-only workspace is left as it is. `origin` is what a supervisor was started from, whose environment
+    what it loaded may have changed.
     """
     if read_only(ws):
         return
     with queue_lock(ws):
-        _advance(ws)
+        _advance(ws, origin)
 
 
 def list_runs(ws: Workspace) -> list[RunRecord]:
@@ -224,7 +225,7 @@ def wait(
         time.sleep(max(poll_seconds, 9.0 * (time.monotonic() - began)))
 
 
-def _advance(ws: Workspace) -> None:
+def _advance(ws: Workspace, origin: str | None = None) -> None:
     records = scan(ws)
     for record in records:
         if _died(record):
@@ -235,7 +236,7 @@ def _advance(ws: Workspace) -> None:
         launcher = record.status.launcher
         free = left.setdefault(launcher, slots.free(machine, records, launcher))
         if free:
-            _start(ws, record, device=free.pop(0))
+            _start(ws, record, free.pop(0), origin)
 
 
 def _ready(records: Iterable[RunRecord]) -> list[RunRecord]:
@@ -296,10 +297,10 @@ def _places(waiting: Sequence[RunRecord]) -> list[int]:
     return places
 
 
-def _start(ws: Workspace, record: RunRecord, *, device: str) -> None:
+def _start(ws: Workspace, record: RunRecord, device: str, origin: str | None) -> None:
     """Start a queued run. The supervisor waits for the queue lock, so it finds its own name in the status."""
     attempt = record.status.attempt + 1
-    warm = standby.take(ws, record.run_id, attempt) if device == slots.CPU else None
+    warm = standby.take(ws, record.run_id, attempt, origin) if device == slots.CPU else None
     who = warm or local.start(ws, record.run_id, attempt)
     begun = replace(
         record.status, state="running", attempt=attempt, supervisor=who, worker=None, heartbeat=None

@@ -51,13 +51,22 @@ def patience_seconds() -> float:
         return _SECONDS
 
 
-def take(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity | None:
+def who(ws: Workspace) -> ProcessIdentity | None:
+    """Return who stands by in a workspace, if anybody does."""
+    offer = _read(ws)
+    return offer.process if offer is not None and not offer.run_id and running(offer.process) else None
+
+
+def take(ws: Workspace, run_id: str, attempt: int, asked_from: str | None = None) -> ProcessIdentity | None:
     """Give the run to who stands by, and return who that is; None where nobody does, or from another origin.
 
-    Call it under the queue lock, and only for a run that this machine executes.
+    `asked_from` is the caller's origin, by default what it is now. Call it under the queue lock, and only for
+    a run that this machine executes.
     """
     offer = _read(ws)
-    if offer is None or offer.run_id or not running(offer.process) or offer.origin != origin():
+    if offer is None or offer.run_id or not running(offer.process):
+        return None
+    if offer.origin != (asked_from or origin()):
         return None
     write_json(_path(ws), asdict(replace(offer, run_id=run_id, attempt=attempt)))
     return offer.process

@@ -47,11 +47,11 @@ def main(root: str, run_id: str, attempt: str) -> None:
         if worth_keeping and _fork_heir(ws):
             todo = _stand_by(ws, origin, parent)
         else:
-            supervise(ws, *todo)
+            supervise(ws, *todo, origin)
             todo = None
 
 
-def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
+def supervise(ws: Workspace, run_id: str, attempt: int, origin: str) -> None:
     """Start the worker, wait for its end, record it, and start what comes next in the queue.
 
     Of a run that has ended under a supervisor that was killed, only the last is left to do.
@@ -67,7 +67,7 @@ def supervise(ws: Workspace, run_id: str, attempt: int) -> None:
         patiently(
             lambda: _record(ws, run_id, attempt, exit_code), f"The end of {run_id} could not be recorded"
         )
-    patiently(lambda: jobs.advance(ws), "The queue could not be moved")
+    patiently(lambda: jobs.advance(ws, origin=origin), "The queue could not be moved")
 
 
 def patiently(do: Callable[[], Answer], trouble: str) -> Answer:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.experiments import catalog
 from engine.experiments.plan import plan
-from engine.paths import Workspace, read_json
+from engine.paths import Workspace
 from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
@@ -47,15 +47,8 @@ def loaded_by(ws: Workspace, run_id: str) -> list[int]:
 
 def standing_by(ws: Workspace) -> ProcessIdentity:
     """Wait until a supervisor stands by; return who it is."""
-
-    def offered() -> ProcessIdentity | None:
-        path = ws.runs / ".standby.json"
-        offer = read_json(path) if path.exists() else {"run_id": "none"}
-        return None if offer["run_id"] else ProcessIdentity(**offer["process"])
-
-    who: ProcessIdentity = eventually(offered, timeout_seconds=WAIT)
-    assert running(who)
-    return who
+    found: ProcessIdentity = eventually(lambda: standby.who(ws), timeout_seconds=WAIT)
+    return found
 
 
 def test_a_queue_loads_once_and_every_run_has_processes_of_its_own(ws: Workspace) -> None:
