@@ -127,6 +127,17 @@ def fork(module: str, do: Callable[[str, str, str], int], ws: Workspace, run_id:
     return Child(pid, gate)
 
 
+def divide() -> bool:
+    """Fork this process; True in the fork, a session of its own. False here, and where the system refuses."""
+    try:
+        is_fork = os.fork() == 0
+    except OSError:
+        return False
+    if is_fork:
+        os.setsid()
+    return is_fork
+
+
 def be_known_as(module: str, ws: Workspace, run_id: str = "", attempt: int = 0) -> None:
     """Take the name of `python -m module ROOT RUN ATTEMPT`, and write to that run's log as it does.
 

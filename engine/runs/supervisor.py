@@ -44,7 +44,8 @@ def main(root: str, run_id: str, attempt: str) -> None:
         local.be_known_as(MODULE, ws, *todo)
         worth_keeping |= _load(ws, todo[0])
         parent = os.getpid()
-        if worth_keeping and _fork_heir(ws):
+        if worth_keeping and local.divide():
+            local.be_known_as(MODULE, ws)
             todo = _stand_by(ws, origin, parent)
         else:
             supervise(ws, *todo, origin)
@@ -102,18 +103,6 @@ def _load(ws: Workspace, run_id: str) -> bool:
 def _forks(status: Status) -> bool:
     """Say whether the run's worker is a fork: a GPU's driver and Ray want a process that begins anew."""
     return launchers.get(status.launcher).WORKER == local.WORKER and status.device == slots.CPU
-
-
-def _fork_heir(ws: Workspace) -> bool:
-    """Fork this process; True in the fork. False in the old one, and where the system refuses."""
-    try:
-        heir = os.fork() == 0
-    except OSError:
-        return False
-    if heir:
-        os.setsid()
-        local.be_known_as(MODULE, ws)
-    return heir
 
 
 def _stand_by(ws: Workspace, origin: str, parent: int) -> tuple[str, int] | None:
