@@ -72,7 +72,7 @@ class RunContext:
         self._earlier_seconds = self._status.seconds
         self._began = self._told = time.monotonic()
         self._first: tuple[float, float] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._changed = False
         self._stop = threading.Event()
         self._closing = threading.Event()
@@ -86,6 +86,10 @@ class RunContext:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._beat.join()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was said since the last heartbeat: whoever sees the run's end sees all of it."""
         if self._changed:
             with suppress(OSError):  # how it ended is still to be written, and with more care
                 self._write()
@@ -226,12 +230,13 @@ class RunContext:
                 missed = error
 
     def _write(self) -> None:
-        with self._lock:
-            beat = Heartbeat(boot_id=boot_id(), monotonic=time.monotonic(), at=now())
-            self._status = replace(self._status, heartbeat=beat, seconds=self.seconds)
-            self._changed = False
-            status = self._status
-        write_status(self._reports, status)
+        with self._writing:  # an older status must not come last
+            with self._lock:
+                beat = Heartbeat(boot_id=boot_id(), monotonic=time.monotonic(), at=now())
+                self._status = replace(self._status, heartbeat=beat, seconds=self.seconds)
+                self._changed = False
+                status = self._status
+            write_status(self._reports, status)
 
     def _declare(self, name: str, value: Any) -> None:
         write_json(self.folder / f"{name}.json", value)

@@ -175,6 +175,8 @@ def _read(ws: Workspace, run_id: str) -> RunRecord:
     folder = ws.run_folder(run_id)
     status = read_status(folder)
     state = true_state(ws, run_id, status)
+    if state == "succeeded" != status.state:
+        status = read_status(folder)  # it may have ended between the two looks
     experiment = run_id.rsplit("-", 1)[0]
     try:
         spec = read_spec(folder)

@@ -122,6 +122,7 @@ def _do(context: RunContext, step: Step) -> None:
     workspace, run_id = context.workspace, context.spec.run_id
     try:
         step(context)
+        context.flush()
         manifest.write(workspace, run_id)
     except TornFile as torn:
         if not {context.folder, context.adapters}.intersection(torn.path.parents):
@@ -129,6 +130,7 @@ def _do(context: RunContext, step: Step) -> None:
         context.log(f"{torn.path.name} is torn, so the run starts over.")
         forget_work(workspace, run_id)
         step(context)
+        context.flush()
         manifest.write(workspace, run_id)
 
 
