@@ -7,6 +7,7 @@ a pipe cannot reach it.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -118,8 +119,11 @@ def fork(module: str, do: Callable[[str, str, str], int], ws: Workspace, run_id:
             if os.read(entrance, 1):
                 os.close(entrance)
                 os.setsid()
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it
                 be_known_as(module, ws, run_id, attempt)
                 exit_code = do(str(ws.root), run_id, str(attempt))
+        except SystemExit as asked:
+            exit_code = asked.code if isinstance(asked.code, int) else 1
         except BaseException:  # noqa: BLE001 - nothing of a child may come back into its parent's code
             traceback.print_exc()
         leave(exit_code)

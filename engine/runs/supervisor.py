@@ -94,7 +94,9 @@ def _load(ws: Workspace, run_id: str) -> bool:
     """Load what a run's step needs, where a fork can use it; say whether that took long enough to be kept."""
     began = time.monotonic()
     with suppress(Exception):  # what cannot be loaded is told by the worker
-        if _forks(read_status(ws.run_folder(run_id))):
+        with queue_lock(ws):  # whoever started this process has then said on which device
+            status = read_status(ws.run_folder(run_id))
+        if _forks(status):
             worker.load_step(read_spec(ws.run_folder(run_id)).step)
     gc.freeze()  # so that collecting garbage touches, and copies, no page of what is shared
     return time.monotonic() - began >= _WORTH_KEEPING_SECONDS

@@ -102,6 +102,14 @@ def test_a_killed_worker_of_who_stood_by_is_recorded_and_the_run_goes_on(ws: Wor
     jobs.cancel(ws, later)
 
 
+def test_an_interrupted_worker_of_who_stood_by_is_lost(ws: Workspace) -> None:
+    run_id = launch(ws, ticks=10_000, pause=0.05)
+    eventually(lambda: find(ws, run_id).status.done)
+    os.kill(find(ws, run_id).pid or 0, signal.SIGINT)
+    (record,) = jobs.wait(ws, [run_id], timeout_seconds=WAIT)
+    assert (record.state, record.status.signal) == ("lost", "SIGINT")
+
+
 def test_a_cancelled_run_leaves_no_process_at_work(ws: Workspace) -> None:
     finish(ws, launch(ws, ticks=2))
     standing_by(ws)
