@@ -43,7 +43,7 @@ def origin() -> str:
     return fingerprint([environment, code, installed], 64)
 
 
-def patience_seconds() -> float:
+def _patience_seconds() -> float:
     """Return how long a supervisor stands by: $PERSONA_LAB_STANDBY_SECONDS, or five minutes."""
     try:
         return float(os.environ.get(SECONDS, _SECONDS))
@@ -85,12 +85,12 @@ def offer(ws: Workspace, started_from: str) -> bool:
 
 
 def wait(ws: Workspace, parent: int) -> tuple[str, int] | None:
-    """Stand by until this process is given a run; return it and its attempt, or None after patience_seconds.
+    """Stand by until this process is given a run; return it and its attempt, or None after its patience.
 
     Patience begins with the end of `parent`, this process's, whose run is still at work. Returns None also
     where the offer is no longer there, as when the workspace has been deleted.
     """
-    patience, until = patience_seconds(), math.inf
+    patience, until = _patience_seconds(), math.inf
     while (offer := _mine(ws)) and not offer.run_id and time.monotonic() < until:
         if until == math.inf and os.getppid() != parent:
             until = time.monotonic() + patience
