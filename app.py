@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pages import frame
+from pages.shared import frame
 
 frame.draw().run()

@@ -22,9 +22,9 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench.reliability import alone, end_all, study, write_part  # noqa: E402
-from engine.comparing.comparison import compare_variants  # noqa: E402
-from engine.machine import Machine  # noqa: E402
-from engine.paths import REPOSITORY, Workspace, write_json  # noqa: E402
+from engine.core.machine import Machine  # noqa: E402
+from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
+from engine.results.comparing.comparison import compare_variants  # noqa: E402
 from engine.runs import jobs  # noqa: E402
 from engine.runs.runfolder import read_events, read_status  # noqa: E402
 

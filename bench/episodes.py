@@ -19,16 +19,16 @@ from pathlib import Path
 
 from bench.harms import FAULTS, Episode, mount, open_app
 from bench.reliability import alone, end_all, results_of
-from engine import store
-from engine.errors import EngineError, refusal
-from engine.experiments import tree_library
-from engine.experiments.plan import Plan
-from engine.paths import Workspace
+from engine.core.errors import EngineError, refusal
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.results.study import autopilot
+from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.processes import running
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import Heartbeat
-from engine.study import autopilot
+from engine.strategies.plan import Plan
 
 EXPERIMENTS = {
     "base": {},
@@ -309,7 +309,7 @@ def _end_pilot(one: Episode) -> None:
 
 
 def _end_generator(ws: Workspace) -> None:
-    for module in ("engine.talk.server", "engine.study.walking"):
+    for module in ("engine.serve.server", "engine.results.study.walking"):
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []

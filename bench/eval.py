@@ -43,10 +43,10 @@ def adapters(base: Any, count: int, root: Path) -> list[Path]:
 
 def prompts_of(base: Any, personas: int, each: int) -> list[tuple[int, list[int]]]:
     """Return (persona, prompt ids): test-like turns of the `default` world, `each` of a persona."""
+    from engine.core.types import Message
     from engine.data.worlds import draw_world
     from engine.lm.encode import encode_prompt
     from engine.lm.prompts import chat, system_text
-    from engine.types import Message
 
     found = []
     for number, (_, sessions) in enumerate(

@@ -43,7 +43,7 @@ from bench.episodes import (  # noqa: E402
 )
 from bench.harms import FAULTS  # noqa: E402
 from bench.reliability import do_here, study, write_part  # noqa: E402
-from engine.paths import Workspace  # noqa: E402
+from engine.core.paths import Workspace  # noqa: E402
 
 PERSONAS, DIALOGUES = 3, 8
 

@@ -32,13 +32,13 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench.reliability import write_part  # noqa: E402
-from engine import store  # noqa: E402
+from engine.core.errors import EngineError  # noqa: E402
+from engine.core.machine import read_machine  # noqa: E402
+from engine.core.paths import Workspace  # noqa: E402
 from engine.data import prepare_upload  # noqa: E402
-from engine.errors import EngineError  # noqa: E402
-from engine.experiments import tree_library  # noqa: E402
-from engine.imported.importing import import_upload  # noqa: E402
-from engine.machine import read_machine  # noqa: E402
-from engine.paths import Workspace  # noqa: E402
+from engine.results import store  # noqa: E402
+from engine.results.imported.importing import import_upload  # noqa: E402
+from engine.results.trees import tree_library  # noqa: E402
 from engine.runs import jobs  # noqa: E402
 
 Files = dict[str, bytes]

@@ -99,10 +99,10 @@ def load(name: str, dtype: str) -> Any:
 
 def persona_rows(base: Any, personas: int, dialogues: int) -> list[list[Any]]:
     """Return the encoded dialogues of the first personas of the `default` world."""
+    from engine.core.types import Message
     from engine.data.worlds import draw_world
     from engine.lm.encode import encode_chat
     from engine.lm.prompts import chat, system_text
-    from engine.types import Message
 
     rows = []
     for _, sessions in draw_world("default", personas=personas, dialogues=dialogues, seed=0):

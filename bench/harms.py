@@ -20,15 +20,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine import store
-from engine.errors import EngineError
-from engine.experiments.plan import Plan
-from engine.paths import REPOSITORY, Workspace
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
+from engine.results import store
+from engine.results.study import autopilot
 from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, signal_group
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import read_log, read_status
-from engine.study import autopilot
+from engine.strategies.plan import Plan
 
 _HOLD_SECONDS = (2.5, 6.0)
 _EVIDENCE_SECONDS = 5.0
@@ -102,9 +102,7 @@ def kill_app(one: Episode) -> bool | None:
 
 def kill_reader(one: Episode) -> bool | None:
     """Kill a process in the middle of taking results into the database."""
-    program = (
-        "import sys\nfrom pathlib import Path\nfrom engine import store\nfrom engine.paths import Workspace\n"
-    )
+    program = "import sys\nfrom pathlib import Path\nfrom engine import store\nfrom engine.core.paths import Workspace\n"
     program += "while True: store.rebuild(Workspace(Path(sys.argv[1])))"
     child = subprocess.Popen(
         [sys.executable, "-c", program, str(one.ws.root)], cwd=REPOSITORY, stderr=subprocess.DEVNULL

@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.core.paths import REPOSITORY, Workspace
 from engine.data import prepare
-from engine.experiments.plan import Plan, plan
-from engine.paths import REPOSITORY, Workspace
 from engine.runs import jobs, manifest
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, Status, read_spec, write_spec, write_status
 from engine.runs.worker import execute
+from engine.strategies.plan import Plan, plan
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 TINY = {"examples_per_persona": 2, "max_new_tokens": 16}

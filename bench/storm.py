@@ -38,10 +38,10 @@ from bench.reliability import (  # noqa: E402
     study,
     write_part,
 )
-from engine import store  # noqa: E402
-from engine.comparing.comparison import compare_variants  # noqa: E402
-from engine.errors import EngineError  # noqa: E402
-from engine.paths import Workspace  # noqa: E402
+from engine.core.errors import EngineError  # noqa: E402
+from engine.core.paths import Workspace  # noqa: E402
+from engine.results import store  # noqa: E402
+from engine.results.comparing.comparison import compare_variants  # noqa: E402
 from engine.runs import jobs  # noqa: E402
 from engine.runs.records import scan  # noqa: E402
 
@@ -116,7 +116,7 @@ def _ingest(ws: Workspace, template: str, seed: int) -> None:
 
 
 def _taken_in(ws: Workspace) -> set[str]:
-    from engine.store.filling import read_stamp
+    from engine.results.store.filling import read_stamp
 
     return set(read_stamp(ws)["present"])
 

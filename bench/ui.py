@@ -40,7 +40,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench import ui_study  # noqa: E402
 from bench.reliability import p95  # noqa: E402
-from engine.paths import REPOSITORY, Workspace  # noqa: E402
+from engine.core.paths import REPOSITORY, Workspace  # noqa: E402
 
 TARGETS_MS = {200: 300.0, 2000: 1000.0}
 _PATIENCE_MS = 180_000

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine import store
+from engine.core.paths import Workspace, write_json
+from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
-from engine.experiments.plan import look, plan
-from engine.paths import Workspace, write_json
+from engine.domains.metrics import SIMILARITY, score_texts
+from engine.results import store
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec
-from engine.stats.metrics import SIMILARITY, score_texts
-from engine.types import Example
+from engine.strategies.plan import look, plan
 
 EXAMPLES = 10  # of each split and persona
 _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the first is the example's own

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.experiments import catalog
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs import jobs, standby
 from engine.runs.records import scan
+from engine.strategies import catalog
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.experiments.spec import Experiment, Parameters, Upstream
+from engine.strategies.spec import Experiment, Parameters, Upstream
 
 Ending = Literal["well", "badly", "with a hint", "by exit", "deaf", "tells a secret"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from engine.experiments.plan import plan
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs.runfolder import RunSpec, Status, read_status, write_spec, write_status
 from engine.runs.worker import execute
+from engine.strategies.plan import plan
 
 
 def start(ws: Workspace, spec: RunSpec) -> None:

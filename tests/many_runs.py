@@ -6,10 +6,10 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from engine.experiments.plan import look, plan
-from engine.paths import Workspace, write_json
+from engine.core.paths import Workspace, write_json
 from engine.runs import manifest
 from engine.runs.runfolder import RunSpec, State, Status, canonical, write_spec, write_status
+from engine.strategies.plan import look, plan
 
 _EXPERIMENTS = ("unified", "per-persona", "hybrid", "prefix", "constrained", "retrieval", "base")
 _STATES: tuple[State, ...] = ("succeeded",) * 17 + ("failed", "cancelled", "lost")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core.paths import Workspace, read_json, write_json
 from engine.data import load_dataset
-from engine.experiments.plan import plan
-from engine.paths import Workspace, read_json, write_json
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec
+from engine.strategies.plan import plan
 from tests.sample_study import _share, finish, prepare_world
 
 CLUSTERS = 3

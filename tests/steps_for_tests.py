@@ -11,8 +11,8 @@ import os
 import signal
 import time
 
-from engine.errors import EngineError
-from engine.paths import read_json, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import read_json, write_json
 from engine.runs.context import Cancelled, RunContext
 
 PERSONAS = tuple(f"p{number:02d}" for number in range(6))

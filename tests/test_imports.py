@@ -9,21 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from engine.paths import REPOSITORY
+from engine.core.paths import REPOSITORY
 
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
 CLIENTS = ("openai", "anthropic")
 PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
 JOBS, WORKER, SUPERVISOR = "engine.runs.jobs.", "engine.runs.worker.", "engine.runs.supervisor."
-STORE, LM, STEPS = "engine.store.", "engine.lm.", "engine.steps."
-LIGHT = ["engine.cli", "engine.runs.jobs", "engine.store", "engine.comparing.comparison", "engine.doctor"]
+STORE, LM, STEPS = "engine.results.store.", "engine.lm.", "engine.strategies.steps."
+LIGHT = [
+    "engine.cli",
+    "engine.runs.jobs",
+    "engine.results.store",
+    "engine.results.comparing.comparison",
+    "engine.show.doctor",
+]
 LIGHT += [
-    "engine.experiments.catalog",
-    "engine.experiments.plan",
+    "engine.strategies.catalog",
+    "engine.strategies.plan",
     "engine.runs.worker",
     "engine.runs.supervisor",
 ]
-LIGHT += ["engine.remote.estimate", "engine.remote.clients"]
+LIGHT += ["engine.lm.remote.estimate", "engine.lm.remote.clients"]
 
 
 def imports(path: Path) -> set[str]:
@@ -76,10 +82,10 @@ def test_a_supervisor_is_tiny() -> None:
 @pytest.mark.parametrize(
     ("library", "places"),
     [
-        ("duckdb", ("engine/store/",)),
+        ("duckdb", ("engine/results/store/",)),
         ("streamlit", ("app.py", "pages/")),
-        *((name, ("engine/lm/", "engine/steps/")) for name in MODEL_CODE),
-        *((name, ("engine/remote/",)) for name in CLIENTS),
+        *((name, ("engine/lm/", "engine/strategies/steps/")) for name in MODEL_CODE),
+        *((name, ("engine/lm/remote/",)) for name in CLIENTS),
         ("click", ("engine/cli/",)),
         ("rich", ("engine/cli/",)),
     ],
@@ -92,16 +98,16 @@ def test_each_library_has_its_place(library: str, places: tuple[str, ...]) -> No
 def test_imports_go_one_way() -> None:
     """Types, paths, errors <- data, stats, experiments <- lm <- steps <- worker; jobs never meets worker."""
     forbidden = {
-        "engine/errors.py": ("engine.",),
-        "engine/types.py": ("engine.",),
-        "engine/data/": (LM, STEPS, JOBS, STORE, "engine.experiments."),
+        "engine/core/errors.py": ("engine.",),
+        "engine/core/types.py": ("engine.",),
+        "engine/data/": (LM, STEPS, JOBS, STORE, "engine.strategies."),
         "engine/stats/": (LM, STEPS, JOBS, STORE, "engine.data."),
-        "engine/experiments/": (LM, STEPS, JOBS, STORE, WORKER),
-        "engine/lm/": (STEPS, JOBS, STORE, WORKER, "engine.experiments."),
-        "engine/steps/": (JOBS, STORE, WORKER, SUPERVISOR),
-        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.launchers.ray"),
+        "engine/strategies/": (LM, STEPS, JOBS, STORE, WORKER),
+        "engine/lm/": (STEPS, JOBS, STORE, WORKER, "engine.strategies."),
+        "engine/strategies/steps/": (JOBS, STORE, WORKER, SUPERVISOR),
+        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.runs.launchers.ray"),
         "engine/runs/jobs.py": (WORKER, STORE, LM, STEPS),
-        "engine/store/": (LM, STEPS, JOBS, WORKER),
+        "engine/results/store/": (LM, STEPS, JOBS, WORKER),
     }
     for place, unwanted in forbidden.items():
         for path in sources():

@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-from engine.comparing import looks
+from engine.core.errors import EngineError
+from engine.core.machine import READ_ONLY, change_machine, read_only
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.secrecy import HIDDEN, without_secrets
 from engine.data import prepare, prepare_upload
 from engine.data.archive import MAX_UPLOAD_BYTES
-from engine.errors import EngineError
-from engine.experiments import catalog, tree_library
-from engine.experiments.plan import plan
-from engine.imported import importing
-from engine.machine import READ_ONLY, change_machine, read_only
-from engine.paths import REPOSITORY, Workspace
+from engine.results.comparing import looks
+from engine.results.imported import importing
+from engine.results.study import autopilot
+from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.records import find, scan
-from engine.secrecy import HIDDEN, without_secrets
-from engine.study import autopilot
-from pages.sign_in import may_enter
+from engine.strategies import catalog
+from engine.strategies.plan import plan
+from pages.shared.sign_in import may_enter
 from tests.workspaces import eventually, finish
 
 SOURCES = [
@@ -111,7 +112,7 @@ def test_keys_of_the_environment_are_in_no_spec_log_or_store(
     logged = (ws.run_folder(failing) / "log.txt").read_text()
     assert logged.count(HIDDEN) >= 2
     assert "Traceback" in logged
-    from engine import store
+    from engine.results import store
 
     assert store.refresh(ws).taken_in == (done,)
     files = [path for path in ws.root.rglob("*") if path.is_file()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 
 TEXTS = 300
 
@@ -19,8 +19,8 @@ def save_tiny_base(folder: Path, *, hidden: int = 32, layers: int = 2, seed: int
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    from engine.lm.base_corpus import corpus
-    from engine.lm.base_tokenizer import VOCABULARY, train_tokenizer
+    from tools.base_corpus import corpus
+    from tools.base_tokenizer import VOCABULARY, train_tokenizer
 
     dialogues = itertools.islice(corpus(seed=1), TEXTS)
     tokenizer = train_tokenizer(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from engine.cli.frame import show_error, show_warnings
-from engine.errors import EngineError, refusal
+from engine.core.errors import EngineError, refusal
 
 __all__ = ["cli", "main"]
 

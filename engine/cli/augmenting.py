@@ -10,8 +10,8 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out
-from engine.data.augment import RULES, Change, Growing, Preview, changes, preview
-from engine.errors import unknown_name
+from engine.core.errors import unknown_name
+from engine.domains.smart_home.augment import RULES, Change, Growing, Preview, changes, preview
 
 
 @click.group("augment")

@@ -10,9 +10,9 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out
-from engine.experiments import tree_library
-from engine.study import autopilot
-from engine.wording import duration
+from engine.core.wording import duration
+from engine.results.study import autopilot
+from engine.results.trees import tree_library
 
 
 @click.group("autopilot")

@@ -8,8 +8,8 @@ import sys
 import click
 
 from engine.cli.frame import Call, command
-from engine.errors import unknown_name
-from engine.paths import REPOSITORY
+from engine.core.errors import unknown_name
+from engine.core.paths import REPOSITORY
 
 _FOLDER = REPOSITORY / "bench"
 

@@ -10,11 +10,11 @@ import click
 from engine.cli.frame import Call, command, note
 from engine.cli.results import compare
 from engine.cli.watch import watch
-from engine.errors import EngineError
-from engine.experiments.plan import plan
-from engine.paths import REPOSITORY, Workspace
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.wording import duration
 from engine.runs import jobs
-from engine.wording import duration
+from engine.strategies.plan import plan
 
 FOLDER = REPOSITORY / "data" / "demo"
 EXPERIMENTS = ("unified", "profile-prompt", "retrieval", "ceiling")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from dataclasses import asdict
 
-from engine import costs
 from engine.cli.frame import Call, command, out, table
-from engine.costs import Checked
+from engine.core.wording import duration
 from engine.runs.records import scan
-from engine.wording import duration
+from engine.strategies import costs
+from engine.strategies.costs import Checked
 
 
 @command("estimates", examples=("estimates", "estimates --json"))

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import DataError, EngineError
-from engine.paths import Workspace, open_workspace
+from engine.core.errors import DataError, EngineError
+from engine.core.paths import Workspace, open_workspace
 
 _WIDE = 160
 

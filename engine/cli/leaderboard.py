@@ -10,8 +10,8 @@ from typing import Any
 from rich.text import Text
 
 from engine.cli.frame import note, out, table
-from engine.stats.metrics import METRICS, Metric
-from engine.wording import count, known, p_value, percent, points, signed_points
+from engine.core.wording import count, known, p_value, percent, points, signed_points
+from engine.domains.metrics import METRICS, Metric
 
 _STYLES = {"better": "green", "worse": "red"}
 Record = dict[str, Any]

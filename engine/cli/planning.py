@@ -10,11 +10,11 @@ from typing import Any
 from rich.text import Text
 
 from engine.cli.frame import out, pairs, table
-from engine.experiments import catalog
-from engine.experiments.plan import Plan
-from engine.experiments.spec import EvaluationSettings, Experiment, Parameters
-from engine.experiments.sweep import SWEEPS
-from engine.wording import duration
+from engine.core.wording import duration
+from engine.strategies import catalog
+from engine.strategies.plan import Plan
+from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
+from engine.strategies.sweep import SWEEPS
 
 
 def read_settings(given: Iterable[str]) -> dict[str, Any]:

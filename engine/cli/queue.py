@@ -13,12 +13,12 @@ from engine.cli.frame import Call, command, note, out, table
 from engine.cli.planning import plan_record, read_settings, show_plan
 from engine.cli.runs import answer_detached, answer_ended
 from engine.cli.watch import watch
-from engine.errors import EngineError
-from engine.experiments.cloning import clone as clone_plan
-from engine.machine import LAUNCHERS, Machine, change_machine, read_machine, read_only
+from engine.core.errors import EngineError
+from engine.core.machine import LAUNCHERS, Machine, change_machine, read_machine, read_only
+from engine.core.wording import duration
 from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord
-from engine.wording import duration
+from engine.strategies.cloning import clone as clone_plan
 
 
 @command(

@@ -17,7 +17,7 @@ from engine.cli.frame import Call, command, out
 )
 def report(call: Call, *, output: Path | None) -> int:
     """Write what was found as report.md and a self-contained report.html, with figures as PNG and SVG."""
-    from engine.report import write_report
+    from engine.show.report import write_report
 
     written = write_report(call.ws, output)
     value = {

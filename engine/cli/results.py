@@ -45,9 +45,9 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     All variants that compete are one family for Holm's correction, whatever is shown of them. Variants
     judged on test are counted: "test seen 3 times".
     """
-    from engine.comparing.comparison import compare_variants
-    from engine.stats.metrics import metric
-    from engine.store import refresh
+    from engine.domains.metrics import metric
+    from engine.results.comparing.comparison import compare_variants
+    from engine.results.store import refresh
 
     call.ws.read_config()
     _tell(refresh(call.ws))
@@ -63,7 +63,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
 @command("rebuild-db", examples=("rebuild-db", "rebuild-db --workspace W --json"))
 def rebuild_db(call: Call) -> int:
     """Build results.duckdb anew from the run folders, and report what was found."""
-    from engine.store import rebuild
+    from engine.results.store import rebuild
 
     call.ws.read_config()
     report = rebuild(call.ws)

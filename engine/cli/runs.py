@@ -22,14 +22,14 @@ from engine.cli.planning import (
     sweeps,
 )
 from engine.cli.watch import watch
-from engine.errors import EngineError
-from engine.experiments import catalog
-from engine.experiments.plan import plan
-from engine.machine import LAUNCHERS, read_machine
+from engine.core.errors import EngineError
+from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.wording import duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
-from engine.wording import duration
+from engine.strategies import catalog
+from engine.strategies.plan import plan
 
 _SILENT_SECONDS = 15.0
 _STYLES = {

@@ -52,7 +52,7 @@ def init(call: Call, **choices: Any) -> int:
 @click.option("--fix", is_flag=True, help="Mend what loses nothing.")
 def doctor(call: Call, *, fix: bool) -> int:
     """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
-    from engine.doctor import examine
+    from engine.show.doctor import examine
 
     checks = examine(call.ws, fix=fix)
     healthy = all(check.ok for check in checks)

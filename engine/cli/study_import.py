@@ -9,11 +9,11 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
-from engine.wording import count, interval, percent, points, signed_points
+from engine.core.wording import count, interval, percent, points, signed_points
 
 if TYPE_CHECKING:
-    from engine.imported import Imported
-    from engine.imported.routing import ImportedRouting
+    from engine.results.imported import Imported
+    from engine.results.imported.routing import ImportedRouting
 
 
 @command(
@@ -26,8 +26,8 @@ def import_study(call: Call, *, source: Path) -> int:
 
     They become variants under an imported protocol, paired by persona. Without a workspace, one is made.
     """
-    from engine import store
-    from engine.imported import import_study as take_in
+    from engine.results import store
+    from engine.results.imported import import_study as take_in
 
     found = take_in(call.ws, source)
     store.refresh(call.ws)
@@ -74,9 +74,9 @@ def route_imported(call: Call, *, metric: str, margin: float, **asked: str | Non
 
     Such scores are one mean a persona on one split, so a route by persona is chosen on what judges it.
     """
-    from engine.imported.routing import route_imported as route
-    from engine.stats.metrics import metric as find_metric
-    from engine.store import refresh
+    from engine.domains.metrics import metric as find_metric
+    from engine.results.imported.routing import route_imported as route
+    from engine.results.store import refresh
 
     call.ws.read_config()
     refresh(call.ws)
@@ -87,8 +87,8 @@ def route_imported(call: Call, *, metric: str, margin: float, **asked: str | Non
 
 
 def _show_routing(found: ImportedRouting, unit: int) -> None:
-    from engine.imported.routing import WHY
-    from engine.stats.metrics import METRICS
+    from engine.domains.metrics import METRICS
+    from engine.results.imported.routing import WHY
 
     title = f"Routing by {METRICS[found.metric].label} over {found.fallback}, import {found.protocol}"
     out().print(Text(title, style="bold"))

@@ -11,11 +11,11 @@ from rich.text import Text
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.planning import plan_record, read_settings, show_plan
 from engine.cli.watch import watch
-from engine.errors import EngineError
-from engine.experiments.plan import Plan, plan
-from engine.experiments.sweep import Sweep, plan_sweep, sweep_of
+from engine.core.errors import EngineError
+from engine.core.wording import count, interval, percent, points, signed_points
 from engine.runs import jobs
-from engine.wording import count, interval, percent, points, signed_points
+from engine.strategies.plan import Plan, plan
+from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 
 
 @command(
@@ -70,7 +70,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
 
     The full run takes over what the pilot trained and said.
     """
-    from engine.comparing.pilots import pilots
+    from engine.results.comparing.pilots import pilots
 
     if name is not None:
         given = {**read_settings(settings), "personas": personas}
@@ -113,7 +113,7 @@ def _launch(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
 
 
 def _answer_results(call: Call, chosen: Sweep) -> int:
-    from engine.comparing.sweeps import sweep_results_of
+    from engine.results.comparing.sweeps import sweep_results_of
 
     call.ws.read_config()
     found = sweep_results_of(call.ws, chosen)

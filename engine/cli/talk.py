@@ -10,8 +10,8 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs
-from engine.errors import EngineError, unknown_name
-from engine.variants import Variant
+from engine.core.errors import EngineError, unknown_name
+from engine.results.variants import Variant
 
 
 @command(
@@ -55,9 +55,9 @@ def generate(
 
 def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: Mapping[str, Any]) -> int:
     """Print a reply while the generator says it; ended by Ctrl-C where it is."""
-    from engine.talk import client
-    from engine.talk.conversation import open_question
-    from engine.talk.records import Answer, as_json
+    from engine.serve import client
+    from engine.serve.conversation import open_question
+    from engine.serve.records import Answer, as_json
 
     asked = client.ask(call.ws, open_question(persona_id, message, [variant], meta=meta))
     shown, answer = "", Answer(asked)
@@ -78,8 +78,8 @@ def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: M
 
 
 def _variant(call: Call, name: str) -> Variant:
-    from engine.store import variants
-    from engine.variants import resolve
+    from engine.results.store import variants
+    from engine.results.variants import resolve
 
     known = variants(call.ws)
     found = resolve(name, known)

@@ -11,11 +11,12 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs, table
-from engine.errors import EngineError
-from engine.experiments import tree_library
-from engine.experiments.tree import Node, Tree, move_thresholds
-from engine.experiments.tree_walk import Measured, Walk
-from engine.experiments.tree_words import (
+from engine.core.errors import EngineError
+from engine.core.wording import duration
+from engine.results.trees import tree_library
+from engine.results.trees.tree import Node, Tree, move_thresholds
+from engine.results.trees.tree_walk import Measured, Walk
+from engine.results.trees.tree_words import (
     SIGNS,
     ahead_words,
     deciding_words,
@@ -28,10 +29,9 @@ from engine.experiments.tree_words import (
     tone,
     verdict_words,
 )
-from engine.wording import duration
 
 if TYPE_CHECKING:  # a command that reads no results loads no tables
-    from engine.study.standing import Stand
+    from engine.results.study.standing import Stand
 
 _STYLES = {
     "good": "green",
@@ -117,8 +117,8 @@ def _list(call: Call) -> int:
 
 
 def _show(call: Call, found: Tree, *, cluster: str | None, what_if: Sequence[str]) -> int:
-    from engine.study import autopilot
-    from engine.study import standing as study
+    from engine.results.study import autopilot
+    from engine.results.study import standing as study
 
     chosen = autopilot.with_cluster(found, cluster)
     moves = _moves(what_if)

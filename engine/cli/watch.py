@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from engine.cli.frame import err
-from engine.paths import Workspace
+from engine.core.paths import Workspace
+from engine.core.wording import duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.wording import duration
 
 _Show = Callable[[Sequence[RunRecord]], None]
 

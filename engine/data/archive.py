@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 MAX_UPLOAD_BYTES = 200_000_000
 MAX_FILES = 1_000

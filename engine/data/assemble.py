@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import DataError, Fault
+from engine.core.types import Dataset, Dialogue, Message, Persona
 from engine.data.dataset import example_turns
 from engine.data.schema import is_number
-from engine.errors import DataError, Fault
-from engine.types import Dataset, Dialogue, Message, Persona
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.errors import EngineError
-from engine.paths import Workspace, read_json
-from engine.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json
+from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
 
 _Record = TypeVar("_Record")
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import Fault
+from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble
 from engine.data.lines import Line, kind_of, read_lines
 from engine.data.schema import (
@@ -21,8 +23,6 @@ from engine.data.schema import (
     read_routines,
     read_session_id,
 )
-from engine.errors import Fault
-from engine.types import Persona
 
 CHARACTERS, ROUTINES, SESSIONS = "characters.jsonl", "routines.jsonl", "sessions.jsonl"
 MIN_ID_WIDTH = 3

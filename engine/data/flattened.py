@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import Fault
+from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble
 from engine.data.lines import Line, read_lines
 from engine.data.schema import (
@@ -19,8 +21,6 @@ from engine.data.schema import (
     read_routines,
     read_session_id,
 )
-from engine.errors import Fault
-from engine.types import Persona
 
 GIVEN_SPLIT = "edgesplits.json"
 ID_KEYS = ("session_id", "dialogue_idx")

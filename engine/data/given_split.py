@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import Fault
+from engine.core.types import Dataset, Split, Splits
 from engine.data.assemble import Imported
 from engine.data.lines import kind_of, read_document
 from engine.data.splits import NAMES, by_persona, in_time, keep_personas
-from engine.errors import Fault
-from engine.types import Dataset, Split, Splits
 
 MAX_BYTES = 50_000_000
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from engine.errors import Fault
+from engine.core.errors import Fault
 
 MAX_LINE_BYTES = 5_000_000
 MAX_NESTING = 32

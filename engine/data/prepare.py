@@ -13,7 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from engine.base_folder import EMBEDDED, check_base, local_base
+from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.errors import EngineError, Fault, unknown_name
+from engine.core.machine import changes
+from engine.core.paths import Workspace, read_json
+from engine.core.types import Dataset, Splits
 from engine.data.archive import unpack_upload
 from engine.data.assemble import Imported, accept
 from engine.data.dataset import (
@@ -40,10 +44,6 @@ from engine.data.splits import (
 )
 from engine.data.staging import incoming, move_in, write_files
 from engine.data.statistics import dataset_statistics
-from engine.errors import EngineError, Fault, unknown_name
-from engine.machine import changes
-from engine.paths import Workspace, read_json
-from engine.types import Dataset, Splits
 
 Scheme = Literal["auto", "by-time", "by-persona"]
 

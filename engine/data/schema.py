@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, get_args
 
+from engine.core.types import Message, Role
 from engine.data.lines import kind_of
-from engine.types import Message, Role
 
 ROLES: tuple[Role, ...] = get_args(Role)
 MAX_ID_LENGTH = 100

@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import EngineError
 from engine.data.archive import unpack_zip
 from engine.data.assemble import Imported
 from engine.data.edgewise import SESSIONS, read_edgewise
 from engine.data.flattened import read_flattened
 from engine.data.lines import read_lines
-from engine.errors import EngineError
 
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50

@@ -10,9 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
+from engine.core.errors import EngineError
+from engine.core.types import Dataset, Dialogue, Split, Splits
 from engine.data.dataset import example_turns, hash_of
-from engine.errors import EngineError
-from engine.types import Dataset, Dialogue, Split, Splits
 
 Scheme = Literal["by-time", "by-persona"]
 NAMES: tuple[Split, ...] = get_args(Split)

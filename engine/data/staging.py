@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.errors import EngineError
-from engine.paths import Workspace
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 
 PREFIX = ".incoming-"
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.types import Dataset, Dialogue, Message
+from engine.core.types import Dataset, Dialogue, Message
 
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 DEVICES = {

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from engine.errors import EngineError
-from engine.paths import TornFile, read_json
+from engine.core.errors import EngineError
+from engine.core.paths import TornFile, read_json
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""

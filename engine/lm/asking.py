@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from engine.core.paths import Workspace
+from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
 from engine.lm.load import Base
 from engine.lm.mixture import Row
@@ -16,8 +18,6 @@ from engine.lm.recipes import Prompt, Recipe, Shelf, Side, build_prompt, prompt_
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.routed import Value, covers, sides
 from engine.lm.scorer import Scorer
-from engine.paths import Workspace
-from engine.types import Example
 
 _Key = tuple[str, Recipe, str]
 """What a prompt depends on: the example's id, the recipe, and whose memories and profile it shows."""

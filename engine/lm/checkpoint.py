@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from engine.errors import EngineError
-from engine.paths import read_json, write_atomically, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import read_json, write_atomically, write_json
 
 _POSITION = "position.json"
 Parts = Mapping[str, Mapping[str, Tensor]]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
-from engine.locks import locked
+from engine.core.errors import EngineError
+from engine.core.locks import locked
 
 DIMENSIONS = 384
 KEY_BYTES = 16

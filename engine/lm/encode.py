@@ -14,7 +14,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 IGNORED = -100
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core.errors import EngineError
+from engine.core.paths import write_atomically
+from engine.core.types import Dataset, Splits
 from engine.data.dataset import examples
-from engine.errors import EngineError
+from engine.domains.smart_home.behaviour import habits, standardised, words
 from engine.lm.retrieve import request_of
 from engine.lm.scorer import Scorer
-from engine.paths import write_atomically
-from engine.stats.behaviour import habits, standardised, words
-from engine.types import Dataset, Splits
 
 Matrix = NDArray[np.float64]
 

@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 import torch
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.paths import Workspace, read_json, write_json
 from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
-from engine.locks import locked
-from engine.paths import Workspace, read_json, write_json
 
 Mixed = Literal["stacked", "masked"]
 _PROMPT, _NEW = 160, 16

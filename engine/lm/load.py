@@ -20,10 +20,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from engine.base_folder import check_base, local_base
-from engine.errors import EngineError
+from engine.core.base_folder import check_base, local_base
+from engine.core.errors import EngineError
+from engine.core.paths import read_json
 from engine.lm.quiet import quieten
-from engine.paths import read_json
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.spm")
 PLAIN_TEMPLATE = (

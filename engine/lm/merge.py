@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.adapters import Factors, Lora
 
 _CHUNK_BYTES = 1024 * 1024  # a core's own cache: larger pieces take twice as long

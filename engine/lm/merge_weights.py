@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
-from engine.stats.actions import extract
+from engine.core.errors import EngineError
+from engine.domains.smart_home.actions import extract
 
 Matrix = NDArray[np.float64]
 Interaction = tuple[str, str]

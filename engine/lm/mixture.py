@@ -17,15 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import decode
-from engine.lm.generate import (
-    BATCH_ROWS,
-    Reply,
-    batches,
-    end_tokens,
-    generate,
-    plan_batches,
-    text_of,
-)
+from engine.lm.generate import BATCH_ROWS, Reply, batches, end_tokens, generate, plan_batches, text_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.batches import micro_batches
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Dropout, Form

@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import TornFile, read_json
 from engine.lm.forms import Drop
-from engine.paths import TornFile, read_json
 
 _NAME = "prefix"
 _WEIGHTS, _CONFIG, _KEY = "adapter_model.safetensors", "adapter_config.json", "prompt_embeddings"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.types import Message
+from engine.core.types import Message
 
 PROMPT_VERSION = 1
 INSTRUCTION = "You are the assistant of a smart home."

@@ -2,7 +2,7 @@
 
 A plain recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together;
 one without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. With
-"remote" in the place of adapters a model elsewhere answers (engine/remote/). Routes, mixtures and placebos
+"remote" in the place of adapters a model elsewhere answers (engine/lm/remote/). Routes, mixtures and placebos
 are made of plain recipes: engine/lm/routed.py takes them apart.
 """
 
@@ -12,17 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
+from engine.core.types import Message
 from engine.lm.adapters import Lora, load_lora
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base
 from engine.lm.prefix import Prefix, is_prefix, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
+from engine.lm.remote.endpoint import Endpoint, read_endpoint
 from engine.lm.retrieve import fit
-from engine.paths import Workspace, read_json, write_json
-from engine.remote.endpoint import Endpoint, read_endpoint
-from engine.types import Message
 
 PERSONAS = "personas.json"
 Part = tuple[str, str, float]

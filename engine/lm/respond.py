@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace
+from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.errors import EngineError, unknown_name
+from engine.domains.smart_home.actions import extract
 from engine.lm.asking import Asker
 from engine.lm.generate import Reply
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Shelf, Side
+from engine.lm.remote.paid import Said
 from engine.lm.routed import followed, sides
-from engine.paths import Workspace
-from engine.remote.paid import Said
-from engine.stats.actions import extract
-from engine.types import Example, Message
 
 
 def respond(
@@ -72,7 +72,7 @@ def _reply(
     """Return the reply, of the base or of a remote model, and the memories shown for it."""
     plain, whose = answering[0].recipe, answering[0].persona_id
     if plain.remote is not None and len(answering) == 1:
-        from engine.remote.reply import reply_to  # it loads the provider's client
+        from engine.lm.remote.reply import reply_to  # it loads the provider's client
 
         one, said = reply_to(
             ws,

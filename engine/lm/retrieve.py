@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.core.types import Dataset, Example, Message, Splits
 from engine.data.dataset import examples
 from engine.lm.prompts import Memory
 from engine.lm.scorer import Embeddings, Scorer
-from engine.types import Dataset, Example, Message, Splits
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError
 
-from engine.base_folder import check_base
-from engine.errors import EngineError, unknown_name
+from engine.core.base_folder import check_base
+from engine.core.errors import EngineError, unknown_name
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.load import Base, find_base, load_base

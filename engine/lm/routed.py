@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import NotCovered, Recipe, Shelf, Side, read_recipe
-from engine.paths import Workspace, read_json
 
 ROUTES, PLACEBO = "routes.json", "placebo.json"
 Value = Mapping[str, Any]

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.lm.embedding_file import DIMENSIONS, KEY_BYTES, EmbeddingFile, Embeddings, joined
 from engine.lm.sentence_encoder import ENCODING, SentenceEncoder
-from engine.paths import Workspace
 
 SCORER = "all-MiniLM-L6-v2"
 SCORER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

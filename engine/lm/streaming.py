@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
 from engine.lm.generate import end_tokens, text_of

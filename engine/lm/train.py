@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.adamw import StackedAdamW, clip
 from engine.lm.adapters import LoraForm
 from engine.lm.attention import prefer_causal_blocks

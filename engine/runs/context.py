@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from engine.paths import Workspace, write_json
+from engine.core.paths import Workspace, write_json
+from engine.core.secrecy import without_secrets
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
 from engine.runs.runfolder import (
@@ -31,7 +32,6 @@ from engine.runs.runfolder import (
     now,
     write_status,
 )
-from engine.secrecy import without_secrets
 
 WRITE_SECONDS = 0.5
 _LEAST_PROGRESS_FOR_ETA = 0.01

@@ -10,8 +10,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import EngineError
-from engine.paths import Workspace
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.runs import manifest
 from engine.runs.processes import ProcessIdentity, signal_group, wait_until_gone
 from engine.runs.runfolder import (

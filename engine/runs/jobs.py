@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from engine import launchers
-from engine.errors import EngineError
-from engine.launchers import local
-from engine.locks import queue_lock
-from engine.machine import Machine, changes, read_machine, read_only
-from engine.paths import Workspace
-from engine.runs import slots, standby
+from engine.core.errors import EngineError
+from engine.core.locks import queue_lock
+from engine.core.machine import Machine, changes, read_machine, read_only
+from engine.core.paths import Workspace
+from engine.runs import launchers, slots, standby
 from engine.runs.endings import end_processes, settle
+from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import (
@@ -38,7 +37,7 @@ from engine.runs.runfolder import (
 )
 
 if TYPE_CHECKING:  # a supervisor needs no catalog
-    from engine.experiments.plan import Plan
+    from engine.strategies.plan import Plan
 
 GRACE_SECONDS = 20.0
 _log = logging.getLogger("engine.runs.jobs")

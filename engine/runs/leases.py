@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine.errors import EngineError
-from engine.paths import read_json, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import read_json, write_json
 from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"

@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EngineError
-from engine.paths import TornFile, Workspace, read_json, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import TornFile, Workspace, read_json, write_json
 from engine.runs.runfolder import CANCEL, declared, now
 
 NAME = "done.json"

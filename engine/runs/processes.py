@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 _PROC = Path("/proc")
 _DEAD_STATES = frozenset("ZXx")

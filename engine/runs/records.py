@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EngineError, unknown_name
-from engine.locks import is_held
-from engine.paths import Workspace
+from engine.core.errors import EngineError, unknown_name
+from engine.core.locks import is_held
+from engine.core.paths import Workspace
 from engine.runs import manifest
 from engine.runs.runfolder import (
     RESUMABLE,

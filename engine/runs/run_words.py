@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.experiments import catalog
-from engine.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage, typed
+from engine.results.study.standing import command
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
-from engine.study.standing import command
-from engine.wording import STATE_WORDS, duration, percent, spelled, stage, typed
+from engine.strategies import catalog
 
 _SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "cancelled": "\N{EN DASH}"}
 _UNKNOWN_SIGN = "?"

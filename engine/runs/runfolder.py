@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import EngineError
-from engine.paths import Workspace, read_json, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]

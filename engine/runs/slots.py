@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 
-from engine.machine import Machine
+from engine.core.machine import Machine
 from engine.runs.processes import running
 from engine.runs.records import RunRecord
 

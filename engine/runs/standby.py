@@ -13,10 +13,10 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from engine.errors import EngineError
-from engine.launchers import local
-from engine.locks import queue_lock
-from engine.paths import REPOSITORY, Workspace, read_json, write_json
+from engine.core.errors import EngineError
+from engine.core.locks import queue_lock
+from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
+from engine.runs.launchers import local
 from engine.runs.processes import POLL_SECONDS, ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint
 

@@ -18,13 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from engine import launchers
-from engine.errors import EngineError
-from engine.launchers import local
-from engine.locks import queue_lock
-from engine.paths import Workspace
-from engine.runs import jobs, slots, standby, worker
+from engine.core.errors import EngineError
+from engine.core.locks import queue_lock
+from engine.core.paths import Workspace
+from engine.runs import jobs, launchers, slots, standby, worker
 from engine.runs.endings import settle
+from engine.runs.launchers import local
 from engine.runs.processes import identity, wait_until_gone
 from engine.runs.runfolder import Status, read_spec, read_status, write_status
 

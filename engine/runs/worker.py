@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from engine import costs
-from engine.errors import EngineError
-from engine.experiments.ground import read_ground
-from engine.launchers import local
-from engine.locks import locked, queue_lock
-from engine.paths import TornFile, Workspace
+from engine.core.errors import EngineError
+from engine.core.locks import locked, queue_lock
+from engine.core.paths import TornFile, Workspace
+from engine.core.secrecy import without_secrets
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
+from engine.runs.launchers import local
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
 from engine.runs.records import scan
 from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
 from engine.runs.slots import is_gpu
-from engine.secrecy import without_secrets
+from engine.strategies import costs
+from engine.strategies.ground import read_ground
 
 Step = Callable[[RunContext], None]
 

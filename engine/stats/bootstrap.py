@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from engine.errors import unknown_name
+from engine.core.errors import unknown_name
 
 IntervalKind = Literal["bca", "bootstrap-t", "t"]
 Vector = NDArray[np.float64]

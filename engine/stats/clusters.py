@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 Vectors = NDArray[np.float64]
 Labels = NDArray[np.int64]

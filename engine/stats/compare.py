@@ -12,7 +12,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from engine.errors import EngineError, unknown_name
+from engine.core.errors import EngineError, unknown_name
 from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
 from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
 
 ALPHA, POWER = 0.05, 0.8

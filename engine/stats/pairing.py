@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 
 Row = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
 Vector = NDArray[np.float64]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import EngineError, unknown_name
+from engine.core.errors import EngineError, unknown_name
 from engine.stats.pairing import Row, Table, Vector, index, pair
 
 _NOISE = 1e-12

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import fuzz, reliability, storm
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from tests.workspaces import finish
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from engine.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace
 from tests.browser.chromium import ARGUMENTS, find
 from tests.sample_study import finish, prepare_world
 

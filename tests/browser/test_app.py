@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from engine.paths import REPOSITORY
+from engine.core.paths import REPOSITORY
 from engine.runs import jobs
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.sample_study import counting_run, end_badly, finish, prepare_world

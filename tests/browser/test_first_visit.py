@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from engine.paths import Workspace, write_json
+from engine.core.paths import Workspace, write_json
 from engine.runs import jobs
 from engine.runs.records import scan
 from tests.browser.conftest import PATIENCE_MS, Visit, served

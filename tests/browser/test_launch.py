@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from engine.experiments import catalog
-from engine.machine import change_machine
-from engine.paths import Workspace
+from engine.core.machine import change_machine
+from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import scan
+from engine.strategies import catalog
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, expect
 
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.persona_study import make_study, with_memories
 

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Page, expect
 from safetensors.torch import load_file, save_file
 
-from engine import store
-from engine.experiments.plan import plan
-from engine.paths import Workspace, read_json
-from engine.talk import client, votes
+from engine.core.paths import Workspace, read_json
+from engine.results import store, votes
+from engine.serve import client
+from engine.strategies.plan import plan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.tiny_base import prepare_study, save_tiny_base
 from tests.workspaces import leave

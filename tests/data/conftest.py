@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 
 Rows = list[dict[str, Any]]
 _WISHES = (

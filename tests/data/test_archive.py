@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.data import archive, load_dataset, prepare, prepare_upload
-from engine.errors import EngineError
-from engine.paths import Workspace
 
 
 def packed(files: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.data.edgewise import read_edgewise
-from engine.errors import EngineError
-from engine.paths import Workspace
-from engine.types import Dataset, Dialogue, Message, Persona, Splits
 
 
 def test_what_was_imported_is_what_is_loaded(ws: Workspace, edgewise: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from engine.core.errors import DataError, EngineError
+from engine.core.paths import Workspace, read_json
 from engine.data import load_splits, prepare
-from engine.errors import DataError, EngineError
-from engine.paths import Workspace, read_json
 
 Entries = dict[str, dict[str, Any]]
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core.errors import DataError, EngineError
+from engine.core.paths import Workspace, read_json
 from engine.data import examples, load_dataset, load_splits, prepare
-from engine.errors import DataError, EngineError
-from engine.paths import Workspace, read_json
 
 Rewrite = Callable[[Path, Callable[[list[dict[str, Any]]], Any]], None]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
 from engine.data import prepare
 from engine.data.sources import Source, download, read_source
-from engine.errors import EngineError
-from engine.paths import REPOSITORY, Workspace
 
 COMMIT = "a" * 40
 
@@ -120,8 +120,8 @@ def test_a_hub_dataset_in_the_local_cache_is_found_offline(tmp_path: Path, edgew
     home = hub_cache(tmp_path / "hf", edgewise)
     code = (
         "import sys; from pathlib import Path; from engine.data import prepare\n"
-        "from engine.paths import Workspace\n"
-        "from engine.errors import EngineError\n"
+        "from engine.core.paths import Workspace\n"
+        "from engine.core.errors import EngineError\n"
         "print(prepare(Workspace(Path(sys.argv[1])), dataset='someone/households')['counts']['dialogues'])\n"
         "try: prepare(Workspace(Path(sys.argv[2])), dataset='someone/absent')\n"
         "except EngineError as error: print(error.message)\n"

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core.errors import EngineError
+from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data.splits import (
     check_splits,
     choose_personas,
@@ -17,8 +19,6 @@ from engine.data.splits import (
     split_by_time,
     split_statistics,
 )
-from engine.errors import EngineError
-from engine.types import Dataset, Dialogue, Message, Persona, Splits
 
 
 def dataset_of(counts: list[int]) -> Dataset:

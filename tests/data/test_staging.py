@@ -13,15 +13,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
 from engine.data import load_dataset, prepare, staging
 from engine.data.staging import incoming, move_in
-from engine.errors import EngineError
-from engine.paths import REPOSITORY, Workspace
 
 _IMPORT = (
     "import sys; from pathlib import Path; from engine.data import prepare\n"
-    "from engine.paths import Workspace\n"
-    "from engine.errors import EngineError\n"
+    "from engine.core.paths import Workspace\n"
+    "from engine.core.errors import EngineError\n"
     "try: prepare(Workspace(Path(sys.argv[1])), dataset=sys.argv[2], force=True)\n"
     "except EngineError as error: print(error); sys.exit(3)\n"
 )

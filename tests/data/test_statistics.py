@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.core.types import Dataset, Dialogue, Message, Persona
 from engine.data.statistics import dataset_statistics, meta_coverage, names_devices, text_statistics
-from engine.types import Dataset, Dialogue, Message, Persona
 
 
 def dialogue(number: int, *texts: str, **meta: str) -> Dialogue:

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace, read_json
 from engine.data.dataset import examples_of, load_dataset
 from engine.data.prepare import prepare
 from engine.data.worlds import WORLDS, Household, Session, draw_world, write_world
 from engine.data.worlds.households import draw_household
-from engine.errors import EngineError
+from engine.domains.smart_home.actions import extract
 from engine.lm.scorer import Scorer
-from engine.paths import REPOSITORY, Workspace, read_json
-from engine.stats.actions import extract
 
 FILES = ("characters.jsonl", "routines.jsonl", "sessions.jsonl", "truth.jsonl")
 Drawn = list[tuple[Household, list[Session]]]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.lm.base_corpus import corpus
 from engine.lm.encode import Encoded, encode_chat
 from engine.lm.load import Base, load_base
 from engine.lm.scorer import Scorer
+from tools.base_corpus import corpus
 
 Chat = list[dict[str, str]]
 

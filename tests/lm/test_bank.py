@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel, PrefixTuningConfig, get_peft_model
 
+from engine.core.paths import Workspace
 from engine.lm.adapters import Lora, LoraForm, fresh, load_lora, save_lora, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
@@ -21,7 +22,6 @@ from engine.lm.kernels import Costs, Kernels, kernels_for, measure
 from engine.lm.load import Base, load_base
 from engine.lm.prefix import Prefix, PrefixKind, load_prefix, save_prefix
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.paths import Workspace
 
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj")), "cy": (2, ("o_proj",))}
 NAMES = ("ada", None, "cy", "bo", "ada", "bo")

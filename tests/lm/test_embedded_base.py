@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from engine.core.paths import embedded_base
 from engine.data.worlds import draw_world
-from engine.lm.base_corpus import corpus
-from engine.lm.base_probe import probe
 from engine.lm.load import Base, load_base
-from engine.paths import embedded_base
+from tools.base_corpus import corpus
+from tools.base_probe import probe
 
 MOST_BYTES = 16 * 1024 * 1024
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY
 from engine.lm.embedding_file import DIMENSIONS, KEY_BYTES, EmbeddingFile, Embeddings
-from engine.paths import REPOSITORY
 
 RECORD_BYTES = KEY_BYTES + 4 * DIMENSIONS + 4
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
-from engine.errors import EngineError
-from engine.lm.base_tokenizer import END
+from engine.core.errors import EngineError
 from engine.lm.encode import IGNORED, Encoded, encode_chat, encode_prompt, training_batch
 from engine.lm.load import PLAIN_TEMPLATE, Base
 from engine.lm.train import evaluate_loss
+from tools.base_tokenizer import END
 
 CHAT = [
     {"role": "system", "content": "You are the assistant of a smart home."},

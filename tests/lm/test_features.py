@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from engine.core.errors import EngineError
+from engine.core.types import Dataset, Message, Persona, Splits
 from engine.data import load_dataset, load_splits
 from engine.data.worlds import WORLDS
 from engine.data.worlds.households import draw_household
-from engine.errors import EngineError
 from engine.lm.features import (
     Features,
     adapter_features,
@@ -23,7 +24,6 @@ from engine.lm.features import (
 )
 from engine.lm.scorer import Scorer
 from engine.stats.clusters import cluster
-from engine.types import Dataset, Message, Persona, Splits
 from tests.tiny_base import prepare_study
 
 PERSONAS = 24

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.lm.base_tokenizer import END
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, batches, generate
 from engine.lm.load import Base
+from tools.base_tokenizer import END
 
 NEW = 16
 

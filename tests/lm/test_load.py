@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers.utils.logging import enable_progress_bar
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.load import PLAIN_TEMPLATE, find_base, load_base
-from engine.paths import REPOSITORY
 
 CHAT = [{"role": "user", "content": "Dim the lights."}]
 
@@ -185,7 +185,7 @@ def hub_cache(home: Path, folder: Path, name: str) -> None:
 
 
 OFFLINE = """
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.load import load_base
 base = load_base("lab/tiny")
 print(base.name, sum(p.numel() for p in base.model.parameters()))

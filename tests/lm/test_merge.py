@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.adapters import Lora, LoraForm, load_lora, save_lora
 from engine.lm.load import load_base
 from engine.lm.merge import (

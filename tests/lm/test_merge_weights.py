@@ -9,16 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import EngineError
-from engine.lm.merge_weights import (
-    Mix,
-    average,
-    cluster_average,
-    cluster_weighted,
-    nearest,
-    quality,
-    softmax,
-)
+from engine.core.errors import EngineError
+from engine.lm.merge_weights import Mix, average, cluster_average, cluster_weighted, nearest, quality, softmax
 
 PEOPLE = ["a", "b", "c", "d", "e"]
 CLUSTERS = {"a": 0, "b": 0, "c": 0, "d": 1, "e": 2}

@@ -9,7 +9,9 @@ import torch
 from peft import PeftModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.types import Message
 from engine.lm.adapters import LoraForm, added, fresh, save_lora, targets
 from engine.lm.bank import written
 from engine.lm.forms import LoraKind
@@ -25,8 +27,6 @@ from engine.lm.recipes import (
     write_personas,
 )
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.paths import Workspace
-from engine.types import Message
 
 META = {
     "time_of_day": "evening",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.types import Message
 from engine.data.dataset import examples, load_dataset, load_splits
-from engine.errors import EngineError
 from engine.lm.respond import respond
-from engine.paths import Workspace
-from engine.types import Message
 from tests.tiny_base import prepare_study
 
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data.dataset import examples
 from engine.lm.prompts import Memory
 from engine.lm.retrieve import MemoryIndex, fit, last_request, request_of
 from engine.lm.scorer import Scorer
-from engine.types import Dataset, Dialogue, Message, Persona, Splits
 
 REQUESTS = (
     "Dim the lights.",

@@ -13,7 +13,7 @@ import sentencepiece
 import torch
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.load import Base
 from engine.lm.rewriting import BackTranslator, Paraphraser, Translator, make_rewriter
 from tests.lm.conftest import Chat

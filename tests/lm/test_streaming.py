@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
+from engine.core.types import Message
 from engine.lm.adapters import LoraForm, fresh, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
@@ -15,7 +16,6 @@ from engine.lm.load import Base, load_base
 from engine.lm.mixture import Request, Row, answer
 from engine.lm.prompts import chat, system_text
 from engine.lm.streaming import Stream
-from engine.types import Message
 
 NEW = 24
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.lm.adapters import Lora, LoraForm, added
 from engine.lm.bank import change_of, written
 from engine.lm.batches import epoch_batches, micro_batches, schedule

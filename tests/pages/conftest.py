@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace
 from tests.sample_study import finish, prepare_world
 
 Open = Callable[..., AppTest]

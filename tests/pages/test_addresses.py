@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pages import addresses
-from pages.addresses import Written
+from pages.shared import addresses
+from pages.shared.addresses import Written
 
 
 @pytest.fixture

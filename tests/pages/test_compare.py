@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from engine.comparing import looks, pairings
-from engine.comparing.comparison import compare_variants
-from engine.imported import import_study
-from engine.paths import REPOSITORY, Workspace
-from engine.stats.metrics import METRICS
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.wording import p_value, percent, signed_points
+from engine.domains.metrics import METRICS
+from engine.results.comparing import looks, pairings
+from engine.results.comparing.comparison import compare_variants
+from engine.results.imported import import_study
 from engine.stats.power import outlook
-from engine.wording import p_value, percent, signed_points
-from tests.imported.published import write_study
 from tests.pages.conftest import Open, texts
+from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
 
 SECTIONS = ("table", "personas", "heatmap", "cost", "certainty")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from engine.core.paths import Workspace
 from engine.data import load_dataset
-from engine.paths import Workspace
 from tests.pages.conftest import Open, texts
 
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.experiments import catalog
-from engine.experiments.cloning import clone
-from engine.experiments.plan import plan
-from engine.machine import change_machine
-from engine.paths import Workspace
+from engine.core.machine import change_machine
+from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import find
-from pages import experiments_cards as cards
-from pages import launch, launch_fields
+from engine.strategies import catalog
+from engine.strategies.cloning import clone
+from engine.strategies.plan import plan
+from pages.experiments import cards
+from pages.shared import launch, launch_fields
 from tests.pages.conftest import Open, texts
 from tests.sample_study import end_badly
 

@@ -8,14 +8,14 @@ from streamlit.testing.v1 import AppTest
 def _full_disk() -> None:
     from pathlib import Path
 
-    from pages import frame
+    from pages.shared import frame
 
     with frame.boundary():
         Path("/dev/full").write_text("a result")
 
 
 def _missing_file() -> None:
-    from pages import frame
+    from pages.shared import frame
 
     with frame.boundary():
         open("/nowhere/at/all").close()

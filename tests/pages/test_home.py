@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from engine.machine import change_machine
-from engine.paths import Workspace
+from engine.core.machine import change_machine
+from engine.core.paths import Workspace
 from engine.runs import jobs
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly

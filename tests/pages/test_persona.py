@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from engine import store
+from engine.core.paths import REPOSITORY, Workspace, read_json
+from engine.core.wording import signed_points
 from engine.data import load_dataset
-from engine.paths import REPOSITORY, Workspace, read_json
-from engine.persona.table import persona_gains, wide
-from engine.wording import signed_points
+from engine.results import store
+from engine.show.persona.table import persona_gains, wide
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from engine.paths import Workspace
-from engine.talk import client, folder, votes
-from engine.talk.records import Answer, Question
+from engine.core.paths import Workspace
+from engine.results import votes
+from engine.serve import client, folder
+from engine.serve.records import Answer, Question
 from tests.pages.conftest import Open, texts
-from tests.talk.made import answered, question
+from tests.serve.made import answered, question
 
 PAGE = "playground"
 

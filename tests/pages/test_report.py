@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.paths import Workspace
-from engine.report import making
+from engine.core.paths import Workspace
+from engine.show.report import making
 from tests.pages.conftest import Open, texts
 from tests.sample_study import finish, prepare_world
 from tests.workspaces import eventually

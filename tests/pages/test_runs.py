@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.runfolder import fingerprint
 from tests.many_runs import leave_history

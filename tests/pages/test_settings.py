@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from engine import about, store
-from engine.machine import read_only
-from engine.paths import Workspace
+from engine.core.machine import read_only
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.show import about
 from tests.pages.conftest import Open, texts
 from tests.sample_study import finish
 

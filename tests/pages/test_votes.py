@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.paths import Workspace
-from engine.talk import votes
+from engine.core.paths import Workspace
+from engine.results import votes
 from tests.pages.conftest import Open, texts
 from tests.sample_study import finish, prepare_world
-from tests.talk.made import answered, question
+from tests.serve.made import answered, question
 
 
 @pytest.fixture

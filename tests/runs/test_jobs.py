@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import EngineError
-from engine.experiments.plan import plan
-from engine.paths import REPOSITORY, Workspace, read_json
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace, read_json
 from engine.runs import jobs, supervisor, worker
 from engine.runs.processes import running
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import Status, read_events, read_log, read_status, write_status
+from engine.strategies.plan import plan
 from tests.workspaces import eventually
 
 WAIT = 120.0
@@ -65,8 +65,8 @@ def test_a_queue_goes_on_by_itself_after_its_first_worker_is_killed(ws: Workspac
 def test_a_run_outlives_the_program_that_launched_it(ws: Workspace) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from engine.paths import Workspace; from engine.runs import jobs\n"
-        "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
+        "from engine.core.paths import Workspace; from engine.runs import jobs\n"
+        "from engine.strategies import catalog; from engine.strategies.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
         "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
         "for ticks in (20, 2): jobs.submit(ws, plan(ws, 'count', {'ticks': ticks, 'pause': 0.05}))\n"

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import EngineError
-from engine.experiments.cloning import clone
-from engine.experiments.plan import plan
-from engine.launchers import local
-from engine.machine import Machine, change_machine, read_machine
-from engine.paths import REPOSITORY, Workspace, read_json
+from engine.core.errors import EngineError
+from engine.core.machine import Machine, change_machine, read_machine
+from engine.core.paths import REPOSITORY, Workspace, read_json
 from engine.runs import jobs, leases, slots
+from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes, running
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import read_status
+from engine.strategies.cloning import clone
+from engine.strategies.plan import plan
 from tests.workspaces import eventually, finish
 
 WAIT = 120.0
@@ -111,8 +111,8 @@ def test_a_queue_of_three_goes_on_when_its_first_worker_is_killed_and_nothing_el
     """The program that launched them is gone; nobody looks; only the folders are read here."""
     program = (
         "import sys; from pathlib import Path\n"
-        "from engine.paths import Workspace; from engine.runs import jobs\n"
-        "from engine.experiments import catalog; from engine.experiments.plan import plan\n"
+        "from engine.core.paths import Workspace; from engine.runs import jobs\n"
+        "from engine.strategies import catalog; from engine.strategies.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
         "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
         "for ticks, pause in ((9000, 0.05), (2, 0.0), (3, 0.0)):\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs import records
 from engine.runs.records import scan
 from engine.runs.runfolder import Status, read_status, write_status

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import cli
-from engine.experiments.plan import plan
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs import run_words
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import Status, write_spec, write_status
+from engine.strategies.plan import plan
 
 
 def _left(ws: Workspace, experiment: str, seed: int | None = None, **parameters: object) -> RunRecord:

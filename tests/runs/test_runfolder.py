@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from engine.errors import EngineError
-from engine.paths import Workspace
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.processes import identity

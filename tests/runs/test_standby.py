@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from engine.experiments import catalog
-from engine.experiments.plan import plan
-from engine.paths import Workspace
+from engine.core.paths import Workspace
 from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
+from engine.strategies import catalog
+from engine.strategies.plan import plan
 from tests.workspaces import eventually
 
 WAIT = 120.0

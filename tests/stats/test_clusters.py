@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.stats.clusters import Method, centrality, cluster, in_order, principal_plane
 
 METHODS: list[Method] = ["k-means", "agglomerative"]

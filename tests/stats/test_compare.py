@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.stats.bootstrap import DEFAULT_KIND, KINDS, interval, intervals
 from engine.stats.compare import NO_PERSONA, NO_SPREAD, ONE_PERSONA, Comparison, Options, compare, leaderboard
 from engine.stats.pairing import Pairing, Row, by_persona, index, pair

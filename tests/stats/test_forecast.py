@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.stats.forecast import MOST_PERSONAS, Forecast, needed, upper_limit
 from engine.stats.forecast import forecast as forecast_for
 from engine.stats.paired_tests import paired_t_of, power_of_t

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import EngineError
+from engine.core.errors import EngineError
 from engine.stats.pairing import Row, index, pair
 
 VALUES = st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 8))

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.core.errors import EngineError, unknown_name
 from engine.data.worlds.dialogues import Session, write_session
 from engine.data.worlds.households import WORLDS, Household, WorldSpec, draw_household
-from engine.errors import EngineError, unknown_name
 
 __all__ = ["WORLDS", "Household", "Session", "WorldSpec", "draw_world", "write_world"]
 

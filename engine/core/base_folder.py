@@ -1,0 +1,67 @@
+"""Base models on disk: which folder a name means, and what a folder must hold. Loads nothing.
+
+Refuses pickled weights and models that bring their own code, before anything of them is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.core.errors import EngineError
+from engine.core.paths import embedded_base, read_json
+
+EMBEDDED = "embedded"
+_WEIGHTS = "*.safetensors"
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def local_base(name: str) -> Path | None:
+    """Return the folder that a base's name means; None for a hub id. Raises EngineError for no folder."""
+    if name == EMBEDDED:
+        folder = embedded_base()
+        if not (folder / "config.json").exists():
+            raise EngineError(
+                "The embedded base model is not built.", "Build it: python -m engine base build"
+            )
+        return folder
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise EngineError(
+            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
+        )
+    return None
+
+
+def check_base(folder: Path) -> None:
+    """Raise EngineError when a model folder holds no safetensors or asks for code of its own."""
+    if not (folder / "config.json").exists():
+        raise EngineError(
+            f"{folder} holds no config.json, so it is no model folder.",
+            "Give the folder that holds config.json.",
+        )
+    if not any(folder.glob(_WEIGHTS)):
+        pickled = [path.name for pattern in _PICKLES for path in folder.glob(pattern)]
+        if pickled:
+            raise EngineError(
+                f"{folder} holds pickled weights only ({pickled[0]}); loading them could run code.",
+                "Convert them to safetensors: model.save_pretrained(DIR).",
+            )
+        raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise EngineError(
+            f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
+            "Save it beside the model: tokenizer.save_pretrained(DIR).",
+        )
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        settings = read_json(path) if path.exists() else {}
+        if not isinstance(settings, dict):
+            raise EngineError(f"{path} holds no JSON object.", "Download the model again.")
+        if settings.get("auto_map"):
+            raise EngineError(
+                f"{path} asks to run code that came with the model; Persona Lab never does.",
+                "Choose a model whose architecture transformers itself knows.",
+            )

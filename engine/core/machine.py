@@ -1,0 +1,146 @@
+"""How a workspace uses its machine: training slots, launcher, read-only. Owns data/machine.json.
+
+None of it decides a result, so none of it is in a spec: the same run may be done with other settings.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace, read_json, write_json
+
+Change = TypeVar("Change", bound=Callable[..., Any])
+
+READ_ONLY = "PERSONA_LAB_READ_ONLY"
+LAUNCHERS = ("local", "ray")
+_FALSE = ("", "0", "false", "no", "off")
+_MOST_SLOTS = 64
+_MOST_TASKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The settings. Raises EngineError for values that mean nothing.
+
+    `training_slots` is how many runs may be at work at once on the processor (on a machine with GPUs it is
+    one a GPU); with 0 the queue is paused. Of a Ray cluster: its `ray_address`, what a task asks for
+    (`ray_cpus`, `ray_gpus`; None: a GPU where the cluster has any), into how many tasks a run is divided
+    (`ray_tasks`, None: as many as fit at once), and how many runs may be there at once.
+    """
+
+    training_slots: int = 1
+    launcher: str = "local"
+    ray_address: str = ""
+    ray_cpus: float = 1.0
+    ray_gpus: float | None = None
+    ray_tasks: int | None = None
+    ray_runs: int = 2
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.launcher not in LAUNCHERS:
+            raise unknown_name("launcher", str(self.launcher), LAUNCHERS)
+        for name in ("training_slots", "ray_runs"):
+            if not _is_count(getattr(self, name), least=0, most=_MOST_SLOTS):
+                raise _refused(name, getattr(self, name), f"a number from 0 to {_MOST_SLOTS}")
+        if not _is_amount(self.ray_cpus) or self.ray_cpus == 0:
+            raise _refused("ray_cpus", self.ray_cpus, "a number above 0")
+        if self.ray_gpus is not None and not _is_amount(self.ray_gpus):
+            raise _refused("ray_gpus", self.ray_gpus, "a number, 0 or more")
+        if self.ray_tasks is not None and not _is_count(self.ray_tasks, least=1, most=_MOST_TASKS):
+            raise _refused("ray_tasks", self.ray_tasks, f"a number from 1 to {_MOST_TASKS}")
+        if not isinstance(self.ray_address, str) or any(letter.isspace() for letter in self.ray_address):
+            raise _refused("ray_address", self.ray_address, "HOST:PORT, or auto")
+        if not isinstance(self.read_only, bool):
+            raise _refused("read_only", self.read_only, "true or false")
+
+
+def read_machine(ws: Workspace) -> Machine:
+    """Return the workspace's settings; what is not set has its default. Raises EngineError on a torn file."""
+    path = _path(ws)
+    if not path.exists():
+        return Machine()
+    values = read_json(path)
+    try:
+        known = {entry.name for entry in fields(Machine)}
+        return Machine(**{name: value for name, value in values.items() if name in known})
+    except EngineError as error:
+        raise EngineError(f"{path}: {error.message}", error.hint) from error
+    except (TypeError, AttributeError) as error:
+        raise EngineError(f"{path} cannot be read: {error}", f"Mend it, or delete {path.name}.") from error
+
+
+def change_machine(ws: Workspace, **values: Any) -> Machine:
+    """Change some settings and return all. Raises EngineError for values that mean nothing, changing nothing.
+
+    Works in a read-only workspace too, so that it can be opened again; not under PERSONA_LAB_READ_ONLY.
+    """
+    ws.read_config()
+    if _told_read_only():
+        refuse_if_read_only(ws, "change the settings")
+    changed = replace(read_machine(ws), **values)
+    write_json(_path(ws), asdict(changed))
+    return changed
+
+
+def read_only(ws: Workspace) -> bool:
+    """Say whether nothing may be changed here: by PERSONA_LAB_READ_ONLY=1, or by the workspace's settings."""
+    return _told_read_only() or read_machine(ws).read_only
+
+
+def refuse_if_read_only(ws: Workspace, doing: str) -> None:
+    """Raise EngineError where nothing may be changed; `doing` completes "cannot ..."."""
+    if _told_read_only():
+        raise EngineError(
+            f"This is a read-only view: it cannot {doing}.",
+            f"Start without {READ_ONLY} to change things.",
+        )
+    if read_machine(ws).read_only:
+        raise EngineError(
+            f"This workspace is read-only: it cannot {doing}.",
+            "Open it again: python -m engine machine --no-read-only",
+        )
+
+
+def changes(doing: str) -> Callable[[Change], Change]:
+    """Make a function, whose first argument is a workspace, refuse its work where that is read-only.
+
+    `doing` completes "cannot ...".
+    """
+
+    def wrap(function: Change) -> Change:
+        @functools.wraps(function)
+        def checked(ws: Workspace, *args: Any, **kwargs: Any) -> Any:
+            refuse_if_read_only(ws, doing)
+            return function(ws, *args, **kwargs)
+
+        return cast(Change, checked)
+
+    return wrap
+
+
+def _told_read_only() -> bool:
+    return os.environ.get(READ_ONLY, "").strip().lower() not in _FALSE
+
+
+def _is_count(value: object, *, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_amount(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+def _path(ws: Workspace) -> Path:
+    return ws.data / "machine.json"
+
+
+def _refused(name: str, value: object, wanted: str) -> EngineError:
+    return EngineError(f"{name.replace('_', ' ')} is {value!r}.", f"Give {wanted}.")

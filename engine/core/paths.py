@@ -1,0 +1,119 @@
+"""Where things lie in a workspace, and how a file is replaced without ever being half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import EngineError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+_umask = os.umask(0o077)  # the only way to read it is to set it
+os.umask(_umask)
+_FILE_MODE = 0o666 & ~_umask
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A root folder holding data/, models/ and results.duckdb."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def dataset(self) -> Path:
+        """The imported dataset: personas.jsonl, dialogues.jsonl, card.json."""
+        return self.data / "dataset"
+
+    @property
+    def splits(self) -> Path:
+        """splits.json, and exports in the study's form."""
+        return self.data / "splits"
+
+    @property
+    def runs(self) -> Path:
+        return self.data / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def config(self) -> Path:
+        """The choices made at `init`: dataset source, base, split scheme, seed."""
+        return self.data / "workspace.json"
+
+    @property
+    def database(self) -> Path:
+        return self.root / "results.duckdb"
+
+    def run_folder(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def adapters(self, run_id: str) -> Path:
+        return self.models / run_id
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the workspace's choices. Raises EngineError when `init` has not run here."""
+        if not self.config.exists():
+            raise EngineError(
+                f"{self.root} is not a workspace yet.",
+                "Create one: python -m engine init --workspace DIR --dataset world:default --personas 20",
+            )
+        return read_json(self.config)
+
+
+def open_workspace(root: str | Path | None = None) -> Workspace:
+    """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else the repository root."""
+    chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or REPOSITORY
+    return Workspace(Path(chosen).expanduser().resolve())
+
+
+def embedded_base() -> Path:
+    """The folder of the base model that ships with the project."""
+    return REPOSITORY / "models" / "base"
+
+
+class TornFile(EngineError):
+    """A file that is not what was written: cut off, or changed by something else."""
+
+    def __init__(self, path: Path, fault: str, hint: str = "Run: python -m engine doctor") -> None:
+        super().__init__(f"{path} {fault}", hint)
+        self.path = path
+
+
+def read_json(path: Path) -> Any:
+    """Return the parsed JSON of `path`. Raises TornFile, an EngineError naming the file, when it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise TornFile(path, f"is not valid JSON: {error}") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content` so that a reader sees the old or the new file, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _FILE_MODE)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON atomically. Raises ValueError on NaN: JSON has none."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")

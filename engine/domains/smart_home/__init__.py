@@ -1,0 +1,1 @@
+"""The domain of smart homes: devices, settings, and what a reply does to them."""

@@ -1,0 +1,58 @@
+"""What a reply does to the devices of a home, read from its words alone.
+
+Owns `extract` and what counts; the grammar and its words are in replies/. Refuses to look at the user's
+request: a reply is judged by what it says.
+
+What counts:
+- A device counts as named in a statement, an offer or a question ("Would you like me to adjust the lights?"
+  names the lights), because replies that ask name the device too; not where it is said to be left alone.
+  A parameter names its device where there is no doubt ("fan speed" is the AC's).
+- A setting (device, parameter, value) counts only where a value is stated. Questions and offers
+  ("Is 50% fine?", "let me know if you'd like it warmer") set nothing.
+- Rooms make no other device. Devices outside the five are named by their own word and take settings too.
+- Numbers keep the scale they are said in: 72 degrees is 72. "By 10" is a change ("volume_change", signed).
+- Security switched on or off is armed true or false. Power counts only when it is said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from engine.domains.smart_home.replies.grammar import read
+from engine.domains.smart_home.replies.lexicon import LEXICON_VERSION
+
+ACTIONS_VERSION = f"1.{LEXICON_VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value given to one parameter of one device. Numbers are floats; power is "on" or "off"."""
+
+    device: str
+    parameter: str
+    value: float | str | bool
+
+    @property
+    def is_number(self) -> bool:
+        return isinstance(self.value, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What a reply names and sets. `devices` holds every device of `settings`, and those only named."""
+
+    devices: frozenset[str]
+    settings: frozenset[Setting]
+
+    @property
+    def numbers(self) -> frozenset[Setting]:
+        """The settings whose value is a number."""
+        return frozenset(setting for setting in self.settings if setting.is_number)
+
+
+@lru_cache(maxsize=65_536)
+def extract(text: str) -> Actions:
+    """Return what `text` does. Any text is accepted; one that names no device gives empty sets."""
+    devices, settings = read(text)
+    return Actions(frozenset(devices), frozenset(Setting(*setting) for setting in settings))

@@ -1,0 +1,225 @@
+"""The grammar of replies: symbols in, named devices and settings out.
+
+Owns the walk over the sentences and how devices and parameters bind: a device before a value holds it, a
+device after it ("25 on the TV") claims what nothing else holds, and a parameter waits for its value. Values
+are read by quantities.py and values.py, power by switching.py. Keeps nothing between replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
+from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
+from engine.domains.smart_home.replies.quantities import read_measured, read_number
+from engine.domains.smart_home.replies.scope import Pending, Value, takes
+from engine.domains.smart_home.replies.state import State
+from engine.domains.smart_home.replies.switching import (
+    read_arm,
+    read_down,
+    read_on_or_off,
+    read_power,
+    read_turn,
+)
+from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
+from engine.domains.smart_home.replies.values import read_level, read_value
+
+_CHAIN = frozenset({"device", "and", "comma", "det", "room", "adverb"})
+_POSTPOSED = frozenset({"prep", "on", "in", "bind"})
+_BEFORE_NOUN = frozenset({"det", "adverb", "room", "word"})
+_ACTED_ON = frozenset({"turn", "verb", "down", "power", "on", "off", "adverb"})
+_LINKS = frozenset({"and", "comma"})
+_HEAT = frozenset({"heat", "heating", "cooling"})
+
+
+def read(text: str) -> tuple[set[str], set[tuple[str, str, Value]]]:
+    """Return the devices that `text` names and the (device, parameter, value) it sets."""
+    symbols = read_symbols(text)
+    kinds = [symbol.kind for symbol in symbols]
+    state = State(symbols, [*kinds, "end", "end", "end"], any(_speaks_of_ac(symbol) for symbol in symbols))
+    for start, stop in sentences(symbols):
+        _read_sentence(state, start, stop)
+    return state.devices, state.settings
+
+
+def _read_sentence(state: State, start: int, stop: int) -> None:
+    state.begin(start)
+    asks_from = question_start(state.symbols, start, stop)
+    for begin, end in denied_spans(state.symbols, start, stop):
+        state.used.update(range(begin, end))
+    for i in range(start, stop):
+        if i in state.used:
+            continue
+        kind = state.kinds[i]
+        state.asking = i >= asks_from
+        rule = _RULES.get(kind)
+        if rule is not None:
+            rule(state, i, state.symbols[i])
+        if kind not in _CHAIN:
+            state.chained = False
+    state.close()
+
+
+def _speaks_of_ac(symbol: Symbol) -> bool:
+    if symbol.kind == "device":
+        return symbol.value == "ac"
+    if symbol.kind == "param":
+        return symbol.value in ("temperature", "fan_speed")
+    return symbol.kind == "number" and symbol.value.unit == "degrees"
+
+
+def _read_device(state: State, i: int, symbol: Symbol) -> None:
+    _mention(state, str(symbol.value), i)
+
+
+def _mention(state: State, device: str, i: int) -> None:
+    joined = state.chained and state.linked
+    state.devices.add(device)
+    state.scope.named.append(device)
+    state.scope.group = [*state.scope.group, device] if joined else [device]
+    state.conjoined = joined and (state.conjoined or state.linked_by_and)
+    state.linked = state.linked_by_and = False
+    state.chained = state.tight = state.here = True
+    _switch_next(state, device, i, joined=joined)
+    _claim(state, device, i)
+    _keep_waiting(state, device, joined=joined)
+
+
+def _switch_next(state: State, device: str, i: int, *, joined: bool) -> None:
+    """Apply "turn off ..." to its object and to what "and" adds, unless that has a value of its own."""
+    if state.power is None:
+        return
+    if not joined and state.power_used:
+        state.power = None
+    elif not joined or state.kinds[i + 1] not in ("bind", "param", "aux"):
+        state.switch(device, state.power)
+        state.power_used = True
+
+
+def _claim(state: State, device: str, i: int) -> None:
+    """Give `device` the loose items just before it ("brightness at 40 and volume 25 on the TV")."""
+    if not state.items or state.kinds[i + 1] == "param":
+        return
+    between = state.kinds[state.items[-1].end + 1 : i]
+    if not between or between[0] not in _POSTPOSED or len(between) > 4:
+        return
+    if not _BEFORE_NOUN.issuperset(between[1:]):
+        return
+    for item in reversed(state.items):
+        if item.bound or not takes(device, item.parameter):
+            break
+        item.devices, item.bound = (device,), True
+    state.tight = False
+
+
+def _keep_waiting(state: State, device: str, *, joined: bool) -> None:
+    """Let the parameters that `device` has wait on ("volume of the TV"); the others got no value."""
+    if not state.waiting:
+        return
+    kept = [p for p in state.waiting if p.parameter is not None and takes(device, p.parameter)]
+    for pending in state.waiting:
+        if pending not in kept:
+            state.name_owner(pending)
+    if state.scope.current != device:
+        state.scope.named.append(device)
+    for pending in kept:
+        pending.devices = (*pending.devices, device) if joined else (device,)
+    state.waiting = kept
+
+
+def _read_fan(state: State, i: int, symbol: Symbol) -> None:
+    """Read "fan": the AC's fan speed in a reply about the AC, else a fan; "a fan of jazz" is none."""
+    if state.symbols[i + 1].text == "of" and state.kinds[i + 2] != "number":
+        return
+    if state.has_ac:
+        _wait(state, "fan_speed", i, symbol)
+    else:
+        _mention(state, "fan", i)
+
+
+def _read_parameter(state: State, i: int, symbol: Symbol) -> None:
+    outdoors = "outside" in (state.kinds[i + 1], state.kinds[i - 1] if i else "")
+    if symbol.value == "temperature" and outdoors:
+        state.waiting = [Pending(None, (), i)]
+    else:
+        _wait(state, str(symbol.value), i, symbol)
+
+
+def _wait(state: State, parameter: str, i: int, symbol: Symbol) -> None:
+    """Let `parameter` wait for its value, with the parameters it is listed with."""
+    state.parameters.add(parameter)
+    pending = Pending(parameter, _owners_before(state, parameter), i, symbol.text in QUIET_PARAMETER_WORDS)
+    last = state.waiting[-1] if state.waiting else None
+    if last is not None and i - last.at <= 3 and not _LINKS.isdisjoint(state.kinds[last.at + 1 : i]):
+        pending.devices = pending.devices or last.devices
+        state.waiting.append(pending)
+        return
+    for replaced in state.waiting:
+        state.name_owner(replaced)
+    state.waiting = [pending]
+
+
+def _owners_before(state: State, parameter: str) -> tuple[str, ...]:
+    """Return the devices of "TV volume" or "TV and speaker volume"; () when none stands right before."""
+    if not state.chained or state.linked:
+        return ()
+    current = state.scope.current
+    if current is not None and current not in DEVICES:
+        return (current,)
+    group = tuple(device for device in state.scope.group if takes(device, parameter))
+    return group if current in group else ()
+
+
+def _read_value(state: State, i: int, symbol: Symbol) -> None:
+    if not read_value(state, i, symbol) and symbol.text in _HEAT and _is_the_heat(state, i):
+        _mention(state, "ac", i)
+
+
+def _is_the_heat(state: State, i: int) -> bool:
+    """Return whether "heat" is the device ("turn up the heat", "the heat is at 20")."""
+    if i == state.start or state.kinds[i - 1] != "det":
+        return False
+    acted_on = not _ACTED_ON.isdisjoint(state.kinds[max(state.start, i - 3) : i])
+    return acted_on or state.kinds[i + 1] in ("aux", "on", "off") or state.symbols[i + 1].text in ("to", "at")
+
+
+def _read_verb(state: State, i: int, symbol: Symbol) -> None:
+    state.power, state.turning, state.lowering = None, False, symbol.kind == "down"
+
+
+def _read_link(state: State, i: int, symbol: Symbol) -> None:
+    state.linked = True
+    state.linked_by_and = state.linked_by_and or symbol.kind == "and"
+
+
+def _read_break(state: State, i: int, symbol: Symbol) -> None:
+    for pending in state.waiting:
+        state.name_owner(pending)
+    state.waiting, state.power, state.turning = [], None, False
+
+
+def _read_pronoun(state: State, i: int, symbol: Symbol) -> None:
+    state.here = state.here or bool(state.scope.named)
+
+
+_RULES: dict[str, Callable[[State, int, Symbol], None]] = {
+    "device": _read_device,
+    "fan": _read_fan,
+    "param": _read_parameter,
+    "number": read_number,
+    "time": read_measured,
+    "value": _read_value,
+    "level": read_level,
+    "turn": read_turn,
+    "power": read_power,
+    "on": read_on_or_off,
+    "off": read_on_or_off,
+    "particle": read_down,
+    "arm": read_arm,
+    "verb": _read_verb,
+    "down": _read_verb,
+    "and": _read_link,
+    "comma": _read_link,
+    "break": _read_break,
+    "pronoun": _read_pronoun,
+}

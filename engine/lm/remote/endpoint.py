@@ -1,0 +1,83 @@
+"""Which remote model answers, and how it is asked: the part of a recipe that stands in an adapter's place.
+
+Holds no key and refuses addresses that carry one: recipes and specs are written to disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
+
+from engine.core.errors import EngineError, unknown_name
+
+Provider = Literal["openai-compatible", "anthropic"]
+_DEFAULT_URLS: Mapping[Provider, str] = {
+    "openai-compatible": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model at an address. `base_url` None is the provider's own; `temperature` None leaves it to it."""
+
+    provider: Provider
+    model: str
+    base_url: str | None = None
+    temperature: float | None = 0.0
+    max_output_tokens: int = 64
+
+    @property
+    def url(self) -> str:
+        """The address, always said: no variable of the environment changes a client's default unseen."""
+        return self.base_url or _DEFAULT_URLS[self.provider]
+
+    @property
+    def host(self) -> str:
+        """The address without its path, for people."""
+        return urlsplit(self.url).netloc
+
+    @property
+    def short_name(self) -> str:
+        """The model's name without a path before it, fit for a variant's name."""
+        return re.sub(r"[^\w.:-]+", "-", self.model.rstrip("/").rsplit("/", 1)[-1]).strip("-")
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_endpoint(value: Mapping[str, Any]) -> Endpoint:
+    """Return the endpoint written as JSON in a recipe. Raises EngineError for an unknown provider."""
+    provider = str(value.get("provider"))
+    if provider not in get_args(Provider):
+        raise unknown_name("provider", provider, get_args(Provider))
+    return Endpoint(
+        cast(Provider, provider),
+        str(value["model"]),
+        value.get("base_url"),
+        value.get("temperature"),
+        int(value["max_output_tokens"]),
+    )
+
+
+def check_address(base_url: str | None) -> None:
+    """Raise EngineError for what is no http address, or one with a password, a query or a fragment."""
+    if base_url is None:
+        return
+    try:
+        parts = urlsplit(base_url)
+        has_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_place = False
+    if "@" in base_url or "?" in base_url or "#" in base_url:  # never repeated: it may hold a secret
+        raise EngineError(
+            "The address of the endpoint carries a name, a password or a query, and specs are kept on disk.",
+            "Give the bare address; the key belongs into the environment.",
+        )
+    if not has_place:
+        raise EngineError(
+            f"{base_url!r} is no address of an endpoint.", "Such as: --set base_url=http://localhost:8000/v1"
+        )

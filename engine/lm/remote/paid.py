@@ -1,0 +1,84 @@
+"""Replies that have been paid for: kept as they come, found again by every later run that would ask the same.
+
+Owns remote-replies.jsonl in a run's folder. A run that failed, was cancelled, or had another budget or pace
+has not paid in vain. Another seed asks anew: that is how the noise of an endpoint is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.core.paths import Workspace
+from engine.lm.prompts import PROMPT_VERSION
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, append_line
+
+REPLIES = "remote-replies.jsonl"
+_ASKED = ("provider", "model", "base_url", "temperature", "profile", "memories")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a remote model said, the tokens it was charged for, and why it ended ("stop", "length", ...).
+
+    `taken_from` is the run that paid for it, "" for the run it is kept in.
+    """
+
+    text: str
+    prompt_tokens: int
+    reply_tokens: int
+    seconds: float
+    ended_by: str = "stop"
+    taken_from: str = ""
+
+
+def keep(folder: Path, example_id: str, said: Said) -> None:
+    """Append one reply to those that a run has paid for."""
+    line = {"example": example_id, "prompt": PROMPT_VERSION, "said": asdict(said)}
+    append_line(folder / REPLIES, json.dumps(line, ensure_ascii=False))
+
+
+def read(folder: Path) -> dict[str, Said]:
+    """Return example id -> reply of one run; torn lines and those to another prompt version are left out."""
+    path, found = folder / REPLIES, dict[str, Said]()
+    if not path.exists():
+        return found
+    # Not splitlines(): a reply may hold one of the rarer line separators.
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            entry = json.loads(line)
+            if entry["prompt"] == PROMPT_VERSION:
+                found[entry["example"]] = Said(**entry["said"])
+        except (ValueError, TypeError, KeyError):
+            continue  # torn by a kill: asked again
+    return found
+
+
+def elsewhere(ws: Workspace, spec: RunSpec, wanted: Iterable[str]) -> dict[str, Said]:
+    """Return example id -> reply of other runs that asked the very same, the newest first."""
+    missing, found = set(wanted), dict[str, Said]()
+    for record in sorted(scan(ws), key=lambda one: -one.order):
+        theirs = record.spec
+        if theirs is None or record.run_id == spec.run_id or _question(theirs) != _question(spec):
+            continue
+        known = read(ws.run_folder(record.run_id))
+        for one in missing & known.keys() - found.keys():
+            found[one] = replace(known[one], taken_from=known[one].taken_from or record.run_id)
+    return found
+
+
+def longest_reply(parameters: Mapping[str, Any], protocol: Mapping[str, Any]) -> int:
+    """Return how many tokens a reply may have: as asked for, else as every variant's."""
+    return int(parameters.get("max_output_tokens") or protocol["max_new_tokens"])
+
+
+def _question(spec: RunSpec) -> tuple[Any, ...]:
+    """All that decides what is asked, the examples apart."""
+    asked = tuple(spec.parameters.get(name) for name in _ASKED)
+    split = spec.protocol.get("split_hash")
+    longest = longest_reply(spec.parameters, {"max_new_tokens": 0, **spec.protocol})
+    return spec.experiment, spec.version, spec.seed, spec.data_hash, split, longest, asked

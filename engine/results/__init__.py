@@ -1,0 +1,1 @@
+"""What runs have brought: the store, comparisons, trees and the autopilot, imported studies."""

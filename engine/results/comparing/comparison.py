@@ -1,0 +1,287 @@
+"""The comparison table that command line and app both show. Owns its form and whom Holm's correction spans.
+
+The statistics are read as they were kept when the scores came in. Scores under different protocols never
+meet in one table unasked: the others are named with what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.core.errors import unknown_name
+from engine.core.paths import Workspace
+from engine.domains.metrics import SIMILARITY
+from engine.results import store
+from engine.results.comparing import across, criteria, looks
+from engine.results.comparing.namesakes import distinctions
+from engine.results.comparing.pairings import ordered, with_margin
+from engine.results.comparing.placebos import above
+from engine.results.comparing.scene import (
+    BOUND,
+    IS_BOUND,
+    IS_ELSEWHERE,
+    IS_PLACEBO,
+    IS_REFERENCE,
+    Scene,
+    refuse_strangers,
+    set_scene,
+)
+from engine.results.store.statistics import DEFAULT_REFERENCES, Question
+from engine.results.variants import Variant, resolve
+from engine.stats.compare import Comparison, corrected
+from engine.stats.verdicts import verdict
+
+__all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]
+
+Named = dict[str, Comparison]  # by the variant's name on screens
+Row = dict[str, Any]
+
+
+def compare_variants(
+    ws: Workspace,
+    *,
+    reference: str | None = None,
+    metric: str = SIMILARITY,
+    split: str = "test",
+    protocol: str | None = None,
+    family: str | None = None,
+    variants: Sequence[str] = (),
+    across_protocols: bool = False,
+    margin: float = 0.0,
+) -> dict[str, Any]:
+    """Return the leaderboard of one protocol as one JSON object, fractions throughout.
+
+    Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
+    other_protocols (hashes), others (protocol, variants scored there only, differs, words), warnings,
+    test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
+    of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
+    above_noise, above_placebo (engine/results/comparing/placebos.py, or None), protocol, paired_by, settings (what
+    tells it from others of its plain name, in words).
+
+    `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows
+    shown; Holm's correction is over all that compete. `across_protocols` adds variants that were scored
+    elsewhere only, marked and without a verdict. A win is better by more than `margin`, in the metric's unit;
+    criteria, tests and intervals know no margin. Raises EngineError for names nobody knows, where nothing is
+    scored, and for variants scored under another protocol only, with the fields that differ. Side effect: on
+    test, the variants that compete are recorded as seen.
+    """
+    scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
+    _check_family(scene, family)
+    names = refuse_strangers(scene, variants, across_protocols=across_protocols)
+    compared = _read(ws, scene)
+    rows = [_row(scene, row, compared) for row in compared.rows]
+    elsewhere = across.others(scene)
+    if across_protocols:
+        rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
+    apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
+    rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
+    shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
+    seen = _look(ws, scene, shown)
+    found = {
+        "reference": scene.reference.variant,
+        "metric": metric,
+        "split": split,
+        "protocol": scene.protocol,
+        "rows": shown,
+        "other_protocols": [name for name in scene.protocols if name != scene.protocol],
+        "others": [other.as_json() for other in elsewhere],
+        "warnings": _warnings(scene, rows),
+        "test_looks": seen,
+        "noise": _noise(ws, scene, compared.controls),
+        "criteria": _criteria(scene, compared.against_unified),
+        "margin": margin,
+    }
+    return with_margin(ws, found, margin) if margin else found
+
+
+def _check_family(scene: Scene, family: str | None) -> None:
+    known = sorted({variant.family for variant in scene.variants.values()})
+    if family is not None and family not in known:
+        raise unknown_name("family", family, known)
+
+
+def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
+    if row["role"] == IS_REFERENCE:
+        return True
+    return (family is None or row["family"] == family) and (not names or row["variant"] in names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
+    metric; `controls` are repeats against what they repeat, `above` variants against their placebos."""
+
+    rows: list[Comparison]
+    against_unified: dict[str, Named]
+    controls: Named
+    above: Named
+
+
+def _read(ws: Workspace, scene: Scene) -> _Compared:
+    place, metrics = (scene.protocol, scene.split), (scene.metric.name,)
+    there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
+    unified = scene.find(DEFAULT_REFERENCES[0])
+    controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
+    questions = [Question(*place, scene.reference.variant_id, metrics)]
+    pairs = [
+        *controls.items(),
+        *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
+    ]
+    questions += [Question(*place, against, metrics, frozenset({one})) for one, against in pairs]
+    if unified is not None:
+        questions.append(Question(*place, unified.variant_id, criteria.NEEDED_METRICS))
+    answers = [
+        {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
+    ]
+    beside = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
+    against_unified = {} if unified is None else answers[-1]
+    return _Compared(
+        rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
+        against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
+        controls=_joined(beside[: len(controls)]),
+        above=_joined(beside[len(controls) :]),
+    )
+
+
+def _joined(tables: Sequence[Named]) -> Named:
+    return {name: row for rows in tables for name, row in rows.items()}
+
+
+def _named(found: Mapping[str, Comparison], names: Mapping[str, str]) -> Named:
+    return {
+        names[variant_id]: replace(row, variant=names[variant_id], reference=names[row.reference])
+        for variant_id, row in found.items()
+    }
+
+
+def _with_holm(scene: Scene, rows: Named) -> Named:
+    """Holm's family is all that compete: no reference, no bound, no placebo, no repeat of another variant."""
+    outside = {
+        name for name, row in rows.items() if scene.role(scene.variants[name]) or name == row.reference
+    }
+    return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
+
+
+# --- rows
+
+
+def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
+    variant = scene.variants[row.variant]
+    role = scene.role(variant)
+    floor = _floor(scene, variant, compared.controls)
+    return {
+        **_origin(row, variant),
+        "role": role,
+        "verdict": role or verdict(row.as_json(), higher_is_better=scene.metric.higher_is_better),
+        "repeat_of": _repeated(scene, variant),
+        "noise_floor": floor,
+        "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
+        "above_placebo": above(compared.above.get(row.variant)),
+        "protocol": scene.protocol,
+        "paired_by": scene.fields[scene.protocol].get("paired_by", "example"),
+    }
+
+
+def _origin(row: Comparison, variant: Variant) -> Row:
+    origin = {"variant_id": variant.variant_id, "family": variant.family, "run_id": variant.run_id}
+    return {**row.as_json(), **origin, "aliases": list(variant.aliases)}
+
+
+def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
+    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
+    extra = {**unknown, "protocol": other.protocol}
+    return [
+        {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
+        for variant, row, by in across.compared(ws, scene, other)
+    ]
+
+
+def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
+    """Record what is judged on test; return how many verdicts on test there are under this protocol."""
+    judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
+    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {})
+
+
+def _warnings(scene: Scene, rows: Sequence[Row]) -> list[str]:
+    """What a reader must know: what the protocol itself says, and what differs in rows from elsewhere."""
+    found = [str(one) for one in scene.fields[scene.protocol].get("warnings", ())]
+    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
+        names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
+        by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
+        words = across.protocol_guard.told(scene.differences(protocol))
+        found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
+    return found
+
+
+# --- the noise floor
+
+
+def _repeated(scene: Scene, variant: Variant) -> str | None:
+    first = scene.repeated.get(variant.variant_id)
+    return next((one.variant for one in scene.variants.values() if one.variant_id == first), None)
+
+
+def _floor(scene: Scene, variant: Variant, controls: Named) -> float | None:
+    """The largest difference that another seed alone made: of this recipe, or of the reference's."""
+    own = {variant.variant, scene.reference.variant}
+    made = [abs(row.delta) for row in controls.values() if row.delta is not None and row.reference in own]
+    return max(made, default=None)
+
+
+def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
+    made = [abs(row.delta) for row in controls.values() if row.delta is not None]
+    return {
+        "floor": max(made, default=None),
+        "repeats": [row.as_json() for row in controls.values()],
+        "command": _second_seed(ws, scene),
+    }
+
+
+def _second_seed(ws: Workspace, scene: Scene) -> str | None:
+    """The command that makes the reference again from another seed; None where it is not trained."""
+    origin = store.overview(ws).origins.get(scene.reference.run_id)
+    if origin is None or not scene.reference.parameters_trained:
+        return None
+    return f"python -m engine run {origin.experiment} --seed {origin.seed + 1}"
+
+
+# --- criteria
+
+
+def _criteria(scene: Scene, against_unified: Mapping[str, Named]) -> dict[str, list[dict[str, Any]]]:
+    """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
+    rows = against_unified.get(SIMILARITY, {})
+    per_persona = _per_persona(scene, rows)
+    return {
+        name: [judged.as_json() for judged in criteria.judge(_standing(row, against_unified, per_persona))]
+        for name, row in rows.items()
+        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+    }
+
+
+def _standing(
+    row: Comparison, against_unified: Mapping[str, Named], per_persona: float | None
+) -> criteria.Standing:
+    others = {metric: against_unified[metric].get(row.variant) for metric in criteria.ALSO_UP}
+    return criteria.Standing(
+        variant=row.variant,
+        mean=row.mean,
+        gain=row.delta,
+        share_improved=row.share_improved,
+        p=row.p if row.p_holm is None else row.p_holm,
+        lost=row.catastrophic if row.n_paired else None,
+        n_personas=row.n_paired,
+        per_persona_lost=per_persona,
+        gains={metric: None if one is None else one.delta for metric, one in others.items()},
+    )
+
+
+def _per_persona(scene: Scene, rows: Named) -> float | None:
+    """The share of personas that lose over ten points under per-persona LoRA; None if it is not scored."""
+    there = [scene.variants[name] for name in rows]
+    found = resolve(criteria.PER_PERSONA, there)
+    found = found or next((one for one in there if one.family == criteria.PER_PERSONA), None)
+    row = None if found is None else rows[found.variant]
+    return None if row is None or not row.n_paired else row.catastrophic / row.n_paired

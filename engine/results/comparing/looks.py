@@ -1,0 +1,67 @@
+"""Looks at test: which variants were judged on the test split, under which protocol, and when first.
+
+Owns data/looks.jsonl, which is only ever appended to: a rebuilt database forgets no look. A look is one
+variant under one protocol; showing the same verdict again is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.core.locks import locked
+from engine.core.machine import read_only
+from engine.core.paths import Workspace
+from engine.runs.runfolder import append_line, now
+
+_FILE = "looks.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The first time that somebody saw a variant's test scores under a protocol. `at` is for people."""
+
+    at: str
+    protocol: str
+    variant_id: str
+    variant: str
+
+
+def seen(ws: Workspace, protocol: str) -> list[Look]:
+    """Return the looks under one protocol, first to last."""
+    return [look for look in _read(_path(ws)) if look.protocol == protocol]
+
+
+def record(ws: Workspace, protocol: str, variants: Mapping[str, str]) -> int:
+    """Note that these variants (id -> name) are seen on test; return how often test was seen by now.
+
+    Side effect: appends what is new to data/looks.jsonl; in a read-only workspace nothing is written.
+    """
+    known = {look.variant_id for look in seen(ws, protocol)}
+    if not variants.keys() <= known and not read_only(ws):
+        with locked(_path(ws).with_name(".looks.lock"), what="The record of looks at test"):
+            known = {look.variant_id for look in seen(ws, protocol)}
+            for variant_id in sorted(variants.keys() - known):
+                look = Look(now(), protocol, variant_id, variants[variant_id])
+                append_line(_path(ws), json.dumps(asdict(look), ensure_ascii=False))
+    return len(known | variants.keys())
+
+
+def _path(ws: Workspace) -> Path:
+    return ws.data / _FILE
+
+
+def _read(path: Path) -> list[Look]:
+    """Every look once; a line torn by a kill or of another form is left out."""
+    if not path.exists():
+        return []
+    found: dict[tuple[str, str], Look] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            look = Look(**json.loads(line))
+        except (ValueError, TypeError):
+            continue  # written again at the next look
+        found.setdefault((look.protocol, look.variant_id), look)
+    return list(found.values())

@@ -1,0 +1,149 @@
+"""The personas behind a table of comparisons: each variant's pairing with the reference, read again.
+
+Owns two further readings of a comparison: over some personas only (a cluster; exploratory, since nobody
+declared it beforehand), and with a margin for wins. Both pair by the same functions as the table itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from engine.core.paths import Workspace
+from engine.domains.metrics import METRICS, Metric
+from engine.results import store
+from engine.results.comparing.scene import BOUND, IS_REFERENCE, PLACEBO
+from engine.stats.compare import Comparison, compare, corrected, outcomes
+from engine.stats.pairing import Pairing, Table, by_persona, index, pair
+from engine.stats.verdicts import verdict
+
+Found = Mapping[str, Any]
+Row = Mapping[str, Any]
+_UNKNOWN_WITHIN = ("noise_floor", "above_noise", "above_placebo")  # they were measured over all personas
+
+
+def pairings(
+    ws: Workspace, found: Found, *, personas: Collection[str] | None = None, variants: Collection[str] = ()
+) -> dict[str, Pairing]:
+    """Return variant -> its pairing with the reference, for the rows of `found` (of `compare_variants`).
+
+    `personas` leaves out all others, `variants` names the rows wanted. Rows of another protocol are paired
+    as their `paired_by` says. A variant without a common example has an empty pairing.
+    """
+    rows = [row for row in found["rows"] if not variants or row["variant"] in variants]
+    names = {found["reference"], *(row["variant"] for row in rows)}
+    held = {
+        protocol: _tables(ws, found, str(protocol), names, personas)
+        for protocol in dict.fromkeys([found["protocol"], *(row["protocol"] for row in rows)])
+    }
+    reference = held[found["protocol"]].get(found["reference"], Table({}))
+    return {row["variant"]: _pair(row, held[row["protocol"]], reference, found) for row in rows}
+
+
+def differences(paired: Mapping[str, Pairing]) -> pd.DataFrame:
+    """Return one row a variant and persona: variant, persona_id, candidate, reference, difference."""
+    frames = [
+        pd.DataFrame(
+            {
+                "variant": name,
+                "persona_id": list(one.personas),
+                "candidate": one.candidate,
+                "reference": one.reference,
+                "difference": one.differences,
+            }
+        )
+        for name, one in paired.items()
+    ]
+    columns = ["variant", "persona_id", "candidate", "reference", "difference"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def compare_within(
+    ws: Workspace, found: Found, personas: Collection[str], *, margin: float = 0.0
+) -> dict[str, Any]:
+    """Return the same table over some personas only: same protocol, metric, reference and roles.
+
+    Holm's correction is over all that compete in `found`; it knows nothing of how the personas were chosen,
+    so every verdict here is exploratory. Noise floor, placebo and criteria belong to the whole study and are
+    left out. Rows without any of these personas are dropped.
+    """
+    metric = METRICS[found["metric"]]
+    described = {row["variant"]: row for row in found["rows"]}
+    paired = pairings(ws, found, personas=personas)
+    rows = [
+        replace(_compared(one, metric, margin), variant=name, reference=found["reference"])
+        for name, one in paired.items()
+        if one.n_paired
+    ]
+    outside = {name for name, row in described.items() if row.get("role")} | {found["reference"]}
+    told = [_within(described[row.variant], row, metric) for row in corrected(rows, outside_family=outside)]
+    noise = {**found.get("noise", {}), "floor": None, "repeats": []}
+    return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
+
+
+def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
+    """Return the table with wins, ties, losses and share improved counted anew: better by more than `margin`.
+
+    `margin` is in the metric's unit. Tests, intervals, verdicts and criteria stay as they are.
+    """
+    metric = METRICS[found["metric"]]
+    paired = pairings(ws, found)
+    better = metric.higher_is_better is not False
+    return {
+        **found,
+        "rows": [
+            {**row, **outcomes(paired[row["variant"]], margin=margin, higher_is_better=better)}
+            for row in found["rows"]
+        ],
+    }
+
+
+def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
+    """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
+    sign = 1.0 if metric.higher_is_better is False else -1.0
+    last = {PLACEBO: 1, BOUND: 2}
+
+    def place(row: Row) -> tuple[bool, int, float, str]:
+        level = sign * row["mean"] if row["mean"] is not None else float("inf")
+        return row["role"] != IS_REFERENCE, last.get(row["family"], 0), level, row["variant"]
+
+    return [dict(row) for row in sorted(rows, key=place)]
+
+
+def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
+    return compare(one, margin=margin, higher_is_better=metric.higher_is_better is not False)
+
+
+def _within(described: Row, row: Comparison, metric: Metric) -> dict[str, Any]:
+    told = {**described, **row.as_json()}
+    unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
+    word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
+    return {**told, **unknown, "role": described.get("role", ""), "verdict": word}
+
+
+def _pair(row: Row, tables: Mapping[str, Table], reference: Table, found: Found) -> Pairing:
+    own = tables.get(row["variant"], Table({}))
+    if row["protocol"] != found["protocol"] and row["paired_by"] == "persona":
+        return pair(by_persona(own), by_persona(reference))
+    return pair(own, reference)
+
+
+def _tables(
+    ws: Workspace, found: Found, protocol: str, names: Collection[str], personas: Collection[str] | None
+) -> dict[str, Table]:
+    scores = store.score_table(ws, metric=found["metric"], split=found["split"], protocol=protocol)
+    if personas is not None:
+        scores = scores[scores["persona_id"].isin(list(personas))]
+    return {
+        str(name): index(_rows(table), name=str(name))
+        for name, table in scores.groupby("variant", sort=False)
+        if name in names
+    }
+
+
+def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, float | None]]:
+    values = table["value"].astype(object).where(table["value"].notna(), None)
+    return zip(table["example_id"], table["persona_id"], values, strict=True)

@@ -1,0 +1,145 @@
+"""What the pilots of a workspace say about the full study. Owns which variants are pilots and what they face.
+
+A pilot is a variant that serves only some of the personas because its run was asked to (`personas`). Its
+forecast is made on validation by default, so that planning uses up no look at test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.domains.metrics import SIMILARITY
+from engine.results import store
+from engine.results.comparing.criteria import BANDS
+from engine.results.comparing.scene import Scene, set_scene
+from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.variants import Variant
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec
+from engine.stats.forecast import Forecast, forecast
+from engine.stats.pairing import Pairing, Row, pair
+from engine.strategies.ground import read_ground
+
+_NO_REFERENCE = "Unified is not scored under the pilot's protocol, so there is nothing to compare it with."
+MINIMUM = next(band for band in BANDS if band.name == "minimum")
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """One pilot against unified: its forecast, or the reason why there is none.
+
+    `scale_up` is the command that runs the same for everybody; what the pilot trained is taken over by it.
+    """
+
+    variant: str
+    experiment: str
+    run_id: str
+    reference: str | None
+    metric: str
+    split: str
+    personas: int
+    personas_full: int
+    forecast: Forecast | None
+    reason: str | None
+    scale_up: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return asdict(self)
+
+
+def pilots(ws: Workspace, *, metric: str = SIMILARITY, split: str = "val") -> list[Pilot]:
+    """Return every pilot's forecast, newest protocol first; an empty list where there is none.
+
+    The full study is one of all the workspace's personas. The difference worth having is the study's minimum,
+    over unified. Raises EngineError for a metric nobody knows and where nothing is scored on `split`.
+    """
+    store.refresh(ws)
+    newest = set_scene(ws, metric=metric, split=split, protocol=None, reference=None)
+    specs = {record.run_id: record.spec for record in scan(ws)}
+    made = []
+    for protocol in newest.protocols:
+        scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=None)
+        made += _under(ws, scene, specs)
+    return made
+
+
+def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> list[Pilot]:
+    """The pilots of one protocol."""
+    there = [(one, specs.get(one.run_id)) for one in scene.under(scene.protocol)]
+    asked = [(one, spec) for one, spec in there if spec and spec.parameters.get("personas") is not None]
+    if not asked:
+        return []
+    everybody, values = read_ground(ws).personas, _values(ws, scene)
+    reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
+    made = []
+    for one, spec in asked:
+        against = values[reference.variant] if reference else []
+        paired = pair(values[one.variant], against)
+        served = len({persona for _, persona, _ in values[one.variant]})
+        if served < everybody:
+            name = reference.variant if reference else None
+            made.append(_pilot(one, spec, scene, paired, reference=name, served=served, everybody=everybody))
+    return made
+
+
+def _values(ws: Workspace, scene: Scene) -> dict[str, list[Row]]:
+    table = store.score_table(ws, metric=scene.metric.name, split=scene.split, protocol=scene.protocol)
+    return {
+        str(name): [
+            (str(example), str(persona), None if value != value else float(value))
+            for example, persona, value in zip(
+                rows["example_id"], rows["persona_id"], rows["value"], strict=True
+            )
+        ]
+        for name, rows in table.groupby("variant")
+    }
+
+
+def _pilot(
+    variant: Variant,
+    spec: RunSpec,
+    scene: Scene,
+    paired: Pairing,
+    *,
+    reference: str | None,
+    served: int,
+    everybody: int,
+) -> Pilot:
+    found, reason = None, None if reference else _NO_REFERENCE
+    if reference:
+        try:
+            found = forecast(paired.differences, n_full=everybody, criterion=MINIMUM.gain)
+        except EngineError as error:
+            reason = error.message
+    return Pilot(
+        variant=variant.variant,
+        experiment=spec.experiment,
+        run_id=variant.run_id,
+        reference=reference,
+        metric=scene.metric.name,
+        split=scene.split,
+        personas=served,
+        personas_full=everybody,
+        forecast=found,
+        reason=reason,
+        scale_up=_scale_up(spec),
+    )
+
+
+def _scale_up(spec: RunSpec) -> str:
+    """The command for the same run with everybody: its changed parameters, its seed and its upstreams."""
+    values = spec.parameters | spec.protocol
+    changed = [name for name in spec.changed if name in values and name != "personas"]
+    parts = [f"--set {name}={_spelled(values[name])}" for name in changed]
+    parts += [f"--seed {spec.seed}"] if "seed" in spec.changed else []
+    parts += [f"--upstream {role}={run_id}" for role, run_id in sorted(spec.upstream.items())]
+    return " ".join(["python -m engine run", spec.experiment, *parts])
+
+
+def _spelled(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,43 @@
+"""Which variant is the placebo of which, and how far a variant is above its own. Reads nothing.
+
+A placebo is its variant with another persona's adapters or memories. What a variant gains over it is what it
+knows of the persona; what both gain over unified is more training or a longer prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.results.variants import Variant
+from engine.stats.compare import Comparison
+
+FAMILY = "placebo"
+_FIELDS = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
+
+
+def placebos(variants: Iterable[Variant]) -> dict[str, str]:
+    """Return variant id -> id of its placebo; of several, from other seeds, the one made first."""
+    known = list(variants)
+    found: dict[str, str] = {}
+    for placebo in sorted((one for one in known if one.family == FAMILY), key=lambda one: one.made_at):
+        of = placebo.recipe.get("placebo", {}).get("of")
+        for variant in known:
+            if variant.recipe == of:
+                found.setdefault(variant.variant_id, placebo.variant_id)
+    return found
+
+
+def above(comparison: Comparison | None) -> dict[str, Any] | None:
+    """Return a row's `above_placebo`: variant less placebo, paired by persona, with its interval and p.
+
+    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo.
+    """
+    if comparison is None:
+        return None
+    told = comparison.as_json()
+    return {
+        "placebo": comparison.reference,
+        "placebo_mean": comparison.reference_mean,
+        **{name: told[name] for name in _FIELDS},
+    }

@@ -1,0 +1,88 @@
+"""What makes two protocols different, in words. Owns the refusal to compare across them unasked.
+
+Scores are comparable under one protocol only. Under two they are refused with the fields that differ, or
+shown, where the user asks for it, beside the same words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.errors import EngineError
+
+WORDS: Mapping[str, str] = {
+    "data_hash": "data",
+    "split": "way of splitting",
+    "split_hash": "dialogues of each split",
+    "splits": "splits scored",
+    "examples_per_persona": "examples a persona",
+    "examples_hash": "examples",
+    "max_new_tokens": "longest reply in tokens",
+    "decoding": "decoding",
+    "prompt_version": "prompt",
+    "scorer": "scorer",
+    "metrics_version": "metrics",
+    "dtype": "number format",
+    "device": "device",
+    "kernel": "kernel",
+    "batch_plan": "batches",
+    "imported": "scores published elsewhere",
+    "paired_by": "paired by",
+    "scored_on": "examples of each variant",
+}
+_REMARKS = frozenset({"warnings", "files"})  # they follow from the other fields
+_LONGEST = 40
+_HASH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field in which two protocols differ; a value is None where a protocol lacks the field."""
+
+    field: str
+    here: Any
+    there: Any
+
+    def __str__(self) -> str:
+        here, there = _spelled(self.field, self.here), _spelled(self.field, self.there)
+        words = WORDS.get(self.field, self.field.replace("_", " "))
+        return f"{words} ({here} here, {there} there)" if here != there else words
+
+
+def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Difference]:
+    """Return the fields in which two protocols differ, those with words first."""
+    order = {name: place for place, name in enumerate(WORDS)}
+    names = sorted((here.keys() | there.keys()) - _REMARKS, key=lambda name: (order.get(name, 99), name))
+    return [
+        Difference(name, here.get(name), there.get(name))
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+
+
+def told(found: Sequence[Difference]) -> str:
+    """Word the differences in one line: "examples a persona (10 here, 20 there); examples"."""
+    return "; ".join(str(one) for one in found) or "nothing that is written down"
+
+
+def refusal(variant: str, reference: str, found: Sequence[Difference]) -> EngineError:
+    """Return the error for two variants that were never scored alike."""
+    return EngineError(
+        f"{variant} and {reference} were not scored under one protocol. What differs: {told(found)}.",
+        "Score both alike (run the experiment again with the same evaluation settings), or ask for the "
+        "comparison all the same: compare --across-protocols.",
+    )
+
+
+def _spelled(field: str, value: Any) -> str:
+    if value is None:
+        return "not said"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value[:_HASH] if field.endswith("_hash") else value[:_LONGEST]
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{len(value)} entries" if hasattr(value, "__len__") else text

@@ -1,0 +1,158 @@
+"""What a comparison is about: metric, split, protocol, reference and who is scored there.
+
+Owns the choice of protocol and reference, and what is refused: names nobody knows, and variants that were
+never scored like the reference, with the fields that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace
+from engine.domains.metrics import Metric
+from engine.domains.metrics import metric as find_metric
+from engine.results import store
+from engine.results.comparing import protocol_guard
+from engine.results.comparing.placebos import FAMILY as PLACEBO
+from engine.results.comparing.placebos import placebos
+from engine.results.comparing.repeats import Origin, repeats
+from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.variants import Variant, resolve
+
+BOUND = "ceiling"
+IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
+IS_PLACEBO = "placebo"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
+
+    `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
+    that of its placebo; `origins` says what each run was made from.
+    """
+
+    metric: Metric
+    split: str
+    protocol: str
+    reference: Variant
+    scored: pd.DataFrame
+    variants: Mapping[str, Variant]
+    repeated: Mapping[str, str]
+    fields: Mapping[str, Mapping[str, Any]]
+    placebos: Mapping[str, str]
+    origins: Mapping[str, Origin]
+
+    @property
+    def protocols(self) -> list[str]:
+        """Every protocol with scores on the split, newest first."""
+        return list(dict.fromkeys(str(name) for name in self.scored["protocol"]))
+
+    def under(self, protocol: str) -> list[Variant]:
+        """Return the variants scored under a protocol."""
+        names = self.scored.loc[self.scored["protocol"] == protocol, "variant"]
+        return [self.variants[str(name)] for name in names]
+
+    def find(self, name: str) -> Variant | None:
+        """Return the variant of that name scored under the chosen protocol."""
+        return resolve(name, self.under(self.protocol))
+
+    def elsewhere(self, name: str) -> tuple[str, Variant] | None:
+        """Return the newest other protocol that a variant is scored under, and the variant."""
+        for protocol in self.protocols:
+            found = resolve(name, self.under(protocol))
+            if found is not None:
+                return protocol, found
+        return None
+
+    def role(self, variant: Variant) -> str:
+        """Return why a variant does not compete: reference, bound, placebo, repeat; "" when it does."""
+        if variant.variant_id == self.reference.variant_id:
+            return IS_REFERENCE
+        if variant.family == BOUND:
+            return IS_BOUND
+        if variant.family == PLACEBO:
+            return IS_PLACEBO
+        return IS_REPEAT if variant.variant_id in self.repeated else ""
+
+    def differences(self, protocol: str) -> list[protocol_guard.Difference]:
+        """Return the fields in which another protocol differs from the chosen one."""
+        return protocol_guard.differences(self.fields[self.protocol], self.fields[protocol])
+
+
+def set_scene(
+    ws: Workspace, *, metric: str, split: str, protocol: str | None, reference: str | None
+) -> Scene:
+    """Return the scene asked for; the newest protocol with the reference where none is named.
+
+    Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
+    another protocol only.
+    """
+    kind = find_metric(metric)
+    seen = store.overview(ws)
+    scored = seen.coverage[seen.coverage["split"] == split]
+    if scored.empty:
+        raise EngineError(f"Nothing is scored on {split} yet.", "Start with: python -m engine run unified")
+    repeated = repeats(seen.variants.values(), seen.origins)
+    known = list(dict.fromkeys(str(name) for name in scored["protocol"]))
+    if protocol is not None and protocol not in known:
+        raise unknown_name("protocol", protocol, known)
+    first = known[0] if protocol is None else protocol
+    default = next(iter(scored.loc[scored["protocol"] == first, "variant"]))
+    scene = Scene(
+        kind,
+        split,
+        first,
+        seen.variants[str(default)],
+        scored,
+        seen.variants,
+        repeated,
+        seen.protocols,
+        placebos(seen.variants.values()),
+        seen.origins,
+    )
+    return _choose(scene, [first] if protocol else known, reference)
+
+
+def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:
+    """Return the names on screens of the variants asked for.
+
+    Raises EngineError for a name nobody knows, and, unless `across_protocols`, for a variant that is scored
+    under another protocol only.
+    """
+    names = set()
+    for name in asked:
+        found = scene.find(name)
+        if found is None:
+            other = scene.elsewhere(name)
+            if other is None:
+                raise unknown_name("scored variant", name, dict.fromkeys(scene.scored["variant"]))
+            protocol, found = other
+            if not across_protocols:
+                differ = scene.differences(protocol)
+                raise protocol_guard.refusal(found.variant, scene.reference.variant, differ)
+        names.add(found.variant)
+    return names
+
+
+def _choose(scene: Scene, protocols: Sequence[str], reference: str | None) -> Scene:
+    for wanted in (reference,) if reference is not None else DEFAULT_REFERENCES:
+        for candidate in protocols:
+            found = resolve(wanted, scene.under(candidate))
+            if found is not None:
+                return replace(scene, protocol=candidate, reference=found)
+    if reference is None:
+        return scene
+    other = scene.elsewhere(reference)
+    if other is not None:
+        protocol, found = other
+        raise protocol_guard.refusal(
+            found.variant, f"the variants of {scene.protocol}", scene.differences(protocol)
+        )
+    known = [one.variant for protocol in protocols for one in scene.under(protocol)]
+    raise unknown_name("scored variant", reference, dict.fromkeys(known))

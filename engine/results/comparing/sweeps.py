@@ -1,0 +1,183 @@
+"""What a sweep found: the gain over unified at each value of one parameter.
+
+Owns which runs form a sweep: those of one experiment, on this ground, that differ in that parameter alone. A
+value is chosen on validation; the numbers on test count as looks at test, like those of any comparison.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.core.paths import Workspace
+from engine.domains.metrics import SIMILARITY
+from engine.domains.metrics import metric as find_metric
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import RunSpec, canonical, declared
+from engine.strategies import catalog
+from engine.strategies.ground import read_ground
+from engine.strategies.sweep import Sweep
+
+Row = Mapping[str, Any]
+SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of the parameter: its run and variant, and the comparison on each split (as in `compare`).
+
+    `rows` maps a split to a row; a split without one is not scored yet. `state` is the run's.
+    """
+
+    value: Any
+    run_id: str
+    state: str
+    variant: str | None
+    rows: Mapping[str, Row]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResults:
+    """A sweep as far as it is done, in the order of its values. `best` is the value chosen on val."""
+
+    experiment: str
+    parameter: str
+    metric: str
+    reference: str | None
+    protocol: str | None
+    points: tuple[Point, ...]
+    best: Any
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return asdict(self)
+
+
+def sweep_results(
+    ws: Workspace,
+    experiment: str,
+    parameter: str,
+    *,
+    values: Sequence[Any] = (),
+    metric: str = SIMILARITY,
+    splits: Sequence[str] = SPLITS,
+) -> SweepResults:
+    """Return what the runs of `experiment` that differ in `parameter` alone found, value by value.
+
+    Of several such sets the one with most values is taken, then the newest. `values` keeps only these.
+    Differences are to unified (base where that is not scored), fractions throughout. Raises EngineError for
+    unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
+    """
+    catalog.get(experiment)
+    find_metric(metric)
+    runs = _runs(ws, experiment, parameter, values)
+    store.refresh(ws)
+    seen = store.overview(ws)
+    named = {record.run_id: _variant(ws, record, seen) for record in runs.values()}
+    names = [name for name in named.values() if name]
+    protocol = _protocol(seen, names)
+    rows: dict[str, dict[str, Row]] = {}
+    reference, warnings = None, list[str]()
+    for split in splits:
+        scored = _scored(seen, protocol, split, names)
+        if scored:
+            found = compare_variants(ws, metric=metric, split=split, protocol=protocol, variants=scored)
+            reference = found["reference"]
+            rows[split] = {row["variant"]: row for row in found["rows"]}
+            warnings += [line for line in found["warnings"] if line not in warnings]
+    points = tuple(
+        Point(value, record.run_id, record.state, name, _rows_of(rows, name))
+        for value, record in runs.items()
+        for name in (named[record.run_id],)
+    )
+    return SweepResults(
+        experiment, parameter, metric, reference, protocol, points, _best(points, metric), tuple(warnings)
+    )
+
+
+def sweep_results_of(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SPLITS) -> list[SweepResults]:
+    """Return the results of each of a sweep's experiments, at its values."""
+    return [
+        sweep_results(ws, experiment, sweep.parameter, values=sweep.values, splits=splits)
+        for experiment in sweep.experiments
+    ]
+
+
+def _runs(ws: Workspace, experiment: str, parameter: str, values: Sequence[Any]) -> dict[Any, RunRecord]:
+    """The runs of the largest set that differs in the parameter alone, by value, in the values' order."""
+    ground = read_ground(ws)
+    sets: dict[str, dict[str, tuple[Any, RunRecord]]] = {}
+    for record in sorted(scan(ws), key=lambda record: record.order):
+        spec = record.spec
+        if spec is None or spec.experiment != experiment or not ground.carries(spec):
+            continue
+        value = _value(spec, parameter)
+        if record.state in ("succeeded", "queued", "running") and (not values or value in values):
+            sets.setdefault(_rest(spec, parameter), {})[canonical(value)] = (value, record)
+    if not sets:
+        return {}
+    largest = max(sets.values(), key=lambda found: (len(found), max(one.order for _, one in found.values())))
+    ordered = sorted(largest.values(), key=lambda found: _place(found[0], values))
+    return {value if not isinstance(value, list) else tuple(value): record for value, record in ordered}
+
+
+def _value(spec: RunSpec, parameter: str) -> Any:
+    """The run's value; a list of one is its member, as on the command line."""
+    value = spec.parameters.get(parameter)
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _rest(spec: RunSpec, parameter: str) -> str:
+    others = {name: value for name, value in spec.parameters.items() if name != parameter}
+    return canonical([others, spec.seed, spec.version, spec.protocol])
+
+
+def _place(value: Any, values: Sequence[Any]) -> tuple[int, float, str]:
+    """Numbers by size, the open value (no limit) last, words by alphabet; or as the sweep lists them."""
+    if value in values:
+        return list(values).index(value), 0.0, ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return len(values), float(value), ""
+    return len(values) + 1, 0.0, "" if value is None else str(value)
+
+
+def _variant(ws: Workspace, record: RunRecord, seen: store.Overview) -> str | None:
+    """The name on screens of what the run made; of equal recipes the one that was made first."""
+    if record.state != "succeeded":
+        return None
+    recipes = [entry["recipe"] for entry in declared(ws.run_folder(record.run_id), "variants", [])]
+    made = [name for name, one in seen.variants.items() if one.run_id == record.run_id]
+    made = made or [name for name, one in seen.variants.items() if dict(one.recipe) in recipes]
+    return made[0] if made else None
+
+
+def _protocol(seen: store.Overview, names: Sequence[str]) -> str | None:
+    """The protocol under which most of the variants are scored."""
+    there = seen.coverage[seen.coverage["variant"].isin(list(names))]
+    counted = Counter(str(name) for name in there.drop_duplicates(["variant", "protocol"])["protocol"])
+    return counted.most_common(1)[0][0] if counted else None
+
+
+def _scored(seen: store.Overview, protocol: str | None, split: str, names: Sequence[str]) -> list[str]:
+    there = seen.coverage[(seen.coverage["protocol"] == protocol) & (seen.coverage["split"] == split)]
+    return [name for name in names if name in set(there["variant"])]
+
+
+def _rows_of(rows: Mapping[str, Mapping[str, Row]], name: str | None) -> dict[str, Row]:
+    return {split: found[name] for split, found in rows.items() if name is not None and name in found}
+
+
+def _best(points: Sequence[Point], metric: str) -> Any:
+    """The value with the best mean on val; None while fewer than two are scored there."""
+    sign = -1.0 if find_metric(metric).higher_is_better is False else 1.0
+    scored = [
+        (sign * point.rows["val"]["delta"], point.value)
+        for point in points
+        if "val" in point.rows and point.rows["val"]["delta"] is not None
+    ]
+    return max(scored, key=lambda found: found[0])[1] if len(scored) > 1 else None

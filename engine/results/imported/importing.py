@@ -1,0 +1,207 @@
+"""Taking a study in: from a folder, a .zip or an upload to one finished run in the workspace.
+
+Owns the run folder of an import. Everything is built aside and renamed in at the end: an import is there
+whole or not at all.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.core.errors import EngineError
+from engine.core.machine import changes
+from engine.core.paths import Workspace
+from engine.data.archive import unpack_upload, unpack_zip
+from engine.data.staging import incoming, move_in
+from engine.results.imported.files import PersonaScore
+from engine.results.imported.protocol import SPLIT, examples_words, protocol_fields, scored_on
+from engine.results.imported.room import make_room, strangers
+from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, read_study
+from engine.results.store.intake import METRIC_COLUMNS
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.runs.records import scan
+from engine.runs.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
+
+EXPERIMENT = "import-study"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import left. `unchanged` says that exactly these files were imported before.
+
+    `rows` hold variant, file, aliases, personas, examples (words), mean (a fraction) and derived.
+    """
+
+    run_id: str
+    protocol: str
+    unchanged: bool
+    created_workspace: bool
+    rows: tuple[dict[str, Any], ...]
+    warnings: tuple[str, ...]
+    left_aside: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return asdict(self)
+
+
+@changes("import a study")
+def import_study(ws: Workspace, source: str | Path) -> Imported:
+    """Import the result files in `source`, a folder or a .zip, as one finished run of the workspace.
+
+    Where there is no workspace yet, one is made that holds the study's personas and no dialogues. Raises
+    EngineError (DataError with every fault of every file), and then the workspace is as it was.
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix.lower() == ".zip":
+        with tempfile.TemporaryDirectory() as scratch, path.open("rb") as packed:
+            unpack_zip(packed, Path(scratch) / "study", name=path.name, suffixes=SUFFIXES)
+            return _import(ws, read_study(Path(scratch) / "study", named=False, label=path.name), path.name)
+    if path.is_file():
+        raise EngineError(f"{path} is a single file.", "Name the folder it lies in, or a .zip of the folder.")
+    return _import(ws, read_study(path.resolve()), path.resolve().name)
+
+
+@changes("import a study")
+def import_upload(ws: Workspace, files: Mapping[str, bytes]) -> Imported:
+    """Import uploaded files (name -> content: .json and .csv files, or one .zip) as `import_study` does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "study"
+        unpack_upload(files, folder, suffixes=SUFFIXES, command="import-study DIR")
+        label = ", ".join(sorted(files))
+        return _import(ws, read_study(folder, named=False, label=label), label)
+
+
+def _import(ws: Workspace, study: Study, label: str) -> Imported:
+    fields = protocol_fields(study)
+    spec = _spec(study, fields)
+    fresh = not ws.config.exists()
+    warnings = (*fields["warnings"], *strangers(ws, study.personas))
+    if (ws.run_folder(spec.run_id) / manifest.NAME).exists():
+        return _imported(study, spec, fields, warnings=warnings, unchanged=True, fresh=False)
+    with incoming(ws) as staging:
+        moves = make_room(ws, study.personas, label, staging) if fresh else []
+        aside = Workspace(staging / "run")
+        _leave_run(aside, spec, study, fields, label=label, order=_next_order(ws))
+        ws.runs.mkdir(exist_ok=True)
+        place = ws.run_folder(spec.run_id)
+        move_in([(aside.run_folder(spec.run_id), place), *moves], aside=staging / "aside")
+    return _imported(study, spec, fields, warnings=warnings, unchanged=False, fresh=fresh)
+
+
+def _spec(study: Study, fields: Mapping[str, Any]) -> RunSpec:
+    model = study.config.get("model")
+    base = model.get("name") if isinstance(model, dict) else None
+    return RunSpec(
+        experiment=EXPERIMENT,
+        version=1,
+        step="",
+        parameters={"files": dict(study.digests)},
+        seed=0,
+        data_hash="",
+        base=str(base or "published"),
+        protocol=dict(fields),
+        changed=("files",),
+        created_at=now(),
+    )
+
+
+def _next_order(ws: Workspace) -> int:
+    return max((record.order for record in scan(ws)), default=0) + 1
+
+
+def _leave_run(
+    ws: Workspace, spec: RunSpec, study: Study, fields: Mapping[str, Any], *, label: str, order: int
+) -> None:
+    """Write the whole run folder of the import; done.json comes last."""
+    context = RunContext(ws, spec)
+    protocol = context.protocol(fields)
+    for one in study.variants:
+        context.variant(one.name, _recipe(one), family=one.family, aliases=one.aliases)
+    context.summary(
+        source=label,
+        variants=len(study.variants),
+        personas=len(study.personas),
+        clusters=dict(study.clusters),
+        left_aside=list(study.left_aside),
+    )
+    rows = [_row(one, score, protocol) for one in study.variants for score in one.scores]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), context.folder / "scores.parquet")
+    context.log(f"{len(study.variants)} variants from {len(study.digests)} files of {label}")
+    at = now()
+    done = Status("succeeded", order=order, attempt=1, progress=1.0)
+    write_status(context.folder, replace(done, queued_at=at, started_at=at, ended_at=at))
+    write_spec(context.folder, spec)
+    manifest.write(ws, spec.run_id)
+
+
+def _recipe(one: PublishedVariant) -> dict[str, Any]:
+    told: dict[str, Any] = {"file": one.file, "sha256": one.digest}
+    if one.derived:
+        told["derived"] = one.derived
+    if not one.scores:
+        told["average"] = dict(one.average)
+    return {"published": told}
+
+
+def _row(one: PublishedVariant, score: PersonaScore, protocol: str) -> dict[str, Any]:
+    """One persona's means as one row: it pairs with the same persona's row of every other variant."""
+    example = f"persona:{score.persona_id}"
+    return {
+        "variant": one.name,
+        "split": SPLIT,
+        "protocol": protocol,
+        "example_id": example,
+        "persona_id": score.persona_id,
+        "dialogue_id": example,
+        "turn": 0,
+        "n_examples": score.n_examples,
+        **{metric: score.values.get(metric) for metric in METRIC_COLUMNS},
+    }
+
+
+def _schema() -> pa.Schema:
+    texts = ("variant", "split", "protocol", "example_id", "persona_id", "dialogue_id")
+    columns = [(name, pa.string()) for name in texts] + [("turn", pa.int64()), ("n_examples", pa.int64())]
+    columns += [(name, pa.string()) for name in ("reply", "reference")]
+    return pa.schema(columns + [(metric, pa.float64()) for metric in METRIC_COLUMNS])
+
+
+def _imported(
+    study: Study,
+    spec: RunSpec,
+    fields: Mapping[str, Any],
+    *,
+    warnings: tuple[str, ...],
+    unchanged: bool,
+    fresh: bool,
+) -> Imported:
+    return Imported(
+        run_id=spec.run_id,
+        protocol=fingerprint(dict(fields), 12),
+        unchanged=unchanged,
+        created_workspace=fresh,
+        rows=tuple(
+            {
+                "variant": one.name,
+                "file": one.file,
+                "aliases": list(one.aliases),
+                "personas": len(one.scores),
+                "examples": examples_words(one) if one.scores else "average only",
+                "examples_total": scored_on(one)["examples"],
+                "mean": one.mean,
+                "derived": one.derived,
+            }
+            for one in study.variants
+        ),
+        warnings=warnings,
+        left_aside=study.left_aside,
+    )

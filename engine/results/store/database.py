@@ -1,0 +1,116 @@
+"""Opening results.duckdb: for a moment, under a lock, in one mode; damage is mended by rebuilding.
+
+The only module that opens the file. Nobody sees a database error: what cannot be mended is an EngineError.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.paths import Workspace
+from engine.results.store import tables
+from engine.results.store.filling import STAMP, Connection, Report, take_in
+
+Answer = TypeVar("Answer")
+
+_log = logging.getLogger("engine.results.store")
+_LOCK = ".results.lock"
+
+
+def lock(ws: Workspace) -> AbstractContextManager[None]:
+    return locked(ws.data / _LOCK, what="The results database", timeout_seconds=120.0)
+
+
+def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer, Report]:
+    """Bring the database up to date, put a question to it, close it; a damaged one is built anew, once."""
+    ws.read_config()
+    with lock(ws):
+        try:
+            with opened(ws) as connection:
+                report = take_in(ws, connection)
+                return question(connection), report
+        except duckdb.Error as error:
+            reason = _damage(ws, error)
+        _log.warning("results.duckdb could not be read; it is built again from the run folders.")
+        discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged"))
+        answer, report = _ask_anew(ws, question)
+        return answer, Report(report.taken_in, (), report.torn, rebuilt=reason)
+
+
+def rebuild(ws: Workspace) -> Report:
+    """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
+    with lock(ws):
+        discard(ws)
+        return _ask_anew(ws, lambda _: None)[1]
+
+
+def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer, Report]:
+    try:
+        with opened(ws) as connection:
+            report = take_in(ws, connection)
+            return question(connection), report
+    except duckdb.Error as error:
+        raise EngineError(
+            f"results.duckdb cannot be built: {first_line(error)}",
+            "Check free disk space, then rebuild-db.",
+        ) from error
+
+
+def unreadable(ws: Workspace) -> str | None:
+    """Return why the database cannot be read, None when it can or does not exist yet. Mends nothing."""
+    if not ws.database.exists():
+        return None
+    with lock(ws):
+        try:
+            connection = duckdb.connect(str(ws.database))
+        except duckdb.Error as error:
+            return str(error).splitlines()[0]
+        connection.close()
+    return None
+
+
+@contextmanager
+def opened(ws: Workspace) -> Iterator[Connection]:
+    connection = duckdb.connect(str(ws.database))
+    try:
+        tables.migrate(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _damage(ws: Workspace, error: duckdb.Error) -> str:
+    """Return the reason when the file is damaged; raise EngineError for what building anew would not mend."""
+    text = first_line(error)
+    if "Could not set lock" in text:
+        raise EngineError(
+            "results.duckdb is open in another program.", f"Close it there and repeat. {text}"
+        ) from error
+    if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system")):
+        raise EngineError(
+            f"{ws.database} cannot be written: {text}", "Free disk space or mend the rights."
+        ) from error
+    if isinstance(
+        error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.OutOfMemoryException)
+    ):
+        raise error
+    return text
+
+
+def discard(ws: Workspace, *, keep_as: Path | None = None) -> None:
+    if keep_as is not None and ws.database.exists():
+        ws.database.replace(keep_as)
+    for path in (ws.database, ws.database.with_suffix(".duckdb.wal"), ws.data / STAMP):
+        path.unlink(missing_ok=True)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

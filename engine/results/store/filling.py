@@ -1,0 +1,196 @@
+"""Taking finished run folders into results.duckdb, idempotently. Owns what of a run is kept, and the stamp.
+
+Opens nothing: the database is handed in by engine/results/store/database.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import duckdb
+
+from engine.core.paths import Workspace, write_json
+from engine.results import votes
+from engine.results.comparing.repeats import Origin
+from engine.results.store import statistics, tables
+from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
+from engine.results.variants import Declaration, Variant, name_variants
+from engine.runs import manifest
+
+Connection = duckdb.DuckDBPyConnection
+STAMP = ".results-stamp.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """A run folder that was not taken in, and why."""
+
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a refresh or a rebuild did. `rebuilt` says why the database was built anew, if it was."""
+
+    taken_in: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    torn: tuple[Torn, ...] = ()
+    rebuilt: str | None = None
+
+
+def present_runs(ws: Workspace) -> dict[str, str]:
+    """The finished runs and a signature of each, from the folders alone."""
+    if not ws.runs.is_dir():
+        return {}
+    found = {}
+    for folder in ws.runs.iterdir():
+        try:
+            done = (folder / manifest.NAME).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        found[folder.name] = f"{done.st_mtime_ns}:{done.st_size}"
+    return dict(sorted(found.items()))
+
+
+def take_in(ws: Workspace, connection: Connection) -> Report:
+    present = present_runs(ws)
+    known = dict(connection.execute("select run_id, signature from runs").fetchall())
+    taken, torn = [], []
+    removed = sorted(set(known) - set(present))
+    for run_id in removed:
+        _forget(connection, run_id)
+    for run_id, signature in present.items():
+        if known.get(run_id) == signature:
+            continue
+        try:
+            _insert(connection, read_finished(ws, run_id), signature)
+            taken.append(run_id)
+        except TornRun as error:
+            torn.append(Torn(run_id, error.message))
+            if run_id in known:
+                _forget(connection, run_id)
+    report = Report(tuple(taken), tuple(removed), tuple(torn))
+    if taken or removed:
+        statistics.keep_defaults(connection, named_variants(connection), origins_of(connection))
+    _take_in_votes(ws, connection)
+    _write_stamp(ws, present, report)
+    return report
+
+
+def _take_in_votes(ws: Workspace, connection: Connection) -> None:
+    """Replace the votes by those that stand in their file, in one transaction, when the file has changed."""
+    file = votes.signature(ws)
+    if (file,) in connection.execute(tables.VOTES_TAKEN).fetchall():
+        return
+    connection.execute("begin")
+    try:
+        connection.execute("delete from votes")
+        for place, vote in enumerate(votes.read(ws)):
+            row = {**asdict(vote), "left": _text(asdict(vote.left)), "right": _text(asdict(vote.right))}
+            connection.execute(tables.INSERT_VOTE, [place, *row.values()])
+        connection.execute("delete from votes_file")
+        connection.execute("insert into votes_file values (?)", [file])
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def kept_votes(connection: Connection) -> list[votes.Vote]:
+    found = []
+    for *told, left, right in connection.execute(tables.VOTES).fetchall():
+        sides = (votes.Ballot(**json.loads(side)) for side in (left, right))
+        found.append(votes.Vote(*told, *sides))
+    return found
+
+
+def _insert(connection: Connection, run: Finished, signature: str) -> None:
+    """Replace everything of one run in one transaction."""
+    spec = run.spec
+    connection.execute("begin")
+    try:
+        _delete(connection, spec.run_id)
+        connection.execute(
+            "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(spec.run_id, spec.experiment, spec.version, spec.seed, spec.data_hash, spec.base),
+                *(_text(spec.parameters), _text(spec.upstream), spec.has_defaults),
+                *(spec.created_at, run.finished_at, run.seconds, signature),
+            ],
+        )
+        for name, fields in run.protocols.items():
+            connection.execute("insert into protocols values (?, ?, ?)", [name, spec.run_id, _text(fields)])
+        for entry in run.variants:
+            connection.execute(
+                "insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", _variant_row(spec.run_id, entry)
+            )
+        statistics.forget(connection, spec.run_id)
+        connection.register("incoming", run.scores)
+        connection.execute(tables.INSERT_SCORES, [spec.run_id])
+        connection.execute(tables.INSERT_TEXTS, [spec.run_id])
+        connection.unregister("incoming")
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def _forget(connection: Connection, run_id: str) -> None:
+    connection.execute("begin")
+    _delete(connection, run_id)
+    connection.execute("commit")
+
+
+def _delete(connection: Connection, run_id: str) -> None:
+    statistics.forget(connection, run_id)
+    for table in tables.TABLES:
+        connection.execute(f"delete from {table} where run_id = ?", [run_id])
+
+
+def _variant_row(run_id: str, entry: DeclaredVariant) -> list[Any]:
+    values = asdict(entry)
+    values["recipe"], values["aliases"] = _text(entry.recipe), _text(list(entry.aliases))
+    return [run_id, *values.values()]
+
+
+def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> None:
+    """Remember what is taken in, so that the next refresh need not open the database."""
+    torn = [asdict(entry) for entry in report.torn]
+    stamp = {"present": dict(present), "torn": torn, "votes": votes.signature(ws)}
+    if read_stamp(ws) != stamp:
+        write_json(ws.data / STAMP, stamp)
+
+
+def read_stamp(ws: Workspace) -> Any:
+    try:
+        return json.loads((ws.data / STAMP).read_text())
+    except (OSError, ValueError):
+        return None  # it only saves an opening
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def named_variants(connection: Connection) -> list[Variant]:
+    answer = connection.execute(tables.VARIANTS)
+    columns = [column[0] for column in answer.description]
+    return name_variants(_declaration(dict(zip(columns, row, strict=True))) for row in answer.fetchall())
+
+
+def origins_of(connection: Connection) -> dict[str, Origin]:
+    rows = connection.execute(tables.ORIGINS).fetchall()
+    return {
+        run_id: Origin(experiment, version, seed, data, base, json.loads(parameters), json.loads(upstream))
+        for run_id, experiment, version, seed, data, base, parameters, upstream in rows
+    }
+
+
+def _declaration(row: dict[str, Any]) -> Declaration:
+    default = bool(row.pop("has_defaults"))
+    row["recipe"], row["aliases"] = json.loads(row["recipe"]), tuple(json.loads(row["aliases"]))
+    return Declaration(**row, default=default)

@@ -1,0 +1,339 @@
+"""Where a study stands in a decision tree, and what to run next. Owns the gathering of what the walk needs.
+
+Reads runs, plans and comparisons; judges nothing itself (engine/results/trees/tree_walk.py does, from these
+findings alone) and launches nothing. Every number comes from the one comparison that all screens show.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import shlex
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import duration, typed
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import compare_within
+from engine.results.study.personas import personas_of
+from engine.results.trees.tree import Node, Tree
+from engine.results.trees.tree_time import Costs, Remaining, remaining
+from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RESUMABLE
+from engine.strategies import catalog
+from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.sweep import SWEEPS, Sweep
+
+Row = Mapping[str, Any]
+Compared = Callable[..., dict[str, Any]]
+CHOICE_SPLIT = "val"
+VERDICT_SPLIT = "test"
+_NEVER_CHOSEN = frozenset({"ceiling", "placebo"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a walk: the variant to use (chosen on val), and what test says of it.
+
+    `tested` is None where the choice is the reference itself or nothing is scored on test. `ahead` is the
+    best variant on the tree's own split, where another than the choice is clearly better and stands above it.
+    """
+
+    variant: str
+    chosen: Measured | None
+    tested: Measured | None
+    ahead: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A tree over a workspace: its walk, what each node would run, the time left, and the verdict if any.
+
+    `guessed` are the runs whose times are taken from other experiments' runs.
+    """
+
+    walk: Walk
+    plans: Mapping[str, Plan]
+    costs: Costs
+    remaining: Remaining
+    verdict: Verdict | None
+    guessed: frozenset[str] = frozenset()
+
+    @property
+    def tree(self) -> Tree:
+        return self.walk.tree
+
+    @property
+    def next_plan(self) -> Plan | None:
+        """What the node where the walk waits would run."""
+        return self.plans.get(self.walk.next or "")
+
+    def estimate_seconds(self, node_id: str) -> float | None:
+        """Return the time of the runs a node still asks for; None when one of them has no estimate."""
+        costs = self.costs.get(node_id, {}).values()
+        known = [seconds for seconds in costs if seconds is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    def estimate_words(self, node_id: str) -> str:
+        """Word that time: "about 2 min", "roughly 2 min" where it is a guess, "" where nobody knows."""
+        seconds = self.estimate_seconds(node_id)
+        if not seconds:
+            return ""
+        is_guess = not self.guessed.isdisjoint(self.costs[node_id])
+        return f"{'roughly' if is_guess else 'about'} {duration(seconds)}"
+
+
+def stand(
+    ws: Workspace, tree: Tree, *, compared: Compared = compare_variants, seen: Seen | None = None
+) -> Stand:
+    """Return where a tree stands. `compared` is `compare_variants` or something that keeps its answers.
+
+    Raises EngineError without data or without the base model.
+    """
+    return _Gathering(ws, tree, compared, seen or look(ws)).stand()
+
+
+def rewalk(before: Stand, tree: Tree) -> Walk:
+    """Return the walk of the same findings under other thresholds: what if? Reads nothing."""
+    return walk(tree, before.walk.findings)
+
+
+def command(
+    experiment: str,
+    changed: Mapping[str, str],
+    ws: Workspace,
+    *,
+    is_default: bool,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+) -> str:
+    """Return the command line that does the same; `changed` maps parameters to their spelling.
+
+    `seed` and `upstream` (a run id for each role) are given where they are not the usual ones.
+    """
+    built_on = [f"--upstream {role}={run_id}" for role, run_id in (upstream or {}).items()]
+    words = ["python -m engine run", experiment, *_options(changed, seed), *built_on]
+    return _line(words, ws, is_default=is_default)
+
+
+def sweep_command(
+    sweep: Sweep, changed: Mapping[str, str], ws: Workspace, *, is_default: bool, seed: int | None = None
+) -> str:
+    """Return the command line of a sweep; `changed` maps what holds for all its runs to its spelling."""
+    over = f"{sweep.parameter}={','.join(typed(value) for value in sweep.values)}"
+    named = [sweep.name] if sweep.name in SWEEPS else [*sweep.experiments, shlex.quote(over)]
+    return _line(["python -m engine sweep", *named, *_options(changed, seed)], ws, is_default=is_default)
+
+
+def _options(changed: Mapping[str, str], seed: int | None) -> list[str]:
+    told = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in changed.items()]
+    return told if seed is None else [*told, f"--seed {seed}"]
+
+
+def _line(words: Sequence[str], ws: Workspace, *, is_default: bool) -> str:
+    return " ".join(words if is_default else [*words, f"--workspace {shlex.quote(str(ws.root))}"])
+
+
+class _Gathering:
+    """One gathering: the workspace seen once, and each table of comparisons asked for once."""
+
+    def __init__(self, ws: Workspace, tree: Tree, compared: Compared, seen: Seen) -> None:
+        self.ws = ws
+        self.tree = tree
+        self.compared = compared
+        self.seen = seen
+        self.personas = personas_of(ws, tree.cluster, seen)
+        self.tables: dict[tuple[str, str, tuple[str, ...]], list[Row]] = {}
+        self.plans: dict[str, Plan] = {}
+        self.guessed: set[str] = set()
+
+    def stand(self) -> Stand:
+        findings = {node.id: self._finding(node) for node in self.tree.nodes if not node.is_result}
+        done = walk(self.tree, findings)
+        costs = {node_id: self._costs(planned) for node_id, planned in self.plans.items()}
+        left = remaining(done, costs, guessed=self.guessed)
+        return Stand(done, self.plans, costs, left, self._verdict(done), frozenset(self.guessed))
+
+    def _finding(self, node: Node) -> Finding:
+        if node.experiment not in catalog.EXPERIMENTS:
+            unavailable: str | None = f"There is no experiment named {node.experiment!r} here."
+        else:
+            unavailable = self._plan(node)
+        records = [record for record in self.seen.records if self._counts(node, record)]
+        succeeded = [record for record in records if record.state == "succeeded"]
+        measured = self._measured(node, {record.run_id for record in succeeded})
+        shown = _best_standing(records)
+        return Finding(
+            unavailable=unavailable,
+            run_id=shown.run_id if shown else None,
+            run_state=shown.state if shown else None,
+            run_error=shown.error if shown else None,
+            runs=tuple(record.run_id for record in records),
+            measured=measured,
+            unmeasured=self._why_unmeasured(node),
+            seconds=sum(record.status.seconds for record in succeeded) if succeeded else None,
+            progress=shown.progress if shown else 0.0,
+        )
+
+    def _plan(self, node: Node) -> str | None:
+        """Plan what a node asks for; return why it cannot exist here."""
+        assert node.experiment is not None
+        try:
+            self.plans[node.id] = plan(self.ws, node.experiment, node.parameters, seen=self.seen)
+        except EngineError as error:
+            return error.message.removeprefix("Not applicable here: ")
+        return None
+
+    def _counts(self, node: Node, record: RunRecord) -> bool:
+        """Say whether a run is one of the node's: its experiment, on this ground, with its parameters."""
+        spec = record.spec
+        if spec is None or spec.experiment != node.experiment or not self.seen.ground.carries(spec):
+            return False
+        told = {**spec.parameters, **spec.protocol}
+        return all(told.get(name) == value for name, value in node.parameters.items())
+
+    def _results(self, node: Node, run_ids: set[str], split: str) -> dict[str, Row]:
+        """Return a node's results on a split, by their names on screens."""
+        rows = self._rows(self.tree.terms(node).metric, split)
+        return {str(row["variant"]): row for row in rows if self._is_result(node, row, run_ids)}
+
+    def _is_result(self, node: Node, row: Row, run_ids: set[str]) -> bool:
+        if row["family"] in _NEVER_CHOSEN:
+            return False
+        names = {str(row["variant"]).partition("@")[0], *row["aliases"]}
+        if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in node.accepts):
+            return True
+        made_here = str(row["run_id"]).rpartition("-")[0] in catalog.EXPERIMENTS
+        if made_here:
+            return row["run_id"] in run_ids
+        augmented = "+augmented" if node.parameters.get("use_augmented") else ""
+        return f"{node.experiment}{augmented}" in names
+
+    def _measured(self, node: Node, run_ids: set[str]) -> Measured | None:
+        """Return a node's best variant on val, measured on the gate's split.
+
+        Where val is not scored at all, as with imported results, test stands in; test is not read otherwise.
+        """
+        terms = self.tree.terms(node)
+        choice = self._results(node, run_ids, CHOICE_SPLIT)
+        on_split = choice
+        if terms.split != CHOICE_SPLIT or not choice:
+            on_split = self._results(node, run_ids, VERDICT_SPLIT)
+        used = CHOICE_SPLIT if on_split is choice else VERDICT_SPLIT
+        pool = {
+            name: row
+            for name, row in (choice or on_split).items()
+            if name in on_split and row["mean"] is not None
+        }
+        if not pool:
+            return None
+        best = max(pool, key=lambda name: (pool[name]["mean"], name))
+        return _as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
+
+    def _why_unmeasured(self, node: Node) -> str:
+        if self.personas is not None and not self.personas:
+            return f"No clustering says who is in cluster {self.tree.cluster}."
+        return f"Nothing it made is scored beside {self.tree.reference} under one protocol."
+
+    def _rows(self, metric: str, split: str, variants: tuple[str, ...] = ()) -> list[Row]:
+        """Return the comparisons with the tree's reference; none where nothing is scored.
+
+        On test, what is asked for is recorded as seen; so the verdict asks for its one variant only.
+        """
+        if (metric, split, variants) not in self.tables:
+            self.tables[metric, split, variants] = self._compare(metric, split, variants)
+        return self.tables[metric, split, variants]
+
+    def _compare(self, metric: str, split: str, variants: tuple[str, ...]) -> list[Row]:
+        asked: dict[str, Any] = {"metric": metric, "split": split, "reference": self.tree.reference}
+        try:
+            found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
+        except EngineError:  # nothing is scored on this split, or not the reference: there are no numbers
+            return []
+        if self.personas is not None:
+            found = compare_within(self.ws, found, self.personas)
+        return list(found["rows"])
+
+    def _costs(self, planned: Plan) -> dict[str, float | None]:
+        """Return the seconds of each run still to be done."""
+        by_id = {record.run_id: record for record in self.seen.records}
+        costs: dict[str, float | None] = {}
+        for run in planned.runs:
+            if run.state == "succeeded":
+                continue
+            record = by_id.get(run.run_id)
+            left = record.status.eta_seconds if record is not None and record.state == "running" else None
+            known = left if left is not None else run.spec.estimate_seconds
+            if known is None:
+                known = _guess_seconds(self.seen.records, run.spec.experiment)
+            if not any(one.experiment == run.spec.experiment for one in self.seen.records):
+                self.guessed.add(run.run_id)
+            costs[run.run_id] = known
+        return costs
+
+    def _verdict(self, done: Walk) -> Verdict | None:
+        """Choose among what the reached result may use, on val; then look at test, once, for that variant."""
+        if done.result is None:
+            return None
+        result = self.tree.node(done.result)
+        found = [done.findings[name].measured for name in result.use if name in done.findings]
+        used = [measured for measured in found if measured is not None]
+        best = max(used, key=lambda measured: measured.delta or 0.0, default=None)
+        or_reference = self.tree.reference in result.use
+        if best is not None:
+            verdict = self._tested(best, or_reference=or_reference)
+        elif or_reference:
+            verdict = Verdict(self.tree.reference, None, None)
+        else:
+            return None
+        return replace(verdict, ahead=self._ahead(verdict))
+
+    def _ahead(self, verdict: Verdict) -> Measured | None:
+        metric, split = self.tree.gate.metric, self.tree.gate.split
+        if split == VERDICT_SPLIT:  # nothing is chosen there
+            return None
+        level = (verdict.chosen and verdict.chosen.delta) or 0.0
+        above = [
+            row for row in self._rows(metric, split)
+            if row["verdict"] == "better" and row["family"] not in _NEVER_CHOSEN
+            and row["delta"] > level and row["variant"] != verdict.variant
+        ]  # fmt: skip
+        best = max(above, key=lambda row: float(row["delta"]), default=None)
+        return _as_measured(best, metric=metric, split=split, candidates=len(above)) if best else None
+
+    def _tested(self, chosen: Measured, *, or_reference: bool) -> Verdict:
+        if chosen.variant == chosen.reference or (or_reference and (chosen.delta or 0.0) <= 0):
+            return Verdict(chosen.reference, None, None)
+        rows = self._rows(chosen.metric, VERDICT_SPLIT, (chosen.variant,))
+        on_test = next((row for row in rows if row["variant"] == chosen.variant), None)
+        if on_test is None:
+            return Verdict(chosen.variant, chosen, None)
+        tested = _as_measured(on_test, metric=chosen.metric, split=VERDICT_SPLIT, candidates=1)
+        return Verdict(chosen.variant, chosen, tested)
+
+
+def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
+    """The run that tells a node's state: a succeeded one, else one under way, else the last that ended."""
+    ranks = {"succeeded": 3, "running": 2, "queued": 1, **dict.fromkeys(RESUMABLE, 0)}
+    return max(records, key=lambda record: (ranks[record.state], record.order), default=None)
+
+
+def _guess_seconds(records: Sequence[RunRecord], experiment: str) -> float | None:
+    """Return a rough time for an experiment that was never run: from runs of its family, else from any."""
+    done = [record for record in records if record.state == "succeeded" and record.status.seconds > 0]
+    families = {name: entry.family for name, entry in catalog.EXPERIMENTS.items()}
+    kin = [record for record in done if families.get(record.experiment) == families.get(experiment)]
+    times = [record.status.seconds for record in kin or done]
+    return statistics.median(times) if times else None
+
+
+_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates"}
+
+
+def _as_measured(row: Row, *, metric: str, split: str, candidates: int) -> Measured:
+    values = {name: row[name] for name in _TAKEN_OVER}
+    return Measured(**values, metric=metric, split=split, candidates=candidates)

@@ -1,0 +1,66 @@
+"""From a tree's YAML text to plain values, each mapping with the line it starts on.
+
+Owns what YAML lets pass silently and a tree must not hold: keys given twice, aliases (which can loop or swell
+without end). Knows nothing of what the values mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from engine.core.errors import Fault
+
+_LONGEST = 100_000  # characters
+
+
+class Located(dict[str, Any]):
+    """A mapping that remembers its line (1-based), and the line of each of its keys."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+
+def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
+    """Return the values of one YAML document and every fault of its form; no values when it is no YAML."""
+    if len(text) > _LONGEST:
+        return None, [Fault(file, 0, f"more than {_LONGEST:,} characters: this is no tree")]
+    try:
+        aliases = [token for token in yaml.scan(text) if isinstance(token, yaml.AliasToken)]
+        if aliases:
+            return None, [Fault(file, _line(token), "aliases (*) are not allowed") for token in aliases]
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            faults: list[Fault] = []
+            return None if root is None else _plain(loader, root, file, faults), faults
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(filter(None, (error.context, error.problem)))
+        return None, [Fault(file, mark.line + 1 if mark else 0, f"not valid YAML: {what}")]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return None, [Fault(file, 0, f"not valid YAML: {str(error).splitlines()[0]}")]
+
+
+def _plain(loader: yaml.SafeLoader, node: yaml.Node, file: str, faults: list[Fault]) -> Any:
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(loader, entry, file, faults) for entry in node.value]
+    if not isinstance(node, yaml.MappingNode):
+        return loader.construct_object(node)
+    made = Located(_line(node))
+    for key_node, value_node in node.value:
+        key = str(loader.construct_object(key_node, deep=True))
+        if key in made:
+            faults.append(Fault(file, _line(key_node), f"{key}: given twice"))
+        made[key] = _plain(loader, value_node, file, faults)
+        made.lines[key] = _line(key_node)
+    return made
+
+
+def _line(marked: Any) -> int:
+    return int(marked.start_mark.line) + 1

@@ -1,0 +1,186 @@
+"""How a tree's states, gates and numbers are worded, for terminal, app, log and report alike.
+
+Every state has a word, a sign and a tone; a colour is never its only carrier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from engine.core.wording import DASH, count, duration, interval, p_value, percent, points, signed_points
+from engine.domains.metrics import METRICS
+from engine.results.trees.tree import Gate, Node, Tree
+from engine.results.trees.tree_time import Remaining
+from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
+from engine.stats.verdicts import BETTER, WORSE, verdict
+
+Tone = Literal["good", "bad", "unclear", "active", "next", "alarm", "quiet"]
+
+WORDS: Final[Mapping[NodeState, str]] = {
+    "blocked": "Waiting",
+    "ready": "Ready",
+    "running": "Running",
+    "stopped": "Run failed",
+    "passed": "Passed",
+    "failed": "Not passed",
+    "not significant": "Not significant",
+    "underpowered": "Underpowered",
+    "skipped": "Skipped",
+    "not available": "Not available",
+    "reached": "Result",
+}
+SIGNS: Final[Mapping[NodeState, str]] = {
+    "blocked": "\N{WHITE CIRCLE}",
+    "ready": "\N{BLACK RIGHT-POINTING TRIANGLE}",
+    "running": "\N{BLACK CIRCLE}",
+    "stopped": "!",
+    "passed": "\N{CHECK MARK}",
+    "failed": "\N{MULTIPLICATION X}",
+    "not significant": "\N{ALMOST EQUAL TO}",
+    "underpowered": "?",
+    "skipped": "\N{MINUS SIGN}",
+    "not available": "\N{EMPTY SET}",
+    "reached": "\N{BLACK STAR}",
+}
+TONES: Final[Mapping[NodeState, Tone]] = {
+    "blocked": "quiet",
+    "ready": "next",
+    "running": "active",
+    "stopped": "alarm",
+    "passed": "good",
+    "failed": "bad",
+    "not significant": "unclear",
+    "underpowered": "unclear",
+    "skipped": "quiet",
+    "not available": "quiet",
+    "reached": "good",
+}
+
+
+def state_word(node: Node, standing: Standing) -> str:
+    """Word a state; a step without a gate is done rather than passed."""
+    if standing.state == "passed" and not node.is_gated:
+        return "Done"
+    return WORDS[standing.state]
+
+
+def tone(node: Node, standing: Standing) -> Tone:
+    """Return the tone of a node; a result that settles nothing is not a good one."""
+    if standing.state == "reached" and node.outcome != "use":
+        return "unclear"
+    return TONES[standing.state]
+
+
+def gate_words(gate: Gate, reference: str) -> str:
+    """Word what a gate asks: "+2.9 points over unified on val, 60 % of personas better, p < 0.05"."""
+    what = "" if gate.metric == "embedding_similarity" else f"{METRICS[gate.metric].label}: "
+    if gate.at_least is not None:
+        needed = f"at least {points(gate.at_least)} points"
+    elif gate.threshold == 0:
+        needed = f"above {reference}"
+    else:
+        needed = f"{signed_points(gate.threshold)} points over {reference}"
+    share = f", {percent(gate.share_improved)} of personas better" if gate.share_improved else ""
+    return f"{what}{needed} on {gate.split}{share}, p < {gate.alpha:g}"
+
+
+def gain_words(measured: Measured) -> str:
+    """Word a measured gain: "+1.0 (−0.4 to +2.3)"; the reference's own is its level."""
+    if measured.variant == measured.reference:
+        return f"{points(measured.mean)} points"
+    if measured.ci_low is None:
+        return signed_points(measured.delta)
+    return f"{signed_points(measured.delta)} ({interval(measured.ci_low, measured.ci_high)})"
+
+
+def confirmation(tested: Measured) -> str:
+    """Word what test says of a choice made on val: "confirmed", "not confirmed" or "worse"."""
+    found = verdict({"ci_low": tested.ci_low, "ci_high": tested.ci_high, "p_holm": tested.p})
+    return {BETTER: "confirmed", WORSE: "worse"}.get(found, "not confirmed")
+
+
+def verdict_words(tested: Measured) -> str:
+    """Word the look at test: "X on test: +0.2 (−6.8 to +3.1) against unified: not confirmed"."""
+    return (
+        f"{tested.variant} on test: {gain_words(tested)} against {tested.reference}: {confirmation(tested)}"
+    )
+
+
+def ahead_words(ahead: Measured) -> str:
+    """Word what stands above a tree's choice: "Above it stands hybrid: +3.8 (+1.7 to +6.4) on val."."""
+    return f"Above it stands {ahead.variant}: {gain_words(ahead)} on {ahead.split}."
+
+
+def expected_words(expected: tuple[float, float]) -> str:
+    """Word an expected gain: "+1.6 to +4.9"."""
+    low, high = expected
+    return signed_points(low) if low == high else f"{signed_points(low)} to {signed_points(high)}"
+
+
+def deciding_words(deciding: Deciding) -> str:
+    """Word the number that decided, and what was needed."""
+    value, needed = deciding.value, deciding.needed
+    if deciding.number == "gain":
+        return f"gain {signed_points(value)}, needed {signed_points(needed)}"
+    if deciding.number == "share improved":
+        return f"{percent(value)} of personas better, needed {percent(needed)}"
+    if deciding.number == "p":
+        told = p_value(value)
+        return f"p {told if told.startswith('<') else f'= {told}'}, needed < {needed:g}"
+    if deciding.number == "interval":
+        return f"95 % interval from {signed_points(value)}, needed above 0"
+    if deciding.number == "detectable gain":
+        return f"could see gains from {signed_points(value)} only, needed {signed_points(needed)}"
+    return f"{count(int(value or 0), 'persona')}: too few for any test"
+
+
+def decision(walk: Walk, node_id: str) -> str:
+    """Word what happened at a node of the path, and where the walk went: one line for a log."""
+    node, standing = walk.tree.node(node_id), walk.standings[node_id]
+    finding = walk.findings.get(node_id)
+    parts = [state_word(node, standing).lower()]
+    if finding is not None and finding.measured is not None:
+        parts.append(f"{finding.measured.variant} {gain_words(finding.measured)} on {finding.measured.split}")
+    if standing.decided_by is not None:
+        parts.append(deciding_words(standing.decided_by))
+    elif standing.reason and (finding is None or finding.measured is None):
+        parts.append(standing.reason)
+    onward = f" -> {walk.tree.node(standing.leads_to).name}" if standing.leads_to else ""
+    return f"{node.name}: {'; '.join(parts)}{onward}"
+
+
+def note_words(measured: Measured, gate: Gate) -> list[str]:
+    """Word what a reader must know about a measured gain beside its number."""
+    notes = []
+    if measured.candidates > 1:
+        notes.append(f"the best of {measured.candidates} on val")
+    if measured.split != gate.split:
+        notes.append(f"judged on {measured.split}, because {gate.split} is not scored")
+    detectable = measured.min_detectable_effect
+    if detectable is not None and detectable > RELEVANT_GAIN:
+        notes.append(f"{count(measured.n_paired, 'persona')} can show gains from {signed_points(detectable)}")
+    return notes
+
+
+def remaining_words(left: Remaining) -> str:
+    """Word the time left: "2 min to 1 h", "at least 5 min", "no estimate before a first run"."""
+    best, worst = left.best_seconds, left.worst_seconds
+    if not worst:
+        return "no estimate before a first run" if left.worst_unknown else "nothing left to run"
+    low = duration(best) if best else "nothing"
+    spread = duration(worst) if low == duration(worst) else f"{low} at best, {duration(worst)} at worst"
+    if left.worst_unknown or left.best_unknown:
+        return f"at least {spread}"
+    return f"roughly {spread}, guessed from other runs" if left.rough else f"about {spread}"
+
+
+def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:
+    """Word what another set of thresholds changes: one line a node whose state changes; empty for nothing."""
+    lines = []
+    for node in tree.nodes:
+        was, now = before.standings[node.id], after.standings[node.id]
+        if was.state != now.state:
+            arrow = f"{state_word(node, was).lower()} {DASH}> {state_word(node, now).lower()}"
+            lines.append(f"{node.name}: {arrow.replace(DASH + '>', 'becomes')}")
+    return lines

@@ -1,0 +1,159 @@
+"""Blind votes: which of two hidden variants answered better. Owns data/votes.jsonl, which only ever grows.
+
+A vote is written there first and indexed into the database afterwards (engine/results/store), so a rebuilt database
+forgets none. Taking one back is another line. A conversation has one vote: after it the names are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.machine import changes
+from engine.core.paths import Workspace
+from engine.runs.runfolder import append_line, now
+from engine.serve.records import Answer, Question
+
+Choice = Literal["left", "right", "tie", "both bad"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
+_FILE = "votes.jsonl"
+_UNDONE = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One side of a vote: who it was, what it said last, and its scores where a reference is known."""
+
+    variant_id: str
+    variant: str
+    reply: str
+    scores: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One vote. `question_id` is the last question before it, `conversation_id` the first one."""
+
+    vote_id: str
+    at: str
+    question_id: str
+    conversation_id: str
+    persona_id: str
+    example_id: str | None
+    message: str
+    choice: Choice
+    left: Ballot
+    right: Ballot
+
+
+@changes("take a vote")
+def cast(ws: Workspace, question: Question, answer: Answer, choice: Choice, *, conversation_id: str) -> Vote:
+    """Write a vote on a blind question's two replies, and return it.
+
+    Raises EngineError when the question is not blind, has not ended, or has its vote already; and when two
+    equal replies are told apart.
+    """
+    _check(question, answer, choice)
+    ballots = [
+        Ballot(speaker.variant_id, speaker.variant, reply.text, dict(reply.scores))
+        for speaker, reply in zip(question.speakers, answer.replies, strict=True)
+    ]
+    vote = Vote(
+        vote_id=secrets.token_hex(6),
+        at=now(),
+        question_id=question.question_id,
+        conversation_id=conversation_id,
+        persona_id=question.persona_id,
+        example_id=question.example_id,
+        message=question.message,
+        choice=choice,
+        left=ballots[0],
+        right=ballots[1],
+    )
+    with _writing(ws):
+        if vote_of(ws, conversation_id) is not None:
+            raise EngineError("This conversation has its vote already.", "Take it back to vote anew.")
+        append_line(path(ws), json.dumps(asdict(vote), ensure_ascii=False, allow_nan=False))
+    return vote
+
+
+@changes("take a vote back")
+def undo(ws: Workspace) -> Vote | None:
+    """Take back the last vote that stands, and return it; None when there is none."""
+    with _writing(ws):
+        standing = read(ws)
+        if not standing:
+            return None
+        append_line(path(ws), json.dumps({_UNDONE: standing[-1].vote_id, "at": now()}))
+    return standing[-1]
+
+
+def read(ws: Workspace) -> list[Vote]:
+    """Return the votes that stand, first to last; a line torn by a kill or of another form is left out."""
+    if not path(ws).exists():
+        return []
+    found: dict[str, Vote] = {}
+    for line in path(ws).read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            value = json.loads(line)
+            if _UNDONE in value:
+                found.pop(str(value[_UNDONE]), None)
+            else:
+                vote = _vote(value)
+                found[vote.vote_id] = vote
+        except (ValueError, TypeError, KeyError):
+            continue
+    return list(found.values())
+
+
+def vote_of(ws: Workspace, conversation_id: str) -> Vote | None:
+    """Return the vote of a conversation, None when it has none."""
+    return next((vote for vote in read(ws) if vote.conversation_id == conversation_id), None)
+
+
+def path(ws: Workspace) -> Path:
+    return ws.data / _FILE
+
+
+def signature(ws: Workspace) -> str:
+    """Return what changes whenever a vote is cast or taken back; "" when there never was one."""
+    try:
+        found = path(ws).stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_mtime_ns}:{found.st_size}"
+
+
+def can_differ(answer: Answer) -> bool:
+    """Say whether there is anything to choose: two replies that are not the same."""
+    return len({reply.text for reply in answer.replies}) > 1
+
+
+def _check(question: Question, answer: Answer, choice: Choice) -> None:
+    if not question.blind or len(question.speakers) != 2:
+        raise EngineError("Only a blind question with two variants takes a vote.", "Turn on blind mode.")
+    if answer.state != "done":
+        raise EngineError("The replies are not finished.", "Wait for them, then vote.")
+    if choice not in CHOICES:
+        raise EngineError(f"There is no choice {choice!r}.", f"Choose one of: {', '.join(CHOICES)}.")
+    if any(reply.error for reply in answer.replies):
+        raise EngineError("One side could not answer.", "Begin a new conversation.")
+    if choice in ("left", "right") and not can_differ(answer):
+        raise EngineError("Both replies are the same.", "Vote a tie, or that both are bad.")
+
+
+def _writing(ws: Workspace) -> Any:
+    return locked(path(ws).with_name(".votes.lock"), what="The record of votes")
+
+
+def _vote(value: Mapping[str, Any]) -> Vote:
+    vote = Vote(**{**value, "left": Ballot(**value["left"]), "right": Ballot(**value["right"])})
+    if vote.choice not in CHOICES:
+        raise ValueError(vote.choice)
+    return vote

@@ -1,0 +1,175 @@
+"""One question being answered: its prompts, its stream, and what is told of it after each token.
+
+Owns the order of things: prompts, tokens, actions, then the scores where there is a reference. Knows nothing
+of sockets, queues and files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from engine.core.base_folder import local_base
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace
+from engine.core.types import Example, Message
+from engine.data.dataset import load_dataset
+from engine.domains.metrics import SIMILARITY, score_texts
+from engine.domains.smart_home.actions import extract
+from engine.lm.asking import Ask, Asker
+from engine.lm.load import Base, load_base
+from engine.lm.recipes import Shelf
+from engine.lm.routed import sides
+from engine.lm.scorer import Scorer
+from engine.lm.streaming import Stream, spread
+from engine.serve.lineage import lineage
+from engine.serve.records import Answer, Question, Reply, Speaker, State
+
+_TELL_SECONDS = 0.03
+
+
+class Stage:
+    """A loaded base with the adapters and the scorer of a workspace."""
+
+    def __init__(self, ws: Workspace, base: Base) -> None:
+        self.ws, self.base, self.shelf = ws, base, Shelf(ws)
+        self.loaded_scorer: Scorer | None = None
+
+    @property
+    def scorer(self) -> Scorer:
+        """The scorer, loaded when it is first asked for: no first token waits for it without a reason."""
+        self.loaded_scorer = self.loaded_scorer or Scorer(self.ws)
+        return self.loaded_scorer
+
+
+class Host:
+    """The base model that answers, loaded once, and again when the workspace has another."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._stage: Stage | None = None
+        self._loaded: tuple[Any, ...] = ()
+
+    def begin(self, question: Question, answer: Answer, tell: Callable[[Answer], None]) -> Answering:
+        """Begin to answer; `tell` gets the answer when the model has to be loaded first.
+
+        Raises EngineError when the base cannot be loaded or the persona is unknown.
+        """
+        name = str(self._ws.read_config()["base"])
+        if self._stage is None or self._loaded != _stamp(name):
+            tell(replace(answer, state="loading", ahead=0))
+            base = load_base(name)
+            spread(base)
+            self._stage, self._loaded = Stage(self._ws, base), _stamp(name)
+        return Answering(self._stage, question, answer)
+
+
+class Answering:
+    """One question under way; `step` goes a little further and returns how far it is."""
+
+    def __init__(self, stage: Stage, question: Question, answer: Answer) -> None:
+        self.question = question
+        self._stage, self._answer = stage, replace(answer, state="answering", ahead=0)
+        self._began = time.perf_counter()
+        self._replies = list(answer.replies)
+        known = [persona.persona_id for persona in load_dataset(stage.ws).personas]
+        if question.persona_id not in known:
+            raise unknown_name("persona", question.persona_id, known)
+        most = question.max_new_tokens
+        asker = Asker(stage.ws, stage.base, stage.shelf, max_new_tokens=most, scorer=stage.loaded_scorer)
+        asks: dict[int, Ask] = {}
+        for place, speaker in enumerate(question.speakers):
+            try:
+                asks[place] = self._ask(asker, place, speaker)
+                self._replies[place] = self._introduced(speaker, asks[place])
+            except EngineError as error:  # one variant that cannot answer silences no other
+                asks.pop(place, None)
+                self._replies[place] = Reply(finished=True, error=error.message, hint=error.hint or None)
+        self._places = list(asks)
+        requests = [ask.rows for ask in asks.values()]
+        self._stream = Stream(stage.base, requests, max_new_tokens=most) if requests else None
+
+    def step(self) -> Answer:
+        """Say a few tokens (those of one short moment), or score what is said; return how far it is."""
+        if self._stream is None:
+            return self._told("failed")
+        if self._stream.over():
+            return self._scored()
+        until = time.perf_counter() + _TELL_SECONDS
+        while not self._stream.over() and time.perf_counter() < until:
+            self._stream.step()
+            self._note(self._stream)
+        if not self._stream.over():
+            return self._told("answering")
+        return self._told("done" if self.question.reference is None else "scoring")
+
+    def cancelled(self) -> Answer:
+        """End it where it is; return what has been said."""
+        self._replies = [
+            replace(reply, finished=True, actions=actions(reply.text)) for reply in self._replies
+        ]
+        return self._told("cancelled")
+
+    def _ask(self, asker: Asker, place: int, speaker: Speaker) -> Ask:
+        question = self.question
+        context = (*speaker.history, Message("user", question.message))
+        asked = Example(f"{place}", question.persona_id, "", 0, context, "", dict(question.meta))
+        (ask,) = asker.asks(speaker.recipe, [asked])
+        return ask
+
+    def _introduced(self, speaker: Speaker, ask: Ask) -> Reply:
+        answering = sides(self._stage.ws, speaker.recipe, self.question.persona_id)
+        prompts = [str(self._stage.base.tokenizer.decode(list(row.ids))) for row in ask.rows]
+        told = lineage(
+            self._stage.ws, self._stage.shelf, speaker.recipe, answering, persona_id=self.question.persona_id
+        )
+        memories = [
+            {"request": one.request, "reply": one.reply, "similarity": one.similarity, "id": one.example_id}
+            for one in ask.memories
+        ]
+        told |= {"memories": memories, "prompts": list(dict.fromkeys(prompts))}
+        return Reply(prompt_tokens=sum(len(row.ids) for row in ask.rows), lineage=told)
+
+    def _note(self, stream: Stream) -> None:
+        """Write down what every voice has said by now; a finished reply is read for its actions."""
+        now = time.perf_counter() - self._began
+        for voice, place in enumerate(self._places):
+            reply = self._replies[place]
+            if reply.finished:
+                continue
+            text, tokens = stream.text(voice), stream.tokens(voice)
+            first = reply.first_token_seconds if reply.first_token_seconds is not None else now
+            reply = replace(reply, text=text, tokens=tokens, first_token_seconds=first, seconds=now)
+            if stream.ended(voice):
+                reply = replace(reply, finished=True, actions=actions(text))
+            self._replies[place] = reply
+
+    def _scored(self) -> Answer:
+        reference = self.question.reference or ""
+        said = [self._replies[place].text for place in self._places]
+        likeness = self._stage.scorer.similarity(said, [reference] * len(said))
+        for place, text, value in zip(self._places, said, likeness, strict=True):
+            scores = {SIMILARITY: round(float(value), 6), **score_texts(text, reference)}
+            self._replies[place] = replace(self._replies[place], scores=scores)
+        return self._told("done")
+
+    def _told(self, state: State) -> Answer:
+        self._answer = replace(self._answer, state=state, replies=tuple(self._replies))
+        return self._answer
+
+
+def actions(text: str) -> dict[str, Any]:
+    """Return what a reply names and sets, as a JSON object in a stable order."""
+    found = extract(text)
+    settings = sorted(([s.device, s.parameter, s.value] for s in found.settings), key=str)
+    return {"devices": sorted(found.devices), "settings": settings}
+
+
+def _stamp(name: str) -> tuple[Any, ...]:
+    """Return what changes when the base is another one."""
+    folder = local_base(name)
+    if folder is None or not (folder / "config.json").exists():
+        return (name,)
+    return name, (folder / "config.json").stat().st_mtime_ns

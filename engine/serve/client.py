@@ -1,0 +1,169 @@
+"""Asking the generator: what the app and the command line use. Loads no model.
+
+Owns the generator's life from outside: it is started by the first question, found again by every later one
+(its identity and its socket lie below data/talk/), and started anew when it has died over a question. A
+question is written before it is sent and a finished answer is read from its file, so neither needs the
+process.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.machine import changes
+from engine.core.paths import Workspace
+from engine.runs.launchers.local import detached
+from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
+from engine.serve import line
+from engine.serve.folder import (
+    Place,
+    find_question,
+    kept_answer,
+    read_process,
+    write_answer,
+    write_process,
+    write_question,
+)
+from engine.serve.records import Answer, Question, Reply, failed, read_answer
+
+IDLE_SECONDS = 600.0
+MOST_ATTEMPTS = 3
+_ANSWER_SECONDS = 10.0
+_START_POLL_SECONDS = 0.1
+_started: list[subprocess.Popen[bytes]] = []
+
+
+@changes("ask a question")
+def ask(ws: Workspace, question: Question) -> str:
+    """Give a question to the generator, starting it when there is none; return the question's id at once.
+
+    Waits for nothing: a generator that is only starting finds the question when it is looked for. Raises
+    EngineError when no process can be started.
+    """
+    ws.read_config()
+    write_question(ws, question)
+    _wake(ws)
+    _tell(ws, {"do": "ask", "question": question.question_id})
+    return question.question_id
+
+
+def look(ws: Workspace, question_id: str, *, seen: int = -1, wait_seconds: float = 0.0) -> Answer:
+    """Return how far a question is; waits up to `wait_seconds` for something newer than version `seen`.
+
+    A question whose generator has died is given to a new one, and its answer says so; one that has killed
+    its generators MOST_ATTEMPTS times has failed. Raises EngineError on an unknown question.
+    """
+    kept = kept_answer(ws, question_id)
+    if kept is not None:
+        return kept
+    question = find_question(ws, question_id)
+    wish = {"do": "look", "question": question_id, "seen": seen, "wait_seconds": wait_seconds}
+    told = _tell(ws, wish, patience=wait_seconds)
+    if told is not None:
+        return read_answer(told["answer"])
+    if alive(ws) is not None:  # it is starting, and does not listen yet
+        time.sleep(min(wait_seconds, _START_POLL_SECONDS))
+        replies = tuple(Reply() for _ in question.speakers)
+        return Answer(question_id, "loading", replies=replies, restarted=question.attempts > 1)
+    kept = kept_answer(ws, question_id)  # it may have ended between the two looks
+    return kept if kept is not None else _again(ws, question)
+
+
+def follow(ws: Workspace, question_id: str, *, wait_seconds: float = 1.0) -> Iterator[Answer]:
+    """Yield the answer whenever it has changed, until it has ended."""
+    seen = -1
+    while True:
+        answer = look(ws, question_id, seen=seen, wait_seconds=wait_seconds)
+        if answer.version != seen or answer.ended:
+            seen = answer.version
+            yield answer
+        if answer.ended:
+            return
+
+
+def cancel(ws: Workspace, question_id: str) -> None:
+    """End a question where it is; what it has said so far is kept. Does nothing when it has ended."""
+    told = _tell(ws, {"do": "cancel", "question": question_id})
+    if (told is None or not told.get("known")) and kept_answer(ws, question_id) is None:
+        write_answer(ws, Answer(find_question(ws, question_id).question_id, "cancelled"))
+
+
+def alive(ws: Workspace) -> ProcessIdentity | None:
+    """Return the generator's process, None when none runs."""
+    who = read_process(ws)
+    return who if running(who) else None
+
+
+def stop(ws: Workspace, *, grace_seconds: float = 5.0) -> bool:
+    """End the generator; False when none runs. Questions under way begin anew when they are looked at."""
+    who = alive(ws)
+    if who is None:
+        return False
+    signal_group(who, signal.SIGTERM)
+    if not wait_until_gone(who, timeout_seconds=grace_seconds):
+        signal_group(who, signal.SIGKILL)
+        wait_until_gone(who, timeout_seconds=grace_seconds)
+    return True
+
+
+def _again(ws: Workspace, question: Question) -> Answer:
+    """Give a question to a new generator, and say so; give up when it keeps dying over it."""
+    begun = Answer(question.question_id, replies=tuple(Reply() for _ in question.speakers), restarted=True)
+    if question.attempts >= MOST_ATTEMPTS:
+        ended = failed(
+            begun,
+            f"The generator has ended {MOST_ATTEMPTS} times over this question.",
+            f"Its last words are in {Place(ws).log}. Not enough memory is the usual reason.",
+        )
+        write_answer(ws, ended)
+        return ended
+    write_question(ws, replace(question, attempts=question.attempts + 1))
+    _wake(ws)
+    return begun
+
+
+def _tell(ws: Workspace, wish: Mapping[str, Any], *, patience: float = 0.0) -> dict[str, Any] | None:
+    """Send one wish to the generator; None when there is nobody to hear it."""
+    path = Place(ws).socket
+    if not path.exists():
+        return None
+    try:
+        told = line.request(path, wish, timeout_seconds=_ANSWER_SECONDS + patience)
+    except OSError:
+        return None
+    if "error" in told:
+        raise EngineError(str(told["error"]), str(told.get("hint") or ""))
+    return told
+
+
+def _wake(ws: Workspace) -> None:
+    """Start the generator unless it runs. Does not wait for it."""
+    if alive(ws) is None:
+        place = Place(ws)
+        place.root.mkdir(parents=True, exist_ok=True)
+        with locked(place.lock, what="The generator's start"):
+            if alive(ws) is None:
+                _start(ws)
+
+
+def _start(ws: Workspace) -> None:
+    place = Place(ws)
+    place.socket.unlink(missing_ok=True)
+    _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
+    try:
+        process = detached(["engine.serve.server", str(ws.root), str(IDLE_SECONDS)], output=place.log)
+    except OSError as error:
+        raise EngineError(
+            f"The generator cannot be started: {error}.", "Check free memory and disk space."
+        ) from error
+    _started.append(process)
+    who = identity(process.pid)
+    if who is not None:
+        write_process(ws, who)

@@ -1,0 +1,101 @@
+"""The folder data/talk/: questions, finished answers, and who the generator is. Owns its file names."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace, read_json, write_json
+from engine.runs.processes import ProcessIdentity
+from engine.serve.records import Answer, Question, as_json, is_id, read_answer, read_question
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The files of one workspace's generator."""
+
+    ws: Workspace
+
+    @property
+    def root(self) -> Path:
+        return self.ws.data / "talk"
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "generator.sock"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "generator.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".generator.lock"
+
+    @property
+    def process(self) -> Path:
+        return self.root / "generator.json"
+
+    def question(self, question_id: str) -> Path:
+        return self.root / "questions" / f"{question_id}.json"
+
+    def answer(self, question_id: str) -> Path:
+        return self.root / "answers" / f"{question_id}.json"
+
+
+def write_question(ws: Workspace, question: Question) -> None:
+    """Write a question, before anybody is told of it."""
+    write_json(Place(ws).question(question.question_id), as_json(question))
+
+
+def find_question(ws: Workspace, question_id: str) -> Question:
+    """Return a question by its id. Raises EngineError when there is none, or its file is damaged."""
+    path = Place(ws).question(question_id)
+    if not is_id(question_id) or not path.exists():
+        raise unknown_name("question", question_id, ())
+    try:
+        return read_question(read_json(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{path} cannot be read: {error}", "Ask again.") from error
+
+
+def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
+    """Return the questions asked last, newest first; damaged files are left out."""
+    folder = Place(ws).root / "questions"
+    if not folder.is_dir():
+        return []
+    newest = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    found = []
+    for path in newest[:most]:
+        try:
+            found.append(read_question(read_json(path)))
+        except (EngineError, KeyError, TypeError, AttributeError, FileNotFoundError):
+            continue
+    return found
+
+
+def write_answer(ws: Workspace, answer: Answer) -> None:
+    """Write an answer that has ended."""
+    write_json(Place(ws).answer(answer.question_id), as_json(answer))
+
+
+def kept_answer(ws: Workspace, question_id: str) -> Answer | None:
+    """Return a finished answer; None when there is none, or it is of another form."""
+    try:
+        return read_answer(read_json(Place(ws).answer(question_id)))
+    except (OSError, EngineError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_process(ws: Workspace, who: ProcessIdentity) -> None:
+    """Write who the generator is."""
+    write_json(Place(ws).process, asdict(who))
+
+
+def read_process(ws: Workspace) -> ProcessIdentity | None:
+    """Return who the generator is, or was; None when nobody knows."""
+    try:
+        return ProcessIdentity(**read_json(Place(ws).process))
+    except (OSError, EngineError, TypeError):
+        return None

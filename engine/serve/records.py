@@ -1,0 +1,133 @@
+"""What is asked and what is answered in the playground. Owns the records and their JSON; sends nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from engine.core.types import Message
+
+State = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
+ENDED: frozenset[str] = frozenset({"done", "cancelled", "failed"})
+MOST_SPEAKERS = 4
+_ID_BYTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """One variant that answers, and its own thread: what was said before this message, its replies too."""
+
+    variant: str
+    variant_id: str
+    recipe: Mapping[str, Any]
+    history: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One message to two to four variants (or one). `follows` names the question it goes on from.
+
+    `reference` is the right reply where the message is an example's. `blind` hides who is who until a vote;
+    the speakers' order is already the one that is shown. `attempts` counts how often it was given to a
+    generator: more than once only when one has died over it.
+    """
+
+    question_id: str
+    persona_id: str
+    message: str
+    speakers: tuple[Speaker, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    example_id: str | None = None
+    reference: str | None = None
+    follows: str | None = None
+    blind: bool = False
+    max_new_tokens: int = 64
+    asked_at: str = ""
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One variant's reply, as far as it is. Times are in seconds since its question's turn came.
+
+    `actions` is {"devices": [...], "settings": [[device, parameter, value], ...]}; `scores` maps metrics to
+    values (None where undefined) and is empty without a reference; `lineage` is what engine/serve/lineage.py
+    tells.
+    """
+
+    text: str = ""
+    tokens: int = 0
+    prompt_tokens: int = 0
+    first_token_seconds: float | None = None
+    seconds: float = 0.0
+    finished: bool = False
+    actions: Mapping[str, Any] | None = None
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    lineage: Mapping[str, Any] | None = None
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The speed after the first token; None before there are two tokens."""
+        if self.first_token_seconds is None or self.tokens < 2:
+            return None
+        after = self.seconds - self.first_token_seconds
+        return (self.tokens - 1) / after if after > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How far a question is. `version` grows with every change; `ahead` counts questions before this one.
+
+    `restarted` says that a generator died over it and another began it anew.
+    """
+
+    question_id: str
+    state: State = "waiting"
+    version: int = 0
+    ahead: int = 0
+    replies: tuple[Reply, ...] = ()
+    restarted: bool = False
+    error: str | None = None
+    hint: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+def new_id() -> str:
+    """Return a fresh question id."""
+    return secrets.token_hex(_ID_BYTES)
+
+
+def is_id(text: str | None) -> bool:
+    """Say whether a text (from an address) has the form of a question id."""
+    return bool(text) and len(text or "") == 2 * _ID_BYTES and set(text or "") <= set("0123456789abcdef")
+
+
+def as_json(record: Question | Answer) -> dict[str, Any]:
+    """Return a record as a JSON object."""
+    return asdict(record)
+
+
+def read_question(value: Mapping[str, Any]) -> Question:
+    """Return the question written as JSON. Raises KeyError or TypeError on another form."""
+    speakers = tuple(
+        Speaker(**{**one, "history": tuple(Message(**said) for said in one["history"])})
+        for one in value["speakers"]
+    )
+    return Question(**{**value, "speakers": speakers})
+
+
+def read_answer(value: Mapping[str, Any]) -> Answer:
+    """Return the answer written as JSON. Raises KeyError or TypeError on another form."""
+    return Answer(**{**value, "replies": tuple(Reply(**one) for one in value["replies"])})
+
+
+def failed(answer: Answer, error: str, hint: str = "") -> Answer:
+    """Return the answer, ended by an error."""
+    return replace(answer, state="failed", version=answer.version + 1, error=error, hint=hint or None)

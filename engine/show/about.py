@@ -1,0 +1,188 @@
+"""What a workspace stands on and what this machine has: base model, processors, keys, sizes, versions.
+
+Says of a key only whether it is there. Loads no model, asks no server and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json
+from engine.runs import slots
+
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+_PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """The base as its folder tells it; None what it does not tell. `fault` says why it cannot be used."""
+
+    name: str
+    folder: Path | None
+    architecture: str | None = None
+    layers: int | None = None
+    width: int | None = None
+    vocabulary: int | None = None
+    window: int | None = None
+    parameters: int | None = None
+    size_bytes: int | None = None
+    card: str | None = None
+    fault: str | None = None
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """What runs are executed on: cores, memory, and the names of the GPUs that they will use."""
+
+    cores: int
+    memory_bytes: int | None
+    gpus: tuple[str, ...]
+
+    @property
+    def number_format(self) -> str:
+        """What weights are held in here."""
+        return "the model's own (bfloat16 as a rule)" if self.gpus else "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file or folder of the workspace, what it holds, and its size on disk (0 where it is not there)."""
+
+    name: str
+    path: Path
+    what: str
+    size_bytes: int
+    files: int
+
+
+def base_model(ws: Workspace) -> BaseModel:
+    """Return what is known of the workspace's base model. Raises EngineError where there is no workspace."""
+    name = str(ws.read_config()["base"])
+    try:
+        folder = local_base(name)
+        if folder is None:
+            return BaseModel(name, None)
+        check_base(folder)
+        return _read_base(name, folder)
+    except EngineError as error:
+        return BaseModel(name, None, fault=error.message, hint=error.hint or "")
+
+
+def processor() -> Processor:
+    """Return the cores and memory that this process may use, and the GPUs that runs will."""
+    names = slots.gpus()
+    models = _gpu_models()
+    told = tuple(models[place] if place < len(models) else name for place, name in enumerate(names))
+    return Processor(len(os.sched_getaffinity(0)), _memory_bytes(), told)
+
+
+def keys() -> dict[str, bool]:
+    """Return for each key whether it is set. The values are never read into anything."""
+    return {name: bool(os.environ.get(name, "").strip()) for name in KEYS}
+
+
+def places(ws: Workspace) -> list[Place]:
+    """Return the parts of a workspace with their sizes."""
+    named = (
+        ("Dataset", ws.dataset, "personas, dialogues and their card"),
+        ("Splits", ws.splits, "which dialogue is for what"),
+        ("Runs", ws.runs, "specs, logs and scores"),
+        ("Caches", ws.data / "cache", "may be deleted"),
+        ("Adapters", ws.models, "trained weights"),
+        ("Results", ws.database, "an index of the runs; may be rebuilt"),
+        ("Report", ws.root / "report", "the report as it was written last"),
+    )
+    found = [(name, path, what, _size(path)) for name, path, what in named]
+    return [Place(name, path, what, size, files) for name, path, what, (size, files) in found]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on; "missing" for none."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def in_words(size_bytes: int) -> str:
+    """Word a size: 900 -> "900 B", 5_200_000 -> "5.2 MB"."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes} B"
+
+
+def _read_base(name: str, folder: Path) -> BaseModel:
+    config: dict[str, Any] = read_json(folder / "config.json")
+    build = read_json(folder / "build.json") if (folder / "build.json").exists() else {}
+    card = folder / "README.md"
+    sizes = [path.stat().st_size for path in folder.glob("*.safetensors")]
+    return BaseModel(
+        name=name,
+        folder=folder,
+        architecture=", ".join(config.get("architectures") or [str(config.get("model_type", ""))]),
+        layers=config.get("num_hidden_layers"),
+        width=config.get("hidden_size"),
+        vocabulary=config.get("vocab_size"),
+        window=config.get("max_position_embeddings"),
+        parameters=build.get("parameters") if isinstance(build, dict) else None,
+        size_bytes=sum(sizes),
+        card=_without_front_matter(card) if name == EMBEDDED and card.exists() else None,
+    )
+
+
+def _without_front_matter(card: Path) -> str:
+    """A model card's text below the block of metadata that it may begin with."""
+    text = card.read_text(encoding="utf-8")
+    return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _gpu_models() -> list[str]:
+    """The names of the GPUs as the driver's files tell them; empty where there is no such driver."""
+    found = []
+    for path in sorted(_NVIDIA.glob("*/information")):
+        lines = path.read_text(errors="replace").splitlines()
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    return found
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Bytes and files below a path; what vanishes meanwhile is left out."""
+    if path.is_file():
+        return path.stat().st_size, 1
+    total = files = 0
+    folders = [path] if path.is_dir() else []
+    while folders:
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                else:
+                    total, files = total + entry.stat(follow_symlinks=False).st_size, files + 1
+            except OSError:
+                continue
+    return total, files

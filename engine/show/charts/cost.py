@@ -1,0 +1,173 @@
+"""What does quality cost? Means over parameters, training time or latency, and the front nobody beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import altair as alt
+import pandas as pd
+
+from engine.core.wording import count, duration, points
+from engine.show.charts.leaderboard import is_bound
+from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, scale
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
+
+CostName = Literal["parameters", "training", "latency"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One kind of cost: its name in records, on screens, and what it counts."""
+
+    name: CostName
+    label: str
+    title: str
+    help: str
+
+
+COSTS: Final[Mapping[str, Cost]] = {
+    one.name: one
+    for one in (
+        Cost(
+            "parameters",
+            "Parameters",
+            "Parameters trained, all personas together",
+            "Trained weights over the base model, of all personas or clusters, with those of what it is "
+            "built on. 0: nothing was trained.",
+        ),
+        Cost(
+            "training",
+            "Training time",
+            "Training time, seconds",
+            "The time of the runs that trained it and what it is built on, on their machines.",
+        ),
+        Cost(
+            "latency",
+            "Time per reply",
+            "Time per reply, seconds",
+            "The mean time that one scored reply took, in batches, on the machine it ran on.",
+        ),
+    )
+}
+
+
+def tradeoff_table(
+    rows: Sequence[Row],
+    costs: Mapping[str, float | None],
+    *,
+    cost: CostName,
+    higher_is_better: bool | None = True,
+    in_points: bool = True,
+) -> pd.DataFrame:
+    """Return one row a variant of known cost: variant, mean (on the screen's scale), cost, verdict,
+    tone (a word of PALETTE), front, words.
+
+    `costs` maps variants to one kind of cost. Bounds, repeats and variants of other protocols are left out.
+    The front holds the variants that no other is as cheap as and better, or as good as and cheaper.
+    """
+    factor = factor_of(in_points=in_points)
+    kept = [
+        row
+        for row in rows
+        if row["mean"] is not None
+        and costs.get(row["variant"]) is not None
+        and not is_bound(row)
+        and row.get("role", "") in ("", "reference")
+    ]
+    frame = pd.DataFrame(
+        [
+            {
+                "variant": row["variant"],
+                "mean": factor * row["mean"],
+                "cost": float(costs[row["variant"]] or 0),
+                "verdict": _word(row, higher_is_better),
+                "tone": _tone(row, higher_is_better),
+                "role": row.get("role", ""),
+                "mean_words": points(row["mean"] * factor / 100),
+                "cost_words": _spelled(cost, float(costs[row["variant"]] or 0)),
+            }
+            for row in kept
+        ],
+        columns=["variant", "mean", "cost", "verdict", "tone", "role", "mean_words", "cost_words"],
+    )
+    sign = -1.0 if higher_is_better is False else 1.0
+    on_front = front(list(zip(frame["cost"], sign * frame["mean"], strict=True)))
+    return frame.assign(front=["on the front" if one else "beaten" for one in on_front])
+
+
+def front(points_: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return which (cost, worth) no other beats: none is as cheap and better, nor as good and cheaper."""
+    return [
+        not any(
+            (other_cost <= cost and other_worth > worth) or (other_cost < cost and other_worth >= worth)
+            for other_cost, other_worth in points_
+        )
+        for cost, worth in points_
+    ]
+
+
+def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bool = True) -> Chart:
+    """Return the means over a cost; the front is joined by steps and named, the rest is named on hovering.
+
+    A click selects a variant (parameter `chosen`, field `variant`).
+    """
+    axis: dict[str, Any] = {"grid": False, "tickCount": 6}
+    if cost == "parameters":
+        axis |= {"format": "~s", "tickCount": 5}
+    spread = table["cost"].max() > 50 * max(table["cost"].replace(0, pd.NA).min(), 1e-9)
+    kind = alt.Scale(type="symlog", constant=_smallest(table)) if spread else alt.Scale(zero=False, nice=True)
+    x = alt.X("cost:Q", title=COSTS[cost].title, scale=kind, axis=alt.Axis(**axis))
+    y = alt.Y(
+        "mean:Q", title=f"{label}{', points' if in_points else ''}", scale=alt.Scale(zero=False, padding=18)
+    )
+    base = alt.Chart(table).encode(x=x, y=y)
+    leading = table[table["front"] == "on the front"].sort_values("cost")
+    line = alt.Chart(leading).mark_line(color=GRID, strokeDash=[4, 4], interpolate="step-after")
+    marks = base.mark_point(filled=True, cursor="pointer", opacity=1).encode(
+        color=alt.Color("tone:N", scale=scale(), legend=None),
+        shape=alt.Shape(
+            "front:N",
+            scale=alt.Scale(domain=["on the front", "beaten"], range=["diamond", "circle"]),
+            legend=alt.Legend(title=None, orient="top", symbolFillColor=GRID, symbolStrokeColor=GRID),
+        ),
+        size=alt.condition(alt.datum.front == "on the front", alt.value(130), alt.value(60)),
+        tooltip=[
+            alt.Tooltip("variant:N", title="Variant"),
+            alt.Tooltip("mean_words:N", title=label),
+            alt.Tooltip("cost_words:N", title=COSTS[cost].label),
+            alt.Tooltip("verdict:N", title="Against the reference"),
+            alt.Tooltip("front:N", title="Front"),
+        ],
+    )
+    names = (
+        alt.Chart(leading)
+        .mark_text(align="left", dx=9, dy=-9, fontSize=12, color=GRID, limit=220)
+        .encode(x=x, y=y, text="variant:N")
+    )
+    return alt.layer(line.encode(x=x, y=y), marks.add_params(clicked("variant")), names).properties(
+        height=380
+    )
+
+
+def _smallest(table: pd.DataFrame) -> float:
+    positive = table.loc[table["cost"] > 0, "cost"]
+    return float(positive.min()) if len(positive) else 1.0
+
+
+def _word(row: Row, higher_is_better: bool | None) -> str:
+    """The verdict as every table words it."""
+    return str(row.get("role") or verdict(row, higher_is_better=higher_is_better))
+
+
+def _tone(row: Row, higher_is_better: bool | None) -> str:
+    """The word of the palette that colours a mark."""
+    found = _word(row, higher_is_better)
+    return found if found in (BETTER, WORSE) else EQUAL
+
+
+def _spelled(cost: CostName, value: float) -> str:
+    if cost == "parameters":
+        return count(int(value), "parameter")
+    return duration(value) if cost == "training" else f"{value:.2f} s"

@@ -1,0 +1,176 @@
+"""Which variant helps which persona? Every variant against the reference, one cell a persona."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from engine.core.wording import signed_points
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of
+
+HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
+_NUMBERED = 24  # personas up to which each cell shows its number
+_ROW_PIXELS = 22
+_LEGEND_PIXELS = 64
+_ROOM_PIXELS = 30  # of a column that holds a number
+_STRONG = 0.55  # of the reach of the colours: from here on a cell takes the other ink
+_INKS: Final = {False: ("#ffffff", "#2b3a43"), True: ("#12171b", "#e3e8ea")}  # strong and weak cells
+_CLAMPED = 0.98  # the share of cells within the colours' range; the rest has the last colour
+
+Order = Literal["difference", "mean", "cluster", "name"]
+
+
+def ordered_personas(
+    frame: pd.DataFrame, by: Order, *, candidate: str, clusters: Mapping[str, int] | None = None
+) -> list[str]:
+    """Return the personas of `frame` (variant, persona_id, difference) in an order of columns, best first.
+
+    "difference" is that of `candidate`, "mean" over all variants, "cluster" by number and within it by the
+    candidate's difference. Personas without a value come last.
+    """
+    names = sorted(frame["persona_id"].unique())
+    if by == "name":
+        return names
+    held = frame if by == "mean" else frame[frame["variant"] == candidate]
+    values = held.groupby("persona_id")["difference"].mean()
+    worth = {name: float(values.get(name, -np.inf)) for name in names}
+    if by == "cluster" and clusters:
+        last = max(clusters.values()) + 1
+        return sorted(names, key=lambda name: (clusters.get(name, last), -worth[name], name))
+    return sorted(names, key=lambda name: (-worth[name], name))
+
+
+def heatmap(
+    frame: pd.DataFrame,
+    *,
+    variants: Sequence[str],
+    personas: Sequence[str],
+    clusters: Mapping[str, int] | None = None,
+    in_points: bool = True,
+    reverse: bool = False,
+    dark: bool = False,
+) -> Chart:
+    """Return one cell a variant and persona, coloured by the difference to the reference; blank: not scored.
+
+    `frame` holds variant, persona_id, candidate, difference (fractions). A click selects a cell (`chosen`,
+    fields `persona_id` and `variant`). With `clusters` their borders and numbers are drawn, for columns that
+    are sorted by them. `reverse` swaps the colours where lower is better; `dark` says that the page is dark,
+    where strong colours are the light ones.
+    """
+    factor = factor_of(in_points=in_points)
+    shown = frame[frame["persona_id"].isin(list(personas)) & frame["variant"].isin(list(variants))]
+    shown = shown.assign(
+        difference=factor * shown["difference"],
+        words=[signed_points(value * factor / 100) for value in shown["difference"]],
+        mean_words=[f"{factor * value:.1f}" for value in shown["candidate"]],
+        cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
+    )
+    few = len(personas) <= _NUMBERED
+    x = alt.X(
+        "persona_id:N",
+        sort=list(personas),
+        scale=alt.Scale(domain=list(personas), paddingInner=0.04 if few else 0),
+        title=None if few else "Personas",
+        axis=alt.Axis(labels=few, ticks=False, domain=False, labelAngle=-90, labelLimit=90, grid=False),
+    )
+    y = alt.Y(
+        "variant:N",
+        sort=list(variants),
+        scale=alt.Scale(domain=list(variants), paddingInner=0.08),
+        title=None,
+        axis=alt.Axis(
+            labelLimit=190, labelOverlap=False, labelFlush=False, domain=False, ticks=False, grid=False
+        ),
+    )
+    cells = (
+        alt.Chart(shown)
+        .mark_rect(cursor="pointer")
+        .encode(x=x, y=y, color=_colour(shown, in_points, reverse), tooltip=_tooltip(clusters))
+        .add_params(clicked("persona_id", "variant"))
+    )
+    layers = [cells]
+    if few:
+        strong = f"abs(datum.difference) > {_STRONG * _reach(shown['difference'])}"
+        ink = alt.condition(strong, *map(alt.value, _INKS[dark]))
+        roomy = alt.expr(f"bandwidth('x') < {_ROOM_PIXELS} ? 0 : 1")  # a telephone shows colours alone
+        text = alt.Chart(shown).mark_text(fontSize=10, cursor="pointer", opacity=roomy)
+        layers.append(text.encode(x=x, y=y, text="words:N", color=ink))
+    if clusters:
+        layers += _borders(personas, clusters, x)
+    height = _ROW_PIXELS * max(1, len(variants)) + _LEGEND_PIXELS + (80 if few else 24)
+    return alt.layer(*layers).properties(height=height)
+
+
+def _cluster_word(clusters: Mapping[str, int] | None, persona: str) -> str:
+    return str(clusters[persona]) if clusters and persona in clusters else "none"
+
+
+def _tooltip(clusters: Mapping[str, int] | None) -> list[alt.Tooltip]:
+    shown = [
+        alt.Tooltip("persona_id:N", title="Persona"),
+        alt.Tooltip("variant:N", title="Variant"),
+        alt.Tooltip("words:N", title="Difference"),
+        alt.Tooltip("mean_words:N", title="Its mean"),
+    ]
+    return [*shown, alt.Tooltip("cluster:N", title="Cluster")] if clusters else shown
+
+
+def _reach(differences: pd.Series) -> float:
+    """How far the colours reach on both sides of 0: nearly all cells, and never nothing."""
+    sizes = differences.abs().to_numpy(dtype=float)
+    return float(np.quantile(sizes, _CLAMPED)) or 1.0 if len(sizes) else 1.0
+
+
+def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
+    reach = _reach(shown["difference"])
+    unit = ", points" if in_points else ""
+    ends = "+ worse, \N{MINUS SIGN} better" if reverse else "\N{MINUS SIGN} worse, + better"
+    return alt.Color(
+        "difference:Q",
+        scale=alt.Scale(
+            range="diverging",
+            interpolate="rgb",  # through grey; the default passes through green
+            domain=[-reach, reach],
+            domainMid=0,
+            clamp=True,
+            nice=False,
+            reverse=reverse,
+        ),
+        legend=alt.Legend(
+            title=f"Difference{unit} ({ends})",
+            orient="top",
+            gradientLength=220,
+            gradientThickness=10,
+            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{_ticks(reach)}')",
+            titleLimit=400,
+            tickCount=5,
+        ),
+    )
+
+
+def _ticks(reach: float) -> str:
+    return "+.0f" if reach >= 3 else "+.2f"
+
+
+def _borders(personas: Sequence[str], clusters: Mapping[str, int], x: alt.X) -> list[alt.Chart]:
+    """Each cluster's number above its columns, and a line where the next begins."""
+    groups: dict[str, list[str]] = {}
+    for name in personas:
+        groups.setdefault(_cluster_word(clusters, name), []).append(name)
+    frame = pd.DataFrame(
+        [
+            {"persona_id": held[0], "middle": held[len(held) // 2], "label": f"cluster {word} ({len(held)})"}
+            for word, held in groups.items()
+        ]
+    )
+    first = x.copy()
+    first["bandPosition"] = 0
+    middle = x.copy()
+    middle["shorthand"] = "middle:N"
+    rules = alt.Chart(frame.iloc[1:]).mark_rule(color=GRID, strokeWidth=2).encode(x=first)
+    texts = alt.Chart(frame).mark_text(color=GRID, fontSize=11, baseline="bottom")
+    return [rules, texts.encode(x=middle, y=alt.value(-3), text="label:N")]

@@ -1,0 +1,91 @@
+"""The leaderboard as a table, one row a variant, and who of its rows competes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pandas as pd
+
+from engine.core.wording import interval, outcome_counts, p_value
+from engine.show.charts.looks import Row, factor_of
+from engine.stats.verdicts import verdict
+
+REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol", "placebo": "placebo"}
+_CEILING: Final = "ceiling"
+_COLUMNS = (
+    *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
+    *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings"),
+)
+
+
+def leaderboard(
+    rows: Sequence[Row],
+    *,
+    reference: str,
+    higher_is_better: bool | None = True,
+    in_points: bool = True,
+) -> pd.DataFrame:
+    """Return the table of variants in the order of `rows`.
+
+    Columns: variant, role, mean and delta (points; plain numbers when not `in_points`), interval, verdict,
+    p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
+    settings (what tells variants of one plain name apart).
+    """
+    factor = factor_of(in_points=in_points)
+    records = [_record(row, reference, factor, higher_is_better) for row in rows]
+    return pd.DataFrame(records, columns=list(_COLUMNS))
+
+
+def _record(row: Row, reference: str, factor: float, higher_is_better: bool | None) -> dict[str, Any]:
+    is_reference = row["variant"] == reference
+    role = (
+        "reference" if is_reference else "bound" if is_bound(row) else REPEATED.get(str(row.get("role")), "")
+    )
+    share = row["share_improved"]
+    blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
+    told: dict[str, Any] = {
+        "delta": _scaled(row["delta"], factor),
+        "interval": interval(*on_scale(row, factor)),
+        "verdict": role or verdict(row, higher_is_better=higher_is_better),
+        "p": p_value(row["p_holm"]),
+        "wins": row["wins"],
+        "ties": row["ties"],
+        "losses": row["losses"],
+        "counts": outcome_counts(row["wins"], row["ties"], row["losses"]) if row["n_paired"] else "",
+        "improved": None if share is None else 100 * share,
+        "lost": row["catastrophic"],
+    }
+    if is_reference:
+        told = {**blank, "interval": "", "verdict": "reference", "p": "", "counts": ""}
+    return {
+        "variant": row["variant"],
+        "role": role,
+        "mean": _scaled(row["mean"], factor),
+        "n_paired": row["n_paired"],
+        "settings": row.get("settings", ""),
+        **told,
+    }
+
+
+def on_scale(row: Row, factor: float) -> tuple[float | None, float | None]:
+    """Return the interval, so that wording it in points shows it on the table's own scale."""
+    return _scaled(row["ci_low"], factor / 100), _scaled(row["ci_high"], factor / 100)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
+def is_bound(row: Row) -> bool:
+    """Say whether a row is a bound (a ceiling): never a contender, never a reference to beat."""
+    return bool(row["family"] == _CEILING)
+
+
+def best(rows: Sequence[Row], *, reference: str, higher_is_better: bool | None = True) -> Row | None:
+    """Return the row of the best variant that competes: not the reference, no bound, no repeat of another."""
+    contenders = [row for row in rows if row["variant"] != reference and not is_bound(row)]
+    contenders = [row for row in contenders if row.get("role", "") == ""]
+    contenders = [row for row in contenders if row["delta"] is not None]
+    sign = -1.0 if higher_is_better is False else 1.0
+    return max(contenders, key=lambda row: sign * row["delta"], default=None)

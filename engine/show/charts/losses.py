@@ -1,0 +1,102 @@
+"""Loss curves of one run or of several, laid over each other. Owns their looks; reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import altair as alt
+import pandas as pd
+
+from engine.show.charts.looks import Chart, Row, scale
+
+Along = Literal["step", "epoch", "seconds"]
+ALONG: Final[Mapping[Along, str]] = {"step": "Steps", "epoch": "Epochs", "seconds": "Time at work, s"}
+OVERLAID: Final = 8  # the theme has eight colours
+_POINTS: Final = 400
+_COLUMNS: Final = ("step", "epoch", "seconds", "split", "loss_nats")
+_WORDS: Final = {"train": "training", "val": "validation"}
+_LOSS: Final = "Loss, nats a token"
+
+
+def loss_table(events: Iterable[Row]) -> pd.DataFrame:
+    """Return the loss events of a run: step, epoch, seconds, split ("training", "validation"), loss_nats.
+
+    A run that was killed repeats the steps after its checkpoint: the last value of a split and step counts.
+    """
+    rows = {
+        (event["split"], event["step"]): (
+            event["step"],
+            event.get("epoch"),
+            event.get("t"),
+            _WORDS.get(event["split"], event["split"]),
+            event["loss_nats"],
+        )
+        for event in events
+        if event.get("kind") == "loss" and event.get("loss_nats") is not None
+    }
+    return pd.DataFrame(list(rows.values()), columns=list(_COLUMNS))
+
+
+def thinned(table: pd.DataFrame, *, points: int = _POINTS) -> pd.DataFrame:
+    """Return the table with at most about `points` of training, each the mean of neighbours.
+
+    Validation stays whole.
+    """
+    training = table[table["split"] == "training"]
+    if len(training) <= points:
+        return table
+    bucket = pd.Series(range(len(training)), index=training.index) * points // len(training)
+    means = training.drop(columns="split").astype(float).groupby(bucket).mean().assign(split="training")
+    return pd.concat([means, table[table["split"] != "training"]], ignore_index=True)
+
+
+def loss_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
+    """Return the loss curve: a thin line for training, marked points for validation."""
+    held = [word for word in ("training", "validation") if (table["split"] == word).any()]
+    legend = alt.Legend(values=held, orient="top", title=None, symbolType="stroke")
+    base = _base(table, along, tooltip=[alt.Tooltip("split:N", title="Loss in")])
+    base = base.encode(color=alt.Color("split:N", scale=scale(), legend=legend))
+    train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1.5)
+    val = base.transform_filter("datum.split != 'training'").mark_line(
+        strokeWidth=2, point=alt.OverlayMarkDef(size=60, filled=True)
+    )
+    return alt.layer(train, val).properties(height=260)
+
+
+def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step") -> Chart:
+    """Return the curves of several runs: a colour and a sign each, training faint, validation full.
+
+    `tables` maps a run's name on the screen to its loss table, in the order of the legend.
+    """
+    names = list(tables)
+    both = pd.concat([thinned(table).assign(run=name) for name, table in tables.items()], ignore_index=True)
+    rows = (len(names) + 1) // 2
+    legend = alt.Legend(
+        orient="top", title=None, columns=2 if rows > 1 else 0, labelLimit=420, symbolOpacity=1
+    )
+    base = _base(
+        both, along, tooltip=[alt.Tooltip("run:N", title="Run"), alt.Tooltip("split:N", title="Loss in")]
+    )
+    base = base.encode(color=alt.Color("run:N", scale=alt.Scale(domain=names), legend=legend))
+    train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1, opacity=0.35)
+    held_out = base.transform_filter("datum.split != 'training'")
+    line = held_out.mark_line(strokeWidth=2.2)
+    signs = held_out.mark_point(size=70, filled=True, opacity=1).encode(
+        shape=alt.Shape("run:N", scale=alt.Scale(domain=names), legend=legend)
+    )
+    return alt.layer(train, line, signs).properties(height=300 + 22 * max(0, rows - 1))
+
+
+def _base(table: pd.DataFrame, along: Along, *, tooltip: list[alt.Tooltip]) -> alt.Chart:
+    x = alt.X(f"{along}:Q", title=ALONG[along], axis=alt.Axis(grid=False, tickCount=8))
+    return alt.Chart(table).encode(
+        x=x,
+        y=alt.Y("loss_nats:Q", title=_LOSS, scale=alt.Scale(zero=False)),
+        tooltip=[
+            *tooltip,
+            alt.Tooltip("step:Q", title="Step", format=",.0f"),
+            alt.Tooltip("epoch:Q", title="Epoch", format=".0f"),
+            alt.Tooltip("loss_nats:Q", title="Nats a token", format=".3f"),
+        ],
+    )

@@ -1,0 +1,280 @@
+"""Who gains and who loses? One variant against the reference, one mark a persona."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from engine.core.wording import points, signed_points
+from engine.show.charts.looks import CATASTROPHE, GRID, Chart, brushed, clicked, factor_of, line_at, scale
+from engine.stats.pairing import Pairing, pair
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
+
+_FEW = 40  # personas whose names fit below their bars
+_STEPPED_BACK = 0.45
+_SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
+
+
+def persona_table(
+    scores: pd.DataFrame,
+    *,
+    candidate: str,
+    reference: str,
+    higher_is_better: bool | None = True,
+    margin: float = 0.0,
+) -> pd.DataFrame:
+    """Return one row a persona, over the examples that both variants have a value for; best first.
+
+    `scores` holds variant, persona_id, example_id, value. Columns: as `table_of`.
+    """
+    found = pair(_pairable(scores, candidate), _pairable(scores, reference))
+    return table_of(found, higher_is_better=higher_is_better, margin=margin)
+
+
+def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
+    """Return one row a persona of a pairing, best first.
+
+    Columns: persona_id, candidate, reference, difference (all fractions), outcome, rank (from 1). An outcome
+    is better or worse by more than `margin`.
+    """
+    frame = pd.DataFrame(
+        {
+            "persona_id": list(found.personas),
+            "candidate": found.candidate,
+            "reference": found.reference,
+            "difference": found.differences,
+        }
+    )
+    return ranked(frame, higher_is_better=higher_is_better, margin=margin)
+
+
+def ranked(frame: pd.DataFrame, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
+    """Return rows of persona_id, candidate, reference and difference, best first, with outcome and rank."""
+    outcomes = [
+        outcome(value, higher_is_better=higher_is_better, margin=margin) for value in frame["difference"]
+    ]
+    found = frame.assign(outcome=outcomes).sort_values(
+        ["difference", "persona_id"], ascending=[higher_is_better is False, True], ignore_index=True
+    )
+    return found.assign(rank=range(1, len(found) + 1))
+
+
+def catastrophes(table: pd.DataFrame, *, higher_is_better: bool | None = True) -> pd.DataFrame:
+    """Return the rows of `table` that lost more than 10 points, the largest loss first."""
+    loss = table["difference"] if higher_is_better is False else -table["difference"]
+    far = table.assign(loss=loss)[loss > -CATASTROPHE / 100 + 1e-12]
+    return far.sort_values(["loss", "persona_id"], ascending=[False, True], ignore_index=True)
+
+
+def _pairable(scores: pd.DataFrame, variant: str) -> list[tuple[str, str, float | None]]:
+    rows = scores[scores["variant"] == variant]
+    return [
+        (example_id, persona_id, None if pd.isna(value) else float(value))
+        for example_id, persona_id, value in zip(
+            rows["example_id"], rows["persona_id"], rows["value"], strict=True
+        )
+    ]
+
+
+def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
+    """The table on the scale of the screen, with each number in words for hovering."""
+    factor = factor_of(in_points=in_points)
+    return table.assign(
+        difference=factor * table["difference"],
+        candidate=factor * table["candidate"],
+        reference=factor * table["reference"],
+        words=[signed_points(value * factor / 100) for value in table["difference"]],
+        candidate_words=[points(value * factor / 100) for value in table["candidate"]],
+        reference_words=[points(value * factor / 100) for value in table["reference"]],
+    )
+
+
+def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("persona_id:N", title="Persona"),
+        alt.Tooltip("words:N", title="Difference"),
+        alt.Tooltip("outcome:N", title="Outcome"),
+        alt.Tooltip("candidate_words:N", title=candidate),
+        alt.Tooltip("reference_words:N", title=reference),
+        alt.Tooltip("rank:Q", title="Rank"),
+    ]
+
+
+def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
+    held = set(frame["outcome"])
+    words = [word for word in (BETTER, WORSE, EQUAL) if word in held]
+    legend = alt.Legend(values=words, orient="top", title=None, symbolType=symbol, symbolOpacity=1)
+    return alt.Color("outcome:N", scale=scale(), legend=legend)
+
+
+def persona_chart(
+    table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True, chosen: str | None = None
+) -> Chart:
+    """Return one bar a persona, sorted from the largest gain to the largest loss.
+
+    A click on a bar selects its persona (parameter `chosen`, field `persona_id`); `chosen` is drawn full
+    while the others step back.
+    """
+    frame = _worded(table, in_points=in_points).assign(
+        opacity=[1.0 if chosen in (None, name) else _STEPPED_BACK for name in table["persona_id"]]
+    )
+    few = len(frame) <= _FEW
+    axis = alt.Axis(
+        labels=few, ticks=False, domain=False, labelAngle=-90, labelOverlap=True, labelLimit=90, grid=False
+    )
+    title = None if few else "Personas, from the largest gain to the largest loss"
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(cornerRadiusEnd=2 if few else 0, minBandSize=2)
+        .encode(
+            x=alt.X("persona_id:N", sort=list(frame["persona_id"]), title=title, axis=axis)
+            if few
+            else alt.X("rank:O", title=title, axis=axis),
+            y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
+            color=_outcome_colour(frame),
+            opacity=alt.Opacity("opacity:Q", scale=None, legend=None),
+            tooltip=_tooltip(candidate, reference),
+        )
+    )
+    columns = (  # the whole column takes the click: a bar may be a pixel high, or nothing
+        alt.Chart(frame)
+        .mark_rect(opacity=0, cursor="pointer", aria=False)
+        .encode(x=bars.encoding.x, tooltip=_tooltip(candidate, reference))
+        .add_params(clicked("persona_id"))
+    )
+    equal = bars.transform_filter(alt.datum.outcome == EQUAL).mark_point(
+        shape="diamond", size=36 if few else 12, filled=True
+    )
+    lines = [line_at(0.0, axis="y")]
+    if in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
+        lines.append(line_at(CATASTROPHE, axis="y", dashed=True, words="10 points lost"))
+    return alt.layer(bars, *lines, equal, columns).properties(height=280)
+
+
+def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+    """Return candidate over reference, a mark a persona; above the diagonal the candidate has more.
+
+    A click selects a persona (`chosen`, field `persona_id`), a drag a box (`brushed`, fields `reference` and
+    `candidate`, on the screen's scale). Below the dashed line ten points are lost. Shapes repeat the colours.
+    """
+    frame = _worded(table, in_points=in_points)
+    low, high = _square(frame)
+    unit = ", points" if in_points else ""
+    x_scale = alt.Scale(domain=[low, high], nice=False, zero=False)
+    marks = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=46, opacity=0.75, cursor="pointer")
+        .encode(
+            x=alt.X("reference:Q", title=f"{reference}{unit}", scale=x_scale),
+            y=alt.Y("candidate:Q", title=f"{candidate}{unit}", scale=x_scale),
+            color=_outcome_colour(frame, symbol="circle"),
+            shape=alt.Shape(
+                "outcome:N",
+                scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
+                legend=None,
+            ),
+            tooltip=_tooltip(candidate, reference),
+        )
+        .add_params(clicked("persona_id"), brushed("x", "y"))
+    )
+    lines = [_diagonal(low, high, 0.0)]
+    if in_points:
+        lines.append(_diagonal(low, high, CATASTROPHE, dashed=True))
+    return alt.layer(*lines, marks).properties(height=320)
+
+
+def _square(frame: pd.DataFrame) -> tuple[float, float]:
+    values = np.concatenate([frame["candidate"], frame["reference"]])
+    if not len(values):
+        return 0.0, 1.0
+    air = 0.04 * float(values.max() - values.min()) or 1.0
+    return float(values.min()) - air, float(values.max()) + air
+
+
+def _diagonal(low: float, high: float, shift: float, *, dashed: bool = False) -> alt.Chart:
+    ends = pd.DataFrame(
+        {"x": [max(low, low - shift), high], "y": [max(low, low - shift) + shift, high + shift]}
+    )
+    return (
+        alt.Chart(ends)
+        .mark_line(color=GRID, strokeWidth=1, strokeDash=[4, 4] if dashed else [1, 0])
+        .encode(x="x:Q", y="y:Q")
+    )
+
+
+def distribution_chart(
+    table: pd.DataFrame, *, mean: float, in_points: bool = True, higher_is_better: bool | None = True
+) -> Chart:
+    """Return how many personas there are at each difference, in bins that never straddle 0.
+
+    A drag selects a range (`brushed`, field `low`: differences on the screen's scale). `mean` is a fraction;
+    the solid line is at 0, the dashed one at the mean.
+    """
+    factor = factor_of(in_points=in_points)
+    values = factor * table["difference"].to_numpy(dtype=float)
+    frame = _bins(values, higher_is_better)
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(binSpacing=1)
+        .encode(
+            x=alt.X(
+                "low:Q", bin="binned", title="Difference, points" if in_points else "Difference",
+                axis=alt.Axis(tickCount=8, grid=False),
+            ),
+            x2="high:Q",
+            y=alt.Y("personas:Q", title="Personas", axis=alt.Axis(tickMinStep=1, tickCount=5)),
+            color=alt.Color("outcome:N", scale=scale(), legend=None),
+            tooltip=[
+                alt.Tooltip("words:N", title="Difference"),
+                alt.Tooltip("personas:Q", title="Personas"),
+            ],
+        )
+        .add_params(brushed("x"))
+    )  # fmt: skip
+    told = f"mean {signed_points(mean * factor / 100)}"
+    return alt.layer(
+        bars, line_at(0.0, axis="x"), line_at(factor * mean, axis="x", dashed=True, words=told)
+    ).properties(height=320)
+
+
+def _bins(values: np.ndarray, higher_is_better: bool | None) -> pd.DataFrame:
+    """Counts in bins of one width; exact zeros, where there are any, have a thin bin of their own."""
+    width = _width(values)
+    frame = []
+    zeros = int((values == 0).sum())
+    moved = values[values != 0]
+    for place, held in pd.Series(moved).groupby(np.floor(moved / width)):
+        low = float(place) * width
+        word = outcome(low + width / 2, higher_is_better=higher_is_better)
+        frame.append((low, low + width, len(held), word, f"{_plain(low)} to {_plain(low + width)}"))
+    if zeros:
+        frame.append((-width / 8, width / 8, zeros, EQUAL, "0, equal"))
+    return pd.DataFrame(frame, columns=["low", "high", "personas", "outcome", "words"])
+
+
+def _width(values: np.ndarray) -> float:
+    """A round width of 1, 2 or 5 times a power of ten; some 12 bins for few personas, 24 for many."""
+    span = float(values.max() - values.min()) if len(values) else 1.0
+    rough = max(span / min(24, max(12, 2 * len(values) ** 0.5)), 1e-6)
+    power = 10.0 ** np.floor(np.log10(rough))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= rough))
+
+
+def _plain(value: float) -> str:
+    return signed_points(value / 100)
+
+
+def selected_personas(
+    table: pd.DataFrame, ranges: Mapping[str, list[float]], *, in_points: bool
+) -> list[str]:
+    """Return the personas within a brush: column of `table` -> its two ends on the screen's scale."""
+    factor = factor_of(in_points=in_points)
+    inside = np.ones(len(table), dtype=bool)
+    for field, (low, high) in ranges.items():
+        values = factor * table[field].to_numpy(dtype=float)
+        inside &= (values >= min(low, high)) & (values <= max(low, high))
+    return list(table.loc[inside, "persona_id"])

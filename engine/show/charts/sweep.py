@@ -1,0 +1,138 @@
+"""Charts and tables of sweeps, made from their results, for pages and reports. Reads nothing.
+
+As in engine/show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
+a dash and its name beside the last point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from engine.core.wording import interval, points, signed_points
+from engine.domains.metrics import METRICS
+from engine.results.comparing.sweeps import SweepResults
+from engine.show.views import scale
+from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
+
+EVERYTHING = "all"
+_GRID = "#8a949a"
+_SPLITS = {"val": "validation", "test": "test"}
+_COLUMNS = (
+    *("value", "place", "series", "experiment", "split", "variant"),
+    *("mean", "difference", "low", "high", "verdict", "words", "interval", "personas", "best"),
+)
+
+
+def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("val", "test")) -> pd.DataFrame:
+    """Return one row a value, experiment and split that is scored, in the order of the values.
+
+    `difference`, `low`, `high` and `mean` are points; `best` marks the value chosen on val; `series` names
+    what a line of the chart joins.
+    """
+    several = len(results) > 1
+    rows = []
+    for found in results:
+        higher = METRICS[found.metric].higher_is_better
+        for place, point in enumerate(found.points):
+            for split in splits:
+                row = point.rows.get(split)
+                if row is None or row["delta"] is None:
+                    continue
+                low = row["ci_low"] if row["ci_low"] is not None else row["delta"]
+                high = row["ci_high"] if row["ci_high"] is not None else row["delta"]
+                word = EQUAL if row["role"] else verdict(row, higher_is_better=higher)
+                names = [found.experiment] if several else []
+                names += [_SPLITS.get(split, split)] if len(splits) > 1 or not several else []
+                rows.append(
+                    {
+                        "value": EVERYTHING if point.value is None else str(point.value),
+                        "place": place,
+                        "series": ", ".join(names),
+                        "experiment": found.experiment,
+                        "split": split,
+                        "variant": point.variant,
+                        "mean": 100 * row["mean"],
+                        "difference": 100 * row["delta"],
+                        "low": 100 * low,
+                        "high": 100 * high,
+                        "verdict": EQUAL if word == UNCLEAR else word,
+                        "words": signed_points(row["delta"]),
+                        "interval": interval(row["ci_low"], row["ci_high"]),
+                        "personas": row["n_paired"],
+                        "best": found.best is not None and point.value == found.best,
+                    }
+                )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def sweep_chart(
+    results: Sequence[SweepResults], *, splits: Sequence[str] = ("val", "test")
+) -> alt.LayerChart | alt.FacetChart:
+    """Return the gain over the reference against the swept value: points with intervals, a line a series.
+
+    The value chosen on val has a ring. Values are in the sweep's order at even distances, so 0.01 and 0.5
+    both have room.
+    """
+    frame = sweep_table(results, splits=splits)
+    order = list(dict.fromkeys(frame.sort_values("place")["value"]))
+    series = list(dict.fromkeys(frame["series"]))
+    parameter = results[0].parameter if results else "value"
+    reference = next((found.reference for found in results if found.reference), "unified")
+    x = alt.X("value:N", sort=order, title=parameter, axis=alt.Axis(labelAngle=0, grid=False))
+    beside = alt.XOffset("series:N", sort=series)
+    shape = alt.Shape("series:N", sort=series, legend=None)
+    colour = alt.Color("verdict:N", scale=scale(), legend=None)
+    y_title = f"Difference to {reference}, points"
+    tooltip = [
+        alt.Tooltip("series:N", title="Series"),
+        alt.Tooltip("value:N", title=parameter),
+        alt.Tooltip("words:N", title="Difference"),
+        alt.Tooltip("interval:N", title="95 % interval"),
+        alt.Tooltip("personas:Q", title="Personas"),
+    ]
+    base = alt.Chart(frame).encode(x=x, xOffset=beside, tooltip=tooltip)
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=_GRID, strokeDash=[3, 3])
+    line = base.mark_line(color=_GRID, strokeWidth=1.5).encode(
+        y=alt.Y("difference:Q", title=y_title),
+        detail="series:N",
+        strokeDash=alt.StrokeDash("series:N", sort=series, legend=None),
+    )
+    rules = base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title=y_title), y2="high:Q", color=colour)
+    dots = base.mark_point(size=90, filled=True, opacity=1).encode(
+        y=alt.Y("difference:Q", title=y_title), shape=shape, color=colour
+    )
+    rings = base.transform_filter(alt.datum.best).mark_point(size=260, color=_GRID).encode(y="difference:Q")
+    last = alt.Chart(_last(frame)).encode(x=x, xOffset=beside, y="difference:Q", text="series:N")
+    names = last.mark_text(align="left", dx=9, fontSize=11, color=_GRID)
+    return alt.layer(zero.encode(y="zero:Q"), line, rules, rings, dots, names).properties(height=300)
+
+
+def sweep_words(results: Sequence[SweepResults]) -> list[str]:
+    """Return a sentence an experiment: the value chosen on val, and what it gains on test."""
+    told = []
+    for found in results:
+        chosen = next((one for one in found.points if one.value == found.best), None)
+        if found.best is None or chosen is None:
+            told.append(f"{found.experiment}: fewer than two values are scored; nothing to choose yet.")
+            continue
+        val, test = chosen.rows["val"], chosen.rows.get("test")
+        value = EVERYTHING if chosen.value is None else chosen.value
+        told.append(
+            f"{found.experiment}: {found.parameter} = {value} is best on validation"
+            f" ({points(val['mean'])}, {signed_points(val['delta'])} to {found.reference})"
+            + (f"; on test {signed_points(test['delta'])} ({_spread(test)})." if test else ".")
+        )
+    return told
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    return f"95 % interval {interval(row['ci_low'], row['ci_high'])}"
+
+
+def _last(frame: pd.DataFrame) -> pd.DataFrame:
+    """The row of the last value of each series, where its name is written."""
+    return frame.loc[frame.groupby("series")["place"].idxmax()] if len(frame) else frame

@@ -1,0 +1,231 @@
+"""The check-up of a workspace. Owns what is looked at, and says what to do.
+
+Mends, when asked, what loses nothing: temporary files, folders that never became a run, an unreadable
+database (built again from the run folders), dead runs noted as running. Never touches results or checkpoints.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from engine.core.errors import EngineError
+from engine.core.locks import queue_lock
+from engine.core.machine import read_machine, read_only
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.runs import jobs, launchers, leases, manifest, slots
+from engine.runs.records import RunRecord, scan
+from engine.strategies.ground import read_ground
+
+_PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
+_BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
+_LEAST_FREE_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: whether it is in order, what was found, and what to do otherwise."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
+    """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing."""
+    if fix and ws.config.exists():
+        jobs.advance(ws)
+    records = scan(ws)
+    return [
+        *_files(ws),
+        *_dataset(ws),
+        _database(ws, fix=fix),
+        *_runs(records),
+        *_folders(ws, records),
+        *_strays(ws, records, fix=fix),
+        *_machine(ws),
+        _temporary(ws, records, fix=fix),
+        _space(ws),
+        _versions(),
+    ]
+
+
+def _files(ws: Workspace) -> Iterator[Check]:
+    try:
+        config = ws.read_config()
+    except EngineError as error:
+        yield Check("workspace", False, error.message, error.hint)
+        return
+    yield Check(
+        "workspace", True, f"{ws.root}: {config['dataset'].get('source', '?')}, split {config['split']}"
+    )
+    try:
+        ground = read_ground(ws)
+    except EngineError as error:
+        yield Check("data and base", False, error.message, error.hint)
+        return
+    yield Check("data and base", True, f"{ground.personas} personas, base {ground.base}")
+
+
+def _dataset(ws: Workspace) -> Iterator[Check]:
+    from engine.data.dataset import load_dataset, load_splits
+
+    if not ws.config.exists():
+        return
+    try:
+        dataset, splits = load_dataset(ws), load_splits(ws)
+    except EngineError as error:
+        yield Check("dataset", False, error.message, error.hint)
+        return
+    without = sum(dialogue.dialogue_id not in splits.assignment for dialogue in dataset.dialogues)
+    hint = "Create the workspace again: python -m engine init" if without else ""
+    detail = f"{len(dataset.dialogues)} dialogues, {without} without a split"
+    yield Check("dataset", not without, detail, hint)
+
+
+def _database(ws: Workspace, *, fix: bool) -> Check:
+    reason = store.unreadable(ws)
+    if reason is not None and fix:
+        built = store.rebuild(ws)
+        return Check("results.duckdb", True, f"It was built again: {len(built.taken_in)} runs.")
+    if reason is None:
+        there = "is readable" if ws.database.exists() else "is made when first needed"
+        return Check("results.duckdb", True, f"It {there}.")
+    return Check(
+        "results.duckdb", False, f"It cannot be read: {reason}", "Build it again: python -m engine rebuild-db"
+    )
+
+
+def _runs(records: list[RunRecord]) -> Iterator[Check]:
+    for record in records:
+        if record.spec is None or record.state in ("failed", "lost"):
+            what = (record.error or "").split("\n", 1)[0]
+            again = f"python -m engine resume {record.run_id}"
+            hint = f"Go on with it: {again}" if record.spec else "Launch the same thing again: it is mended."
+            yield Check(f"run {record.run_id}", False, f"{record.state}: {what}", hint)
+    good = sum(record.state == "succeeded" for record in records)
+    yield Check("runs", True, f"{len(records)}, of which {good} succeeded")
+
+
+def _folders(ws: Workspace, records: list[RunRecord]) -> Iterator[Check]:
+    for record in records:
+        faults = _torn(ws, record) if record.state == "succeeded" else []
+        if faults:
+            hint = "Restore its files, or remove the folder and run it again; then rebuild-db."
+            yield Check(f"folder {record.run_id}", False, "; ".join(faults), hint)
+
+
+def _strays(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Iterator[Check]:
+    """Folders that belong to no run: half-written ones, and adapters whose run was deleted."""
+    known = {record.run_id for record in records}
+    for folder in _others(ws.runs, known):
+        if fix and _removed(ws, folder):
+            yield Check(f"folder {folder.name}", True, "It never became a run and was removed.")
+            continue
+        hint = "Remove it: python -m engine doctor --fix" if _never_began(folder) else f"Remove {folder}."
+        yield Check(f"folder {folder.name}", False, "It holds no run: spec.json is missing.", hint)
+    for folder in _others(ws.models, known):
+        if any(folder.rglob("adapter_config.json")):
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            yield Check(
+                f"adapters {folder.name}",
+                False,
+                f"{size / 1e6:.0f} MB of adapters, whose run is not in data/runs.",
+                f"Bring the run's folder back, or remove {folder}.",
+            )
+
+
+def _never_began(folder: Path) -> bool:
+    return all(path.is_file() and path.name in _BEFORE_A_RUN for path in folder.iterdir())
+
+
+def _removed(ws: Workspace, folder: Path) -> bool:
+    """Remove a folder in which no run began; under the queue's lock, for one may be beginning just now."""
+    with queue_lock(ws):
+        if not folder.is_dir() or not _never_began(folder):
+            return False
+        shutil.rmtree(folder)
+    return True
+
+
+def _others(place: Path, known: set[str]) -> list[Path]:
+    entries = sorted(place.iterdir()) if place.is_dir() else []
+    return [one for one in entries if one.is_dir() and one.name not in known and one.name[0] != "."]
+
+
+def _machine(ws: Workspace) -> Iterator[Check]:
+    """Who holds this machine's devices, and whether the settings can be read and obeyed."""
+    try:
+        machine = read_machine(ws)
+        if machine.launcher != "local":
+            launchers.get(machine.launcher).told(machine)
+    except EngineError as error:
+        yield Check("machine", False, error.message, error.hint)
+        return
+    devices = slots.slots(machine, machine.launcher)
+    held = [f"{device} held by {who.what}" for device in devices if (who := leases.holder(device))]
+    closed = ", read-only" if read_only(ws) else ""
+    found = ", ".join(held or devices) or "the queue is paused"
+    yield Check("machine", True, f"{machine.launcher}: {found}{closed}")
+
+
+def _torn(ws: Workspace, record: RunRecord) -> list[str]:
+    folder = ws.run_folder(record.run_id)
+    try:
+        done = manifest.read(folder)
+    except EngineError as error:
+        return [error.message]
+    return manifest.faults(folder, done) + manifest.adapter_faults(ws, record.run_id, done)
+
+
+def _temporary(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Check:
+    """Files that a killed process was about to put in place. Those of a run at work are left alone."""
+    busy = {record.run_id for record in records if record.state == "running"}
+    places = [ws.data, *(ws.run_folder(record.run_id) for record in records if record.run_id not in busy)]
+    found = [path for place in places if place.is_dir() for path in place.iterdir() if _is_temporary(path)]
+    if fix:
+        for path in found:
+            path.unlink(missing_ok=True)
+    if not found or fix:
+        return Check("temporary files", True, f"{len(found)} removed" if found else "none left over")
+    names = ", ".join(path.name for path in found[:5])
+    return Check(
+        "temporary files",
+        False,
+        f"{len(found)} left over: {names}",
+        "Remove them: python -m engine doctor --fix",
+    )
+
+
+def _is_temporary(path: Path) -> bool:
+    """A name as write_atomically makes them: .NAME.SUFFIX.random."""
+    parts = path.name.split(".")
+    return path.is_file() and path.name.startswith(".") and len(parts) == 4 and parts[2] in ("json", "jsonl")
+
+
+def _space(ws: Workspace) -> Check:
+    place = ws.root if ws.root.exists() else Path.cwd()
+    free = shutil.disk_usage(place).free
+    return Check(
+        "disk",
+        free >= _LEAST_FREE_BYTES,
+        f"{free / 1e9:.1f} GB free",
+        "Free some space." if free < _LEAST_FREE_BYTES else "",
+    )
+
+
+def _versions() -> Check:
+    found, missing = [f"python {platform.python_version()}"], []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    hint = f"Missing: {', '.join(missing)}. Run: make setup" if missing else ""
+    return Check("versions", not missing, ", ".join(found), hint)

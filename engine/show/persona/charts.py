@@ -1,0 +1,293 @@
+"""The charts of one persona: the scores, the place among the others, the route and the merge.
+
+Each chart is drawn once as a template and then only filled with rows, because the page shows four of them
+at every step from persona to persona. The looks are those of engine/show/charts/looks.py; each mark has its
+number in words beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+
+from engine.core.wording import count, interval, percent, points, signed_points
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale
+from engine.show.persona.merged import Merge
+from engine.show.persona.place import Clusters
+from engine.show.persona.route import Route
+from engine.show.persona.table import Scored
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
+
+Spec = dict[str, Any]
+"""A chart as Vega-Lite, with its rows as data frames under "datasets"."""
+
+_ROWS, _MARKED, _EDGES = "rows", "marked", "edges"
+_WEIGHTS_SHOWN: Final = 12
+_LABEL: Final = 11
+_AXIS: Final = 70  # pixels for the axis below the rows
+_MANY: Final = 400  # personas from which marks on the map are small
+_BOLD: Final = "looked_at"
+
+
+def score_chart(
+    scores: Sequence[Scored],
+    *,
+    reference: str,
+    looked_at: str | None,
+    bounds: Collection[str] = (),
+    higher_is_better: bool | None = True,
+    in_points: bool = True,
+) -> Spec:
+    """Return one line a variant: the difference to the reference with its interval, in the order given.
+
+    A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are diamonds, the reference
+    is a ring at 0, and the variant looked at is set in bold.
+    """
+    factor = factor_of(in_points=in_points)
+    rows = [
+        _score_row(one, reference, bounds, factor=factor, higher_is_better=higher_is_better)
+        for one in scores
+        if one.delta is not None
+    ]
+    spec = _filled(_score_template(reference, in_points), 34 * max(1, len(rows)) + _AXIS, rows)
+    return _marking(spec, looked_at)
+
+
+def map_chart(found: Clusters, persona_id: str | None, *, cluster: int | None = None) -> Spec:
+    """Return every persona on the map: the own cluster filled, the others as rings, the persona named.
+
+    Without a persona, `cluster` says which one is filled, if any. A click selects a persona (parameter
+    `chosen`, field `persona_id`). Each cluster has its number in its middle.
+    """
+    own = cluster if persona_id is None else found.assignment.get(persona_id)
+    rows = pd.DataFrame(
+        [
+            {
+                "persona_id": name,
+                "x": x,
+                "y": y,
+                "cluster": str(found.assignment[name]),
+                "kind": "own" if found.assignment[name] == own else "other",
+                "colour": BETTER,
+            }
+            for name, (x, y) in found.places.items()
+            if name in found.assignment
+        ]
+    )
+    spec = _filled(_map_template(len(rows) > _MANY), 300, rows)
+    spec["datasets"][_MARKED] = rows[rows["persona_id"] == persona_id]
+    spec["datasets"][_EDGES] = rows.groupby("cluster", as_index=False)[["x", "y"]].mean()
+    return spec
+
+
+def route_chart(route: Route, *, in_points: bool = True) -> Spec:
+    """Return each candidate's gain over the fallback on val, and the margin it had to beat as a line."""
+    factor = factor_of(in_points=in_points)
+    rows = [
+        {
+            "variant": one.variant,
+            "gain": factor * one.gain,
+            "words": _gain_words(one.variant, route, one.gain * factor / 100),
+            "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
+            "mean": points(None if one.mean is None else one.mean * factor / 100),
+        }
+        for one in route.candidates
+        if one.gain is not None
+    ]
+    spec = _filled(_route_template(route.fallback, in_points), 28 * max(1, len(rows)) + _AXIS, rows)
+    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [factor * route.margin]})
+    return _marking(spec, route.variant)
+
+
+def weight_chart(merge: Merge, persona_id: str) -> Spec:
+    """Return how much of whose adapter went in: one bar an adapter, the smallest in one bar together."""
+    rest = merge.weights[_WEIGHTS_SHOWN:]
+    rows = [
+        _weight_row(f"{name} (own)" if name == persona_id else name, weight, own=name == persona_id)
+        for name, weight in merge.weights[:_WEIGHTS_SHOWN]
+    ]
+    if rest:
+        together = sum(weight for _, weight in rest)
+        rows.append(_weight_row(f"{count(len(rest), 'other')}, together", together, own=False))
+    return _filled(_weight_template(), 26 * max(1, len(rows)) + _AXIS, rows)
+
+
+# --- rows
+
+
+def _score_row(
+    one: Scored,
+    reference: str,
+    bounds: Collection[str],
+    *,
+    factor: float,
+    higher_is_better: bool | None,
+) -> dict[str, Any]:
+    delta = one.delta or 0.0
+    low = delta if one.ci_low is None else one.ci_low
+    high = delta if one.ci_high is None else one.ci_high
+    word = verdict({"ci_low": one.ci_low, "ci_high": one.ci_high}, higher_is_better=higher_is_better)
+    words = signed_points(delta * factor / 100)
+    way = outcome(delta, higher_is_better=higher_is_better)
+    is_reference = one.variant == reference
+    return {
+        "variant": one.variant,
+        "difference": factor * delta,
+        "low": factor * low,
+        "high": factor * high,
+        "verdict": EQUAL if word == UNCLEAR or is_reference else word,
+        "kind": "reference" if is_reference else "bound" if one.variant in bounds else "variant",
+        "mean": points(None if one.mean is None else one.mean * factor / 100),
+        "words": f"{words}, {way}",
+        "label": "reference" if is_reference else words,
+        "interval": interval(low * factor / 100, high * factor / 100),
+        "examples": f"{one.higher} higher, {one.same} same, {one.lower} lower",
+    }
+
+
+def _gain_words(name: str, route: Route, gain: float) -> str:
+    return f"{signed_points(gain)}, chosen" if name == route.variant else signed_points(gain)
+
+
+def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:
+    words = percent(weight) if weight >= 0.1 else f"{100 * weight:.1f} %"
+    return {"name": name, "percent": 100 * weight, "words": words, "kind": BETTER if own else "amount"}
+
+
+# --- templates
+
+
+def _filled(template: Spec, height: int, rows: pd.DataFrame | list[dict[str, Any]]) -> Spec:
+    """Return a copy of a template with its rows, in their order."""
+    spec = copy.deepcopy(template)
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
+    spec["height"] = height
+    spec["datasets"] = {_ROWS: frame.assign(place=range(len(frame)))}
+    return spec
+
+
+def _marking(spec: Spec, name: str | None) -> Spec:
+    """Set the name that stands in bold on the axis."""
+    for parameter in spec["params"]:
+        if parameter["name"] == _BOLD:
+            parameter["value"] = name or ""
+    return spec
+
+
+def _as_template(chart: Chart) -> Spec:
+    found: Spec = chart.to_dict()
+    return found
+
+
+def _names(field: str = "variant:N", *, bold: bool = True) -> alt.Y:
+    """The vertical axis of names in the order of the rows."""
+    test = f"datum.value === {_BOLD}"
+    weight: Any = alt.condition(test, alt.value("bold"), alt.value("normal")) if bold else alt.Undefined
+    axis = alt.Axis(labelLimit=190, labelOverlap=False, domain=False, ticks=False, labelFontWeight=weight)
+    return alt.Y(field, sort=alt.EncodingSortField("place", op="min"), title=None, axis=axis)
+
+
+def _named(name: str) -> alt.Chart:
+    return alt.Chart(alt.NamedData(name=name))
+
+
+@lru_cache(maxsize=64)
+def _score_template(reference: str, in_points: bool) -> Spec:
+    title = f"Difference to {reference}, {'points' if in_points else 'in the unit of the metric'}"
+    colour = alt.Color("verdict:N", scale=scale(), legend=None)
+    tooltip = [
+        alt.Tooltip("variant:N", title="Variant"),
+        alt.Tooltip("mean:N", title="Mean here"),
+        alt.Tooltip("words:N", title="Difference"),
+        alt.Tooltip("interval:N", title="95 % interval"),
+        alt.Tooltip("examples:N", title="Examples"),
+    ]
+    base = _named(_ROWS).encode(y=_names(), tooltip=tooltip)
+    zero = (
+        alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="zero:Q")
+    )
+    lines = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6)), x2="high:Q", color=colour
+    )
+    kinds = alt.Scale(domain=["variant", "bound", "reference"], range=["circle", "diamond", "circle"])
+    dots = base.mark_point(size=90, opacity=1, strokeWidth=2, cursor="pointer").encode(
+        x="difference:Q",
+        color=colour,
+        fill=alt.condition("datum.kind !== 'reference'", colour, alt.value("transparent")),
+        shape=alt.Shape("kind:N", scale=kinds, legend=None),
+    )
+    labels = base.mark_text(dy=-11, fontSize=_LABEL).encode(x="difference:Q", text="label:N", color=colour)
+    dots = dots.add_params(clicked("variant"))
+    return _as_template(alt.layer(zero, lines, dots, labels).add_params(alt.param(name=_BOLD, value="")))
+
+
+@lru_cache(maxsize=2)
+def _map_template(many: bool) -> Spec:
+    hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
+    room = alt.Scale(zero=False, padding=18)
+    x = alt.X("x:Q", axis=hidden, title=None, scale=room)
+    y = alt.Y("y:Q", axis=hidden, title=None, scale=room)
+    blue = alt.Color("colour:N", scale=scale(), legend=None)
+    tooltip = [alt.Tooltip("persona_id:N", title="Persona"), alt.Tooltip("cluster:N", title="Cluster")]
+    base = _named(_ROWS).encode(x=x, y=y, tooltip=tooltip)
+    rings = base.transform_filter("datum.kind === 'other'").mark_point(
+        size=28 if many else 60, filled=False, color=GRID, opacity=0.75
+    )
+    own = base.transform_filter("datum.kind === 'own'").mark_point(
+        size=34 if many else 70, filled=True, opacity=0.95
+    )
+    numbers = _named(_EDGES).mark_text(fontSize=18, fontWeight="bold", color=GRID, opacity=0.55)
+    marked = _named(_MARKED).encode(x=x, y=y, color=blue)
+    halo = marked.mark_point(size=260, strokeWidth=2.5, filled=False, opacity=1)
+    name = marked.mark_text(dy=20, fontSize=12, fontWeight="bold").encode(text="persona_id:N")
+    target = base.mark_point(size=160, filled=True, opacity=0, cursor="pointer")
+    return _as_template(
+        alt.layer(
+            numbers.encode(x=x, y=y, text="cluster:N"),
+            rings,
+            own.encode(color=blue),
+            halo,
+            name,
+            target.add_params(clicked("persona_id")),
+        )
+    )
+
+
+@lru_cache(maxsize=64)
+def _route_template(fallback: str, in_points: bool) -> Spec:
+    title = f"Gain over {fallback} on validation{', points' if in_points else ''}"
+    colour = alt.Color("verdict:N", scale=scale(), legend=None)
+    base = _named(_ROWS).encode(
+        y=_names(),
+        x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=44)),
+        tooltip=[
+            alt.Tooltip("variant:N", title="Variant"),
+            alt.Tooltip("mean:N", title="Validation mean"),
+            alt.Tooltip("words:N", title="Gain"),
+        ],
+    )
+    bars = base.mark_bar(height={"band": 0.5}, cornerRadiusEnd=2).encode(color=colour)
+    label = base.encode(text="words:N", color=colour)
+    right = label.transform_filter("datum.gain >= 0").mark_text(align="left", dx=5, fontSize=_LABEL)
+    left = label.transform_filter("datum.gain < 0").mark_text(align="right", dx=-5, fontSize=_LABEL)
+    line = _named(_EDGES).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="margin:Q")
+    chart = alt.layer(bars, line, right, left)
+    return _as_template(chart.add_params(alt.param(name=_BOLD, value="")))
+
+
+@lru_cache(maxsize=1)
+def _weight_template() -> Spec:
+    base = _named(_ROWS).encode(
+        y=_names("name:N", bold=False),
+        x=alt.X("percent:Q", title="Share of the merge, %", axis=alt.Axis(grid=False, tickCount=4)),
+        color=alt.Color("kind:N", scale=scale(), legend=None),
+        tooltip=[alt.Tooltip("name:N", title="Adapter of"), alt.Tooltip("words:N", title="Share")],
+    )
+    bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2)
+    labels = base.mark_text(align="left", dx=5, fontSize=_LABEL).encode(text="words:N")
+    return _as_template(alt.layer(bars, labels))

@@ -1,0 +1,123 @@
+"""Which variant a persona is routed to, and why. Reads routes.json; the choice was made on val, elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json
+from engine.results.variants import Variant
+
+_FILE = "routes.json"
+_NOISE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One variant that routing could choose: its val mean and gain over the fallback, in the metric's unit.
+
+    None where she has no val score of it.
+    """
+
+    variant: str
+    mean: float | None
+    gain: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one persona goes. `higher_is_better` is the metric's direction; gains count with its sign."""
+
+    run_id: str
+    variant: str
+    fallback: str
+    margin: float
+    metric: str
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def stays(self) -> bool:
+        """Whether nothing beat the fallback."""
+        return self.variant == self.fallback
+
+    @property
+    def best_rival(self) -> Candidate | None:
+        """The candidate with the highest gain that is not the fallback."""
+        rivals = [one for one in self.candidates if one.variant != self.fallback and one.gain is not None]
+        return max(rivals, key=lambda one: one.gain or 0.0, default=None)
+
+
+def routing_runs(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
+    """Return the routed variants by name -> run, newest first."""
+    routed = [one for one in variants if "route" in one.recipe]
+    routed = [one for one in routed if (ws.run_folder(str(one.recipe["route"])) / _FILE).exists()]
+    return {one.variant: str(one.recipe["route"]) for one in reversed(routed)}
+
+
+def read_routes(ws: Workspace, run_id: str, variants: Sequence[Variant]) -> dict[str, Any]:
+    """Return routes.json with every candidate under its name on screens.
+
+    Keys: metric, margin, fallback, candidates (names), routes (persona -> name). Raises EngineError when the
+    file is torn.
+    """
+    try:
+        found = read_json(ws.run_folder(run_id) / _FILE)
+        names = {name: _on_screen(name, entry, variants) for name, entry in found["candidates"].items()}
+        return {
+            "metric": str(found["metric"]),
+            "margin": float(found["margin"]),
+            "fallback": names.get(found["fallback"], str(found["fallback"])),
+            "candidates": tuple(names.values()),
+            "routes": {
+                persona: names.get(entry["variant"], str(entry["variant"]))
+                for persona, entry in found["routes"].items()
+            },
+        }
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise EngineError(
+            f"The routes of {run_id} cannot be read: {error}", "Run it again: delete its folder first."
+        ) from error
+
+
+def route_of(
+    run_id: str,
+    routes: Mapping[str, Any],
+    persona_id: str,
+    val: pd.DataFrame,
+    *,
+    higher_is_better: bool = True,
+) -> Route | None:
+    """Return a persona's route with the val scores behind it; None when she has none.
+
+    `val` is the wide table of the route's metric on val.
+    """
+    chosen = routes["routes"].get(persona_id)
+    if chosen is None:
+        return None
+    fallback = routes["fallback"]
+    known = persona_id in val.index.get_level_values("persona_id")
+    own = val.loc[persona_id] if known else val.iloc[:0]
+    sign = 1.0 if higher_is_better else -1.0
+    candidates = [_candidate(own, name, fallback, sign) for name in routes["candidates"]]
+    candidates.sort(key=lambda one: (one.gain is None, -(one.gain or 0.0), one.variant))
+    return Route(run_id, chosen, fallback, routes["margin"], routes["metric"], tuple(candidates))
+
+
+def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Candidate:
+    if name not in own or fallback not in own or not own[name].notna().any():
+        return Candidate(name, None, None, 0)
+    differences = (own[name] - own[fallback]).dropna().to_numpy(dtype=np.float64)
+    gain = sign * float(differences.mean()) if len(differences) else None
+    gain = 0.0 if gain is not None and abs(gain) < _NOISE else gain
+    return Candidate(name, float(own[name].mean()), gain, len(differences))
+
+
+def _on_screen(name: str, entry: Mapping[str, Any], variants: Sequence[Variant]) -> str:
+    """The name that a candidate's recipe goes by; its plain name where the recipe is not known."""
+    return next((one.variant for one in variants if dict(one.recipe) == entry["recipe"]), name)

@@ -1,0 +1,123 @@
+"""What a report is written from, read once: comparisons, runs, card. Owns which protocols are reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.paths import Workspace, read_json
+from engine.domains.metrics import SIMILARITY
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.runs.records import RunRecord, scan
+from engine.show.charts import is_bound
+
+MOST_PROTOCOLS = 3
+FURTHER_METRICS = ("device_f1", "param_f1", "numerical_precision", "exact_action_match", "length_ratio")
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """One protocol on one split: the comparison in similarity, and what the protocol is made of.
+
+    `others` maps a further metric to its comparison, where it is defined for any variant.
+    """
+
+    protocol: str
+    split: str
+    found: Mapping[str, Any]
+    fields: Mapping[str, Any]
+    others: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def rows(self) -> list[Row]:
+        rows: list[Row] = self.found["rows"]
+        return rows
+
+    @property
+    def reference(self) -> str:
+        return str(self.found["reference"])
+
+    @property
+    def imported(self) -> bool:
+        return bool(self.fields.get("imported"))
+
+    @property
+    def contenders(self) -> list[Row]:
+        """The variants that compete with the reference and are measured, best first."""
+        rows = [row for row in self.rows if row["role"] == "" and row["delta"] is not None]
+        return sorted(rows, key=lambda row: (-row["delta"], row["variant"]))
+
+    @property
+    def bounds(self) -> list[Row]:
+        return [row for row in self.rows if is_bound(row)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """A workspace as a report sees it; `compared` holds the protocols on test, or val where test has none."""
+
+    ws: Workspace
+    config: Mapping[str, Any]
+    card: Mapping[str, Any]
+    splits: Mapping[str, Any]
+    runs: tuple[RunRecord, ...]
+    compared: tuple[Compared, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def main(self) -> Compared | None:
+        """The protocol the report is about: the one every screen shows first."""
+        return self.compared[0] if self.compared else None
+
+
+def gather(ws: Workspace) -> Gathered:
+    """Read all that a report needs. Raises EngineError where there is no workspace.
+
+    Side effect: what is judged on test counts as a look at test, as in every comparison.
+    """
+    config = ws.read_config()
+    store.refresh(ws)
+    frame = store.protocols(ws)
+    split = "test" if (frame["split"] == "test").any() else "val"
+    frame = frame[frame["split"] == split]
+    fields = dict(zip(frame["protocol"], frame["fields"], strict=True))
+    order = _order(ws, list(fields), split)
+    return Gathered(
+        ws=ws,
+        config=config,
+        card=read_json(ws.dataset / "card.json"),
+        splits=read_json(ws.splits / "splits.json"),
+        runs=tuple(record for record in scan(ws) if record.spec is not None),
+        compared=tuple(_compare(ws, name, split, fields[name]) for name in order[:MOST_PROTOCOLS]),
+        left_out=tuple(order[MOST_PROTOCOLS:]),
+    )
+
+
+def scores(ws: Workspace, compared: Compared) -> pd.DataFrame:
+    """Return the similarity of every variant and example of a compared protocol."""
+    return store.score_table(ws, metric=SIMILARITY, split=compared.split, protocol=compared.protocol)
+
+
+def _order(ws: Workspace, known: list[str], split: str) -> list[str]:
+    """The protocol that comparisons show first, then the others, newest first."""
+    if not known:
+        return []
+    first = compare_variants(ws, split=split)["protocol"]
+    return [first, *(name for name in known if name != first)]
+
+
+def _compare(ws: Workspace, protocol: str, split: str, fields: Mapping[str, Any]) -> Compared:
+    found = compare_variants(ws, split=split, protocol=protocol)
+    others = {}
+    for metric in FURTHER_METRICS:
+        table = compare_variants(
+            ws, metric=metric, split=split, protocol=protocol, reference=found["reference"]
+        )
+        if any(row["mean"] is not None for row in table["rows"]):
+            others[metric] = table
+    return Compared(protocol, split, found, fields, others)

@@ -1,0 +1,243 @@
+"""What the results stand on: question, data, protocol, limits, and how to make them again. Writes no file."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import read_json
+from engine.core.wording import count, duration, signed_points, spelled
+from engine.runs.manifest import read as read_manifest
+from engine.runs.records import RunRecord
+from engine.runs.runfolder import RunSpec
+from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
+from engine.show.report.gathering import Compared, Gathered
+from engine.stats.compare import SMALL_SAMPLE
+
+_IMPORT = "import-study"
+_SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
+_NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported"})
+_WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
+
+
+def question_section(gathered: Gathered) -> Section:
+    """What is asked, and how an answer is found."""
+    asked = "Which way of personalising the model really beats one unified model, and for whom?"
+    same = "Every variant answers the same examples."
+    if gathered.main is not None and gathered.main.imported:
+        same = "The scores were published elsewhere, as one mean for each persona and variant."
+    how = (
+        f"{same} The persona is the unit of every interval and test: differences are paired by persona, and p"
+        " values are corrected for the number of variants. Choices are made on validation, verdicts on test."
+    )
+    return Section("Question", (Text(asked, "lead"), Text(how)))
+
+
+def data_section(gathered: Gathered) -> Section:
+    """What the study stands on: counts, splits and their checks."""
+    card, counts = gathered.card, gathered.card["counts"]
+    by = "by time within each persona" if gathered.config["split"] == "by-time" else "by persona"
+    told = f"Source {card['source']}: {count(counts['personas'], 'persona')}"
+    if counts["dialogues"]:
+        told += (
+            f", {count(counts['dialogues'], 'dialogue')}, {count(counts['messages'], 'message')};"
+            f" divided {by}. sha256 {card['data_hash'][:16]}"
+        )
+    blocks: list[Block] = [Text(f"{told}."), *(Text(str(note), "note") for note in card.get("notes", ()))]
+    if counts["dialogues"]:
+        blocks.append(_splits(gathered.splits["statistics"]))
+    failed = [check for check in gathered.splits["checks"] if not check["ok"]]
+    passed = [check["name"] for check in gathered.splits["checks"] if check["ok"]]
+    if passed:
+        blocks.append(Text(f"Checks passed: {', '.join(passed)}."))
+    blocks += [Text(f"Check failed: {check['name']}: {check['detail']}", "note") for check in failed]
+    return Section("Data", tuple(blocks))
+
+
+def _splits(found: Mapping[str, Any]) -> Table:
+    rows = tuple(
+        (word, *(f"{found[name][part]:,}" for part in ("personas", "dialogues", "examples")))
+        for name, word in _SPLITS.items()
+    )
+    numbers = ("personas", "dialogues", "examples")
+    return Table("The splits.", ("split", *numbers), rows, frozenset(numbers))
+
+
+def protocol_section(gathered: Gathered) -> Section | None:
+    """What makes the scores comparable; None where nothing is scored."""
+    if gathered.main is None:
+        return None
+    blocks: list[Block] = []
+    for compared in gathered.compared:
+        fields = {name: value for name, value in compared.fields.items() if name not in _NOT_SHOWN}
+        rows = tuple((name.replace("_", " "), _worded(value)) for name, value in fields.items())
+        kind = "Imported protocol" if compared.imported else "Protocol"
+        blocks.append(Table(f"{kind} {compared.protocol}.", ("field", "value"), rows))
+        if compared.imported:
+            blocks.append(_scored_on(compared))
+    if gathered.left_out:
+        blocks.append(Text(f"Further protocols, not reported: {', '.join(gathered.left_out)}."))
+    return Section("Protocol", tuple(blocks))
+
+
+def _worded(value: Any) -> str:
+    return (
+        json.dumps(value, ensure_ascii=False, sort_keys=True) if isinstance(value, dict) else spelled(value)
+    )
+
+
+def _scored_on(compared: Compared) -> Table:
+    rows = []
+    for name, told in compared.fields.get("scored_on", {}).items():
+        low, high = told["fewest"], told["most"]
+        words = "not said" if low is None else str(low) if low == high else f"{low} to {high}"
+        rows.append((name, str(told["personas"]), words, str(told["said_by"])))
+    numbers = frozenset({"personas", "examples a persona"})
+    columns = ("variant", "personas", "examples a persona", "known from")
+    return Table("What each published variant was scored on.", columns, tuple(rows), numbers)
+
+
+# --- limits
+
+
+def limits_section(gathered: Gathered) -> Section:
+    """What keeps these results from saying more than they do."""
+    items: list[str] = []
+    for compared in gathered.compared:
+        items += _limits_of(compared, several=len(gathered.compared) > 1)
+    items += [line for record in gathered.runs for line in _clusters(gathered, record)]
+    if not items:
+        items = ["Nothing is scored, so nothing is limited."]
+    return Section("Limits", (Bullets(tuple(items)),))
+
+
+def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
+    where = f" ({compared.protocol})" if several else ""
+    if compared.split == "test":
+        looks = count(compared.found["test_looks"], "verdict")
+        yield f"Test was looked at{where}: {looks} on it so far. Each look makes the next one weaker."
+    others = [row for row in compared.rows if row["role"] != "reference"]
+    effects = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
+    if effects:
+        low, high = signed_points(min(effects)), signed_points(max(effects))
+        seen = low if low == high else f"{low} to {high}"
+        yield f"Power{where}: a true difference of {seen} points is found in four of five such studies."
+    personas = max((row["n_paired"] for row in compared.rows), default=0)
+    if personas < SMALL_SAMPLE:
+        yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
+    noise = compared.found["noise"]
+    if noise["floor"] is not None:
+        floor = signed_points(noise["floor"])
+        yield f"Noise floor{where}: another seed alone makes a difference of {floor} points."
+    elif not compared.imported:
+        hint = f" To learn it: {noise['command']}." if noise["command"] else ""
+        yield f"Noise floor{where}: unknown, no variant was made again from another seed.{hint}"
+    undefined = _undefined(compared)
+    if undefined:
+        yield f"Undefined for some examples, which are left out{where}: {', '.join(undefined)}."
+
+
+def _undefined(compared: Compared) -> list[str]:
+    found = []
+    for metric, table in compared.others.items():
+        null = max(
+            (row["n_null_candidate"] + row["n_null_reference"] + row["n_null_both"] for row in table["rows"]),
+            default=0,
+        )
+        if null:
+            found.append(metric.replace("_", " "))
+    return found
+
+
+def _clusters(gathered: Gathered, record: RunRecord) -> Iterator[str]:
+    """The quality of a clustering, of a run here or of a published study."""
+    folder = gathered.ws.run_folder(record.run_id)
+    path = folder / "clusters.json"
+    if path.exists():
+        facts = read_json(path)
+    elif record.experiment == _IMPORT:
+        try:
+            facts = read_manifest(folder).get("summary", {}).get("clusters", {})
+        except EngineError:
+            return
+    else:
+        return
+    silhouette = facts.get("silhouette")
+    if silhouette is None:
+        return
+    weak = (
+        ": hardly any structure, so cluster variants rest on little" if silhouette < _WEAK_SILHOUETTE else ""
+    )
+    stable = facts.get("stability_ari")
+    told = "" if stable is None else f", stability (adjusted Rand) {stable:.2f}"
+    yield f"Clusters of {record.run_id}: {facts.get('k')} with silhouette {silhouette:.3f}{told}{weak}."
+
+
+# --- how to make it again
+
+
+def reproduce_section(gathered: Gathered) -> Section:
+    """The commands that make the same runs, the versions they were made with, and the runs themselves."""
+    done = [record for record in gathered.runs if record.state == "succeeded"]
+    lines = [*_commands(gathered, done), "python -m engine report --workspace W"]
+    versions = sorted({item for record in done for item in _versions(record.spec)})
+    start = "In an empty folder W, with the versions below:" if versions else "In an empty folder W:"
+    blocks: list[Block] = [Text(start), Code(tuple(lines))]
+    if versions:
+        blocks.append(Text(f"Made with {', '.join(versions)}."))
+    if gathered.card["counts"]["dialogues"]:
+        about = f"Base model {gathered.config['base']}; data sha256 {gathered.card['data_hash']}."
+        blocks.append(Text(about))
+    if done:
+        rows = tuple(
+            (record.run_id, str(record.spec.seed if record.spec else ""), _took(record)) for record in done
+        )
+        blocks.append(Table("The runs.", ("run", "seed", "time"), rows, frozenset({"seed", "time"})))
+    return Section("Make it again", tuple(blocks))
+
+
+def _took(record: RunRecord) -> str:
+    return "" if record.experiment == _IMPORT else duration(record.status.seconds)
+
+
+def _commands(gathered: Gathered, done: list[RunRecord]) -> Iterator[str]:
+    config, card = gathered.config, gathered.card
+    if card.get("importer") != _IMPORT:
+        words = ["init", "--dataset", str(config["dataset"]["source"]), "--split", str(config["split"])]
+        world = card.get("world")
+        if world:
+            words += ["--personas", str(world["personas"]), "--dialogues", str(world["dialogues"])]
+        words += ["--base", str(config["base"]), "--seed", str(config["seed"])]
+        yield _command(words)
+    for record in done:
+        if record.experiment == _IMPORT:
+            yield _command(["import-study", "RESULTS"])
+        elif record.spec is not None:
+            yield _command(["run", *_asked(record.spec, int(config["seed"]))])
+
+
+def _asked(spec: RunSpec, seed: int) -> Iterator[str]:
+    yield spec.experiment
+    values = {**spec.parameters, **spec.protocol}
+    for name in spec.changed:
+        if name in values and name != "seed":
+            yield "--set"
+            yield f"{name}={_spelled(values[name])}"
+    if spec.seed != seed:
+        yield from ("--seed", str(spec.seed))
+
+
+def _spelled(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _command(words: list[str]) -> str:
+    return shlex.join(["python", "-m", "engine", *words, "--workspace", "W"])
+
+
+def _versions(spec: RunSpec | None) -> Iterator[str]:
+    for name, version in (spec.versions if spec else {}).items():
+        yield f"{name} {version}"

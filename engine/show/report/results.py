@@ -1,0 +1,257 @@
+"""The results of a report: verdict, leaderboard, win and loss, and what the models said. Writes no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from engine.core.types import Dialogue
+from engine.core.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
+from engine.data import load_dataset
+from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.results import store
+from engine.show import charts
+from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
+from engine.show.report.gathering import Compared, Gathered, Row, scores
+from engine.stats.verdicts import BETTER, WORSE
+
+_WIN_LOSS_FIGURES = 3
+_LONGEST_TEXT = 700
+
+
+def verdict_section(gathered: Gathered) -> Section:
+    """Answer the question in a sentence or two, from the protocol that comes first."""
+    main = gathered.main
+    if main is None:
+        return Section("Answer", (Text("Nothing is scored yet, so there is no answer.", "lead"),))
+    blocks: list[Block] = [Text(_answer(main), "lead")]
+    if main.contenders:
+        blocks.append(Text(_for_whom(main, main.contenders[0])))
+    blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
+    return Section("Answer", tuple(blocks))
+
+
+def _answer(main: Compared) -> str:
+    if not main.contenders:
+        return f"Only {main.reference} is scored; a comparison needs a second variant."
+    best = main.contenders[0]
+    words = {
+        BETTER: f"{best['variant']} beats {main.reference}",
+        WORSE: f"Nothing beats {main.reference}; {best['variant']} comes nearest",
+    }.get(best["verdict"], f"No variant clearly beats {main.reference}; {best['variant']} is highest")
+    p = p_value(best["p_holm"])
+    return (
+        f"{words}: {signed_points(best['delta'])} points of embedding similarity on {main.split}"
+        f" (95 % interval {interval(best['ci_low'], best['ci_high'])}; p {p if p[0] == '<' else f'= {p}'}"
+        " after Holm's correction)."
+    )
+
+
+def _for_whom(main: Compared, row: Row) -> str:
+    told = outcomes(row["wins"], row["ties"], row["losses"])
+    lost = count(row["catastrophic"], "persona")
+    return (
+        f"Of {count(row['n_paired'], 'persona')} under {row['variant']}, {told} than under {main.reference};"
+        f" {lost} lost more than 10 points."
+    )
+
+
+def _bound(main: Compared, row: Row) -> str:
+    where = f"{signed_points(row['delta'])} points against {main.reference}"
+    return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
+
+
+def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
+    """The table of one protocol, what to know before believing it, its intervals and further metrics."""
+    blocks: list[Block] = []
+    warnings = tuple(compared.found["warnings"])
+    if warnings:
+        blocks.append(Text("These scores were not all made alike:", "note"))
+        blocks.append(Bullets(warnings))
+    blocks.append(_leaderboard(compared))
+    if apart := tuple(f"{row['variant']}: {row['settings']}" for row in compared.rows if row["settings"]):
+        blocks += [Text("Variants of one name, and what they were made with:", "note"), Bullets(apart)]
+    if any(row["delta"] is not None and row["variant"] != compared.reference for row in compared.rows):
+        blocks.append(_intervals(compared))
+    if compared.others:
+        blocks.append(_further(compared))
+    return Section(_titled("Leaderboard", gathered, compared), tuple(blocks))
+
+
+def _titled(title: str, gathered: Gathered, compared: Compared) -> str:
+    if len(gathered.compared) == 1:
+        return title
+    kind = "imported" if compared.imported else "protocol"
+    return f"{title}, {kind} {compared.protocol}"
+
+
+def _leaderboard(compared: Compared) -> Table:
+    columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
+    numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
+    return Table(
+        f"Embedding similarity on {compared.split}, in points, against {compared.reference}.",
+        (*columns, *numbers),
+        tuple(_place(row) for row in compared.rows),
+        frozenset({"mean", "difference", "p (Holm)", *numbers}),
+    )
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    first = (row["variant"], points(row["mean"]))
+    if row["role"] == "reference":
+        return (*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5)
+    return (
+        *first,
+        signed_points(row["delta"]),
+        interval(row["ci_low"], row["ci_high"]),
+        row["verdict"],
+        p_value(row["p_holm"]),
+        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses", "catastrophic")),
+        percent(row["share_improved"]),
+    )
+
+
+def _intervals(compared: Compared) -> Figure:
+    rows = compared.rows
+    told = "; ".join(
+        f"{row['variant']} {signed_points(row['delta'])} ({interval(row['ci_low'], row['ci_high'])})"
+        for row in rows
+        if row["variant"] != compared.reference and row["delta"] is not None
+    )
+    diamonds = " Diamonds are bounds." if compared.bounds else ""
+    return Figure(
+        f"intervals-{compared.protocol}",
+        f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."
+        f" Blue is better, orange worse, grey not clear.{diamonds}",
+        f"Differences to {compared.reference}: {told}.",
+        charts.interval_chart(
+            rows, reference=compared.reference, noise_floor=compared.found["noise"]["floor"]
+        ),
+    )
+
+
+def _further(compared: Compared) -> Table:
+    shown = list(compared.others)
+    by_metric = {name: {row["variant"]: row for row in compared.others[name]["rows"]} for name in shown}
+    rows = []
+    for row in compared.rows:
+        cells = [_level(by_metric[name].get(row["variant"]), METRICS[name]) for name in shown]
+        rows.append((row["variant"], *cells))
+    labels = tuple(METRICS[name].label for name in shown)
+    return Table(
+        f"Further metrics on {compared.split}: the mean, and in brackets the difference to"
+        f" {compared.reference} on the examples where both are defined.",
+        ("variant", *labels),
+        tuple(rows),
+        frozenset(labels),
+    )
+
+
+def _level(row: Row | None, metric: Metric) -> str:
+    if row is None or row["mean"] is None:
+        return "undefined"
+    if metric.unit == "fraction":
+        level, difference = points(row["mean"]), signed_points(row["delta"])
+    else:
+        difference = f"{round(row['delta'], 2) + 0.0:+.2f}".replace("-", MINUS)
+        level = f"{row['mean']:.2f}"
+    return level if row["role"] == "reference" else f"{level} ({difference})"
+
+
+def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
+    """One figure a variant, the best ones: who gains and who loses. None without a contender."""
+    if not compared.contenders:
+        return None
+    table = scores(gathered.ws, compared)
+    blocks: list[Block] = [Text("One bar a persona, from the largest gain to the largest loss.")]
+    for place, row in enumerate(compared.contenders[:_WIN_LOSS_FIGURES], 1):
+        blocks.append(_win_loss(compared, table, row, place))
+    rest = [row["variant"] for row in compared.contenders[_WIN_LOSS_FIGURES:]]
+    if rest:
+        blocks.append(Text(f"Not drawn: {', '.join(rest)}."))
+    return Section(_titled("Who wins, who loses", gathered, compared), tuple(blocks))
+
+
+def _win_loss(compared: Compared, table: pd.DataFrame, row: Row, place: int) -> Figure:
+    candidate, reference = row["variant"], compared.reference
+    personas = charts.persona_table(table, candidate=candidate, reference=reference)
+    told = outcomes(row["wins"], row["ties"], row["losses"])
+    return Figure(
+        f"personas-{compared.protocol}-{place}",
+        f"{candidate} against {reference}: {told}. Mean {signed_points(row['delta'])} points"
+        f" ({interval(row['ci_low'], row['ci_high'])}).",
+        f"Each persona's difference between {candidate} and {reference}: {told}.",
+        charts.persona_chart(personas, candidate=candidate, reference=reference),
+    )
+
+
+def examples_section(gathered: Gathered) -> Section | None:
+    """Before and after: the personas with the largest gain and loss, with what was really said.
+
+    None where nobody competes, or where no replies are kept (published scores).
+    """
+    for compared in gathered.compared:
+        if compared.contenders and not compared.imported:
+            found = tuple(_exchanges(gathered, compared))
+            names = f"{compared.reference} and {compared.contenders[0]['variant']}"
+            about = f"What {names} said where the difference is largest, with its similarity."
+            if found:
+                return Section("Before and after", (Text(about), *found))
+    return None
+
+
+def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
+    candidate, reference = compared.contenders[0]["variant"], compared.reference
+    table = charts.persona_table(scores(gathered.ws, compared), candidate=candidate, reference=reference)
+    if table.empty:
+        return
+    dialogues = {one.dialogue_id: one for one in load_dataset(gathered.ws).dialogues}
+    chosen = {"Largest gain": table.iloc[0], "Largest loss": table.iloc[-1]}
+    for title, row in chosen.items():
+        is_gain = title == "Largest gain"
+        if (row["difference"] > 0) != is_gain or row["difference"] == 0:
+            continue
+        heading = f"{title}: {row['persona_id']}, {signed_points(row['difference'])} points"
+        found = _exchange(gathered, compared, heading, str(row["persona_id"]), candidate, dialogues, is_gain)
+        if found is not None:
+            yield found
+
+
+def _exchange(
+    gathered: Gathered,
+    compared: Compared,
+    heading: str,
+    persona_id: str,
+    candidate: str,
+    dialogues: Mapping[str, Dialogue],
+    is_gain: bool,
+) -> Exchange | None:
+    """The example of a persona that says most in the direction of her mean."""
+    rows = store.example_rows(
+        gathered.ws, persona_id=persona_id, split=compared.split, protocol=compared.protocol
+    )
+    said = {
+        name: rows[rows["variant"] == name].set_index("example_id")
+        for name in (compared.reference, candidate)
+    }
+    difference = (said[candidate][SIMILARITY] - said[compared.reference][SIMILARITY]).dropna()
+    if difference.empty:
+        return None
+    ordered = difference.sort_index().sort_values(ascending=not is_gain, kind="stable")
+    example_id = ordered.index[0]
+    row = said[candidate].loc[example_id]
+    dialogue = dialogues.get(row["dialogue_id"])
+    asked = dialogue.messages[int(row["turn"]) - 1].text if dialogue else "(not in the dataset)"
+    replies = [Said("Right reply", _cut(row["reference"]))]
+    replies += [_said(name, said[name].loc[example_id]) for name in said]
+    return Exchange(heading, _cut(asked), tuple(replies))
+
+
+def _said(name: str, row: Any) -> Said:
+    return Said(name, _cut(row["reply"]) or "(an empty reply)", points(row[SIMILARITY]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} ..."

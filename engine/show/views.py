@@ -1,0 +1,63 @@
+"""Charts and table records of a dataset: shares and lengths. Owns how they look; reads nothing.
+
+Comparisons have theirs in engine/show/charts/, and the words that colours stand for are in engine/show/charts/looks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from engine.core.wording import percent
+from engine.show.charts.looks import scale
+
+__all__ = ["Lengths", "lengths_table", "scale", "share_chart"]
+
+
+def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerChart | alt.FacetChart:
+    """Return one horizontal bar a name, in percent, with its number beside it."""
+    frame = pd.DataFrame(
+        [
+            {"name": name, "percent": 100 * share, "words": percent(share), "kind": "amount"}
+            for name, share in shares.items()
+            if share is not None
+        ],
+        columns=["name", "percent", "words", "kind"],
+    ).sort_values("percent", ascending=False)
+    base = alt.Chart(frame).encode(
+        y=alt.Y("name:N", sort=list(frame["name"]), title=None, axis=alt.Axis(domain=False, ticks=False)),
+        x=alt.X("percent:Q", title=title, axis=alt.Axis(grid=False, tickCount=4)),
+        tooltip=[alt.Tooltip("name:N", title="Named"), alt.Tooltip("words:N", title="Share")],
+    )
+    bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2).encode(
+        color=alt.Color("kind:N", scale=scale(), legend=None)
+    )
+    return alt.layer(
+        bars,
+        base.mark_text(align="left", dx=5).encode(
+            text="words:N", color=alt.Color("kind:N", scale=scale(), legend=None)
+        ),
+    ).properties(height=32 * max(1, len(frame)) + 40)
+
+
+Lengths = Literal["mean", "p10", "p50", "p90"]
+
+
+def lengths_table(lengths: Mapping[str, Mapping[Lengths, float] | None]) -> pd.DataFrame:
+    """Return one row a measured thing: what, median, the middle 80 %, mean."""
+    return pd.DataFrame(
+        [
+            {
+                "what": name,
+                "median": values["p50"],
+                "middle": f"{values['p10']:.0f} to {values['p90']:.0f}",
+                "mean": values["mean"],
+            }
+            for name, values in lengths.items()
+            if values is not None
+        ],
+        columns=["what", "median", "middle", "mean"],
+    )

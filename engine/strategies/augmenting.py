@@ -1,0 +1,97 @@
+"""The experiment that makes more training dialogues, and the parameter by which others train on them.
+
+Declarations only; catalog.py is the registry that takes them in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from engine.core.errors import EngineError
+from engine.strategies.ground import Ground
+from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream
+
+AUGMENTED = "augmented"
+"""The role under which a training run finds the augmentation it takes dialogues from."""
+
+MethodName = Literal[
+    "paraphrase", "synonyms", "context-variation", "context-noise", "lm-paraphrase", "back-translation"
+]
+
+
+class AugmentationParameters(Parameters):
+    """How many dialogues are made, by what methods, and what is refused."""
+
+    target: int = Field(
+        100, ge=1, le=10_000, description="Dialogues of each persona in the end, her own train ones included."
+    )
+    multiple: int | None = Field(
+        None,
+        ge=2,
+        le=100,
+        description="Instead of the target, so many times the dialogues that are there (3: 2,160 to 6,480).",
+    )
+    methods: ListOf[MethodName] = Field(
+        ["paraphrase", "synonyms", "context-variation", "context-noise"],
+        min_length=1,
+        description="How dialogues are changed, in turn. The last two of the list need a model.",
+    )
+    threshold: float = Field(
+        0.7,
+        ge=-1,
+        le=1,
+        description="Least likeness (scorer's cosine) of a dialogue's most changed message to its source.",
+    )
+    resemblance: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Share of common word pairs from which two dialogues are near-duplicates.",
+    )
+    language_model: str = Field(
+        "workspace",
+        description="For lm-paraphrase: the workspace's base, or another model that follows instructions.",
+    )
+    translators: ListOf[str] = Field(
+        ["Helsinki-NLP/opus-mt-en-de", "Helsinki-NLP/opus-mt-de-en"],
+        min_length=2,
+        max_length=2,
+        description="For back-translation: the MarianMT models there and back, folders or hub ids.",
+    )
+
+
+def _applies(parameters: AugmentationParameters, ground: Ground) -> None:
+    wants_model = "lm-paraphrase" in parameters.methods and parameters.language_model == "workspace"
+    if wants_model and ground.base == "embedded":
+        raise EngineError(
+            "The embedded base follows no instructions, so it cannot paraphrase.",
+            "Name a model that does: --set language_model=Qwen/Qwen2.5-0.5B-Instruct (or a folder).",
+        )
+
+
+def augmentable(entry: Experiment) -> Experiment:
+    """Return the experiment with an augmentation run among its needs where `use_augmented` asks for it."""
+    if "use_augmented" not in entry.parameters.model_fields:
+        return entry
+
+    def needs(parameters: Any) -> tuple[Upstream, ...]:
+        more = (Upstream(role=AUGMENTED, experiment=AUGMENTATION.name),) if parameters.use_augmented else ()
+        return (*entry.needs(parameters), *more)
+
+    return replace(entry, needs=needs)
+
+
+AUGMENTATION = Experiment(
+    name="augmentation",
+    title="Augmented dialogues",
+    family="augmentation",
+    question="How far can each persona's training dialogues be multiplied and stay true to themselves?",
+    makes="augmented.jsonl, augmentation.json",
+    step="engine.strategies.steps.augment:run",
+    parameters=AugmentationParameters,
+    stages={"load": 3.0, "augment": 97.0},
+    applies=_applies,
+)

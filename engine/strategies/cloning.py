@@ -1,0 +1,72 @@
+"""The plan of a run like another one, with some things changed. Launches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.runs.records import find
+from engine.runs.runfolder import RESUMABLE, RunSpec
+from engine.strategies import catalog
+from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.spec import EvaluationSettings, Experiment, validate
+
+
+def settings_of(spec: RunSpec) -> dict[str, Any]:
+    """Return the parameters and evaluation settings of a run, as a user would give them.
+
+    Those that its experiment does not know any more are left out.
+    """
+    entry = catalog.get(spec.experiment)
+    values = {
+        name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters
+    }
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    return {**values, **asked}
+
+
+def clone(
+    ws: Workspace, run_id: str, changes: Mapping[str, Any] | None = None, *, seed: int | None = None
+) -> Plan:
+    """Return the plan of a run with the parameters, seed and upstreams of another one, save for `changes`.
+
+    An upstream is kept where the changed run still needs one of its experiment. Raises EngineError for
+    unknown runs, for parameter faults, and when nothing was changed on the same ground: that run exists.
+    """
+    spec = find(ws, run_id).spec
+    if spec is None:
+        raise EngineError(f"The spec of {run_id} cannot be read.", "See: python -m engine doctor")
+    settings = {**settings_of(spec), **(changes or {})}
+    seen = look(ws)
+    upstream = _kept_upstreams(seen, spec, catalog.get(spec.experiment), settings)
+    made = plan(
+        ws,
+        spec.experiment,
+        settings,
+        seed=spec.seed if seed is None else seed,
+        upstream=upstream,
+        seen=seen,
+    )
+    if made.target.run_id == run_id:
+        raise EngineError(
+            f"That is {run_id} itself: nothing was changed.",
+            "Change something, such as --set rank=16 or --seed 1.",
+        )
+    return made
+
+
+def _kept_upstreams(
+    seen: Seen, spec: RunSpec, entry: Experiment, settings: Mapping[str, Any]
+) -> dict[str, str]:
+    needs = {need.role: need.experiment for need in entry.needs(validate(entry, settings).parameters)}
+    records = {record.run_id: record for record in seen.records}
+    kept = {}
+    for role, name in spec.upstream.items():
+        record = records.get(name)
+        if record is None or record.spec is None or record.state in RESUMABLE:
+            continue
+        if needs.get(role) == record.spec.experiment and seen.ground.carries(record.spec):
+            kept[role] = name
+    return kept

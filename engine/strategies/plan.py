@@ -1,0 +1,285 @@
+"""From an experiment's name to the runs it asks for. Owns the finding of upstreams and what a spec freezes.
+
+Launches nothing. What cannot exist in a workspace is refused here, before anything is launched.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import Any, Literal
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace
+from engine.runs import runfolder
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import RunSpec, State
+from engine.strategies import catalog, costs
+from engine.strategies.costs import Costs
+from engine.strategies.ground import Ground, read_ground
+from engine.strategies.spec import EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
+
+Purpose = Literal["upstream", "beside", "asked"]
+
+_RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
+_PARTIAL = ("personas", "cluster")
+"""Parameters that leave personas out: a run with one of them serves nobody as upstream unasked."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run of a plan: why it is there, and the state of the run when it exists already."""
+
+    spec: RunSpec
+    purpose: Purpose
+    state: State | None
+
+    @property
+    def run_id(self) -> str:
+        return self.spec.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for."""
+
+    experiment: str
+    runs: tuple[PlannedRun, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever launches should know: upstreams that were not made with default parameters, costs."""
+    obstacle: EngineError | None = None
+    """What stands in the way of a launch, such as a key that is missing."""
+
+    @property
+    def specs(self) -> tuple[RunSpec, ...]:
+        return tuple(run.spec for run in self.runs)
+
+    @property
+    def target(self) -> PlannedRun:
+        """The run that was asked for."""
+        return next(run for run in self.runs if run.purpose == "asked")
+
+    @property
+    def estimate_seconds(self) -> float | None:
+        """Time of the runs still to be done; None when any of them has no estimate."""
+        still_open = [run.spec.estimate_seconds for run in self.runs if run.state != "succeeded"]
+        known = [seconds for seconds in still_open if seconds is not None]
+        return sum(known) if len(known) == len(still_open) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere."""
+
+    ground: Ground
+    records: Sequence[RunRecord]
+    costs: Costs = field(default_factory=dict)
+    elsewhere: Costs = field(default_factory=dict)
+
+
+def look(ws: Workspace) -> Seen:
+    """Read the ground and the runs. Raises EngineError without data or without the base model."""
+    ground, records = read_ground(ws), scan(ws)
+    return Seen(ground, records, costs.learned(records, ground), costs.of_this_machine(ground))
+
+
+def plan(
+    ws: Workspace,
+    experiment: str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
+) -> Plan:
+    """Return the runs that `experiment` asks for, in the order of their execution.
+
+    `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
+    max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
+    not given takes a run of its experiment with default parameters, else, with a note, the newest with
+    others that leaves nobody out (succeeded before under way), else a new default one. `seen` saves
+    reading the workspace again, for many plans at once. Raises EngineError for unknown names, for all
+    parameter faults at once, and where the experiment cannot exist here.
+    """
+    entry = catalog.get(experiment)
+    valid = validate(entry, parameters or {})
+    planner = _Planner(seen or look(ws), valid.settings)
+    spec = planner.spec(
+        entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
+    )
+    for name in entry.beside:
+        planner.add_beside(catalog.get(name), spec.protocol)
+    planner.add(spec, "asked")
+    outlook = _outlook(ws, entry, planner.runs[-1])
+    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
+
+
+def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:
+    """Return what an experiment has to say before a launch; nothing where it is launched already."""
+    if not entry.outlook or target.state in ("succeeded", "queued", "running"):
+        return Outlook()
+    module, _, function = entry.outlook.partition(":")
+    foresee: Callable[[Workspace, RunSpec], Outlook] = getattr(importlib.import_module(module), function)
+    return foresee(ws, target.spec)
+
+
+def inapplicable(ws: Workspace, experiment: str) -> str | None:
+    """Return why an experiment cannot exist in this workspace (beside a greyed-out choice), else None."""
+    entry = catalog.get(experiment)
+    try:
+        ground = read_ground(ws)
+        ground.needs_dialogues()
+        entry.applies(entry.parameters(), ground)
+    except EngineError as error:
+        return error.message
+    return None
+
+
+class _Planner:
+    """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
+
+    def __init__(self, seen: Seen, settings: EvaluationSettings) -> None:
+        self.seen, self.ground = seen, seen.ground
+        self.settings = settings
+        self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
+        self.runs: list[PlannedRun] = []
+        self.notes: list[str] = []
+
+    def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
+        """Freeze one run; plans the upstreams it lacks."""
+        self.ground.needs_dialogues()
+        entry.applies(valid.parameters, self.ground)
+        needs = entry.needs(valid.parameters)
+        for role in given:
+            if role not in {need.role for need in needs}:
+                raise unknown_name("upstream role", role, [need.role for need in needs])
+        chosen = {need.role: self._upstream(need, given.get(need.role)) for need in needs}
+        inherited = [
+            f"{need.role}.{name}"
+            for need in needs
+            for name in chosen[need.role].changed
+            if name not in need.parameters
+        ]
+        other_seed = ["seed"] if seed != self.ground.seed else []
+        spec = RunSpec(
+            experiment=entry.name,
+            version=entry.version,
+            step=entry.step,
+            parameters={**entry.fixed, **valid.parameters.model_dump(mode="json")},
+            seed=seed,
+            data_hash=self.ground.data_hash,
+            base=self.ground.base,
+            upstream={role: spec.run_id for role, spec in chosen.items()},
+            protocol=self._protocol(),
+            base_fingerprint=self.ground.base_fingerprint,
+            stages=dict(entry.stages),
+            changed=(*valid.changed, *other_seed, *inherited),
+            created_at=runfolder.now(),
+            versions=dict(_versions()),
+        )
+        expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
+        return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
+
+    def add(self, spec: RunSpec, purpose: Purpose) -> None:
+        """Put a run at the end of the plan, once."""
+        if spec.run_id not in {run.run_id for run in self.runs}:
+            states = {record.run_id: record.state for _, record in self.existing}
+            self.runs.append(PlannedRun(spec, purpose, states.get(spec.run_id)))
+
+    def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
+        """Plan a run to compare with, unless one is planned or there under the same protocol."""
+        planned = any(run.spec.experiment == entry.name for run in self.runs)
+        if not planned and self._newest(entry.name, {}, protocol=protocol) is None:
+            self.add(self._default_spec(entry, {}), "beside")
+
+    def _protocol(self) -> dict[str, Any]:
+        ground = self.ground
+        data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
+        return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
+
+    def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
+        if run_id is not None:
+            return self._given_upstream(need, run_id)
+        protocol = self._protocol() if need.same_protocol else None
+        found = self._newest(need.experiment, need.parameters, protocol=protocol)
+        if found is not None:
+            self._note_changes(need, found)
+            return found
+        spec = self._default_spec(catalog.get(need.experiment), need.parameters)
+        self.add(spec, "upstream")
+        return spec
+
+    def _given_upstream(self, need: Upstream, run_id: str) -> RunSpec:
+        of_this_experiment = [
+            record.run_id for spec, record in self.existing if spec.experiment == need.experiment
+        ]
+        spec, record = next((pair for pair in self.existing if pair[1].run_id == run_id), (None, None))
+        if spec is None or record is None:
+            raise unknown_name("run", run_id, of_this_experiment)
+        if spec.experiment != need.experiment:
+            raise EngineError(
+                f"{run_id} is a run of {spec.experiment}; {need.role!r} needs one of {need.experiment}.",
+                f"Known: {', '.join(of_this_experiment) or 'none yet'}.",
+            )
+        if not self.ground.carries(spec):
+            raise EngineError(f"{run_id} was made on other data, another split or another base model.")
+        if record.state in runfolder.RESUMABLE:
+            raise EngineError(
+                f"{run_id} is {record.state}.", f"Resume it first: python -m engine resume {run_id}"
+            )
+        return spec
+
+    def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
+        valid = validate(entry, {**parameters, **self.settings.model_dump()})
+        return self.spec(entry, valid, given={}, seed=self.ground.seed)
+
+    def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
+        changed = _unasked(spec, need.parameters)
+        if changed:
+            values = spec.parameters | {"seed": spec.seed}
+            named = [f"{name}={values[name]}" if name in values else f"{name} changed" for name in changed]
+            self.notes.append(
+                f"{need.role}: there is no run of {need.experiment} with default parameters;"
+                f" {spec.run_id} is used ({', '.join(named)})."
+            )
+
+    def _newest(
+        self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
+    ) -> RunSpec | None:
+        """The fitting run that was made with the fewest surprises: default parameters first, then the fewest
+        changed; succeeded before under way, then the newest."""
+        fitting = [
+            (-len(_unasked(spec, parameters)), record.state == "succeeded", record.order, spec)
+            for spec, record in self.existing
+            if spec.experiment == experiment
+            and record.state in ("succeeded", "queued", "running")
+            and not record.blocked
+            and self.ground.carries(spec)
+            and (protocol is None or spec.protocol == protocol)
+            and all(spec.parameters.get(name) == value for name, value in parameters.items())
+            and all(name in parameters or spec.parameters.get(name) is None for name in _PARTIAL)
+        ]
+        return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+
+
+def _unasked(spec: RunSpec, asked: Mapping[str, Any]) -> list[str]:
+    """What a run changed from the defaults, beside what was asked for and how it was scored."""
+    return [
+        name
+        for name in spec.changed
+        if name not in asked and name.rpartition(".")[2] not in (*asked, *spec.protocol)
+    ]
+
+
+@functools.cache
+def _versions() -> Mapping[str, str]:
+    found = {}
+    for name in _RECORDED_VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found

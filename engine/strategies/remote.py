@@ -1,0 +1,91 @@
+"""The experiment that lets a remote model answer: any OpenAI-compatible endpoint, or Anthropic's API.
+
+Declaration only; catalog.py takes it in. What it costs and whether it may start: engine/lm/remote/estimate.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from engine.lm.remote.endpoint import Provider, check_address
+from engine.strategies.ground import Ground
+from engine.strategies.spec import Experiment, Parameters, character_needed, history_needed
+
+
+def _or_none(value: Any) -> Any:
+    return (value.strip() or None) if isinstance(value, str) else value
+
+
+class FrontierParameters(Parameters):
+    """Which model is asked, what it is shown of a persona, and how fast and dear it may be."""
+
+    provider: Provider = Field("openai-compatible", description="Whose protocol the endpoint speaks.")
+    model: str = Field("", max_length=200, description="The model's name, as its endpoint knows it.")
+    base_url: Annotated[str | None, BeforeValidator(_or_none)] = Field(
+        None,
+        max_length=500,
+        description="The endpoint's address, such as http://localhost:8000/v1; by default its provider's.",
+    )
+    profile: bool = Field(False, description="Show the persona's character text: it leaves this machine.")
+    memories: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="How many of the persona's past interactions to show: they leave this machine.",
+    )
+    temperature: float | None = Field(
+        0.0, ge=0, le=2, description="0 for the likeliest words; null for models that take no temperature."
+    )
+    max_output_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="The longest reply in the model's tokens, thinking included; by default max_new_tokens.",
+    )
+    personas: int | None = Field(
+        None, ge=1, description="A pilot: ask for a seeded subset of so many personas only."
+    )
+    price_in: float | None = Field(
+        None, ge=0, description="Money for a million tokens in, as your provider says; unknown by default."
+    )
+    price_out: float | None = Field(
+        None, ge=0, description="Money for a million tokens out, as your provider says; unknown by default."
+    )
+    budget: float | None = Field(
+        None, gt=0, description="Do not start a run that may cost more, and stop before it does."
+    )
+    requests_per_minute: float = Field(
+        60.0, gt=0, le=100_000, description="How many requests a minute may begin, at most."
+    )
+    at_once: int = Field(4, ge=1, le=256, description="How many requests may be under way at a time.")
+    timeout_seconds: float = Field(
+        120.0, gt=0, le=3600, description="How long to wait for one reply before trying again."
+    )
+    retries: int = Field(
+        4, ge=0, le=20, description="How often a request is repeated when the endpoint is busy or fails."
+    )
+
+
+def _can_be_asked(parameters: FrontierParameters, ground: Ground) -> None:
+    check_address(parameters.base_url)
+    if parameters.profile:
+        character_needed(parameters, ground)
+    if parameters.memories:
+        history_needed(parameters, ground)
+
+
+FRONTIER = Experiment(
+    name="frontier",
+    title="Remote model",
+    family="frontier",
+    question="How well does a large remote model answer, with a persona's profile or history in its prompt?",
+    makes="frontier-MODEL",
+    step="engine.strategies.steps.frontier:run",
+    parameters=FrontierParameters,
+    stages={"load": 3.0, "ask": 90.0, "score": 7.0},
+    beside=("base",),
+    applies=_can_be_asked,
+    outlook="engine.lm.remote.estimate:outlook",
+)

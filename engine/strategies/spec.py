@@ -1,0 +1,191 @@
+"""The form in which an experiment is declared, and the checking of given parameters against it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from engine.core.errors import EngineError, unknown_name
+from engine.strategies.ground import Ground
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+Member = TypeVar("Member")
+ListOf = Annotated[list[Member], BeforeValidator(_as_list)]
+"""A list; a single member may be given bare, as on a command line."""
+
+
+class Parameters(BaseModel):
+    """Base of every parameter form: frozen, and no unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class EvaluationSettings(Parameters):
+    """What every experiment is scored on. Part of the protocol: other settings are never compared."""
+
+    splits: ListOf[Literal["val", "test"]] = Field(
+        ["val", "test"],
+        min_length=1,
+        description="The splits to score: choices are made on val, verdicts on test.",
+    )
+    examples_per_persona: int = Field(
+        10, ge=1, le=1000, description="At most so many examples of a persona and split, chosen by hash."
+    )
+    max_new_tokens: int = Field(64, ge=1, le=2048, description="The longest reply, in tokens.")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A run that must have succeeded first. `role` is the name under which the step finds it.
+
+    With `same_protocol` its scores are used, so they must have been made under the run's own settings.
+    """
+
+    role: str
+    experiment: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    same_protocol: bool = False
+
+
+def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
+    return ()
+
+
+def _always(_: Any, __: Ground) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Parameters under one name, as somebody published them. `source` says who, and for what."""
+
+    name: str
+    title: str
+    parameters: Mapping[str, Any]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is to be known before a launch, such as its cost, and what stands in its way."""
+
+    notes: tuple[str, ...] = ()
+    obstacle: EngineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A declared way to produce variants.
+
+    `needs` names the runs whose results it builds on, given its parameters. `beside` names the
+    experiments whose variants are needed to judge it. `applies` raises EngineError where the
+    experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
+    sets of parameters. `step` is "module:function"; `stages` maps each stage that the step reports to its
+    share of the work. `outlook` is "module:function" too: given a workspace and a spec it returns an Outlook.
+    Raise `version` whenever the step's results change for the same parameters.
+    """
+
+    name: str
+    title: str
+    family: str
+    question: str
+    makes: str
+    step: str
+    stages: Mapping[str, float]
+    parameters: type[Parameters] = Parameters
+    version: int = 1
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
+    beside: tuple[str, ...] = ()
+    applies: Callable[[Any, Ground], None] = _always
+    presets: tuple[Preset, ...] = ()
+    outlook: str = ""
+
+    def preset(self, name: str) -> Preset:
+        """Return the preset of that name. Raises EngineError with the nearest known name."""
+        found = next((preset for preset in self.presets if preset.name == name), None)
+        if found is None:
+            raise unknown_name(f"preset of {self.name}", name, [preset.name for preset in self.presets])
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """Checked parameters. `changed` names those that differ from their defaults."""
+
+    parameters: Parameters
+    settings: EvaluationSettings
+    changed: tuple[str, ...]
+
+
+def validate(experiment: Experiment, given: Mapping[str, Any]) -> Valid:
+    """Check parameters and evaluation settings, given together. Raises one EngineError with every fault."""
+    forms = (experiment.parameters, EvaluationSettings)
+    known = [name for form in forms for name in form.model_fields]
+    faults = [_unknown(name, known) for name in given if name not in known]
+    made: list[Any] = []
+    for form in forms:
+        try:
+            made.append(form(**{name: given[name] for name in given if name in form.model_fields}))
+        except ValidationError as error:
+            faults += _worded(error)
+    if faults:
+        raise EngineError(
+            f"{experiment.name} cannot run with these parameters:\n"
+            + "\n".join(f"  {fault}" for fault in faults),
+            f"Parameters of {experiment.name}: {', '.join(known)}.",
+        )
+    changed = [name for form in made for name in type(form).model_fields if _differs(form, name)]
+    return Valid(parameters=made[0], settings=made[1], changed=tuple(changed))
+
+
+def _differs(form: Parameters, name: str) -> bool:
+    return bool(getattr(form, name) != type(form).model_fields[name].get_default(call_default_factory=True))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"{name}: there is no such parameter" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _worded(error: ValidationError) -> list[str]:
+    def words(fault: Any) -> str:
+        place = ".".join(str(part) for part in fault["loc"])
+        return f"{place}: {fault['msg'].removeprefix('Value error, ')}, not {fault['input']!r}"
+
+    return [words(fault) for fault in error.errors()]
+
+
+def history_needed(_: Any, ground: Ground) -> None:
+    """Raise EngineError on a split whose test personas have no dialogues of their own before."""
+    if ground.scheme == "by-persona":
+        raise EngineError(
+            "Not applicable here: with the by-persona split, test personas have no history to remember.",
+            "Create a workspace with --split by-time, which needs several dialogues for each persona.",
+        )
+
+
+def character_needed(_: Any, ground: Ground) -> None:
+    """Raise EngineError where no persona has a character text."""
+    if not ground.with_character:
+        raise EngineError(
+            "Not applicable here: no persona of this dataset has a character text to put into the prompt.",
+            "Import a dataset with characters, or run another experiment.",
+        )
+
+
+def truth_needed(_: Any, ground: Ground) -> None:
+    """Raise EngineError where the data is not a synthetic world."""
+    if not ground.has_truth:
+        raise EngineError(
+            "Not applicable here: the ceiling is known for synthetic worlds only.",
+            "Create a workspace from a world: python -m engine init --dataset world:default",
+        )

@@ -1,0 +1,208 @@
+"""Makes more training dialogues for each persona. Makes no variant and scores nothing.
+
+Leaves augmented.jsonl (the dialogues) and augmentation.json (counts, refusals, pairs to look at) in the run's
+folder. Reads train dialogues only. A training run that names this run as its upstream takes its dialogues by
+`augmented_for`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import write_atomically, write_json
+from engine.core.types import Dialogue, Persona
+from engine.data.dataset import json_lines, load_dataset, load_splits
+from engine.domains.smart_home.augment import (
+    MODEL_METHODS,
+    Growing,
+    Grown,
+    changes,
+    grow,
+    make_methods,
+    read_augmented,
+)
+from engine.domains.smart_home.augment.context import SeenContexts, seen_contexts
+from engine.domains.smart_home.augment.growing import TAKEN, training_sources
+from engine.domains.smart_home.augment.methods import user_texts
+from engine.domains.smart_home.augment.records import Nearness
+from engine.lm.rewriting import Rewriter, make_rewriter
+from engine.lm.scorer import Scorer
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import append_line
+
+DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
+CHECKPOINT, ROLE = "checkpoint", "augmented"
+_SHOWN_PAIRS, _SHOWN_REFUSALS = 2, 12
+
+
+def run(context: RunContext) -> None:
+    """Grow every persona's train dialogues; personas of an earlier attempt are kept."""
+    context.progress("load", 0, 1)
+    dataset = load_dataset(context.workspace)
+    sources = training_sources(dataset, load_splits(context.workspace))
+    if not sources:
+        raise EngineError("No dialogue is in the train split, so there is nothing to augment.")
+    seen = seen_contexts(dialogue for some in sources.values() for dialogue in some)
+    rewriters = {
+        name: make_rewriter(name, context.spec.parameters, base=context.spec.base)
+        for name in context.spec.parameters["methods"]
+        if name in MODEL_METHODS
+    }
+    scorer = Scorer(context.workspace)
+    part = context.folder / CHECKPOINT / "personas.jsonl"
+    part.parent.mkdir(exist_ok=True)
+    done = {row["persona_id"]: row for row in _rows(part)}
+    personas = [persona for persona in dataset.personas if persona.persona_id in sources]
+    for place, persona in enumerate(personas):
+        context.progress("augment", place, len(personas), unit="personas")
+        if persona.persona_id not in done:
+            if context.stop_requested():
+                raise Cancelled
+            own = sources[persona.persona_id]
+            grown = _grown(context, persona, own, seen, rewriters, scorer.nearness)
+            row = _row(persona.persona_id, own, grown)
+            append_line(part, json.dumps(row, ensure_ascii=False))
+            done[persona.persona_id] = row
+    context.progress("augment", len(personas), len(personas), unit="personas")
+    _finish(context, [done[persona.persona_id] for persona in personas])
+    shutil.rmtree(part.parent)
+
+
+def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
+    """Return what the run's augmentation made of these train dialogues, and of no others; [] without one.
+
+    Raises EngineError when the augmentation left no dialogues.
+    """
+    run_id = context.spec.upstream.get(ROLE)
+    if run_id is None:
+        return []
+    path = context.workspace.run_folder(run_id) / DIALOGUES
+    if not path.exists():
+        raise EngineError(f"{run_id} left no augmented dialogues.", "Run: python -m engine run augmentation")
+    return [read_augmented(row).dialogue for row in _rows(path) if row["source_id"] in sources]
+
+
+def variant_name(context: RunContext) -> str:
+    """Return the name of the variant a training run makes: "per-persona", "per-persona+augmented"."""
+    return f"{context.spec.experiment}{'+augmented' if ROLE in context.spec.upstream else ''}"
+
+
+def _grown(
+    context: RunContext,
+    persona: Persona,
+    own: Sequence[Dialogue],
+    seen: SeenContexts,
+    rewriters: Mapping[str, Rewriter],
+    nearness: Nearness,
+) -> Grown:
+    given = context.spec.parameters
+    rewritten = {name: rewriter.alternatives(user_texts(own)) for name, rewriter in rewriters.items()}
+    return grow(
+        own,
+        make_methods(given["methods"], routines=persona.routines, seen=seen, rewritten=rewritten),
+        Growing(
+            target=given["target"],
+            multiple=given["multiple"],
+            threshold=given["threshold"],
+            resemblance=given["resemblance"],
+            seed=context.spec.seed,
+        ),
+        nearness=nearness,
+    )
+
+
+def _row(persona_id: str, own: Sequence[Dialogue], grown: Grown) -> dict[str, Any]:
+    """One persona's outcome as JSON: what a resumed run takes up."""
+    by_id = {dialogue.dialogue_id: dialogue for dialogue in own}
+    return {
+        "persona_id": persona_id,
+        "sources": len(own),
+        "wanted": grown.wanted,
+        "made": [one.as_json() for one in grown.made],
+        "counts": [[method, outcome, count] for (method, outcome), count in sorted(grown.counts.items())],
+        "pairs": [
+            {
+                "method": one.method,
+                "source_id": one.source_id,
+                "changes": [asdict(change) for change in changes(by_id[one.source_id], one.dialogue)],
+            }
+            for one in grown.made[:_SHOWN_PAIRS]
+        ],
+        "refused": [
+            {
+                "method": one.method,
+                "reason": one.reason,
+                "source_id": one.source.dialogue_id,
+                "nearness": one.nearness,
+                "changes": [asdict(change) for change in changes(one.source, one.dialogue)],
+            }
+            for one in grown.refused[:2]
+        ],
+    }
+
+
+def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the dialogues, then the report, and say in plain words what came of it."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts.update({(method, outcome): count for method, outcome, count in row["counts"]})
+    outcomes: Counter[str] = Counter()
+    for (_, outcome), count in counts.items():
+        outcomes[outcome] += count
+    made, sources = outcomes.pop(TAKEN, 0), sum(row["sources"] for row in rows)
+    short = {row["persona_id"]: len(row["made"]) for row in rows if len(row["made"]) < row["wanted"]}
+    by_method: dict[str, dict[str, int]] = {name: {} for name in context.spec.parameters["methods"]}
+    for (method, outcome), count in sorted(counts.items()):
+        by_method[method][outcome] = count
+    write_atomically(context.folder / DIALOGUES, json_lines(one for row in rows for one in row["made"]))
+    write_json(
+        context.folder / REPORT,
+        {
+            "sources": sources,
+            "made": made,
+            "total": sources + made,
+            "wanted": sum(row["wanted"] for row in rows),
+            "rejected": dict(outcomes.most_common()),
+            "by_method": by_method,
+            "short_of_target": short,
+            "personas": {row["persona_id"]: _numbers(row) for row in rows},
+            "pairs": [pair for row in rows for pair in row["pairs"]][:_SHOWN_REFUSALS],
+            "refused": [one for row in rows for one in row["refused"]][:_SHOWN_REFUSALS],
+        },
+    )
+    context.summary(
+        source_dialogues=sources,
+        augmented_dialogues=made,
+        rejected=sum(outcomes.values()),
+        personas_short_of_target=len(short),
+    )
+    context.log(
+        f"{sources} train dialogues of {len(rows)} personas gave {made} more: {sources + made} in all"
+    )
+    context.log("rejected: " + (", ".join(f"{why} {n}" for why, n in outcomes.most_common()) or "none"))
+    if short:
+        context.log(f"{len(short)} personas stay short of their target: what is left repeats itself")
+
+
+def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of one persona for the report."""
+    return {"sources": row["sources"], "made": len(row["made"])}
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a file of JSON lines; a line torn by a kill is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue

@@ -1,0 +1,174 @@
+"""Who shares an adapter, and which dialogues each adapter is trained and judged on.
+
+Owns the choice of personas (a pilot's seeded subset), of their dialogues (all of train, its most recent part,
+with or without the online slice), and how a run's parameters become the trainer's settings. Trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import read_json
+from engine.core.types import Dataset, Dialogue, Splits
+from engine.data.dataset import hash_of, load_dataset, load_splits
+from engine.lm.encode import Encoded, encode_chat
+from engine.lm.load import Base
+from engine.lm.prompts import chat, system_text
+from engine.lm.train import Lesson, TrainSettings
+from engine.runs.context import RunContext
+from engine.runs.runfolder import read_spec
+from engine.strategies.steps.augment import augmented_for
+
+_WANTED_STEPS, _MOST_AT_ONCE = 600, 8
+_SETTINGS = tuple(TrainSettings.__dataclass_fields__)
+_SHAPE = ("rank", "alpha", "dropout", "target_modules")
+Rows = Mapping[str, Mapping[str, Sequence[Encoded]]]
+"""Persona -> "train" and "val" -> encoded dialogues. Other people's validation dialogues are under ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The personas that share an adapter, and the folder name of that adapter."""
+
+    name: str
+    personas: tuple[str, ...]
+
+
+def persona_groups(context: RunContext) -> list[Group]:
+    """Return who shares an adapter: everybody, each cluster, or each persona alone.
+
+    `personas` in the parameters takes a seeded subset of those who have dialogues to train on; a larger one
+    holds the smaller.
+    """
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    chosen = set(_train_ids(dataset, splits, context.spec.parameters))
+    ids = sorted({row.persona_id for row in dataset.dialogues if row.dialogue_id in chosen})
+    wanted = context.spec.parameters.get("personas")
+    if wanted is not None and wanted < len(ids):
+        ids = sorted(sorted(ids, key=lambda one: hash_of(f"subset:{context.spec.seed}:{one}"))[:wanted])
+    by = context.spec.parameters["by"]
+    if by == "all":
+        return [Group(context.spec.experiment, tuple(ids))]
+    if by == "persona":
+        return [Group(folder_name(persona), (persona,)) for persona in ids]
+    return _cluster_groups(context, ids)
+
+
+def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
+    folder = context.workspace.run_folder(context.spec.upstream["clusters"])
+    clusters: dict[str, int] = read_json(folder / "clusters.json")["assignment"]
+    missing = [persona for persona in ids if persona not in clusters]
+    if missing:
+        raise EngineError(
+            f"The clustering leaves out {len(missing)} personas, {missing[0]} among them.",
+            "Cluster again on this data: python -m engine run clustering",
+        )
+    only = context.spec.parameters.get("cluster")
+    found = sorted({clusters[persona] for persona in ids})
+    if only is not None and only not in found:
+        raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, found))}.")
+    return [
+        Group(f"cluster-{cluster}", tuple(persona for persona in ids if clusters[persona] == cluster))
+        for cluster in found
+        if only in (None, cluster)
+    ]
+
+
+def folder_name(persona_id: str) -> str:
+    """Return a file name for a persona: her id, with what file systems dislike spelled out."""
+    return "".join(
+        letter if letter.isalnum() or letter in "-_" else f"%{ord(letter):02x}" for letter in persona_id
+    )
+
+
+def lesson(group: Group, rows: Rows) -> Lesson:
+    """Return what a group's adapter is trained and judged on. Raises EngineError without train dialogues."""
+    members = [rows[persona] for persona in group.personas if persona in rows]
+    train = [row for member in members for row in member["train"]]
+    if not train:
+        raise EngineError(
+            f"{group.name} has no train dialogue with a reply that fits the model's window.",
+            "Import data with assistant turns, or choose a base with a longer context.",
+        )
+    judges = [row for member in members for row in member["val"]] or list(rows.get("", {}).get("val", ()))
+    return Lesson(group.name, train, judges)
+
+
+def training_dialogues(
+    context: RunContext, base: Base, personas: set[str]
+) -> dict[str, dict[str, list[Encoded]]]:
+    """Return the encoded train and val dialogues of each persona, as many as the parameters ask for.
+
+    With the by-persona split the validation dialogues are other people's: they are under the name "".
+    """
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    chosen = set(_train_ids(dataset, splits, context.spec.parameters))
+    made = augmented_for(context, chosen)
+    chosen.update(dialogue.dialogue_id for dialogue in made)
+    rows: dict[str, dict[str, list[Encoded]]] = {}
+    too_long = 0
+    window = int(getattr(base.model.config, "max_position_embeddings", None) or 4096)
+    for dialogue in (*dataset.dialogues, *made):
+        split = "train" if dialogue.dialogue_id in chosen else splits.assignment.get(dialogue.dialogue_id)
+        if split not in ("train", "val") or (split == "train" and dialogue.dialogue_id not in chosen):
+            continue
+        others_judge = split == "val" and splits.scheme == "by-persona"
+        if not (dialogue.persona_id in personas or others_judge):
+            continue
+        row = _encode(base, dialogue)
+        if len(row) > window:
+            too_long += 1
+        elif any(row.is_reply):
+            owner = "" if others_judge else dialogue.persona_id
+            rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
+    if too_long:
+        context.log(f"{too_long} dialogues are left out: longer than the model's window of {window} tokens")
+    return rows
+
+
+def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of the train dialogues that the parameters ask for.
+
+    `history` counts within what remains of train, and takes its end: the dialogues nearest in time to those
+    that judge, which are what a real assistant would still have.
+    """
+    own: dict[str, list[str]] = {}
+    only_online = parameters.get("train_on") == "online"
+    for row in dataset.dialogues:
+        is_online = row.dialogue_id in splits.online
+        wanted = is_online if only_online else (parameters.get("use_online", True) or not is_online)
+        if wanted and splits.assignment.get(row.dialogue_id) == "train":
+            own.setdefault(row.persona_id, []).append(row.dialogue_id)
+    history = parameters.get("history")
+    for ids in own.values():
+        yield from ids if history is None else ids[-history:]
+
+
+def _encode(base: Base, dialogue: Dialogue) -> Encoded:
+    return encode_chat(base.tokenizer, chat(system_text(meta=dialogue.meta), dialogue.messages))
+
+
+def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
+    """Return the spec's parameters as the trainer's settings; an open batch size is chosen by the data's.
+
+    `dialogues` is the number that one adapter is trained on. Small data is trained in small batches, for at
+    least some hundred steps; large data up to 8 at once. Adapters that go on from others keep their shape.
+    """
+    given = {name: value for name, value in _parameters(context).items() if name in _SETTINGS}
+    if "target_modules" in given:
+        given["target_modules"] = tuple(given["target_modules"])
+    fitting = min(_MOST_AT_ONCE, max(1, dialogues * given["epochs"] // _WANTED_STEPS))
+    given["batch_size"] = given["batch_size"] or fitting
+    return TrainSettings(**given, seed=context.spec.seed)
+
+
+def _parameters(context: RunContext) -> dict[str, Any]:
+    """The run's own parameters, and the shape of the adapters it starts from where it names none."""
+    own = context.spec.parameters
+    if "start" not in context.spec.upstream or "rank" in own:
+        return own
+    earlier = read_spec(context.workspace.run_folder(context.spec.upstream["start"])).parameters
+    return {name: earlier[name] for name in _SHAPE} | own

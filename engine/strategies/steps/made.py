@@ -1,0 +1,76 @@
+"""What an upstream run has made: the variant that another step builds on. Chooses on val alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.domains.metrics import SIMILARITY
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.strategies.steps.scoring import SCORES
+
+_PLAIN = frozenset({"adapters", "profile", "memories", "recency"})
+_ANSWERS = frozenset({"route", "mixture", "placebo"})
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One variant of an upstream run."""
+
+    name: str
+    recipe: Mapping[str, Any]
+
+
+def made_by(context: RunContext, role: str, *, memories: int | None = None) -> Made:
+    """Return the variant of the upstream run in this role, of several the best one on val.
+
+    `memories` asks for the one that shows so many. Raises EngineError when the run has made none that a model
+    answers, or none of several is scored on val.
+    """
+    run_id = context.spec.upstream[role]
+    found = [
+        Made(entry["name"], entry["recipe"])
+        for entry in manifest.read(context.workspace.run_folder(run_id))["variants"]
+        if set(entry["recipe"]) <= _PLAIN or not _ANSWERS.isdisjoint(entry["recipe"])
+    ]
+    if memories is not None:
+        found = _with_memories(found, memories, run_id)
+    if not found:
+        raise EngineError(
+            f"{run_id} has made no variant that answers.", "Choose an experiment that makes variants."
+        )
+    return found[0] if len(found) == 1 else _best_on_val(context.workspace, run_id, found)
+
+
+def _with_memories(found: Sequence[Made], memories: int, run_id: str) -> list[Made]:
+    shown = {int(made.recipe.get("memories", 0)): made for made in found}
+    if memories not in shown:
+        known = ", ".join(str(number) for number in sorted(shown))
+        raise EngineError(f"{run_id} has no variant with {memories} memories.", f"It has: {known}.")
+    return [shown[memories]]
+
+
+def _best_on_val(ws: Workspace, run_id: str, found: Sequence[Made]) -> Made:
+    path = ws.run_folder(run_id) / SCORES
+    scores = pd.read_parquet(path, columns=["variant", "split", "persona_id", SIMILARITY])
+    means = val_means(scores)
+    scored = [made for made in found if made.name in means]
+    if not scored:
+        raise EngineError(
+            f"{run_id} has several variants and no scores on val to choose by.",
+            "Score them on val as well: --set splits=val,test",
+        )
+    return max(scored, key=lambda made: means[made.name])
+
+
+def val_means(scores: pd.DataFrame) -> dict[str, float]:
+    """Return variant -> macro mean of the similarity over personas, on val; only of those scored there."""
+    val = scores[scores["split"] == "val"]
+    personas = val.groupby(["variant", "persona_id"], sort=False)[SIMILARITY].mean()
+    return {str(name): float(mean) for name, mean in personas.groupby("variant").mean().items()}

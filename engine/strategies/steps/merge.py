@@ -1,0 +1,142 @@
+"""Merges the adapters that a run trained for single personas, and scores the result. Trains nothing.
+
+Exact merges leave weights only (models/<run>/personas.json); the lossy ones by name (svd, ties, dare,
+linear) leave adapters in PEFT's format. Either way weights.json in the run's folder says how much of whose
+adapter went into what. Weights come from training and validation, never from test.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.core.errors import EngineError
+from engine.core.paths import write_json
+from engine.lm.adapters import Lora, LoraForm, save_lora
+from engine.lm.load import Base, load_base
+from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
+from engine.lm.merge_weights import Mix
+from engine.lm.recipes import PERSONAS, Recipe, Shelf, read_personas, read_recipe, write_personas
+from engine.runs.context import RunContext
+from engine.runs.runfolder import declared
+from engine.strategies.steps.lessons import folder_name
+from engine.strategies.steps.merge_mixes import Sources, mixes_of, shares_of
+from engine.strategies.steps.scoring import score_variant
+
+WEIGHTS = "weights.json"
+
+
+def run(context: RunContext) -> None:
+    """Merge unless an earlier attempt did, then score the variant on the personas it exists for."""
+    context.progress("load", 0, 1)
+    shelf = Shelf(context.workspace)
+    base = load_base(context.spec.base)
+    recipe = _recipe(context)
+    if not (context.adapters / PERSONAS).exists():
+        _merge(context, shelf, base, recipe)
+    score_variant(context, base, variant_name(context), recipe, shelf)
+
+
+def variant_name(context: RunContext) -> str:
+    """Return the experiment's name, with the lossy way of combining behind it: "merge-moe-svd"."""
+    combine = context.spec.parameters["combine"]
+    return context.spec.experiment if combine == "exact" else f"{context.spec.experiment}-{combine}"
+
+
+def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> None:
+    began = time.perf_counter()
+    parameters = context.spec.parameters
+    sums = read_personas(context.workspace, context.spec.upstream["adapters"])
+    sources = Sources(sums, tuple(sorted({part[:2] for parts in sums.values() for part in parts})))
+    mixes = mixes_of(context, sources, shelf, base, Recipe(adapters=recipe.adapters[:-1]))
+    if parameters["combine"] == "exact":
+        adapters = {mix.name: sources.parts(mix) for mix in mixes}
+    else:
+        _write_lossy(context, sources, mixes, shelf)
+        adapters = {mix.name: ((context.spec.run_id, folder_name(mix.name), 1.0),) for mix in mixes}
+    write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
+    seconds = time.perf_counter() - began
+    context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
+    effective = [mix.effective for mix in mixes]
+    context.summary(
+        merges=len(mixes),
+        merge_seconds=seconds,
+        effective_adapters=float(np.mean(effective)),
+    )
+    context.log(
+        f"{len(mixes)} merges ({parameters['combine']}) of {len(sources.adapters)} adapters in "
+        f"{seconds:.1f} s; a merge amounts to {np.mean(effective):.1f} adapters"
+    )
+    write_personas(
+        context.workspace,
+        context.spec.run_id,
+        {persona: adapters[mix.name] for mix in mixes for persona in mix.members},
+    )
+
+
+def weights_json(mixes: Sequence[Mix], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights of every merge, and which merge each persona gets, as a JSON object."""
+    return {
+        "method": parameters["method"],
+        "combine": parameters["combine"],
+        "merges": {
+            mix.name: {"effective_adapters": mix.effective, "weights": dict(mix.weights)} for mix in mixes
+        },
+        "assignment": {persona: mix.name for mix in mixes for persona in mix.members},
+    }
+
+
+def _recipe(context: RunContext) -> Recipe:
+    """The recipe of the merged run's variant, with this run's adapters in the place of that run's own."""
+    upstream = context.spec.upstream["adapters"]
+    for entry in declared(context.workspace.run_folder(upstream), "variants", []):
+        recipe = read_recipe(entry["recipe"])
+        if (upstream, "") in recipe.adapters:
+            own = (context.spec.run_id, "")
+            return Recipe(adapters=tuple(own if one == (upstream, "") else one for one in recipe.adapters))
+    raise EngineError(
+        f"{upstream} has no variant with an adapter for each persona.", "Merge the adapters of another run."
+    )
+
+
+def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], shelf: Shelf) -> None:
+    """Write each mix as an adapter of its own in PEFT's format."""
+    loras = [shelf.lora(run, name) for run, name in sources.adapters]
+    stacks = stacked(loras)
+    combine = context.spec.parameters["combine"]
+    most = max(stack.a.shape[1] for stack in stacks.values())
+    rank = most if combine == "linear" else context.spec.parameters["rank"] or most
+    modules = tuple(sorted({path.rsplit(".", 1)[-1] for path in stacks}))
+    form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
+    random = torch.Generator().manual_seed(context.spec.seed)
+    for done, mix in enumerate(mixes):
+        weights = shares_of(sources, sources.parts(mix))
+        factors = {
+            path: _combined(stack, weights, context.spec.parameters, rank=rank, random=random)
+            for path, stack in stacks.items()
+        }
+        folder = context.adapters / folder_name(mix.name)
+        save_lora(Lora(factors, form.scale), form, folder, base=context.spec.base)
+        context.progress("merge", done + 1, len(mixes), unit="merges")
+
+
+def _combined(
+    stack: Stack,
+    weights: torch.Tensor,
+    parameters: Mapping[str, Any],
+    *,
+    rank: int,
+    random: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    combine = parameters["combine"]
+    if combine == "svd":
+        return low_rank(stack, weights, rank)
+    if combine == "linear":
+        return linear(stack, weights)
+    if combine == "ties":
+        return truncated(ties(stack, weights, parameters["density"]), rank)
+    return truncated(dare(stack, weights, parameters["density"], random=random), rank)

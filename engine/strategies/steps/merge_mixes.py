@@ -1,0 +1,224 @@
+"""Whose adapters go into which merge: reads what the weights are made of and hands out the mixes.
+
+Reads training dialogues, validation scores and dialogues, and the clustering; never anything of test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from engine.core.errors import EngineError
+from engine.core.paths import read_json
+from engine.data.dataset import examples, load_dataset, load_splits
+from engine.lm import merge_weights
+from engine.lm.adapters import Lora, added
+from engine.lm.bank import written
+from engine.lm.features import load_features
+from engine.lm.load import Base
+from engine.lm.merge import cosines, stacked
+from engine.lm.merge_learned import learn
+from engine.lm.merge_weights import Matrix, Mix
+from engine.lm.recipes import Part, Recipe, Shelf
+from engine.lm.retrieve import request_of
+from engine.lm.train import Hooks, Stopped, TrainSettings
+from engine.runs.context import Cancelled, RunContext
+from engine.strategies.steps.cluster import CLUSTERS, FEATURES
+from engine.strategies.steps.lessons import training_dialogues
+from engine.strategies.steps.scoring import SCORES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """The adapters to merge: what stands for each persona, and the distinct adapters behind it."""
+
+    sums: Mapping[str, tuple[Part, ...]]
+    adapters: tuple[tuple[str, str], ...]
+
+    @property
+    def personas(self) -> list[str]:
+        return list(self.sums)
+
+    def parts(self, mix: Mix) -> tuple[Part, ...]:
+        """Return the mix as a weighted sum of distinct adapters, the largest weight first."""
+        total: dict[tuple[str, str], float] = {}
+        for persona, share in mix.weights.items():
+            for run, name, weight in self.sums[persona]:
+                total[run, name] = total.get((run, name), 0.0) + share * weight
+        ordered = sorted(total.items(), key=lambda entry: -entry[1])
+        return tuple((run, name, weight) for (run, name), weight in ordered)
+
+
+def mixes_of(context: RunContext, sources: Sources, shelf: Shelf, base: Base, below: Recipe) -> list[Mix]:
+    """Return whose adapters go into which merge, by the experiment's method.
+
+    `below` is what lies under the merged adapters in the variant's recipe, for the weights that are learned.
+    """
+    parameters, personas = context.spec.parameters, sources.personas
+    method = parameters["method"]
+    if method == "average":
+        return merge_weights.average(personas)
+    if method in ("moe", "topk", "soft"):
+        return merge_weights.nearest(
+            personas,
+            _likeness(context, sources, shelf),
+            k=parameters.get("k"),
+            temperature=parameters["temperature"],
+            own=parameters["own"],
+            assignment=_assignment(context, personas) if method == "moe" else None,
+        )
+    assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
+    if method == "cluster":
+        return merge_weights.cluster_average(assignment)
+    if method == "learned":
+        return _learned(context, sources, shelf, base, below=below, assignment=assignment)
+    return merge_weights.cluster_weighted(
+        assignment, _scores(context, list(assignment)), temperature=parameters["temperature"]
+    )
+
+
+def _clustering(context: RunContext) -> dict[str, Any]:
+    record: dict[str, Any] = read_json(
+        context.workspace.run_folder(context.spec.upstream["clusters"]) / CLUSTERS
+    )
+    return record
+
+
+def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
+    labels = _clustering(context)["assignment"]
+    _complete(context, personas, labels)
+    return {persona: int(labels[persona]) for persona in personas}
+
+
+def _one_cluster(assignment: dict[str, int], only: int | None) -> dict[str, int]:
+    known = sorted(set(assignment.values()))
+    if only is not None and only not in known:
+        raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, known))}.")
+    return {persona: label for persona, label in assignment.items() if only in (None, label)}
+
+
+def _complete(context: RunContext, personas: Sequence[str], known: Mapping[str, Any] | Sequence[str]) -> None:
+    run_id = context.spec.upstream["clusters"]
+    missing = [persona for persona in personas if persona not in known]
+    if missing:
+        raise EngineError(
+            f"{run_id} leaves out {len(missing)} personas, {missing[0]} among them.",
+            "Cluster again, by features that every persona has: python -m engine run clustering",
+        )
+
+
+def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
+    """Return how alike the personas are, [n, n]: by the clustering's features, or by their adapters."""
+    personas = sources.personas
+    if context.spec.parameters["likeness"] == "adapters":
+        shares = torch.stack([shares_of(sources, sources.sums[persona]) for persona in personas]).double()
+        alike = cosines(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
+        return (shares @ alike @ shares.T).numpy()
+    features = load_features(context.workspace.run_folder(context.spec.upstream["clusters"]) / FEATURES)
+    _complete(context, personas, features.personas)
+    rows = [features.personas.index(persona) for persona in personas]
+    return features.likeness[np.ix_(rows, rows)]
+
+
+def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
+    """Validation score x likeness to the cluster's centre, x the amount of useful data if asked for."""
+    centrality = _clustering(context)["centroids_similarity"]
+    val = _validation(context)
+    unscored = [persona for persona in personas if persona not in val]
+    if unscored:
+        raise EngineError(
+            f"{context.spec.upstream['adapters']} has no validation score for {len(unscored)} personas, "
+            f"{unscored[0]} among them.",
+            "Run it with val among its splits: --set splits=val,test",
+        )
+    useful = dict.fromkeys(personas, 1.0)
+    if context.spec.parameters["quality"]:
+        interactions: dict[str, list[tuple[str, str]]] = {}
+        for one in examples(load_dataset(context.workspace), load_splits(context.workspace), "train"):
+            interactions.setdefault(one.persona_id, []).append((request_of(one), one.reference))
+        useful = merge_weights.quality(interactions)
+    return {persona: val[persona] * centrality[persona] * useful[persona] for persona in personas}
+
+
+def _validation(context: RunContext) -> dict[str, float]:
+    """Return each persona's mean embedding similarity on val, as the adapters' own run scored it."""
+    folder = context.workspace.run_folder(context.spec.upstream["adapters"])
+    columns = ["variant", "split", "persona_id", "embedding_similarity"]
+    table = pd.read_parquet(folder / SCORES, columns=columns, filters=[("split", "==", "val")])
+    means = table.groupby("persona_id")["embedding_similarity"].mean()
+    return {str(persona): float(value) for persona, value in means.items() if pd.notna(value)}
+
+
+def _learned(
+    context: RunContext,
+    sources: Sources,
+    shelf: Shelf,
+    base: Base,
+    *,
+    below: Recipe,
+    assignment: Mapping[str, int],
+) -> list[Mix]:
+    """Fit each cluster's weights to the replies of its members' validation dialogues."""
+    parameters = context.spec.parameters
+    settings = TrainSettings(
+        learning_rate=parameters["learning_rate"],
+        epochs=parameters["epochs"],
+        batch_size=parameters["batch_size"],
+        l2=parameters["l2"],
+        weight_decay=0.0,
+        seed=context.spec.seed,
+    )
+    dialogues = training_dialogues(context, base, set(assignment))
+    even = merge_weights.cluster_average(assignment)
+    mixes = []
+    for number, mix in enumerate(even):
+        if len(mix.members) == 1:
+            mixes.append(mix)
+            continue
+        rows = [row for persona in mix.members if persona in dialogues for row in dialogues[persona]["val"]]
+        if not rows:
+            raise EngineError(
+                f"{mix.name} has no validation dialogue to fit its weights to.",
+                "Choose merge-cluster, whose weights are even.",
+            )
+        hooks = Hooks(
+            progress=lambda done, total, number=number: context.progress(  # type: ignore[misc]
+                "merge", number * total + done, len(even) * total, unit="steps"
+            ),
+            stop=context.stop_requested,
+            say=context.log,
+        )
+        loras = [
+            Lora(added([(shelf.lora(r, n), w) for r, n, w in sources.sums[p]]), 1.0) for p in mix.members
+        ]
+        with ExitStack() as under:
+            if below.adapters:
+                under.enter_context(written(base.model, shelf.change(below, mix.members[0])))
+            try:
+                shares = learn(
+                    base.model,
+                    stacked(loras),
+                    rows,
+                    settings,
+                    name=mix.name,
+                    pad_id=base.tokenizer.pad_token_id or 0,
+                    hooks=hooks,
+                )
+            except Stopped as stopped:
+                raise Cancelled from stopped
+        mixes.append(merge_weights.weighed(mix, shares.tolist()))
+    return mixes
+
+
+def shares_of(sources: Sources, parts: Sequence[Part]) -> torch.Tensor:
+    """Return a weighted sum as weights over the distinct adapters, [n]."""
+    shares = torch.zeros(len(sources.adapters))
+    for run, name, weight in parts:
+        shares[sources.adapters.index((run, name))] += weight
+    return shares

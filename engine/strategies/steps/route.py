@@ -1,0 +1,176 @@
+"""Routes each persona to the variant that won on her val examples. Generates nothing: scores are taken over.
+
+Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen rows of scores.parquet
+under the name of the routed variant. The choice is made from val alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, write_atomically, write_json
+from engine.domains.metrics import metric
+from engine.lm.routed import ROUTES
+from engine.runs import manifest
+from engine.runs.context import RunContext
+from engine.stats.pairing import Row
+from engine.stats.routing import Judgement, Routes, choose, judge
+from engine.strategies.steps.scoring import SCORES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One variant to route to: its run, its recipe, and its rows of scores.parquet."""
+
+    run_id: str
+    recipe: Mapping[str, Any]
+    scores: pd.DataFrame
+
+
+def run(context: RunContext) -> None:
+    """Choose on val, judge on test, and write the routed variant's rows."""
+    parameters = context.spec.parameters
+    context.progress("route", 0, 1)
+    protocol, fields, candidates = read_candidates(context.workspace, context.spec.upstream)
+    fallback = _fallback(parameters["fallback"], candidates)
+    better = metric(parameters["metric"]).higher_is_better is not False
+    routes = choose(
+        _tables(candidates, "val", parameters["metric"]),
+        fallback=fallback,
+        margin=parameters["margin"],
+        higher_is_better=better,
+    )
+    judgement = judge(routes, _tables(candidates, "test", parameters["metric"]), higher_is_better=better)
+    variant = context.spec.experiment
+    context.protocol(fields)
+    context.variant(variant, {"route": context.spec.run_id}, family="routing")
+    table = routed_rows(routes, candidates, variant=variant, protocol=protocol)
+    write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
+    write_json(
+        context.folder / ROUTES, as_json(routes, judgement, candidates, metric_name=parameters["metric"])
+    )
+    _tell(context, routes, judgement)
+    context.progress("route", 1, 1)
+
+
+def read_candidates(
+    ws: Workspace, upstream: Mapping[str, str]
+) -> tuple[str, dict[str, Any], dict[str, Candidate]]:
+    """Return the protocol (hash and fields) and every variant that the upstream runs scored under it.
+
+    Raises EngineError when they were not all scored under one protocol.
+    """
+    protocols: dict[str, dict[str, Any]] = {}
+    candidates: dict[str, Candidate] = {}
+    seen: set[tuple[str, ...]] = set()
+    for run_id in upstream.values():
+        folder = ws.run_folder(run_id)
+        done, table = manifest.read(folder), pd.read_parquet(folder / SCORES)
+        protocols |= {name: done["protocols"].get(name, {}) for name in table["protocol"].unique()}
+        seen.add(tuple(sorted(table["protocol"].unique())))
+        recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
+        for name, rows in table.groupby("variant", sort=False):
+            candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows))
+    if len(protocols) != 1 or len(seen) != 1:
+        raise EngineError(
+            f"These runs were scored under {len(protocols)} protocols: {', '.join(upstream.values())}.",
+            "Run them again with the same evaluation settings; only like scores can be routed among.",
+        )
+    (name,), (fields,) = protocols.keys(), protocols.values()
+    return name, fields, candidates
+
+
+def routed_rows(
+    routes: Routes, candidates: Mapping[str, Candidate], *, variant: str, protocol: str
+) -> pd.DataFrame:
+    """Return each persona's rows from the variant she is routed to, all splits, under the name `variant`.
+
+    Where that variant has no row for an example, the fallback's stands in.
+    """
+    chosen = routes.by_persona
+    keys = ["split", "example_id"]
+    order = candidates[routes.fallback].scores
+    order = order[order["persona_id"].isin(chosen)]
+    picked = [rows.scores[rows.scores["persona_id"].map(chosen) == name] for name, rows in candidates.items()]
+    table = pd.concat([rows for rows in picked if len(rows)])
+    known = set(zip(table["split"], table["example_id"], strict=True))
+    stays = [pair not in known for pair in zip(order["split"], order["example_id"], strict=True)]
+    table = pd.concat([table, order[stays]]) if any(stays) else table
+    rank = {pair: place for place, pair in enumerate(zip(order["split"], order["example_id"], strict=True))}
+    table = table[[pair in rank for pair in zip(table["split"], table["example_id"], strict=True)]]
+    table = table.assign(variant=variant, protocol=protocol)
+    table["_place"] = [rank[pair] for pair in zip(*(table[key] for key in keys), strict=True)]
+    return table.sort_values("_place").drop(columns="_place").reset_index(drop=True)
+
+
+def as_json(
+    routes: Routes,
+    judgement: Judgement | None,
+    candidates: Mapping[str, Candidate],
+    *,
+    metric_name: str,
+) -> dict[str, Any]:
+    """Return the routes and what they are worth as the JSON object of routes.json."""
+    return {
+        "metric": metric_name,
+        "margin": routes.margin,
+        "fallback": routes.fallback,
+        "candidates": {
+            name: {"run": candidate.run_id, "recipe": dict(candidate.recipe)}
+            for name, candidate in candidates.items()
+        },
+        "shares": routes.shares,
+        "best_single": routes.best_single,
+        "gain_val": routes.gain,
+        "test": None if judgement is None else asdict(judgement),
+        "routes": {
+            route.persona_id: {"variant": route.variant, "gain_val": route.gain} for route in routes.routes
+        },
+    }
+
+
+def _fallback(name: str, candidates: Mapping[str, Candidate]) -> str:
+    if name not in candidates:
+        raise EngineError(
+            f"The fallback {name} is no variant of these runs.",
+            f"Choose one of: {', '.join(candidates)}.",
+        )
+    return name
+
+
+def _tables(candidates: Mapping[str, Candidate], split: str, column: str) -> dict[str, list[Row]]:
+    found = {}
+    for name, candidate in candidates.items():
+        rows = candidate.scores[candidate.scores["split"] == split]
+        found[name] = [
+            (example, persona, None if pd.isna(value) else float(value))
+            for example, persona, value in zip(
+                rows["example_id"], rows["persona_id"], rows[column], strict=True
+            )
+        ]
+    return found
+
+
+def _tell(context: RunContext, routes: Routes, judgement: Judgement | None) -> None:
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in routes.shares.items())
+    context.log(f"{len(routes.routes)} personas: {shares}")
+    context.summary(shares=routes.shares, gain_val=routes.gain, best_single=routes.best_single)
+    if judgement is None:
+        context.log("no test scores: the routes are not judged")
+        return
+    context.summary(
+        gain_test=judgement.gain,
+        best_single_gain_test=judgement.best_single_gain,
+        oracle_gain_test=judgement.oracle_gain,
+        regret_test=judgement.regret,
+    )
+    context.log(
+        f"on test: {100 * judgement.gain:+.1f} points over {routes.fallback}, "
+        f"{routes.best_single} for everybody {100 * judgement.best_single_gain:+.1f}, "
+        f"the oracle (a bound) {100 * judgement.oracle_gain:+.1f}, regret {100 * judgement.regret:.1f}"
+    )

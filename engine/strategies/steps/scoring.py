@@ -1,0 +1,279 @@
+"""Scores variants: replies to the protocol's examples, their metrics, one table in the run's folder.
+
+Owns the protocol of a score and the resumable answering of examples. The steps differ only in the
+variants they hand in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine.core.paths import write_atomically
+from engine.core.types import Dataset, Example, Splits
+from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.domains.metrics import METRICS_VERSION, score_texts
+from engine.lm import mixture
+from engine.lm.asking import Ask, Asker
+from engine.lm.generate import BATCH_PLAN, Reply
+from engine.lm.kernels import kernels_for
+from engine.lm.load import Base
+from engine.lm.prompts import PROMPT_VERSION
+from engine.lm.recipes import Recipe, Shelf
+from engine.lm.routed import Value
+from engine.lm.scorer import SCORER_ID, Scorer
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.parts import end_of_part, rows_of_others
+from engine.runs.runfolder import append_line
+
+SCORES = "scores.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One row before its metrics. `retrieved` lists the memories shown, None when there are none."""
+
+    variant: str
+    split: str
+    example: Example
+    reply: Reply
+    retrieved: tuple[dict[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleSet:
+    """The examples of a protocol, by split, and the dataset and splits they come from."""
+
+    dataset: Dataset
+    splits: Splits
+    by_split: Mapping[str, tuple[Example, ...]]
+
+    @property
+    def all(self) -> list[tuple[str, Example]]:
+        return [(split, example) for split, chosen in self.by_split.items() for example in chosen]
+
+    def where(self, applies: Callable[[str], bool]) -> ExampleSet:
+        """Return the examples of the personas for whom a variant exists."""
+        kept = {
+            split: tuple(example for example in chosen if applies(example.persona_id))
+            for split, chosen in self.by_split.items()
+        }
+        return ExampleSet(self.dataset, self.splits, kept)
+
+
+def example_set(context: RunContext) -> ExampleSet:
+    """Return the examples that this run's protocol names."""
+    protocol = context.spec.protocol
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    chosen = {
+        split: choose_examples(examples(dataset, splits, split), protocol["examples_per_persona"])
+        for split in protocol["splits"]
+    }
+    return ExampleSet(dataset, splits, chosen)
+
+
+def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str:
+    """Declare everything that makes this run's scores comparable; return the protocol's hash."""
+    ids = "\n".join(example.example_id for _, example in chosen.all)
+    return context.protocol(
+        {
+            **context.spec.protocol,
+            "examples_hash": hash_of(ids)[:16],
+            "prompt_version": PROMPT_VERSION,
+            "scorer": SCORER_ID,
+            "metrics_version": METRICS_VERSION,
+            "dtype": base.dtype,
+            "device": base.device,
+            "kernel": kernels_for(context.workspace, base).policy,
+            "batch_plan": BATCH_PLAN,
+        }
+    )
+
+
+def score_variant(
+    context: RunContext, base: Base, variant: str, recipe: Recipe | Value, shelf: Shelf | None = None
+) -> None:
+    """Answer and score the protocol's examples with one recipe, for the personas it exists for."""
+    value = recipe.as_json() if isinstance(recipe, Recipe) else recipe
+    score_variants(context, base, {variant: value}, shelf or Shelf(context.workspace))
+
+
+def score_variants(context: RunContext, base: Base, recipes: Mapping[str, Value], shelf: Shelf) -> None:
+    """Answer and score the protocol's examples with each of some recipes, named by their variants."""
+    chosen = example_set(context)
+    protocol = declare_protocol(context, chosen, base)
+    scorer = Scorer(context.workspace)
+    asker = asker_for(context, base, shelf, scorer)
+    covered = {
+        variant: chosen.where(lambda persona, value=value: asker.covers(value, persona))  # type: ignore[misc]
+        for variant, value in recipes.items()
+    }
+    total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
+    for variant, value in recipes.items():
+        asks = asker.asks(value, [example for _, example in covered[variant].all])
+
+        def tell(done: int, before: int = len(answers)) -> None:
+            context.progress("generate", before + done, total, unit="replies")
+
+        answers += answer(context, base, variant, covered[variant], asks, progress=tell)
+    write_scores(context, answers, protocol, scorer)
+
+
+def asker_for(context: RunContext, base: Base, shelf: Shelf, scorer: Scorer) -> Asker:
+    """Return what makes this run's prompts; finding memories counts as loading."""
+    return Asker(
+        context.workspace,
+        base,
+        shelf,
+        max_new_tokens=context.spec.protocol["max_new_tokens"],
+        scorer=scorer,
+        on_progress=embedding_progress(context, "load", unit="memories"),
+    )
+
+
+def answer(
+    context: RunContext,
+    base: Base,
+    variant: str,
+    chosen: ExampleSet,
+    asks: Sequence[Ask],
+    *,
+    progress: Callable[[int], None],
+) -> list[Answer]:
+    """Return the variant's replies to all examples; batches answered by an earlier attempt are kept.
+
+    `asks` belong to the examples one by one. `progress` gets the number of replies so far. Raises Cancelled
+    between batches when asked to stop: the batches done are on disk, and the rest keeps its batch
+    composition, so resuming gives the same texts.
+    """
+    requests = [ask.rows for ask in asks]
+    kernels = kernels_for(context.workspace, base)
+    others = rows_of_others(context.part, mixture.batches_of(requests, kernels=kernels))
+    kept = _kept_replies(context, variant, len(asks))
+    replies: dict[int, Reply] = dict(kept)
+
+    def keep(rows: list[int], done: list[Reply]) -> None:
+        for row, reply in zip(rows, done, strict=True):
+            replies[row] = reply
+        keep_replies(context, variant, dict(zip(rows, done, strict=True)))
+        progress(len(replies))
+        if context.stop_requested():
+            raise Cancelled
+
+    progress(len(replies))
+    mixture.answer(
+        base.model,
+        base.tokenizer,
+        requests,
+        kernels=kernels,
+        on_batch=keep,
+        skip=others.union(kept),
+        max_new_tokens=context.spec.protocol["max_new_tokens"],
+    )
+    if context.part is not None:  # the process that does the rest puts the shares together
+        return []
+    return [
+        Answer(variant, split, example, replies[row], _retrieved(asks[row]))
+        for row, (split, example) in enumerate(chosen.all)
+    ]
+
+
+def keep_replies(context: RunContext, variant: str, replies: Mapping[int, Reply]) -> None:
+    """Keep a variant's replies, by the row of their example, for the attempt that answers the rest."""
+    line = json.dumps([[row, asdict(reply)] for row, reply in replies.items()], ensure_ascii=False)
+    append_line(_kept_file(context, variant), line)
+
+
+def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
+    """Score all answers and write scores.parquet; each distinct text is encoded once."""
+    if context.part is not None:
+        end_of_part(context.part)
+    table = score_table(context, answers, protocol, scorer)
+    write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
+    for variant, group in table.groupby("variant", sort=False):
+        means = group.groupby("split")["embedding_similarity"].mean()
+        context.log(
+            f"{variant}: similarity " + ", ".join(f"{split} {value:.4f}" for split, value in means.items())
+        )
+    for path in context.folder.glob("replies-*.jsonl"):
+        path.unlink()
+
+
+def score_table(
+    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer
+) -> pd.DataFrame:
+    """Return the answers with their metrics, one row each."""
+    predictions = [row.reply.text for row in answers]
+    references = [row.example.reference for row in answers]
+    scorer.keep_in(context.workspace)
+    similarity = scorer.similarity(
+        predictions, references, on_progress=embedding_progress(context, "score", unit="texts")
+    )
+    return pd.DataFrame(
+        [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
+    )
+
+
+def embedding_progress(context: RunContext, stage: str, *, unit: str) -> Callable[[int, int], None]:
+    """Return what to call after each chunk of embeddings; it raises Cancelled when asked to stop."""
+
+    def tell(done: int, total: int) -> None:
+        context.progress(stage, done, total, unit=unit)
+        if context.stop_requested():
+            raise Cancelled
+
+    return tell
+
+
+def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:
+    example, reply = row.example, row.reply
+    return {
+        "variant": row.variant,
+        "split": row.split,
+        "protocol": protocol,
+        "example_id": example.example_id,
+        "persona_id": example.persona_id,
+        "dialogue_id": example.dialogue_id,
+        "turn": example.turn,
+        "reply": reply.text,
+        "reference": example.reference,
+        "prompt_tokens": reply.prompt_tokens,
+        "reply_tokens": reply.reply_tokens,
+        "seconds": reply.seconds,
+        "retrieved": None if row.retrieved is None else json.dumps(row.retrieved, ensure_ascii=False),
+        "embedding_similarity": similarity if math.isfinite(similarity) else None,
+        **score_texts(reply.text, example.reference),
+    }
+
+
+def _retrieved(ask: Ask) -> tuple[dict[str, Any], ...] | None:
+    return tuple(asdict(memory) for memory in ask.memories) or None
+
+
+def _kept_replies(context: RunContext, variant: str, expected: int) -> dict[int, Reply]:
+    """Return the replies that are on disk, row -> reply; a line torn by a kill is left out."""
+    kept: dict[int, Reply] = {}
+    for path in sorted(context.folder.glob(f"replies-{_file_name(variant)}.*jsonl")):
+        # Not splitlines(): a reply may hold one of the rarer line separators.
+        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            try:
+                kept |= {row: Reply(**values) for row, values in json.loads(line) if row < expected}
+            except (ValueError, TypeError):
+                continue  # the batch is answered again
+    return kept
+
+
+def _kept_file(context: RunContext, variant: str) -> Path:
+    part = context.part
+    share = f".{part.number}" if part is not None and part.kind == "replies" else ""
+    return context.folder / f"replies-{_file_name(variant)}{share}.jsonl"
+
+
+def _file_name(variant: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-+" else "_" for letter in variant)

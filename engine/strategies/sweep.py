@@ -1,0 +1,109 @@
+"""One experiment, or several, at several values of one parameter: a run a value.
+
+Owns the sweeps that have a name, and what a sweep plans. Launches nothing and reads no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import Workspace
+from engine.strategies import catalog
+from engine.strategies.plan import Plan, look, plan
+from engine.strategies.spec import EvaluationSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A parameter, its values, and the experiments that are run at each of them."""
+
+    name: str
+    title: str
+    question: str
+    experiments: tuple[str, ...]
+    parameter: str
+    values: tuple[Any, ...]
+    source: str = ""
+
+
+_DECLARED = (
+    Sweep(
+        name="constrained-lambda",
+        title="How hard to hold adapters back",
+        question="At which L2 weight do constrained per-persona adapters gain most?",
+        experiments=("constrained",),
+        parameter="l2",
+        values=(0.01, 0.05, 0.1, 0.5),
+        source="The study's quick start, experiment 6: its ablation.",
+    ),
+    Sweep(
+        name="learning-curve",
+        title="Gain against how much history",
+        question="From how many dialogues of her own does personalising begin to pay?",
+        experiments=("per-persona", "hybrid"),
+        parameter="history",
+        values=(5, 10, 20, 30),
+        source="Each persona's most recent train dialogues, so that the newest are always among them.",
+    ),
+)
+SWEEPS: Mapping[str, Sweep] = {sweep.name: sweep for sweep in _DECLARED}
+
+
+def sweep_of(name: str, parameter: str | None = None, values: Sequence[Any] = ()) -> Sweep:
+    """Return the sweep of that name, or that of an experiment over the given values of its parameter.
+
+    Raises EngineError for unknown names, for a parameter without two values, and for values given to a
+    declared sweep.
+    """
+    if name in SWEEPS:
+        if parameter is not None:
+            raise EngineError(
+                f"The sweep {name} has its values already: {SWEEPS[name].parameter}.",
+                f"For others: python -m engine sweep {SWEEPS[name].experiments[0]} {parameter}=1,2",
+            )
+        return SWEEPS[name]
+    if name not in catalog.EXPERIMENTS:
+        raise unknown_name("experiment or sweep", name, (*catalog.EXPERIMENTS, *SWEEPS))
+    entry = catalog.get(name)
+    known = [*entry.parameters.model_fields, *EvaluationSettings.model_fields]
+    if parameter is None:
+        raise EngineError(
+            "Which parameter is to be swept?", f"Such as: python -m engine sweep {name} {known[0]}=1,2"
+        )
+    if parameter not in known:
+        raise unknown_name(f"parameter of {name}", parameter, known)
+    if parameter in EvaluationSettings.model_fields:
+        raise EngineError(
+            f"{parameter} belongs to the protocol, so its values could not be compared.",
+            f"Parameters of {name}: {', '.join(entry.parameters.model_fields)}.",
+        )
+    distinct = tuple(dict.fromkeys(values))
+    if len(distinct) < 2:
+        raise EngineError(
+            f"A sweep needs two values of {parameter} or more.",
+            f"Such as: python -m engine sweep {name} {parameter}=1,2",
+        )
+    question = f"How much does {name} gain at different values of {parameter}?"
+    return Sweep(f"{name} {parameter}", f"{entry.title}: {parameter}", question, (name,), parameter, distinct)
+
+
+def plan_sweep(
+    ws: Workspace, sweep: Sweep, parameters: Mapping[str, Any] | None = None, *, seed: int | None = None
+) -> list[Plan]:
+    """Return one plan for each experiment and value, in order; `parameters` hold for all of them.
+
+    Plans share the runs they have in common. Raises EngineError as `plan` does, and when `parameters` fix
+    what is swept.
+    """
+    fixed = dict(parameters or {})
+    if sweep.parameter in fixed:
+        raise EngineError(f"{sweep.parameter} is what is swept; it cannot be set as well.")
+    seen = look(ws)
+    return [
+        plan(ws, experiment, {**fixed, sweep.parameter: value}, seed=seed, seen=seen)
+        for experiment in sweep.experiments
+        for value in sweep.values
+    ]

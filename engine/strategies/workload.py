@@ -1,0 +1,80 @@
+"""How much work each stage of a run is, from its spec alone: the measure that costs are taken per unit of.
+
+Counts replies to generate, texts to score, dialogues to pass over. What they cost: engine/strategies/costs.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from engine.runs.runfolder import RunSpec
+from engine.strategies.ground import Ground
+
+_TRAIN_SHARE = 0.6
+"""Of a persona's dialogues, by the split; an estimate needs no more than that."""
+_CLUSTERS = 10
+_AUGMENTED = 100.0
+"""Dialogues of a persona that augmentation aims at by default."""
+NONE: Mapping[str, RunSpec] = MappingProxyType({})
+
+
+def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NONE) -> dict[str, float]:
+    """Return stage -> units of work, above 0, of the stages that have any.
+
+    `upstream` holds the specs of the runs it builds on, by role, as far as they are known. A stage that
+    nothing is known of counts personas.
+    """
+    parameters = spec.parameters
+    personas, own = _personas(parameters, ground), _own_dialogues(parameters, ground)
+    trained_on = _with_augmented(parameters, own, upstream.get("augmented"))
+    replies = personas * _replies_a_persona(spec.protocol) * _values(parameters, "k")
+    weights = _values(parameters, "weights")
+    known = {
+        "load": 1.0,
+        "generate": replies,
+        "ask": replies,
+        "score": replies,
+        "train": personas * trained_on * float(parameters.get("epochs") or 1),
+        "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
+        "sweep": personas * weights if weights > 1 else 0.0,  # of one there is nothing to choose
+    }
+    units = {stage: known.get(stage, personas) for stage in spec.stages}
+    return {stage: max(1.0, number) for stage, number in units.items() if number > 0}
+
+
+def _personas(parameters: Mapping[str, Any], ground: Ground) -> float:
+    asked = parameters.get("personas")
+    count = float(min(asked or ground.personas, ground.personas))
+    return count / _CLUSTERS if parameters.get("cluster") is not None else count
+
+
+def _replies_a_persona(protocol: Mapping[str, Any]) -> float:
+    return float(protocol.get("examples_per_persona") or 1) * len(protocol.get("splits") or (1,))
+
+
+def _values(parameters: Mapping[str, Any], name: str) -> int:
+    """How many values a parameter has, of which each is done."""
+    value = parameters.get(name)
+    return len(value) if isinstance(value, (list, tuple)) else 1
+
+
+def _aimed_at(parameters: Mapping[str, Any], own: float) -> float:
+    """Dialogues of a persona after augmentation."""
+    multiple = parameters.get("multiple")
+    return own * float(multiple) if multiple else float(parameters.get("target") or own)
+
+
+def _own_dialogues(parameters: Mapping[str, Any], ground: Ground) -> float:
+    """Train dialogues of one persona: all, or the most recent ones."""
+    own = _TRAIN_SHARE * ground.dialogues / max(1, ground.personas)
+    history = parameters.get("history")
+    return min(own, float(history)) if history else own
+
+
+def _with_augmented(parameters: Mapping[str, Any], own: float, augmentation: RunSpec | None) -> float:
+    """Train dialogues of one persona together with those that an augmentation aims at."""
+    if not parameters.get("use_augmented"):
+        return own
+    return max(own, _AUGMENTED if augmentation is None else _aimed_at(augmentation.parameters, own))

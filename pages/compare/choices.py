@@ -1,0 +1,226 @@
+"""The controls of the Compare page, all of them in the address, and what they ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import count
+from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.show import charts
+from pages.compare import reads as compare_reads
+from pages.compare.reads import Asked
+from pages.shared import frame
+
+PAGE = "compare"
+ALL = "all"
+choice = partial(frame.linked_choice, page=PAGE)
+
+_KEPT = "compare_address"
+_OWN = frozenset(
+    {
+        *("metric", "split", "reference", "protocol", "protocols", "cluster", "family", "margin"),
+        *("view", "candidate", "sort", "from", "cost", "effect"),
+    }
+)
+_SPLITS = {"test": "Test", "val": "Validation"}
+_PROTOCOLS = {"one": "One", "all": "All, unjudged"}
+_MARGINS = ("0", "0.5", "1", "2", "5")
+_REFERENCE_HELP = "Every other variant is compared with this one, on the same examples."
+_PERSONAS_HELP = (
+    "Statistics over the personas of one cluster, paired in the same way. It is a reading, no verdict: "
+    "nobody chose the cluster before the scores were seen."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What the page shows: the question, its answer, and how numbers of its metric are worded.
+
+    `found` holds the rows shown (one family, where one is chosen); statistics are those of all that compete.
+    """
+
+    ws: Workspace
+    asked: Asked
+    found: Mapping[str, Any]
+    metric: Metric
+
+    @property
+    def reference(self) -> str:
+        return str(self.found["reference"])
+
+    @property
+    def in_points(self) -> bool:
+        return self.metric.unit == "fraction"
+
+    @property
+    def factor(self) -> float:
+        """What makes a number of the metric one that can be worded in points."""
+        return 1.0 if self.in_points else 0.01
+
+    @property
+    def candidates(self) -> list[str]:
+        """Everything but the reference that can be compared, best first and bounds last."""
+        return [
+            row["variant"]
+            for row in self.found["rows"]
+            if row["variant"] != self.reference and row["delta"] is not None
+        ]
+
+    def row(self, variant: str) -> Mapping[str, Any]:
+        """Return the comparison of one variant with the reference."""
+        return next(row for row in self.found["rows"] if row["variant"] == variant)
+
+    def table(self, variant: str) -> pd.DataFrame:
+        """Return one row a persona of a variant, best first, as `charts.table_of`."""
+        held = compare_reads.by_persona(self.ws, self.asked)
+        return charts.ranked(
+            held[held["variant"] == variant],
+            higher_is_better=self.metric.higher_is_better,
+            margin=self.asked.margin,
+        )
+
+
+def come_back() -> None:
+    """Take up the address that the page was left with, when it is entered anew without one.
+
+    The browser's way back brings the other page's parameters along: they go.
+    """
+    for name in set(st.query_params) - _OWN:
+        del st.query_params[name]
+    held = st.session_state.get(_KEPT)
+    if held and not st.query_params and f"{PAGE}_metric" not in st.session_state:
+        st.query_params.from_dict(held)
+
+
+def keep_address() -> None:
+    """Remember the address for whoever comes back from another page."""
+    st.session_state[_KEPT] = st.query_params.to_dict()
+
+
+def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
+    """Show the controls and return the comparison they ask for."""
+    scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
+    columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
+    with columns[0]:
+        metric = choice("Metric", list(METRICS), name="metric", words=lambda name: METRICS[name].label)
+    with columns[3]:
+        split = choice("Split", scored_on, name="split", words=lambda name: _SPLITS[name], segmented=True)
+    with columns[4]:
+        more = st.popover("Options", icon=":material/tune:", width="stretch")
+    asked = Asked(metric or SIMILARITY, split or scored_on[0])
+    asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
+    default = compare_reads.found(ws, asked)
+    names = [row["variant"] for row in default["rows"] if not charts.is_bound(row)]
+    with columns[1]:
+        reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP)
+    with columns[2]:
+        cluster = _cluster(ws)
+    with more:
+        margin = _margin(METRICS[asked.metric])
+        family = _family(default)
+    other = None if reference == default["reference"] else reference  # None: the answer is there already
+    wanted = replace(asked, reference=other, margin=margin, cluster=cluster)
+    found = compare_reads.found(ws, wanted)
+    return View(ws, wanted, _of_family(found, family), METRICS[wanted.metric])
+
+
+def candidate(view: View, *, label: str = "Variant") -> str:
+    """Show the choice of the variant looked at, the best by default."""
+    return choice(label, view.candidates, name="candidate") or view.candidates[0]
+
+
+def chosen_candidate(view: View) -> str:
+    """Return the variant looked at where no choice is shown: by a click, by the address, else the best."""
+    asked = st.query_params.get("candidate")
+    return asked if asked in view.candidates else view.candidates[0]
+
+
+def choose_candidate(name: str) -> None:
+    """Look at another variant from here on; for callbacks."""
+    frame.choose(PAGE, "candidate", name)
+    st.query_params["candidate"] = name
+
+
+def choose_section(name: str) -> None:
+    """Show another section of the page; for callbacks."""
+    frame.choose(PAGE, "view", name)
+
+
+def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
+    """Where there are several protocols: which one, and whether the others' variants are shown beside it."""
+    first = compare_reads.found(ws, asked)["protocol"]
+    known = list(dict.fromkeys([first, *protocols["protocol"]]))
+    if len(known) < 2:
+        return asked
+    variants = dict(zip(protocols["protocol"], protocols["variants"], strict=True))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        protocol = choice(
+            "Protocol", known, name="protocol", help="The settings that scores share.",
+            words=lambda name: f"{name}: {count(variants[name], 'variant')}",
+        )  # fmt: skip
+        shown = choice(
+            "Variants of", list(_PROTOCOLS), name="protocols", segmented=True,
+            words=lambda name: _PROTOCOLS[name],
+            help="Variants scored under other settings can be shown beside, with what differs; never judged.",
+        )  # fmt: skip
+    return Asked(asked.metric, asked.split, None, protocol, shown == ALL)
+
+
+def _cluster(ws: Workspace) -> int | None:
+    """The personas looked at; None for all. Without a clustering there is no choice."""
+    sizes = Counter(compare_reads.clusters(ws).values())
+    known = [ALL, *(str(number) for number in sorted(sizes))]
+    picked = choice(
+        "Personas",
+        known,
+        name="cluster",
+        words=lambda name: "All" if name == ALL else f"Cluster {name} ({sizes[int(name)]})",
+        help=_PERSONAS_HELP if sizes else "Run the clustering to look at one cluster alone.",
+    )
+    return None if picked in (None, ALL) else int(picked)
+
+
+def _margin(metric: Metric) -> float:
+    """What a persona must gain to count as better, in the metric's unit."""
+    in_points = metric.unit == "fraction"
+    unit = " points" if in_points else ""
+    picked = choice(
+        "A persona is better by",
+        list(_MARGINS),
+        name="margin",
+        words=lambda name: "any difference" if name == "0" else f"more than {name}{unit}",
+        help="Smaller differences count as equal. Tests, intervals and verdicts do not change.",
+    )
+    return float(picked or 0) / (100 if in_points else 1)
+
+
+def _family(found: Mapping[str, Any]) -> str:
+    families = sorted({row["family"] for row in found["rows"] if row["role"] != "reference"})
+    picked = choice(
+        "Family",
+        [ALL, *families],
+        name="family",
+        words=lambda name: "All" if name == ALL else name,
+        help="Show the variants of one family. Holm's correction stays over all that compete.",
+    )
+    return picked or ALL
+
+
+def _of_family(found: dict[str, Any], family: str) -> dict[str, Any]:
+    if family == ALL:
+        return found
+    rows = [row for row in found["rows"] if row["role"] == "reference" or row["family"] == family]
+    return {**found, "rows": rows}
+
+
+def competing(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows that compete: no reference, no bound, no repeat, not from another protocol."""
+    return [row for row in rows if not row["role"] and row["delta"] is not None]

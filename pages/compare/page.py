@@ -1,0 +1,143 @@
+"""Who wins, by how much, is it more than noise, and for whom? One section at a time; only it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import count
+from engine.results.comparing import looks
+from pages.compare import certainty as compare_certainty
+from pages.compare import choices as compare_choices
+from pages.compare import cost as compare_cost
+from pages.compare import heatmap as compare_heatmap
+from pages.compare import personas as compare_personas
+from pages.compare import table as compare_table
+from pages.compare.choices import View
+from pages.shared import frame, reads
+
+_SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
+    "table": ("Who wins?", compare_table.show),
+    "personas": ("For whom?", compare_personas.show),
+    "heatmap": ("Everyone", compare_heatmap.show),
+    "cost": ("At what cost?", compare_cost.show),
+    "certainty": ("How sure?", compare_certainty.show),
+}
+
+
+def show() -> None:
+    ws = frame.workspace()
+    frame.heading("Compare", "Who wins, by how much, is it more than noise, and for whom?")
+    if not frame.is_prepared(ws):
+        frame.no_data_yet()
+        return
+    protocols = reads.protocols(ws)
+    if protocols.empty:
+        frame.empty_state(
+            "Nothing is scored yet",
+            "A comparison needs two variants, scored on the same examples. The first run makes both.",
+            page=frame.HOME,
+            label="Run the first experiment",
+            icon=":material/arrow_forward:",
+        )
+        return
+    compare_choices.come_back()
+    view = compare_choices.ask(ws, protocols)
+    _remarks(ws, view)
+    section = compare_choices.choice(
+        "Question",
+        list(_SECTIONS),
+        name="view",
+        words=lambda name: _SECTIONS[name][0],
+        segmented=True,
+        labelled=False,
+    )
+    compare_choices.keep_address()
+    if view.candidates:
+        _SECTIONS[section or "table"][1](view)
+        compare_choices.keep_address()  # a section has choices of its own
+    else:
+        compare_table.leaderboard(view, None)
+        st.caption("Only the reference is scored here so far; a comparison needs a second variant.")
+
+
+def _remarks(ws: Workspace, view: View) -> None:
+    """What a reader must know before believing a number."""
+    found = view.found
+    personas = max((row["n_paired"] for row in found["rows"]), default=0)
+    with st.container(horizontal=True, gap="small"):
+        if view.asked.cluster is not None:
+            st.badge(
+                f"Exploratory: cluster {view.asked.cluster} only, {count(personas, 'persona')}",
+                icon=":material/travel_explore:",
+                color="orange",
+                help="Nobody chose this cluster before the scores were seen, and the correction for several "
+                "variants knows nothing of several clusters. Confirm what you see here on new data.",
+            )
+        elif any(row["small_sample"] for row in found["rows"]):
+            st.badge(
+                f"Small sample: {count(personas, 'persona')}",
+                icon=":material/info:",
+                color="orange",
+                help="With fewer than 50 personas intervals are wide and small differences cannot be seen.",
+            )
+        _looks_at_test(ws, found)
+        _other_protocols(found)
+        _overlap(found)
+    if found["warnings"]:
+        with st.expander(
+            f"Read these differences with care: {count(len(found['warnings']), 'warning')}",
+            icon=":material/warning:",
+            expanded=len(found["warnings"]) <= 2,
+        ):
+            st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
+
+
+def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
+    if found["split"] == "val":
+        st.badge(
+            "Validation: for choosing, not for verdicts",
+            icon=":material/info:",
+            color="gray",
+            help="Choices are made on validation, so its numbers flatter what was chosen.",
+        )
+        return
+    seen = len(looks.seen(ws, found["protocol"]))  # by now: `found` may be from an earlier visit
+    if seen:
+        st.badge(
+            f"Test seen {count(seen, 'time')}",
+            icon=":material/visibility:",
+            color="gray",
+            help="Variants judged on test under this protocol; looking again at one does not count. The "
+            "more there are, the likelier is a lucky winner: choose on validation.",
+        )
+
+
+def _other_protocols(found: Mapping[str, Any]) -> None:
+    others = [other for other in found["others"] if other["variants"]]
+    if others and not any(row["role"] == "other protocol" for row in found["rows"]):
+        names = "; ".join(f"{', '.join(one['variants'])}: {one['words']}" for one in others)
+        st.badge(
+            f"{count(len(found['other_protocols']) + 1, 'protocol')}: only {found['protocol']} is shown",
+            icon=":material/rule:",
+            color="orange",
+            help=frame.plain(f"Scored otherwise, and not in this table. {names}."),
+        )
+
+
+def _overlap(found: Mapping[str, Any]) -> None:
+    uneven = [row for row in found["rows"] if row["n_only_candidate"] or row["n_only_reference"]]
+    if uneven:
+        st.badge(
+            "Not all examples are shared",
+            icon=":material/warning:",
+            color="orange",
+            help=f"Compared on shared examples only: {', '.join(row['variant'] for row in uneven)}.",
+        )
+
+
+if __name__ == "__main__":
+    frame.run(show)

@@ -1,0 +1,157 @@
+"""For whom? One variant against the reference, every persona as a bar, a point and part of a spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.wording import count
+from engine.show import charts
+from pages.compare import choices as compare_choices
+from pages.compare.choices import View
+from pages.shared import frame, judged
+
+_LISTS = {"lost": "Lost over 10", "brushed": "Marked in a chart", "all": "All"}
+_ROWS_SHOWN = 12
+
+
+def show(view: View) -> None:
+    """Show who gains and who loses; a click on anything opens the persona."""
+    left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
+    with left:
+        candidate = compare_choices.candidate(view)
+    with right:
+        st.caption("Click a bar, a point or a row to open that persona; drag over a chart to list several.")
+    judged.statistics(view.row(candidate), view.reference, view.metric, brief=True)
+    table = view.table(candidate)
+    if table.empty:
+        st.caption("No persona is scored by both.")
+        return
+    _open(_bars(view, table, candidate), candidate)
+    left, right = st.columns(2, gap="large")
+    with left:
+        scatter = _scatter(view, table, candidate)
+    with right:
+        spread = _distribution(view, table, candidate)
+    _open(scatter, candidate)
+    _personas(view, table, candidate, _brushed(view, table, scatter, spread))
+
+
+def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
+    st.subheader("Who gains, who loses?", anchor=False)
+    return frame.chart(
+        charts.persona_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        key=f"compare_bars_{candidate}",
+        on_select="rerun",
+        alt=f"Each persona's difference between {candidate} and {view.reference}; select a bar to open it",
+    )
+
+
+def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
+    st.subheader("Against the reference", anchor=False)
+    event = frame.chart(
+        charts.scatter_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        key=f"compare_scatter_{candidate}",
+        on_select="rerun",
+        alt=f"Each persona's mean under {candidate} over that under {view.reference}",
+    )
+    lost = " Below the dashed line, 10 points or more are lost." if view.in_points else ""
+    st.caption(f"Above the line {frame.plain(candidate)} scores higher.{lost}")
+    return event
+
+
+def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
+    st.subheader("How differences spread", anchor=False)
+    event = frame.chart(
+        charts.distribution_chart(
+            table,
+            mean=float(table["difference"].mean()),
+            in_points=view.in_points,
+            higher_is_better=view.metric.higher_is_better,
+        ),
+        key=f"compare_spread_{candidate}",
+        on_select="rerun",
+        alt=f"How many personas there are at each difference between {candidate} and {view.reference}",
+    )
+    st.caption(
+        "The solid line is 0, the dashed one the mean. A long tail to the left is a risk a mean hides."
+    )
+    return event
+
+
+def _open(event: Any, candidate: str) -> None:
+    """Go to the persona under a click."""
+    picked = event["selection"].get(charts.CHOSEN, [])
+    if picked:
+        frame.open_persona(picked[0]["persona_id"], candidate)
+
+
+def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
+    """The personas within the drags over the charts; None without a drag."""
+    found: set[str] | None = None
+    for event in events:
+        ranges = {
+            "difference" if field == "low" else field: ends
+            for field, ends in dict(event["selection"].get(charts.BRUSHED) or {}).items()
+        }
+        if ranges:
+            inside = set(charts.selected_personas(table, ranges, in_points=view.in_points))
+            found = inside if found is None else found & inside
+    return None if found is None else sorted(found)
+
+
+def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str] | None) -> None:
+    """A list of personas: those that lost far, those marked in a chart, or all; a row opens one."""
+    lost = charts.catastrophes(table, higher_is_better=view.metric.higher_is_better)
+    known = ["all"]
+    if view.in_points and view.metric.higher_is_better is not None:
+        known.insert(0 if len(lost) else 1, "lost")
+    if brushed is not None:
+        known.insert(0, "brushed")
+    st.subheader("Personas", anchor=False)
+    sizes = {"lost": len(lost), "all": len(table), "brushed": len(brushed or ())}
+    which = st.segmented_control(
+        "Which personas",
+        known,
+        default=known[0],
+        required=True,
+        key=f"compare_list_{'-'.join(known)}",
+        format_func=lambda name: f"{_LISTS[name]} ({sizes[name]})",
+        label_visibility="collapsed",
+    )
+    shown = {"lost": lost, "all": table, "brushed": table[table["persona_id"].isin(brushed or ())]}[which]
+    if shown.empty:
+        told = "Nobody lost more than 10 points." if which == "lost" else "Nobody is marked."
+        st.caption(f":green[:material/check_circle:] {told}" if which == "lost" else told)
+        return
+    _table(view, shown, candidate)
+
+
+def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
+    factor = 100.0 if view.in_points else 1.0
+    drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
+    event = st.dataframe(
+        frame.with_signs(drawn, "difference"),
+        key=f"compare_people_{candidate}_{len(shown)}",
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(shown) <= _ROWS_SHOWN else 440,
+        column_order=["persona_id", "difference", "outcome", "candidate", "reference", "rank"],
+        column_config={
+            "persona_id": st.column_config.TextColumn("Persona", width="medium"),
+            "difference": st.column_config.NumberColumn("Difference"),
+            "outcome": st.column_config.TextColumn("Outcome"),
+            "candidate": st.column_config.NumberColumn(candidate, format="%.1f"),
+            "reference": st.column_config.NumberColumn(view.reference, format="%.1f"),
+            "rank": st.column_config.NumberColumn(
+                "Rank", help=f"Of {count(len(view.table(candidate)), 'persona')}."
+            ),
+        },
+        alt=f"Personas with their scores under {candidate} and {view.reference}; select a row to open one",
+    )
+    rows = event["selection"]["rows"]
+    if rows and rows[0] < len(shown):
+        frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), candidate)

@@ -1,0 +1,198 @@
+"""Who wins? The leaderboard, the intervals, and the numbers of the variant that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.wording import count, percent, signed_points
+from engine.domains.metrics import SIMILARITY, Metric
+from engine.show import charts
+from pages.compare import choices as compare_choices
+from pages.compare import reads as compare_reads
+from pages.compare.choices import View
+from pages.shared import frame, judged
+
+_ROWS_SHOWN = 16
+_HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
+_TABLE, _CHART = "compare_table", "compare_intervals"
+
+
+def show(view: View) -> None:
+    """Show the table, the intervals beside the statistics of one variant, and what hindsight would give."""
+    candidate = compare_choices.chosen_candidate(view)
+    leaderboard(view, candidate)
+    _hindsight(view)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _intervals(view)
+    with right:
+        _one(view, candidate)
+
+
+def leaderboard(view: View, candidate: str | None) -> None:
+    """Show every variant, the reference first; a selected row is the variant looked at."""
+    metric, found = view.metric, view.found
+    table = charts.leaderboard(
+        found["rows"],
+        reference=view.reference,
+        higher_is_better=metric.higher_is_better,
+        in_points=view.in_points,
+    )
+    table["criterion"] = [_reached(found, name) for name in table["variant"]]
+    table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
+    shown = list(table["variant"])
+    st.session_state["compare_shown"] = shown
+    frame.select_row(_TABLE, shown.index(candidate) if candidate in shown else None)
+    unit = ", in points," if view.in_points else ""
+    st.markdown(
+        f"**{metric.label}**{unit} of each variant against {frame.plain(view.reference)}", help=metric.help
+    )
+    st.dataframe(
+        frame.with_signs(table, "delta"),
+        key=_TABLE,
+        hide_index=True,
+        on_select=_choose_row,
+        selection_mode="single-row",
+        height="content" if len(table) <= _ROWS_SHOWN else _HEIGHT,
+        placeholder="",
+        alt=f"Leaderboard of {metric.label}; select a row to see its numbers",
+        column_order=_columns(view, table),
+        column_config=_column_config(metric),
+    )
+
+
+def _reached(found: Mapping[str, Any], variant: str) -> str:
+    """The highest level of success that a variant reaches, and whether the gain itself is clear."""
+    bands = found["criteria"].get(variant, ())
+    best = next((band for band in reversed(bands) if band["met"]), None)
+    if best is None:
+        return ""
+    return str(best["title"]) if judged.is_tested(best) else f"{best['title']} *"
+
+
+def _columns(view: View, table: pd.DataFrame) -> list[str]:
+    metric = view.metric
+    columns = ["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"]
+    if any(table["settings"]):
+        columns.insert(4, "settings")  # behind the numbers, which a telephone shows without scrolling
+    if metric.higher_is_better is None:
+        return columns[: columns.index("verdict")]
+    if view.in_points:
+        columns.append("lost")
+    if any(table["placebo"]):  # in place of the share: so much fits on a screen
+        columns[columns.index("improved")] = "placebo"
+    return [*columns, "criterion"] if metric.name == SIMILARITY and any(table["criterion"]) else columns
+
+
+def _column_config(metric: Metric) -> dict[str, Any]:
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    paired = "Paired t-test over personas, corrected for the number of variants."
+    return {
+        "variant": text("Variant", width=170, pinned=True),
+        "settings": text(
+            "Made with",
+            help="What tells it from others of its name: the settings that are not the same for all.",
+            width=130,
+        ),
+        "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
+        "delta": number("Difference", width=80),
+        "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
+        "verdict": text(
+            "Verdict",
+            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05.",
+            width=76,
+        ),
+        "p": text("p (Holm)", help=paired, width=66),
+        "counts": text(
+            "Better / equal / worse",
+            help="How many personas are better, equal and worse than under the reference.",
+            width=140,
+        ),
+        "improved": number(
+            "Improved", format="%.0f %%", help="Share of personas that are better off.", width=70
+        ),
+        "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
+        "placebo": text(
+            "Placebo",
+            help="Against the same recipe with another persona's adapter or memories. Only what beats it is "
+            "personalisation; the rest is extra training.",
+            width=90,
+        ),
+        "criterion": text(
+            "Success",
+            help="The highest level reached against unified. With a star: by its mean alone, because that "
+            "level asks for no test.",
+            width=122,
+        ),
+    }
+
+
+def _choose_row() -> None:
+    rows = st.session_state[_TABLE]["selection"]["rows"]
+    shown = st.session_state["compare_shown"]
+    if rows and rows[0] < len(shown):
+        compare_choices.choose_candidate(shown[rows[0]])
+
+
+def _intervals(view: View) -> None:
+    st.subheader("How large is the difference?", anchor=False)
+    frame.chart(
+        charts.interval_chart(
+            view.found["rows"],
+            reference=view.reference,
+            higher_is_better=view.metric.higher_is_better,
+            in_points=view.in_points,
+            noise_floor=view.found["noise"]["floor"],
+        ),
+        key=_CHART,
+        on_select=_choose_mark,
+        alt=f"Difference of each variant to {view.reference} in {view.metric.label}, with intervals",
+    )
+    told = ["Each line is a 95 % interval over personas."]
+    if any(charts.is_bound(row) for row in view.found["rows"]):
+        told.append("Diamonds are bounds: what perfect knowledge would score; they never win.")
+    if view.found["noise"]["floor"] is not None:
+        told.append("The grey band is what another seed alone changed.")
+    st.caption(" ".join(told))
+
+
+def _choose_mark() -> None:
+    picked = st.session_state[_CHART]["selection"].get(charts.CHOSEN, [])
+    if picked:
+        compare_choices.choose_candidate(picked[0]["variant"])
+
+
+def _one(view: View, candidate: str) -> None:
+    """The numbers of one variant, and the way to its personas."""
+    st.subheader(frame.plain(candidate), anchor=False)
+    if settings := view.row(candidate)["settings"]:
+        st.caption(f"Made with {frame.plain(settings)}.")
+    judged.statistics(view.row(candidate), view.reference, view.metric)
+    st.button(
+        "Who gains and who loses?",
+        icon=":material/groups:",
+        key="compare_to_personas",
+        on_click=compare_choices.choose_section,
+        args=("personas",),
+    )
+    bands = view.found["criteria"].get(candidate)
+    if bands:
+        judged.criteria(bands, candidate, view.found["split"])
+
+
+def _hindsight(view: View) -> None:
+    """What choosing the best variant for each persona on these very scores would give: a bound."""
+    names = [row["variant"] for row in compare_choices.competing(view.found["rows"])]
+    if len(names) < 2 or view.metric.higher_is_better is None:
+        return
+    bound = compare_reads.hindsight(view.ws, view.asked, tuple(names), view.reference)
+    st.caption(
+        f"Hindsight bound: each persona with the best variant on these very scores would gain "
+        f"{signed_points(bound.bound * view.factor)} over {frame.plain(view.reference)} "
+        f"({percent(bound.share_moved)} of personas would leave it, over {count(len(names), 'variant')}). "
+        "No router can promise it: it has seen the answers."
+    )

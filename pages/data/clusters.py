@@ -1,0 +1,107 @@
+"""Which personas resemble each other: the map of the newest clustering, and who is in which cluster."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import count
+from engine.show.charts import CHOSEN
+from engine.show.persona import charts
+from engine.show.persona.place import Clusters
+from pages.persona import reads as persona_reads
+from pages.shared import frame
+
+_ALL = "all"
+_MAP = "data_map"
+_NAMED = 12
+
+
+def show(ws: Workspace) -> None:
+    """Show the map with one cluster marked; a click on a persona opens its page."""
+    found = persona_reads.clusters(ws)
+    if found is None:
+        frame.empty_state(
+            "No clusters yet",
+            "Clustering groups the personas by what they do and say, in seconds, and draws a map of them. "
+            "Cluster adapters, merges and trees build on it.",
+            page=frame.EXPERIMENTS,
+            label="Look for clusters",
+            icon=":material/arrow_forward:",
+            query={"experiment": "clustering"},
+        )
+        return
+    sizes = found.sizes
+    with st.container(width=320):
+        chosen = frame.linked_choice(
+            "Cluster",
+            [_ALL, *map(str, sizes)],
+            page="data",
+            name="cluster",
+            kept=True,
+            words=lambda name: (
+                "None marked" if name == _ALL else f"{name}, {count(sizes[int(name)], 'persona')}"
+            ),
+        )
+    marked = None if chosen in (None, _ALL) else int(chosen or 0)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _map(found, marked)
+    with right:
+        _table(found)
+
+
+def _map(found: Clusters, marked: int | None) -> None:
+    groups = count(len(found.sizes), "cluster")
+    event = st.vega_lite_chart(
+        charts.map_chart(found, None, cluster=marked),
+        key=_MAP,
+        on_select="rerun",
+        alt=f"Map of {len(found.places)} personas in {groups} by {found.features}",
+    )
+    picked = event["selection"].get(CHOSEN, [])
+    if picked:
+        frame.open_persona(picked[0]["persona_id"])
+    told = f"Grouped by {found.features}. The nearer two marks, the more alike. Numbers: clusters."
+    if found.silhouette is not None:
+        told += f" Silhouette {found.silhouette:.2f}: 1 is well apart, 0 is no clusters at all."
+    st.caption(frame.plain(f"{told} Click a persona to open its page."))
+    if found.warning:
+        st.warning(frame.plain(found.warning), icon=":material/warning:")
+
+
+def _table(found: Clusters) -> None:
+    """Every cluster with its size and its most typical personas."""
+    near = found.likeness
+    who = {
+        number: sorted(
+            (name for name, held in found.assignment.items() if held == number),
+            key=lambda name: -near.get(name, 0.0),
+        )
+        for number in found.sizes
+    }
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Cluster": list(who),
+                "Personas": [len(names) for names in who.values()],
+                "The most typical first": [
+                    ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+                    for names in who.values()
+                ],
+            }
+        ),
+        hide_index=True,
+        alt="Clusters with their sizes and their most typical personas",
+        column_config={
+            "Cluster": st.column_config.NumberColumn(width=70),
+            "Personas": st.column_config.NumberColumn(width=80),
+        },
+    )
+    st.page_link(
+        frame.RUNS,
+        label=f"Run {found.run_id}",
+        icon=":material/timeline:",
+        query_params={"run": found.run_id},
+    )

@@ -1,0 +1,119 @@
+"""Reading dialogues: of one persona or of everybody, by what was said in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.types import Dialogue
+from engine.core.wording import count, spelled
+from pages.shared import frame, reads
+
+SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
+_ALL = "all"
+_SHOWN = 200
+
+
+def show(ws: Workspace) -> None:
+    """Show the choice of a persona, the search, the dialogues found, and the one that is read."""
+    dataset = reads.dataset(ws)
+    characters = {persona.persona_id: persona.character for persona in dataset.personas}
+    columns = st.columns([2, 3])
+    with columns[0]:
+        chosen = frame.linked_choice(
+            "Persona",
+            [_ALL, *characters],
+            page="data",
+            name="persona",
+            words=lambda name: "All personas" if name == _ALL else name,
+        )
+    with columns[1]:
+        sought = st.text_input(
+            "Search in what was said",
+            key="data_search",
+            bind="query-params",
+            icon=":material/search:",
+            placeholder="a word or phrase",
+        )
+    one = None if chosen in (None, _ALL) else chosen
+    if one is not None:
+        _about(one, characters[one])
+    dialogues = dataset.dialogues if one is None else reads.dialogues_of(ws, one)
+    wanted = (sought or "").strip().lower()
+    found = [dialogue for dialogue in dialogues if _holds(dialogue, wanted)]
+    if not found:
+        whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(one)}"
+        st.info(f"{whose} holds this. Search for less, or elsewhere.", icon=":material/search_off:")
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        dialogue = _list(ws, found, key=f"data_list_{chosen}_{wanted}", named=one is None)
+    with right:
+        _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
+
+
+def _about(persona_id: str, character: str | None) -> None:
+    if character:
+        st.markdown(frame.plain(character))
+    frame.persona_link(f"Scores and replies of {persona_id}", persona_id)
+
+
+def _holds(dialogue: Dialogue, wanted: str) -> bool:
+    return not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
+
+
+def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:
+    """The dialogues found, whose they are where they are of several; returns the one selected."""
+    assignment, shown = reads.splits(ws).assignment, found[:_SHOWN]
+    told = (
+        f"The first {_SHOWN} of {len(found):,} dialogues"
+        if len(found) > len(shown)
+        else count(len(found), "dialogue")
+    )
+    st.caption(f"{told}; select one to read it.")
+    whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
+    event = st.dataframe(
+        pd.DataFrame(
+            {
+                **whose,
+                "No": [dialogue.order + 1 for dialogue in shown],
+                "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
+                "Begins with": [dialogue.messages[0].text for dialogue in shown],
+            }
+        ),
+        key=key,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(shown) < 10 else 560,
+        alt="Dialogues found; select a row to read it",
+        column_config={
+            "Persona": st.column_config.TextColumn(width=95),
+            "No": st.column_config.NumberColumn(width=45),
+            "Split": st.column_config.TextColumn(width=80),
+        },
+    )
+    rows = event["selection"]["rows"]
+    return shown[rows[0]] if rows and rows[0] < len(shown) else shown[0]
+
+
+def _read(dialogue: Dialogue, split: str) -> None:
+    with st.container(border=True):
+        st.markdown(
+            f"**Dialogue {dialogue.order + 1}** of {frame.plain(dialogue.persona_id)} "
+            f":gray[{SPLIT_WORDS[split]}]"
+        )
+        if dialogue.meta:
+            st.caption(
+                ", ".join(
+                    f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}"
+                    for key, value in dialogue.meta.items()
+                )
+            )
+        for message in dialogue.messages:
+            avatar = ":material/person:" if message.role == "user" else ":material/smart_toy:"
+            with st.chat_message("user" if message.role == "user" else "assistant", avatar=avatar):
+                st.markdown(frame.plain(message.text))

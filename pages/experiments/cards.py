@@ -1,0 +1,307 @@
+"""The catalog as cards: what each experiment asks, needs, makes and takes, and what it has brought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import count, duration, interval, signed_points, spelled
+from engine.results.comparing.comparison import SIMILARITY
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed_words
+from engine.stats.verdicts import BETTER, WORSE, verdict
+from engine.strategies import catalog
+from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.spec import Experiment
+from engine.strategies.sweep import SWEEPS, Sweep
+from pages.shared import frame, reads
+
+_PAGE = "experiments"
+_ALL = "all"
+_WIDE = 3
+_LISTED = 6
+_SPLIT = "val"  # choices are made on val; looking at test costs a look
+_GROUPS: Mapping[str, tuple[str, ...]] = {  # the catalog's families, as a reader looks for them
+    "Without training": ("prompt", "retrieval"),
+    "More data": ("augmentation",),
+    "Adapters": ("unified", "per-persona", "hybrid"),
+    "Prefixes": ("prefix",),
+    "Clusters": ("clustering", "cluster"),
+    "Merges": ("merge",),
+    "Choosing and mixing": ("routing", "mixture"),
+    "Remote models": ("frontier",),
+    "Bounds and controls": ("ceiling", "placebo"),
+}
+_OTHERS = "Others"
+_STANDS = ("all", "new", "done")
+_STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
+_VERDICTS = {
+    BETTER: (":material/trending_up:", "green", "better"),
+    WORSE: (":material/trending_down:", "orange", "worse"),
+}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a card says of an experiment: `reason` is why it cannot exist here, `best` its best on val.
+
+    `awaited` are the runs that it builds on and that have not succeeded yet.
+    """
+
+    experiment: Experiment
+    records: tuple[RunRecord, ...]
+    planned: Plan | None
+    reason: str | None
+    best: Row | None
+    awaited: frozenset[str] = frozenset()
+
+    @property
+    def is_done(self) -> bool:
+        return any(record.state == "succeeded" for record in self.records)
+
+
+def show(ws: Workspace) -> None:
+    """Show every experiment as a card, by family, with filters in the address."""
+    seen = look(ws)
+    found, reference = results(ws)
+    cards = [_card(ws, entry, seen, found) for entry in catalog.EXPERIMENTS.values()]
+    shown = _filtered(cards)
+    if not shown:
+        st.info("No experiment is like this. Choose another family, or search for less.")
+    for group in (*_GROUPS, _OTHERS):
+        held = [card for card in shown if _group(card.experiment) == group]
+        if held:
+            st.subheader(group, anchor=False)
+            _grid(held, reference)
+    if len(shown) == len(cards):
+        _sweeps()
+
+
+def results(ws: Workspace) -> tuple[dict[str, Row], str]:
+    """Return the best result on val of each experiment, by name, and what they are compared with."""
+    try:
+        found = reads.compared(ws, metric=SIMILARITY, split=_SPLIT)
+    except EngineError:  # nothing is scored yet
+        return {}, ""
+    best: dict[str, Row] = {}
+    for row in found["rows"]:
+        name = str(row["run_id"]).rpartition("-")[0]
+        if row["mean"] is not None and (name not in best or row["mean"] > best[name]["mean"]):
+            best[name] = row
+    return best, str(found["reference"])
+
+
+def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
+    """Show what is there of an experiment: its best result, and its runs."""
+    records = [one for one in seen.records if one.experiment == experiment.name]
+    if not records:
+        st.caption("No run of it yet.")
+        return
+    found, reference = results(ws)
+    with st.container(border=True, gap="small"):
+        st.markdown("**Already there**")
+        if experiment.name in found:
+            _result(found[experiment.name], reference)
+        for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id})
+                frame.state_badge(record.state)
+                st.caption(frame.plain(changed_words(record) or "defaults"), width="content")
+        st.page_link(
+            frame.RUNS,
+            label=f"{count(len(records), 'run')} of it, on the Runs page",
+            icon=":material/timeline:",
+            query_params={"experiment": experiment.name},
+        )
+
+
+def back() -> None:
+    """Show the way back to all experiments."""
+    if st.button("All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"):
+        st.switch_page(frame.EXPERIMENTS)
+
+
+def _filtered(cards: Sequence[Card]) -> list[Card]:
+    groups = {_group(card.experiment) for card in cards}
+    families = [group for group in (*_GROUPS, _OTHERS) if group in groups]
+    columns = st.columns([3, 3, 3], vertical_alignment="bottom")
+    with columns[0]:
+        stands = frame.linked_choice(
+            "Show", _STANDS, page=_PAGE, name="show", segmented=True, words=lambda one: _STAND_WORDS[one]
+        )
+    with columns[1]:
+        family = frame.linked_choice(
+            "Family",
+            [_ALL, *families],
+            page=_PAGE,
+            name="family",
+            words=lambda one: "All" if one == _ALL else one,
+        )
+    with columns[2]:
+        query = st.text_input(
+            "Search", key="find", bind="query-params", placeholder="adapter, prompt, cluster ...",
+            icon=":material/search:",
+        )  # fmt: skip
+    return [
+        card
+        for card in cards
+        if family in (None, _ALL, _group(card.experiment))
+        and (stands in (None, "all") or card.is_done == (stands == "done"))
+        and _mentions(card.experiment, query or "")
+    ]
+
+
+def _mentions(experiment: Experiment, query: str) -> bool:
+    told = f"{experiment.name} {experiment.title} {experiment.question} {experiment.makes}".lower()
+    return all(word in told for word in query.lower().split())
+
+
+def _group(experiment: Experiment) -> str:
+    return next((name for name, families in _GROUPS.items() if experiment.family in families), _OTHERS)
+
+
+def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
+    records = tuple(one for one in seen.records if one.experiment == experiment.name)
+    try:
+        planned, reason = plan(ws, experiment.name, seen=seen), None
+    except EngineError as error:
+        planned, reason = None, error.message.removeprefix("Not applicable here: ")
+    upstream = set(planned.target.spec.upstream.values()) if planned else set()
+    awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
+    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited))
+
+
+def _grid(cards: Sequence[Card], reference: str) -> None:
+    for start in range(0, len(cards), _WIDE):
+        for column, card in zip(st.columns(_WIDE), cards[start : start + _WIDE], strict=False):
+            with column, st.container(border=True, height="stretch", gap="small"):
+                _draw(card, reference)
+
+
+def _draw(card: Card, reference: str) -> None:
+    experiment = card.experiment
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _door(experiment.title, experiment=experiment.name)
+        _standing(card)
+    st.markdown(experiment.question)
+    if card.best is not None:
+        _result(card.best, reference)
+    if card.reason is not None:
+        st.caption(f":material/block: {frame.plain(card.reason)}")
+        return
+    if card.planned is not None and card.planned.obstacle is not None:
+        st.caption(f":material/key_off: {frame.plain(card.planned.obstacle.message)}")
+    st.caption("  \n".join(frame.plain(line) for line in _lines(card)))
+
+
+def _door(title: str, **query: str) -> None:
+    """The title of a card, which opens what it is about."""
+    (name,) = query.values()
+    if st.button(
+        f"**{title}**",
+        type="tertiary",
+        icon=":material/chevron_right:",
+        icon_position="right",
+        key=f"experiments_open_{name}",
+    ):
+        st.switch_page(frame.EXPERIMENTS, query_params=query)
+
+
+def _standing(card: Card) -> None:
+    """Where the experiment stands here: under way, done so often, ended badly, or nothing at all."""
+    states = [record.state for record in card.records]
+    for state in ("running", "queued"):
+        if state in states:
+            frame.state_badge(state)
+            return
+    if card.is_done:
+        runs = states.count("succeeded")
+        st.badge(
+            "Done" if runs == 1 else f"Done, {runs} runs", icon=frame.STATE_ICONS["succeeded"], color="green"
+        )
+    elif states:
+        frame.state_badge(max(card.records, key=lambda one: one.order).state)
+
+
+def _lines(card: Card) -> list[str]:
+    """Makes, needs and takes, a line each."""
+    assert card.planned is not None
+    needed = [run for run in card.planned.runs if run.purpose == "upstream"]
+    missing = [run for run in needed if run.state != "succeeded"]
+    lines = [f"Makes {card.experiment.makes}"]
+    if missing:
+        names = ", ".join(catalog.get(run.spec.experiment).title for run in missing)
+        known = [run.spec.estimate_seconds for run in missing if run.spec.estimate_seconds is not None]
+        takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
+        lines.append(f"Needs {names}{takes}, run first")
+    elif card.planned.target.spec.upstream:
+        how = "under way" if card.awaited else "done"
+        lines.append(f"Builds on {', '.join(_built_on(card))}, {how}")
+    lines.append(_time(card))
+    return lines
+
+
+def _built_on(card: Card) -> list[str]:
+    assert card.planned is not None
+    names = (run_id.rpartition("-")[0] for run_id in card.planned.target.spec.upstream.values())
+    return [catalog.EXPERIMENTS[name].title if name in catalog.EXPERIMENTS else name for name in names]
+
+
+def _time(card: Card) -> str:
+    assert card.planned is not None
+    target, whole = card.planned.target, card.planned.estimate_seconds
+    own = target.spec.estimate_seconds
+    if target.state == "succeeded":
+        return "Done with the defaults" + (f", a run takes about {duration(own)}" if own else "")
+    if own is None:
+        return "No estimate before a first run"
+    more = "" if whole in (None, own) else f", {duration(whole)} with what is missing"
+    return f"About {duration(own)}{more}"
+
+
+def _result(row: Row, reference: str) -> None:
+    """The best result on val, as a difference with its interval."""
+    name = str(row["variant"])
+    if name == reference:
+        st.badge(
+            f"The reference: {100 * row['mean']:.1f} points on val", icon=":material/flag:", color="gray"
+        )
+        return
+    if row["delta"] is None:
+        return
+    bound = row["family"] == "ceiling"
+    icon, colour, _ = _VERDICTS.get(
+        verdict(row, higher_is_better=True), (":material/drag_handle:", "gray", "")
+    )
+    if bound:
+        icon, colour = ":material/diamond:", "gray"
+    st.badge(
+        f"{signed_points(row['delta'])} points over {reference} on val" + (", a bound" if bound else ""),
+        icon=icon,
+        color=colour,  # type: ignore[arg-type]
+    )
+    st.caption(frame.plain(f"{interval(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
+
+
+def _sweeps() -> None:
+    st.subheader("Sweeps", anchor=False)
+    for start in range(0, len(SWEEPS), _WIDE):
+        held = list(SWEEPS.values())[start : start + _WIDE]
+        for column, sweep in zip(st.columns(_WIDE), held, strict=False):
+            with column, st.container(border=True, height="stretch", gap="small"):
+                _sweep(sweep)
+
+
+def _sweep(sweep: Sweep) -> None:
+    _door(sweep.title, study=sweep.name)
+    st.markdown(sweep.question)
+    names = " and ".join(catalog.get(name).title for name in sweep.experiments)
+    values = spelled(list(sweep.values))
+    st.caption(frame.plain(f"{names}, {sweep.parameter.replace('_', ' ')} {values}"))

@@ -1,0 +1,284 @@
+"""Who is this persona, and what does each way of personalising do for this one person?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.types import Persona
+from engine.core.wording import count, known, points, signed_points
+from engine.domains.metrics import SIMILARITY
+from engine.show.persona.place import Clusters
+from engine.show.persona.routines import in_words
+from engine.show.persona.table import scored
+from pages.persona import reads as persona_reads
+from pages.persona import replies as persona_replies
+from pages.persona import scene as persona_scene
+from pages.persona import scores as persona_scores
+from pages.persona.scene import Scene
+from pages.shared import frame, reads
+
+_choice = partial(frame.linked_choice, page="persona")
+_LEAD = "Who is it, and what does each way of personalising do for this one person?"
+_ROUTINES_SHOWN = 4
+_LAST = "persona_looked_at_last"
+
+
+def show() -> None:
+    ws = frame.workspace()
+    if not frame.is_prepared(ws):
+        frame.heading("Persona", _LEAD)
+        frame.no_data_yet()
+        return
+    top = st.container()
+    columns = st.columns([3, 3, 3, 3, 3], vertical_alignment="bottom")
+    scene = persona_scene.choose(ws, columns[2:])
+    clusters = persona_reads.clusters(ws)
+    names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
+    with columns[0]:
+        persona_id = _persona(names)
+    with top:
+        _heading(names, persona_id, order, scene)
+    _numbers(ws, scene, clusters, names, persona_id)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _character(ws, persona_id)
+    with right:
+        persona_scores.place(clusters, persona_id, on_choose=_choose_persona)
+    if scene is None:
+        _nothing_scored()
+        return
+    _scores(ws, scene, persona_id)
+    _replies(ws, scene, persona_id)
+
+
+def _persona(names: Sequence[str]) -> str:
+    """The persona of the address; on coming back without one, the last that was looked at."""
+    last = st.session_state.get(_LAST)
+    if last in names and "persona" not in st.query_params and "persona_persona" not in st.session_state:
+        frame.choose("persona", "persona", last)
+    st.session_state[_LAST] = _choice("Persona", names, name="persona", always=True) or names[0]
+    return str(st.session_state[_LAST])
+
+
+# --- the head of the page
+
+
+def _heading(names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
+    at = names.index(persona_id)
+    by = {
+        "id": "by name",
+        "gain": f"by gain of {scene.variant}" if scene else "",
+        "loss": f"by loss under {scene.variant}" if scene else "",
+        "score": f"by score under {scene.reference}" if scene else "",
+        "cluster": "by cluster",
+    }[order]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(frame.plain(persona_id), anchor=False, width="stretch")
+        with st.container(horizontal=True, width="content", gap="small"):
+            before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
+            st.button(
+                "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
+                disabled=at == 0, on_click=_choose_persona, args=(before,),
+            )  # fmt: skip
+            st.button(
+                "Next", icon=":material/arrow_forward:", key="persona_next", shortcut="J",
+                disabled=at == len(names) - 1, on_click=_choose_persona, args=(after,),
+            )  # fmt: skip
+    st.caption(f"{_LEAD} {at + 1:,} of {count(len(names), 'persona')}, {frame.plain(by)}.")
+
+
+def _choose_persona(persona_id: str) -> None:
+    frame.choose("persona", "persona", persona_id)
+    st.query_params.pop("example", None)
+
+
+def _numbers(
+    ws: Workspace,
+    scene: Scene | None,
+    clusters: Clusters | None,
+    names: Sequence[str],
+    persona_id: str,
+) -> None:
+    """The few numbers that place this persona among all."""
+    facts: list[tuple[str, str, str]] = []
+    if scene is not None:
+        facts += _score_facts(scene, persona_id)
+    if clusters is not None:
+        number = clusters.assignment.get(persona_id)
+        size = "" if number is None else f" ({count(clusters.sizes[number], 'persona')})"
+        told = "in none" if number is None else f"{number}{size}"
+        facts.append(
+            ("Cluster", told, f"Of {count(len(clusters.sizes), 'cluster')}, by {clusters.features}.")
+        )
+    routed = persona_reads.routed(ws)
+    if routed and scene is not None:
+        name, run_id = next(iter(routed.items()))
+        goes = persona_reads.routes(ws, run_id)["routes"].get(persona_id)
+        if goes:
+            facts.append(("Routed to", goes, f"By {name}, from validation alone."))
+    if facts:
+        with st.container(horizontal=True, gap="medium"):
+            for label, value, told in facts:
+                st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
+
+
+def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
+    means, gains = scene.scores.means, scene.scores.gains
+    if persona_id not in means.index:
+        return []
+    fraction = scene.metric.unit == "fraction"
+
+    def level(name: str) -> str:
+        value = means.at[persona_id, name] if name in means else None
+        return points(value) if fraction else f"{value:.2f}" if known(value) else "undefined"
+
+    told = f"{scene.metric.label}, mean over this persona's examples."
+    facts = [(f"Under {scene.reference}", level(scene.reference), told)]
+    if scene.variant != scene.reference and scene.variant in gains:
+        gain = gains.at[persona_id, scene.variant]
+        words = f"{level(scene.variant)} ({signed_points(gain if fraction else gain / 100)})"
+        facts.append((f"Under {scene.variant}", words, f"{told} In brackets: against {scene.reference}."))
+        column = pd.Series(persona_scene.column(gains, scene.variant, scene.metric)).dropna()
+        if persona_id in column.index:
+            rank = int((column > column[persona_id]).sum()) + 1
+            facts.append(
+                ("Place by gain", f"{rank:,} of {len(column):,}", f"1 gains most from {scene.variant}.")
+            )
+    return facts
+
+
+# --- the parts
+
+
+def _character(ws: Workspace, persona_id: str) -> None:
+    st.subheader("Character and routines", anchor=False)
+    persona = next((one for one in reads.dataset(ws).personas if one.persona_id == persona_id), None)
+    if persona is None:
+        st.caption("Only published scores are known of this persona.")
+        return
+    st.markdown(frame.plain(persona.character) if persona.character else ":gray[There is no character text.]")
+    _routines(persona)
+    dialogues = reads.dialogues_of(ws, persona_id)
+    if dialogues:
+        st.page_link(
+            frame.DATA,
+            label=f"Read {count(len(dialogues), 'dialogue')}",
+            icon=":material/forum:",
+            query_params={"view": "dialogues", "persona": persona_id},
+        )
+
+
+def _routines(persona: Persona) -> None:
+    found = in_words(persona.routines)
+    if not found:
+        st.caption("There are no routines.")
+        return
+    for routine in found[:_ROUTINES_SHOWN]:
+        st.markdown(_routine(routine.when, routine.then))
+    if len(found) > _ROUTINES_SHOWN:
+        with st.expander(f"{count(len(found) - _ROUTINES_SHOWN, 'more routine')}"):
+            for routine in found[_ROUTINES_SHOWN:]:
+                st.markdown(_routine(routine.when, routine.then))
+
+
+def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
+    told = "; ".join(f"**{frame.plain(device)}** {frame.plain(what)}" for device, what in then)
+    return f":gray[{frame.plain(when)}]  \n{told or 'nothing'}"
+
+
+def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    rows = scored(scene.scores.wide, persona_id, scene.reference)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        persona_scores.scores(
+            rows,
+            metric=scene.metric,
+            split=scene.split,
+            reference=scene.reference,
+            variant=scene.variant,
+            bounds=scene.bounds,
+            persona_id=persona_id,
+        )
+        st.page_link(
+            frame.COMPARE,
+            label=f"Compare {frame.plain(scene.variant)} for everybody",
+            icon=":material/leaderboard:",
+            query_params={"candidate": scene.variant, "metric": scene.metric.name, "split": scene.split},
+        )
+    with right:
+        deltas: Mapping[str, float | None] = {one.variant: one.delta for one in rows}
+        persona_scores.route(
+            ws,
+            persona_id,
+            variant=scene.variant,
+            protocol=scene.protocol,
+            on_test=deltas if scene.split == "test" and scene.metric.name == SIMILARITY else {},
+            bounds=scene.bounds,
+        )
+        persona_scores.merge(ws, persona_id, variant=scene.variant)
+
+
+@st.fragment
+@frame.guarded
+def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    """The examples; a fragment, so that opening one draws nothing else anew."""
+    st.subheader("What was said", anchor=False)
+    found = persona_reads.replies(
+        ws,
+        persona_id,
+        metric=scene.metric.name,
+        split=scene.split,
+        protocol=scene.protocol,
+        reference=scene.reference,
+    )
+    if not found:
+        st.caption("There are no replies to read: only scores were published, or none of this persona.")
+        return
+    asked = st.query_params.get("example")
+    ids = [one.example_id for one in found]
+    shown = asked if asked in ids else persona_replies.most_different(found, scene.variant)
+    st.caption(
+        f"{count(len(found), 'example')} on {persona_scene.SPLITS[scene.split].lower()}. Equal replies stand "
+        f"together, the best first; differences are against {frame.plain(scene.reference)}. Arrow keys walk "
+        "the list."
+    )
+    persona_replies.show(
+        found,
+        metric=scene.metric,
+        reference=scene.reference,
+        looked_at=scene.variant,
+        bounds=scene.bounds,
+        example_id=shown,
+        key="persona_examples",
+        on_choose=_choose_example,
+    )
+    cast = [name for name in dict.fromkeys((scene.reference, scene.variant)) if name not in scene.bounds]
+    st.page_link(
+        frame.PLAYGROUND,
+        label="Ask this in the Playground",
+        icon=":material/chat:",
+        query_params={"persona": persona_id, "example": shown or "", "variant": cast},
+    )
+
+
+def _choose_example(example_id: str) -> None:
+    st.query_params["example"] = example_id
+
+
+def _nothing_scored() -> None:
+    frame.empty_state(
+        "Nothing is scored yet",
+        "Scores, routes and replies appear here with the first run.",
+        page=frame.HOME,
+        label="Run the first experiment",
+        icon=":material/arrow_forward:",
+    )
+
+
+if __name__ == "__main__":
+    frame.run(show)

@@ -1,0 +1,154 @@
+// Draws the examples it is given (pages/persona/replies.py) and tells which one was opened.
+// Text is only ever set as text, never as markup. Opening an example is instant; the address follows.
+const WORDS = { right: "right", other: "another value", missing: "missing", extra: "not asked for" };
+
+function make(tag, classes, parent, text) {
+  const made = document.createElement(tag);
+  if (classes) made.className = classes;
+  if (text !== undefined) made.textContent = text;
+  if (parent) parent.appendChild(made);
+  return made;
+}
+
+function pieces(parent, list) {
+  for (const piece of list) {
+    const made = make("span", piece.kind ? `piece ${piece.kind}` : "", parent, piece.text);
+    if (!piece.kind) continue;
+    made.title = WORDS[piece.kind];
+    make("sup", "", made, piece.sign).setAttribute("aria-label", WORDS[piece.kind]);
+  }
+  if (!list.length) make("span", "quiet", parent, "an empty reply");
+}
+
+function findings(parent, list) {
+  if (!list.length) return;
+  const made = make("ul", "findings", parent);
+  made.setAttribute("aria-label", "Devices and values against the right reply");
+  for (const one of list) {
+    const item = make("li", one.kind, made, `${one.sign} ${one.words}`);
+    item.title = WORDS[one.kind] ?? "";
+    item.setAttribute("aria-label", `${WORDS[one.kind] ?? ""}: ${one.words}`);
+  }
+}
+
+function context(parent, example) {
+  if (example.before.length) {
+    const more = make("details", "", parent);
+    const n = example.before.length;
+    make("summary", "", more, `${n} ${n === 1 ? "message" : "messages"} before`);
+    const said = make("div", "said", more);
+    for (const message of example.before) {
+      make("div", "who", said, message.who);
+      make("div", "text", said, message.text);
+    }
+  }
+  const said = make("div", "said", parent);
+  make("div", "who", said, "User");
+  make("div", "text last", said, example.asked);
+}
+
+function rightReply(parent, example) {
+  const card = make("div", "card right-reply", parent);
+  make("div", "names", make("div", "head", card), "Right reply");
+  make("div", "text", card, example.reference);
+  if (!example.settings.length) return;
+  const list = make("ul", "findings", card);
+  list.setAttribute("aria-label", "What it does");
+  for (const words of example.settings) make("li", "held", list, words);
+}
+
+function reply(parent, one) {
+  const looked = one.variants.some((variant) => variant.looked_at);
+  const card = make("div", looked ? "card looked-at" : "card", parent);
+  const head = make("div", "head", card);
+  const names = make("div", "names", head);
+  for (const variant of one.variants) {
+    const name = make("span", variant.looked_at ? "looked" : "", names, variant.name);
+    if (variant.role) make("span", "role", name, ` ${variant.role}`);
+  }
+  const score = make("div", "score", head, one.score);
+  if (one.difference) make("span", one.tone, score, ` ${one.difference}`);
+  pieces(make("div", "text", card), one.pieces);
+  findings(card, one.findings);
+}
+
+function memories(parent, list) {
+  if (!list.length) return;
+  const more = make("details", "", parent);
+  make("summary", "", more, `What was retrieved: ${list.length} earlier ${list.length === 1 ? "interaction" : "interactions"}, the nearest first`);
+  for (const one of list) {
+    const made = make("div", "memory", more);
+    make("div", "likeness", made, one.likeness).title = "Likeness of the requests, cosine";
+    make("div", "text", made, one.request);
+    make("div", "text quiet", made, one.reply);
+    make("div", "small quiet", made, `${one.place}; shown to ${one.variants}`);
+  }
+}
+
+function key(parent) {
+  const made = make("div", "key", parent);
+  for (const text of ["✓ right", "≠ another value", "− missing", "+ not asked for"]) make("span", "", made, text);
+}
+
+function pane(parent, example) {
+  parent.replaceChildren();
+  const head = make("div", "", parent);
+  make("h4", "", head, example.place);
+  if (example.situation) make("p", "where small quiet", head, example.situation);
+  context(parent, example);
+  rightReply(parent, example);
+  key(parent);
+  for (const one of example.replies) reply(parent, one);
+  memories(parent, example.memories);
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const root = parentElement.querySelector(".replies");
+  const focused = root.querySelector(".list button:focus")?.dataset.example;
+  const opened = [...root.querySelectorAll("details[open] summary")].map((one) => one.textContent);
+  root.replaceChildren();
+  const columns = make("div", "columns", root);
+  const list = make("ol", "list", columns);
+  list.setAttribute("aria-label", "Examples");
+  const view = make("div", "pane", columns);
+  view.setAttribute("role", "region");
+  view.setAttribute("aria-live", "polite");
+  const buttons = {};
+
+  const open = (id, tell) => {
+    const example = data.examples.find((one) => one.id === id) ?? data.examples[0];
+    for (const [name, button] of Object.entries(buttons)) {
+      button.setAttribute("aria-current", String(name === example.id));
+    }
+    view.setAttribute("aria-label", example.place);
+    pane(view, example);
+    if (tell) setTriggerValue("example", example.id);
+  };
+
+  for (const example of data.examples) {
+    const button = make("button", "", make("li", "", list));
+    button.type = "button";
+    button.dataset.example = example.id;
+    make("span", "place", button, `${example.number}. ${example.place}`);
+    make("span", `difference ${example.tone}`, button, example.difference);
+    make("span", "asked", button, example.asked);
+    button.onclick = () => open(example.id, true);
+    buttons[example.id] = button;
+  }
+  list.onkeydown = (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const ids = data.examples.map((one) => one.id);
+    const at = ids.indexOf(event.target.dataset.example);
+    const next = buttons[ids[Math.min(ids.length - 1, Math.max(0, at + step))]];
+    next.focus();
+    next.click();
+  };
+  open(data.open, false);
+  for (const summary of root.querySelectorAll("summary")) {
+    if (opened.includes(summary.textContent)) summary.parentElement.open = true;
+  }
+  buttons[focused]?.focus({ preventScroll: true });
+}

@@ -1,0 +1,229 @@
+"""One persona's numbers as the Persona page shows them: place, scores, route, merge. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import count, signed_points
+from engine.domains.metrics import METRICS, Metric
+from engine.show.charts import CHOSEN
+from engine.show.persona import charts
+from engine.show.persona.place import Clusters
+from engine.show.persona.route import Route, route_of
+from engine.show.persona.table import Scored
+from pages.persona import reads as persona_reads
+from pages.shared import frame
+
+_DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
+
+
+def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[str], None]) -> None:
+    """Show the cluster map with this persona on it; a click on another persona opens it."""
+    st.subheader("Among the others", anchor=False)
+    if clusters is None:
+        st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
+        st.code("python -m engine run clustering", language="bash")
+        return
+
+    def clicked() -> None:
+        picked = st.session_state["persona_map"]["selection"].get(CHOSEN, [])
+        if picked:
+            on_choose(picked[0]["persona_id"])
+
+    st.vega_lite_chart(
+        charts.map_chart(clusters, persona_id),
+        key="persona_map",
+        on_select=clicked,
+        alt=f"Map of {len(clusters.places)} personas by {clusters.features}; {persona_id} is marked",
+    )
+    number = clusters.assignment.get(persona_id)
+    told = (
+        f"{persona_id} is in no cluster: it gives nothing to go by."
+        if number is None
+        else f"Filled: cluster {number}, {count(clusters.sizes[number], 'persona')}. Numbers: clusters."
+    )
+    likeness = clusters.likeness.get(persona_id)
+    told += "" if likeness is None else f" Likeness to its centre {likeness:.2f}."
+    st.caption(
+        frame.plain(f"{told} By {clusters.features}, run {clusters.run_id}. Click a persona to open it.")
+    )
+    if clusters.warning:
+        st.caption(f":orange[:material/warning:] {frame.plain(clusters.warning)}")
+
+
+def scores(
+    rows: Sequence[Scored],
+    *,
+    metric: Metric,
+    split: str,
+    reference: str,
+    variant: str,
+    bounds: Collection[str],
+    persona_id: str,
+) -> None:
+    """Show every variant's difference to the reference, the competing ones first, bounds last."""
+    st.subheader("Which variant serves this persona best?", anchor=False)
+    paired = [one for one in rows if one.delta is not None]
+    if not paired:
+        st.caption(f"{frame.plain(persona_id)} has no score in {metric.label.lower()} on this split.")
+        return
+    sign = -1.0 if metric.higher_is_better is False else 1.0
+    ordered = sorted(paired, key=lambda one: (one.variant in bounds, -sign * (one.delta or 0.0), one.variant))
+    _summary(ordered, metric, reference=reference, bounds=bounds)
+
+    def clicked() -> None:
+        picked = st.session_state["persona_scores"]["selection"].get(CHOSEN, [])
+        if picked:
+            frame.choose("persona", "variant", picked[0]["variant"])
+
+    st.vega_lite_chart(
+        charts.score_chart(
+            ordered,
+            reference=reference,
+            looked_at=variant,
+            bounds=bounds,
+            higher_is_better=metric.higher_is_better,
+            in_points=metric.unit == "fraction",
+        ),
+        key="persona_scores",
+        on_select=clicked,
+        alt=f"{metric.label} of each variant for {persona_id} against {reference}, with intervals",
+    )
+    most = max(one.n for one in paired)
+    bound = " Diamonds are bounds and never win." if any(one.variant in bounds for one in paired) else ""
+    where = "test" if split == "test" else "validation"
+    spans = (
+        f"95 % intervals (Student's t) over {count(most, 'example')} of this persona on {where}. Grey: the "
+        "interval holds 0."
+        if most > 1
+        else f"one value of this persona on {where}, so there is no interval."
+    )
+    st.caption(
+        f"{metric.label}, {_DIRECTIONS[metric.higher_is_better]}; {spans} One persona is one observation, so "
+        f"nothing here is a verdict.{bound}"
+    )
+
+
+def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: Collection[str]) -> None:
+    rivals = [one for one in rows if one.variant != reference and one.variant not in bounds]
+    if not rivals or metric.higher_is_better is None:
+        return
+    sign = 1.0 if metric.higher_is_better else -1.0
+    gains = [sign * (one.delta or 0.0) for one in rivals]
+    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    equal = len(gains) - better - worse
+    st.markdown(
+        f"Of {count(len(rivals), 'variant')}, **{better}** did better than {frame.plain(reference)}, "
+        f"**{equal}** the same and **{worse}** worse."
+    )
+
+
+def route(
+    ws: Workspace,
+    persona_id: str,
+    *,
+    variant: str,
+    protocol: str,
+    on_test: Mapping[str, float | None],
+    bounds: Collection[str],
+) -> None:
+    """Show where this persona is routed to and the val scores that decided it."""
+    st.subheader("Which route, and why?", anchor=False)
+    routed = persona_reads.routed(ws)
+    if not routed:
+        st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
+        st.code("python -m engine run routing", language="bash")
+        return
+    name = variant if variant in routed else next(iter(routed))
+    found = _route(ws, routed[name], persona_id, protocol)
+    if found is None:
+        st.caption(f"{frame.plain(name)} has no route for {frame.plain(persona_id)}.")
+        return
+    metric = METRICS[found.metric]
+    st.markdown(_reason(found, metric))
+    if any(one.gain is not None for one in found.candidates):
+        st.vega_lite_chart(
+            charts.route_chart(found, in_points=metric.unit == "fraction"),
+            key="persona_route",
+            alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
+        )
+    st.caption(_worth(found, metric, on_test, bounds) + frame.plain(f" Run {found.run_id}."))
+
+
+def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route | None:
+    routes = persona_reads.routes(ws, run_id)
+    val = persona_reads.scores(
+        ws, metric=routes["metric"], split="val", protocol=protocol, reference=routes["fallback"]
+    )
+    higher = METRICS[routes["metric"]].higher_is_better is not False
+    return route_of(run_id, routes, persona_id, val.wide, higher_is_better=higher)
+
+
+def _reason(found: Route, metric: Metric) -> str:
+    def told(value: float | None) -> str:
+        number = signed_points(None if value is None else value if metric.unit == "fraction" else value / 100)
+        return f"{number} points" if metric.unit == "fraction" else number
+
+    chosen, fallback = frame.plain(found.variant), frame.plain(found.fallback)
+    margin = told(found.margin).removeprefix("+")
+    rival = found.best_rival
+    if found.stays:
+        best = f" The best rival, {frame.plain(rival.variant)}, had {told(rival.gain)}." if rival else ""
+        stays = f"Stays with **{chosen}**: nothing beat it on validation by more than the margin of {margin}."
+        return stays + best
+    own = next((one for one in found.candidates if one.variant == found.variant), None)
+    gain = told(own.gain) if own else "a gain"
+    examples = f" on {count(own.n, 'validation example')}" if own and own.n else ""
+    return f"Goes to **{chosen}**: {gain} over {fallback}{examples}, more than the margin of {margin}."
+
+
+def _worth(found: Route, metric: Metric, on_test: Mapping[str, float | None], bounds: Collection[str]) -> str:
+    """What the choice came to on test, beside the best that hindsight would have chosen."""
+    told = f"Chosen on {metric.label.lower()} from validation alone."
+    gain = on_test.get(found.variant)
+    if gain is None or found.fallback not in on_test:
+        return told
+    names = {one.variant for one in found.candidates} - set(bounds)
+    seen = {name: value for name, value in on_test.items() if name in names and value is not None}
+    best = max(seen, key=lambda name: (seen[name], name == found.variant))
+    came = f"{told} On test the choice came to {signed_points(gain)}"
+    if seen[best] <= gain:
+        return f"{came}; hindsight would have chosen no better."
+    return (
+        f"{came}; hindsight would have chosen {frame.plain(best)} ({signed_points(seen[best])}), which is a "
+        "bound and no result."
+    )
+
+
+def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
+    """Show whose adapters went into this persona's merge, and how much of each."""
+    known = persona_reads.merges(ws)
+    st.subheader("What was merged?", anchor=False)
+    if not known:
+        st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
+        st.code("python -m engine run merge-moe", language="bash")
+        return
+    names = list(known)
+    name = variant if variant in known else None
+    if name is None:
+        name = frame.linked_choice("Merge", names, page="persona", name="merge") or names[0]
+    found = persona_reads.merge(ws, name, known[name], persona_id)
+    if found is None:
+        st.caption(f"{frame.plain(name)} has no merge for {frame.plain(persona_id)}: not applicable.")
+        return
+    st.markdown(
+        f"**{frame.plain(name)}** mixes {count(len(found.weights), 'adapter')}, which amounts to "
+        f"{found.effective:.1f} of equal weight."
+    )
+    st.vega_lite_chart(
+        charts.weight_chart(found, persona_id),
+        key="persona_merge",
+        alt=f"Share of each adapter in {name} for {persona_id}",
+    )
+    how = "exact" if found.combine == "exact" else found.combine
+    st.caption(
+        frame.plain(f"Weights by {found.method}, combined by {how}, as {found.name}. Run {known[name]}.")
+    )

@@ -1,0 +1,163 @@
+"""What do the variants answer, side by side?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import ago
+from engine.serve import client, folder
+from engine.serve.conversation import can_answer, conversation, next_question
+from engine.serve.records import Answer, Question
+from pages.playground import setup as playground_setup
+from pages.playground import turn as playground_turn
+from pages.playground import vote as playground_vote
+from pages.shared import frame, reads
+
+_POLL_SECONDS = 0.3
+_RECENT = 8
+
+
+def show() -> None:
+    ws = frame.workspace()
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        with st.container(width="content"):
+            frame.heading("Playground", "What do the variants answer, side by side?")
+        if frame.is_prepared(ws):
+            _links(ws)
+    if not frame.is_prepared(ws):
+        frame.no_data_yet()
+        return
+    variants = [one for one in reads.variants(ws) if can_answer(one)]
+    if not variants:
+        frame.empty_state(
+            "Nobody can answer yet",
+            "Variants are made by runs: the base model alone, or one trained on dialogues.",
+            page=frame.HOME,
+            label="Run the first experiment",
+            icon=":material/arrow_forward:",
+        )
+        return
+    question = _asked(ws)
+    setup = playground_setup.show(ws, variants, question)
+    answer, another = _conversation(ws, question) if question else (None, False)
+    if another:
+        open_(ws, setup.another(ws))
+    _listen(ws, setup, question, answer)
+
+
+def _links(ws: Workspace) -> None:
+    with st.container(horizontal=True, width="content", vertical_alignment="center"):
+        recent = _recent(ws)
+        with st.popover("Earlier", icon=":material/history:", disabled=not recent):
+            for question in recent:
+                words = f"{question.persona_id}, {ago(question.asked_at)}: {_short(question.message)}"
+                target = {"question": question.question_id}
+                st.page_link(frame.PLAYGROUND, label=frame.plain(words), query_params=target)
+        st.page_link(frame.VOTES, label="Votes", icon=":material/how_to_vote:")
+
+
+def _recent(ws: Workspace) -> list[Question]:
+    """The last questions of the last conversations."""
+    found = folder.recent_questions(ws)
+    gone_on = {question.follows for question in found}
+    return [question for question in found if question.question_id not in gone_on][:_RECENT]
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def _asked(ws: Workspace) -> Question | None:
+    """The question that the address names."""
+    name = st.query_params.get("question")
+    if not name:
+        return None
+    try:
+        return folder.find_question(ws, name)
+    except EngineError:
+        st.query_params.pop("question", None)
+        st.info("The conversation in the address is not here; begin a new one.", icon=":material/info:")
+        return None
+
+
+def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
+    """The conversation up to a question, and whether another one is wished; what grows draws itself anew."""
+    chain = conversation(ws, question.question_id)
+    vote = playground_vote.vote_of(ws, chain[0].question_id) if question.blind else None
+    hidden = question.blind and vote is None
+    st.space("small")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        frame.persona_link(question.persona_id, question.persona_id)
+        where = playground_setup.circumstances(question.meta)
+        st.caption(frame.plain(f"Now: {where}" if where else "No circumstances told"), width="stretch")
+        if hidden:
+            st.badge("Blind", icon=":material/visibility_off:", color="blue")
+        st.button("New conversation", icon=":material/add_comment:", on_click=_begin_anew)
+    playground_turn.before(chain[0])
+    for earlier in chain[:-1]:
+        playground_turn.show(earlier, client.look(ws, earlier.question_id), hidden=hidden)
+    answer = client.look(ws, question.question_id)
+    if not answer.ended:
+        _answering(question, hidden)
+        return answer, False
+    playground_turn.show(question, answer, hidden=hidden)
+    if not question.blind:
+        return answer, False
+    return answer, playground_vote.show(ws, question, answer, vote, conversation_id=chain[0].question_id)
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+@frame.guarded
+def _answering(question: Question, hidden: bool) -> None:
+    """The replies as they grow; once they have ended, the whole page is drawn anew."""
+    ws = frame.workspace()
+    answer = client.look(ws, question.question_id)
+    if answer.ended:
+        st.rerun()
+    playground_turn.show(question, answer, hidden=hidden)
+    if st.button("Stop", icon=":material/stop_circle:", shortcut="Esc", key="playground_stop"):
+        client.cancel(ws, question.question_id)
+
+
+def _listen(
+    ws: Workspace, setup: playground_setup.Setup, question: Question | None, answer: Answer | None
+) -> None:
+    """The line at the bottom: it goes on with the conversation that is open, else it opens one."""
+    busy = answer is not None and not answer.ended
+    who = question.persona_id if question else setup.persona_id
+    said = st.chat_input(
+        f"Go on as {who}" if question else f"Say something as {who}", key="playground_said", disabled=busy
+    )
+    asked: Question | None = None
+    if setup.ask_example and setup.example is not None:
+        asked = setup.question()
+    elif said and question is not None and answer is not None:
+        asked = next_question(question, answer, said)
+        if question.blind and playground_vote.vote_of(ws, _first(ws, question)) is not None:
+            asked = replace(asked, blind=False)
+    elif said:
+        asked = setup.question(said)
+    if asked is not None:
+        open_(ws, asked)
+
+
+def open_(ws: Workspace, question: Question) -> None:
+    """Ask, and show the page with the new question in its address."""
+    st.query_params["question"] = client.ask(ws, question)
+    st.rerun()
+
+
+def _first(ws: Workspace, question: Question) -> str:
+    return conversation(ws, question.question_id)[0].question_id
+
+
+def _begin_anew() -> None:
+    st.query_params.pop("question", None)
+
+
+if __name__ == "__main__":
+    frame.run(show)

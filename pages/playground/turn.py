@@ -1,0 +1,210 @@
+"""One turn of a conversation: what was said, and each variant's reply in a column of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from engine.core.types import Message
+from engine.core.wording import MINUS, count, points, signed_points
+from engine.domains.metrics import METRICS, SIMILARITY
+from engine.serve.chips import Chip, chips
+from engine.serve.records import Answer, Question, Reply
+from pages.shared import frame
+
+_HIDDEN_NAMES = ("Left", "Right")
+_SHOWN_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")
+_SHORT = {
+    SIMILARITY: "similarity",
+    "device_f1": "devices",
+    "param_f1": "settings",
+    "numerical_precision": "numbers",
+}
+_CURSOR = "▌"
+_CHIPS: Mapping[str, tuple[str, str, str]] = {
+    "plain": ("blue", ":material/bolt:", "Set by the reply"),
+    "right": ("green", ":material/check:", "As in the right reply"),
+    "wrong": ("orange", ":material/close:", "Not in the right reply"),
+    "missing": ("gray", ":material/remove:", "Only in the right reply: missing here"),
+}
+
+
+def before(first: Question) -> None:
+    """Show what had been said in an example's dialogue before its message."""
+    earlier = first.speakers[0].history
+    if not earlier:
+        return
+    with st.expander(f"{count(len(earlier), 'line')} of the dialogue before", icon=":material/history:"):
+        _said(earlier)
+
+
+def show(question: Question, answer: Answer, *, hidden: bool) -> None:
+    """Show a turn: message, the right reply where it is known, and the replies side by side.
+
+    `hidden` keeps back whatever tells who is who, and the right reply.
+    """
+    with st.chat_message("user", avatar=":material/person:"):
+        st.markdown(frame.plain(question.message))
+    _state(answer, count(len(question.speakers), "variant"))
+    if question.reference is not None and not hidden:
+        _reference(question.reference)
+    if not answer.replies:
+        return
+    columns = st.columns(len(question.speakers), gap="small")
+    for place, (column, speaker) in enumerate(zip(columns, question.speakers, strict=True)):
+        name = _HIDDEN_NAMES[place] if hidden else speaker.variant
+        baseline = answer.replies[0] if place else None
+        with column, st.container(border=True, gap="small", key=f"reply_{question.question_id}_{place}"):
+            _reply(name, answer.replies[place], question, answer, baseline=baseline, hidden=hidden)
+
+
+def _state(answer: Answer, who: str) -> None:
+    """Say what is being waited for, and what went wrong."""
+    if answer.restarted:
+        st.info(
+            "The generator had ended and was started again; this turn began anew.",
+            icon=":material/restart_alt:",
+        )
+    if answer.state == "waiting":
+        ahead = f": {count(answer.ahead, 'question')} before this one" if answer.ahead else ""
+        st.caption(f":material/hourglass_empty: Waiting{ahead}")
+    elif answer.state == "loading":
+        st.caption(
+            ":material/hourglass_empty: The base model is being loaded; only the first question waits for it."
+        )
+    elif answer.state == "failed" and answer.error:
+        st.error(frame.plain(answer.error), icon=":material/error:")
+        st.caption(frame.plain(answer.hint or ""))
+    elif answer.state == "cancelled":
+        st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
+
+
+def _reference(text: str) -> None:
+    with st.container(border=True, gap=None):
+        st.caption(":material/flag: Right reply")
+        st.markdown(frame.plain(text))
+
+
+def _reply(
+    name: str, reply: Reply, question: Question, answer: Answer, *, baseline: Reply | None, hidden: bool
+) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f"**{frame.plain(name)}**", width="content")
+        if not hidden:
+            st.caption(_speed(reply), width="content")
+    if reply.error and hidden:
+        st.warning("This side cannot answer for this persona.", icon=":material/block:")
+        return
+    if reply.error:
+        st.warning(frame.plain(reply.error), icon=":material/block:")
+        st.caption(frame.plain(reply.hint or ""))
+        return
+    going = not reply.finished and not answer.ended
+    cursor = _CURSOR if going and answer.state == "answering" else ""
+    st.markdown(f"{frame.plain(reply.text)}{cursor}" if reply.text or going else "*an empty reply*")
+    if hidden:
+        return
+    if baseline is not None and reply.finished and reply.text == baseline.text:
+        st.caption(f"Word for word as {frame.plain(question.speakers[0].variant)}.")
+    if reply.actions is not None:
+        _actions(chips(reply.actions, question.reference))
+    if reply.scores:
+        _scores(reply.scores, baseline.scores if baseline else {})
+    if reply.lineage is not None:
+        with st.popover("Where it comes from", icon=":material/account_tree:", type="tertiary"):
+            _lineage(reply, question)
+
+
+def _speed(reply: Reply) -> str:
+    speed = reply.tokens_per_second
+    told = [count(reply.tokens, "token")] if reply.tokens else []
+    return " · ".join([*told, *([f"{speed:.0f} tokens/s"] if speed else [])])
+
+
+def _actions(found: list[Chip]) -> None:
+    if not found:
+        st.caption("It does nothing to a device.")
+        return
+    with st.container(horizontal=True, gap="xsmall"):
+        for chip in found:
+            colour, icon, meaning = _CHIPS[chip.mark]
+            st.badge(frame.plain(chip.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
+
+
+def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
+    """The scores in points, and the difference to the first variant's."""
+    told = []
+    for metric in _SHOWN_METRICS:
+        value, other = scores.get(metric), baseline.get(metric)
+        if value is None:
+            continue
+        difference = ""
+        if other is not None and round(1000 * (value - other)):
+            colour = "blue" if value > other else "orange"
+            difference = f"&nbsp;:{colour}[{signed_points(value - other)}]"
+        told.append(f"{_SHORT[metric]}&nbsp;**{points(value)}**{difference}")
+    st.markdown("&ensp; ".join(told), help=_metrics_help())
+
+
+def _metrics_help() -> str:
+    lines = [f"- {_SHORT[name]}: {METRICS[name].label}. {METRICS[name].help}" for name in _SHOWN_METRICS]
+    return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
+
+
+def _lineage(reply: Reply, question: Question) -> None:
+    """Routes, adapters with their weights, cluster, memories, and the prompt word by word."""
+    told: Mapping[str, Any] = reply.lineage or {}
+    for route in told["routes"]:
+        gain = route["gain_val"]
+        why = (
+            "it is the fallback"
+            if not gain
+            else f"on val it was {signed_points(gain)} over {route['fallback']}"
+        )
+        st.markdown(f":material/route: Routed to **{frame.plain(route['variant'])}**: {frame.plain(why)}")
+    several = len(told["sides"]) > 1
+    for side in told["sides"]:
+        share = f"{100 * side['weight']:.0f} % of each token's probability: the " if several else ""
+        _side(side, share, question.persona_id)
+    if told["cluster"]:
+        cluster = told["cluster"]
+        st.markdown(
+            f":material/hub: Cluster {cluster['number']} of {cluster['of']}, "
+            f"{count(cluster['personas'], 'persona')}"
+        )
+    memories = told["memories"]
+    if memories:
+        st.markdown(f":material/manage_search: {count(len(memories), 'earlier interaction')} shown to it")
+        for memory in reversed(memories):
+            likeness = f"{points(memory['similarity'])} alike. " if memory["similarity"] is not None else ""
+            st.caption(frame.plain(f"{likeness}“{memory['request']}” → “{memory['reply']}”"))
+    for number, prompt in enumerate(told["prompts"]):
+        more = f" {number + 1}" if len(told["prompts"]) > 1 else ""
+        with st.expander(
+            f"Prompt{more}, {count(reply.prompt_tokens, 'token')}" if not number else f"Prompt{more}"
+        ):
+            st.code(prompt, language=None, wrap_lines=True)
+
+
+def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
+    """One recipe that answers: base, adapters with their weights and runs, whose they are."""
+    adapters = side["adapters"]
+    whose = "" if side["persona_id"] == persona_id else f", of {frame.plain(side['persona_id'])} (a placebo)"
+    told = "base model, and" if adapters else "base model alone"
+    profile = ", told the profile" if side["profile"] else ""
+    st.markdown(f":material/layers: {share or 'The '}{told}{whose}{profile}")
+    for one in adapters:
+        weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
+        st.page_link(
+            frame.RUNS,
+            label=frame.plain(f"{one['name']} of {one['run']}{weight}"),
+            icon=":material/add:",
+            query_params={"run": one["run"]},
+        )
+
+
+def _said(messages: tuple[Message, ...]) -> None:
+    names = {"user": "User", "assistant": "Assistant", "system": "System"}
+    st.markdown("  \n".join(f"**{names[one.role]}:** {frame.plain(one.text)}" for one in messages))

@@ -1,0 +1,174 @@
+"""Which replies do people prefer, and do the metrics agree with them?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import ago, count, percent
+from engine.domains.metrics import METRICS
+from engine.results import store, votes
+from engine.results.votes import Vote
+from engine.serve.board import FEW_VOTES, Board, board
+from engine.show.charts.ratings import ratings_chart
+from pages.shared import frame, reads
+
+_LAST = 20
+
+
+def show() -> None:
+    ws = frame.workspace()
+    frame.heading("Votes", "Which replies do people prefer when they do not know whose they are?")
+    if not frame.is_prepared(ws):
+        frame.no_data_yet()
+        return
+    cast = _cast(ws)
+    if not cast:
+        with st.container(border=True, horizontal_alignment="left", gap="small"):
+            st.subheader("No votes yet", anchor=False)
+            st.markdown(
+                "In blind mode two variants answer side by side without names. Vote, and see who it was."
+                " Ratings build up here, and how far the metrics agree with you."
+            )
+            _to_blind("Cast the first vote")
+        return
+    found = _board(str(ws.root), votes.signature(ws), store.version(ws))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if found.votes < FEW_VOTES:
+            st.badge(
+                f"Few votes: {found.votes}",
+                icon=":material/info:",
+                color="orange",
+                help=f"With fewer than {FEW_VOTES} votes the intervals are wide and mean little.",
+            )
+        else:
+            st.badge(count(found.votes, "vote"), icon=":material/how_to_vote:", color="gray")
+        _to_blind("Vote on")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _ratings(found)
+    with right:
+        _agreement(found)
+        _pairings(found)
+    _last(ws, cast)
+
+
+def _cast(ws: Workspace) -> list[Vote]:
+    return _votes(str(ws.root), votes.signature(ws))
+
+
+@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
+def _votes(root: str, signature: str) -> list[Vote]:
+    return store.votes(Workspace(Path(root)))
+
+
+@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
+def _board(root: str, signature: str, version: str) -> Board:
+    ws = Workspace(Path(root))
+    return board(_votes(root, signature), {one.variant_id: one.variant for one in reads.variants(ws)})
+
+
+def _to_blind(label: str) -> None:
+    st.page_link(frame.PLAYGROUND, label=label, icon=":material/visibility_off:", query_params={"blind": "1"})
+
+
+def _ratings(found: Board) -> None:
+    st.subheader("Ratings", anchor=False)
+    if not found.ratings:
+        st.caption("All votes are on variants that have become one.")
+        return
+    frame.chart(
+        ratings_chart(found.ratings), alt="Bradley-Terry ratings of the variants with their 95 % intervals"
+    )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Variant": [one.name for one in found.ratings],
+                "Rating": [round(one.rating) for one in found.ratings],
+                "95 % interval": [f"{one.low:.0f} to {one.high:.0f}" for one in found.ratings],
+                "Won": [one.wins for one in found.ratings],
+                "Tied": [one.ties for one in found.ratings],
+                "Lost": [one.losses for one in found.ratings],
+            }
+        ),
+        hide_index=True,
+        alt="Ratings with intervals, wins, ties and losses",
+    )
+    st.caption(
+        "Bradley-Terry ratings: 1000 is the average, and 400 points more mean ten to one. A tie, or both bad,"
+        " is half a win for each. Everybody has also drawn once against an average opponent, so that few"
+        " votes claim little. Intervals are over 1,000 resamples of the votes."
+    )
+
+
+def _agreement(found: Board) -> None:
+    st.subheader("Do the metrics agree?", anchor=False)
+    known = [one for one in found.agreement if one.decided]
+    if not known:
+        st.caption(
+            "Not known yet: it needs votes for one side on test examples whose replies score differently."
+        )
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Metric": [METRICS[one.metric].label for one in known],
+                "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
+                "Share": [percent(one.share) for one in known],
+                "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],
+            }
+        ),
+        hide_index=True,
+        alt="How often the side with the better score won the vote, by metric",
+    )
+    st.caption(
+        "Of the votes for one side: how often its reply scored better (Wilson's interval). Chance is 50 %."
+    )
+
+
+def _pairings(found: Board) -> None:
+    st.subheader("Who met whom", anchor=False)
+    rows = found.pairings
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "First": [one.first for one in rows],
+                "Second": [one.second for one in rows],
+                "First won": [one.first_won for one in rows],
+                "Second won": [one.second_won for one in rows],
+                "Ties": [one.ties for one in rows],
+                "Both bad": [one.both_bad for one in rows],
+            }
+        ),
+        hide_index=True,
+        alt="Votes by pair of variants",
+    )
+    sides = found.left_won + found.right_won
+    if sides:
+        st.caption(
+            f"The left side won {found.left_won} of {sides} decided votes; the sides are drawn at random."
+        )
+
+
+def _last(ws: Workspace, cast: list[Vote]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader("Last votes", anchor=False, width="content")
+        if st.button("Take the last one back", icon=":material/undo:", key="votes_undo"):
+            votes.undo(ws)
+            st.rerun()
+    for vote in reversed(cast[-_LAST:]):
+        won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
+        other = {"left": vote.right.variant, "right": vote.left.variant}.get(vote.choice)
+        told = f"{won} over {other}" if won else f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
+        st.page_link(
+            frame.PLAYGROUND,
+            label=frame.plain(f"{ago(vote.at)}, {vote.persona_id}: {told}"),
+            query_params={"question": vote.question_id},
+        )
+
+
+if __name__ == "__main__":
+    frame.run(show)

@@ -1,0 +1,191 @@
+"""One open run: how it stands, what can be done with it, its curve, log, parameters and origin."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import ago, count, fact, spelled
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.runs.run_words import against_estimate, changed, exact_command, origin, settings, title
+from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
+from engine.show.charts.losses import loss_chart, loss_table, thinned
+from engine.strategies import catalog
+from pages.runs import queue as run_queue
+from pages.runs.queue import ACTIVE
+from pages.shared import frame, launch
+
+_LOG_LINES = 200
+_VIEWS = ("Progress", "Log", "Parameters", "Origin")
+
+
+def show(ws: Workspace, record: RunRecord) -> None:
+    """Show everything about a run, one view at a time."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.subheader(title(record), anchor=False, width="content")
+            frame.state_badge(record.state)
+        _lead(record)
+        if record.state == "running":
+            run_queue.progress(record)
+        if record.error and record.state != "succeeded":
+            _why(record)
+        _actions(ws, record)
+        chosen = st.segmented_control(
+            "Show", _VIEWS, default=_VIEWS[0], required=True, key="runs_view", label_visibility="collapsed"
+        )
+        {"Log": _log, "Parameters": _parameters, "Origin": _origin}.get(chosen or "", _curve)(ws, record)
+
+
+def _lead(record: RunRecord) -> None:
+    known = catalog.EXPERIMENTS.get(record.experiment)
+    if known:
+        st.markdown(known.question)
+    told = [f"Run {record.run_id}", against_estimate(record)]
+    if record.state == "running" and record.status.device:
+        told.append(f"on {record.status.device}")
+    if record.ended:
+        told.append(f"ended {ago(record.status.ended_at)}")
+    st.caption(", ".join(part for part in told if part))
+
+
+def _why(record: RunRecord) -> None:
+    tell = st.error if record.state == "failed" else st.warning
+    tell(frame.plain(record.error or ""), icon=frame.STATE_ICONS[record.state])
+    if record.status.hint and record.state == "failed":  # of the others, the button beside it says the same
+        st.caption(frame.plain(record.status.hint))
+
+
+def _actions(ws: Workspace, record: RunRecord) -> None:
+    """What the run allows, and beside it what each would do."""
+    cancelled = resumed = over = False
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if record.state in ACTIVE:
+            cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+        if record.state in RESUMABLE or record.blocked:
+            label = "Retry" if record.state == "failed" else "Resume"
+            resumed = st.button(label, icon=":material/resume:", key="runs_resume")
+        if record.state in RESUMABLE and record.progress:
+            over = st.button(
+                "Start over", icon=":material/restart_alt:", key="runs_over",
+                help="From the beginning: what it had done so far is deleted.",
+            )  # fmt: skip
+        if query := launch.clone_query(record):
+            st.page_link(
+                frame.EXPERIMENTS, label="Clone and modify", icon=":material/content_copy:",
+                query_params=query, help="Opens the form filled as this run was.",
+            )  # fmt: skip
+        if record.state == "succeeded":
+            st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
+        st.caption(_reason(record))
+    if cancelled:
+        run_queue.cancel(record.run_id)
+    if resumed:
+        jobs.resume(ws, record.run_id)
+        st.rerun()
+    if over:
+        jobs.start_over(ws, record.run_id)
+        st.rerun()
+
+
+def _reason(record: RunRecord) -> str:
+    if record.blocked:
+        return (
+            f"It waits for {', '.join(record.waiting_for)}, which ended without success. Resume queues both."
+        )
+    return {
+        "queued": "It is waiting for its turn; it starts by itself.",
+        "running": "Cancel asks for a checkpoint first, so that it can go on later.",
+        "failed": "It goes on from its last checkpoint, if it has one.",
+        "cancelled": "It goes on from its last checkpoint.",
+        "lost": "Its process is gone. It goes on from its last checkpoint.",
+        "succeeded": "",
+    }[record.state]
+
+
+def _curve(ws: Workspace, record: RunRecord) -> None:
+    _facts(ws, record)
+    table = loss_table(read_events(ws.run_folder(record.run_id)))
+    if not table.empty:
+        st.altair_chart(
+            loss_chart(thinned(table)), alt="Loss in training and validation by step", key="runs_loss"
+        )
+    elif record.state in ACTIVE:
+        st.caption("No loss yet: it appears with the first training steps, if this run trains.")
+    elif record.state == "succeeded":
+        st.caption("This run trained nothing, so there is no loss curve.")
+    else:
+        st.caption("There is no loss curve: the run has not trained.")
+
+
+def _facts(ws: Workspace, record: RunRecord) -> None:
+    """What the run says of its outcome, as far as it is a number."""
+    summary = declared(ws.run_folder(record.run_id), "summary", {})
+    found = [told for name, value in summary.items() if (told := fact(name, value)) is not None]
+    if found:
+        with st.container(horizontal=True, gap="medium"):
+            for label, words in found:
+                st.metric(label, words, width="content")
+
+
+def _log(ws: Workspace, record: RunRecord) -> None:
+    lines = read_log(ws.run_folder(record.run_id), last_lines=_LOG_LINES)
+    if not lines:
+        st.caption("The log is empty so far.")
+        return
+    st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
+    st.caption(f"The last {count(len(lines), 'line')}. All of it: python -m engine logs {record.run_id}")
+
+
+def _parameters(_: Workspace, record: RunRecord) -> None:
+    """What was changed from the defaults; everything on request."""
+    spec = record.spec
+    if spec is None:
+        st.caption("The spec of this run cannot be read.")
+        return
+    values, own = settings(spec), changed(spec)
+    everything = st.toggle("Show all, not only what was changed", value=not own, key="runs_all_parameters")
+    if not spec.changed:
+        st.caption("Everything is at its default.")
+    names = list(values) if everything else list(own)
+    if names:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Parameter": [name.replace("_", " ") for name in names],
+                    "Value": [spelled(values[name]) for name in names],
+                    "": ["changed" if name in own else "" for name in names],
+                }
+            ),
+            hide_index=True,
+            alt="Parameters of the run",
+        )
+    inherited = [name for name in spec.changed if name not in values]
+    if inherited:
+        st.caption(f"Changed in the runs it builds on: {', '.join(inherited)}")
+
+
+def _origin(ws: Workspace, record: RunRecord) -> None:
+    """What the run was made from, frozen at its launch, and the command that asks for it again."""
+    spec = record.spec
+    if spec is None:
+        st.caption("The spec of this run cannot be read.")
+        return
+    if spec.upstream:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown("Builds on", width="content")
+            for role, run_id in spec.upstream.items():
+                st.page_link(
+                    frame.RUNS, label=f"{role}: {run_id}", icon=":material/account_tree:",
+                    query_params={"run": run_id},
+                )  # fmt: skip
+    rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
+    st.dataframe(
+        pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
+        hide_index=True,
+        alt="Origin of the run: data, base model, versions",
+    )
+    st.caption("The same run from a terminal:")
+    launch.show_command(exact_command(spec, ws))

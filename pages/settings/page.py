@@ -1,0 +1,292 @@
+"""What does this workspace stand on, what has this machine got, and is everything in order?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.machine import (
+    READ_ONLY,
+    Machine,
+    change_machine,
+    read_machine,
+    read_only,
+    refuse_if_read_only,
+)
+from engine.core.paths import Workspace
+from engine.core.wording import ago, count
+from engine.results import store
+from engine.runs.launchers import LAUNCHERS
+from engine.runs.launchers import ray as ray_launcher
+from engine.show import about
+from engine.show.doctor import Check, examine
+from pages.shared import frame, reads
+
+_SIZES_SECONDS = 60
+_LAUNCHER_WORDS = {
+    "local": "**This machine** (local): each run is a process of its own that outlives the app.",
+    "ray": "**A Ray cluster** (ray): runs are divided over an existing cluster.",
+}
+_KEY_HELP = {
+    "OPENAI_API_KEY": "for OpenAI and other endpoints of its kind",
+    "ANTHROPIC_API_KEY": "for Anthropic's models",
+}
+
+
+def show() -> None:
+    ws = frame.workspace()
+    frame.heading("Settings", "What does it stand on, what has this machine got, and is everything in order?")
+    prepared = frame.is_prepared(ws)
+    if not prepared:
+        frame.no_data_yet()
+    left, right = st.columns(2, gap="large")
+    with left:
+        if prepared:
+            _base(ws)
+        _machine(ws, prepared=prepared)
+        _keys()
+    with right:
+        if prepared:
+            _disk(ws)
+            _doctor(ws)
+        _about(ws)
+
+
+# --- the base model
+
+
+def _base(ws: Workspace) -> None:
+    st.subheader("Base model", anchor=False)
+    found = about.base_model(ws)
+    if found.fault:
+        st.error(frame.plain(found.fault), icon=":material/error:")
+        st.caption(frame.plain(found.hint))
+        return
+    st.markdown(f"**{frame.plain(found.name)}**")
+    if found.folder is None:
+        st.caption(
+            "A model of the hub: fetched by the first run that needs it, then kept in the hub's cache."
+        )
+        return
+    facts = {
+        "Parameters": f"{found.parameters:,}" if found.parameters else None,
+        "Layers": found.layers,
+        "Width": found.width,
+        "Vocabulary": f"{found.vocabulary:,}" if found.vocabulary else None,
+        "Window, tokens": f"{found.window:,}" if found.window else None,
+        "On disk": about.in_words(found.size_bytes or 0),
+    }
+    with st.container(horizontal=True, gap="medium"):
+        for label, value in facts.items():
+            if value is not None:
+                st.metric(label, str(value), width="content")
+    st.caption(frame.plain(f"{found.architecture}, in {found.folder}"))
+    if found.card:
+        with st.expander("Its card", icon=":material/badge:"):
+            st.markdown(_below_a_heading(found.card))
+    st.caption("The base stays with the workspace: another one makes another workspace (`init --base`).")
+
+
+def _below_a_heading(card: str) -> str:
+    """Make a card's headings smaller than the page's."""
+    return "\n".join(f"###{line}" if line.startswith("#") else line for line in card.splitlines())
+
+
+# --- the machine
+
+
+def _machine(ws: Workspace, *, prepared: bool) -> None:
+    st.subheader("Device", anchor=False)
+    found = about.processor()
+    memory = f", {about.in_words(found.memory_bytes)} of memory" if found.memory_bytes else ""
+    if found.gpus:
+        st.markdown(f"**{count(len(found.gpus), 'GPU')}**: {frame.plain(', '.join(found.gpus))}")
+    else:
+        st.markdown("**Processor**, no GPU that the installed torch can use")
+    st.caption(f"{count(found.cores, 'core')}{memory}. Weights are held in {found.number_format}.")
+    if not prepared:
+        return
+    _scored_on(ws)
+    st.subheader("Launcher", anchor=False)
+    settings = read_machine(ws)
+    for name in LAUNCHERS:
+        st.markdown(f"{_LAUNCHER_WORDS.get(name, frame.plain(name))} {_launcher_state(name, settings)}")
+    st.caption("Settings of the queue and of the cluster: `python -m engine machine`")
+    st.subheader("Changes", anchor=False)
+    _read_only(ws, settings)
+
+
+def _scored_on(ws: Workspace) -> None:
+    """What the newest scores were really made on, as their protocol says."""
+    protocols = reads.protocols(ws)
+    if protocols.empty:
+        return
+    fields = protocols["fields"].iloc[0]
+    told = [f"{name} {fields[name]}" for name in ("device", "dtype", "kernel") if fields.get(name)]
+    if told:
+        st.caption(frame.plain(f"The newest scores were made on: {', '.join(told)}."))
+
+
+def _launcher_state(name: str, settings: Machine) -> str:
+    chosen = " :blue[:material/check_circle: in use]" if settings.launcher == name else ""
+    if name == "ray" and not ray_launcher.installed():
+        return f"{chosen} :gray[:material/block: Ray is not installed: make setup-ray]"
+    if name == "ray" and not settings.ray_address:
+        return f"{chosen} :gray[:material/link_off: no address given]"
+    return chosen or " :gray[:material/radio_button_unchecked: ready]"
+
+
+def _read_only(ws: Workspace, settings: Machine) -> None:
+    forced = read_only(ws) and not settings.read_only
+    st.toggle(
+        "Read-only workspace",
+        value=read_only(ws),
+        key="settings_read_only",
+        disabled=forced,
+        on_change=_change_read_only,
+        args=(ws,),
+        help=f"Set by {READ_ONLY} for this app." if forced else "For showing a finished study.",
+    )
+    st.caption("While it is on, nothing can be launched, cancelled, written or rebuilt.")
+
+
+def _change_read_only(ws: Workspace) -> None:
+    with frame.boundary():
+        change_machine(ws, read_only=bool(st.session_state["settings_read_only"]))
+
+
+def _keys() -> None:
+    st.subheader("Keys", anchor=False)
+    for name, present in about.keys().items():
+        mark = (
+            ":green[:material/check_circle: present]"
+            if present
+            else ":gray[:material/do_not_disturb_on: absent]"
+        )
+        st.markdown(f"`{name}` {mark}  \n:gray[{_KEY_HELP.get(name, '')}]")
+    st.caption("Keys come from the environment of the app and are never written down or shown.")
+
+
+# --- the workspace
+
+
+@st.cache_data(ttl=_SIZES_SECONDS, show_spinner=False)
+def _places(root: str, version: str) -> list[about.Place]:
+    return about.places(Workspace(Path(root)))
+
+
+def _disk(ws: Workspace) -> None:
+    st.subheader("Workspace", anchor=False)
+    st.code(str(ws.root), language=None)
+    found = _places(str(ws.root), store.version(ws))
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Part": [place.name for place in found],
+                "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
+                "What it is": [place.what for place in found],
+                "Path": [str(place.path.relative_to(ws.root)) for place in found],
+            }
+        ),
+        hide_index=True,
+        height="content",
+        alt="Parts of the workspace with their sizes on disk",
+    )
+    st.caption(f"Together {about.in_words(sum(place.size_bytes for place in found))}.")
+
+
+def _doctor(ws: Workspace) -> None:
+    st.subheader("Is everything in order?", anchor=False)
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Check the workspace", icon=":material/stethoscope:", key="settings_check"):
+            with st.spinner("Checking every run, file and fingerprint ..."):
+                st.session_state["settings_checks"] = (examine(ws), store.version(ws))
+        if st.button("Rebuild the results", icon=":material/refresh:", key="settings_rebuild"):
+            _confirm_rebuild(ws)
+    done = st.session_state.pop("settings_rebuilt", None)
+    if done:
+        st.success(frame.plain(done), icon=":material/check_circle:")
+    held = st.session_state.get("settings_checks")
+    if held is None:
+        st.caption("The check reads every finished run again and compares it with its fingerprints.")
+        return
+    checks, version = held
+    _findings(checks)
+    if version != store.version(ws):
+        st.caption("Runs have ended since this check.")
+
+
+def _findings(checks: list[Check]) -> None:
+    faults = [check for check in checks if not check.ok]
+    if faults:
+        st.warning(f"{count(len(faults), 'finding')} to look at.", icon=":material/warning:")
+    else:
+        st.success("Everything is in order.", icon=":material/check_circle:")
+    for check in [*faults, *(check for check in checks if check.ok)]:
+        mark = (
+            ":green[:material/check_circle:]"
+            if check.ok
+            else ":orange[:material/warning:] :orange[look here]"
+        )
+        hint = f"  \n{frame.plain(check.hint)}" if check.hint and not check.ok else ""
+        detail = frame.plain(check.detail)
+        st.markdown(f"{mark} **{frame.plain(check.name)}**  \n:gray[{detail}]{hint}")
+
+
+@st.dialog("Rebuild the results?")
+def _confirm_rebuild(ws: Workspace) -> None:
+    runs = count(len(list(ws.runs.glob("*/done.json"))), "finished run")
+    st.markdown(
+        f"`results.duckdb` is deleted and built again from {runs}. Nothing is lost: it holds only what the "
+        "runs' folders hold."
+    )
+    closed = read_only(ws)
+    if closed:
+        st.caption("This workspace is read-only.")
+    sure = st.button(
+        "Rebuild",
+        type="primary",
+        key="settings_rebuild_yes",
+        disabled=closed,
+        on_click=_rebuild,
+        args=(ws,),
+    )
+    if sure:
+        st.rerun()
+
+
+def _rebuild(ws: Workspace) -> None:
+    with frame.boundary():
+        refuse_if_read_only(ws, "rebuild the results")
+        report = store.rebuild(ws)
+        torn = f"; {count(len(report.torn), 'torn run')} left out" if report.torn else ""
+        st.session_state["settings_rebuilt"] = f"Rebuilt from {count(len(report.taken_in), 'run')}{torn}."
+        st.session_state.pop("settings_checks", None)
+
+
+# --- about
+
+
+def _about(ws: Workspace) -> None:
+    st.subheader("About", anchor=False)
+    st.markdown(
+        "Persona Lab finds out which way of personalising a small language model really beats one unified "
+        "model, and for whom."
+    )
+    st.page_link(frame.STATISTICS, label="How its statistics were checked", icon=":material/fact_check:")
+    if frame.is_prepared(ws):
+        created = str(ws.read_config().get("created_at", ""))
+        st.caption(f"This workspace was made {ago(created)}." if created else "")
+    found = about.versions()
+    st.dataframe(
+        pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
+        hide_index=True,
+        height="content",
+        alt="Versions of Python and of the packages that results depend on",
+    )
+
+
+if __name__ == "__main__":
+    frame.run(show)

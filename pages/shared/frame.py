@@ -1,0 +1,305 @@
+"""What every page shares: the workspace, the heading, empty states and the one boundary for errors.
+
+Pages hold no logic of their own worth testing without a browser; they read through `pages.shared.reads`, and
+everything that can go wrong in a way the user can mend passes through `boundary`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec
+
+import pandas as pd
+import streamlit as st
+from altair.utils import schemapi
+from pandas.io.formats.style import Styler
+
+from engine.core import machine
+from engine.core.errors import DataError, EngineError, refusal
+from engine.core.paths import Workspace, open_workspace
+from engine.core.wording import STATE_WORDS, signed_points
+from engine.show import charts
+from pages.shared import sign_in
+from pages.shared.addresses import Written
+
+_HERE = Path(__file__).resolve().parent
+HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
+
+STATISTICS = str(_HERE / "statistics.py")
+EXPERIMENTS = str(_HERE / "experiments.py")
+PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "report", "settings"))
+PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
+
+_DRAWN, _ADDRESS = "frame_drawn", "frame_address"
+_PAGES = (
+    (HOME, "Study", ":material/home:"),
+    (EXPERIMENTS, "Experiments", ":material/science:"),
+    (RUNS, "Runs", ":material/timeline:"),
+    (COMPARE, "Compare", ":material/leaderboard:"),
+    (PERSONA, "Persona", ":material/person:"),
+    (PLAYGROUND, "Playground", ":material/chat:"),
+    (DATA, "Data", ":material/forum:"),
+    (REPORT, "Report", ":material/description:"),
+    (SETTINGS, "Settings", ":material/settings:"),
+)
+
+Given = ParamSpec("Given")
+schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
+
+# Icon and badge colour of each state of a run; the word always stands beside them.
+STATE_ICONS = {
+    "queued": ":material/schedule:",
+    "running": ":material/play_circle:",
+    "succeeded": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "lost": ":material/help:",
+}
+STATE_COLOURS = {
+    "queued": "gray",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "orange",
+    "lost": "orange",
+}
+
+
+def draw() -> st.Page:
+    """Set the app's settings, draw logo and navigation, and return the page the address asks for.
+
+    The pages get no icons in the declaration: Streamlit would fetch those from another server.
+    """
+    st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
+    # A table in a text scrolls within itself where the screen is narrow.
+    st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
+    st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
+    pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only
+    pages.append(st.Page(VOTES, title="Votes"))
+    page = st.navigation(pages, position="hidden")
+    sign_in.require()
+    with st.sidebar:
+        for target, label, icon in _PAGES:
+            st.page_link(target, label=label, icon=icon, width="stretch")
+    st.session_state[_DRAWN] = True
+    return page
+
+
+def run(show: Callable[[], None]) -> None:
+    """Run a page inside the boundary. The last line of every page's script.
+
+    Streamlit runs a script of the folder pages/ without app.py when it is the first thing a fresh server is
+    asked for. Its next run would then be another page to it, without what was clicked and without the
+    address; so that run comes at once, and takes the address along.
+    """
+    if not st.session_state.pop(_DRAWN, False):
+        draw()
+        st.session_state[_ADDRESS] = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.rerun()
+    for name, values in st.session_state.pop(_ADDRESS, {}).items():
+        st.query_params[name] = values
+    with boundary():
+        show()
+
+
+def workspace() -> Workspace:
+    """Return the app's workspace: $PERSONA_LAB_WORKSPACE, else the repository root."""
+    return open_workspace()
+
+
+def read_only() -> bool:
+    """Say whether this app only shows: pages then disable whatever changes the workspace, and say why."""
+    return machine.read_only(workspace())
+
+
+def is_prepared(ws: Workspace) -> bool:
+    """Say whether the workspace has data."""
+    return ws.config.exists()
+
+
+def persona_query(persona_id: str, variant: str | None = None, **more: str) -> dict[str, str]:
+    """Return the address of a persona's page as query parameters: for links, and for `open_persona`."""
+    return {"persona": persona_id, **({"variant": variant} if variant else {}), **more}
+
+
+def persona_link(label: str, persona_id: str, *, variant: str | None = None) -> None:
+    """Show a link to a persona's page, with one variant looked at."""
+    st.page_link(
+        PERSONA, label=plain(label), icon=":material/person:", query_params=persona_query(persona_id, variant)
+    )
+
+
+def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
+    """Go to a persona's page, with one variant looked at. Not for callbacks: call it from the page."""
+    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant))
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Show what the user can mend as a message with its remedy; everything else stays an exception."""
+    try:
+        yield
+    except EngineError as error:
+        show_error(error)
+    except OSError as error:
+        told = refusal(error)
+        if told is None:
+            raise
+        show_error(told)
+
+
+def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
+    """Put a fragment inside the boundary: it is drawn anew without its page."""
+
+    @functools.wraps(function)
+    def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        with boundary():
+            function(*args, **kwargs)
+
+    return inside
+
+
+def show_error(error: EngineError) -> None:
+    """Show message and remedy, and every fault of refused data in a table."""
+    st.error(_plain(error.message), icon=":material/error:")
+    if isinstance(error, DataError) and error.faults:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "File": [fault.file for fault in error.faults],
+                    "Line": [fault.line or None for fault in error.faults],
+                    "What is wrong": [fault.what for fault in error.faults],
+                }
+            ),
+            hide_index=True,
+            alt="Faults found in the data, by file and line",
+        )
+    if error.hint:
+        st.caption(_plain(error.hint))
+
+
+def heading(title: str, lead: str) -> None:
+    """Show a page's title and the question it answers."""
+    st.title(title, anchor=False)
+    st.caption(lead)
+
+
+def empty_state(
+    title: str, text: str, *, page: str, label: str, icon: str, query: dict[str, str] | None = None
+) -> None:
+    """Show what is missing, why, and the way to it."""
+    with st.container(border=True, horizontal_alignment="left", gap="small"):
+        st.subheader(title, anchor=False)
+        st.markdown(text)
+        st.page_link(page, label=label, icon=icon, query_params=query)
+
+
+def no_data_yet() -> None:
+    """Show the empty state of a workspace without data."""
+    empty_state(
+        "No data yet",
+        "Everything here starts from a set of personas and their dialogues.",
+        page=HOME,
+        label="Prepare the first data",
+        icon=":material/arrow_forward:",
+    )
+
+
+def _plain(text: str) -> str:
+    """Keep text that comes from files and errors from being read as markup."""
+    for sign in "\\`*_[]<>$#:~":
+        text = text.replace(sign, f"\\{sign}")
+    return text.replace("\n", "  \n")
+
+
+plain = _plain
+
+
+def state_badge(state: str) -> None:
+    """Show a run's state as icon, colour and word."""
+    st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
+
+
+def with_signs(table: pd.DataFrame, column: str) -> Styler:
+    """Let a table show a column of differences with "+" and a true minus sign; it still sorts by number."""
+    return table.style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
+
+
+def chart(drawn: charts.Chart, **told: Any) -> Any:
+    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py)."""
+    return st.altair_chart(charts.quick(drawn), **told)
+
+
+def select_row(key: str, row: int | None) -> None:
+    """Select one row of the table `key` before it is drawn, so that it shows what is open elsewhere."""
+    wanted = [] if row is None else [row]
+    held = st.session_state.get(key)
+    if held is None or list(held["selection"]["rows"]) != wanted:
+        st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+
+
+def linked_choice(
+    label: str,
+    options: Sequence[str],
+    *,
+    page: str,
+    name: str,
+    words: Callable[[str], str] = str,
+    optional: str | None = None,
+    segmented: bool = False,
+    labelled: bool = True,
+    always: bool = False,
+    kept: bool = False,
+    help: str | None = None,
+) -> str | None:
+    """Show a choice that lives in the address as ?name=value; return what is chosen.
+
+    The first option is the default and leaves the address clean; with `optional` (the text shown then)
+    nothing is chosen at first; with `always` the default stands in the address as well; with `kept` whoever
+    comes back to the page finds it as it was. Code sets the choice through `choose`, before the widget is
+    drawn.
+    """
+    key, seen = f"{page}_{name}", f"{page}_{name}_address"
+    asked = st.query_params.get(name)
+    written: Written | None = st.session_state.get(seen)
+    if kept and asked is None and key not in st.session_state:
+        asked = written.address if written else None
+    anew = key not in st.session_state or not written or not written.is_own(asked, st.session_state[key])
+    if asked in options and anew:
+        st.session_state[key] = asked
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    value: str | None
+    if segmented:
+        value = st.segmented_control(
+            label, options, default=None if key in st.session_state else options[0], format_func=words,
+            required=True, key=key, help=help, label_visibility="visible" if labelled else "collapsed",
+        )  # fmt: skip
+    else:
+        value = st.selectbox(
+            label, options, index=None if optional else 0, format_func=words, key=key, help=help,
+            placeholder=optional,
+        )  # fmt: skip
+    default = None if optional or always else options[0]
+    if value in (None, default):
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = value or ""
+    address = st.query_params.get(name)
+    st.session_state[seen] = written.then(address, value) if written else Written(address, value)
+    return value
+
+
+def choose(page: str, name: str, value: str | None) -> None:
+    """Set a linked choice from elsewhere on its page, in a callback."""
+    st.session_state[f"{page}_{name}"] = value
+
+
+def chosen(page: str, name: str, options: Sequence[str]) -> str | None:
+    """Return a linked choice before its widget is drawn; None when nothing valid is chosen."""
+    held = st.session_state.get(f"{page}_{name}") or st.query_params.get(name)
+    return held if held in options else None

@@ -1,0 +1,166 @@
+"""One variant's statistics and its success criteria, as the Compare page shows them. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
+from engine.domains.metrics import Metric
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from pages.shared import frame
+
+Row = Mapping[str, Any]
+
+_MARKS = {
+    True: (":green[:material/check_circle:]", "reached"),
+    False: (":gray[:material/radio_button_unchecked:]", "missed"),
+    None: (":gray[:material/help:]", "open"),
+}
+
+
+def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False) -> None:
+    """Show one variant against the reference: size, certainty, for how many, and how many it harms.
+
+    `brief` leaves out the tests.
+    """
+    if row["delta"] is None:
+        st.caption(row["reason"] or "There is no comparison.")
+        return
+    in_points = metric.unit == "fraction"
+    factor, unit = (1.0, " points") if in_points else (0.01, "")
+    low, high = row["ci_low"], row["ci_high"]
+    told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
+    st.markdown(
+        f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
+        f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
+    )
+    with st.container(horizontal=True, gap="medium"):
+        share = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
+        _number("Improved", percent(row["share_improved"]), f"95 % interval {share} (Wilson's).")
+        if in_points:
+            lost = "Personas that lost more than 10 points against the reference."
+            _number("Lost over 10", str(row["catastrophic"]), lost)
+        smallest = row["min_detectable_effect"]
+        if smallest:
+            found = "A true difference of this size is found in four of five studies with so many personas."
+            _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
+        floor = row["noise_floor"]
+        if floor is not None:
+            made = "The largest difference that another seed alone made, of this variant or the reference."
+            _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+    if brief:
+        return
+    st.caption(_tests(row))
+    if row["above_noise"] is False:
+        st.caption("Another seed alone made as large a difference.")
+    if row["reason"]:
+        st.caption(row["reason"])
+
+
+def _number(label: str, value: str, help: str) -> None:
+    st.metric(label, value, help=help, width="content")
+
+
+def _tests(row: Row) -> str:
+    if row["p"] is None:
+        return "No test."
+    corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
+    return (
+        f"p by paired t-test {p_value(row['p'])}{corrected}; Wilcoxon {p_value(row['p_wilcoxon'])}; "
+        f"sign test {p_value(row['p_sign'])}. Interval: {row['ci_kind']} over "
+        f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}."
+    )
+
+
+def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
+    """Show each level of success: what it asks for over unified, and what the variant lacks."""
+    st.subheader("Is it a success?", anchor=False)
+    best = next((band for band in reversed(bands) if band["met"]), None)
+    told = f"reaches **{best['title']}**" if best else "reaches none of these levels"
+    told += "" if best is None or is_tested(best) else " by its mean alone (that level asks for no test)"
+    where = "test" if split == "test" else "validation, so this is a hope and no verdict"
+    st.markdown(f"{frame.plain(variant)} {told}, in embedding similarity against unified on {where}.")
+    with st.container(gap="xsmall"):
+        for band in bands:
+            _band(band)
+    st.caption(
+        "Levels are the study's, as a gain over unified. Its absolute values, in brackets, are for its own "
+        f"numbers; the mean here is {points(bands[0]['absolute_mean']['found'])}."
+    )
+
+
+def is_tested(band: Row) -> bool:
+    """Say whether a level asks for more than a mean: a gain that is no chance."""
+    return any(condition["kind"] == "p" for condition in band["conditions"])
+
+
+def _band(band: Row) -> None:
+    """One level: reached, missed or open, what it asks for, and what is missing."""
+    mark, word = _MARKS[band["met"]]
+    gain = "more than 0" if band["gain"] == 0 else signed_points(band["gain"])
+    absolute = points(band["absolute"])
+    st.markdown(f"{mark} **{band['title']}**, {word}: {gain} over unified :gray[({absolute})]")
+    for line in band["missing"]:
+        st.caption(frame.plain(line))
+
+
+def placebo_word(row: Row, metric: Metric) -> str:
+    """Word where a variant stands to its placebo, for a table; empty where there is none."""
+    above = row.get("above_placebo")
+    if not above or above["delta"] is None:
+        return ""
+    return _PLACEBO_WORDS[verdict(above, higher_is_better=metric.higher_is_better)]
+
+
+_PLACEBO_WORDS = {BETTER: "beats it", WORSE: "is below it", UNCLEAR: "not clear", EQUAL: "not clear"}
+
+
+def placebo(row: Row, metric: Metric) -> None:
+    """Say how far a variant is above its placebo, or what one would tell."""
+    above = row.get("above_placebo")
+    if not above or above["delta"] is None:
+        st.caption(
+            "No placebo is scored for it: the same recipe with another persona's adapter or memories instead "
+            "of her own. Only what beats it is personalisation; the rest is extra training. "
+            "`python -m engine run placebo` makes one."
+        )
+        return
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    word = placebo_word(row, metric)
+    colour: Any = {"beats it": "green", "is below it": "orange"}.get(word, "gray")
+    st.badge(f"Against its placebo: {word}", icon=":material/experiment:", color=colour)
+    span = interval(above["ci_low"] * factor, above["ci_high"] * factor) if known(above["ci_low"]) else "none"
+    st.markdown(
+        f"**{signed_points(above['delta'] * factor)}** over {frame.plain(above['placebo'])} (95 % interval "
+        f"{span}), p {p_value(above['p'])}. Personas: "
+        f"{outcomes(above['wins'], above['ties'], above['losses'])}."
+    )
+    st.caption(
+        "That much is personal. What both gain over the reference is more training or a longer prompt."
+    )
+
+
+def noise(found: Row, metric: Metric) -> None:
+    """Say what another seed alone changes, or how to find out."""
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    for row in found["noise"]["repeats"]:
+        span = interval(row["ci_low"] * factor, row["ci_high"] * factor) if known(row["ci_low"]) else "none"
+        st.caption(
+            f"Another seed alone ({frame.plain(row['variant'])} against {frame.plain(row['reference'])}): "
+            f"{signed_points(row['delta'] * factor)} (95 % interval {span}); "
+            f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
+        )
+    if found["noise"]["repeats"]:
+        return
+    if not found["noise"]["command"]:
+        st.caption(
+            "What another seed alone changes is not known here: there is no second seed to compare with."
+        )
+    else:
+        st.caption(
+            "What another seed alone changes is not known yet. The same experiment with another seed tells: "
+            f"`{found['noise']['command']}`"
+        )

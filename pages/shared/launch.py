@@ -1,0 +1,299 @@
+"""Launching from the app: the parameters as a form, the plan before the click, the same command to copy.
+
+Forms come from the catalog's declarations alone, so a new experiment needs nothing here. The Experiments page
+and the nodes of the tree show the same form and the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.wording import count, duration, typed
+from engine.results.study import standing as study
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.runs.run_words import changed
+from engine.strategies import catalog
+from engine.strategies.cloning import settings_of
+from engine.strategies.faults import faults
+from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
+from engine.strategies.spec import Experiment, Upstream, validate
+from pages.shared import frame, launch_fields
+from pages.shared.launch_fields import Field
+
+_PURPOSES = {
+    "upstream": "needed, runs first",
+    "beside": "to compare with",
+    "asked": "what you asked for",
+}
+_USUAL = "the usual one"
+_LISTED = 6
+_DEFAULTS, _OWN = "defaults", "own values"  # beside the names of presets
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a form asks for: parameters with evaluation settings, and what differs from the usual ground.
+
+    `faults` names what is wrong with each of them; nothing can be planned before they are mended.
+    """
+
+    given: Mapping[str, Any]
+    faults: Mapping[str, str]
+    seed: int | None = None
+    upstream: Mapping[str, str] = field(default_factory=dict)
+
+
+def experiment_form(ws: Workspace, *, key: str) -> None:
+    """Show the choice of an experiment, its parameters, and the plan with its launch button."""
+    name = st.selectbox(
+        "Experiment",
+        list(catalog.EXPERIMENTS),
+        format_func=lambda one: catalog.get(one).title,
+        key=f"{key}_experiment",
+    )
+    experiment = catalog.get(name)
+    st.markdown(experiment.question)
+    reason = inapplicable(ws, name)
+    if reason is not None:
+        st.info(frame.plain(reason), icon=":material/block:")
+        return
+    with frame.boundary():
+        seen = look(ws)
+        asked = form(experiment, seen, key=f"{key}_{name}", columns=3)
+        show_asked(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
+
+
+def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, linked: bool = False) -> Asked:
+    """Draw an experiment's form and return what it asks for; with `linked` its values are in the address."""
+    fields, ground = launch_fields.all_fields(experiment), seen.ground
+    seed = Field("seed", "whole", ground.seed, f"The run's seed; the workspace's is {ground.seed}.")
+    raw = launch_fields.hold([*fields, seed], key=key, linked=linked)
+    given = {one.name: one.given(raw[one.name]) for one in fields}
+    found = faults(experiment, given) | _seed_faults(raw["seed"])
+    own = [one for one in fields if one.name in experiment.parameters.model_fields]
+    if experiment.presets:
+        _presets(experiment, fields, given, key=key)
+    launch_fields.draw(own, found, key=key, columns=columns)
+    if not own:
+        st.caption("It has no parameters of its own.")
+    about = [one for one in fields if one not in own]
+    with st.expander(
+        "What it is scored on", icon=":material/straighten:", expanded=any(one.name in found for one in about)
+    ):
+        st.caption("Part of the protocol: scores made under other settings are never compared with these.")
+        launch_fields.draw(about, found, key=key, columns=columns)
+    with st.expander("Seed and what it builds on", icon=":material/account_tree:", expanded="seed" in found):
+        launch_fields.draw([seed], found, key=key, columns=columns)
+        needs = _roles(experiment, seen, {} if found else given, key=f"{key}_upstream")
+        upstream = launch_fields.hold(needs, key=f"{key}_upstream", linked=linked)
+        launch_fields.draw(needs, found, key=f"{key}_upstream", columns=columns)
+    launch_fields.sent(key)
+    launch_fields.sent(f"{key}_upstream")
+    if linked:
+        launch_fields.link([*fields, seed], raw, key=key)
+        launch_fields.link(needs, upstream, key=f"{key}_upstream")
+    chosen = {name.removeprefix("on_"): run for name, run in upstream.items() if run != _USUAL}
+    return Asked(given, found, None if raw["seed"] == ground.seed else raw["seed"], chosen)
+
+
+def show_asked(
+    ws: Workspace,
+    experiment: Experiment,
+    asked: Asked,
+    *,
+    key: str,
+    prominent: bool,
+    seen: Seen | None = None,
+) -> None:
+    """Show the plan of what a form asks for, or which of its fields keep it from being planned."""
+    if asked.faults:
+        names = ", ".join(name.replace("_", " ") for name in asked.faults)
+        few = len(asked.faults) == 1
+        st.error(
+            f"Not ready to run: {names} {'needs' if few else 'need'} another look.", icon=":material/edit:"
+        )
+        return
+    show_plan(
+        ws, experiment, asked.given, key=key, prominent=prominent,
+        seed=asked.seed, upstream=asked.upstream, seen=seen,
+    )  # fmt: skip
+
+
+def show_plan(
+    ws: Workspace,
+    experiment: Experiment,
+    given: Mapping[str, Any],
+    *,
+    key: str,
+    prominent: bool,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+    seen: Seen | None = None,
+    beside: DeltaGenerator | None = None,
+) -> None:
+    """Show what a launch will run (`beside`, where one is given), the command that does the same, the button.
+
+    Raises EngineError with every fault of the parameters.
+    """
+    planned = plan(ws, experiment.name, given, seed=seed, upstream=upstream, seen=seen)
+    todo = [run for run in planned.runs if run.state != "succeeded"]
+    with beside or nullcontext():
+        _list(todo)
+    for note in planned.notes:
+        st.caption(f":material/info: {frame.plain(note)}")
+    st.caption(_summary(planned, todo))
+    values = {name: typed(value) for name, value in changed(planned.target.spec).items() if name != "seed"}
+    show_command(
+        study.command(
+            experiment.name, values, ws, is_default=ws.root == REPOSITORY, seed=seed, upstream=upstream
+        )
+    )
+    state = planned.target.state
+    if state in ("succeeded", "queued", "running"):
+        words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
+        st.page_link(
+            frame.RUNS,
+            label=f"This run {words}: {planned.target.run_id}",
+            icon=frame.STATE_ICONS[state],
+            query_params={"run": planned.target.run_id},
+        )
+        return
+    closed = _obstacle(planned)
+    verb = "Run" if state is None else "Go on with"
+    if st.button(
+        f"{verb} {experiment.title}",
+        type="primary" if prominent else "secondary",
+        icon=":material/play_arrow:",
+        key=f"{key}_launch",
+        disabled=bool(closed),
+        help=closed or None,
+    ):
+        launch(ws, planned)
+
+
+def _obstacle(planned: Plan) -> str:
+    """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
+    if planned.obstacle is not None:
+        st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
+        st.caption(frame.plain(planned.obstacle.hint))
+        return "Something is missing: see above."
+    return "This workspace is read-only." if frame.read_only() else ""
+
+
+def launch(ws: Workspace, planned: Plan) -> None:
+    """Queue the plan's runs and open the one that was asked for; a second click finds it queued already."""
+    jobs.submit(ws, planned, retry=True)
+    st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
+
+
+def show_command(line: str) -> None:
+    """Show a command line to copy."""
+    st.code(line, language=None, wrap_lines=True)
+
+
+def clone_query(record: RunRecord) -> dict[str, str]:
+    """Return the address of the form filled as a run was: for a link to the Experiments page."""
+    spec = record.spec
+    if spec is None or spec.experiment not in catalog.EXPERIMENTS:
+        return {}
+    told = launch_fields.address(launch_fields.all_fields(catalog.get(spec.experiment)), settings_of(spec))
+    seed = {"seed": str(spec.seed)} if "seed" in spec.changed else {}
+    built_on = {f"on_{role}": run_id for role, run_id in spec.upstream.items()}
+    return {"experiment": spec.experiment, **told, **seed, **built_on}
+
+
+def _roles(experiment: Experiment, seen: Seen, given: Mapping[str, Any], *, key: str) -> list[Field]:
+    """One choice for each upstream: the newest run, planned when there is none, or a certain one."""
+    try:
+        needs = experiment.needs(validate(experiment, given).parameters)
+    except EngineError:
+        return []  # the plan beside the form says what is wrong
+    if not needs:
+        st.caption("It builds on no other run.")
+    return [_role(need, seen, key=key) for need in needs]
+
+
+def _role(need: Upstream, seen: Seen, *, key: str) -> Field:
+    fitting = [
+        record.run_id
+        for record in sorted(seen.records, key=lambda one: -one.order)
+        if record.experiment == need.experiment
+        and record.state == "succeeded"
+        and record.spec is not None
+        and seen.ground.carries(record.spec)
+    ]
+    place = f"{key}_on_{need.role}"
+    if st.session_state.get(place) not in (None, _USUAL, *fitting):
+        del st.session_state[place]
+    told = f"A run of {catalog.get(need.experiment).title}. Where there is none, one is run first."
+    return Field(f"on_{need.role}", "choice", _USUAL, told, (_USUAL, *fitting))
+
+
+def _presets(experiment: Experiment, fields: list[Field], given: Mapping[str, Any], *, key: str) -> None:
+    """The named sets of parameters; the one that the form holds now is the one shown."""
+    sets = {_DEFAULTS: dict[str, Any]()} | {one.name: dict(one.parameters) for one in experiment.presets}
+    held = next((name for name, values in sets.items() if _holds(fields, given, values)), _OWN)
+    place = f"{key}_preset"
+    st.session_state[place] = held
+    words = {_DEFAULTS: "Defaults", _OWN: "Own values"} | {one.name: one.title for one in experiment.presets}
+
+    def take() -> None:
+        chosen = st.session_state[place]
+        if chosen in sets:
+            launch_fields.fill(fields, sets[chosen], key=key)
+
+    names = [*sets, *([_OWN] if held == _OWN else [])]
+    st.selectbox("Preset", names, format_func=lambda one: words[one], key=place, on_change=take)
+    if held not in (_DEFAULTS, _OWN):
+        st.caption(frame.plain(experiment.preset(held).source))
+
+
+def _holds(fields: list[Field], given: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Say whether a form holds exactly these values, and defaults elsewhere."""
+    return all(
+        one.written(one.to_raw(values.get(one.name, one.default))) == _spelled(one, given) for one in fields
+    )
+
+
+def _spelled(field: Field, given: Mapping[str, Any]) -> str:
+    value = given[field.name]
+    return field.written(field.to_raw(value))
+
+
+def _seed_faults(seed: int | None) -> dict[str, str]:
+    return {"seed": "needs a whole number"} if seed is None else {}
+
+
+def _list(todo: list[PlannedRun]) -> None:
+    if len(todo) < 2:
+        return
+    shown = todo if len(todo) <= _LISTED + 1 else todo[:_LISTED]
+    st.markdown("\n".join(f"{number}. {_line(run)}" for number, run in enumerate(shown, start=1)))
+    if len(shown) < len(todo):
+        st.caption(f"and {count(len(todo) - len(shown), 'more run')}")
+
+
+def _line(run: PlannedRun) -> str:
+    title = catalog.get(run.spec.experiment).title
+    words = {"queued": ", is queued", "running": ", is running"}.get(run.state or "", "")
+    known = run.spec.estimate_seconds
+    takes = f", about {duration(known)}" if known is not None else ""
+    why = "" if run.purpose == "asked" else f" ({_PURPOSES[run.purpose]})"
+    return f"**{title}**{why}{words}{takes}"
+
+
+def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
+    if not todo:
+        return "Everything in this plan is done. The same from a terminal:"
+    estimate = planned.estimate_seconds
+    takes = f"about {duration(estimate)}" if estimate is not None else "no estimate before a first run"
+    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"

@@ -1,0 +1,290 @@
+"""Where does the study stand, and what should be run next?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import ago, count, duration, stage
+from engine.data import prepare
+from engine.results.study import autopilot
+from engine.results.study import standing as study
+from engine.results.study.personas import clusters
+from engine.results.study.picture import picture as tree_picture
+from engine.results.study.standing import Stand
+from engine.results.trees import tree_library
+from engine.results.trees.tree import Node, Tree
+from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
+from engine.runs import jobs
+from engine.runs.records import RunRecord
+from engine.strategies import catalog
+from engine.strategies.plan import Seen, look
+from pages.shared import frame, launch, reads
+from pages.study import tree_map, tree_node, tree_reads, tree_tools
+from pages.study import upload as study_upload
+
+_PAGE = "home"
+_FIRST_PERSONAS = 20
+_RECENT = 5
+_KEY = (
+    "All gains are points over {reference}. Bars: the grey band is the gain expected before any run, the "
+    "dashed line what the gate needs, the dot with its line the gain measured and its 95 % interval (blue "
+    "up, orange down). Gates are judged on val; test is looked at once, at the end. Click a box for more."
+)
+
+
+def show() -> None:
+    ws = frame.workspace()
+    if not frame.is_prepared(ws):
+        _first_visit(ws)
+        return
+    frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    _facts(ws)
+    jobs.list_runs(ws)  # heals a queue that nobody looks after
+    seen = look(ws)
+    choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with choices:
+        name = _tree_choice(ws)
+    with frame.boundary():
+        tree = tree_library.find(ws, name)
+        with choices:
+            tree = _on_cluster(tree, clusters(ws, seen))
+            st.caption(frame.plain(tree.question), width="content")
+        _study(ws, tree, seen)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        with st.expander("Run another experiment", icon=":material/tune:"):
+            launch.experiment_form(ws, key="home")
+        with st.expander("Copy or edit this tree", icon=":material/edit:"):
+            tree_tools.edit(ws, name)
+    with right:
+        _recent(seen.records)
+
+
+def _first_visit(ws: Workspace) -> None:
+    frame.heading("Persona Lab", "Which way of personalising a small language model really helps, and whom?")
+    st.space("small")
+    with st.container(border=True, gap="small", width=760):
+        st.subheader("Start with a small world", anchor=False)
+        st.markdown(
+            f"{_FIRST_PERSONAS} synthetic households talk to their smart homes. Each has its habits and its "
+            "tone, and the best possible score is known. It takes seconds and runs on this machine."
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            clicked = st.button(
+                f"Prepare {_FIRST_PERSONAS} personas",
+                type="primary",
+                icon=":material/play_arrow:",
+                key="home_prepare",
+            )
+            st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
+        if clicked:
+            _prepare(ws)
+    with st.expander("Look at a published study", icon=":material/history_edu:"):
+        study_upload.show(ws, key="home")
+    st.space("small")
+    for column, (icon, title, text) in zip(st.columns(3, gap="medium"), _HOW, strict=True):
+        with column:
+            st.markdown(f"{icon} **{title}**")
+            st.caption(text)
+
+
+_HOW = (
+    (
+        ":material/forum:",
+        "Prepare data",
+        "Personas, their dialogues, and a split that keeps test answers unseen.",
+    ),
+    (
+        ":material/model_training:",
+        "Run experiments",
+        "Each runs in the background and goes on when this page is closed.",
+    ),
+    (
+        ":material/leaderboard:",
+        "See who wins",
+        "Every variant on the same examples: paired, with intervals, and for each persona.",
+    ),
+)
+
+
+def _prepare(ws: Workspace) -> None:
+    with st.spinner("Writing the households, their dialogues and the split ..."):
+        prepare(ws, dataset="world:default", personas=_FIRST_PERSONAS)
+    st.rerun()
+
+
+def _facts(ws: Workspace) -> None:
+    counts, config = reads.card(ws)["counts"], ws.read_config()
+    scored = [variant for variant in reads.variants(ws) if variant.family != "ceiling"]
+    by = "by time" if config["split"] == "by-time" else "by persona"
+    source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
+    told = (
+        count(counts["personas"], "persona"),
+        count(counts["dialogues"], "dialogue"),
+        count(len(scored), "variant") + " scored",
+        f"data {source}, split {by}",
+        f"base model {base}",
+    )
+    st.caption(frame.plain(", ".join(told)))
+
+
+def _tree_choice(ws: Workspace) -> str:
+    wanted = st.session_state.pop(tree_tools.WANTED, None)
+    if wanted is not None:
+        frame.choose(_PAGE, "tree", wanted)
+    titles = {entry.name: entry.title for entry in tree_library.entries(ws)}
+    chosen = frame.linked_choice(
+        "Decision tree", list(titles), page=_PAGE, name="tree", words=lambda one: titles[one], segmented=True
+    )
+    return chosen or tree_library.DEFAULT
+
+
+def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
+    """The tree judged on the personas that are chosen, once a clustering says which there are."""
+    sizes = Counter(assigned.values())
+    if not sizes:
+        return tree
+    default = str(tree.cluster)
+    options = [default, *(one for one in ("all", "largest", *map(str, sorted(sizes))) if one != default)]
+
+    def words(name: str) -> str:
+        if name.isdigit():
+            return f"cluster {name}, {count(sizes.get(int(name), 0), 'persona')}"
+        return {"all": "all personas", "largest": "the largest cluster"}[name]
+
+    with st.container(width=300):
+        chosen = frame.linked_choice("Judged on", options, page=_PAGE, name="cluster", words=words)
+    return autopilot.with_cluster(tree, chosen)
+
+
+def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
+    """The next step above, the tree large, and beside it the chosen node and the tools."""
+    stood = study.stand(ws, tree, compared=tree_reads.compared, seen=seen)
+    _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
+    picture, side = st.columns([5, 3], gap="medium")
+    with side:
+        detail = st.container(border=True, gap="small", key=tree_map.DETAIL)
+        tree_tools.autopilot_box(ws, stood)
+        with st.expander("What if?", icon=":material/help:"):
+            changed = tree_tools.what_if(stood)
+    done = stood.walk if changed is None else study.rewalk(stood, changed)
+    with detail:
+        node = _chosen_node(stood)
+        records = {record.run_id: record for record in seen.records}
+        tree_node.show(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+    with picture:
+        if changed is not None:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
+                st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
+        tree_map.show(
+            tree_picture(stood, done, chosen=node.id),
+            key=f"home_map_{tree.name}",
+            on_choose=lambda name: frame.choose(_PAGE, "node", name),
+        )
+        st.caption(_KEY.format(reference=frame.plain(tree.reference)))
+
+
+def _chosen_node(stood: Stand) -> Node:
+    """The node to tell about: the one chosen, else where the walk stands."""
+    here = stood.walk.next or stood.walk.result or stood.tree.start.id
+    others = [node.id for node in stood.tree.nodes if node.id != here]
+    names = {node.id: node.name for node in stood.tree.nodes}
+    chosen = frame.linked_choice(
+        "Step", [here, *others], page=_PAGE, name="node", words=lambda one: names[one]
+    )
+    return stood.tree.node(chosen or here)
+
+
+def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
+    """The one step that stands out; what runs already comes before it."""
+    with st.container(border=True):
+        if active:
+            _running()
+        if stood.walk.result is not None:
+            _at_the_end(stood)
+            return
+        node = stood.tree.node(stood.walk.next or "")
+        standing = stood.walk.standings[node.id]
+        if standing.state == "running" or node.experiment is None:
+            return
+        words, plan = st.columns([2, 3], gap="medium")
+        experiment = catalog.get(node.experiment)
+        with words:
+            st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
+            st.markdown(experiment.question)
+            if node.gate is not None:
+                st.caption(frame.plain(f"It passes with {gate_words(node.gate, stood.tree.reference)}."))
+            st.caption(frame.plain(f"To the end of the tree: {remaining_words(stood.remaining)}."))
+            if standing.state == "stopped":
+                st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
+        with plan:
+            launch.show_plan(
+                ws, experiment, node.parameters, key="home_next", prominent=not active, beside=words
+            )
+
+
+def _at_the_end(stood: Stand) -> None:
+    node = stood.tree.node(stood.walk.result or "")
+    st.caption("The tree is walked to its end")
+    st.subheader(frame.plain(node.name), anchor=False)
+    reason = stood.walk.standings[node.id].reason
+    if reason:
+        st.markdown(frame.plain(reason))
+    if stood.verdict is not None:
+        tree_node.verdict(stood.verdict, stood.tree.reference)
+        if stood.verdict.ahead is not None:
+            st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
+    st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
+
+
+@st.fragment(run_every=1.0)
+@frame.guarded
+def _running() -> None:
+    """The run at work now; when the set of active runs changes, the whole page is drawn anew."""
+    ws = frame.workspace()
+    active = [record for record in jobs.list_runs(ws) if record.state in ("queued", "running")]
+    signature = [(record.run_id, record.state) for record in active]
+    if st.session_state.setdefault("home_active", signature) != signature:
+        st.session_state["home_active"] = signature
+        st.rerun()  # once: the rest of the page shows results, too
+    for record in active:
+        if record.state == "running":
+            _progress(record)
+    queued = sum(record.state == "queued" for record in active)
+    if queued:
+        st.caption(f"{count(queued, 'run')} waiting in the queue")
+
+
+def _progress(record: RunRecord) -> None:
+    status = record.status
+    st.page_link(
+        frame.RUNS,
+        label=f"Running: {record.run_id}",
+        icon=frame.STATE_ICONS["running"],
+        query_params={"run": record.run_id},
+    )
+    left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+    where = frame.plain(stage(status.stage, status.done, status.total, status.unit))
+    st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
+
+
+def _recent(records: Sequence[RunRecord]) -> None:
+    if not records:
+        return
+    st.subheader("Recent runs", anchor=False)
+    for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id}, width=210)
+            frame.state_badge(record.state)
+            when = record.status.ended_at or record.status.started_at or record.status.queued_at
+            st.caption(ago(when), width="content")
+    st.page_link(frame.RUNS, label="All runs", icon=":material/timeline:")
+
+
+if __name__ == "__main__":
+    frame.run(show)

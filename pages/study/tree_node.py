@@ -1,0 +1,158 @@
+"""One node of the tree in words: question, gate, what was measured, its runs, and a button to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from engine.core.paths import Workspace
+from engine.core.wording import count, duration, outcomes, p_value, percent, points, signed_points, spelled
+from engine.results.study.standing import Stand, Verdict
+from engine.results.trees.tree import Node
+from engine.results.trees.tree_walk import Finding, Measured, Walk
+from engine.results.trees.tree_words import (
+    SIGNS,
+    confirmation,
+    deciding_words,
+    expected_words,
+    gain_words,
+    gate_words,
+    note_words,
+    state_word,
+    tone,
+)
+from engine.runs.records import RunRecord
+from engine.strategies import catalog
+from pages.shared import frame, launch
+
+TONE_COLOURS = {
+    "good": "green",
+    "bad": "orange",
+    "unclear": "gray",
+    "active": "blue",
+    "next": "blue",
+    "alarm": "red",
+    "quiet": "gray",
+}
+
+_TEST_SIGNS = {
+    "confirmed": ("\N{CHECK MARK}", "green"),
+    "not confirmed": ("\N{ALMOST EQUAL TO}", "gray"),
+    "worse": ("\N{MULTIPLICATION X}", "orange"),
+}
+
+
+def badge(node: Node, done: Walk) -> None:
+    """Show a node's state as sign, colour and word."""
+    standing = done.standings[node.id]
+    word = f"{SIGNS[standing.state]} {state_word(node, standing)}"
+    st.badge(word, color=TONE_COLOURS[tone(node, standing)])  # type: ignore[arg-type]
+
+
+def show(
+    ws: Workspace, stood: Stand, done: Walk, node: Node, records: Mapping[str, RunRecord], *, is_next: bool
+) -> None:
+    """Show everything about a node; `done` may be the walk of a what-if."""
+    standing, finding = done.standings[node.id], done.findings.get(node.id, Finding())
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.subheader(frame.plain(node.name), anchor=False, width="content")
+        badge(node, done)
+    if node.is_result:
+        _result(stood, done, node)
+        return
+    experiment = catalog.EXPERIMENTS.get(node.experiment or "")
+    if experiment is not None:
+        st.markdown(experiment.question)
+    if node.note:
+        st.caption(frame.plain(node.note))
+    if finding.measured is not None:
+        _measured(finding.measured, node, done)
+    if standing.decided_by is not None:
+        st.markdown(f"Decided by: **{frame.plain(deciding_words(standing.decided_by))}**")
+    elif standing.reason and finding.measured is None and standing.state != "running":
+        st.info(frame.plain(standing.reason), icon=":material/info:")
+    _terms(node, done, finding, stood)
+    _runs(finding, records)
+    if is_next:
+        st.caption("This is the next step: its button is above the tree.")
+    elif experiment is not None and finding.unavailable is None:
+        with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
+            launch.show_plan(ws, experiment, node.parameters, key=f"home_node_{node.id}", prominent=False)
+
+
+def verdict(found: Verdict, reference: str) -> None:
+    """Show what test says of the variant that the walk chose."""
+    name = frame.plain(found.variant)
+    if found.tested is None:
+        what = "It is the reference itself." if found.chosen is None else "It is not scored on test yet."
+        st.markdown(f"The choice is **{name}**. {what}")
+        return
+    tested = found.tested
+    st.metric(
+        f"{found.variant} against {reference}, on test",
+        f"{signed_points(tested.delta)} points",
+    )
+    st.caption(f"{_numbers(tested)} Chosen on val, judged here once.")
+    word = confirmation(tested)
+    sign, colour = _TEST_SIGNS[word]
+    st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
+
+
+def _result(stood: Stand, done: Walk, node: Node) -> None:
+    reason = done.standings[node.id].reason or node.record
+    if reason:
+        st.markdown(frame.plain(reason))
+    used = [done.tree.node(name).name if name != done.tree.reference else name for name in node.use]
+    st.caption(f"Uses the best, on val, of: {frame.plain(', '.join(used))}.")
+    if done.result == node.id and stood.walk.result == node.id and stood.verdict is not None:
+        verdict(stood.verdict, done.tree.reference)
+
+
+def _measured(measured: Measured, node: Node, done: Walk) -> None:
+    if measured.variant == measured.reference:
+        st.metric(f"{measured.variant} on {measured.split}, the reference", f"{points(measured.mean)} points")
+        return
+    st.metric(f"{measured.variant} on {measured.split}", f"{signed_points(measured.delta)} points")
+    st.caption(_numbers(measured))
+    notes = note_words(measured, done.tree.terms(node))
+    if notes:
+        st.caption(frame.plain(f"Note: {'; '.join(notes)}."))
+
+
+def _numbers(measured: Measured) -> str:
+    told = p_value(measured.p)
+    parts = [
+        f"{gain_words(measured)}, 95 % interval",
+        f"p {told if told.startswith('<') else f'= {told}'}",
+        f"{percent(measured.share_improved)} of personas better "
+        f"({outcomes(measured.wins, measured.ties, measured.losses)})",
+    ]
+    return frame.plain("; ".join(parts)) + "."
+
+
+def _terms(node: Node, done: Walk, finding: Finding, stood: Stand) -> None:
+    """The gate, the expectation, the parameters and the time, one line each."""
+    lines = []
+    if node.gate is not None:
+        lines.append(("Gate", gate_words(node.gate, done.tree.reference)))
+    if node.expected is not None:
+        lines.append(("Expected", f"{expected_words(node.expected)} points over {done.tree.reference}"))
+    given = ", ".join(f"{name} {spelled(value)}" for name, value in node.parameters.items())
+    lines.append(("Parameters", given or "the experiment's defaults"))
+    estimate = stood.estimate_words(node.id)
+    if finding.seconds:
+        lines.append(("Time", f"{duration(finding.seconds)} for {count(len(finding.runs), 'run')}"))
+    elif estimate and finding.unavailable is None:
+        lines.append(("Time", f"{estimate}, with what it still needs"))
+    st.markdown("  \n".join(f"{name}: {frame.plain(text)}" for name, text in lines))
+
+
+def _runs(finding: Finding, records: Mapping[str, RunRecord]) -> None:
+    for run_id in finding.runs:
+        record = records.get(run_id)
+        if record is None:
+            continue
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.page_link(frame.RUNS, label=run_id, query_params={"run": run_id}, width="content")
+            frame.state_badge(record.state)

@@ -1,0 +1,76 @@
+"""The comparison in the terminal: rows, remarks, criteria, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+from engine.core.paths import Workspace
+from engine.strategies import catalog
+from tests.experiments_for_tests import EXPERIMENTS
+from tests.workspaces import finish, make_workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    ws = make_workspace(tmp_path)
+    finish(ws, "gain")
+    return ws
+
+
+def test_a_table_tells_verdict_share_and_what_to_know(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "--reference", "count", "-w", str(ws.root)]) == 0
+    said = capsys.readouterr()
+    assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
+    assert "100 % (61 % to 100 %)" in said.out
+    assert "Test seen 1 time under this protocol" in said.err
+    assert "6 personas find a true difference of" in said.err
+
+
+def test_criteria_need_unified_and_say_so(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--reference", "count", "--criteria", "-w", str(ws.root)]) == 0
+    assert "The criteria need unified" in capsys.readouterr().err
+
+
+def test_a_family_a_split_and_a_metric_can_be_asked_for(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--reference", "gain", "--family", "test", "--split", "val", "--metric", "device_f1"]
+    assert main(["compare", *asked, "--json", "-w", str(ws.root)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["variant"] for row in found["rows"]] == ["gain", "count"]
+    assert (found["split"], found["metric"], found["test_looks"]) == ("val", "device_f1", 0)
+    assert main(["compare", "--family", "nobody", "-w", str(ws.root)]) == 1
+    assert "no family named 'nobody'" in capsys.readouterr().err
+
+
+def test_one_variant_can_be_asked_for_and_csv_holds_fractions(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--reference", "count", "--variant", "gain-alias", "--csv"]
+    assert main(["compare", *asked, "-w", str(ws.root)]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["variant"] for row in rows] == ["count", "gain"]
+    assert rows[1]["verdict"] == "better"
+    assert 0 < float(rows[1]["delta"]) < 1
+
+
+def test_a_margin_is_in_points_and_told(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["compare", "--reference", "count", "--metric", "device_f1", "--json", "-w", str(ws.root)]
+    assert main([*call, "--margin", "5"]) == 0
+    (_, gain) = json.loads(capsys.readouterr().out)["rows"]
+    assert (gain["wins"], gain["ties"]) == (6, 0)
+    assert main([*call, "--margin", "15"]) == 0
+    (_, gain) = json.loads(capsys.readouterr().out)["rows"]
+    assert (gain["wins"], gain["ties"], gain["losses"]) == (0, 6, 0)
+    assert main(["compare", "--reference", "count", "--margin", "5", "-w", str(ws.root)]) == 0
+    assert "Better and worse: by more than 5.0; equal: within it." in capsys.readouterr().err

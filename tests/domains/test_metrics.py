@@ -1,0 +1,137 @@
+"""The metrics: the cases that define them, and what must hold for any pair of replies."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.core.errors import EngineError
+from engine.domains.metrics import METRICS, METRICS_VERSION, SIMILARITY, metric, score_texts
+from engine.domains.smart_home.actions import ACTIONS_VERSION
+from tests.stats.cases import GROUPS
+
+REPLIES = st.sampled_from([text for rows in GROUPS.values() for text, _ in rows])
+
+# reference, prediction -> device precision, device recall, numerical recall
+DEFINING = [
+    (
+        "Setting the AC to 22 degrees and lights to 50% brightness.",
+        "I'll set the AC to 20 degrees and the lights to 50%.",
+        (1, 1, 1 / 2),
+    ),
+    (
+        "Setting the lights to 50% brightness with a warm color.",
+        "I'll set the lights to 50%, turn on the TV to volume 30, and adjust the curtains.",
+        (1 / 3, 1, 1),
+    ),
+    (
+        "Setting the lights to 70% brightness and the AC to 22 degrees in heat mode.",
+        "I'll turn on the lights to 70% brightness.",
+        (1, 1 / 2, 1 / 2),
+    ),
+    (
+        "Setting the bedroom lights to 30% brightness with warm color, AC to 20 degrees in heat mode with "
+        "fan speed 2, and arming the security system at volume 50.",
+        "I'll set the lights to 30 percent warm, AC to 20 degrees heat mode fan speed 1, and arm security at "
+        "volume 50.",
+        (1, 1, 3 / 4),
+    ),
+]
+
+
+@pytest.mark.parametrize(("reference", "prediction", "expected"), DEFINING)
+def test_the_defining_cases(reference: str, prediction: str, expected: tuple[float, float, float]) -> None:
+    scores = score_texts(prediction, reference)
+    assert (scores["device_precision"], scores["device_recall"], scores["numerical_recall"]) == expected
+
+
+NOTHING = "Good night, sleep well."
+LIGHTS = "The lights are at 40% in a warm tone."
+QUESTION = "What temperature would you like?"
+
+# prediction, reference -> metric: value
+VALUES = [
+    (NOTHING, LIGHTS, {"device_precision": 0, "device_recall": 0, "device_f1": 0, "param_precision": 0}),
+    (NOTHING, LIGHTS, {"numerical_precision": 0, "numerical_recall": 0, "numerical_mae": None}),
+    (LIGHTS, NOTHING, {"device_precision": 0, "device_recall": None, "device_f1": 0}),
+    (LIGHTS, NOTHING, {"numerical_recall": None, "param_recall": None, "exact_action_match": 0}),
+    (NOTHING, "Any time.", {"device_precision": None, "device_recall": None, "device_f1": None}),
+    (NOTHING, "Any time.", {"param_f1": None, "numerical_precision": None, "exact_action_match": None}),
+    (LIGHTS, QUESTION, {"device_precision": 0, "device_recall": 0, "numerical_recall": None}),
+    (LIGHTS, QUESTION, {"numerical_precision": 0, "param_recall": None, "param_precision": 0}),
+    (QUESTION, "And the AC?", {"device_precision": 1, "param_precision": None, "exact_action_match": 1}),
+    (LIGHTS, "Lights warm, 40%.", {"param_precision": 1, "param_recall": 1, "exact_action_match": 1}),
+    ("Lights to 50.", LIGHTS, {"numerical_mae": 10, "numerical_recall": 0, "param_recall": 0}),
+    ("TV volume 40.", "TV brightness 40.", {"numerical_precision": 0, "numerical_recall": 0}),
+    ("TV volume 40.", "TV brightness 40.", {"numerical_mae": None, "device_f1": 1}),
+    ("Lights at 20%, lights at 80%.", "Lights at 70%.", {"numerical_mae": 10, "numerical_precision": 0}),
+    ("AC to 20 and lights to 40.", "AC to 22 and lights to 50.", {"numerical_mae": 6}),
+    ("Lights to 40.", "Lights to 40, TV off.", {"param_recall": 1 / 2, "param_f1": 2 / 3}),
+    ("a b c", "a b c d", {"length_ratio": 3 / 4}),
+    ("", "a b", {"length_ratio": 0}),
+    ("a", "", {"length_ratio": None}),
+]
+
+
+@pytest.mark.parametrize(("prediction", "reference", "expected"), VALUES)
+def test_values(prediction: str, reference: str, expected: dict[str, float | None]) -> None:
+    scores = score_texts(prediction, reference)
+    assert {name: scores[name] for name in expected} == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPLIES, REPLIES)
+def test_scores_are_within_bounds_and_never_nan(prediction: str, reference: str) -> None:
+    scores = score_texts(prediction, reference)
+    json.dumps(scores, allow_nan=False)
+    for name, value in scores.items():
+        assert value is None or (math.isfinite(value) and value >= 0)
+        assert value is None or METRICS[name].unit != "fraction" or value <= 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPLIES)
+def test_a_reply_agrees_with_itself(text: str) -> None:
+    scores = score_texts(text, text)
+    for name, value in scores.items():
+        assert value in (None, 0.0 if name == "numerical_mae" else 1.0)
+    for kind in ("device", "param", "numerical"):
+        assert scores[f"{kind}_precision"] == scores[f"{kind}_recall"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPLIES, REPLIES, st.sampled_from(["device", "param", "numerical"]))
+def test_precision_and_recall_swap_with_the_roles(one: str, other: str, kind: str) -> None:
+    forward, backward = score_texts(one, other), score_texts(other, one)
+    assert forward.get(f"{kind}_f1") == backward.get(f"{kind}_f1")
+    if forward[f"{kind}_precision"] is not None and backward[f"{kind}_recall"] is not None:
+        assert forward[f"{kind}_precision"] == backward[f"{kind}_recall"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(REPLIES, REPLIES, st.sampled_from(["device", "param"]))
+def test_f1_is_the_harmonic_mean(one: str, other: str, kind: str) -> None:
+    scores = score_texts(one, other)
+    precision, recall, f1 = (scores[f"{kind}_{name}"] for name in ("precision", "recall", "f1"))
+    if precision and recall:
+        assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_the_registry_names_every_score_in_order() -> None:
+    assert list(METRICS) == [SIMILARITY, *score_texts("", "")]
+    assert all(name == record.name and record.help.endswith(".") for name, record in METRICS.items())
+    assert ACTIONS_VERSION in METRICS_VERSION
+
+
+def test_a_score_cannot_be_changed_by_its_reader() -> None:
+    score_texts(LIGHTS, LIGHTS)["device_f1"] = 7.0
+    assert score_texts(LIGHTS, LIGHTS)["device_f1"] == 1.0
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(EngineError, match="device_recall"):
+        metric("device_recal")

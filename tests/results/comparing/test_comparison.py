@@ -1,0 +1,86 @@
+"""The table that command line and app share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.results.comparing.comparison import compare_variants
+from engine.strategies import catalog
+from tests.experiments_for_tests import EXPERIMENTS
+from tests.workspaces import finish, make_workspace
+
+CONTRACT = {
+    *("variant", "mean", "delta", "ci_low", "ci_high", "p", "p_holm"),
+    *("n_paired", "wins", "ties", "losses", "share_improved"),
+}
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    return make_workspace(tmp_path)
+
+
+def test_the_form_and_the_arithmetic(ws: Workspace) -> None:
+    finish(ws, "gain")
+    found = compare_variants(ws, reference="count", metric="device_f1")
+    json.dumps(found, allow_nan=False)
+    assert {"reference", "metric", "split", "protocol", "rows"} <= set(found)
+    assert (found["reference"], found["metric"], found["split"]) == ("count", "device_f1", "test")
+    reference, gain = found["rows"]
+    assert set(gain) >= CONTRACT
+    assert (reference["variant"], reference["delta"], reference["p"]) == ("count", 0.0, 1.0)
+    assert gain["variant"] == "gain"
+    assert gain["mean"] == pytest.approx(0.6)
+    assert gain["delta"] == pytest.approx(0.1)
+    assert (gain["n_paired"], gain["wins"], gain["ties"], gain["losses"]) == (6, 6, 0, 0)
+    assert gain["share_improved"] == 1.0
+
+
+def test_protocols_are_never_mixed_and_the_others_are_named(ws: Workspace) -> None:
+    finish(ws, "gain")
+    finish(ws, "count", {"max_new_tokens": 32})
+    both = compare_variants(ws, reference="gain")
+    assert [row["variant"] for row in both["rows"]] == ["gain", "count"]
+    newest = compare_variants(ws, reference="count")
+    assert [row["variant"] for row in newest["rows"]] == ["count"]
+    assert newest["other_protocols"] == [both["protocol"]]
+    older = compare_variants(ws, reference="count", protocol=both["protocol"])
+    assert len(older["rows"]) == 2
+    assert older["other_protocols"] == [newest["protocol"]]
+
+
+def test_an_undefined_metric_says_so_without_numbers(ws: Workspace) -> None:
+    finish(ws, "gain")
+    for row in compare_variants(ws, reference="count", metric="param_f1")["rows"]:
+        assert row["mean"] is None
+        assert row["p"] is None
+        assert row["n_paired"] == 0
+        assert row["reason"]
+
+
+def test_without_unified_and_base_the_first_variant_is_the_reference(ws: Workspace) -> None:
+    finish(ws, "gain")
+    assert compare_variants(ws)["reference"] == "count"
+    assert compare_variants(ws, reference="gain-alias")["reference"] == "gain"
+
+
+def test_unknown_names_and_missing_scores_are_clear_errors(ws: Workspace) -> None:
+    with pytest.raises(EngineError, match="Nothing is scored on test yet"):
+        compare_variants(ws)
+    finish(ws, "count", {"splits": ["val"]})
+    with pytest.raises(EngineError, match="Nothing is scored on test yet"):
+        compare_variants(ws)
+    for wrong, message in (
+        ({"reference": "coutn"}, "no scored variant named 'coutn'"),
+        ({"metric": "f1"}, "no metric named 'f1'"),
+        ({"protocol": "000"}, "no protocol named '000'"),
+    ):
+        with pytest.raises(EngineError, match=message):
+            compare_variants(ws, split="val", **wrong)

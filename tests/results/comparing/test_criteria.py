@@ -1,0 +1,86 @@
+"""The success criteria: each condition at its edge, what is missing in words, and where they are shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from engine.results.comparing.criteria import BANDS, Standing, judge, reached
+
+GOOD = Standing(
+    variant="x",
+    mean=0.885,
+    gain=0.06,
+    share_improved=0.85,
+    p=0.001,
+    lost=3,
+    n_personas=200,
+    per_persona_lost=0.1,
+    gains={"param_f1": 0.02, "numerical_precision": 0.01},
+)
+
+
+def met(standing: Standing) -> dict[str, bool | None]:
+    return {judged.band: judged.met for judged in judge(standing)}
+
+
+def test_the_gains_are_the_studys_distances() -> None:
+    gains = {band.name: band.gain for band in BANDS}
+    expected = {"above-unified": 0, "good": 0.0186, "minimum": 0.0286, "excellent": 0.0486, "stretch": 0.0586}
+    assert gains == pytest.approx(expected)
+
+
+def test_a_good_one_reaches_everything_and_lacks_nothing() -> None:
+    judged = judge(GOOD)
+    assert all(one.met and one.met_absolute and not one.missing for one in judged)
+    best = reached(judged)
+    assert best is not None
+    assert best.band == "stretch"
+
+
+@pytest.mark.parametrize(
+    ("change", "fails", "words"),
+    [
+        ({"gain": 0.05}, {"stretch"}, "+5.0 points over unified, +5.9 wanted"),
+        ({"gain": 0.02}, {"minimum", "excellent", "stretch"}, "+2.0 points over unified, +2.9 wanted"),
+        ({"gain": 0.0}, {band.name for band in BANDS}, "0.0 points over unified, above 0"),
+        ({"share_improved": 0.7}, {"stretch"}, "70 % of personas improve, 80 % wanted"),
+        ({"p": 0.05}, {"minimum", "stretch"}, "p 0.05, below 0.05 wanted"),
+        ({"lost": 20}, {"minimum", "stretch"}, "20 personas of 200 lost more than 10 points"),
+        ({"gains": {"param_f1": 0.0, "numerical_precision": 0.1}}, {"stretch"}, "Parameter F1 0.0 points"),
+    ],
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[:30],
+)
+def test_each_condition_decides_alone(change: dict[str, object], fails: set[str], words: str) -> None:
+    judged = judge(replace(GOOD, **change))  # type: ignore[arg-type]
+    assert {one.band for one in judged if one.met is False} == fails
+    assert any(words in line for one in judged for line in one.missing)
+
+
+def test_a_significant_loss_is_no_success() -> None:
+    found = met(replace(GOOD, gain=-0.05, share_improved=0.9))
+    assert set(found.values()) == {False}
+
+
+def test_what_cannot_be_said_is_open_unless_something_fails() -> None:
+    unknown = replace(GOOD, per_persona_lost=None)
+    assert met(unknown) == {**met(GOOD), "minimum": None, "stretch": None}
+    assert met(replace(unknown, gain=0.0))["minimum"] is False
+    assert met(replace(unknown, lost=0))["minimum"] is True
+    assert met(replace(GOOD, gains={}))["stretch"] is None
+
+
+def test_the_studys_own_value_is_judged_apart() -> None:
+    lower = {one.band: one for one in judge(replace(GOOD, mean=0.86))}
+    assert lower["stretch"].met is True
+    assert lower["stretch"].met_absolute is False
+    assert lower["minimum"].met_absolute is True
+    assert lower["stretch"].absolute_mean.missing == pytest.approx(0.02)
+
+
+def test_nothing_to_compare_is_open_and_json_is_plain() -> None:
+    nothing = Standing("x", None, None, None, None, None, 0, None, {})
+    assert set(met(nothing).values()) == {None}
+    json.dumps([one.as_json() for one in judge(nothing)], allow_nan=False)

@@ -1,0 +1,107 @@
+"""Kept statistics: there when scores come in, only read afterwards, and never of scores that are gone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.results.store import statistics
+from engine.runs import manifest
+from engine.stats.compare import leaderboard
+from engine.strategies import catalog
+from tests.experiments_for_tests import EXPERIMENTS
+from tests.workspaces import finish, make_workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    monkeypatch.setattr(statistics, "DEFAULT_REFERENCES", ("count",))
+    return make_workspace(tmp_path)
+
+
+def kept(ws: Workspace) -> list[tuple[Any, ...]]:
+    connection = duckdb.connect(str(ws.database))
+    rows = connection.execute(
+        "select protocol, split, reference_id, metric, variant_id, record from statistics order by all"
+    ).fetchall()
+    connection.close()
+    return rows
+
+
+def test_they_are_there_when_the_scores_are_in_and_a_question_adds_nothing(ws: Workspace) -> None:
+    finish(ws, "gain")
+    store.refresh(ws)
+    before = kept(ws)
+    assert len(before) == 2 * 2 * 12  # splits, variants, metrics; one reference
+    compare_variants(ws, reference="count", metric="device_f1")
+    assert kept(ws) == before
+    compare_variants(ws, reference="gain")
+    assert len(kept(ws)) == len(before) + 2
+
+
+def test_kept_or_computed_they_are_the_same(ws: Workspace) -> None:
+    finish(ws, "gain")
+    scores = store.score_table(ws, metric="device_f1", split="test")
+    tables = {
+        str(name): [
+            (example, persona, None if pd.isna(value) else value)
+            for example, persona, value in zip(
+                table["example_id"], table["persona_id"], table["value"], strict=True
+            )
+        ]
+        for name, table in scores.groupby("variant")
+    }
+    expected = {row.variant: row.as_json() for row in leaderboard(tables, reference="count")}
+    for row in compare_variants(ws, reference="count", metric="device_f1")["rows"]:
+        assert {name: row[name] for name in expected[row["variant"]]} == expected[row["variant"]]
+
+
+def test_new_scores_of_a_variant_replace_its_statistics(ws: Workspace) -> None:
+    folder = ws.run_folder(finish(ws, "gain"))
+    first = compare_variants(ws, reference="count")["rows"][1]["delta"]
+    table = pd.read_parquet(folder / "scores.parquet")
+    table.assign(embedding_similarity=table["embedding_similarity"] - 0.3).to_parquet(
+        folder / "scores.parquet"
+    )
+    manifest.write(ws, folder.name)
+    again = compare_variants(ws, reference="count")["rows"][1]["delta"]
+    assert again == pytest.approx(first - 0.3)
+    assert len({json.dumps(row[:5]) for row in kept(ws)}) == len(kept(ws))
+
+
+def test_of_a_run_that_is_gone_nothing_is_kept(ws: Workspace) -> None:
+    gain = finish(ws, "gain")
+    store.refresh(ws)
+    shutil.rmtree(ws.run_folder(gain))
+    store.refresh(ws)
+    assert len(kept(ws)) == 2 * 12
+
+
+def test_statistics_of_an_older_kind_are_made_anew(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(ws, "gain")
+    compare_variants(ws, reference="count")
+    monkeypatch.setattr(statistics, "VERSION", "2-t")
+    compare_variants(ws, reference="count")
+    connection = duckdb.connect(str(ws.database))
+    versions = connection.execute("select distinct version from statistics where split = 'test'").fetchall()
+    connection.close()
+    assert versions == [("2-t",)]
+
+
+def test_a_rebuild_keeps_the_same(ws: Workspace) -> None:
+    finish(ws, "gain")
+    store.refresh(ws)
+    before = kept(ws)
+    store.rebuild(ws)
+    assert kept(ws) == before

@@ -1,0 +1,225 @@
+"""Charts of comparisons: what they hold, and that every chart is valid and clickable where promised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from engine.core.wording import interval
+from engine.show import charts
+from engine.stats.compare import leaderboard as compare_all
+from engine.stats.power import outlook
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
+
+PERSONAS = [f"p{number:02d}" for number in range(10)]
+
+
+def _scores(lift: float, wobble: float = 0.02) -> list[tuple[str, str, float | None]]:
+    return [
+        (f"{persona}/{turn}", persona, 0.5 + lift + wobble * ((number * 7 + turn * 3) % 5))
+        for number, persona in enumerate(PERSONAS)
+        for turn in range(3)
+    ]
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    """Four variants and a bound, compared with unified, as the comparison gives them."""
+    tables = {
+        "unified": _scores(0.0),
+        "better": _scores(0.1, 0.03),
+        "same": _scores(0.0),
+        "worse": _scores(-0.2, 0.01),
+        "ceiling-persona": _scores(0.3, 0.01),
+    }
+    found = compare_all(tables, reference="unified", outside_family=["ceiling-persona"])
+    families = {"ceiling-persona": "ceiling"}
+    return [{**row.as_json(), "family": families.get(row.variant, "test")} for row in found]
+
+
+def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: list[dict[str, Any]]) -> None:
+    table = charts.leaderboard(rows, reference="unified").set_index("variant")
+    assert table.loc["unified", "verdict"] == "reference"
+    assert pd.isna(table.loc["unified", "delta"])
+    assert table.loc["better", "verdict"] == BETTER
+    assert table.loc["worse", "verdict"] == WORSE
+    assert table.loc["worse", "delta"] == pytest.approx(100 * (rows[3]["mean"] - rows[0]["mean"]))
+    assert table.loc["same", "verdict"] == UNCLEAR
+    assert table.loc["ceiling-persona", "verdict"] == "bound"
+    assert list(table.index) == [row["variant"] for row in rows]
+
+
+def test_a_metric_with_a_unit_of_its_own_is_not_multiplied(rows: list[dict[str, Any]]) -> None:
+    table = charts.leaderboard(rows, reference="unified", in_points=False).set_index("variant")
+    assert table.loc["better", "mean"] == pytest.approx(rows[1]["mean"])
+    assert table.loc["better", "interval"] == interval(rows[1]["ci_low"] / 100, rows[1]["ci_high"] / 100)
+
+
+def test_a_bound_is_never_the_best(rows: list[dict[str, Any]]) -> None:
+    found = charts.best(rows, reference="unified")
+    assert found is not None
+    assert found["variant"] == "better"
+    assert charts.best(rows[:1], reference="unified") is None
+
+
+def test_lower_can_be_better(rows: list[dict[str, Any]]) -> None:
+    found = charts.best(rows, reference="unified", higher_is_better=False)
+    assert found is not None
+    assert found["variant"] == "worse"
+    assert verdict(rows[3], higher_is_better=False) == BETTER
+    assert outcome(-1.0, higher_is_better=False) == BETTER
+    assert outcome(-1.0, higher_is_better=None) == EQUAL
+
+
+def test_an_interval_that_holds_zero_is_not_clear() -> None:
+    assert verdict({"ci_low": -0.1, "ci_high": 0.2}) == UNCLEAR
+    assert verdict({"ci_low": None, "ci_high": None}) == UNCLEAR
+    assert verdict({"ci_low": 0.01, "ci_high": 0.2}) == BETTER
+    assert verdict({"ci_low": 0.01, "ci_high": 0.2, "p_holm": 0.04}) == BETTER
+    assert verdict({"ci_low": 0.01, "ci_high": 0.2, "p_holm": 0.09}) == UNCLEAR
+
+
+def _score_frame() -> pd.DataFrame:
+    """`a` beats `b` for p00, loses for p01, equals for p02; p03 has no value under `b`."""
+    values = {"a": (0.9, 0.2, 0.5, 0.7), "b": (0.4, 0.6, 0.5, None)}
+    return pd.DataFrame(
+        [
+            {"variant": variant, "persona_id": PERSONAS[number], "example_id": f"{number}", "value": value}
+            for variant, held in values.items()
+            for number, value in enumerate(held)
+        ]
+    )
+
+
+def test_personas_are_paired_and_sorted_from_gain_to_loss() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    assert list(table["persona_id"]) == ["p00", "p02", "p01"]
+    assert list(table["outcome"]) == [BETTER, EQUAL, WORSE]
+    assert list(table["difference"]) == pytest.approx([0.5, 0.0, -0.4])
+    assert list(table["rank"]) == [1, 2, 3]
+
+
+def test_where_lower_is_better_the_gains_still_come_first() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b", higher_is_better=False)
+    assert list(table["persona_id"]) == ["p01", "p02", "p00"]
+    assert list(table["outcome"]) == [BETTER, EQUAL, WORSE]
+
+
+def _selected_fields(spec: dict[str, Any]) -> list[str]:
+    return [
+        parameter["select"]["fields"] for parameter in spec["params"] if parameter["name"] == charts.CHOSEN
+    ][0]
+
+
+def test_charts_are_valid_and_select_what_they_promise(rows: list[dict[str, Any]]) -> None:
+    intervals = charts.interval_chart(rows, reference="unified").to_dict()
+    assert _selected_fields(intervals) == ["variant"]
+    drawn = intervals["datasets"]
+    assert {row["variant"] for held in drawn.values() for row in held if "variant" in row} == {
+        "better", "same", "worse", "ceiling-persona",
+    }  # fmt: skip
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    bars = charts.persona_chart(table, candidate="a", reference="b", chosen="p01").to_dict()
+    assert _selected_fields(bars) == ["persona_id"]
+    (drawn_bars,) = [held for held in bars["datasets"].values() if "persona_id" in held[0]]
+    assert [row["opacity"] for row in drawn_bars] == [0.45, 0.45, 1.0]
+
+
+def test_every_colour_word_of_a_chart_is_in_the_palette(rows: list[dict[str, Any]]) -> None:
+    intervals = charts.interval_chart(rows, reference="unified").to_dict()
+    used = {row["verdict"] for held in intervals["datasets"].values() for row in held if "verdict" in row}
+    assert used == {BETTER, WORSE, EQUAL}
+    assert used <= set(charts.PALETTE)
+
+
+def test_a_comparison_without_a_second_variant_still_draws(rows: list[dict[str, Any]]) -> None:
+    assert charts.interval_chart(rows[:1], reference="unified").to_dict()["height"] > 0
+
+
+def test_an_outcome_within_the_margin_is_equal() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b", margin=0.45)
+    assert list(table["outcome"]) == [BETTER, EQUAL, EQUAL]
+    assert outcome(0.02, margin=0.02) == EQUAL
+    assert outcome(0.0200001, margin=0.02) == BETTER
+
+
+def test_catastrophes_are_losses_of_more_than_ten_points_the_largest_first() -> None:
+    frame = pd.DataFrame({"persona_id": list("abcd"), "difference": [-0.1, -0.3, 0.2, -0.11]})
+    assert list(charts.catastrophes(frame)["persona_id"]) == ["b", "d"]
+    assert list(charts.catastrophes(frame, higher_is_better=False)["persona_id"]) == ["c"]
+
+
+def test_a_brush_names_the_personas_within_it() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    assert charts.selected_personas(table, {"difference": [-50.0, 10.0]}, in_points=True) == ["p02", "p01"]
+    both = {"candidate": [80.0, 100.0], "reference": [30.0, 50.0]}
+    assert charts.selected_personas(table, both, in_points=True) == ["p00"]
+    assert charts.selected_personas(table, {}, in_points=True) == ["p00", "p02", "p01"]
+
+
+def test_bins_hold_every_persona_once_and_keep_gains_from_losses() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    spec = charts.distribution_chart(table, mean=float(table["difference"].mean())).to_dict()
+    (bins,) = [held for held in spec["datasets"].values() if "personas" in held[0]]
+    assert sum(one["personas"] for one in bins) == len(table)
+    assert all((one["low"] < 0 < one["high"]) == (one["outcome"] == EQUAL) for one in bins)
+    assert {one["outcome"] for one in bins if one["low"] >= 0} == {BETTER}
+    assert {one["outcome"] for one in bins if one["high"] <= 0} == {WORSE}
+
+
+def test_scatter_and_heatmap_select_personas_and_variants() -> None:
+    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    scatter = charts.scatter_chart(table, candidate="a", reference="b").to_dict()
+    assert _selected_fields(scatter) == ["persona_id"]
+    assert charts.BRUSHED in {one["name"] for one in scatter["params"]}
+    wide = table.assign(variant="a")
+    drawn = charts.heatmap(wide, variants=["a"], personas=["p01", "p02", "p00"]).to_dict()
+    assert _selected_fields(drawn) == ["persona_id", "variant"]
+    assert drawn["layer"][0]["encoding"]["x"]["sort"] == ["p01", "p02", "p00"]
+
+
+def test_the_heatmaps_columns_are_sorted_as_asked() -> None:
+    frame = pd.DataFrame(
+        [
+            {"variant": variant, "persona_id": persona, "difference": value}
+            for variant, values in {"one": (0.1, 0.3, -0.2), "two": (0.9, 0.0, 0.1)}.items()
+            for persona, value in zip("abc", values, strict=True)
+        ]
+    )
+    clusters = {"a": 1, "b": 0, "c": 0}
+    by = {
+        order: charts.ordered_personas(frame, order, candidate="one", clusters=clusters)
+        for order in ("difference", "mean", "cluster", "name")
+    }
+    assert by == {
+        "difference": ["b", "a", "c"],
+        "mean": ["a", "b", "c"],
+        "cluster": ["b", "c", "a"],
+        "name": ["a", "b", "c"],
+    }
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    assert charts.front([(1, 1), (2, 2), (3, 1.5), (1, 0.5), (2, 2)]) == [True, True, False, False, True]
+
+
+def test_costs_that_nobody_knows_and_bounds_are_left_out(rows: list[dict[str, Any]]) -> None:
+    told = [{**row, "role": "bound" if row["family"] == "ceiling" else ""} for row in rows]
+    costs = {"unified": 10.0, "better": 20.0, "same": 30.0, "worse": None, "ceiling-persona": 0.0}
+    table = charts.tradeoff_table(told, costs, cost="parameters").set_index("variant")
+    assert list(table.index) == ["unified", "better", "same"]
+    assert list(table["front"]) == ["on the front", "on the front", "beaten"]
+    assert table.loc["better", "cost_words"] == "20 parameters"
+    drawn = charts.cost_chart(table.reset_index(), cost="parameters", label="Similarity").to_dict()
+    assert _selected_fields(drawn) == ["variant"]
+
+
+def test_the_power_chart_marks_the_study_and_the_goal() -> None:
+    spec = charts.power_chart(outlook(n_personas=20, detectable=0.03, effect=0.01)).to_dict()
+    (marks,) = [held for held in spec["datasets"].values() if "what" in held[0]]
+    assert [one["what"] for one in marks] == ["this study", "what you asked for"]
+    assert marks[0]["personas"] == 20
+    assert marks[0]["difference"] == pytest.approx(3.0)
+    assert marks[1]["difference"] == pytest.approx(1.0)

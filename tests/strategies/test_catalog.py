@@ -1,0 +1,82 @@
+"""Every declared experiment keeps the promises that forms, plans and progress bars rely on."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY
+from engine.strategies import catalog
+from engine.strategies.spec import EvaluationSettings, Experiment, Parameters, validate
+
+ALL = list(catalog.EXPERIMENTS.values())
+FORMS = [*dict.fromkeys(entry.parameters for entry in ALL), EvaluationSettings]
+
+
+@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
+def test_an_entry_is_complete(entry: Experiment) -> None:
+    assert entry.question.endswith("?")
+    assert entry.makes
+    assert all(weight > 0 for weight in entry.stages.values())
+    assert validate(entry, {}).changed == ()
+    known = set(catalog.EXPERIMENTS)
+    assert set(entry.beside) <= known
+    assert {need.experiment for need in entry.needs(entry.parameters())} <= known
+    assert not set(entry.fixed) & set(entry.parameters.model_fields)
+    assert not set(entry.parameters.model_fields) & set(EvaluationSettings.model_fields)
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_every_parameter_is_described_and_bounded(form: type[Parameters]) -> None:
+    for name, field in form.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
+        is_number = field.annotation in (int, float)
+        assert field.metadata or not is_number, f"{name} has no bounds"
+
+
+@pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
+def test_the_step_exists_and_reports_only_declared_stages(entry: Experiment) -> None:
+    module, _, function = entry.step.partition(":")
+    path = REPOSITORY / f"{module.replace('.', '/')}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    told = stages_told(tree)
+    assert told
+    assert told <= set(entry.stages)
+
+
+def stages_told(tree: ast.Module) -> set[object]:
+    """The first arguments of all `.progress("...", ...)` calls."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    progress = [
+        call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "progress"
+    ]
+    return {call.args[0].value for call in progress if call.args and isinstance(call.args[0], ast.Constant)}
+
+
+def test_every_fault_is_told_at_once() -> None:
+    given = {"rnak": 4, "epochs": 0, "learning_rate": "fast", "splits": ["tset"], "max_new_tokens": 64}
+    with pytest.raises(EngineError) as caught:
+        validate(catalog.get("unified"), given)
+    message = caught.value.message
+    assert "rnak: there is no such parameter; did you mean 'rank'?" in message
+    assert "epochs" in message
+    assert "learning_rate" in message
+    assert "splits.0" in message
+    assert "max_new_tokens" not in message
+    assert "rank" in caught.value.hint
+
+
+def test_a_bare_value_makes_a_list() -> None:
+    valid = validate(catalog.get("retrieval"), {"k": 3})
+    assert valid.parameters.model_dump()["k"] == [3]
+    assert valid.changed == ("k",)
+
+
+def test_an_unknown_experiment_gets_the_nearest_name() -> None:
+    with pytest.raises(EngineError) as caught:
+        catalog.get("unifed")
+    assert caught.value.hint == "Did you mean 'unified'?"
