@@ -117,4 +117,6 @@ def _replies(
 ) -> list[Answered]:
     ws = Workspace(Path(root))
     rows = reads.example_rows(ws, persona_id=persona_id, split=split, protocol=protocol)
-    return answered(rows, reads.dialogues_of(ws, persona_id), metric=metric, reference=reference)
+    return answered(
+        rows, reads.dialogues_of(ws, persona_id), reads.domain(ws), metric=metric, reference=reference
+    )

@@ -12,6 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Message
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.adapters import LoraForm, added, fresh, save_lora, targets
 from engine.lm.bank import written
 from engine.lm.forms import LoraKind
@@ -78,7 +79,7 @@ def test_memories_are_told_in_the_order_given(base: Base) -> None:
         "\nUser: Lights.\nYou: On at 50%."
     )
     assert prompt_text(base, memories=MEMORIES) == HEAD + shown + TAIL
-    everything = system_text(meta=META, character=CHARACTER, memories=MEMORIES).splitlines()
+    everything = system_text(SMART_HOME, meta=META, character=CHARACTER, memories=MEMORIES).splitlines()
     assert [line.split(":")[0] for line in everything[:4]] == [
         "You are the assistant of a smart home.",
         "Now",
