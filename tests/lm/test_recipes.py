@@ -53,6 +53,7 @@ TAIL = (
 def prompt_text(base: Base, *, budget: int = 1000, **told: object) -> str:
     prompt = build_prompt(
         base,
+        SMART_HOME,
         REQUEST,
         **{"meta": None, "character": None, **told},  # type: ignore[arg-type]
         budget_tokens=budget,
@@ -89,12 +90,14 @@ def test_memories_are_told_in_the_order_given(base: Base) -> None:
 
 
 def test_where_room_is_short_the_least_similar_memories_go_and_the_request_never(base: Base) -> None:
-    bare = build_prompt(base, REQUEST, meta=None, character=None, budget_tokens=1)
-    full = build_prompt(base, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=1000)
+    bare = build_prompt(base, SMART_HOME, REQUEST, meta=None, character=None, budget_tokens=1)
+    full = build_prompt(
+        base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=1000
+    )
     counts = []
     for budget in range(1, len(full.ids) + 1):
         prompt = build_prompt(
-            base, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=budget
+            base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=budget
         )
         assert list(prompt.memories) == MEMORIES[len(MEMORIES) - len(prompt.memories) :]
         assert base.tokenizer.decode(prompt.ids).endswith(TAIL)

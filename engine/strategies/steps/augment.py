@@ -155,7 +155,8 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
         outcomes[outcome] += count
     made, sources = outcomes.pop(TAKEN, 0), sum(row["sources"] for row in rows)
     short = {row["persona_id"]: len(row["made"]) for row in rows if len(row["made"]) < row["wanted"]}
-    by_method: dict[str, dict[str, int]] = {name: {} for name in context.spec.parameters["methods"]}
+    names = chosen_methods(domain_of(context.workspace), context.spec.parameters["methods"])
+    by_method: dict[str, dict[str, int]] = {name: {} for name in names}
     for (method, outcome), count in sorted(counts.items()):
         by_method[method][outcome] = count
     write_atomically(context.folder / DIALOGUES, json_lines(one for row in rows for one in row["made"]))
