@@ -1,6 +1,6 @@
 """Blind votes: which of two hidden variants answered better. Owns data/votes.jsonl, which only ever grows.
 
-A vote is written there first and indexed into the database afterwards (engine/results/store), so a rebuilt database
+A vote is written there first and indexed into the database afterwards (store/), so a rebuilt database
 forgets none. Taking one back is another line. A conversation has one vote: after it the names are shown.
 """
 

@@ -1,6 +1,6 @@
 """The experiment that lets a remote model answer: any OpenAI-compatible endpoint, or Anthropic's API.
 
-Declaration only; catalog.py takes it in. What it costs and whether it may start: engine/lm/remote/estimate.py.
+Declaration only; catalog.py takes it in. What it costs and whether it may start: lm/remote/estimate.py.
 """
 
 from __future__ import annotations

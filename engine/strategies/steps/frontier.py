@@ -1,6 +1,6 @@
 """Scores a remote model: asks an endpoint for the reply to every example, under the common prompt skeleton.
 
-Keeps each reply as it comes (engine/lm/remote/paid.py), so that no failure, stop or kill costs it again. Trains
+Keeps each reply as it comes (lm/remote/paid.py), so that no failure, stop or kill costs it again. Trains
 nothing and needs no base model. The key is in this process's environment only.
 """
 
