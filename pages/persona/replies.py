@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.core.wording import points, signed_points
-from engine.domains.metrics import Metric
+from engine.domains.metric import Metric
 from engine.show.persona.replies import Answered, Memory, Piece, Reply
 from engine.show.persona.routines import situation
 

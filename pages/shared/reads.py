@@ -28,8 +28,8 @@ _kept = st.cache_data(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
 def compared(
     ws: Workspace,
     *,
-    metric: str,
     split: str,
+    metric: str | None = None,
     reference: str | None = None,
     protocol: str | None = None,
     across_protocols: bool = False,
@@ -101,7 +101,7 @@ def _circumstances(root: str, data_hash: str) -> dict[str, list[Any]]:
 def _compared(
     root: str,
     version: str,
-    metric: str,
+    metric: str | None,
     split: str,
     reference: str | None,
     protocol: str | None,
