@@ -22,7 +22,7 @@ _HOMES = {
     "sweeping": ("sweep", "pilot"),
     "queue": ("queue", "retry", "clone", "machine"),
     "estimates": ("estimates",),
-    "results": ("compare", "rebuild-db"),
+    "results": ("compare", "rescore", "rebuild-db"),
     "report": ("report",),
     "study_import": ("import-study", "route-imported"),
     "tree": ("tree",),

@@ -16,9 +16,10 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.domains.metrics import SIMILARITY, score_texts
+from engine.domains import metrics
 from engine.lm.asking import Ask, Asker
 from engine.lm.load import Base, load_base
+from engine.lm.measure import of_reply
 from engine.lm.recipes import Shelf
 from engine.lm.routed import sides
 from engine.lm.scorer import Scorer
@@ -145,10 +146,10 @@ class Answering:
 
     def _scored(self) -> Answer:
         reference = self.question.reference or ""
-        said = [self._replies[place].text for place in self._places]
-        likeness = self._stage.scorer.similarity(said, [reference] * len(said))
-        for place, text, value in zip(self._places, said, likeness, strict=True):
-            scores = {SIMILARITY: round(float(value), 6), **score_texts(text, reference)}
+        shown = metrics.of_study(self._stage.ws).values()
+        for place in self._places:
+            text = self._replies[place].text
+            scores = of_reply(shown, text, reference, scorer=self._stage.scorer)
             self._replies[place] = replace(self._replies[place], scores=scores)
         return self._told("done")
 

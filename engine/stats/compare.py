@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 
 from engine.core.errors import EngineError, unknown_name
+from engine.stats import whole
 from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
 from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
@@ -44,8 +45,10 @@ NO_SPREAD = "All personas differ by the same amount: p is the sign test's, the i
 class Comparison:
     """One variant against the reference, over the personas they share.
 
-    `mean`, `reference_mean` and `delta` are macro means over personas. [ci_low, ci_high] is the interval of
-    `delta` by `ci_kind`. `p` is the paired t-test's, `p_holm` the same corrected over the family. `n_paired`
+    `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
+    statistic itself. [ci_low, ci_high] is the interval of
+    `delta` by `ci_kind`. `p` is the paired t-test's (of a statistic of the whole set, that of swapping the two
+    variants in personas at random), `p_holm` the same corrected over the family. `n_paired`
     counts personas; `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona
     better by more than the margin; [share_low, share_high] is Wilson's interval of the share improved;
     `catastrophic` counts personas worse by more than the allowed drop. None means that there is no such
@@ -59,7 +62,7 @@ class Comparison:
     delta: float | None
     ci_low: float | None
     ci_high: float | None
-    ci_kind: IntervalKind
+    ci_kind: IntervalKind | Literal["percentile"]
     confidence: float
     p: float | None
     p_wilcoxon: float | None
@@ -131,17 +134,24 @@ def compare(
     _check(margin=margin, confidence=confidence, resamples=resamples)
     differences = pairing.differences
     kind = usable_kind(interval_kind, pairing.n_paired)
+    ci_kind: IntervalKind | Literal["percentile"] = kind
     gains = differences if higher_is_better else -differences
-    found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    means = _mean(pairing.candidate), _mean(pairing.reference), _mean(differences)
+    if pairing.counts is None:
+        found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    else:
+        drawn = whole.infer(pairing.counts, confidence=confidence, resamples=resamples, seed=seed)
+        ci_kind, means = whole.KIND, (drawn.candidate, drawn.reference, drawn.difference)
+        found = _infer_whole(drawn, differences)
     return Comparison(
         variant="candidate",
         reference="reference",
-        mean=_mean(pairing.candidate),
-        reference_mean=_mean(pairing.reference),
-        delta=_mean(differences),
+        mean=means[0],
+        reference_mean=means[1],
+        delta=means[2],
         ci_low=found.ci_low,
         ci_high=found.ci_high,
-        ci_kind=kind,
+        ci_kind=ci_kind,
         confidence=confidence,
         p=found.p,
         p_wilcoxon=found.p_wilcoxon,
@@ -249,6 +259,24 @@ def _infer(
     low, high = interval(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
     smallest = detectable_in_deviations(n, ALPHA, POWER) * deviation
     return _Inference(low, high, paired_t(differences), p_wilcoxon, p_sign, smallest)
+
+
+def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
+    """What the personas' own statistics say stands beside: who wins is counted by persona."""
+    if drawn.difference is None:
+        return _Inference(reason=NO_PERSONA)
+    if drawn.p is None:
+        return _Inference(reason=ONE_PERSONA)
+    return _Inference(
+        drawn.low,
+        drawn.high,
+        drawn.p,
+        wilcoxon(differences) if differences.any() else 1.0,
+        sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),
+        None
+        if drawn.deviation is None
+        else detectable_in_deviations(drawn.n, ALPHA, POWER) * drawn.deviation,
+    )
 
 
 def _check(*, margin: float, confidence: float, resamples: int) -> None:

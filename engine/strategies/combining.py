@@ -12,7 +12,15 @@ from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream, character_needed, history_needed
+from engine.strategies.spec import (
+    Experiment,
+    ListOf,
+    MetricName,
+    Parameters,
+    Upstream,
+    character_needed,
+    history_needed,
+)
 
 Trained = Literal["per-persona", "hybrid", "constrained"]
 _MERGE_STEP = "engine.strategies.steps.merge:run"
@@ -128,8 +136,8 @@ class RoutingParameters(Parameters):
         le=1,
         description="How much a variant must gain on a persona's val examples (0.02: 2 points).",
     )
-    metric: Literal["embedding_similarity", "device_f1", "param_f1", "exact_action_match"] = Field(
-        "embedding_similarity", description="The metric that decides."
+    metric: MetricName | None = Field(
+        None, description="The metric that decides; by default the study's primary one."
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
@@ -82,6 +83,7 @@ class Seen:
 
 def look(ws: Workspace) -> Seen:
     """Read the ground and the runs. Raises EngineError without data or without the base model."""
+    metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     return Seen(ground, records, costs.learned(records, ground), costs.of_this_machine(ground))
 
@@ -105,8 +107,9 @@ def plan(
     parameter faults at once, and where the experiment cannot exist here.
     """
     entry = catalog.get(experiment)
+    seen = seen or look(ws)
     valid = validate(entry, parameters or {})
-    planner = _Planner(seen or look(ws), valid.settings)
+    planner = _Planner(seen, valid.settings)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )

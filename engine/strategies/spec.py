@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
+from engine.domains import metrics
 from engine.strategies.ground import Ground
 
 
@@ -20,6 +22,24 @@ def _as_list(value: Any) -> Any:
 Member = TypeVar("Member")
 ListOf = Annotated[list[Member], BeforeValidator(_as_list)]
 """A list; a single member may be given bare, as on a command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Marks a parameter whose choices are known when a form is shown, not yet when it is declared."""
+
+    names: Callable[[], Iterable[str]]
+
+
+def _known_metric(name: str) -> str:
+    known = metrics.choosable()
+    if name not in known:
+        raise PydanticCustomError("literal_error", "must be {expected}", {"expected": ", ".join(known)})
+    return name
+
+
+MetricName = Annotated[str, OneOf(metrics.choosable), AfterValidator(_known_metric)]
+"""A metric of the study that has a better and a worse."""
 
 
 class Parameters(BaseModel):

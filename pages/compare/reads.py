@@ -88,7 +88,7 @@ def _by_persona(root: str, version: str, asked: Asked) -> pd.DataFrame:
 @_kept
 def _hindsight(root: str, version: str, asked: Asked, variants: tuple[str, ...], reference: str) -> Hindsight:
     held = by_persona(Workspace(Path(root)), asked)
-    sign = -1.0 if METRICS[asked.metric].higher_is_better is False else 1.0
+    sign = METRICS[asked.metric].sign
     gains = {
         name: dict(zip(rows["persona_id"], sign * rows["difference"], strict=True))
         for name, rows in held[held["variant"].isin(variants)].groupby("variant", sort=False)

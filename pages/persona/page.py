@@ -10,8 +10,8 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count, known, points, signed_points
+from engine.domains import metrics
 from engine.domains.domain import Routine
-from engine.domains.metrics import SIMILARITY
 from engine.show.persona.place import Clusters
 from engine.show.persona.table import scored
 from pages.persona import reads as persona_reads
@@ -215,7 +215,7 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
             persona_id,
             variant=scene.variant,
             protocol=scene.protocol,
-            on_test=deltas if scene.split == "test" and scene.metric.name == SIMILARITY else {},
+            on_test=deltas if scene.split == "test" and scene.metric == metrics.primary(ws) else {},
             bounds=scene.bounds,
         )
         persona_scores.merge(ws, persona_id, variant=scene.variant)

@@ -14,7 +14,7 @@ import streamlit as st
 
 from engine.core.wording import points, signed_points
 from engine.domains.domain import Domain
-from engine.domains.metrics import Metric
+from engine.domains.metric import Metric
 from engine.show.persona.replies import Answered, Memory, Piece, Reply
 
 _HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Dataset, Example, Persona
 from engine.core.wording import count
 from engine.data import choose_examples, examples
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
 from engine.results.variants import Variant
 from engine.serve.conversation import default_cast, open_question
 from engine.serve.records import MOST_SPEAKERS, Question
@@ -152,13 +152,14 @@ def _variants(ws: Workspace, variants: Sequence[Variant]) -> list[Variant]:
 
 
 def _ranked(ws: Workspace) -> list[str]:
-    """Variants by their mean similarity on val, best first; chosen there, so that test stays unseen."""
+    """Variants by their mean in the primary metric on val, best first; chosen there, so that test stays unseen."""
     protocols = reads.protocols(ws)
     on_val = protocols[protocols["split"] == "val"]
     if on_val.empty:
         return []
-    scores = reads.scores(ws, metric=SIMILARITY, split="val", protocol=str(on_val["protocol"].iloc[0]))
-    means = scores.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
+    first, protocol = metrics.primary(ws), str(on_val["protocol"].iloc[0])
+    scores = reads.scores(ws, metric=first.name, split="val", protocol=protocol)
+    means = first.sign * scores.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
     return [str(name) for name in means.dropna().sort_values(ascending=False).index]
 
 

@@ -10,20 +10,14 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
+from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
-from engine.domains.metrics import METRICS, SIMILARITY
+from engine.domains.metric import Metric
 from engine.serve.records import Answer, Question, Reply
 from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
-_SHOWN_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")
-_SHORT = {
-    SIMILARITY: "similarity",
-    "device_f1": "devices",
-    "param_f1": "settings",
-    "numerical_precision": "numbers",
-}
 _CURSOR = "▌"
 _MARKS: Mapping[str, tuple[str, str, str]] = {
     "plain": ("blue", ":material/bolt:", "Done by the reply"),
@@ -155,21 +149,25 @@ def _acts(found: Sequence[Finding]) -> None:
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
     """The scores in points, and the difference to the first variant's."""
-    told = []
-    for metric in _SHOWN_METRICS:
-        value, other = scores.get(metric), baseline.get(metric)
+    told, shown = [], _shown_metrics()
+    for metric in shown:
+        value, other = scores.get(metric.name), baseline.get(metric.name)
         if value is None:
             continue
         difference = ""
         if other is not None and round(1000 * (value - other)):
-            colour = "blue" if value > other else "orange"
+            colour = "blue" if metric.sign * (value - other) > 0 else "orange"
             difference = f"&nbsp;:{colour}[{signed_points(value - other)}]"
-        told.append(f"{_SHORT[metric]}&nbsp;**{points(value)}**{difference}")
-    st.markdown("&ensp; ".join(told), help=_metrics_help())
+        told.append(f"{frame.plain(metric.short)}&nbsp;**{points(value)}**{difference}")
+    st.markdown("&ensp; ".join(told), help=_metrics_help(shown))
 
 
-def _metrics_help() -> str:
-    lines = [f"- {_SHORT[name]}: {METRICS[name].label}. {METRICS[name].help}" for name in _SHOWN_METRICS]
+def _shown_metrics() -> list[Metric]:
+    return [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
+
+
+def _metrics_help(shown: Sequence[Metric]) -> str:
+    lines = [f"- {one.short}: {one.label}. {one.help}" for one in shown]
     return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
 
 

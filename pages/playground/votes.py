@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, percent
-from engine.domains.metrics import METRICS
+from engine.domains import metrics
 from engine.results import store, votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
@@ -68,7 +68,8 @@ def _votes(root: str, signature: str) -> list[Vote]:
 @st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
 def _board(root: str, signature: str, version: str) -> Board:
     ws = Workspace(Path(root))
-    return board(_votes(root, signature), {one.variant_id: one.variant for one in reads.variants(ws)})
+    names = {one.variant_id: one.variant for one in reads.variants(ws)}
+    return board(_votes(root, signature), names, metrics.headline(ws))
 
 
 def _to_blind(label: str) -> None:
@@ -115,7 +116,7 @@ def _agreement(found: Board) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "Metric": [METRICS[one.metric].label for one in known],
+                "Metric": [one.metric.label for one in known],
                 "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
                 "Share": [percent(one.share) for one in known],
                 "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],

@@ -31,8 +31,8 @@ _kept = st.cache_data(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
 def compared(
     ws: Workspace,
     *,
-    metric: str,
     split: str,
+    metric: str | None = None,
     reference: str | None = None,
     protocol: str | None = None,
     across_protocols: bool = False,
@@ -122,7 +122,7 @@ def _subjects(root: str, data_hash: str, domain_identity: str) -> dict[str, floa
 def _compared(
     root: str,
     version: str,
-    metric: str,
+    metric: str | None,
     split: str,
     reference: str | None,
     protocol: str | None,

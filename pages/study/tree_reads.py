@@ -13,7 +13,7 @@ from engine.results.comparing import comparison
 
 
 def compared(
-    ws: Workspace, *, metric: str, split: str, reference: str, variants: tuple[str, ...] = ()
+    ws: Workspace, *, metric: str | None, split: str, reference: str, variants: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """Return the comparison of every variant, or of these, with the reference. Raises what it raises."""
     return _compared(str(ws.root), store.version(ws), metric, split, reference, variants)
@@ -21,7 +21,7 @@ def compared(
 
 @st.cache_data(ttl=3600, max_entries=64, show_spinner=False)
 def _compared(
-    root: str, version: str, metric: str, split: str, reference: str, variants: tuple[str, ...]
+    root: str, version: str, metric: str | None, split: str, reference: str, variants: tuple[str, ...]
 ) -> dict[str, Any]:
     return comparison.compare_variants(
         Workspace(Path(root)), metric=metric, split=split, reference=reference, variants=variants

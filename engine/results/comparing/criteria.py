@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from engine.core.wording import count, p_value, percent, points, signed_points
-from engine.domains.metrics import METRICS, SIMILARITY
+from engine.domains.metrics import METRICS
 
 UNIFIED_OF_THE_STUDY: Final = 0.8214
 PER_PERSONA: Final = "per-persona"
+DECIDES: Final = "embedding_similarity"
 ALSO_UP: Final = ("param_f1", "numerical_precision")
-NEEDED_METRICS: Final = (SIMILARITY, *ALSO_UP)
+NEEDED_METRICS: Final = (DECIDES, *ALSO_UP)
 _NOISE = 1e-9
 
 Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
@@ -156,14 +157,14 @@ def _all(conditions: list[Condition]) -> bool | None:
 
 def _mean(kind: Kind, wanted: float, found: float | None) -> Condition:
     if found is None:
-        return Condition(kind, SIMILARITY, wanted, None, None, None, "no mean to compare")
+        return Condition(kind, DECIDES, wanted, None, None, None, "no mean to compare")
     met = found > _NOISE if wanted == 0 else found >= wanted - _NOISE
     if kind == "mean":
         goal = "above 0" if wanted == 0 else f"{signed_points(wanted)} wanted"
         words = f"{signed_points(found)} points over unified, {goal}"
     else:
         words = f"mean {points(found)}, {points(wanted)} wanted"
-    return Condition(kind, SIMILARITY, wanted, found, _short(wanted - found, met), met, words)
+    return Condition(kind, DECIDES, wanted, found, _short(wanted - found, met), met, words)
 
 
 def _share(wanted: float, standing: Standing) -> Condition:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains.metrics import Metric
-from engine.domains.metrics import metric as find_metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
 from engine.results.comparing.placebos import FAMILY as PLACEBO
@@ -58,6 +58,13 @@ class Scene:
         names = self.scored.loc[self.scored["protocol"] == protocol, "variant"]
         return [self.variants[str(name)] for name in names]
 
+    def served(self, variant: Variant) -> int:
+        """Return for how many personas a variant is scored under the chosen protocol."""
+        rows = self.scored[
+            (self.scored["protocol"] == self.protocol) & (self.scored["variant"] == variant.variant)
+        ]
+        return int(rows["personas"].sum())
+
     def find(self, name: str) -> Variant | None:
         """Return the variant of that name scored under the chosen protocol."""
         return resolve(name, self.under(self.protocol))
@@ -86,14 +93,15 @@ class Scene:
 
 
 def set_scene(
-    ws: Workspace, *, metric: str, split: str, protocol: str | None, reference: str | None
+    ws: Workspace, *, metric: str | None, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
-    """Return the scene asked for; the newest protocol with the reference where none is named.
+    """Return the scene asked for; the newest protocol with the reference where none is named, and the study's
+    primary metric.
 
     Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
     another protocol only.
     """
-    kind = find_metric(metric)
+    kind = metrics.chosen(ws, metric)
     seen = store.overview(ws)
     scored = seen.coverage[seen.coverage["split"] == split]
     if scored.empty:

@@ -7,14 +7,15 @@ run folders: a damaged or deleted database is built again from them, and nobody 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from engine.core.errors import unknown_name
 from engine.core.paths import Workspace
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import votes as votes_file
 from engine.results.comparing.repeats import Origin
 from engine.results.store import database, statistics, tables
@@ -29,11 +30,11 @@ from engine.results.store.filling import (
     present_runs,
     read_stamp,
 )
-from engine.results.store.intake import METRIC_COLUMNS
 from engine.results.store.statistics import Question
 from engine.results.variants import Variant
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
+from engine.stats.pairing import Pairing
 
 __all__ = ["Overview", "Report", "Torn", "unreadable"]
 
@@ -91,16 +92,23 @@ def newest_protocol(ws: Workspace) -> str | None:
 
 def coverage(ws: Workspace) -> pd.DataFrame:
     """Return what is scored where: protocol, split, variant, personas, examples; newest protocol first."""
-    return _with_names(ws, tables.COVERAGE, ())
+    return _with_names(ws, tables.COVERAGE, {})
 
 
 def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
     """Return one row a variant and example: variant, persona_id, example_id, value (NaN where undefined).
 
-    `protocol` is by default the newest. Raises EngineError for a metric that is not kept.
+    Of a statistic of the whole set one row a persona, her own. `protocol` is by default the newest. Raises
+    EngineError for a metric that the study does not have.
     """
-    query = tables.SCORES.format(value=f"s.{_known_metric(metric)}")
-    return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
+    chosen = metrics.chosen(ws, metric)
+    asked = _asked(chosen, split, protocol or newest_protocol(ws))
+    if chosen.total is None:
+        return _with_names(ws, tables.SCORES, asked)
+    found = persona_means(ws, metric=metric, split=split, protocol=protocol)
+    table = found[["variant", "persona_id"]].assign(value=found["mean"])
+    table.insert(2, "example_id", "persona:" + table["persona_id"])
+    return table
 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
@@ -108,12 +116,26 @@ def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[
     return ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
 
 
+def pairings(
+    ws: Workspace,
+    question: Question,
+    variants: Collection[str],
+    *,
+    personas: Collection[str] | None = None,
+) -> dict[str, Pairing]:
+    """Return variant id -> its pairing with the reference, in the question's one metric, persona by persona.
+
+    `personas` leaves out all others. Variants that are not scored there are left out.
+    """
+    return ask(ws, lambda held: statistics.pairings(held, question, variants, personas))[0]
+
+
 def overview(ws: Workspace) -> Overview:
     """Return what is scored where, and where it comes from, in one reading."""
 
     def question(connection: Connection) -> Overview:
         named = named_variants(connection)
-        coverage = _joined(connection, named, tables.COVERAGE, ())
+        coverage = _joined(connection, named, tables.COVERAGE, {})
         fields = connection.execute(tables.PROTOCOL_FIELDS).fetchall()
         protocols = {name: json.loads(text) for name, text in fields}
         return Overview(coverage, {one.variant: one for one in named}, origins_of(connection), protocols)
@@ -123,13 +145,20 @@ def overview(ws: Workspace) -> Overview:
 
 def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
     """Return one row a variant and persona: variant, persona_id, mean, n (defined), n_undefined."""
-    query = tables.MEANS.format(value=f"s.{_known_metric(metric)}")
-    return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
+    chosen = metrics.chosen(ws, metric)
+    rows = _with_names(ws, tables.MEANS, _asked(chosen, split, protocol or newest_protocol(ws)))
+    if chosen.total is None:
+        return rows.drop(columns=["part", "total"])
+    keys = ["variant", "persona_id"]
+    sums = rows.pivot_table(index=keys, columns="part", values="total", aggfunc="sum", fill_value=0.0)
+    values = chosen.total({str(part): sums[part].to_numpy() for part in sums.columns})
+    counts = rows.groupby(keys)[["n", "n_undefined"]].max()
+    return sums.index.to_frame(index=False).assign(mean=values).merge(counts.reset_index(), on=keys)
 
 
 def reply_costs(ws: Workspace, *, split: str, protocol: str) -> pd.DataFrame:
     """Return the mean cost of a reply, one row a variant: variant, seconds, reply_tokens (NaN: not known)."""
-    return _with_names(ws, tables.COSTS, (split, protocol))
+    return _with_names(ws, tables.COSTS, {"split": split, "protocol": protocol})
 
 
 def example_rows(
@@ -141,12 +170,40 @@ def example_rows(
     variant: str | None = None,
     example_id: str | None = None,
 ) -> pd.DataFrame:
-    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, all metrics.
+    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column a
+    metric of the study (NaN where undefined or not computed).
 
     Every filter that is None lets everything pass; `protocol` is by default the newest.
     """
-    filters = (persona_id, persona_id, example_id, example_id, variant, variant)
-    return _with_names(ws, tables.EXAMPLES, (split, protocol or newest_protocol(ws), *filters))
+    asked = {"split": split, "protocol": protocol or newest_protocol(ws), "persona_id": persona_id}
+    asked |= {"example_id": example_id, "variant": variant}
+    versions = {one.name: one.version for one in metrics.of_study(ws).values()}
+
+    def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame]:
+        said = _joined(connection, named_variants(connection), tables.EXAMPLES, asked)
+        answers = {"answers": said["answer"].tolist()}
+        return said, connection.execute(tables.EXAMPLE_SCORES, answers).df()
+
+    said, scores = ask(ws, question)[0]
+    counts = (scores["version"] == "") | (scores["version"] == scores["metric"].map(versions))
+    wide = (
+        scores[counts].pivot(index="answer", columns="metric", values="value").reindex(columns=list(versions))
+    )
+    return said.merge(wide, left_on="answer", right_index=True, how="left").drop(columns="answer")
+
+
+def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
+    """Return metric -> the runs with replies that were not scored in its present version, the newest run last."""
+    shown = metrics.of_study(ws)
+
+    def question(connection: Connection) -> dict[str, tuple[str, ...]]:
+        asked = {"metrics": list(shown), "versions": [one.version for one in shown.values()]}
+        found: dict[str, list[str]] = {}
+        for metric, run_id in connection.execute(tables.UNSCORED, asked).fetchall():
+            found.setdefault(metric, []).append(run_id)
+        return {name: tuple(found[name]) for name in shown if name in found}
+
+    return ask(ws, question)[0]
 
 
 def votes(ws: Workspace) -> list[votes_file.Vote]:
@@ -157,7 +214,11 @@ def votes(ws: Workspace) -> list[votes_file.Vote]:
 # --- reading
 
 
-def _with_names(ws: Workspace, query: str, values: tuple[Any, ...]) -> pd.DataFrame:
+def _asked(metric: Metric, split: str, protocol: str | None) -> dict[str, Any]:
+    return {"metric": metric.name, "version": metric.version, "split": split, "protocol": protocol}
+
+
+def _with_names(ws: Workspace, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
     """Run a query that may join `names` (variant_id, variant)."""
 
     def question(connection: Connection) -> pd.DataFrame:
@@ -167,14 +228,8 @@ def _with_names(ws: Workspace, query: str, values: tuple[Any, ...]) -> pd.DataFr
 
 
 def _joined(
-    connection: Connection, named: Sequence[Variant], query: str, values: tuple[Any, ...]
+    connection: Connection, named: Sequence[Variant], query: str, values: Mapping[str, Any]
 ) -> pd.DataFrame:
     names = {"variant_id": [one.variant_id for one in named], "variant": [one.variant for one in named]}
     connection.register("names", pd.DataFrame(names, dtype="str"))
-    return connection.execute(query, list(values)).df()
-
-
-def _known_metric(metric: str) -> str:
-    if metric not in METRIC_COLUMNS:
-        raise unknown_name("metric", metric, METRIC_COLUMNS)
-    return metric
+    return connection.execute(query, dict(values)).df()

@@ -16,7 +16,7 @@ import duckdb
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.paths import Workspace
-from engine.results.store import tables
+from engine.results.store import migrations
 from engine.results.store.filling import STAMP, Connection, Report, take_in
 
 Answer = TypeVar("Answer")
@@ -81,7 +81,7 @@ def unreadable(ws: Workspace) -> str | None:
 def opened(ws: Workspace) -> Iterator[Connection]:
     connection = duckdb.connect(str(ws.database))
     try:
-        tables.migrate(connection)
+        migrations.migrate(connection)
         yield connection
     finally:
         connection.close()

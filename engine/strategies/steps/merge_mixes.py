@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.data.dataset import examples, load_dataset, load_splits
+from engine.domains import metrics
 from engine.domains.registry import domain_of
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
@@ -29,10 +29,10 @@ from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Part, Recipe, Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
+from engine.runs import answers
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies.steps.cluster import CLUSTERS, FEATURES
 from engine.strategies.steps.lessons import training_dialogues
-from engine.strategies.steps.scoring import SCORES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,12 +148,11 @@ def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
 
 
 def _validation(context: RunContext) -> dict[str, float]:
-    """Return each persona's mean embedding similarity on val, as the adapters' own run scored it."""
-    folder = context.workspace.run_folder(context.spec.upstream["adapters"])
-    columns = ["variant", "split", "persona_id", "embedding_similarity"]
-    table = pd.read_parquet(folder / SCORES, columns=columns, filters=[("split", "==", "val")])
-    means = table.groupby("persona_id")["embedding_similarity"].mean()
-    return {str(persona): float(value) for persona, value in means.items() if pd.notna(value)}
+    """Return each persona's mean in the primary metric on val, as the adapters' own run scored it."""
+    scored = answers.read(context.workspace, context.spec.upstream["adapters"])
+    table = scored.values(metrics.primary(context.workspace))
+    means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
+    return {str(persona): float(value) for persona, value in means.items()}
 
 
 def _learned(

@@ -43,7 +43,7 @@ def test_they_are_there_when_the_scores_are_in_and_a_question_adds_nothing(ws: W
     finish(ws, "gain")
     store.refresh(ws)
     before = kept(ws)
-    assert len(before) == 2 * 2 * 12  # splits, variants, metrics; one reference
+    assert len(before) == 2 * 2 * 3  # splits, variants, metrics; one reference
     compare_variants(ws, reference="count", metric="device_f1")
     assert kept(ws) == before
     compare_variants(ws, reference="gain")

@@ -24,6 +24,7 @@ from engine.runs.worker import execute
 from engine.strategies.plan import plan
 from engine.strategies.steps.route import read_candidates
 from tests import in_process
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -57,7 +58,7 @@ def done(ws: Workspace) -> dict[str, RunSpec]:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def found(ws: Workspace, spec: RunSpec, name: str) -> Any:
@@ -289,7 +290,7 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
 def test_a_wide_margin_leaves_everybody_with_unified(ws: Workspace, done: dict[str, RunSpec]) -> None:
     spec = do(ws, "routing", among=AMONG, margin=1.0)
     assert found(ws, spec, "routes.json")["shares"] == {"unified": 1.0}
-    unified = pd.read_parquet(ws.run_folder(spec.upstream["unified"]) / "scores.parquet")
+    unified = scores_of(ws, spec.upstream["unified"])
     pd.testing.assert_frame_equal(table(ws, spec).drop(columns="variant"), unified.drop(columns="variant"))
     assert any("regret" in line for line in read_log(ws.run_folder(spec.run_id)))
 
