@@ -1,4 +1,4 @@
-"""The words of the synthetic worlds: people.yaml holds who they are and what they ask, phrases.yaml the replies.
+"""The words of the synthetic worlds: people.yaml is who they are and what they ask, phrases.yaml replies.
 
 Owns the reading of the two lists. Each way of phrasing a reply has two weights: how common it is among the
 personas of a world, and how common it is in the other households the embedded base is built from. The base
