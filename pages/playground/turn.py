@@ -8,13 +8,13 @@ from typing import Any
 import streamlit as st
 
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
 from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
-from engine.serve.records import Answer, Question, Reply
 from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
