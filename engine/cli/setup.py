@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out, table
+from engine.domains.registry import BUILT_IN
 
 
 @command(
@@ -30,7 +31,10 @@ from engine.cli.frame import Call, command, out, table
 @click.option(
     "--base", default="embedded", show_default=True, help="The base model: embedded, a path, or a hub id."
 )
-@click.option("--domain", help="What the data is about: smart-home, chat, or one's own; else recognised.")
+@click.option(
+    "--domain",
+    help=f"What the data is about: {', '.join(one.name for one in BUILT_IN)}, or one's own; else recognised.",
+)
 @click.option(
     "--personas", type=click.IntRange(min=1), help="A seeded subset of so many (a world: how many)."
 )

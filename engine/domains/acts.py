@@ -36,7 +36,7 @@ class Act:
 
     @property
     def words(self) -> str:
-        """The act for people: "AC temperature 22", "Lights named"."""
+        """The act for people: what is done to what, or that it is only named."""
         return f"{self.label or self.subject} {self.value if self.aspect else 'named'}"
 
 

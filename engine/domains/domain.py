@@ -114,7 +114,7 @@ class Domain:
     augmenting: Augmenting = field(default=ANY_TEXT)
     embedded_base_fits: bool = False
     routines: Callable[[Iterable[Mapping[str, Any]]], list[Routine]] = triggers_and_actions
-    speaker: str = "Assistant"
+    assistant: str = "Assistant"
     recognises: Callable[[Dataset], bool] = lambda dataset: False
 
     @property

@@ -15,7 +15,6 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, embedded_base, read_json
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
-from engine.domains.smart_home import SMART_HOME
 from engine.runs.runfolder import RunSpec, fingerprint
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
@@ -35,7 +34,7 @@ class Ground:
     with_character: int
     has_truth: bool
     dialogues: int
-    domain: Domain = SMART_HOME
+    domain: Domain
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""

@@ -23,7 +23,7 @@ function pieces(parent, list) {
 function findings(parent, list) {
   if (!list.length) return;
   const made = make("ul", "findings", parent);
-  made.setAttribute("aria-label", "Devices and values against the right reply");
+  made.setAttribute("aria-label", "What it does, against the right reply");
   for (const one of list) {
     const item = make("li", one.kind, made, `${one.sign} ${one.words}`);
     item.title = WORDS[one.kind] ?? "";

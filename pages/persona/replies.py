@@ -77,7 +77,7 @@ def _example(
         "difference": "" if own is None or looked_at == reference else _difference(own.delta, metric),
         "tone": "" if own is None else _tone(own.delta, metric),
         "before": [
-            {"who": "User" if role == "user" else domain.speaker, "text": text}
+            {"who": "User" if role == "user" else domain.assistant, "text": text}
             for role, text in one.context[:-1]
         ],
         "reference": one.reference,

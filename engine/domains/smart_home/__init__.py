@@ -87,6 +87,6 @@ SMART_HOME: Final = Domain(
     ),
     embedded_base_fits=True,
     routines=in_words,
-    speaker="Home",
+    assistant="Home",
     recognises=_recognises,
 )
