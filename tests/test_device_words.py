@@ -32,10 +32,10 @@ COMPUTE = (
 )
 
 SAID_OTHERWISE = {
-    r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground/",  # who answers
+    r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
     r"security": r"Content-Security-Policy",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
-    # Published scores are of the study about smart homes; a schema that once landed is written down for good.
+    # Published scores are of the study about smart homes; a schema that once landed stays as it was.
     r"param_\w+|numerical_\w+": r"engine/results/(?:imported/protocol|store/migrations)\.py",
     r"device_\w+|exact_action_match": r"engine/results/store/migrations\.py",
 }

@@ -43,12 +43,13 @@ def _keeps(before: Message, after: Message) -> bool:
 
 
 def _recognises(dataset: Dataset) -> bool:
-    """EdgeWisePersona's circumstances in the metadata, or replies most of which name a device."""
+    """EdgeWisePersona's circumstances in the metadata, or a quarter of the replies that set a device."""
     known = [dialogue for dialogue in dataset.dialogues if set(dialogue.meta) & {"sun_phase", "outdoor_temp"}]
     if known:
         return 2 * len(known) >= len(dataset.dialogues)
     replies = [one.text for row in dataset.dialogues[:200] for one in row.messages if one.role == "assistant"]
-    return bool(replies) and 2 * sum(bool(acts(text)) for text in replies) >= len(replies)
+    setting = sum(any(act.aspect for act in acts(text)) for text in replies)
+    return bool(replies) and 4 * setting >= len(replies)
 
 
 SMART_HOME: Final = Domain(
