@@ -12,17 +12,11 @@ import pytest
 
 from engine.core.paths import REPOSITORY
 from engine.domains.smart_home.replies.lexicon import DEVICES
+from tests.device_words import WORDS
 
 KNOW_DEVICES = ("engine/domains/smart_home/", "engine/data/worlds/")
 SEARCHED = (".py", ".js", ".css", ".html", ".yaml", ".json", ".md", ".jinja")
 
-WORDS = re.compile(
-    r"\b(?:tvs?|televisions?|a/?c|air[- ]?con\w*|lights|lamps?|speakers?|security|cameras?|thermostats?"
-    r"|heat(?:er|ing)|cooling|brightness|volume|fan(?:[ _]speed)?|armed|smart[-_ ]?homes?|house(?:hold)?s?"
-    r"|weather\w*|outdoor\w*|sun_phase|device_\w+|param_(?:precision|recall|f1)|parameter f1|numerical_\w+"
-    r"|exact_action_match|(?:ac|room|indoor)[ _.]temperature|temperature (?:to|at|of) \d\d)\b",
-    re.IGNORECASE,
-)
 # A device is also what a model is computed on, and so is a temperature a softmax's or a sampler's.
 DEVICE = re.compile(r"\bdevices?\b", re.IGNORECASE)
 COMPUTE = (
