@@ -1,4 +1,4 @@
-"""CONTRIBUTING's recipe "add a domain", walked: one file outside engine/, and a study of it from end to end."""
+"""The recipe "add a domain" of CONTRIBUTING, walked: one file outside engine/, and a study of it."""
 
 from __future__ import annotations
 
