@@ -68,7 +68,7 @@ class Scored:
 
 
 def by_answer(scores: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Return one metric's scores (long, with persona_id) as one row an answer; `value` is NaN where undefined.
+    """Return one metric's scores (long, with persona_id), one row an answer; `value` is NaN where undefined.
 
     A statistic of the whole set has no value of one answer: there is one row a persona then, her own.
     """
@@ -90,7 +90,7 @@ def write(folder: Path, answers: pd.DataFrame, scores: pd.DataFrame) -> None:
 
 
 def read(ws: Workspace, run_id: str) -> Scored:
-    """Return what a run answered and scored, with what was computed for it later; empty where it scored nothing.
+    """Return what a run answered and scored, what was computed later included; empty where it scored nothing.
 
     Raises EngineError when a file cannot be read or lacks a column.
     """

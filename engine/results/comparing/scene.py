@@ -31,7 +31,8 @@ IS_PLACEBO = "placebo"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
+    """The ground of one comparison. `metric` is in the version that its scores have; `scored` is the coverage
+    of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
     that of its placebo; `origins` says what each run was made from.
@@ -124,7 +125,8 @@ def set_scene(
         placebos(seen.variants.values()),
         seen.origins,
     )
-    return _choose(scene, [first] if protocol else known, reference)
+    scene = _choose(scene, [first] if protocol else known, reference)
+    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split))
 
 
 def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:

@@ -23,6 +23,7 @@ Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
 _LOCK = ".results.lock"
+_UNWRITABLE = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
 
 
 def lock(ws: Workspace) -> AbstractContextManager[None]:
@@ -48,8 +49,24 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
     with lock(ws):
+        _refuse_foreign(ws)
         discard(ws)
         return _ask_anew(ws, lambda _: None)[1]
+
+
+def _refuse_foreign(ws: Workspace) -> None:
+    """Raise EngineError for a sound database of another program; whatever else is there may go."""
+    if not ws.database.exists():
+        return
+    try:
+        connection = duckdb.connect(str(ws.database))
+    except duckdb.Error as error:
+        _damage(ws, error)
+        return
+    try:
+        migrations.refuse_foreign(connection)
+    finally:
+        connection.close()
 
 
 def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer, Report]:
@@ -94,14 +111,19 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
         raise EngineError(
             "results.duckdb is open in another program.", f"Close it there and repeat. {text}"
         ) from error
-    if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system")):
+    if any(sign in text for sign in _UNWRITABLE):
         raise EngineError(
             f"{ws.database} cannot be written: {text}", "Free disk space or mend the rights."
         ) from error
-    if isinstance(
-        error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.OutOfMemoryException)
-    ):
-        raise error
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise EngineError(
+            f"There is not enough memory for results.duckdb: {text}", "End other programs and repeat."
+        ) from error
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)):
+        raise EngineError(
+            f"results.duckdb does not hold what it should: {text}",
+            "Build it anew from the run folders: python -m engine rebuild-db",
+        ) from error
     return text
 
 

@@ -165,7 +165,10 @@ def _insert_scores(connection: Connection, run: Finished) -> None:
 def _settle(connection: Connection, variants: Iterable[str]) -> None:
     """Say anew which answers of these variants count, and what each persona's add up to."""
     asked = {"variants": sorted(variants)}
-    for query in (tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP):
+    for query in (
+        *(tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP),
+        *(tables.FORGET_SCORED, tables.NOTE_SCORED),
+    ):
         connection.execute(query, asked)
 
 

@@ -25,7 +25,7 @@ from answers a join runs r using (run_id) join names n using (variant_id)
 group by a.protocol, a.split, n.variant
 order by max(max(r.finished_at)) over (partition by a.protocol) desc, a.protocol, a.split, n.variant
 """
-# Of one metric's scores, those of the present version, or of none, count.
+# Of one metric's scores, those of the version in force, or of none, count.
 _SCORES = """
 from answers a join scores s using (answer)
 where a.best and a.split = $split and a.protocol = $protocol
@@ -103,12 +103,13 @@ where a.best and a.split = $split and a.protocol = $protocol
   and ($variant::varchar is null or n.variant = $variant)
 order by a.persona_id, a.dialogue_id, a.turn, n.variant
 """
-EXAMPLE_SCORES = "select answer, metric, version, value from scores where part = '' and answer in (select unnest($answers))"
+EXAMPLE_SCORES = """
+select answer, metric, version, value from scores
+where part = '' and answer in (select unnest($answers))
+"""
 PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
-SCORED_IN = """
-select protocol, split, variant_id, metric, version from persona_sums group by all
-"""
+SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.
 UNSCORED = """
 select m.metric, r.run_id
@@ -160,6 +161,7 @@ update answers set best = chosen.best from (
 where answers.answer = chosen.answer and answers.best <> chosen.best
 """
 FORGET_SUMS = "delete from persona_sums where variant_id in (select unnest($variants))"
+FORGET_SCORED = "delete from scored where variant_id in (select unnest($variants))"
 SUM_UP = """
 insert into persona_sums
 select a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id,
@@ -170,6 +172,10 @@ from answers a join scores s using (answer)
 where a.best and a.variant_id in (select unnest($variants))
 group by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
 order by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
+"""
+NOTE_SCORED = """
+insert into scored select distinct protocol, split, metric, version, variant_id from persona_sums
+where variant_id in (select unnest($variants))
 """
 VOTES = """
 select vote_id, cast_at, question_id, conversation_id, persona_id, example_id, message, choice,

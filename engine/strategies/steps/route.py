@@ -1,7 +1,7 @@
 """Routes each persona to the variant that won on her val examples. Generates nothing: scores are taken over.
 
-Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers with their scores
-under the name of the routed variant. The choice is made from val alone.
+Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers and scores under
+the name of the routed variant. The choice is made from val alone.
 """
 
 from __future__ import annotations
