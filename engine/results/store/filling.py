@@ -86,6 +86,8 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
             if run_id in known:
                 _forget(connection, run_id)
     report = Report(tuple(taken), tuple(removed), tuple(torn))
+    if connection.execute(tables.PLACES).fetchall() == [(0,)]:
+        connection.execute(tables.COUNT_PLACES)
     if taken or removed:
         shown = metrics.of_study(ws).values()
         statistics.keep_defaults(connection, named_variants(connection), origins_of(connection), shown)
@@ -163,11 +165,15 @@ def _insert_scores(connection: Connection, run: Finished) -> None:
 
 
 def _settle(connection: Connection, variants: Iterable[str]) -> None:
-    """Say anew which answers of these variants count, and what each persona's add up to."""
+    """Say anew which answers of these variants count, and what each persona's add up to.
+
+    What spans variants is only forgotten: it is counted once, after the last run.
+    """
+    connection.execute(tables.FORGET_PLACES)
     asked = {"variants": sorted(variants)}
     for query in (
         *(tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP),
-        *(tables.FORGET_SCORED, tables.NOTE_SCORED),
+        *(tables.FORGET_SCORED, tables.NOTE_SCORED, tables.FORGET_COVERAGE, tables.COVER),
     ):
         connection.execute(query, asked)
 

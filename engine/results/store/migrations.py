@@ -92,6 +92,9 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         create table persona_sums (protocol varchar, split varchar, metric varchar, version varchar,
             part varchar, variant_id varchar, persona_id varchar, mean double, total double, n bigint,
             n_undefined bigint);
+        create table coverage (protocol varchar, split varchar, variant_id varchar, personas bigint,
+            examples bigint, newest_at varchar);
+        create table places (protocol varchar, split varchar, personas bigint, examples bigint);
         create table scored (protocol varchar, split varchar, metric varchar, version varchar,
             variant_id varchar);
         """,

@@ -10,20 +10,17 @@ select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained,
 from variants v join runs r using (run_id)
 """
 PROTOCOLS = """
-select a.protocol, a.split,
-       count(distinct a.variant_id) as variants, count(distinct a.persona_id) as personas,
-       count(distinct a.example_id) as examples, max(r.finished_at) as newest_at,
-       (select any_value(p.fields) from protocols p where p.protocol = a.protocol) as fields
-from answers a join runs r using (run_id)
-group by a.protocol, a.split
-order by max(max(r.finished_at)) over (partition by a.protocol) desc, a.protocol, a.split
+select c.protocol, c.split, count(*) as variants, any_value(p.personas) as personas,
+       any_value(p.examples) as examples, max(c.newest_at) as newest_at,
+       (select any_value(f.fields) from protocols f where f.protocol = c.protocol) as fields
+from coverage c join places p using (protocol, split)
+group by c.protocol, c.split
+order by max(max(c.newest_at)) over (partition by c.protocol) desc, c.protocol, c.split
 """
 COVERAGE = """
-select a.protocol, a.split, n.variant,
-       count(distinct a.persona_id) as personas, count(distinct a.example_id) as examples
-from answers a join runs r using (run_id) join names n using (variant_id)
-group by a.protocol, a.split, n.variant
-order by max(max(r.finished_at)) over (partition by a.protocol) desc, a.protocol, a.split, n.variant
+select c.protocol, c.split, n.variant, c.personas, c.examples
+from coverage c join names n using (variant_id)
+order by max(c.newest_at) over (partition by c.protocol) desc, c.protocol, c.split, n.variant
 """
 # Of one metric's scores, those of the version in force, or of none, count.
 _SCORES = """
@@ -161,6 +158,21 @@ update answers set best = chosen.best from (
 where answers.answer = chosen.answer and answers.best <> chosen.best
 """
 FORGET_SUMS = "delete from persona_sums where variant_id in (select unnest($variants))"
+FORGET_COVERAGE = "delete from coverage where variant_id in (select unnest($variants))"
+COVER = """
+insert into coverage
+select a.protocol, a.split, a.variant_id, count(distinct a.persona_id), count(distinct a.example_id),
+       max(r.finished_at)
+from answers a join runs r using (run_id)
+where a.variant_id in (select unnest($variants))
+group by a.protocol, a.split, a.variant_id
+"""
+FORGET_PLACES = "delete from places"
+PLACES = "select count(*) from places"
+COUNT_PLACES = """
+insert into places
+select protocol, split, count(distinct persona_id), count(distinct example_id) from answers group by all
+"""
 FORGET_SCORED = "delete from scored where variant_id in (select unnest($variants))"
 SUM_UP = """
 insert into persona_sums
