@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_json, write_json
 
@@ -85,8 +86,28 @@ def change_machine(ws: Workspace, **values: Any) -> Machine:
     if _told_read_only():
         refuse_if_read_only(ws, "change the settings")
     changed = replace(read_machine(ws), **values)
-    write_json(_path(ws), asdict(changed))
+    ours = "ray_address" in values or cluster_is_ours(ws, changed)
+    token = {"consent": agree(ws, "cluster", changed.ray_address)} if ours and changed.ray_address else {}
+    write_json(_path(ws), {**asdict(changed), **token})
     return changed
+
+
+def cluster_is_ours(ws: Workspace, machine: Machine) -> bool:
+    """Say whether the address of the Ray cluster was set by this user, here, and did not come with the folder."""
+    path = _path(ws)
+    token = read_json(path).get("consent", "") if path.exists() else ""
+    return not machine.ray_address or agreed(ws, token, "cluster", machine.ray_address)
+
+
+def refuse_foreign_cluster(ws: Workspace, machine: Machine) -> None:
+    """Raise EngineError where the cluster is named by settings that came with the folder: it runs code here."""
+    named = machine.launcher != LAUNCHERS[0] and machine.ray_address == read_machine(ws).ray_address
+    if named and not cluster_is_ours(ws, machine):
+        raise EngineError(
+            f"The settings that came with this workspace name the Ray cluster {machine.ray_address}.",
+            f"To use it: python -m engine machine --launcher ray --ray-address {machine.ray_address}. "
+            "To run here: python -m engine machine --launcher local",
+        )
 
 
 def read_only(ws: Workspace) -> bool:

@@ -111,7 +111,7 @@ def test_a_failed_run_shows_error_remedy_and_retry(open_page: Open, prepared: Wo
     assert [button.label for button in app.button] == ["Retry", "Start over"]
 
 
-def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace) -> None:
+def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace, paced: None) -> None:
     """Real processes: the worker counts slowly, is told to stop, and is queued again."""
     (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
     run_id = entry.record.run_id
@@ -125,7 +125,9 @@ def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace
     jobs.cancel(prepared, run_id)
 
 
-def test_the_queue_has_an_order_that_can_be_changed(open_page: Open, prepared: Workspace) -> None:
+def test_the_queue_has_an_order_that_can_be_changed(
+    open_page: Open, prepared: Workspace, paced: None
+) -> None:
     plans = [counting_run(prepared, name, ticks=2000, pause=0.05) for name in ("unified", "prefix", "base")]
     running, second, third = [entry.record.run_id for one in plans for entry in jobs.submit(prepared, one)]
     try:
