@@ -110,6 +110,7 @@ class RunRecord:
             "freed_bytes": status.freed_bytes,
             "parameters": spec.parameters if spec else {},
             "changed": list(spec.changed) if spec else [],
+            "elsewhere": self.elsewhere,
             "seed": spec.seed if spec else None,
             "upstream": spec.upstream if spec else {},
         }

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, plain_name, read_json, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
@@ -167,8 +167,8 @@ def read_spec(folder: Path) -> RunSpec:
         for name in ("parameters", "upstream", "protocol", "stages", "versions"):
             if not isinstance(getattr(spec, name), dict):
                 raise TypeError(f"{name} is no JSON object")
-        if not all(isinstance(run_id, str) for run_id in spec.upstream.values()):
-            raise TypeError("upstream names no runs")
+        for run_id in spec.upstream.values():
+            plain_name(run_id, what="a run")
         if not isinstance(spec.experiment, str) or not spec.hash:
             raise TypeError("experiment is no text")
         return spec

@@ -70,16 +70,21 @@ def unreadable(ws: Workspace) -> str | None:
         return None
     with lock(ws):
         try:
-            connection = duckdb.connect(str(ws.database))
+            connection = _connect(ws.database)
         except duckdb.Error as error:
             return str(error).splitlines()[0]
         connection.close()
     return None
 
 
+def _connect(path: Path) -> Connection:
+    """Open a database file. What is defined in it, a view say, reads no other file and loads no extension."""
+    return duckdb.connect(str(path), config={"enable_external_access": "false"})
+
+
 @contextmanager
 def opened(ws: Workspace) -> Iterator[Connection]:
-    connection = duckdb.connect(str(ws.database))
+    connection = _connect(ws.database)
     try:
         tables.migrate(connection)
         yield connection
