@@ -42,8 +42,8 @@ def queue(
 ) -> int:
     """Show what is at work and what waits, in order; or move a queued run, and with it what it needs.
 
-    Runs that were queued elsewhere (in another place, on another machine, by another user) start only once they
-    are taken up: `queue take` does so for all of them, or for one.
+    Runs that were queued elsewhere (in another place, on another machine, by another user) start only once
+    they are taken up: `queue take` does so for all of them, or for one.
     """
     call.ws.read_config()
     if action == "take":

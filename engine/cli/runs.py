@@ -267,8 +267,8 @@ def note_elsewhere(records: Sequence[RunRecord]) -> None:
     there = [record for record in records if record.elsewhere]
     if any(record.error is None for record in there):
         note(
-            f"{count(len(there), 'run')} in the queue came from elsewhere: nothing of that starts by itself. To "
-            "start them here: python -m engine queue take. To leave them: do nothing."
+            f"{count(len(there), 'run')} in the queue came from elsewhere: nothing of that starts by itself. "
+            "To start them here: python -m engine queue take. To leave them: do nothing."
         )
 
 

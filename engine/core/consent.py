@@ -1,8 +1,8 @@
 """Consent: what this user, on this machine, put to work in this very folder.
 
-What lies in a workspace may have been written by anybody: it was copied, mounted, unpacked or laid in. So a file
-that says "queued" starts nothing; a token does, which only this user can have made: an HMAC over machine, user,
-place and what was agreed to, with a secret that lies in no workspace but in the user's own state folder
+What lies in a workspace may have been written by anybody: it was copied, mounted, unpacked or laid in. So a
+file that says "queued" starts nothing; a token does, which only this user can have made: an HMAC over machine,
+user, place and what was agreed to, with a secret that lies in no workspace but in the user's own state folder
 ($XDG_STATE_HOME/persona-lab/secret). A copied or moved workspace keeps its tokens, and they hold no more.
 
 Owns the secret and the form of tokens. Decides nothing; writes only when something is agreed to.
@@ -41,11 +41,11 @@ def agree(ws: Workspace, *to: Any) -> str:
 
 
 def agreed(ws: Workspace, token: str, *to: Any) -> bool:
-    """Say whether this user has agreed, on this machine and in this place, to these values. Writes nothing."""
+    """Say whether this user has agreed, on this machine and here, to these values. Writes nothing."""
     secret = _secret()
-    return secret is not None and isinstance(token, str) and hmac.compare_digest(
-        _token(secret, ws, to).encode(), token.encode("utf-8", "surrogatepass")
-    )  # fmt: skip
+    if secret is None or not isinstance(token, str):
+        return False
+    return hmac.compare_digest(_token(secret, ws, to).encode(), token.encode("utf-8", "surrogatepass"))
 
 
 def _token(secret: bytes, ws: Workspace, to: tuple[Any, ...]) -> str:
@@ -90,8 +90,8 @@ def _new_secret() -> bytes:
         part.unlink()
     except OSError as error:
         raise EngineError(
-            f"{path.parent} cannot be written: {error.strerror or error}. It is where Persona Lab notes which "
-            "runs you started yourself.",
+            f"{path.parent} cannot be written: {error.strerror or error}. It is where Persona Lab keeps what "
+            "tells the runs that you started from those that came with a folder.",
             "Give it a folder of yours: export XDG_STATE_HOME=DIR",
         ) from error
     found = _secret()

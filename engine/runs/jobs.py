@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.machine import Machine, changes, read_machine, read_only, refuse_foreign_cluster
+from engine.core.machine import (
+    Machine,
+    changes,
+    declared_read_only,
+    read_machine,
+    read_only,
+    refuse_foreign_cluster,
+)
 from engine.core.paths import Workspace, first_link
 from engine.runs import launchers, slots, standby
 from engine.runs.endings import end_processes, settle
@@ -98,7 +105,7 @@ def advance(ws: Workspace, *, origin: str | None = None) -> None:
     A read-only workspace is left as it is. `origin` is what a supervisor was started from, whose environment
     what it loaded may have changed.
     """
-    if read_only(ws):
+    if declared_read_only(ws):  # a disk that takes nothing just now is an error, which a supervisor waits out
         return
     with queue_lock(ws):
         _advance(ws, origin)
@@ -385,7 +392,7 @@ def _told(ws: Workspace, machine: Machine) -> dict[str, Any]:
 
 
 def _started_here(ws: Workspace, record: RunRecord) -> RunRecord:
-    """The record as it may be queued: where its file names a cluster that nobody chose here, on our own terms."""
+    """The record as it may be queued: not for a cluster that only its file names, but as set here."""
     assert record.spec is not None
     if is_put_here(ws, record.spec, record.status) or record.status.launcher == "local":
         return record

@@ -146,7 +146,7 @@ _LEFT_ALONE = "It holds a link ({}), which no run makes: nothing of it is read o
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A record as it was read, and what its folder and its three files were then: replaced whole, never edited."""
+    """A record as it was read, and what its folder and its three files were then, which are replaced whole."""
 
     signatures: tuple[_Signature, ...]
     record: RunRecord
@@ -161,12 +161,8 @@ def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | 
     spec = _signature(f"{folder}/spec.json")
     if spec is None:
         return None
-    signatures = (
-        _signature(folder),
-        spec,
-        _signature(f"{folder}/status.json"),
-        _signature(f"{folder}/{manifest.NAME}"),
-    )
+    others = (folder, f"{folder}/status.json", f"{folder}/{manifest.NAME}")
+    signatures = (spec, *map(_signature, others))
     still = kept is not None and kept.signatures == signatures
     states = {kept.record.state, kept.record.status.state} if kept is not None else set()
     if kept is not None and still and "running" not in states:  # processes leave no file behind
@@ -186,8 +182,8 @@ def _read(ws: Workspace, run_id: str) -> RunRecord:
     folder = ws.run_folder(run_id)
     experiment = run_id.rsplit("-", 1)[0]
     if link := first_link(folder):
-        error = _LEFT_ALONE.format(link.name)
-        return RunRecord(run_id, experiment, "lost", None, Status(state="lost", error=error), error=error)
+        left = _LEFT_ALONE.format(link.name)
+        return RunRecord(run_id, experiment, "lost", None, Status(state="lost", error=left), error=left)
     status = read_status(folder)
     state = true_state(ws, run_id, status)
     if state == "succeeded" != status.state:
@@ -197,12 +193,10 @@ def _read(ws: Workspace, run_id: str) -> RunRecord:
     except EngineError as error:
         return RunRecord(run_id, experiment, state, None, status, error=error.message)
     if spec.run_id != run_id:
-        error = f"Its spec is that of another run: {spec.run_id}."
-        return RunRecord(run_id, experiment, state, None, status, error=error)
-    elsewhere = state == "queued" and not is_put_here(ws, spec, status)
-    return RunRecord(
-        run_id, spec.experiment, state, spec, status, error=_error(state, status), elsewhere=elsewhere
-    )
+        another = f"Its spec is that of another run: {spec.run_id}."
+        return RunRecord(run_id, experiment, state, None, status, error=another)
+    found = RunRecord(run_id, spec.experiment, state, spec, status, error=_error(state, status))
+    return replace(found, elsewhere=state == "queued" and not is_put_here(ws, spec, status))
 
 
 def _error(state: State, status: Status) -> str | None:

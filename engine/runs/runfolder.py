@@ -50,9 +50,9 @@ def fingerprint(value: Any, digits: int) -> str:
 class RunSpec:
     """What a run is. Everything a worker needs to rebuild it; frozen at launch.
 
-    `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file names
-    no code. `stages` maps each stage to its share of the work. `changed` names the parameters and evaluation settings (its own and, as role.name, its
-    upstreams') that differ from their defaults.
+    `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file
+    names no code. `stages` maps each stage to its share of the work. `changed` names the parameters and
+    evaluation settings (its own and, as role.name, its upstreams') that differ from their defaults.
     """
 
     experiment: str

@@ -83,9 +83,7 @@ def load_step(ws: Workspace, spec: RunSpec) -> Step:
 
     Raises EngineError for a spec that is not sound, and where there is no such function.
     """
-    from engine.strategies.runnable import (
-        runnable,  # pydantic and the registry: not for a supervisor that waits
-    )
+    from engine.strategies.runnable import runnable
 
     name = runnable(ws, spec.run_id, spec).step
     module, _, function = name.partition(":")

@@ -1,7 +1,7 @@
 """The ONE registry of experiments. Owns what exists; plans and runs nothing, and imports no model code.
 
-A new strategy is one entry here and one step. What a run does is decided by its experiment's name in here, never
-by a file. Whoever starts the process may add experiments of their own, by the environment:
+A new strategy is one entry here and one step. What a run does is decided by its experiment's name in here,
+never by a file. Whoever starts the process may add experiments of their own, by the environment:
 $PERSONA_LAB_EXPERIMENTS names importable mappings of them, as module:NAME, with commas between.
 """
 

@@ -1,7 +1,7 @@
 """What a spec on disk may start: the step that the registry names for its experiment, and nothing else.
 
-A spec is a file, so it may have been written by anybody. Owns its checking against the registry: name, version,
-parameters, evaluation settings, upstreams. What runs is decided here, never by a file.
+A spec is a file, so it may have been written by anybody. Owns its checking against the registry: name,
+version, parameters, evaluation settings, upstreams. What runs is decided here, never by a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.strategies.spec import EvaluationSettings, Experiment, validate
 
 
 def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
-    """Return the experiment that a run's spec asks for, once all of it is sound. Raises EngineError otherwise."""
+    """Return the experiment that a run's spec asks for. Raises EngineError unless all of it is sound."""
     if link := first_link(ws.run_folder(run_id), ws.adapters(run_id), deep=True):
         raise _refused(run_id, f"{link.name} is a link, which no run makes")
     if spec.run_id != run_id:
@@ -26,9 +26,8 @@ def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
     if entry is None:
         raise _refused(run_id, f"there is no experiment {spec.experiment!r} here")
     if spec.version != entry.version:
-        raise _refused(
-            run_id, f"it was made for version {spec.version} of {entry.name}, here {entry.version}"
-        )
+        reason = f"it was made for version {spec.version} of {entry.name}, and here is {entry.version}"
+        raise _refused(run_id, reason)
     try:
         _check_parameters(entry, spec)
         roles = _check_upstreams(entry, spec)
@@ -41,9 +40,8 @@ def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
 
 def _check_parameters(entry: Experiment, spec: RunSpec) -> None:
     given = _own(entry, spec)
-    settings = {
-        name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol
-    }
+    known = EvaluationSettings.model_fields
+    settings = {name: value for name, value in spec.protocol.items() if name in known}
     valid = validate(entry, {**given, **settings})
     normal = valid.parameters.model_dump(mode="json")
     odd = [name for name, value in given.items() if normal[name] != value or _kinds(normal[name], value)]
