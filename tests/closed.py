@@ -43,8 +43,8 @@ def changed(before: Tree, after: Tree) -> list[str]:
 def study_in_the_middle(root: Path) -> Workspace:
     """Make a study under way, in which every look would have something to heal.
 
-    Results taken in, a run newer than the database, one dead, one queued, one failed, an autopilot that died, a
-    question that nobody answered.
+    Results taken in, a run newer than the database, one dead, one queued, one failed, an autopilot that
+    died, a question that nobody answered.
     """
     ws = prepare_world(root, personas=5, dialogues=8)
     finish(ws, "unified", per_persona=2)

@@ -1,4 +1,4 @@
-"""Read-only means that nothing is written: no database, lock, stamp or cache, and every look still answers."""
+"""Read-only means that nothing is written: no database, lock, stamp or cache; every look still answers."""
 
 from __future__ import annotations
 

@@ -93,14 +93,14 @@ def change_machine(ws: Workspace, **values: Any) -> Machine:
 
 
 def cluster_is_ours(ws: Workspace, machine: Machine) -> bool:
-    """Say whether the address of the Ray cluster was set by this user, here, and did not come with the folder."""
+    """Say whether the Ray cluster's address was set by this user, here, and did not come with the folder."""
     path = _path(ws)
     token = read_json(path).get("consent", "") if path.exists() else ""
     return not machine.ray_address or agreed(ws, token, "cluster", machine.ray_address)
 
 
 def refuse_foreign_cluster(ws: Workspace, machine: Machine) -> None:
-    """Raise EngineError where the cluster is named by settings that came with the folder: it runs code here."""
+    """Raise EngineError where settings that came with the folder name the cluster: it could run code here."""
     named = machine.launcher != LAUNCHERS[0] and machine.ray_address == read_machine(ws).ray_address
     if named and not cluster_is_ours(ws, machine):
         raise EngineError(

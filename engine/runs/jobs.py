@@ -131,7 +131,7 @@ def list_runs(ws: Workspace) -> list[RunRecord]:
 
 @changes("take up a queue")
 def take_up(ws: Workspace, run_ids: Sequence[str] | None = None) -> list[RunRecord]:
-    """Take up queued runs that came from elsewhere (by default all that can run): from now on they start here.
+    """Take up queued runs that came from elsewhere, by default all that can run: they start here from now on.
 
     Return them. Raises EngineError for a run that is none of those, or cannot run here.
     """

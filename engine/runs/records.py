@@ -146,7 +146,7 @@ _LEFT_ALONE = "It holds a link ({}), which no run makes: nothing of it is read o
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A record as it was read, and what its folder and its three files were then, which are replaced whole."""
+    """A record as it was read, and what its folder and its files were then, which are replaced whole."""
 
     signatures: tuple[_Signature, ...]
     record: RunRecord

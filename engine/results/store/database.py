@@ -15,7 +15,7 @@ import duckdb
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.machine import read_only, refuse_if_read_only
+from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
 from engine.results.store import tables
 from engine.results.store.filling import Connection, Report, take_in
@@ -40,7 +40,7 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
                 return question(connection), report
         except duckdb.Error as error:
             reason = _damage(ws, error)
-        if not read_only(ws):  # whoever only looks has a copy of it, which may have been cut off
+        if place(ws).database == ws.database:  # and not a copy, for whoever only looks
             _log.warning("results.duckdb could not be read; it is built again from the run folders.")
         discard(ws, keep_as=place(ws).database.with_suffix(".duckdb.damaged"))
         answer, report = _ask_anew(ws, question)

@@ -1,8 +1,8 @@
 """Where the results lie: in the workspace; where that is only looked at, in a private folder of this process.
 
 A workspace that is read-only gets no database, no lock and no stamp. What is needed to answer questions is
-then built from its run folders in a temporary folder, from a copy of its results.duckdb where there is one, and
-deleted when the process ends. Opens no database.
+then built from its run folders in a temporary folder, beginning with a copy of its results.duckdb, and deleted
+when the process ends. Opens no database.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.core.errors import EngineError
 from engine.core.machine import read_only
 from engine.core.paths import Workspace
 
@@ -41,7 +42,7 @@ class Place:
 
 def place(ws: Workspace) -> Place:
     """Return where a workspace's results are kept for this process. Makes the private folder when needed."""
-    if not read_only(ws):
+    if not _only_looked_at(ws):
         return _within(ws.root, ws.data)
     with _making:
         mine = os.getpid(), ws.root
@@ -51,6 +52,15 @@ def place(ws: Workspace) -> Place:
             _copy(_within(ws.root, ws.data), folder)
             _private[mine] = _within(folder, folder)
         return _private[mine]
+
+
+def _only_looked_at(ws: Workspace) -> bool:
+    try:
+        return read_only(ws)
+    except EngineError:
+        return (
+            True  # settings that cannot be read may have said so; whoever changes something is told of them
+        )
 
 
 def _delete(folder: Path, owner: int) -> None:
