@@ -2,7 +2,8 @@
 
 What lies in a workspace may have been written by anybody: it was copied, mounted, unpacked or laid in. So a
 file that says "queued" starts nothing; a token does, which only this user can have made: an HMAC over
-machine, user, place and what was agreed to, with a secret that lies in the user's own state folder ($XDG_STATE_HOME/persona-lab/secret). A copied or moved workspace keeps its tokens, and they hold no more.
+machine, user, place and what was agreed to, with a secret that lies in the user's own state folder
+($XDG_STATE_HOME/persona-lab/secret). A copied or moved workspace keeps its tokens, and they hold no more.
 
 Owns the secret and the form of tokens. Decides nothing; writes only when something is agreed to.
 """

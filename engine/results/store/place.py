@@ -1,8 +1,8 @@
 """Where the results lie: in the workspace; where that is only looked at, in a private folder of this process.
 
 A workspace that is read-only gets no database, no lock and no stamp. What is needed to answer questions is
-then built from its run folders in a temporary folder, beginning with a copy of its results.duckdb, and deleted
-when the process ends. Opens no database.
+then built from its run folders in a temporary folder, beginning with a copy of its results.duckdb, and
+deleted when the process ends. Opens no database.
 """
 
 from __future__ import annotations
@@ -58,9 +58,7 @@ def _only_looked_at(ws: Workspace) -> bool:
     try:
         return read_only(ws)
     except EngineError:
-        return (
-            True  # settings that cannot be read may have said so; whoever changes something is told of them
-        )
+        return True  # its settings cannot be read, and may have said so; whoever changes something is told
 
 
 def _delete(folder: Path, owner: int) -> None:
