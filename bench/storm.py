@@ -321,8 +321,8 @@ def page(found: dict[str, Any], command: str) -> str:
         "",
         f"Foreign run folders laid in: {found['foreign']}; started: **{found['foreign_started']}**; code of "
         f"theirs executed: **{found['code_executed']}**; files outside the workspace touched: "
-        f"**{found['outside_touched']}**. A copied workspace that started something, or an onlooker that wrote "
-        "or got no answer, would be an error of its operation.",
+        f"**{found['outside_touched']}**. A copy that started something, or an onlooker that wrote or got no "
+        "answer, would be an error of its operation.",
     ]
     return "\n".join(lines)
 
