@@ -17,8 +17,8 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question
 from engine.runs.runfolder import append_line, now
-from engine.serve.records import Answer, Question
 
 Choice = Literal["left", "right", "tie", "both bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)

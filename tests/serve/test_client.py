@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from engine.cli import main
+from engine.core.consent import agree
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Speaker, new_id
 from engine.core.types import Message
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm.respond import respond
 from engine.runs.processes import running
 from engine.serve import client, folder, line
-from engine.serve.records import Answer, Question, Speaker, new_id
 from engine.strategies.plan import plan
 from tests.serve.made import PLAIN
 from tests.tiny_base import prepare_study
@@ -155,7 +156,9 @@ def test_a_killed_generator_is_started_again_and_says_so(ws: Workspace) -> None:
 
 def test_a_question_that_kills_its_generators_fails(ws: Workspace) -> None:
     client.stop(ws)
-    question = replace(asked(ws, PLAIN), attempts=client.MOST_ATTEMPTS)
+    question = asked(ws, PLAIN)
+    token = agree(ws, "question", question.question_id)
+    question = replace(question, attempts=client.MOST_ATTEMPTS, consent=token)
     folder.write_question(ws, question)
     answer = client.look(ws, question.question_id)
     assert answer.state == "failed"
