@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, write_atomically
+from engine.core.paths import Workspace, first_link, write_atomically
 from engine.domains.metric import Metric
 from engine.runs import manifest
 
@@ -124,8 +124,10 @@ def only(scored: Scored, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def later_files(ws: Workspace, run_id: str) -> list[Path]:
-    """Return the files of scores that were computed after the run, one a metric."""
-    return sorted((ws.data / _RESCORED / run_id).glob("*.parquet"))
+    """Return the files of scores that were computed after the run, one a metric; none where a link is among
+    them."""
+    folder = ws.data / _RESCORED / run_id
+    return [] if first_link(folder.parent, folder) else sorted(folder.glob("*.parquet"))
 
 
 def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -> None:
@@ -134,9 +136,11 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
     They hold for the run as it is: done again from the start, it has other answers.
     """
     table = _typed(pa.Table.from_pandas(scores, preserve_index=False), SCORE_TYPES)
+    folder = ws.data / _RESCORED / run_id
+    if (link := first_link(folder.parent, folder)) is not None:
+        raise EngineError(f"{link} is a link, so nothing is written through it.", "Remove it and repeat.")
     of_run = {_OF_RUN: manifest.sha256(ws.run_folder(run_id) / manifest.NAME)}
-    path = ws.data / _RESCORED / run_id / f"{metric}.parquet"
-    write_atomically(path, _bytes(table.replace_schema_metadata(of_run)))
+    write_atomically(folder / f"{metric}.parquet", _bytes(table.replace_schema_metadata(of_run)))
 
 
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:

@@ -160,6 +160,8 @@ def _insert_scores(connection: Connection, run: Finished) -> None:
     connection.execute(tables.INSERT_ANSWERS, {"run": run.spec.run_id})
     connection.execute(tables.INSERT_TEXTS)
     connection.execute(tables.INSERT_SCORES)
+    connection.execute(tables.NOTE_REPLIED, {"run": run.spec.run_id})
+    connection.execute(tables.NOTE_COMPUTED, {"run": run.spec.run_id})
     connection.unregister("incoming_answers")
     connection.unregister("incoming_scores")
 

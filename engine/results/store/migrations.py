@@ -95,6 +95,8 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         create table coverage (protocol varchar, split varchar, variant_id varchar, personas bigint,
             examples bigint, newest_at varchar);
         create table places (protocol varchar, split varchar, personas bigint, examples bigint);
+        create table replied (run_id varchar);
+        create table computed (run_id varchar, metric varchar, version varchar);
         create table scored (protocol varchar, split varchar, metric varchar, version varchar,
             variant_id varchar);
         """,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OF_A_RUN = ("runs", "protocols", "variants", "answers")
+OF_A_RUN = ("runs", "protocols", "variants", "answers", "replied", "computed")
 
 VARIANTS = """
 select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained, v.train_seconds, v.aliases,
@@ -110,11 +110,11 @@ SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.
 UNSCORED = """
 select m.metric, r.run_id
-from runs r cross join (select unnest($metrics) as metric, unnest($versions) as version) m
-where exists (select 1 from answers a join texts t using (answer) where a.run_id = r.run_id)
-  and not exists (
-      select 1 from answers a join scores s using (answer)
-      where a.run_id = r.run_id and s.metric = m.metric and s.version in (m.version, ''))
+from runs r join replied using (run_id)
+cross join (select unnest($metrics) as metric, unnest($versions) as version) m
+where not exists (
+    select 1 from computed c
+    where c.run_id = r.run_id and c.metric = m.metric and c.version in (m.version, ''))
 order by m.metric, r.finished_at, r.run_id
 """
 _KEPT_WHERE = "where protocol = ? and split = ? and reference_id = ?"
@@ -142,6 +142,10 @@ insert into scores select a.answer, s.metric, s.version, s.part, s.value
 from incoming_scores s join incoming_answers a using (variant, split, protocol, example_id)
 order by s.metric, s.part, a.answer
 """
+NOTE_REPLIED = """
+insert into replied select $run where exists (select 1 from incoming_answers where reply is not null)
+"""
+NOTE_COMPUTED = "insert into computed select distinct $run, metric, version from incoming_scores"
 FORGET_OF_ANSWERS = (
     "delete from scores where answer in (select answer from answers where run_id = $run)",
     "delete from texts where answer in (select answer from answers where run_id = $run)",
