@@ -64,7 +64,7 @@ def _experiments() -> Iterator[str]:
 
 def _metrics() -> Iterator[str]:
     yield "\n## Metrics\n"
-    yield "The first is the primary one. `compare --metric NAME` shows another, `rescore` computes new ones.\n"
+    yield "The first is primary. `compare --metric NAME` shows another; `rescore` computes new ones.\n"
     told = {True: "more is better", False: "less is better", None: "neither"}
     yield from _table(
         ("metric", "label", "unit", "direction", "version", "meaning"),

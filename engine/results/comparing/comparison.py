@@ -17,9 +17,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import across, criteria, looks
-from engine.results.comparing.namesakes import distinctions
 from engine.results.comparing.pairings import ordered, with_margin
-from engine.results.comparing.placebos import above
 from engine.results.comparing.scene import (
     BOUND,
     IS_BOUND,
@@ -31,7 +29,7 @@ from engine.results.comparing.scene import (
     set_scene,
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Variant, above, distinctions, resolve
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 
@@ -59,7 +57,7 @@ def compare_variants(
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), unscored
     (variants without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria
     (variant -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id,
-    aliases, role, verdict, repeat_of, noise_floor, above_noise, above_placebo (placebos.py, or None),
+    aliases, role, verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None),
     protocol, paired_by, settings (what tells it from others of its plain name, in words).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else

@@ -18,11 +18,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.placebos import FAMILY as PLACEBO
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Variant, resolve
+from engine.results.variants import PLACEBO, Origin, Variant, placebos, repeats, resolve
 
 BOUND = "ceiling"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"

@@ -17,7 +17,6 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import votes as votes_file
-from engine.results.comparing.repeats import Origin
 from engine.results.store import database, statistics, tables
 from engine.results.store.database import ask, unreadable
 from engine.results.store.filling import (
@@ -32,7 +31,7 @@ from engine.results.store.filling import (
 )
 from engine.results.store.place import place
 from engine.results.store.statistics import Question, Scored
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 from engine.stats.pairing import Pairing

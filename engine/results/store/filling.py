@@ -20,11 +20,10 @@ import pyarrow as pa
 from engine.core.paths import Workspace, write_json
 from engine.domains import metrics
 from engine.results import votes
-from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
 from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
 from engine.results.store.place import place
-from engine.results.variants import Declaration, Variant, name_variants
+from engine.results.variants import Declaration, Origin, Variant, name_variants
 from engine.runs import answers, manifest
 
 Connection = duckdb.DuckDBPyConnection

@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 
 from engine.core.errors import EngineError
 from engine.domains.metric import Metric
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store import tables
 from engine.results.store.migrations import Connection
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant, placebos, repeats
 from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
