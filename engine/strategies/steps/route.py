@@ -162,6 +162,12 @@ def _tables(candidates: Mapping[str, Candidate], split: str, decides: Metric) ->
     for name, candidate in candidates.items():
         rows = candidate.scored.values(decides)
         rows = rows[(rows["split"] == split) & (rows["variant"] == name)]
+        if rows.empty and (candidate.answers["split"] == split).any():
+            raise EngineError(
+                f"{name} is not scored in {decides.label}, so nobody can be routed by it.",
+                "Compute it for the replies that are there, then resume: "
+                f"python -m engine rescore --metric {decides.name}",
+            )
         found[name] = [
             (example, persona, None if pd.isna(value) else float(value))
             for example, persona, value in zip(
