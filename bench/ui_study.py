@@ -17,7 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
-from engine.domains.metrics import METRICS, SHOWN
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
@@ -27,6 +27,7 @@ from engine.strategies.plan import look, plan
 EXAMPLES = 10  # of each split and persona
 _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the first is the example's own
 _CLUSTERS = 10
+_PRIMARY = next(iter(METRICS))
 _STEPS = 120
 
 Recipe = Mapping[str, Any]
@@ -131,7 +132,7 @@ class _Drawer:
                 "retrieved": [
                     self.memories[one.persona_id][made.memories] if made.memories else None for one in chosen
                 ],
-                SHOWN[0]: level.clip(0.0, 1.0),
+                _PRIMARY: level.clip(0.0, 1.0),
             }
         )
         return pd.concat([ids, held], axis=1)
@@ -153,7 +154,7 @@ def _scored_replies(chosen: Sequence[Example]) -> pd.DataFrame:
 
 
 def _long(table: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in SHOWN if name in table]
+    names = [name for name in METRICS if name in table]
     scores = table.melt(list(answers.KEY_COLUMNS), names, "metric", "value")
     return scores.assign(version=scores["metric"].map({name: METRICS[name].version for name in names}))
 
@@ -246,7 +247,7 @@ def _files(ws: Workspace, spec: RunSpec, drawer: _Drawer) -> dict[str, Any]:
         roads = {role: spec.upstream[role] for role in ("unified", "per-persona", "hybrid")}
         return {
             "routes.json": {
-                "metric": SHOWN[0],
+                "metric": _PRIMARY,
                 "margin": 0.02,
                 "fallback": "unified",
                 "candidates": {

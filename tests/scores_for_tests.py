@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from engine.core.paths import Workspace
-from engine.domains.metrics import METRICS, SHOWN
+from engine.domains.metrics import METRICS
+from engine.domains.smart_home import SMART_HOME
 from engine.runs import answers
 
 SIMILARITY = "embedding_similarity"
@@ -13,7 +14,7 @@ SIMILARITY = "embedding_similarity"
 
 def score_texts(prediction: str, reference: str) -> dict[str, float | None]:
     """Return every metric of `prediction` against `reference` that needs no model, by name."""
-    chosen = [METRICS[name] for name in SHOWN if METRICS[name].of_texts is not None]
+    chosen = [METRICS[name] for name in SMART_HOME.metrics if METRICS[name].of_texts is not None]
     return {one.name: one.values_of(prediction, reference)[""] for one in chosen}
 
 

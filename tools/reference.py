@@ -11,7 +11,7 @@ import click
 
 from engine.cli import cli
 from engine.core.paths import REPOSITORY
-from engine.domains.metrics import METRICS, SHOWN
+from engine.domains.metrics import METRICS
 from engine.strategies.catalog import EXPERIMENTS
 from engine.strategies.spec import EvaluationSettings, Parameters
 
@@ -64,13 +64,16 @@ def _experiments() -> Iterator[str]:
 
 def _metrics() -> Iterator[str]:
     yield "\n## Metrics\n"
-    yield "The first is primary. `compare --metric NAME` shows another; `rescore` computes new ones.\n"
+    yield "A study shows its domain's. `compare --metric NAME` shows one; `rescore` computes new ones.\n"
     told = {True: "more is better", False: "less is better", None: "neither"}
     yield from _table(
-        ("metric", "label", "unit", "direction", "version", "meaning"),
+        ("metric", "label", "domain", "unit", "direction", "version", "meaning"),
         (
-            (f"`{one.name}`", one.label, one.unit, told[one.higher_is_better], one.version, one.help)
-            for one in (METRICS[name] for name in SHOWN)
+            (
+                *(f"`{one.name}`", one.label, ", ".join(one.domains) or "any"),
+                *(one.unit, told[one.higher_is_better], one.version, one.help),
+            )
+            for one in METRICS.values()
         ),
     )
 

@@ -17,7 +17,7 @@ from engine.core.wording import count
     "compare",
     examples=(
         "compare",
-        "compare --reference base --metric device_f1",
+        "compare --reference base --metric length_ratio",
         "compare --family retrieval --criteria",
         "compare --margin 1",
         "compare --split val --csv > table.csv",

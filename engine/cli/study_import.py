@@ -58,7 +58,7 @@ def _show(call: Call, found: Imported) -> None:
 
 @command(
     "route-imported",
-    examples=("route-imported --workspace W", "route-imported --metric device_precision --margin 1"),
+    examples=("route-imported --workspace W", "route-imported --metric embedding_similarity --margin 1"),
 )
 @click.option("--metric", help="The metric to choose by; by default the study's primary one.")
 @click.option("--fallback", help="Who is not routed stays here; by default unified, else base.")

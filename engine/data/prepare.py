@@ -44,6 +44,8 @@ from engine.data.splits import (
 )
 from engine.data.staging import incoming, move_in, write_files
 from engine.data.statistics import dataset_statistics
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of, find_domain, recognise
 
 Scheme = Literal["auto", "by-time", "by-persona"]
 
@@ -53,6 +55,7 @@ class Options(TypedDict, total=False):
 
     split: Scheme
     base: str
+    domain: str | None
     personas: int | None
     dialogues: int | None
     seed: int
@@ -66,6 +69,7 @@ class Choices:
 
     split: Scheme = "auto"
     base: str = EMBEDDED
+    domain: str | None = None
     personas: int | None = None
     dialogues: int | None = None
     seed: int = 0
@@ -83,12 +87,13 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything about to be written."""
+    """Everything about to be written. `domain` is what the data is about, named or recognised."""
 
     source: Source
     imported: Imported
     dataset: Dataset
     splits: Splits
+    domain: Domain
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
 
@@ -99,7 +104,8 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
 
     `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
     numbers). "auto" splits by time where every persona has 5 dialogues, else by persona. `keep_good`
-    leaves faulty rows out and lists them in the card; `force` replaces data that has no runs yet. The
+    leaves faulty rows out and lists them in the card; `domain` is what the data is about (None: as it looks);
+    `force` replaces data that has no runs yet. The
     returned card also holds "unchanged": True when the workspace held exactly this already. Raises
     EngineError (DataError with all faults), and then the workspace is as it was.
     """
@@ -126,7 +132,7 @@ def prepare_upload(ws: Workspace, files: Mapping[str, bytes], **options: Unpack[
 
 
 def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> dict[str, Any]:
-    ready = _read(source, choices)
+    ready = _read(ws, source, choices)
     files = dataset_files(ready.dataset)
     card = _card(ready, data_hash(files))
     splits = _splits_record(ready)
@@ -137,12 +143,13 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
         },
+        "domain": ready.domain.name,
         "base": _base_name(choices.base),
         "split": ready.splits.scheme,
         "seed": choices.seed,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if _is_same(ws, config, splits):
+    if _is_same(ws, config, splits, choices):
         return {**read_json(ws.dataset / CARD), "unchanged": True}
     _refuse_loss(ws, force=choices.force)
     truth = _truth(ready)
@@ -161,7 +168,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     return card | {"unchanged": False}
 
 
-def _read(source: Source, choices: Choices) -> Ready:
+def _read(ws: Workspace, source: Source, choices: Choices) -> Ready:
     """Read, choose and split. Every fault of the rows and of a given split is known before any stops it."""
     imported = read_source(source)
     dataset, faults, notes = imported.dataset, imported.faults, imported.notes
@@ -182,7 +189,13 @@ def _read(source: Source, choices: Choices) -> Ready:
         _restrict(given, chosen) if given else make_splits(chosen, scheme=choices.split, seed=choices.seed)
     )
     _refuse_empty_split(chosen, splits)
-    return Ready(source, imported, chosen, splits, faults, notes)
+    domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
+    if choices.base == EMBEDDED and not domain.embedded_base_fits:
+        notes += (
+            f"The embedded base was not made for the domain {domain.name}: its replies will be poor. Choose"
+            " another one with --base.",
+        )
+    return Ready(source, imported, chosen, splits, domain, faults, notes)
 
 
 def _wants_time(dataset: Dataset, choices: Choices) -> bool:
@@ -218,6 +231,7 @@ def _card(ready: Ready, digest: str) -> dict[str, Any]:
     card: dict[str, Any] = {
         "source": ready.source.label,
         "importer": ready.imported.importer,
+        "domain": ready.domain.name,
         "data_hash": digest,
         "counts": {
             "personas": len(ready.dataset.personas),
@@ -290,12 +304,17 @@ def _base_name(base: str) -> str:
     return str(path.resolve()) if base != EMBEDDED and path.is_dir() else base
 
 
-def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:
-    """Tell whether the workspace holds exactly this already. Where its files came from does not matter."""
+def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any], choices: Choices) -> bool:
+    """Tell whether the workspace holds exactly this already. Where its files came from does not matter.
+
+    A workspace older than domains stays as it is, unless another domain is asked for.
+    """
     if not all(path.is_file() for path in (ws.config, ws.splits / SPLITS, ws.dataset / CARD)):
         return False
     old = read_json(ws.config)
     same = all(old.get(key) == config[key] for key in ("base", "split", "seed"))
+    older = "domain" not in old and choices.domain in (None, domain_of(ws).name)
+    same = same and (older or old.get("domain") == config["domain"])
     same = same and old["dataset"]["data_hash"] == config["dataset"]["data_hash"]
     return same and read_json(ws.splits / SPLITS).get("splits_hash") == splits["splits_hash"]
 

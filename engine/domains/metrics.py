@@ -14,6 +14,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.domains import general_metrics
 from engine.domains.metric import Metric, as_record
+from engine.domains.registry import domain_of
 from engine.domains.smart_home import metrics as smart_home_metrics
 
 _OWN: Mapping[str, Metric] = {
@@ -23,29 +24,28 @@ _known: dict[str, Metric] = dict(_OWN)
 _looked_at: dict[str, Metric] = {}
 METRICS: Mapping[str, Metric] = MappingProxyType(_known)  # a user's own join it when their study is looked at
 
-_DOMAIN = "smart-home"
-_PRIMARY, *_REST = general_metrics.METRICS
-SHOWN: tuple[str, ...] = tuple(one.name for one in (_PRIMARY, *smart_home_metrics.METRICS, *_REST))
-_looked_at.update({name: METRICS[name] for name in SHOWN})
+_looked_at.update(_OWN)
 
 
 def of_study(ws: Workspace) -> dict[str, Metric]:
     """Return the metrics of this study by name: its domain's, the primary one first, then a user's own.
 
-    Raises EngineError where a user's own file lists what is no metric, or takes the name of another.
+    Raises EngineError where a user's own file lists what is no metric, or takes the name of another, and
+    where the domain names a metric that is nowhere.
     """
-    names = dict.fromkeys(SHOWN)
+    domain = domain_of(ws)
+    names = dict.fromkeys(domain.metrics)
     for extension, found in extensions.defined(ws, "METRICS"):
         for one in _records(found, where=str(extension.path)):
-            if one.name in names or one.name in _OWN:
+            if one.name in _OWN:
                 raise EngineError(
                     f"{extension.path} defines {one.name}, and there is a metric of that name.",
                     "Give it another name.",
                 )
             _known[one.name] = one
-            if not one.domains or _DOMAIN in one.domains:
+            if not one.domains or domain.name in one.domains:
                 names[one.name] = None
-    found = {name: METRICS[name] for name in names}
+    found = {name: _metric(name, domain.name) for name in names}
     _looked_at.clear()
     _looked_at.update(found)
     return found
@@ -74,6 +74,12 @@ def chosen(ws: Workspace, name: str | None) -> Metric:
 def headline(ws: Workspace) -> list[Metric]:
     """Return the study's metrics that are shown where room is scarce, the primary one first."""
     return [one for one in of_study(ws).values() if one.short]
+
+
+def _metric(name: str, domain: str) -> Metric:
+    if name not in METRICS:
+        raise unknown_name(f"metric of the domain {domain}", name, METRICS)
+    return METRICS[name]
 
 
 def _records(found: object, *, where: str) -> list[Metric]:

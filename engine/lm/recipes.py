@@ -15,6 +15,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
+from engine.domains.domain import Domain
 from engine.lm.adapters import Lora, load_lora
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
@@ -176,6 +177,7 @@ class Prompt:
 
 def build_prompt(
     base: Base,
+    domain: Domain,
     messages: Sequence[Message],
     *,
     meta: Mapping[str, Any] | None,
@@ -186,7 +188,7 @@ def build_prompt(
     """Return the prompt for a reply to `messages`, with as many memories as the budget has room for."""
 
     def ids(shown: Sequence[Memory]) -> list[int]:
-        system = system_text(meta=meta, character=character, memories=shown)
+        system = system_text(domain, meta=meta, character=character, memories=shown)
         return encode_prompt(base.tokenizer, chat(system, messages))
 
     kept = fit(memories, lambda shown: len(ids(shown)), budget_tokens)

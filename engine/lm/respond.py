@@ -10,7 +10,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.domains.smart_home.actions import extract
+from engine.domains.registry import domain_of
 from engine.lm.asking import Asker
 from engine.lm.generate import Reply
 from engine.lm.load import Base, load_base
@@ -31,7 +31,7 @@ def respond(
     history: Sequence[Message] = (),
     max_new_tokens: int = 64,
 ) -> dict[str, Any]:
-    """Return the reply of `recipe` to `message`, with its tokens, seconds, actions and the memories it saw.
+    """Return the reply of `recipe` to `message`, with tokens, seconds, what it does and the memories it saw.
 
     Raises EngineError on an unknown persona, an empty message or a recipe that cannot answer.
     """
@@ -52,7 +52,7 @@ def respond(
         "prompt_tokens": reply.prompt_tokens,
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
-        "actions": _actions(reply.text),
+        "acts": [act.words for act in domain_of(ws).acts(reply.text)],
         "recipe": answering[0].recipe.as_json() if is_plain else dict(followed(ws, recipe, persona_id)),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
@@ -88,12 +88,6 @@ def _reply(
     (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
     (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
     return reply, ask.memories
-
-
-def _actions(text: str) -> dict[str, Any]:
-    found = extract(text)
-    settings = sorted(((s.device, s.parameter, s.value) for s in found.settings), key=str)
-    return {"devices": sorted(found.devices), "settings": settings}
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """One question being answered: its prompts, its stream, and what is told of it after each token.
 
-Owns the order of things: prompts, tokens, actions, then the scores where there is a reference. Knows nothing
+Owns the order of things: prompts, tokens, then the scores where there is a reference. Knows nothing
 of sockets, queues and files.
 """
 
@@ -18,7 +18,6 @@ from engine.core.questions import Answer, Question, Reply, Speaker, State
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains import metrics
-from engine.domains.smart_home.actions import extract
 from engine.lm.asking import Ask, Asker
 from engine.lm.load import Base, load_base
 from engine.lm.measure import of_reply
@@ -108,9 +107,7 @@ class Answering:
 
     def cancelled(self) -> Answer:
         """End it where it is; return what has been said."""
-        self._replies = [
-            replace(reply, finished=True, actions=actions(reply.text)) for reply in self._replies
-        ]
+        self._replies = [replace(reply, finished=True) for reply in self._replies]
         return self._told("cancelled")
 
     def _ask(self, asker: Asker, place: int, speaker: Speaker) -> Ask:
@@ -134,7 +131,7 @@ class Answering:
         return Reply(prompt_tokens=sum(len(row.ids) for row in ask.rows), lineage=told)
 
     def _note(self, stream: Stream) -> None:
-        """Write down what every voice has said by now; a finished reply is read for its actions."""
+        """Write down what every voice has said by now."""
         now = time.perf_counter() - self._began
         for voice, place in enumerate(self._places):
             reply = self._replies[place]
@@ -144,7 +141,7 @@ class Answering:
             first = reply.first_token_seconds if reply.first_token_seconds is not None else now
             reply = replace(reply, text=text, tokens=tokens, first_token_seconds=first, seconds=now)
             if stream.ended(voice):
-                reply = replace(reply, finished=True, actions=actions(text))
+                reply = replace(reply, finished=True)
             self._replies[place] = reply
 
     def _scored(self) -> Answer:
@@ -159,13 +156,6 @@ class Answering:
     def _told(self, state: State) -> Answer:
         self._answer = replace(self._answer, state=state, replies=tuple(self._replies))
         return self._answer
-
-
-def actions(text: str) -> dict[str, Any]:
-    """Return what a reply names and sets, as a JSON object in a stable order."""
-    found = extract(text)
-    settings = sorted(([s.device, s.parameter, s.value] for s in found.settings), key=str)
-    return {"devices": sorted(found.devices), "settings": settings}
 
 
 def _stamp(name: str) -> tuple[Any, ...]:

@@ -13,6 +13,8 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, embedded_base, read_json
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.runs.runfolder import RunSpec, fingerprint
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
@@ -32,11 +34,14 @@ class Ground:
     with_character: int
     has_truth: bool
     dialogues: int
+    domain: Domain
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""
-        theirs = (spec.base, spec.base_fingerprint, spec.data_hash, spec.protocol.get("split_hash"))
-        return theirs == (self.base, self.base_fingerprint, self.data_hash, self.split_hash)
+        told = (spec.protocol.get("split_hash"), spec.protocol.get("domain", ""))
+        theirs = (spec.base, spec.base_fingerprint, spec.data_hash, *told)
+        ours = (self.base, self.base_fingerprint, self.data_hash, self.split_hash, self.domain.identity)
+        return theirs == ours
 
     def needs_dialogues(self) -> None:
         """Raise EngineError where there are published scores only, and nothing to answer or to train on."""
@@ -65,6 +70,7 @@ def read_ground(ws: Workspace) -> Ground:
             with_character=int(counts["personas_with_character"]),
             has_truth=(ws.dataset / "truth.jsonl").exists(),
             dialogues=int(counts["dialogues"]),
+            domain=domain_of(ws),
         )
     except (OSError, KeyError, TypeError) as error:
         raise EngineError(

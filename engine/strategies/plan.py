@@ -200,6 +200,8 @@ class _Planner:
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
         data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
+        if ground.domain.identity:
+            data["domain"] = ground.domain.identity
         return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:

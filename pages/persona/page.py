@@ -9,12 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.types import Persona
 from engine.core.wording import count, known, points, signed_points
 from engine.domains import metrics
+from engine.domains.domain import Routine
 from engine.results.comparing.comparison import NotComputed
 from engine.show.persona.place import Clusters
-from engine.show.persona.routines import in_words
 from engine.show.persona.table import scored
 from pages.persona import reads as persona_reads
 from pages.persona import replies as persona_replies
@@ -167,7 +166,7 @@ def _character(ws: Workspace, persona_id: str) -> None:
         st.caption("Only published scores are known of this persona.")
         return
     st.markdown(frame.plain(persona.character) if persona.character else ":gray[There is no character text.]")
-    _routines(persona)
+    _routines(reads.domain(ws).routines(persona.routines))
     dialogues = reads.dialogues_of(ws, persona_id)
     if dialogues:
         st.page_link(
@@ -178,8 +177,7 @@ def _character(ws: Workspace, persona_id: str) -> None:
         )
 
 
-def _routines(persona: Persona) -> None:
-    found = in_words(persona.routines)
+def _routines(found: Sequence[Routine]) -> None:
     if not found:
         st.caption("There are no routines.")
         return
@@ -192,7 +190,7 @@ def _routines(persona: Persona) -> None:
 
 
 def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
-    told = "; ".join(f"**{frame.plain(device)}** {frame.plain(what)}" for device, what in then)
+    told = "; ".join(f"**{frame.plain(thing)}** {frame.plain(what)}" for thing, what in then)
     return f":gray[{frame.plain(when)}]  \n{told or 'nothing'}"
 
 
@@ -254,6 +252,7 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
     )
     persona_replies.show(
         found,
+        domain=reads.domain(ws),
         metric=scene.metric,
         reference=scene.reference,
         looked_at=scene.variant,

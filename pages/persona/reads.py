@@ -75,4 +75,6 @@ def replies(
 ) -> list[Answered]:
     """Return a persona's examples with every variant's reply."""
     rows = reads.example_rows(ws, persona_id=persona_id, split=split, protocol=protocol)
-    return answered(rows, reads.dialogues_of(ws, persona_id), metric=metric, reference=reference)
+    return answered(
+        rows, reads.dialogues_of(ws, persona_id), reads.domain(ws), metric=metric, reference=reference
+    )

@@ -76,16 +76,6 @@ def show(ws: Workspace, variants: Sequence[Variant], question: Question | None) 
     return Setup(persona.persona_id, example, meta, tuple(chosen), blind, most, asked)
 
 
-def circumstances(meta: Mapping[str, Any]) -> str:
-    """Word circumstances: "evening, weekday, rainy, cold outside"."""
-    told = [
-        f"{value} outside" if name == "outdoor_temp" else str(value).replace("_", " ")
-        for name, value in meta.items()
-        if value not in (None, "")
-    ]
-    return ", ".join(dict.fromkeys(told))  # "night" is an hour and a sky
-
-
 def _take_over(question: Question | None) -> None:
     """On the first visit to a conversation's address, choose what it was begun with."""
     if question is None or st.session_state.get("playground_taken") == question.question_id:
@@ -208,7 +198,7 @@ def _circumstances(ws: Workspace, example: Example | None) -> tuple[dict[str, An
                 found[name] = st.text_input(label, str(held or ""), key=key, placeholder="Not told") or None
         most = _length()
     told = {name: value for name, value in found.items() if value is not None}
-    st.caption(frame.plain(circumstances(told) or "nothing told"), width="stretch")
+    st.caption(frame.plain(reads.domain(ws).situation(told) or "nothing told"), width="stretch")
     return told, most
 
 

@@ -7,20 +7,23 @@ from typing import Any
 
 import streamlit as st
 
+from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
 from engine.domains import metrics
+from engine.domains.acts import Finding, findings
+from engine.domains.domain import Domain
 from engine.domains.metric import Metric
-from engine.serve.chips import Chip, chips
-from pages.shared import frame
+from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
 _CURSOR = "▌"
-_CHIPS: Mapping[str, tuple[str, str, str]] = {
-    "plain": ("blue", ":material/bolt:", "Set by the reply"),
+_MARKS: Mapping[str, tuple[str, str, str]] = {
+    "plain": ("blue", ":material/bolt:", "Done by the reply"),
     "right": ("green", ":material/check:", "As in the right reply"),
-    "wrong": ("orange", ":material/close:", "Not in the right reply"),
+    "other": ("orange", ":material/close:", "Another value in the right reply"),
+    "extra": ("orange", ":material/add:", "Not in the right reply"),
     "missing": ("gray", ":material/remove:", "Only in the right reply: missing here"),
 }
 
@@ -34,7 +37,7 @@ def before(first: Question) -> None:
         _said(earlier)
 
 
-def show(question: Question, answer: Answer, *, hidden: bool) -> None:
+def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> None:
     """Show a turn: message, the right reply where it is known, and the replies side by side.
 
     `hidden` keeps back whatever tells who is who, and the right reply.
@@ -51,7 +54,15 @@ def show(question: Question, answer: Answer, *, hidden: bool) -> None:
         name = _HIDDEN_NAMES[place] if hidden else speaker.variant
         baseline = answer.replies[0] if place else None
         with column, st.container(border=True, gap="small", key=f"reply_{question.question_id}_{place}"):
-            _reply(name, answer.replies[place], question, answer, baseline=baseline, hidden=hidden)
+            _reply(
+                name,
+                answer.replies[place],
+                question,
+                answer,
+                reads.domain(ws),
+                baseline=baseline,
+                hidden=hidden,
+            )
 
 
 def _state(answer: Answer, who: str) -> None:
@@ -82,7 +93,14 @@ def _reference(text: str) -> None:
 
 
 def _reply(
-    name: str, reply: Reply, question: Question, answer: Answer, *, baseline: Reply | None, hidden: bool
+    name: str,
+    reply: Reply,
+    question: Question,
+    answer: Answer,
+    domain: Domain,
+    *,
+    baseline: Reply | None,
+    hidden: bool,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{frame.plain(name)}**", width="content")
@@ -102,8 +120,9 @@ def _reply(
         return
     if baseline is not None and reply.finished and reply.text == baseline.text:
         st.caption(f"Word for word as {frame.plain(question.speakers[0].variant)}.")
-    if reply.actions is not None:
-        _actions(chips(reply.actions, question.reference))
+    if reply.finished and domain.judges:
+        right = question.reference
+        _acts(findings(domain.acts(reply.text), None if right is None else domain.acts(right)))
     if reply.scores:
         _scores(reply.scores, baseline.scores if baseline else {})
     if reply.lineage is not None:
@@ -117,14 +136,15 @@ def _speed(reply: Reply) -> str:
     return " · ".join([*told, *([f"{speed:.0f} tokens/s"] if speed else [])])
 
 
-def _actions(found: list[Chip]) -> None:
+def _acts(found: Sequence[Finding]) -> None:
+    """What the reply does, each act held against the right reply's."""
     if not found:
-        st.caption("It does nothing to a device.")
+        st.caption("It only talks; it does nothing.")
         return
     with st.container(horizontal=True, gap="xsmall"):
-        for chip in found:
-            colour, icon, meaning = _CHIPS[chip.mark]
-            st.badge(frame.plain(chip.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
+        for one in found:
+            colour, icon, meaning = _MARKS[one.kind]
+            st.badge(frame.plain(one.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
 
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:

@@ -18,7 +18,10 @@ import streamlit as st
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data import load_dataset, load_splits
+from engine.data.statistics import subject_shares
 from engine.domains import metrics
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import comparison
 from engine.results.variants import Variant
@@ -144,11 +147,29 @@ def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
     return list(held[bisect_left(held, persona_id, key=whose) : bisect_right(held, persona_id, key=whose)])
 
 
+def domain(ws: Workspace) -> Domain:
+    """Return what the workspace's data is about."""
+    return domain_of(ws)
+
+
 def circumstances(ws: Workspace) -> dict[str, list[Any]]:
-    """Return what each circumstance of a dialogue can be, as `conversation.choices`."""
-    return _circumstances(str(ws.root), card(ws)["data_hash"])
+    """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
+    return _circumstances(str(ws.root), card(ws)["data_hash"], domain(ws).identity)
+
+
+def subjects(ws: Workspace) -> dict[str, float]:
+    """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
+    return _subjects(str(ws.root), card(ws)["data_hash"], domain(ws).identity)
 
 
 @st.cache_data(ttl=3600, max_entries=8, show_spinner=False)
-def _circumstances(root: str, data_hash: str) -> dict[str, list[Any]]:
-    return choices(dialogue.meta for dialogue in dataset(Workspace(Path(root))).dialogues)
+def _circumstances(root: str, data_hash: str, domain_identity: str) -> dict[str, list[Any]]:
+    ws = Workspace(Path(root))
+    about = domain(ws)
+    return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
+
+
+@st.cache_data(ttl=3600, max_entries=8, show_spinner=False)
+def _subjects(root: str, data_hash: str, domain_identity: str) -> dict[str, float]:
+    ws = Workspace(Path(root))
+    return subject_shares(dataset(ws).dialogues, domain(ws))

@@ -10,6 +10,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration, stage
 from engine.data import prepare
+from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
 from engine.results.study.personas import clusters
@@ -69,10 +70,7 @@ def _first_visit(ws: Workspace) -> None:
     st.space("small")
     with st.container(border=True, gap="small", width=760):
         st.subheader("Start with a small world", anchor=False)
-        st.markdown(
-            f"{_FIRST_PERSONAS} synthetic households talk to their smart homes. Each has its habits and its "
-            "tone, and the best possible score is known. It takes seconds and runs on this machine."
-        )
+        st.markdown(f"{_FIRST_PERSONAS} {ABOUT} It takes seconds and runs on this machine.")
         with st.container(horizontal=True, vertical_alignment="center"):
             clicked = st.button(
                 f"Prepare {_FIRST_PERSONAS} personas",
@@ -112,7 +110,7 @@ _HOW = (
 
 
 def _prepare(ws: Workspace) -> None:
-    with st.spinner("Writing the households, their dialogues and the split ..."):
+    with st.spinner("Writing the personas, their dialogues and the split ..."):
         prepare(ws, dataset="world:default", personas=_FIRST_PERSONAS)
     st.rerun()
 

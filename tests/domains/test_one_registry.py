@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.core.paths import REPOSITORY
-from engine.domains.metrics import SHOWN
+from engine.domains.metrics import METRICS
 
 # Where a metric's name has to stand all the same, and why.
 NAMED = {
@@ -19,7 +19,7 @@ EXAMPLES_OF_COMMANDS = re.compile(r"^\s*\"[a-z-]+ .*--metric \w+.*\",?$|examples
 
 
 def test_no_other_file_names_a_metric() -> None:
-    named = re.compile(rf"\b({'|'.join(SHOWN)})\b")
+    named = re.compile(rf"\b({'|'.join(METRICS)})\b")
     found = {}
     for room in ("engine", "pages"):
         for path in sorted((REPOSITORY / room).rglob("*")):
@@ -37,5 +37,5 @@ def test_no_other_file_names_a_metric() -> None:
 
 
 def test_every_exception_is_one() -> None:
-    named = re.compile(rf"\b({'|'.join(SHOWN)})\b")
+    named = re.compile(rf"\b({'|'.join(METRICS)})\b")
     assert [place for place in NAMED if not named.search((REPOSITORY / place).read_text())] == []

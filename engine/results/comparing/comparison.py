@@ -15,6 +15,7 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import across, criteria, looks
 from engine.results.comparing.pairings import ordered, with_margin
@@ -97,7 +98,7 @@ def compare_variants(
         "warnings": _warnings(scene, rows, unscored),
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
-        "criteria": _criteria(scene, compared.against_unified),
+        "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
         "margin": margin,
     }
     return with_margin(ws, found, margin) if margin else found
@@ -152,7 +153,7 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     questions += [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
     if unified is not None:
         shown = metrics.of_study(ws)
-        needed = tuple(shown[name] for name in criteria.NEEDED_METRICS if name in shown)
+        needed = tuple(shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown)
         questions.append(Question(*place, unified.variant_id, needed))
     answers = [
         {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
@@ -281,21 +282,29 @@ def _second_seed(ws: Workspace, scene: Scene) -> str | None:
 # --- criteria
 
 
-def _criteria(scene: Scene, against_unified: Mapping[str, Named]) -> dict[str, list[dict[str, Any]]]:
+def _criteria(
+    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
     """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
     rows = against_unified.get(criteria.DECIDES, {})
     per_persona = _per_persona(scene, rows)
     return {
-        name: [judged.as_json() for judged in criteria.judge(_standing(row, against_unified, per_persona))]
+        name: [
+            judged.as_json()
+            for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
+        ]
         for name, row in rows.items()
         if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
     }
 
 
 def _standing(
-    row: Comparison, against_unified: Mapping[str, Named], per_persona: float | None
+    row: Comparison,
+    against_unified: Mapping[str, Named],
+    per_persona: float | None,
+    also_up: Sequence[str],
 ) -> criteria.Standing:
-    others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in criteria.ALSO_UP}
+    others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,

@@ -17,8 +17,6 @@ from engine.domains.metrics import METRICS
 UNIFIED_OF_THE_STUDY: Final = 0.8214
 PER_PERSONA: Final = "per-persona"
 DECIDES: Final = "embedding_similarity"
-ALSO_UP: Final = ("param_f1", "numerical_precision")
-NEEDED_METRICS: Final = (DECIDES, *ALSO_UP)
 _NOISE = 1e-9
 
 Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
@@ -26,7 +24,10 @@ Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One named level of success. `absolute` is the study's mean; None: a condition is not asked for."""
+    """One named level of success. `absolute` is the study's mean; None: a condition is not asked for.
+
+    `all_up` asks for the further metrics that the domain names to rise as well.
+    """
 
     name: str
     title: str
@@ -34,7 +35,7 @@ class Band:
     share_improved: float | None = None
     alpha: float | None = None
     fewer_catastrophic: bool = False
-    also_up: tuple[str, ...] = ()
+    all_up: bool = False
 
     @property
     def gain(self) -> float:
@@ -52,14 +53,14 @@ BANDS: Final[tuple[Band, ...]] = (
     Band("excellent", "Excellent", 0.87),
     Band(
         "stretch", "Stretch", 0.88,
-        share_improved=0.80, alpha=0.05, fewer_catastrophic=True, also_up=ALSO_UP,
+        share_improved=0.80, alpha=0.05, fewer_catastrophic=True, all_up=True,
     ),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One variant against unified. `gains` maps other metrics to their difference.
+    """One variant against unified. `gains` maps the further metrics that must rise to their difference.
 
     `p` is Holm's where there is one. `per_persona_lost` is the share of personas that lose more than ten
     points under per-persona LoRA, None where that is not scored; `lost` is the variant's own.
@@ -135,7 +136,7 @@ def _judge(standing: Standing, band: Band) -> Judged:
         *([_share(band.share_improved, standing)] if band.share_improved is not None else []),
         *([_significance(band.alpha, standing)] if band.alpha is not None else []),
         *([_catastrophic(standing)] if band.fewer_catastrophic else []),
-        *(_also_up(metric, standing) for metric in band.also_up),
+        *(_also_up(metric, standing) for metric in standing.gains if band.all_up),
     ]
     return Judged(
         band=band.name,

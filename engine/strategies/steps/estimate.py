@@ -16,6 +16,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.core.wording import duration
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.domains.registry import domain_of
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.remote.keys import VARIABLES, key_of, required_key
 from engine.lm.remote.prices import Prices, money, tokens_about
@@ -161,9 +162,10 @@ def prompt_tokens(ws: Workspace, asked: Sequence[Example], *, profile: bool, mem
     """Return about how many tokens each example's prompt has; memories count with their mean length."""
     characters = characters_of(ws) if profile else {}
     remembered = _memory_characters(ws, memories) if memories else {}
+    domain = domain_of(ws)
     return [
         tokens_about(
-            tell(example, characters.get(example.persona_id)).characters
+            tell(domain, example, characters.get(example.persona_id)).characters
             + remembered.get(example.persona_id, 0)
         )
         for example in asked

@@ -17,6 +17,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
+from engine.domains.registry import domain_of
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
@@ -142,7 +143,7 @@ def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
         interactions: dict[str, list[tuple[str, str]]] = {}
         for one in examples(load_dataset(context.workspace), load_splits(context.workspace), "train"):
             interactions.setdefault(one.persona_id, []).append((request_of(one), one.reference))
-        useful = merge_weights.quality(interactions)
+        useful = merge_weights.quality(interactions, domain_of(context.workspace).is_useful)
     return {persona: val[persona] * centrality[persona] * useful[persona] for persona in personas}
 
 

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
+from engine.domains.registry import domain_of
 from engine.lm.bank import written
 from engine.lm.encode import encode_prompt
 from engine.lm.forms import Form, LoraKind, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
 from engine.lm.prefix import PrefixKind
-from engine.lm.prompts import INSTRUCTION, chat
+from engine.lm.prompts import chat, system_text
 from engine.lm.recipes import Recipe, Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
@@ -154,7 +155,7 @@ def form_of(context: RunContext, base: Base, settings: TrainSettings) -> Form:
     length = context.spec.parameters.get("length")
     if length is None:
         return LoraKind(base.model, settings.form)
-    opening = encode_prompt(base.tokenizer, chat(INSTRUCTION, []))
+    opening = encode_prompt(base.tokenizer, chat(system_text(domain_of(context.workspace)), []))
     return PrefixKind(base.model, int(length), opening)
 
 

@@ -15,7 +15,7 @@ from peft import PeftModel
 
 from engine.core.paths import TornFile, Workspace, read_json
 from engine.data import choose_examples, examples, load_dataset, load_splits
-from engine.domains.metrics import SHOWN
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.results.store.intake import read_finished
@@ -43,7 +43,7 @@ COLUMNS = [
     "reply_tokens",
     "seconds",
     "retrieved",
-    *SHOWN,
+    *SMART_HOME.metrics,
 ]
 SETTINGS = {"examples_per_persona": 3, "max_new_tokens": 8}
 PER_SPLIT = 12  # four personas, three examples each
