@@ -26,9 +26,9 @@ class Metric:
 
     - `of_texts(reply, reference)` gives an example's value, None where it is undefined;
     - `of_embeddings(replies [n, d], references [n, d])` gives the values [n] of n examples at once;
-    - `counts(reply, reference)` and `total`: a statistic of the whole set, such as a macro-F1. What an example
-      counts is added up by its name; `total` turns sums (name -> [n]) into n values, NaN where undefined.
-      Intervals and tests then draw personas and total anew.
+    - `counts(reply, reference)` and `total`: a statistic of the whole set, such as a macro-F1. What an
+      example counts is added up by its name; `total` turns sums (name -> [n]) into n values, NaN where
+      undefined. Intervals and tests then draw personas and total anew.
 
     `unit` "fraction" is shown in points (x 100). `higher_is_better` None: neither direction is better. Scores
     of different `version` are never compared. `domains` are those it belongs to, empty for every domain.

@@ -28,10 +28,10 @@ _looked_at.update(_OWN)
 
 
 def of_study(ws: Workspace) -> dict[str, Metric]:
-    """Return the metrics that this study shows, by name: its domain's, the primary first, then a user's own.
+    """Return the metrics of this study by name: its domain's, the primary one first, then a user's own.
 
-    Raises EngineError where a user's own file lists what is no metric, or takes the name of another, and where
-    the domain names a metric that is nowhere.
+    Raises EngineError where a user's own file lists what is no metric, or takes the name of another, and
+    where the domain names a metric that is nowhere.
     """
     domain = domain_of(ws)
     names = dict.fromkeys(domain.metrics)
@@ -52,7 +52,7 @@ def of_study(ws: Workspace) -> dict[str, Metric]:
 
 
 def choosable() -> list[str]:
-    """Return the metrics to choose by, of the study that this process looked at last: those with a direction."""
+    """Return the metrics to choose by, those with a direction, of the study that was looked at last."""
     return [one.name for one in _looked_at.values() if one.higher_is_better is not None]
 
 
@@ -62,7 +62,7 @@ def primary(ws: Workspace) -> Metric:
 
 
 def chosen(ws: Workspace, name: str | None) -> Metric:
-    """Return the study's metric of that name, the primary one for None. Raises EngineError for no such metric."""
+    """Return the study's metric of that name, the primary one for None. Raises EngineError for others."""
     known = of_study(ws)
     if name is None:
         return next(iter(known.values()))

@@ -1,4 +1,4 @@
-"""Computes metrics of replies: the one way from texts to scores, for runs, for `rescore` and for a chat's reply."""
+"""Computes metrics of replies: the one way from texts to scores, for runs, `rescore` and a chat's reply."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def measure(
     """Return the scores, long: row (the reply's place), metric, version, part, value (None: undefined).
 
     `scorer` is asked for only where a metric needs embeddings; a text that it knows is not embedded again.
-    Equal pairs are computed once. Raises EngineError, naming the metric, for one that fails or gives no number.
+    Equal pairs are computed once. Raises EngineError for a metric that fails or gives no number.
     """
     found: list[tuple[int, str, str, str, float | None]] = []
     chosen, vectors = list(metrics), None

@@ -54,8 +54,8 @@ def rescore(
 ) -> list[Rescored]:
     """Compute what is missing of some metrics (of all, when none is named); return what was computed.
 
-    Side effect: writes data/rescored/RUN/METRIC.parquet and takes it into the store. Embeddings that a run has
-    kept are not computed again. Raises EngineError for unknown names and for a metric that fails.
+    Side effect: writes data/rescored/RUN/METRIC.parquet and takes it into the store. Embeddings that a run
+    has kept are not computed again. Raises EngineError for unknown names and for a metric that fails.
     """
     wanted = [metrics.chosen(ws, name) for name in names] or list(metrics.of_study(ws).values())
     done = []

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, write_atomically
+from engine.core.paths import Workspace, first_link, write_atomically
 from engine.domains.metric import Metric
 from engine.runs import manifest
 
@@ -68,7 +68,7 @@ class Scored:
 
 
 def by_answer(scores: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Return one metric's scores (long, with persona_id) as one row an answer; `value` is NaN where undefined.
+    """Return one metric's scores (long, with persona_id), one row an answer; `value` is NaN where undefined.
 
     A statistic of the whole set has no value of one answer: there is one row a persona then, her own.
     """
@@ -90,7 +90,7 @@ def write(folder: Path, answers: pd.DataFrame, scores: pd.DataFrame) -> None:
 
 
 def read(ws: Workspace, run_id: str) -> Scored:
-    """Return what a run answered and scored, with what was computed for it later; empty where it scored nothing.
+    """Return what a run answered and scored, what was computed later included; empty where it scored nothing.
 
     Raises EngineError when a file cannot be read or lacks a column.
     """
@@ -124,8 +124,10 @@ def only(scored: Scored, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 def later_files(ws: Workspace, run_id: str) -> list[Path]:
-    """Return the files of scores that were computed after the run, one a metric."""
-    return sorted((ws.data / _RESCORED / run_id).glob("*.parquet"))
+    """Return the files of scores that were computed after the run, one a metric; none where a link is among
+    them."""
+    folder = ws.data / _RESCORED / run_id
+    return [] if first_link(folder.parent, folder) else sorted(folder.glob("*.parquet"))
 
 
 def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -> None:
@@ -134,9 +136,11 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
     They hold for the run as it is: done again from the start, it has other answers.
     """
     table = _typed(pa.Table.from_pandas(scores, preserve_index=False), SCORE_TYPES)
+    folder = ws.data / _RESCORED / run_id
+    if (link := first_link(folder.parent, folder)) is not None:
+        raise EngineError(f"{link} is a link, so nothing is written through it.", "Remove it and repeat.")
     of_run = {_OF_RUN: manifest.sha256(ws.run_folder(run_id) / manifest.NAME)}
-    path = ws.data / _RESCORED / run_id / f"{metric}.parquet"
-    write_atomically(path, _bytes(table.replace_schema_metadata(of_run)))
+    write_atomically(folder / f"{metric}.parquet", _bytes(table.replace_schema_metadata(of_run)))
 
 
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:

@@ -60,7 +60,10 @@ class Board:
 
 
 def board(votes: Sequence[Vote], names: Mapping[str, str], metrics: Iterable[Metric]) -> Board:
-    """Return what the votes say, and how often each of `metrics` that has a direction agrees; `names` maps variant ids to today's names, others keep those of the vote."""
+    """Return what the votes say, and how often each of `metrics` that has a direction agrees with them.
+
+    `names` maps variant ids to today's names, others keep those of the vote.
+    """
     games = [Game(_name(vote.left, names), _name(vote.right, names), _SCORES[vote.choice]) for vote in votes]
     return Board(
         ratings=tuple(ratings([game for game in games if game.first != game.second])),

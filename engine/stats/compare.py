@@ -46,13 +46,12 @@ class Comparison:
     """One variant against the reference, over the personas they share.
 
     `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
-    statistic itself. [ci_low, ci_high] is the interval of
-    `delta` by `ci_kind`. `p` is the paired t-test's (of a statistic of the whole set, that of swapping the two
-    variants in personas at random), `p_holm` the same corrected over the family. `n_paired`
-    counts personas; `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona
-    better by more than the margin; [share_low, share_high] is Wilson's interval of the share improved;
-    `catastrophic` counts personas worse by more than the allowed drop. None means that there is no such
-    number; `reason` says why.
+    statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind`. `p` is the paired t-test's
+    (of a statistic of the whole set, that of swapping the two variants in personas at random), `p_holm` the
+    same corrected over the family. `n_paired` counts personas; `n_examples`, `n_only_*` and `n_null_*` count
+    examples (see Pairing). A win is a persona better by more than the margin; [share_low, share_high] is
+    Wilson's interval of the share improved; `catastrophic` counts personas worse by more than the allowed
+    drop. None means that there is no such number; `reason` says why.
     """
 
     variant: str

@@ -3,8 +3,8 @@
 An example counts where both tables hold a value for it. Persona means are taken over exactly those examples,
 so a persona's two means always rest on the same examples; the persona is the unit of every statistic.
 
-A statistic of the whole set (a macro-F1) has no mean over personas: each persona then brings what her examples
-count, and the statistic is taken of their sums.
+A statistic of the whole set (a macro-F1) has no mean over personas: each persona then brings what her
+examples count, and the statistic is taken of their sums.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NOISE = 1e-12  # differences below it come from rounding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """What each persona's shared examples count for two variants, [personas, names] each, and their `total`."""
+    """What each persona's shared examples count for two variants, [personas, names], and their `total`."""
 
     names: tuple[str, ...]
     candidate: Vector
@@ -46,8 +46,8 @@ class Pairing:
     """Two variants on the examples they share.
 
     `candidate`, `reference` and `differences` are persona means, of shape (len(personas),), in the order of
-    `personas` (sorted); of a statistic of the whole set, each persona's own, and `counts` is what the whole is
-    computed from. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
+    `personas` (sorted); of a statistic of the whole set, each persona's own, and `counts` is what the whole
+    is computed from. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
     table only, `n_null_*` stand in both but are undefined in the named table alone (or in both).
     """
 
@@ -183,8 +183,12 @@ def pairing_of(
         candidate=paired["candidate"].to_numpy(np.float64),
         reference=paired["reference"].to_numpy(np.float64),
         differences=_without_noise(paired["difference"].to_numpy(np.float64)),
+        n_examples=counted["n_examples"],
+        n_only_candidate=counted["n_only_candidate"],
         n_only_reference=_examples(held, personas) - shared,
-        **counted,
+        n_null_candidate=counted["n_null_candidate"],
+        n_null_reference=counted["n_null_reference"],
+        n_null_both=counted["n_null_both"],
     )
 
 

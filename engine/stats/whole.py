@@ -1,7 +1,7 @@
 """The difference of a statistic of the whole set, such as a macro-F1, with what chance would make of it.
 
-The persona is the unit: the interval draws personas with replacement and takes the statistic of what the drawn
-ones count; the p value swaps the two variants in randomly chosen personas. Knows no metric.
+The persona is the unit: the interval draws personas with replacement and takes the statistic of what those
+count; the p value swaps the two variants in randomly chosen personas. Knows no metric.
 """
 
 from __future__ import annotations
@@ -41,23 +41,24 @@ def infer(counts: Counts, *, confidence: float, resamples: int, seed: int) -> Dr
     n = len(counts.candidate)
     if not n:
         return Drawn(0)
-    both = [
+    ours, theirs = (
         float(counts.values(side.sum(axis=0, keepdims=True))[0])
         for side in (counts.candidate, counts.reference)
-    ]
-    if not np.isfinite(both).all():
+    )
+    if not np.isfinite([ours, theirs]).all():
         return Drawn(n)
-    observed = both[0] - both[1]
+    observed = ours - theirs
     observed = 0.0 if abs(observed) < _NOISE else observed
     if n == 1:
-        return Drawn(n, *both, observed)
+        return Drawn(n, ours, theirs, observed)
     draw = np.random.default_rng(seed)
     differences, as_large = _drawn(counts, abs(observed) - _NOISE, draw, resamples)
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail]) if len(differences) else (np.nan, np.nan)
     return Drawn(
         n,
-        *both,
+        ours,
+        theirs,
         observed,
         low=_finite(low),
         high=_finite(high),
@@ -67,8 +68,8 @@ def infer(counts: Counts, *, confidence: float, resamples: int, seed: int) -> Dr
 
 
 def _drawn(counts: Counts, least: float, draw: np.random.Generator, resamples: int) -> tuple[Vector, int]:
-    """The difference in each sample of personas (where defined), and in how many of as many random swaps it is
-    as large as `least`."""
+    """The difference in each sample of personas (where defined), and in how many of as many random swaps it
+    is as large as `least`."""
     n, apart = len(counts.candidate), counts.candidate - counts.reference
     whole = counts.candidate.sum(axis=0), counts.reference.sum(axis=0)
     found, as_large = [], 0

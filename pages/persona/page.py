@@ -12,6 +12,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, known, points, signed_points
 from engine.domains import metrics
 from engine.domains.domain import Routine
+from engine.results.comparing.comparison import NotComputed
 from engine.show.persona.place import Clusters
 from engine.show.persona.table import scored
 from pages.persona import reads as persona_reads
@@ -19,7 +20,7 @@ from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import frame, reads
+from pages.shared import frame, reads, rescore
 
 _choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
@@ -35,7 +36,11 @@ def show() -> None:
         return
     top = st.container()
     columns = st.columns([3, 3, 3, 3, 3], vertical_alignment="bottom")
-    scene = persona_scene.choose(ws, columns[2:])
+    try:
+        scene = persona_scene.choose(ws, columns[2:])
+    except NotComputed as missing:
+        rescore.instead(ws, missing)
+        return
     clusters = persona_reads.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:

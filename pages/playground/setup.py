@@ -152,7 +152,7 @@ def _variants(ws: Workspace, variants: Sequence[Variant]) -> list[Variant]:
 
 
 def _ranked(ws: Workspace) -> list[str]:
-    """Variants by their mean in the primary metric on val, best first; chosen there, so that test stays unseen."""
+    """Variants by their mean in the primary metric on val, best first; there, so that test stays unseen."""
     protocols = reads.protocols(ws)
     on_val = protocols[protocols["split"] == "val"]
     if on_val.empty:

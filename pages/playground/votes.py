@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
@@ -35,7 +33,7 @@ def show() -> None:
             )
             _to_blind("Cast the first vote")
         return
-    found = _board(str(ws.root), votes.signature(ws), store.version(ws))
+    found = _board(ws, votes.signature(ws))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.votes < FEW_VOTES:
             st.badge(
@@ -57,19 +55,18 @@ def show() -> None:
 
 
 def _cast(ws: Workspace) -> list[Vote]:
-    return _votes(str(ws.root), votes.signature(ws))
+    return _votes(ws, votes.signature(ws))
 
 
-@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
-def _votes(root: str, signature: str) -> list[Vote]:
-    return store.votes(Workspace(Path(root)))
+@reads.kept
+def _votes(ws: Workspace, signature: str) -> list[Vote]:
+    return store.votes(ws)
 
 
-@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
-def _board(root: str, signature: str, version: str) -> Board:
-    ws = Workspace(Path(root))
+@reads.kept
+def _board(ws: Workspace, signature: str) -> Board:
     names = {one.variant_id: one.variant for one in reads.variants(ws)}
-    return board(_votes(root, signature), names, metrics.headline(ws))
+    return board(_votes(ws, signature), names, metrics.headline(ws))
 
 
 def _to_blind(label: str) -> None:

@@ -24,7 +24,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import catalog
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_reads, tree_tools
+from pages.study import tree_map, tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -161,7 +161,7 @@ def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
 
 def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     """The next step above, the tree large, and beside it the chosen node and the tools."""
-    stood = study.stand(ws, tree, compared=tree_reads.compared, seen=seen)
+    stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:

@@ -127,7 +127,7 @@ def test_f1_is_the_harmonic_mean(one: str, other: str, kind: str) -> None:
 
 def test_the_registry_names_every_score_in_order() -> None:
     assert list(SMART_HOME.metrics) == [SIMILARITY, *score_texts("", "")]
-    assert set(SMART_HOME.metrics) == set(METRICS)
+    assert set(SMART_HOME.metrics) <= set(METRICS)
     assert all(name == record.name and record.help.endswith(".") for name, record in METRICS.items())
     assert METRICS["device_f1"].version == ACTIONS_VERSION
 

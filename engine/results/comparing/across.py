@@ -85,8 +85,8 @@ def paired(
     names: Collection[str],
     personas: Collection[str] | None = None,
 ) -> dict[str, tuple[Pairing, str]]:
-    """Return each named variant of another protocol against the reference (its protocol and name), and what it
-    was paired by; only those that are scored in the metric. `personas` leaves out all others."""
+    """Return each named variant of another protocol against the reference (its protocol and name), and what
+    it was paired by; only those that are scored in the metric. `personas` leaves out all others."""
     ours = _tables(ws, metric, split, reference[0], [reference[1]], personas).get(reference[1], Table({}))
     theirs = _tables(ws, metric, split, protocol, names, personas)
     return {name: _pair(table, ours) for name, table in theirs.items()}

@@ -14,12 +14,11 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import across, criteria, looks
-from engine.results.comparing.namesakes import distinctions
 from engine.results.comparing.pairings import ordered, with_margin
-from engine.results.comparing.placebos import above
 from engine.results.comparing.scene import (
     BOUND,
     IS_BOUND,
@@ -31,7 +30,7 @@ from engine.results.comparing.scene import (
     set_scene,
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Variant, above, distinctions, resolve
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 
@@ -56,20 +55,19 @@ def compare_variants(
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
-    other_protocols (hashes), others (protocol, variants scored there only, differs, words), unscored (variants
-    without scores in this metric), warnings,
-    test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
-    of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
-    above_noise, above_placebo (placebos.py, or None), protocol, paired_by, settings (what
-    tells it from others of its plain name, in words).
+    other_protocols (hashes), others (protocol, variants scored there only, differs, words), unscored
+    (variants without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria
+    (variant -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id,
+    aliases, role, verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None),
+    protocol, paired_by, settings (what tells it from others of its plain name, in words).
 
-    `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows
-    shown; Holm's correction is over all that compete. `across_protocols` adds variants that were scored
-    elsewhere only, marked and without a verdict. A win is better by more than `margin`, in the metric's unit;
-    criteria, tests and intervals know no margin. Raises EngineError for names nobody knows, where nothing is
-    scored, for a metric that was not computed for the reference (NotComputed), and for variants scored under
-    another protocol only, with the fields that differ. Side effect: on
-    test, the variants that compete are recorded as seen.
+    `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
+    base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
+    `across_protocols` adds variants that were scored elsewhere only, marked and without a verdict. A win is
+    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Raises
+    EngineError for names nobody knows, where nothing is scored, for a metric that was not computed for the
+    reference (NotComputed), and for variants scored under another protocol only, with the fields that differ.
+    Side effect: on test, the variants that compete are recorded as seen.
     """
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
@@ -107,7 +105,7 @@ def compare_variants(
 
 
 class NotComputed(EngineError):
-    """A metric that was not computed for replies that are there (`can_be`), or that a publication leaves out."""
+    """A metric not computed for replies that are there (`can_be`), or that a publication leaves out."""
 
     def __init__(self, metric: Metric, variant: str, *, can_be: bool) -> None:
         hint = _rescore(metric) if can_be else "The published files do not say it: choose another metric."
@@ -233,6 +231,11 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
     """What a reader must know: what the protocol itself says, who is left out, and what differs in rows from
     elsewhere."""
     found = [str(one) for one in scene.fields[scene.protocol].get("warnings", ())]
+    if scene.metric.version not in ("", METRICS[scene.metric.name].version):
+        found.append(
+            f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
+            f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
+        )
     if unscored:
         names = ", ".join(unscored)
         found.append(f"Not scored in {scene.metric.label}, so left out: {names}. {_rescore(scene.metric)}")

@@ -18,11 +18,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.placebos import FAMILY as PLACEBO
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Variant, resolve
+from engine.results.variants import PLACEBO, Origin, Variant, placebos, repeats, resolve
 
 BOUND = "ceiling"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
@@ -31,7 +28,8 @@ IS_PLACEBO = "placebo"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
+    """The ground of one comparison. `metric` is in the version that its scores have; `scored` is the coverage
+    of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
     that of its placebo; `origins` says what each run was made from.
@@ -124,7 +122,8 @@ def set_scene(
         placebos(seen.variants.values()),
         seen.origins,
     )
-    return _choose(scene, [first] if protocol else known, reference)
+    scene = _choose(scene, [first] if protocol else known, reference)
+    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split))
 
 
 def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:

@@ -157,8 +157,8 @@ def _not_own(variant: PublishedVariant) -> str:
         told = f" ({times} hold {points(value)})" if times > 1 else ""
     return (
         f"{variant.name}: {variant.config['not_own']} of {len(variant.scores)} published scores are not the"
-        f" persona's own{told}, so the published mean of {points(variant.average[PUBLISHED_METRIC])} is set aside;"
-        " the choices are kept and each persona's own score is taken."
+        f" persona's own{told}, so the published mean of {points(variant.average[PUBLISHED_METRIC])} is set"
+        " aside; the choices are kept and each persona's own score is taken."
     )
 
 

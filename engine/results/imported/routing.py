@@ -75,12 +75,12 @@ def route_imported(
     nothing was imported, for names nobody knows, and for a metric without better and worse.
     """
     decides = metrics.chosen(ws, metric)
-    found = compare_variants(
-        ws, reference=fallback, metric=decides.name, split=SPLIT, protocol=protocol or _newest_import(ws)
-    )
     higher = decides.higher_is_better
     if higher is None:
         raise EngineError(f"{decides.label} has no better and worse.", "Choose another metric.")
+    found = compare_variants(
+        ws, reference=fallback, metric=decides.name, split=SPLIT, protocol=protocol or _newest_import(ws)
+    )
     paired = pairings(ws, found)
     rows = [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
     candidates = tuple(row["variant"] for row in rows if row["family"] != ROUTING)

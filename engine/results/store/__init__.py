@@ -17,7 +17,6 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import votes as votes_file
-from engine.results.comparing.repeats import Origin
 from engine.results.store import database, statistics, tables
 from engine.results.store.database import ask, unreadable
 from engine.results.store.filling import (
@@ -30,8 +29,9 @@ from engine.results.store.filling import (
     present_runs,
     read_stamp,
 )
-from engine.results.store.statistics import Question
-from engine.results.variants import Variant
+from engine.results.store.place import place
+from engine.results.store.statistics import Question, Scored
+from engine.results.variants import Origin, Variant
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 from engine.stats.pairing import Pairing
@@ -41,19 +41,21 @@ __all__ = ["Overview", "Report", "Torn", "unreadable"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
-    """What is scored where (as `coverage`), variants by name, origins by run, protocols' fields by hash."""
+    """What is scored where (as `coverage`) and in which metrics, variants by name, origins by run, protocols'
+    fields by hash."""
 
     coverage: pd.DataFrame
     variants: dict[str, Variant]
     origins: dict[str, Origin]
     protocols: dict[str, dict[str, Any]]
+    scored: Scored
 
 
 def refresh(ws: Workspace) -> Report:
     """Take in runs finished or changed since, drop those whose folder is gone; cheap when there are none."""
     present = present_runs(ws)
     wanted = {"present": present, "torn": [], "votes": votes_file.signature(ws)}
-    if ws.database.exists() and read_stamp(ws) == wanted:
+    if place(ws).database.exists() and read_stamp(ws) == wanted:
         return Report()
     return ask(ws, lambda _: None)[1]
 
@@ -101,10 +103,9 @@ def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None 
     Of a statistic of the whole set one row a persona, her own. `protocol` is by default the newest. Raises
     EngineError for a metric that the study does not have.
     """
-    chosen = metrics.chosen(ws, metric)
-    asked = _asked(chosen, split, protocol or newest_protocol(ws))
+    chosen, protocol = metrics.chosen(ws, metric), protocol or newest_protocol(ws)
     if chosen.total is None:
-        return _with_names(ws, tables.SCORES, asked)
+        return _of_metric(ws, tables.SCORES, chosen, split, protocol)
     found = persona_means(ws, metric=metric, split=split, protocol=protocol)
     table = found[["variant", "persona_id"]].assign(value=found["mean"])
     table.insert(2, "example_id", "persona:" + table["persona_id"])
@@ -138,7 +139,10 @@ def overview(ws: Workspace) -> Overview:
         coverage = _joined(connection, named, tables.COVERAGE, {})
         fields = connection.execute(tables.PROTOCOL_FIELDS).fetchall()
         protocols = {name: json.loads(text) for name, text in fields}
-        return Overview(coverage, {one.variant: one for one in named}, origins_of(connection), protocols)
+        known = statistics.scored(connection)
+        return Overview(
+            coverage, {one.variant: one for one in named}, origins_of(connection), protocols, known
+        )
 
     return ask(ws, question)[0]
 
@@ -146,7 +150,7 @@ def overview(ws: Workspace) -> Overview:
 def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
     """Return one row a variant and persona: variant, persona_id, mean, n (defined), n_undefined."""
     chosen = metrics.chosen(ws, metric)
-    rows = _with_names(ws, tables.MEANS, _asked(chosen, split, protocol or newest_protocol(ws)))
+    rows = _of_metric(ws, tables.MEANS, chosen, split, protocol or newest_protocol(ws))
     if chosen.total is None:
         return rows.drop(columns=["part", "total"])
     keys = ["variant", "persona_id"]
@@ -170,21 +174,23 @@ def example_rows(
     variant: str | None = None,
     example_id: str | None = None,
 ) -> pd.DataFrame:
-    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column a
-    metric of the study (NaN where undefined or not computed).
+    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column
+    a metric of the study (NaN where undefined or not computed).
 
     Every filter that is None lets everything pass; `protocol` is by default the newest.
     """
     asked = {"split": split, "protocol": protocol or newest_protocol(ws), "persona_id": persona_id}
     asked |= {"example_id": example_id, "variant": variant}
-    versions = {one.name: one.version for one in metrics.of_study(ws).values()}
+    shown = metrics.of_study(ws).values()
 
-    def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+        known, under = statistics.scored(connection), str(asked["protocol"])
+        versions = {one.name: known.in_force(one, under, split).version for one in shown}
         said = _joined(connection, named_variants(connection), tables.EXAMPLES, asked)
         answers = {"answers": said["answer"].tolist()}
-        return said, connection.execute(tables.EXAMPLE_SCORES, answers).df()
+        return said, connection.execute(tables.EXAMPLE_SCORES, answers).df(), versions
 
-    said, scores = ask(ws, question)[0]
+    said, scores, versions = ask(ws, question)[0]
     counts = (scores["version"] == "") | (scores["version"] == scores["metric"].map(versions))
     wide = (
         scores[counts].pivot(index="answer", columns="metric", values="value").reindex(columns=list(versions))
@@ -193,7 +199,7 @@ def example_rows(
 
 
 def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
-    """Return metric -> the runs with replies that were not scored in its present version, the newest run last."""
+    """Return metric -> the runs with replies not scored in its present version, the newest run last."""
     shown = metrics.of_study(ws)
 
     def question(connection: Connection) -> dict[str, tuple[str, ...]]:
@@ -214,8 +220,13 @@ def votes(ws: Workspace) -> list[votes_file.Vote]:
 # --- reading
 
 
-def _asked(metric: Metric, split: str, protocol: str | None) -> dict[str, Any]:
-    return {"metric": metric.name, "version": metric.version, "split": split, "protocol": protocol}
+def _of_metric(ws: Workspace, query: str, metric: Metric, split: str, protocol: str | None) -> pd.DataFrame:
+    def question(connection: Connection) -> pd.DataFrame:
+        read = statistics.scored(connection).in_force(metric, protocol or "", split)
+        asked = {"metric": read.name, "version": read.version, "split": split, "protocol": protocol}
+        return _joined(connection, named_variants(connection), query, asked)
+
+    return ask(ws, question)[0]
 
 
 def _with_names(ws: Workspace, query: str, values: Mapping[str, Any]) -> pd.DataFrame:

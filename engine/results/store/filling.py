@@ -20,14 +20,13 @@ import pyarrow as pa
 from engine.core.paths import Workspace, write_json
 from engine.domains import metrics
 from engine.results import votes
-from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
 from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
-from engine.results.variants import Declaration, Variant, name_variants
+from engine.results.store.place import place
+from engine.results.variants import Declaration, Origin, Variant, name_variants
 from engine.runs import answers, manifest
 
 Connection = duckdb.DuckDBPyConnection
-STAMP = ".results-stamp.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +85,8 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
             if run_id in known:
                 _forget(connection, run_id)
     report = Report(tuple(taken), tuple(removed), tuple(torn))
+    if connection.execute(tables.PLACES).fetchall() == [(0,)]:
+        connection.execute(tables.COUNT_PLACES)
     if taken or removed:
         shown = metrics.of_study(ws).values()
         statistics.keep_defaults(connection, named_variants(connection), origins_of(connection), shown)
@@ -158,14 +159,23 @@ def _insert_scores(connection: Connection, run: Finished) -> None:
     connection.execute(tables.INSERT_ANSWERS, {"run": run.spec.run_id})
     connection.execute(tables.INSERT_TEXTS)
     connection.execute(tables.INSERT_SCORES)
+    connection.execute(tables.NOTE_REPLIED, {"run": run.spec.run_id})
+    connection.execute(tables.NOTE_COMPUTED, {"run": run.spec.run_id})
     connection.unregister("incoming_answers")
     connection.unregister("incoming_scores")
 
 
 def _settle(connection: Connection, variants: Iterable[str]) -> None:
-    """Say anew which answers of these variants count, and what each persona's add up to."""
+    """Say anew which answers of these variants count, and what each persona's add up to.
+
+    What spans variants is only forgotten: it is counted once, after the last run.
+    """
+    connection.execute(tables.FORGET_PLACES)
     asked = {"variants": sorted(variants)}
-    for query in (tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP):
+    for query in (
+        *(tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP),
+        *(tables.FORGET_SCORED, tables.NOTE_SCORED, tables.FORGET_COVERAGE, tables.COVER),
+    ):
         connection.execute(query, asked)
 
 
@@ -199,12 +209,12 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
     torn = [asdict(entry) for entry in report.torn]
     stamp = {"present": dict(present), "torn": torn, "votes": votes.signature(ws)}
     if read_stamp(ws) != stamp:
-        write_json(ws.data / STAMP, stamp)
+        write_json(place(ws).stamp, stamp)
 
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads((ws.data / STAMP).read_text())
+        return json.loads(place(ws).stamp.read_text())
     except (OSError, ValueError):
         return None  # it only saves an opening
 

@@ -1,4 +1,4 @@
-"""The forms that results.duckdb has had, first to last, as they were: SQL text that is never built nor changed.
+"""The forms that results.duckdb has had, first to last: SQL text that is never built, and never changed.
 
 `migrate` applies each once, in a transaction that records it. All that the tables hold comes from the run
 folders, so a step that changes what is kept of a run empties them, and the runs are taken in again.
@@ -72,7 +72,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         create table votes_file (signature varchar);
         """,
     ),
-    # An answer counts once (`best`: of several runs with one recipe, the newest); a score is one row a metric.
+    # An answer counts once (`best`: of several runs with one recipe, the newest); a score is a row a metric.
     (
         "m006_long_scores",
         """
@@ -92,9 +92,26 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         create table persona_sums (protocol varchar, split varchar, metric varchar, version varchar,
             part varchar, variant_id varchar, persona_id varchar, mean double, total double, n bigint,
             n_undefined bigint);
+        create table coverage (protocol varchar, split varchar, variant_id varchar, personas bigint,
+            examples bigint, newest_at varchar);
+        create table places (protocol varchar, split varchar, personas bigint, examples bigint);
+        create table replied (run_id varchar);
+        create table computed (run_id varchar, metric varchar, version varchar);
+        create table scored (protocol varchar, split varchar, metric varchar, version varchar,
+            variant_id varchar);
         """,
     ),
 )
+
+
+def refuse_foreign(connection: Connection) -> None:
+    """Raise EngineError for a database of another program: it holds tables, and no record of migrations."""
+    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if tables and "migrations" not in tables:
+        raise EngineError(
+            f"results.duckdb belongs to another program: it holds {', '.join(sorted(tables)[:5])}.",
+            "Move it away; results.duckdb is then built from the run folders.",
+        )
 
 
 def migrate(connection: Connection) -> None:
@@ -102,12 +119,7 @@ def migrate(connection: Connection) -> None:
 
     Raises EngineError, and changes nothing, for a database of a later form or of another program.
     """
-    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
-    if tables and "migrations" not in tables:
-        raise EngineError(
-            f"results.duckdb belongs to another program: it holds {', '.join(sorted(tables)[:5])}.",
-            "Move it away; results.duckdb is then built from the run folders.",
-        )
+    refuse_foreign(connection)
     connection.execute("create table if not exists migrations (name varchar primary key, applied_at varchar)")
     applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
     unknown = sorted(applied - {name for name, _ in MIGRATIONS})

@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 
 from engine.core.errors import EngineError
 from engine.domains.metric import Metric
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store import tables
 from engine.results.store.migrations import Connection
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant, placebos, repeats
 from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
@@ -46,7 +44,8 @@ def answer(connection: Connection, question: Question) -> dict[str, dict[str, Co
     Names in the comparisons are ids, and `p_holm` is None: a family is the reader's. Raises EngineError when
     an example belongs to different personas in two variants.
     """
-    _fill(connection, question, _scored(connection))
+    question = _in_force(question, known := scored(connection))
+    _fill(connection, question, known)
     wanted = question.variants
     found: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in question.metrics}
     for (metric, variant_id), record in _kept(connection, question).items():
@@ -62,18 +61,20 @@ def keep_defaults(
     metrics: Collection[Metric],
 ) -> None:
     """Compute what every first question asks; a fault in one table is left to whoever asks for it."""
-    scored, asked = _scored(connection), tuple(metrics)
+    known, asked = scored(connection), tuple(metrics)
     defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
     pairs = [*repeats(variants, origins).items(), *placebos(variants).items()]
-    for (protocol, split), there in scored.items():
-        ids = {variant_id for found in there.values() for variant_id in found}
+    there: dict[tuple[str, str], set[str]] = {}
+    for (protocol, split, _), by_version in known.held.items():
+        there.setdefault((protocol, split), set()).update(*by_version.values())
+    for (protocol, split), ids in there.items():
         questions = [Question(protocol, split, name, asked) for name in defaults if name in ids]
         for one, against in pairs:
             if {one, against} <= ids:
                 questions.append(Question(protocol, split, against, asked, frozenset({one})))
         for question in questions:
             try:
-                _fill(connection, question, scored)
+                _fill(connection, _in_force(question, known), known)
             except EngineError as error:
                 _log.warning(
                     "Statistics of %s on %s are not kept: %s", question.protocol, split, error.message
@@ -95,7 +96,7 @@ def pairings(
 
     `personas` leaves out all others. Raises EngineError when an example belongs to different personas.
     """
-    (metric,) = question.metrics
+    (metric,) = _in_force(question, scored(connection)).metrics
     asked = {
         "protocol": question.protocol,
         "split": question.split,
@@ -105,8 +106,8 @@ def pairings(
     }
     whose = connection.execute(tables.EXAMPLES_OF, asked).fetchall()
     held = {str(persona): int(n) for persona, n in whose}
-    asked["variants"] = sorted(variants)
-    rows = connection.execute(tables.PAIRS if metric.total is None else tables.COUNTED_PAIRS, asked).df()
+    query = tables.PAIRS if metric.total is None else tables.COUNTED_PAIRS
+    rows = connection.execute(query, {**asked, "variants": sorted(variants)}).df()
     return {
         str(variant): (
             pairing_of(table, held, personas=personas)
@@ -117,21 +118,38 @@ def pairings(
     }
 
 
-_Scored = Mapping[tuple[str, str], Mapping[str, Collection[str]]]  # (protocol, split) -> metric -> variants
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Which variants are scored in which version of a metric, by protocol, split and metric."""
+
+    held: Mapping[tuple[str, str, str], Mapping[str, Collection[str]]]
+
+    def in_force(self, metric: Metric, protocol: str, split: str) -> Metric:
+        """Return the metric as it is read there: in its present version, or, where nothing is scored in that,
+        in the older one that most variants are scored in. Versions are never mixed."""
+        there = self.held.get((protocol, split, metric.name), {})
+        older = [version for version in there if version]
+        if not older or metric.version in older:
+            return metric
+        return replace(metric, version=max(older, key=lambda version: (len(there[version]), version)))
+
+    def variants(self, metric: Metric, protocol: str, split: str) -> set[str]:
+        """Return the variants that are scored in just this version of the metric, or in none."""
+        there = self.held.get((protocol, split, metric.name), {})
+        return {*there.get(metric.version, ()), *there.get("", ())}
 
 
-def _scored(connection: Connection) -> _Scored:
-    """Who is scored where, by metric and its version in one word."""
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
-    for protocol, split, variant_id, metric, version in connection.execute(tables.SCORED_IN).fetchall():
-        found.setdefault((protocol, split), {}).setdefault(f"{metric} {version}", set()).add(variant_id)
-    return found
+def scored(connection: Connection) -> Scored:
+    """Read who is scored in what."""
+    found: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+    for protocol, split, metric, version, variant_id in connection.execute(tables.SCORED).fetchall():
+        found.setdefault((protocol, split, metric), {}).setdefault(version, set()).add(variant_id)
+    return Scored(found)
 
 
-def scored_in(scored: _Scored, question: Question, metric: Metric) -> set[str]:
-    """Return the variants that have scores in a metric's present version, or in none."""
-    there = scored.get((question.protocol, question.split), {})
-    return {*there.get(f"{metric.name} {metric.version}", ()), *there.get(f"{metric.name} ", ())}
+def _in_force(question: Question, known: Scored) -> Question:
+    read = [known.in_force(one, question.protocol, question.split) for one in question.metrics]
+    return replace(question, metrics=tuple(read))
 
 
 def _version(metric: Metric) -> str:
@@ -153,11 +171,11 @@ def _kept(connection: Connection, question: Question) -> dict[tuple[str, str], s
     }
 
 
-def _fill(connection: Connection, question: Question, scored: _Scored) -> None:
+def _fill(connection: Connection, question: Question, known: Scored) -> None:
     """Compute and keep what is missing: of variants that are scored there, beside the reference, only."""
     kept = _kept(connection, question)
     for metric in question.metrics:
-        there = scored_in(scored, question, metric)
+        there = known.variants(metric, question.protocol, question.split)
         if question.reference not in there:
             continue
         wanted = there if question.variants is None else there & question.variants

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OF_A_RUN = ("runs", "protocols", "variants", "answers")
+OF_A_RUN = ("runs", "protocols", "variants", "answers", "replied", "computed")
 
 VARIANTS = """
 select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained, v.train_seconds, v.aliases,
@@ -10,22 +10,19 @@ select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained,
 from variants v join runs r using (run_id)
 """
 PROTOCOLS = """
-select a.protocol, a.split,
-       count(distinct a.variant_id) as variants, count(distinct a.persona_id) as personas,
-       count(distinct a.example_id) as examples, max(r.finished_at) as newest_at,
-       (select any_value(p.fields) from protocols p where p.protocol = a.protocol) as fields
-from answers a join runs r using (run_id)
-group by a.protocol, a.split
-order by max(max(r.finished_at)) over (partition by a.protocol) desc, a.protocol, a.split
+select c.protocol, c.split, count(*) as variants, any_value(p.personas) as personas,
+       any_value(p.examples) as examples, max(c.newest_at) as newest_at,
+       (select any_value(f.fields) from protocols f where f.protocol = c.protocol) as fields
+from coverage c join places p using (protocol, split)
+group by c.protocol, c.split
+order by max(max(c.newest_at)) over (partition by c.protocol) desc, c.protocol, c.split
 """
 COVERAGE = """
-select a.protocol, a.split, n.variant,
-       count(distinct a.persona_id) as personas, count(distinct a.example_id) as examples
-from answers a join runs r using (run_id) join names n using (variant_id)
-group by a.protocol, a.split, n.variant
-order by max(max(r.finished_at)) over (partition by a.protocol) desc, a.protocol, a.split, n.variant
+select c.protocol, c.split, n.variant, c.personas, c.examples
+from coverage c join names n using (variant_id)
+order by max(c.newest_at) over (partition by c.protocol) desc, c.protocol, c.split, n.variant
 """
-# Of one metric's scores, those of the present version, or of none, count.
+# Of one metric's scores, those of the version in force, or of none, count.
 _SCORES = """
 from answers a join scores s using (answer)
 where a.best and a.split = $split and a.protocol = $protocol
@@ -103,20 +100,21 @@ where a.best and a.split = $split and a.protocol = $protocol
   and ($variant::varchar is null or n.variant = $variant)
 order by a.persona_id, a.dialogue_id, a.turn, n.variant
 """
-EXAMPLE_SCORES = "select answer, metric, version, value from scores where part = '' and answer in (select unnest($answers))"
+EXAMPLE_SCORES = """
+select answer, metric, version, value from scores
+where part = '' and answer in (select unnest($answers))
+"""
 PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
-SCORED_IN = """
-select protocol, split, variant_id, metric, version from persona_sums group by all
-"""
+SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.
 UNSCORED = """
 select m.metric, r.run_id
-from runs r cross join (select unnest($metrics) as metric, unnest($versions) as version) m
-where exists (select 1 from answers a join texts t using (answer) where a.run_id = r.run_id)
-  and not exists (
-      select 1 from answers a join scores s using (answer)
-      where a.run_id = r.run_id and s.metric = m.metric and s.version in (m.version, ''))
+from runs r join replied using (run_id)
+cross join (select unnest($metrics) as metric, unnest($versions) as version) m
+where not exists (
+    select 1 from computed c
+    where c.run_id = r.run_id and c.metric = m.metric and c.version in (m.version, ''))
 order by m.metric, r.finished_at, r.run_id
 """
 _KEPT_WHERE = "where protocol = ? and split = ? and reference_id = ?"
@@ -144,6 +142,10 @@ insert into scores select a.answer, s.metric, s.version, s.part, s.value
 from incoming_scores s join incoming_answers a using (variant, split, protocol, example_id)
 order by s.metric, s.part, a.answer
 """
+NOTE_REPLIED = """
+insert into replied select $run where exists (select 1 from incoming_answers where reply is not null)
+"""
+NOTE_COMPUTED = "insert into computed select distinct $run, metric, version from incoming_scores"
 FORGET_OF_ANSWERS = (
     "delete from scores where answer in (select answer from answers where run_id = $run)",
     "delete from texts where answer in (select answer from answers where run_id = $run)",
@@ -160,6 +162,22 @@ update answers set best = chosen.best from (
 where answers.answer = chosen.answer and answers.best <> chosen.best
 """
 FORGET_SUMS = "delete from persona_sums where variant_id in (select unnest($variants))"
+FORGET_COVERAGE = "delete from coverage where variant_id in (select unnest($variants))"
+COVER = """
+insert into coverage
+select a.protocol, a.split, a.variant_id, count(distinct a.persona_id), count(distinct a.example_id),
+       max(r.finished_at)
+from answers a join runs r using (run_id)
+where a.variant_id in (select unnest($variants))
+group by a.protocol, a.split, a.variant_id
+"""
+FORGET_PLACES = "delete from places"
+PLACES = "select count(*) from places"
+COUNT_PLACES = """
+insert into places
+select protocol, split, count(distinct persona_id), count(distinct example_id) from answers group by all
+"""
+FORGET_SCORED = "delete from scored where variant_id in (select unnest($variants))"
 SUM_UP = """
 insert into persona_sums
 select a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id,
@@ -170,6 +188,10 @@ from answers a join scores s using (answer)
 where a.best and a.variant_id in (select unnest($variants))
 group by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
 order by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
+"""
+NOTE_SCORED = """
+insert into scored select distinct protocol, split, metric, version, variant_id from persona_sums
+where variant_id in (select unnest($variants))
 """
 VOTES = """
 select vote_id, cast_at, question_id, conversation_id, persona_id, example_id, message, choice,

@@ -68,7 +68,7 @@ def _best_on_val(ws: Workspace, run_id: str, found: Sequence[Made]) -> Made:
 
 
 def val_means(scores: pd.DataFrame) -> dict[str, float]:
-    """Return variant -> macro mean over personas of one metric's `value`, on val; only of those scored there."""
+    """Return variant -> macro mean over personas of one metric's `value` on val, where it is scored."""
     val = scores[scores["split"] == "val"]
     personas = val.groupby(["variant", "persona_id"], sort=False)["value"].mean()
     return {str(name): float(mean) for name, mean in personas.groupby("variant").mean().items()}

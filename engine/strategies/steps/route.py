@@ -1,7 +1,7 @@
 """Routes each persona to the variant that won on her val examples. Generates nothing: scores are taken over.
 
-Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers with their scores
-under the name of the routed variant. The choice is made from val alone.
+Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers and scores under
+the name of the routed variant. The choice is made from val alone.
 """
 
 from __future__ import annotations
@@ -162,6 +162,12 @@ def _tables(candidates: Mapping[str, Candidate], split: str, decides: Metric) ->
     for name, candidate in candidates.items():
         rows = candidate.scored.values(decides)
         rows = rows[(rows["split"] == split) & (rows["variant"] == name)]
+        if rows.empty and (candidate.answers["split"] == split).any():
+            raise EngineError(
+                f"{name} is not scored in {decides.label}, so nobody can be routed by it.",
+                "Compute it for the replies that are there, then resume: "
+                f"python -m engine rescore --metric {decides.name}",
+            )
         found[name] = [
             (example, persona, None if pd.isna(value) else float(value))
             for example, persona, value in zip(

@@ -16,8 +16,8 @@ from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import find, scan
 from engine.runs.runfolder import Status, read_events, read_status, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.runnable import execute
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
