@@ -248,13 +248,13 @@ def test_a_routed_persona_gets_the_rows_of_the_variant_that_won_on_val(
     assert len(rows) == 4 * 2 * 2
     _, _, candidates = read_candidates(ws, routed.upstream)
     val = {
-        name: one.scores[one.scores["split"] == "val"].groupby("persona_id")["embedding_similarity"].mean()
-        for name, one in candidates.items()
+        name: whole[whole["split"] == "val"].groupby("persona_id")["embedding_similarity"].mean()
+        for name, whole in ((name, one.scored.wide()) for name, one in candidates.items())
     }
     for persona, route in routes["routes"].items():
         means = {name: means[persona] for name, means in val.items()}
         assert means[route["variant"]] == pytest.approx(max(means.values()))
-        source = candidates[route["variant"]].scores
+        source = candidates[route["variant"]].scored.wide()
         mine = rows[rows["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         theirs = source[source["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, theirs)
@@ -273,9 +273,8 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
             kept[path] = path.read_bytes()
             scores = pd.read_parquet(path)
             noise = np.random.default_rng(number).random(len(scores))
-            scores["embedding_similarity"] = scores["embedding_similarity"].where(
-                scores["split"] == "val", noise
-            )
+            is_kept = (scores["split"] == "val") | (scores["metric"] != "embedding_similarity")
+            scores["value"] = scores["value"].where(is_kept, noise)
             scores.to_parquet(path, index=False)
         execute(ws, routed.run_id)
         after = found(ws, routed, "routes.json")
@@ -304,13 +303,14 @@ def test_upstreams_of_routing_are_those_of_the_same_settings(ws: Workspace, rout
 def test_scores_of_other_protocols_are_not_routed_among(ws: Workspace, routed: RunSpec) -> None:
     run_id = routed.upstream["per-persona"]
     folder = ws.run_folder(run_id)
-    before = (folder / "scores.parquet").read_bytes()
-    pd.read_parquet(folder / "scores.parquet").assign(protocol="0" * 12).to_parquet(folder / "scores.parquet")
+    before = (folder / "replies.parquet").read_bytes()
+    replies = pd.read_parquet(folder / "replies.parquet")
+    replies.assign(protocol="0" * 12).to_parquet(folder / "replies.parquet")
     try:
         with pytest.raises(EngineError, match="2 protocols"):
             read_candidates(ws, routed.upstream)
     finally:
-        (folder / "scores.parquet").write_bytes(before)
+        (folder / "replies.parquet").write_bytes(before)
 
 
 def test_nobody_is_routed_to_a_bound_or_to_routing_itself(ws: Workspace) -> None:
