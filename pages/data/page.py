@@ -209,7 +209,7 @@ def _import_form(ws: Workspace) -> None:
     replaces = frame.is_prepared(ws)
     with st.form("data_import", border=True, width=760):
         dataset: str | None = None
-        files: dict[str, bytes] = {}
+        files: list[tuple[str, bytes]] = []
         sizes: dict[str, int | None] = {}
         if origin == "Upload files":
             uploaded = st.file_uploader(
@@ -218,7 +218,7 @@ def _import_form(ws: Workspace) -> None:
                 accept_multiple_files=True,
                 key="data_files",
             )
-            files = {file.name: file.getvalue() for file in uploaded or []}
+            files = [(file.name, file.getvalue()) for file in uploaded or []]
         elif origin == "A path or hub id":
             dataset = st.text_input(
                 "Path on this machine, or hub id",
@@ -286,7 +286,7 @@ def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
 
 
 def _run_import(
-    ws: Workspace, dataset: str, files: dict[str, bytes], *, upload: bool, options: dict[str, Any]
+    ws: Workspace, dataset: str, files: list[tuple[str, bytes]], *, upload: bool, options: dict[str, Any]
 ) -> None:
     if not upload and not dataset:
         st.error("Nothing was named.", icon=":material/error:")
