@@ -13,6 +13,7 @@ from rich.text import Text
 from engine.cli.frame import Call, command, err, out
 from engine.core.errors import EngineError
 from engine.core.paths import embedded_base
+from engine.core.plain import in_terminal, json_text
 
 
 @click.group("worlds")
@@ -88,12 +89,12 @@ def card(call: Call) -> int:
         raise EngineError("The embedded base model is not built.", "Build it: python -m engine base build")
     facts = folder / "build.json"
     value = json.loads(facts.read_text()) if facts.exists() else {}
-    call.answer(value, lambda: click.echo((folder / "README.md").read_text()))
+    call.answer(value, lambda: click.echo(in_terminal((folder / "README.md").read_text())))
     return 0
 
 
 def _show(found: Any) -> None:
-    click.echo(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2))
+    click.echo(in_terminal(found) if isinstance(found, str) else json_text(found))
 
 
 for _command in (make, report):

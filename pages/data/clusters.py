@@ -101,7 +101,7 @@ def _table(found: Clusters) -> None:
     )
     st.page_link(
         frame.RUNS,
-        label=f"Run {found.run_id}",
+        label=frame.plain(f"Run {found.run_id}"),
         icon=":material/timeline:",
         query_params={"run": found.run_id},
     )

@@ -109,7 +109,7 @@ def _read(dialogue: Dialogue, split: str) -> None:
         if dialogue.meta:
             st.caption(
                 ", ".join(
-                    f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}"
+                    frame.plain(f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}")
                     for key, value in dialogue.meta.items()
                 )
             )

@@ -162,7 +162,7 @@ def _known_beside(counts: dict[str, Any], statistics: dict[str, Any]) -> None:
     st.caption(
         f"{counts['personas_with_character']:,} personas have a character text, "
         f"{counts['personas_with_routines']:,} have routines. "
-        f"Vocabulary: {count(statistics['vocabulary'], 'word')}. Context of a dialogue: {meta}."
+        f"Vocabulary: {count(statistics['vocabulary'], 'word')}. Context of a dialogue: {frame.plain(meta)}."
     )
 
 

@@ -15,7 +15,7 @@ from engine.core.machine import (
     read_only,
     refuse_if_read_only,
 )
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, embedded_base
 from engine.core.wording import ago, count
 from engine.results import store
 from engine.runs.launchers import LAUNCHERS
@@ -85,7 +85,10 @@ def _base(ws: Workspace) -> None:
     st.caption(frame.plain(f"{found.architecture}, in {found.folder}"))
     if found.card:
         with st.expander("Its card", icon=":material/badge:"):
-            st.markdown(_below_a_heading(found.card))
+            if found.folder == embedded_base():
+                st.markdown(_below_a_heading(found.card))
+            else:
+                st.code(found.card, language=None, wrap_lines=True)
     st.caption("The base stays with the workspace: another one makes another workspace (`init --base`).")
 
 

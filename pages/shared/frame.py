@@ -20,6 +20,7 @@ from pandas.io.formats.style import Styler
 from engine.core import machine
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
+from engine.core.plain import in_markdown as plain
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
 from pages.shared import sign_in
@@ -165,7 +166,7 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
 def show_error(error: EngineError) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    st.error(_plain(error.message), icon=":material/error:")
+    st.error(plain(error.message), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         st.dataframe(
             pd.DataFrame(
@@ -179,7 +180,7 @@ def show_error(error: EngineError) -> None:
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(_plain(error.hint))
+        st.caption(plain(error.hint))
 
 
 def heading(title: str, lead: str) -> None:
@@ -207,16 +208,6 @@ def no_data_yet() -> None:
         label="Prepare the first data",
         icon=":material/arrow_forward:",
     )
-
-
-def _plain(text: str) -> str:
-    """Keep text that comes from files and errors from being read as markup."""
-    for sign in "\\`*_[]<>$#:~":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("\n", "  \n")
-
-
-plain = _plain
 
 
 def state_badge(state: str) -> None:
@@ -276,8 +267,9 @@ def linked_choice(
     value: str | None
     if segmented:
         value = st.segmented_control(
-            label, options, default=None if key in st.session_state else options[0], format_func=words,
-            required=True, key=key, help=help, label_visibility="visible" if labelled else "collapsed",
+            label, options, default=None if key in st.session_state else options[0],
+            format_func=lambda one: plain(words(one)), required=True, key=key, help=help,
+            label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
         value = st.selectbox(
