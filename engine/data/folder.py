@@ -30,7 +30,7 @@ def files_in(
     allowed = limits()
     found = list[Path]()
     for entry in _entries(folder, folder, 0, depth):
-        if entry.name.lower().endswith(suffixes) and entry.is_file():
+        if entry.name.lower().endswith(suffixes) and _is_file(entry):
             if entry.is_symlink():
                 _refuse_way_out(entry.path, folder, trusted)
             found.append(Path(entry.path))
@@ -70,6 +70,13 @@ def _entries(top: Path, folder: Path, level: int, depth: int | None) -> Iterator
     if depth is None or level < depth:
         for entry in below:
             yield from _entries(top, Path(entry.path), level + 1, depth)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def _refuse_way_out(path: str, folder: Path, trusted: Path | None) -> None:

@@ -156,7 +156,9 @@ def test_a_pipe_beside_dialogues_or_in_a_study_is_not_waited_for(
     assert len(import_study(ws, study).rows) == 1
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "/dev/zero", "/dev/urandom", "../outside.jsonl"])
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "/dev/zero", "/dev/urandom", "../outside.jsonl", "sessions.jsonl"]
+)
 def test_a_link_that_leads_out_of_a_folder_is_refused(
     ws: Workspace, edgewise: Path, tmp_path: Path, target: str
 ) -> None:
