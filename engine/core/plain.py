@@ -56,6 +56,11 @@ def in_cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
+def in_table(value: Any) -> Any:
+    """Return a value for a table that a reader may save: as `in_cell`, with nothing to be seen of it."""
+    return f"{_JOINER}{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
 def json_text(value: Any) -> str:
     """Return `value` as JSON text for people and programs, in which no character moves a terminal."""
     text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)

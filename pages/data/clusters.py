@@ -81,7 +81,7 @@ def _table(found: Clusters) -> None:
         )
         for number in found.sizes
     }
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Cluster": list(who),

@@ -75,7 +75,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     )
     st.caption(f"{told}; select one to read it.")
     whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
-    event = st.dataframe(
+    event = frame.table(
         pd.DataFrame(
             {
                 **whose,

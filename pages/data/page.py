@@ -105,7 +105,7 @@ def _splits(record: dict[str, Any]) -> None:
     st.subheader("Splits", anchor=False)
     by = "by time within each persona" if record["scheme"] == "by-time" else "by persona"
     found = record["statistics"]
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             [
                 {
@@ -144,7 +144,7 @@ def _lengths(statistics: dict[str, Any]) -> None:
             "Dialogues of a persona": statistics["dialogues_per_persona"],
         }
     )
-    st.dataframe(
+    frame.table(
         table,
         hide_index=True,
         alt="Lengths of dialogues and messages",
@@ -171,7 +171,7 @@ def _left_out(faults: list[dict[str, Any]]) -> None:
         with st.expander(
             f"{count(len(faults), 'faulty row')} left out at the import", icon=":material/warning:"
         ):
-            st.dataframe(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
+            frame.table(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
 
 
 # --- import

@@ -90,7 +90,7 @@ def _last_run(ws: Workspace) -> None:
         }
         for method, counts in told["by_method"].items()
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
+    frame.table(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
     if told["short_of_target"]:
         short = count(len(told["short_of_target"]), "persona stays", "personas stay")
         st.caption(f"{short} short of the target: what is left repeats itself.")

@@ -152,7 +152,7 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         st.caption("Everything is at its default.")
     names = list(values) if everything else list(own)
     if names:
-        st.dataframe(
+        frame.table(
             pd.DataFrame(
                 {
                     "Parameter": [name.replace("_", " ") for name in names],
@@ -183,7 +183,7 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
                     query_params={"run": run_id},
                 )  # fmt: skip
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
         hide_index=True,
         alt="Origin of the run: data, base model, versions",

@@ -184,7 +184,7 @@ def _disk(ws: Workspace) -> None:
     st.subheader("Workspace", anchor=False)
     st.code(str(ws.root), language=None)
     found = _places(str(ws.root), store.version(ws))
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Part": [place.name for place in found],
@@ -283,7 +283,7 @@ def _about(ws: Workspace) -> None:
         created = str(ws.read_config().get("created_at", ""))
         st.caption(f"This workspace was made {ago(created)}." if created else "")
     found = about.versions()
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
         hide_index=True,
         height="content",

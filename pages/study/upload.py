@@ -63,7 +63,7 @@ def _came_in(found: Imported) -> None:
     variants = count(len(found.rows), "variant")
     st.success(f"{state}: {variants}, protocol {found.protocol}.", icon=":material/check_circle:")
     st.page_link(frame.COMPARE, label="Compare them", icon=":material/arrow_forward:")
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Variant": [row["variant"] for row in found.rows],
