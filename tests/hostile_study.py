@@ -21,7 +21,7 @@ from engine.results.imported.importing import import_upload
 from engine.results.trees import tree_library
 from engine.runs.records import scan
 from tests import sample_study
-from tests.sample_study import cluster_into, end_badly, finish
+from tests.sample_study import end_badly, finish
 
 # No slash, backslash or hash: those are no part of an id.
 NAME = ":red[EVIL] **EVIL** $EVIL$ `EVIL` ![EVIL](x:y) <i>EVIL ~EVIL~"
@@ -93,7 +93,6 @@ def write_hostile(folder: Path, patch: pytest.MonkeyPatch) -> Workspace:
     }
     patch.setattr(sample_study, "MADE", made)
     finish(ws, "base", "profile-prompt", "unified", "retrieval", per_persona=4)
-    cluster_into(ws, 2)
     end_badly(ws, "per-persona", state="failed", error=f"ValueError: {TEXT}", hint=TEXT)
     _leave_status(ws)
     shutil.copytree(ws.run_folder(find_one(ws, "prefix")), ws.run_folder(f"prefix-{NAME}"))
