@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
 from engine.core.machine import Machine, changes, read_machine, read_only
@@ -60,10 +61,12 @@ def submit(
     A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
     failed, cancelled or lost one is queued again and goes on from its last checkpoint. `machine` says where
     the runs are executed, by default as the workspace's settings say. A torn spec.json is written again.
-    Raises EngineError where runs cannot be executed so.
+    Raises EngineError
+    where runs cannot be executed so, and ChangedFiles where the data or the base is not what was taken in.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
+    integrity.refuse_changed(ws, base=True)
     machine = machine or read_machine(ws)
     launch = launchers.get(machine.launcher).told(machine)
     with queue_lock(ws):
