@@ -18,6 +18,7 @@ from engine.data.assemble import Imported
 from engine.data.edgewise import SESSIONS, read_edgewise
 from engine.data.flattened import read_flattened
 from engine.data.lines import read_lines
+from engine.data.own import is_own, read_own
 
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50
@@ -168,6 +169,8 @@ def _read_folder(folder: Path, label: str) -> Imported:
         return read_edgewise(sessions[0].parent)
     if len(sessions) > 1:
         raise _several(folder, label, sessions)
+    if is_own(folder):
+        return read_own(folder)
     flattened = [path for path in _visible(folder, "*.jsonl") if _keys(path) & {"messages", "persona_id"}]
     if len(flattened) == 1:
         return read_flattened(flattened[0])

@@ -17,7 +17,7 @@ import streamlit as st
 from altair.utils import schemapi
 from pandas.io.formats.style import Styler
 
-from engine.core import machine
+from engine.core import integrity, machine
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.wording import STATE_WORDS, signed_points
@@ -207,6 +207,16 @@ def no_data_yet() -> None:
         label="Prepare the first data",
         icon=":material/arrow_forward:",
     )
+
+
+def changed_files(ws: Workspace) -> None:
+    """Say which files are not what was taken in, and what can be done; nothing where all are."""
+    for one in integrity.changed(ws):
+        st.warning(
+            f"{_plain(str(one))}. {_plain('Results here were made before that; nothing new starts on it.')}",
+            icon=":material/edit_document:",
+        )
+        st.caption(_plain(integrity.remedy(ws)))
 
 
 def _plain(text: str) -> str:
