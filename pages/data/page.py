@@ -44,6 +44,7 @@ def show() -> None:
         st.subheader("Or look at a published study", anchor=False)
         study_upload.show(ws, key="data")
         return
+    frame.changed_files(ws)
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
         "dialogues": data_dialogues.show,

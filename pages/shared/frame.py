@@ -18,7 +18,7 @@ from altair.utils import schemapi
 from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
-from engine.core import machine
+from engine.core import integrity, machine
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
@@ -213,6 +213,16 @@ def no_data_yet() -> None:
         label="Prepare the first data",
         icon=":material/arrow_forward:",
     )
+
+
+def changed_files(ws: Workspace) -> None:
+    """Say which files are not what was taken in, and what can be done; nothing where all are."""
+    for one in integrity.changed(ws):
+        st.warning(
+            f"{plain(str(one))}. {plain('Results here were made before that; nothing new starts on it.')}",
+            icon=":material/edit_document:",
+        )
+        st.caption(plain(integrity.remedy(ws)))
 
 
 def state_badge(state: str) -> None:

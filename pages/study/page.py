@@ -42,6 +42,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
