@@ -13,7 +13,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.machine import READ_ONLY, change_machine, read_only
-from engine.core.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace, write_json
 from engine.core.secrecy import HIDDEN, without_secrets
 from engine.data import prepare, prepare_upload
 from engine.data.archive import MAX_UPLOAD_BYTES
@@ -101,10 +101,11 @@ def test_keys_of_the_environment_are_in_no_spec_log_or_store(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "sk-very-secret-4711"
-    monkeypatch.setenv("OPENAI_API_KEY", secret)
-    monkeypatch.setenv("HF_TOKEN", secret + "-hf")
+    monkeypatch.setenv("OPENAI_API_KEY", secret + "-openai")
+    monkeypatch.setenv("HF_TOKEN", secret)
     done = finish(ws, "count")
     change_machine(ws, training_slots=2)  # this process is the finished run's worker, and holds a slot
+    write_json(ws.config, {**ws.read_config(), "base": "owner/hub-model"})  # which needs the hub's token
     failing = jobs.submit(ws, plan(ws, "count", {"ending": "tells a secret"}))[0].record.run_id
     (record,) = jobs.wait(ws, [failing], timeout_seconds=120, poll_seconds=0.1)
     assert record.state == "failed"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
 from engine.core.paths import TornFile, Workspace
@@ -167,4 +168,6 @@ def main(root: str, run_id: str, attempt: str) -> int:
 
 
 if __name__ == "__main__":
+    keyring.receive()
+    keyring.use()
     local.leave(main(*sys.argv[1:]))

@@ -19,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace
+from engine.lm.remote.keys import names_for_base
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
 from engine.serve import line
@@ -158,7 +159,9 @@ def _start(ws: Workspace) -> None:
     place.socket.unlink(missing_ok=True)
     _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
     try:
-        process = detached(["engine.serve.server", str(ws.root), str(IDLE_SECONDS)], output=place.log)
+        keys = names_for_base(str(ws.read_config()["base"]))
+        words = ["engine.serve.server", str(ws.root), str(IDLE_SECONDS)]
+        process = detached(words, output=place.log, keys=keys)
     except OSError as error:
         raise EngineError(
             f"The generator cannot be started: {error}.", "Check free memory and disk space."

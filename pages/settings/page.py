@@ -29,10 +29,6 @@ _LAUNCHER_WORDS = {
     "local": "**This machine** (local): each run is a process of its own that outlives the app.",
     "ray": "**A Ray cluster** (ray): runs are divided over an existing cluster.",
 }
-_KEY_HELP = {
-    "OPENAI_API_KEY": "for OpenAI and other endpoints of its kind",
-    "ANTHROPIC_API_KEY": "for Anthropic's models",
-}
 
 
 def show() -> None:
@@ -159,14 +155,20 @@ def _change_read_only(ws: Workspace) -> None:
 
 def _keys() -> None:
     st.subheader("Keys", anchor=False)
-    for name, present in about.keys().items():
+    for key in about.endpoint_keys():
         mark = (
             ":green[:material/check_circle: present]"
-            if present
+            if key.present
             else ":gray[:material/do_not_disturb_on: absent]"
         )
-        st.markdown(f"`{name}` {mark}  \n:gray[{_KEY_HELP.get(name, '')}]")
-    st.caption("Keys come from the environment of the app and are never written down or shown.")
+        goes = frame.plain(", ".join(key.addresses))
+        st.markdown(f"`{key.name}` {mark}  \n:gray[sent to {goes} alone]")
+    if keyless := about.keyless_addresses():
+        st.markdown(f"Asked without a key  \n:gray[{frame.plain(', '.join(keyless))}]")
+    st.caption(
+        "Keys come from the environment of the app and are never written down or shown. The owner of this "
+        "machine says where they go: `python -m engine keys`"
+    )
 
 
 # --- the workspace

@@ -17,6 +17,7 @@ from engine.lm.remote.endpoint import Endpoint
 from engine.lm.remote.faults import worded
 from engine.lm.remote.paid import Said
 from engine.lm.remote.prices import tokens_about
+from engine.lm.remote.reach import reaching
 
 
 @asynccontextmanager
@@ -25,19 +26,27 @@ async def opened(
 ) -> AsyncIterator[Ask]:
     """Yield the way to ask an endpoint; it raises EngineError, without the key, where it gets no reply."""
     opener = {"openai-compatible": _openai, "anthropic": _anthropic}[endpoint.provider]
-    async with opener(endpoint, key, timeout_seconds, retries) as ask:
+    async with reaching(endpoint, key, timeout_seconds) as http, opener(endpoint, key, http, retries) as ask:
         yield ask
 
 
 @asynccontextmanager
-async def _openai(endpoint: Endpoint, key: str, timeout_seconds: float, retries: int) -> AsyncIterator[Ask]:
-    from openai import AsyncOpenAI, OpenAIError
+async def _openai(endpoint: Endpoint, key: str, http: Any, retries: int) -> AsyncIterator[Ask]:
+    from openai import AsyncOpenAI, Omit, OpenAIError
 
     # OpenAI's newer models take the new name only; servers of its kind often know the old one only.
     longest = "max_completion_tokens" if endpoint.base_url is None else "max_tokens"
+    # Whose account it is, as the environment says, is the vendor's business alone.
+    whose = ("OpenAI-Organization", "OpenAI-Project")
+    unnamed: Any = {} if endpoint.base_url is None else dict.fromkeys(whose, Omit())
     settings: dict[str, Any] = {longest: endpoint.max_output_tokens, **_temperature(endpoint)}
     async with AsyncOpenAI(
-        api_key=key, base_url=endpoint.url, timeout=timeout_seconds, max_retries=retries
+        api_key=key,
+        base_url=endpoint.url,
+        timeout=http.timeout,
+        max_retries=retries,
+        http_client=http,
+        default_headers=unnamed,
     ) as client:
 
         async def ask(messages: Messages) -> Said:
@@ -66,13 +75,11 @@ async def _openai(endpoint: Endpoint, key: str, timeout_seconds: float, retries:
 
 
 @asynccontextmanager
-async def _anthropic(
-    endpoint: Endpoint, key: str, timeout_seconds: float, retries: int
-) -> AsyncIterator[Ask]:
+async def _anthropic(endpoint: Endpoint, key: str, http: Any, retries: int) -> AsyncIterator[Ask]:
     from anthropic import AnthropicError, AsyncAnthropic
 
     async with AsyncAnthropic(
-        api_key=key, base_url=endpoint.url, timeout=timeout_seconds, max_retries=retries
+        api_key=key, base_url=endpoint.url, timeout=http.timeout, max_retries=retries, http_client=http
     ) as client:
 
         async def ask(messages: Messages) -> Said:

@@ -15,14 +15,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.lm.remote.keys import asks
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers.ray_cluster import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
 from engine.runs.runfolder import Status, append_line, now, read_status
-from engine.runs.worker import work
+from engine.runs.worker import load_step, work
 
 TRAINING_STEP = "engine.strategies.steps.train_adapters:run"
 ANSWERING_STEPS = frozenset(
@@ -56,7 +58,14 @@ class Piece:
 
 
 def drive(context: RunContext) -> None:
-    """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
+    """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails.
+
+    A run that asks a remote model is done by this process: one alone can keep the pace, and no key of an
+    endpoint leaves this machine.
+    """
+    if asks(context.spec.parameters):
+        load_step(context.spec.step)(context)
+        return
     ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
     shutil.rmtree(parts, ignore_errors=True)  # an earlier attempt's reports; its work is not in there
@@ -278,4 +287,6 @@ def _bootstrap(repository: str) -> Callable[..., dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    keyring.receive()
+    keyring.use()
     sys.exit(work(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), do=drive))

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
+from engine.lm.remote.keys import names_for
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import Part, PartDone
 from engine.runs.runfolder import ENDED, Status, read_spec, read_status
@@ -43,6 +45,7 @@ def do_part(
             f"A node of the cluster does not see {ws.run_folder(run_id)}.",
             "The workspace must lie at the same path on every node: a shared file system.",
         )
+    keyring.use(names_for(spec.parameters, spec.base, "ray"))
     status = Status(state="running", attempt=attempt, launcher="ray")
     mine = Part(**part) if part is not None else None
     reports = reports_of(ws, run_id, name)

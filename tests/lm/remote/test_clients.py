@@ -24,8 +24,9 @@ PROVIDERS: tuple[Provider, ...] = ("openai-compatible", "anthropic")
 
 
 @pytest.fixture
-def server() -> Iterator[endpoints.Endpoint]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[endpoints.Endpoint]:
     with endpoints.serving() as running:
+        monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"{running.url}=OPENAI_API_KEY")
         yield running
 
 
@@ -101,9 +102,10 @@ def test_every_refusal_says_what_to_do(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_nobody_there(provider: Provider) -> None:
+def test_nobody_there(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"127.0.0.1:{port}")
     error = refusal(Endpoint(provider, "a-model", f"http://127.0.0.1:{port}/v1"))
     assert f"http://127.0.0.1:{port}/v1 cannot be reached" in error.message
     assert "Start the server" in error.hint
