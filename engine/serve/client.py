@@ -19,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace
+from engine.core.roles import refuse_unless
 from engine.lm.remote.keys import names_for_base
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
@@ -91,6 +92,7 @@ def follow(ws: Workspace, question_id: str, *, wait_seconds: float = 1.0) -> Ite
 
 def cancel(ws: Workspace, question_id: str) -> None:
     """End a question where it is; what it has said so far is kept. Does nothing when it has ended."""
+    refuse_unless("run", "stop an answer")
     told = _tell(ws, {"do": "cancel", "question": question_id})
     if (told is None or not told.get("known")) and kept_answer(ws, question_id) is None:
         write_answer(ws, Answer(find_question(ws, question_id).question_id, "cancelled"))

@@ -16,6 +16,7 @@ from engine.core.machine import (
     refuse_if_read_only,
 )
 from engine.core.paths import Workspace
+from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.results import store
 from engine.runs.launchers import LAUNCHERS
@@ -140,10 +141,10 @@ def _read_only(ws: Workspace, settings: Machine) -> None:
         "Read-only workspace",
         value=read_only(ws),
         key="settings_read_only",
-        disabled=forced,
+        disabled=forced or bool(obstacle("own")),
         on_change=_change_read_only,
         args=(ws,),
-        help=f"Set by {READ_ONLY} for this app." if forced else "For showing a finished study.",
+        help=f"Set by {READ_ONLY} for this app." if forced else obstacle("own") or "For showing a study.",
     )
     st.caption("While it is on, nothing can be launched, cancelled, written or rebuilt.")
 
@@ -244,14 +245,14 @@ def _confirm_rebuild(ws: Workspace) -> None:
         f"`results.duckdb` is deleted and built again from {runs}. Nothing is lost: it holds only what the "
         "runs' folders hold."
     )
-    closed = read_only(ws)
+    closed = frame.closed("own")
     if closed:
-        st.caption("This workspace is read-only.")
+        st.caption(frame.plain(closed))
     sure = st.button(
         "Rebuild",
         type="primary",
         key="settings_rebuild_yes",
-        disabled=closed,
+        disabled=bool(closed),
         on_click=_rebuild,
         args=(ws,),
     )
@@ -261,6 +262,7 @@ def _confirm_rebuild(ws: Workspace) -> None:
 
 def _rebuild(ws: Workspace) -> None:
     with frame.boundary():
+        refuse_unless("own", "rebuild the results")
         refuse_if_read_only(ws, "rebuild the results")
         report = store.rebuild(ws)
         torn = f"; {count(len(report.torn), 'torn run')} left out" if report.torn else ""

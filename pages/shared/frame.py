@@ -17,9 +17,10 @@ import streamlit as st
 from altair.utils import schemapi
 from pandas.io.formats.style import Styler
 
-from engine.core import machine
+from engine.core import machine, roles
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
+from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
 from pages.shared import sign_in
@@ -47,6 +48,7 @@ _PAGES = (
 )
 
 Given = ParamSpec("Given")
+roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
 
 # Icon and badge colour of each state of a run; the word always stands beside them.
@@ -114,6 +116,19 @@ def workspace() -> Workspace:
 def read_only() -> bool:
     """Say whether this app only shows: pages then disable whatever changes the workspace, and say why."""
     return machine.read_only(workspace())
+
+
+def closed(least: Role = "run") -> str:
+    """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
+    return "This workspace is read-only." if read_only() else roles.obstacle(least)
+
+
+def action(
+    label: str, *, least: Role = "run", off: bool = False, help: str | None = None, **told: Any
+) -> bool:
+    """Show a button for what changes something: it is off, and says why, where it may not be done."""
+    why = closed(least)
+    return st.button(label, disabled=off or bool(why), help=plain(why) if why else help, **told)
 
 
 def is_prepared(ws: Workspace) -> bool:
