@@ -10,7 +10,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ray setup-auth run demo test check format bench clean
+.PHONY: help setup setup-ray setup-auth run demo test check audit format bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(VENV)/.ready-dev browser  ## Run all tests, those in a real browser too
 check: $(VENV)/.ready-dev  ## Check style and types (ruff, mypy)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+
+audit: $(VENV)/.ready  ## Look the pinned packages up in the list of known vulnerabilities
+	@PYTHON=$(PY) .ci/audit
 
 format: $(VENV)/.ready-dev  ## Format the code
 	$(VENV)/bin/ruff format .
