@@ -89,7 +89,15 @@ class Attack:
         self.own = stack.enter_context(endpoints.serving())
         self.shown: dict[str, str] = {}
 
-    def run(self, name: str, url: str, *, permits: str = "", provider: str = "openai-compatible") -> Result:
+    def run(
+        self,
+        name: str,
+        url: str,
+        *,
+        permits: str = "",
+        provider: str = "openai-compatible",
+        by_hand: bool = False,
+    ) -> Result:
         """Launch a run that names an address, wait for its end, and see what anybody was sent."""
         before = len(self.stranger.requests)
         url = url.replace("PORT", self.stranger.url.rpartition(":")[2])
@@ -97,7 +105,9 @@ class Attack:
         asked = {**SETTINGS, "model": "m", "base_url": url, "provider": provider}
         try:
             planned = plan(self.ws, "frontier", asked, seed=len(self.shown) + len(scan(self.ws)))
-            told = self.finish(Plan(planned.experiment, (planned.target,), obstacle=planned.obstacle))
+            told = self.finish(
+                Plan(planned.experiment, (planned.target,), obstacle=None if by_hand else planned.obstacle)
+            )
         except EngineError as error:
             told = error.message
         return Result(name, told.splitlines()[0], len(self.stranger.requests) > before)
@@ -129,6 +139,7 @@ def attacks(one: Attack) -> Iterator[Result]:
     """Try everything, cheapest first."""
     for address in ADDRESSES:
         yield one.run(f"a spec with base_url {address}", address)
+    yield one.run("a spec that was written by hand, past the plan", one.stranger.openai, by_hand=True)
     own = one.own.url.replace("http://", "")
     for provider in ("openai-compatible", "anthropic"):
         for place in (f"{one.stranger.url}/v1", f"{one.own.url}/other"):
@@ -138,7 +149,7 @@ def attacks(one: Attack) -> Iterator[Result]:
             yield one.run(name, f"{one.own.url}/v1", permits=f"{own}=OPENAI_API_KEY", provider=provider)
     one.own.moved_to = ""
     port = one.stranger.url.rpartition(":")[2]
-    name = "an allowed name stands for 127.0.0.1"
+    name = "an allowed name stands for an inner address"
     host = os.uname().nodename
     yield one.run(name, f"https://{host}:{port}/v1", permits=f"https://{host}:{port}=OPENAI_API_KEY")
     one.own.always = (401, {"error": {"message": f"bad key {PLANTED['OPENAI_API_KEY']}"}})

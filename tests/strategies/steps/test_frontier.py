@@ -295,6 +295,18 @@ def test_a_refused_key_fails_the_run_and_is_written_nowhere(
     assert holders_of_the_key(ws.root) == []
 
 
+def test_a_spec_whose_address_nobody_has_allowed_is_refused_by_its_worker_too(
+    ws: Workspace, server: endpoints.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERSONA_LAB_ENDPOINTS")
+    spec = attempt(ws, "frontier", asked_of(server))
+    ended = read_status(ws.run_folder(spec.run_id))
+    assert ended.state == "failed"
+    assert "has not allowed: nothing is sent there" in (ended.error or "")
+    assert "keys allow 127.0.0.1:" in (ended.hint or "")
+    assert server.requests == []
+
+
 def test_after_a_failure_only_the_rest_is_asked(ws: Workspace, server: endpoints.Endpoint) -> None:
     good = [(200, endpoints.answer_of("first half"))] * 5
     server.failing = [*good, (500, {"error": {"message": "gone"}})]
