@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from engine.results.store import refresh
 from engine.results.study import autopilot
 from engine.runs import jobs, standby
 from engine.runs.launchers import local
+from engine.runs.launchers.ray_tasks import keep_needed_keys
 from engine.runs.records import find, scan
-from engine.runs.runfolder import read_status
+from engine.runs.runfolder import read_status, write_spec
 from engine.serve import client
 from engine.serve.records import Question, Speaker, new_id
 from engine.strategies.plan import Plan, plan
@@ -185,18 +187,24 @@ def test_generator_and_autopilot_show_none(study: Workspace) -> None:
         autopilot.stop(study)
 
 
-def test_a_task_of_a_cluster_keeps_what_it_needs_and_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_of_a_cluster_keeps_what_it_needs(
+    study: Workspace, server: endpoints.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {**SETTINGS, "model": "a-model", "base_url": server.openai}
+    spec = replace(plan(study, "frontier", given).target.spec, parameters={}, base="owner/hub-model")
+    run_id = spec.run_id
+    write_spec(study.run_folder(run_id), spec)
     monkeypatch.setattr(keyring, "_received", None)
     monkeypatch.setattr(secrecy, "_known", set())
     with monkeypatch.context() as patch:
         for name in [name for name in os.environ if secrecy.is_secret(name) and name not in PLANTED]:
             patch.delenv(name)
-        keyring.use(["HF_TOKEN"])
+        keep_needed_keys(str(study.root), run_id)
         left = {name for name in os.environ if secrecy.is_secret(name)}
         for name, value in PLANTED.items():
             patch.setenv(name, value)
-    assert left == {"HF_TOKEN"}
-    assert keyring.held() == {"HF_TOKEN": PLANTED["HF_TOKEN"]}
+    assert left == {"HF_TOKEN", "RAY_AUTH_TOKEN"}
+    assert keyring.held() == {name: PLANTED[name] for name in left}
 
 
 @pytest.mark.parametrize(

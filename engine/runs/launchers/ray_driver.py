@@ -279,8 +279,9 @@ def _bootstrap(repository: str) -> Callable[..., dict[str, Any]]:
 
         if repository not in sys.path:
             sys.path.insert(0, repository)
-        from engine.runs.launchers.ray_tasks import do_part
+        from engine.runs.launchers.ray_tasks import do_part, keep_needed_keys
 
+        keep_needed_keys(root, run_id)
         return do_part(root, run_id, attempt, name, part, turn)
 
     return task

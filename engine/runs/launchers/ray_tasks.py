@@ -29,6 +29,16 @@ def reports_of(ws: Workspace, run_id: str, name: str) -> Path:
     return ws.run_folder(run_id) / PARTS / name
 
 
+def keep_needed_keys(root: str, run_id: str) -> None:
+    """Drop every secret that the run does not need from this process's environment: a node's may hold any."""
+    try:
+        spec = read_spec(Workspace(Path(root)).run_folder(run_id))
+    except EngineError:
+        keyring.use(keyring.CLUSTER)
+        return
+    keyring.use(names_for(spec.parameters, spec.base, "ray"))
+
+
 def do_part(
     root: str, run_id: str, attempt: int, name: str, part: Mapping[str, Any] | None, turn: int = 1
 ) -> dict[str, Any]:
@@ -45,7 +55,6 @@ def do_part(
             f"A node of the cluster does not see {ws.run_folder(run_id)}.",
             "The workspace must lie at the same path on every node: a shared file system.",
         )
-    keyring.use(names_for(spec.parameters, spec.base, "ray"))
     status = Status(state="running", attempt=attempt, launcher="ray")
     mine = Part(**part) if part is not None else None
     reports = reports_of(ws, run_id, name)
