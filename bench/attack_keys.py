@@ -157,6 +157,12 @@ def attacks(one: Attack) -> Iterator[Result]:
         "an allowed server repeats the key in its refusal", one.own.openai, permits=f"{own}=OPENAI_API_KEY"
     )
     yield Result(told.attack, told.told, MARK in told.told)
+    one.own.always = (200, endpoints.answer_of(f"I was sent {PLANTED['OPENAI_API_KEY']}"))
+    yield one.run(
+        "an allowed server repeats the key in its replies (looked for below)",
+        one.own.openai,
+        permits=f"{own}=OPENAI_API_KEY",
+    )
     one.own.always = None
     one.own.slow_seconds = 0.1
     told = one.run("an honest run, with its key", one.own.openai, permits=f"{own}=OPENAI_API_KEY")

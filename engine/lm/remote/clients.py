@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.lm.remote.asking import Ask, Messages
 from engine.lm.remote.endpoint import Endpoint
-from engine.lm.remote.faults import worded
+from engine.lm.remote.faults import hidden, worded
 from engine.lm.remote.paid import Said
 from engine.lm.remote.prices import tokens_about
 from engine.lm.remote.reach import reaching
@@ -24,10 +25,18 @@ from engine.lm.remote.reach import reaching
 async def opened(
     endpoint: Endpoint, key: str, *, timeout_seconds: float = 60.0, retries: int = 4
 ) -> AsyncIterator[Ask]:
-    """Yield the way to ask an endpoint; it raises EngineError, without the key, where it gets no reply."""
+    """Yield the way to ask an endpoint; it raises EngineError where it gets no reply.
+
+    Neither what is said nor an error holds the key, even where the endpoint repeats it.
+    """
     opener = {"openai-compatible": _openai, "anthropic": _anthropic}[endpoint.provider]
     async with reaching(endpoint, key, timeout_seconds) as http, opener(endpoint, key, http, retries) as ask:
-        yield ask
+
+        async def ask_hiding(messages: Messages) -> Said:
+            said = await ask(messages)
+            return replace(said, text=hidden(said.text, key), ended_by=hidden(said.ended_by, key))
+
+        yield ask_hiding
 
 
 @asynccontextmanager

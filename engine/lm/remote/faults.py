@@ -55,7 +55,7 @@ def _redirected(error: Exception, endpoint: Endpoint, key: str) -> EngineError:
     target = urlsplit(str(headers.get("location", "")))
     where = f" to {target.hostname}" if target.hostname else ""
     return EngineError(
-        _hidden(f"{endpoint.host} redirects{where}, and redirects are not followed.", key),
+        hidden(f"{endpoint.host} redirects{where}, and redirects are not followed.", key),
         f"If that is the right place, give its address as base_url, {_GO_ON}.",
     )
 
@@ -83,8 +83,9 @@ def _remedy(said: str) -> str:
 def _said(error: BaseException, key: str) -> str:
     """The endpoint's own words on one line, without the key that it may repeat."""
     text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
-    return _hidden(_PREFIX.sub("", text), key)[:_LONGEST]
+    return hidden(_PREFIX.sub("", text), key)[:_LONGEST]
 
 
-def _hidden(text: str, key: str) -> str:
+def hidden(text: str, key: str) -> str:
+    """Return an endpoint's words without the key that they may repeat."""
     return without_secrets(text if key == NO_KEY else text.replace(key, HIDDEN))

@@ -62,6 +62,14 @@ def test_a_reply_with_its_tokens(server: endpoints.Endpoint, provider: Provider)
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
+def test_a_key_that_an_endpoint_repeats_in_its_reply_is_hidden(server: endpoints.Endpoint) -> None:
+    answer = endpoints.answer_of(f"I know {KEY}.")
+    answer["choices"][0]["finish_reason"] = KEY
+    server.always = (200, answer)
+    said = ask(endpoint_at(server, "openai-compatible"))
+    assert (said.text, said.ended_by) == ("I know [hidden].", "[hidden]")
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_temperature_left_to_the_provider_is_not_sent(
     server: endpoints.Endpoint, provider: Provider
