@@ -27,7 +27,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from engine.core.errors import EngineError  # noqa: E402
 from engine.core.paths import Workspace  # noqa: E402
-from engine.core.permits import VARIABLE  # noqa: E402
+from engine.core.permits import VARIABLE, allow, kept_in, make_permit  # noqa: E402
 from engine.data import prepare  # noqa: E402
 from engine.results.store import refresh  # noqa: E402
 from engine.results.study import autopilot  # noqa: E402
@@ -101,7 +101,9 @@ class Attack:
         """Launch a run that names an address, wait for its end, and see what anybody was sent."""
         before = len(self.stranger.requests)
         url = url.replace("PORT", self.stranger.url.rpartition(":")[2])
-        os.environ[VARIABLE] = permits
+        kept_in().unlink(missing_ok=True)
+        if permits:
+            allow(make_permit(permits, key="OPENAI_API_KEY"))
         asked = {**SETTINGS, "model": "m", "base_url": url, "provider": provider}
         try:
             planned = plan(self.ws, "frontier", asked, seed=len(self.shown) + len(scan(self.ws)))
@@ -146,26 +148,24 @@ def attacks(one: Attack) -> Iterator[Result]:
             one.own.moved_to = place
             where = "another server" if one.stranger.url in place else "itself"
             name = f"an allowed server redirects {provider} to {where}"
-            yield one.run(name, f"{one.own.url}/v1", permits=f"{own}=OPENAI_API_KEY", provider=provider)
+            yield one.run(name, f"{one.own.url}/v1", permits=own, provider=provider)
     one.own.moved_to = ""
     port = one.stranger.url.rpartition(":")[2]
     name = "an allowed name stands for an inner address"
     host = os.uname().nodename
-    yield one.run(name, f"https://{host}:{port}/v1", permits=f"https://{host}:{port}=OPENAI_API_KEY")
+    yield one.run(name, f"https://{host}:{port}/v1", permits=f"https://{host}:{port}")
     one.own.always = (401, {"error": {"message": f"bad key {PLANTED['OPENAI_API_KEY']}"}})
-    told = one.run(
-        "an allowed server repeats the key in its refusal", one.own.openai, permits=f"{own}=OPENAI_API_KEY"
-    )
+    told = one.run("an allowed server repeats the key in its refusal", one.own.openai, permits=own)
     yield Result(told.attack, told.told, MARK in told.told)
     one.own.always = (200, endpoints.answer_of(f"I was sent {PLANTED['OPENAI_API_KEY']}"))
     yield one.run(
         "an allowed server repeats the key in its replies (looked for below)",
         one.own.openai,
-        permits=f"{own}=OPENAI_API_KEY",
+        permits=own,
     )
     one.own.always = None
     one.own.slow_seconds = 0.1
-    told = one.run("an honest run, with its key", one.own.openai, permits=f"{own}=OPENAI_API_KEY")
+    told = one.run("an honest run, with its key", one.own.openai, permits=own)
     sent = {header.get("authorization") for header in one.own.headers} - {
         f"Bearer {PLANTED['OPENAI_API_KEY']}"
     }
@@ -213,6 +213,7 @@ def battlefield() -> Iterator[Attack]:
     root = Path(tempfile.mkdtemp(prefix="attack-keys-"))
     os.environ |= {**PLANTED, "XDG_CONFIG_HOME": str(root / "config"), standby.SECONDS: "3"}
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.pop(VARIABLE, None)
     ws = Workspace(root / "study")
     try:
         with ExitStack() as stack:
