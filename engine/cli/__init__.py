@@ -21,6 +21,7 @@ _HOMES = {
     "runs": ("run", "experiments", "status", "cancel", "resume", "logs"),
     "sweeping": ("sweep", "pilot"),
     "queue": ("queue", "retry", "clone", "machine"),
+    "keys": ("keys",),
     "estimates": ("estimates",),
     "results": ("compare", "rebuild-db"),
     "report": ("report",),
