@@ -23,7 +23,9 @@ from engine.cli.planning import (
 )
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
+from engine.core.integrity import warn_changed
 from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, find
@@ -135,6 +137,7 @@ def status(call: Call, *, run_id: str | None) -> int:
     call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
+    warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
     call.answer(value, lambda: _show_runs(records))
@@ -196,7 +199,7 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
 
 def _echo(lines: Sequence[str]) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(in_terminal(line))
 
 
 def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import Shelf, Side
@@ -41,7 +42,7 @@ def _routes(ws: Workspace, recipe: Mapping[str, Any], persona_id: str) -> Iterat
     if "route" not in recipe:
         return
     run_id = str(recipe["route"])
-    found = read_json(ws.run_folder(run_id) / ROUTES)
+    found = read_json(integrity.result(ws, run_id, ROUTES))
     route = found["routes"][persona_id]
     yield {
         "run": run_id,
@@ -73,7 +74,7 @@ def _experiment(ws: Workspace, run_id: str) -> str | None:
 def _cluster(ws: Workspace, runs: Sequence[str], persona_id: str) -> dict[str, Any] | None:
     """Return the persona's cluster, by the nearest clustering that one of the runs was made from."""
     for run_id in _with_upstreams(ws, runs):
-        path = ws.run_folder(run_id) / _CLUSTERS
+        path = integrity.result(ws, run_id, _CLUSTERS)
         found = read_json(path) if path.exists() else {"assignment": {}}
         number = found["assignment"].get(persona_id)
         if number is not None:
