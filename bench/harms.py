@@ -102,7 +102,8 @@ def kill_app(one: Episode) -> bool | None:
 
 def kill_reader(one: Episode) -> bool | None:
     """Kill a process in the middle of taking results into the database."""
-    program = "import sys\nfrom pathlib import Path\nfrom engine import store\nfrom engine.core.paths import Workspace\n"
+    program = "import sys\nfrom pathlib import Path\nfrom engine.core.paths import Workspace\n"
+    program += "from engine.results import store\n"
     program += "while True: store.rebuild(Workspace(Path(sys.argv[1])))"
     child = subprocess.Popen(
         [sys.executable, "-c", program, str(one.ws.root)], cwd=REPOSITORY, stderr=subprocess.DEVNULL

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not bench/, which would hide the library's own module of this name
 
 from engine.stats.bootstrap import DEFAULT_KIND, KINDS, IntervalKind, Vector, intervals  # noqa: E402
-from engine.stats.paired_tests import (
+from engine.stats.paired_tests import (  # noqa: E402
     detectable_in_deviations,
     holm,
     paired_t_of,

@@ -326,6 +326,8 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
     """
     from streamlit.testing.v1 import AppTest
 
+    from pages.shared import frame
+
     os.environ["PERSONA_LAB_WORKSPACE"] = str(ws.root)
     rows = {}
     with (
@@ -339,7 +341,7 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
             path, _, query = place.path.partition("?")
             for name, value in parse_qsl(query):
                 app.query_params[name] = value
-            app.switch_page(str(REPOSITORY / "pages" / f"{path or 'home'}.py"))
+            app.switch_page(frame.script_of(path))
             spent = []
             for _ in range(turns + 1):
                 began = time.process_time()

@@ -1,8 +1,9 @@
-"""What loads what: the light parts stay light, and each heavy library has its one place."""
+"""What loads what: rooms import one way, the light parts stay light, each heavy library has its one place."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,51 +12,106 @@ import pytest
 
 from engine.core.paths import REPOSITORY
 
+ROOMS = (
+    "core",
+    "data",
+    "domains",
+    "stats",
+    "lm",
+    "runs",
+    "strategies",
+    "results",
+    "show",
+    "serve",
+    "cli",
+)
+"""The rooms of engine/, in order: a room imports those before it and none after it."""
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
 CLIENTS = ("openai", "anthropic")
-PAGES = sorted(path.stem for path in (REPOSITORY / "pages").glob("*.py") if path.stem != "__init__")
-JOBS, WORKER, SUPERVISOR = "engine.runs.jobs.", "engine.runs.worker.", "engine.runs.supervisor."
-STORE, LM, STEPS = "engine.results.store.", "engine.lm.", "engine.strategies.steps."
 LIGHT = [
     "engine.cli",
     "engine.runs.jobs",
+    "engine.runs.worker",
+    "engine.runs.supervisor",
+    "engine.strategies.catalog",
+    "engine.strategies.plan",
+    "engine.strategies.steps.estimate",
+    "engine.lm.remote.clients",
     "engine.results.store",
     "engine.results.comparing.comparison",
     "engine.show.doctor",
 ]
-LIGHT += [
-    "engine.strategies.catalog",
-    "engine.strategies.plan",
-    "engine.runs.worker",
-    "engine.runs.supervisor",
-]
-LIGHT += ["engine.lm.remote.estimate", "engine.lm.remote.clients"]
+_NAMED = re.compile(r"engine(?:\.\w+)+")
 
 
-def imports(path: Path) -> set[str]:
-    """The full names of everything a file imports, wherever in it, `if TYPE_CHECKING` included."""
+def sources(*folders: str) -> list[Path]:
+    found = [path for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
+    assert found
+    return sorted(found)
+
+
+def imports(source: str) -> set[str]:
+    """The full names of everything a file imports, wherever in it: inside functions, under TYPE_CHECKING, and
+    modules of the engine that are named in strings, to be imported or started later."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert not node.level, "imports are absolute"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(_NAMED.findall(node.value))
     return found
 
 
-def top_level(path: Path) -> set[str]:
-    return {name.partition(".")[0] for name in imports(path)}
+def upward(room: str, source: str) -> set[str]:
+    """The modules of later rooms that a source text of `room` imports or names."""
+    later = ROOMS[ROOMS.index(room) + 1 :]
+    return {name for name in imports(source) if name.startswith(tuple(f"engine.{one}" for one in later))}
 
 
-def sources() -> list[Path]:
-    folders = [REPOSITORY / "engine", REPOSITORY / "pages"]
-    found = [REPOSITORY / "app.py", *(path for folder in folders for path in folder.rglob("*.py"))]
-    return [path for path in found if path.exists()]
+def test_every_folder_of_the_engine_is_a_room() -> None:
+    engine = REPOSITORY / "engine"
+    folders = {path.name for path in engine.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ROOMS)
+    assert {path.name for path in engine.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-def within(path: Path, *places: str) -> bool:
-    name = str(path.relative_to(REPOSITORY))
-    return any(name == place or name.startswith(place) for place in places)
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_before_it(room: str) -> None:
+    wrong = {
+        str(path.relative_to(REPOSITORY)): sorted(found)
+        for path in sources(f"engine/{room}")
+        if (found := upward(room, path.read_text(encoding="utf-8")))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from engine.results import store",
+        "import engine.results.store",
+        "def later():\n    from engine.cli.frame import command",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from engine.strategies.plan import Plan",
+        'importlib.import_module("engine.strategies.steps.train")',
+        'detached(["engine.results.study.autopilot"])',
+    ],
+)
+def test_an_import_upwards_is_found_wherever_it_hides(line: str) -> None:
+    assert upward("runs", line)
+    assert not upward("cli", line)
+
+
+def test_nothing_in_the_engine_imports_the_app_or_the_tools() -> None:
+    for path in sources("engine"):
+        wrong = {
+            name
+            for name in imports(path.read_text(encoding="utf-8"))
+            if name.partition(".")[0] in ("pages", "app", "tests", "bench", "tools")
+        }
+        assert not wrong, f"{path.relative_to(REPOSITORY)} imports {sorted(wrong)}"
 
 
 def load(*modules: str) -> set[str]:
@@ -69,8 +125,8 @@ def load(*modules: str) -> set[str]:
 
 def test_the_light_parts_and_every_page_load_no_model_code() -> None:
     # Pages run their top level when streamlit loads them, so they are imported the same way.
-    pages = [f"pages.{name}" for name in PAGES]
-    loaded = load(*LIGHT, *pages)
+    pages = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in sources("pages")]
+    loaded = load(*LIGHT, *(page.removesuffix(".__init__") for page in pages))
     assert not loaded & {*MODEL_CODE, *CLIENTS}
 
 
@@ -84,33 +140,22 @@ def test_a_supervisor_is_tiny() -> None:
     [
         ("duckdb", ("engine/results/store/",)),
         ("streamlit", ("app.py", "pages/")),
-        *((name, ("engine/lm/", "engine/strategies/steps/")) for name in MODEL_CODE),
+        *((name, ("engine/lm/", "engine/serve/", "engine/strategies/")) for name in MODEL_CODE),
         *((name, ("engine/lm/remote/",)) for name in CLIENTS),
         ("click", ("engine/cli/",)),
         ("rich", ("engine/cli/",)),
     ],
 )
 def test_each_library_has_its_place(library: str, places: tuple[str, ...]) -> None:
-    strangers = [str(path.relative_to(REPOSITORY)) for path in sources() if library in top_level(path)]
-    assert [name for name in strangers if not within(REPOSITORY / name, *places)] == []
+    strangers = []
+    for path in (REPOSITORY / "app.py", *sources("engine", "pages")):
+        names = {name.partition(".")[0] for name in imports(path.read_text(encoding="utf-8"))}
+        name = str(path.relative_to(REPOSITORY))
+        if library in names and not name.startswith(places):
+            strangers.append(name)
+    assert strangers == []
 
 
-def test_imports_go_one_way() -> None:
-    """Types, paths, errors <- data, stats, experiments <- lm <- steps <- worker; jobs never meets worker."""
-    forbidden = {
-        "engine/core/errors.py": ("engine.",),
-        "engine/core/types.py": ("engine.",),
-        "engine/data/": (LM, STEPS, JOBS, STORE, "engine.strategies."),
-        "engine/stats/": (LM, STEPS, JOBS, STORE, "engine.data."),
-        "engine/strategies/": (LM, STEPS, JOBS, STORE, WORKER),
-        "engine/lm/": (STEPS, JOBS, STORE, WORKER, "engine.strategies."),
-        "engine/strategies/steps/": (JOBS, STORE, WORKER, SUPERVISOR),
-        "engine/runs/worker.py": (JOBS, STORE, SUPERVISOR, "engine.runs.launchers.ray"),
-        "engine/runs/jobs.py": (WORKER, STORE, LM, STEPS),
-        "engine/results/store/": (LM, STEPS, JOBS, WORKER),
-    }
-    for place, unwanted in forbidden.items():
-        for path in sources():
-            if within(path, place):
-                wrong = {name for name in imports(path) if f"{name}.".startswith(unwanted)}
-                assert not wrong, f"{path.relative_to(REPOSITORY)} imports {sorted(wrong)}"
+def test_streamlit_finds_no_page_of_its_own() -> None:
+    """It makes every script right in pages/ a page, reached without app.py and so without signing in."""
+    assert [path.name for path in (REPOSITORY / "pages").glob("*.py")] == ["__init__.py"]

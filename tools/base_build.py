@@ -301,7 +301,7 @@ stand in for a real small language model wherever Persona Lab runs without a net
 home in English and nothing else. It was built from synthetic households that no world contains and that
 expect other phrases than the worlds do, with and without earlier interactions in the prompt.
 
-Rebuild it with `python -m engine base build` ({minutes} minutes for this build, {threads} threads).
+Rebuild it with `python -m tools build-base` ({minutes} minutes for this build, {threads} threads).
 Hash of the first 4,000 dialogues: `{data_hash}`.
 
 ## How well it copies

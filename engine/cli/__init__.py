@@ -29,7 +29,7 @@ _HOMES = {
     "autopilot": ("autopilot",),
     "talk": ("generate",),
     "augmenting": ("augment",),
-    "building": ("worlds", "base"),
+    "worlds": ("worlds", "base"),
     "bench": ("bench",),
 }
 

@@ -55,9 +55,9 @@ def generate(
 
 def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: Mapping[str, Any]) -> int:
     """Print a reply while the generator says it; ended by Ctrl-C where it is."""
+    from engine.core.questions import Answer, as_json
     from engine.serve import client
     from engine.serve.conversation import open_question
-    from engine.serve.records import Answer, as_json
 
     asked = client.ask(call.ws, open_question(persona_id, message, [variant], meta=meta))
     shown, answer = "", Answer(asked)

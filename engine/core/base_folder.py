@@ -21,9 +21,7 @@ def local_base(name: str) -> Path | None:
     if name == EMBEDDED:
         folder = embedded_base()
         if not (folder / "config.json").exists():
-            raise EngineError(
-                "The embedded base model is not built.", "Build it: python -m engine base build"
-            )
+            raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
         return folder
     folder = Path(name).expanduser()
     if folder.is_dir():

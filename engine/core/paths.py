@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 _umask = os.umask(0o077)  # the only way to read it is to set it
 os.umask(_umask)

@@ -17,7 +17,7 @@ from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Shelf, Side
-from engine.lm.remote.paid import Said
+from engine.lm.remote.endpoint import Said
 from engine.lm.routed import followed, sides
 
 

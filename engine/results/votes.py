@@ -1,6 +1,6 @@
 """Blind votes: which of two hidden variants answered better. Owns data/votes.jsonl, which only ever grows.
 
-A vote is written there first and indexed into the database afterwards (engine/results/store), so a rebuilt database
+A vote is written there first and indexed into the database afterwards (store/), so a rebuilt database
 forgets none. Taking one back is another line. A conversation has one vote: after it the names are shown.
 """
 
@@ -17,8 +17,8 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question
 from engine.runs.runfolder import append_line, now
-from engine.serve.records import Answer, Question
 
 Choice = Literal["left", "right", "tie", "both bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)

@@ -14,6 +14,7 @@ from typing import Any
 from engine.core.base_folder import local_base
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Reply, Speaker, State
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains.metrics import SIMILARITY, score_texts
@@ -25,7 +26,6 @@ from engine.lm.routed import sides
 from engine.lm.scorer import Scorer
 from engine.lm.streaming import Stream, spread
 from engine.serve.lineage import lineage
-from engine.serve.records import Answer, Question, Reply, Speaker, State
 
 _TELL_SECONDS = 0.03
 

@@ -19,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Reply, failed, read_answer
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
 from engine.serve import line
@@ -31,7 +32,6 @@ from engine.serve.folder import (
     write_process,
     write_question,
 )
-from engine.serve.records import Answer, Question, Reply, failed, read_answer
 
 IDLE_SECONDS = 600.0
 MOST_ATTEMPTS = 3

@@ -12,12 +12,12 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import MOST_SPEAKERS, Answer, Question, Speaker, new_id
 from engine.core.types import Example, Message
 from engine.data.dataset import hash_of
 from engine.results.variants import Variant
 from engine.runs.runfolder import now
 from engine.serve.folder import find_question
-from engine.serve.records import MOST_SPEAKERS, Answer, Question, Speaker, new_id
 
 _NO_MODEL = frozenset({"oracle", "file"})  # a ceiling, scores that were published
 

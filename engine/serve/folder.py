@@ -7,8 +7,8 @@ from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_json, write_json
+from engine.core.questions import Answer, Question, as_json, is_id, read_answer, read_question
 from engine.runs.processes import ProcessIdentity
-from engine.serve.records import Answer, Question, as_json, is_id, read_answer, read_question
 
 
 @dataclass(frozen=True, slots=True)

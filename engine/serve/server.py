@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Reply, as_json, failed
 from engine.runs.processes import identity
 from engine.serve import line
 from engine.serve.folder import Place, find_question, kept_answer, read_process, write_answer
-from engine.serve.records import Answer, Question, Reply, as_json, failed
 
 if TYPE_CHECKING:
     from engine.serve.answering import Answering, Host

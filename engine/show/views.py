@@ -1,6 +1,6 @@
 """Charts and table records of a dataset: shares and lengths. Owns how they look; reads nothing.
 
-Comparisons have theirs in engine/show/charts/, and the words that colours stand for are in engine/show/charts/looks.py.
+Comparisons have theirs in charts/, and the words that colours stand for in charts/looks.py.
 """
 
 from __future__ import annotations

@@ -82,9 +82,7 @@ def fingerprint_base(base: str) -> str:
     folder = embedded_base() if base == "embedded" else Path(base).expanduser()
     if not folder.is_dir():
         if base == "embedded":
-            raise EngineError(
-                "The embedded base model is not built.", "Build it: python -m engine base build"
-            )
+            raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
         if folder.is_absolute() or base.startswith((".", "~")):
             raise EngineError(f"There is no base model at {base}.", "Choose another one with init --base.")
         return ""

@@ -1,6 +1,6 @@
 """The experiment that lets a remote model answer: any OpenAI-compatible endpoint, or Anthropic's API.
 
-Declaration only; catalog.py takes it in. What it costs and whether it may start: engine/lm/remote/estimate.py.
+Declaration only; catalog.py takes it in. What it costs and whether it may start: steps/estimate.py.
 """
 
 from __future__ import annotations
@@ -87,5 +87,5 @@ FRONTIER = Experiment(
     stages={"load": 3.0, "ask": 90.0, "score": 7.0},
     beside=("base",),
     applies=_can_be_asked,
-    outlook="engine.lm.remote.estimate:outlook",
+    outlook="engine.strategies.steps.estimate:outlook",
 )

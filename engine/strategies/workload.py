@@ -1,6 +1,6 @@
 """How much work each stage of a run is, from its spec alone: the measure that costs are taken per unit of.
 
-Counts replies to generate, texts to score, dialogues to pass over. What they cost: engine/strategies/costs.py.
+Counts replies to generate, texts to score, dialogues to pass over. What they cost: costs.py.
 """
 
 from __future__ import annotations

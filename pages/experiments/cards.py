@@ -13,7 +13,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, duration, interval, signed_points, spelled
 from engine.results.comparing.comparison import SIMILARITY
 from engine.runs.records import RunRecord
-from engine.runs.run_words import changed_words
+from engine.show.run_words import changed_words
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies import catalog
 from engine.strategies.plan import Plan, Seen, look, plan

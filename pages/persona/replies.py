@@ -1,6 +1,6 @@
 """A persona's examples as panes: what was asked, the right reply, and what every variant said.
 
-What is shown comes from engine/show/persona/replies.py; how, from persona_replies.js and .css beside this file.
+What is shown comes from engine/show/persona/replies.py; how, from replies.js and .css beside this file.
 Texts of users and models go there as data and are only ever set as text.
 """
 
@@ -22,8 +22,8 @@ _SIGNS = {"right": "✓", "other": "≠", "missing": "−", "extra": "+"}
 _panes = st.components.v2.component(
     "persona_replies",
     html='<div class="replies"></div>',
-    css=(_HERE / "persona_replies.css").read_text(encoding="utf-8"),
-    js=(_HERE / "persona_replies.js").read_text(encoding="utf-8"),
+    css=(_HERE / "replies.css").read_text(encoding="utf-8"),
+    js=(_HERE / "replies.js").read_text(encoding="utf-8"),
 )
 
 

@@ -8,10 +8,10 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question
 from engine.core.wording import ago
 from engine.serve import client, folder
 from engine.serve.conversation import can_answer, conversation, next_question
-from engine.serve.records import Answer, Question
 from pages.playground import setup as playground_setup
 from pages.playground import turn as playground_turn
 from pages.playground import vote as playground_vote

@@ -10,13 +10,13 @@ from typing import Any
 import streamlit as st
 
 from engine.core.paths import Workspace
+from engine.core.questions import MOST_SPEAKERS, Question
 from engine.core.types import Dataset, Example, Persona
 from engine.core.wording import count
 from engine.data import choose_examples, examples
 from engine.domains.metrics import SIMILARITY
 from engine.results.variants import Variant
 from engine.serve.conversation import default_cast, open_question
-from engine.serve.records import MOST_SPEAKERS, Question
 from pages.shared import frame, reads
 
 _PAGE = "playground"

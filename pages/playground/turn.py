@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
+from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
 from engine.domains.metrics import METRICS, SIMILARITY
 from engine.serve.chips import Chip, chips
-from engine.serve.records import Answer, Question, Reply
 from pages.shared import frame
 
 _HIDDEN_NAMES = ("Left", "Right")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question
 from engine.results import votes
 from engine.results.votes import Choice, Vote
-from engine.serve.records import Answer, Question
 from pages.shared import frame
 
 _BUTTONS: tuple[tuple[Choice, str, str, str], ...] = (

@@ -10,9 +10,9 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, fact
 from engine.runs.records import RunRecord
-from engine.runs.run_words import changed_words, differences, side_by_side, state_words
 from engine.runs.runfolder import declared, read_events
 from engine.show.charts.losses import ALONG, OVERLAID, Along, loss_table, overlaid_chart
+from engine.show.run_words import changed_words, differences, side_by_side, state_words
 from pages.shared import frame
 
 _CONFIGS = 12

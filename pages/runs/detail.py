@@ -9,9 +9,9 @@ from engine.core.paths import Workspace
 from engine.core.wording import ago, count, fact, spelled
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.runs.run_words import against_estimate, changed, exact_command, origin, settings, title
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
+from engine.show.run_words import against_estimate, changed, exact_command, origin, settings, title
 from engine.strategies import catalog
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE

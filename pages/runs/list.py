@@ -10,8 +10,8 @@ import streamlit as st
 
 from engine.core.wording import STATE_WORDS, count
 from engine.runs.records import RunRecord
-from engine.runs.run_words import changed_words, matches, state_words
 from engine.runs.runfolder import fingerprint
+from engine.show.run_words import changed_words, matches, state_words
 from engine.strategies import catalog
 from pages.shared import frame
 

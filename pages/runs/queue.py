@@ -9,7 +9,7 @@ import streamlit as st
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.runs.run_words import changed_words, title, where
+from engine.show.run_words import changed_words, title, where
 from pages.shared import frame
 
 ACTIVE = ("running", "queued")

@@ -26,25 +26,32 @@ from pages.shared import sign_in
 from pages.shared.addresses import Written
 
 _HERE = Path(__file__).resolve().parent
-HOME, RUNS, COMPARE, DATA = (str(_HERE / f"{name}.py") for name in ("home", "runs", "compare", "data"))
+_PAGES_FOLDER = _HERE.parent
 
-STATISTICS = str(_HERE / "statistics.py")
-EXPERIMENTS = str(_HERE / "experiments.py")
-PERSONA, REPORT, SETTINGS = (str(_HERE / f"{name}.py") for name in ("persona", "report", "settings"))
-PLAYGROUND, VOTES = (str(_HERE / f"{name}.py") for name in ("playground", "votes"))
 
-_DRAWN, _ADDRESS = "frame_drawn", "frame_address"
-_PAGES = (
-    (HOME, "Study", ":material/home:"),
-    (EXPERIMENTS, "Experiments", ":material/science:"),
-    (RUNS, "Runs", ":material/timeline:"),
-    (COMPARE, "Compare", ":material/leaderboard:"),
-    (PERSONA, "Persona", ":material/person:"),
-    (PLAYGROUND, "Playground", ":material/chat:"),
-    (DATA, "Data", ":material/forum:"),
-    (REPORT, "Report", ":material/description:"),
-    (SETTINGS, "Settings", ":material/settings:"),
+def _entry(page: str, script: str = "page") -> str:
+    """Where Streamlit finds the script of a page: one folder a page."""
+    return str(_PAGES_FOLDER / page / f"{script}.py")
+
+
+HOME, EXPERIMENTS, RUNS, COMPARE = (_entry(page) for page in ("study", "experiments", "runs", "compare"))
+PERSONA, PLAYGROUND, DATA, REPORT = (_entry(page) for page in ("persona", "playground", "data", "report"))
+SETTINGS, STATISTICS = _entry("settings"), _entry("statistics")
+VOTES = _entry("playground", "votes")
+
+# Script, address and title of each page; the menu's come first, with their icons.
+_MENU = (
+    (HOME, "", "Study", ":material/home:"),
+    (EXPERIMENTS, "experiments", "Experiments", ":material/science:"),
+    (RUNS, "runs", "Runs", ":material/timeline:"),
+    (COMPARE, "compare", "Compare", ":material/leaderboard:"),
+    (PERSONA, "persona", "Persona", ":material/person:"),
+    (PLAYGROUND, "playground", "Playground", ":material/chat:"),
+    (DATA, "data", "Data", ":material/forum:"),
+    (REPORT, "report", "Report", ":material/description:"),
+    (SETTINGS, "settings", "Settings", ":material/settings:"),
 )
+_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
 
 Given = ParamSpec("Given")
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -77,31 +84,27 @@ def draw() -> st.Page:
     # A table in a text scrolls within itself where the screen is narrow.
     st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
-    pages = [st.Page(target, title=label, default=target == HOME) for target, label, _ in _PAGES]
-    pages.append(st.Page(STATISTICS, title="Statistics, checked"))  # reached by links only
-    pages.append(st.Page(VOTES, title="Votes"))
+    declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
+    pages = [
+        st.Page(script, title=title, url_path=address or None, default=not address)
+        for script, address, title in declared
+    ]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
     with st.sidebar:
-        for target, label, icon in _PAGES:
-            st.page_link(target, label=label, icon=icon, width="stretch")
-    st.session_state[_DRAWN] = True
+        for script, _, label, icon in _MENU:
+            st.page_link(script, label=label, icon=icon, width="stretch")
     return page
 
 
-def run(show: Callable[[], None]) -> None:
-    """Run a page inside the boundary. The last line of every page's script.
+def script_of(address: str) -> str:
+    """Return the script of the page at an address, "" for the first."""
+    found = {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}
+    return found[address]
 
-    Streamlit runs a script of the folder pages/ without app.py when it is the first thing a fresh server is
-    asked for. Its next run would then be another page to it, without what was clicked and without the
-    address; so that run comes at once, and takes the address along.
-    """
-    if not st.session_state.pop(_DRAWN, False):
-        draw()
-        st.session_state[_ADDRESS] = {name: st.query_params.get_all(name) for name in st.query_params}
-        st.rerun()
-    for name, values in st.session_state.pop(_ADDRESS, {}).items():
-        st.query_params[name] = values
+
+def run(show: Callable[[], None]) -> None:
+    """Run a page inside the boundary. The last line of every page's script."""
     with boundary():
         show()
 

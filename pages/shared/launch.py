@@ -20,7 +20,7 @@ from engine.core.wording import count, duration, typed
 from engine.results.study import standing as study
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.runs.run_words import changed
+from engine.show.run_words import changed
 from engine.strategies import catalog
 from engine.strategies.cloning import settings_of
 from engine.strategies.faults import faults

@@ -1,6 +1,6 @@
 """The decision tree as a picture that can be clicked: boxes with states, gains and times, and lines between.
 
-What is drawn comes from engine/results/study/picture.py; how, from tree_map.js and tree_map.css beside this file.
+What is drawn comes from results/study/picture.py; how, from tree_map.js and tree_map.css beside this file.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.core.paths import REPOSITORY, Workspace
+from pages.shared import frame
 from tests.sample_study import finish, prepare_world
 
 Open = Callable[..., AppTest]
@@ -52,7 +53,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Open:
         for name, value in query.items():
             app.query_params[name] = value
         if page != "home":
-            app.switch_page(str(REPOSITORY / "pages" / f"{page}.py")).run()
+            app.switch_page(frame.script_of(page)).run()
         elif query:
             app.run()
         assert not app.exception, [entry.value for entry in app.exception]

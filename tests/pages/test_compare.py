@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.paths import REPOSITORY, Workspace
+from engine.core.paths import Workspace
 from engine.core.wording import p_value, percent, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.imported import import_study
 from engine.stats.power import outlook
+from pages.shared import frame
 from tests.pages.conftest import Open, texts
 from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
@@ -81,7 +82,7 @@ def test_coming_back_from_another_page_finds_the_page_as_it_was(open_page: Open,
     app = open_page(full, "compare", view="heatmap", metric="device_f1", reference="base", sort="mean")
     for page in ("data", "compare"):
         app.query_params.clear()
-        app.switch_page(str(REPOSITORY / "pages" / f"{page}.py")).run()
+        app.switch_page(frame.script_of(page)).run()
         assert not app.exception
     assert app.query_params["view"] == "heatmap"
     assert app.selectbox(key="compare_metric").value == "device_f1"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from engine.core.paths import REPOSITORY, Workspace, read_json
+from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
 from engine.data import load_dataset
 from engine.results import store
 from engine.show.persona.table import persona_gains, wide
+from pages.shared import frame
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
 
@@ -77,8 +78,8 @@ def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> 
 def test_coming_back_without_an_address_opens_the_last_persona(open_page: Open, study: Workspace) -> None:
     app = open_page(study, "persona", persona="persona_003")
     app.query_params.clear()
-    app.switch_page(str(REPOSITORY / "pages" / "data.py")).run()
-    app.switch_page(str(REPOSITORY / "pages" / "persona.py")).run()
+    app.switch_page(frame.script_of("data")).run()
+    app.switch_page(frame.script_of("persona")).run()
     assert not app.exception
     assert app.query_params["persona"] == "persona_003"
 

@@ -8,9 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question
 from engine.results import votes
 from engine.serve import client, folder
-from engine.serve.records import Answer, Question
 from tests.pages.conftest import Open, texts
 from tests.serve.made import answered, question
 

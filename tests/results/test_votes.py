@@ -11,10 +11,10 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import new_id
 from engine.results import store, votes
 from engine.results.votes import Choice, Vote
 from engine.serve.board import board
-from engine.serve.records import new_id
 from tests.serve.made import answered, question
 from tests.workspaces import make_workspace
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.core.questions import Answer, Question, Reply, Speaker, new_id
 from engine.core.types import Message
 from engine.results.variants import Variant
-from engine.serve.records import Answer, Question, Reply, Speaker, new_id
 
 PLAIN: dict[str, Any] = {"adapters": [], "profile": False, "memories": 0}
 

@@ -15,12 +15,12 @@ import pytest
 from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import Answer, Question, Speaker, new_id
 from engine.core.types import Message
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm.respond import respond
 from engine.runs.processes import running
 from engine.serve import client, folder, line
-from engine.serve.records import Answer, Question, Speaker, new_id
 from engine.strategies.plan import plan
 from tests.serve.made import PLAIN
 from tests.tiny_base import prepare_study

@@ -10,6 +10,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.questions import as_json, is_id, new_id, read_question
 from engine.core.types import Example, Message
 from engine.serve.conversation import (
     can_answer,
@@ -21,7 +22,6 @@ from engine.serve.conversation import (
     open_question,
 )
 from engine.serve.folder import find_question, recent_questions, write_question
-from engine.serve.records import as_json, is_id, new_id, read_question
 from tests.serve.made import answered, question, variant
 
 

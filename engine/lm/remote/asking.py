@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from engine.lm.remote.paid import Said
+from engine.lm.remote.endpoint import Said
 
 Messages = Sequence[Mapping[str, str]]
 Ask = Callable[[Messages], Awaitable[Said]]

@@ -13,9 +13,8 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.lm.remote.asking import Ask, Messages
-from engine.lm.remote.endpoint import Endpoint
+from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.faults import worded
-from engine.lm.remote.paid import Said
 from engine.lm.remote.prices import tokens_about
 
 

@@ -81,3 +81,18 @@ def check_address(base_url: str | None) -> None:
         raise EngineError(
             f"{base_url!r} is no address of an endpoint.", "Such as: --set base_url=http://localhost:8000/v1"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a remote model said, the tokens it was charged for, and why it ended ("stop", "length", ...).
+
+    `taken_from` is the run that paid for it, "" for the run it is kept in.
+    """
+
+    text: str
+    prompt_tokens: int
+    reply_tokens: int
+    seconds: float
+    ended_by: str = "stop"
+    taken_from: str = ""

@@ -57,7 +57,7 @@ def compare_variants(
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), warnings,
     test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
     of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
-    above_noise, above_placebo (engine/results/comparing/placebos.py, or None), protocol, paired_by, settings (what
+    above_noise, above_placebo (placebos.py, or None), protocol, paired_by, settings (what
     tells it from others of its plain name, in words).
 
     `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows

@@ -1,4 +1,4 @@
-"""The personas of one cluster. Owns who they are; engine/results/comparing/pairings.py compares among them."""
+"""The personas of one cluster. Owns who they are; comparing/pairings.py compares among them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from engine.core.paths import Workspace, write_atomically
 from engine.results.trees.tree import Tree
 from engine.results.trees.tree_check import read_tree, read_tree_file
 
-SHIPPED = Path(__file__).resolve().parent / "trees"
+SHIPPED = Path(__file__).resolve().parent
 DEFAULT = "quick-wins"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 

@@ -1,6 +1,6 @@
 """Charts and tables of sweeps, made from their results, for pages and reports. Reads nothing.
 
-As in engine/show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
+As in show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
 a dash and its name beside the last point.
 """
 

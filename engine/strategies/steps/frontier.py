@@ -1,6 +1,6 @@
 """Scores a remote model: asks an endpoint for the reply to every example, under the common prompt skeleton.
 
-Keeps each reply as it comes (engine/lm/remote/paid.py), so that no failure, stop or kill costs it again. Trains
+Keeps each reply as it comes (paid.py), so that no failure, stop or kill costs it again. Trains
 nothing and needs no base model. The key is in this process's environment only.
 """
 
@@ -17,19 +17,18 @@ from engine.domains.metrics import METRICS_VERSION
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Recipe
-from engine.lm.remote import paid
 from engine.lm.remote.asking import Pace, ask_all
 from engine.lm.remote.clients import opened
-from engine.lm.remote.endpoint import Endpoint
-from engine.lm.remote.estimate import endpoint_of, estimate, obstacle_of, personas_asked, prices_of
+from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.keys import required_key
 from engine.lm.remote.loop import finished
-from engine.lm.remote.paid import Said
 from engine.lm.remote.prices import Prices, money, tokens_about
 from engine.lm.remote.prompts import Told, told
 from engine.lm.scorer import SCORER_ID, Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part
+from engine.strategies.steps import paid
+from engine.strategies.steps.estimate import endpoint_of, estimate, obstacle_of, personas_asked, prices_of
 from engine.strategies.steps.scoring import Answer, ExampleSet, embedding_progress, example_set, write_scores
 
 

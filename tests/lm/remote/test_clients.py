@@ -10,9 +10,8 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.lm.remote.clients import opened
-from engine.lm.remote.endpoint import Endpoint, Provider
+from engine.lm.remote.endpoint import Endpoint, Provider, Said
 from engine.lm.remote.loop import finished
-from engine.lm.remote.paid import Said
 from tests.lm.remote import endpoints
 
 KEY = "sk-a-key-that-must-not-be-seen"

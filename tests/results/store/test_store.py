@@ -239,7 +239,8 @@ def test_four_processes_take_in_the_same_folders_at_once(ws: Workspace) -> None:
     for lift in range(6):
         finish(ws, "count", {"lift": lift / 10})
     program = (
-        "import sys; from pathlib import Path; from engine.core.paths import Workspace; from engine import store\n"
+        "import sys; from pathlib import Path; from engine.core.paths import Workspace\n"
+        "from engine.results import store\n"
         "ws = Workspace(Path(sys.argv[1]))\n"
         "for _ in range(5):\n"
         "    store.refresh(ws); names = [one.variant_id for one in store.variants(ws)]\n"

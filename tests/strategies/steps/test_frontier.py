@@ -28,7 +28,6 @@ from engine.data.dataset import load_dataset
 from engine.lm.asking import Asker
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf, read_recipe
-from engine.lm.remote import paid
 from engine.lm.respond import respond
 from engine.lm.routed import mixed, remembering
 from engine.results.store.intake import read_finished
@@ -37,6 +36,7 @@ from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status
 from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.steps import paid
 from tests import in_process
 from tests.lm.remote import endpoints
 from tests.tiny_base import prepare_study

@@ -8,32 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from engine.core.paths import Workspace
 from engine.lm.prompts import PROMPT_VERSION
+from engine.lm.remote.endpoint import Said
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, append_line
 
 REPLIES = "remote-replies.jsonl"
 _ASKED = ("provider", "model", "base_url", "temperature", "profile", "memories")
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a remote model said, the tokens it was charged for, and why it ended ("stop", "length", ...).
-
-    `taken_from` is the run that paid for it, "" for the run it is kept in.
-    """
-
-    text: str
-    prompt_tokens: int
-    reply_tokens: int
-    seconds: float
-    ended_by: str = "stop"
-    taken_from: str = ""
 
 
 def keep(folder: Path, example_id: str, said: Said) -> None:

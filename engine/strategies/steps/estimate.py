@@ -16,13 +16,13 @@ from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.core.wording import duration
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
-from engine.lm.remote import paid
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.remote.keys import VARIABLES, key_of, required_key
 from engine.lm.remote.prices import Prices, money, tokens_about
 from engine.lm.remote.prompts import characters_of, tell
 from engine.runs.runfolder import RunSpec
 from engine.strategies.spec import Outlook
+from engine.strategies.steps import paid
 
 _SYSTEM_LINE = len("User: \nYou: \n")
 

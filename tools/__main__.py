@@ -1,0 +1,52 @@
+"""`python -m tools`: what makes and checks the material that the product ships with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from engine.core.paths import embedded_base
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def tools() -> None:
+    """Programs around Persona Lab that it does not need to run."""
+
+
+@tools.command("build-base")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Where; by default where the project keeps it."
+)
+@click.option("--seed", type=int, help="By default the recipe's.")
+@click.option("--tokens", type=click.IntRange(min=1), help="Training tokens; by default the recipe's.")
+def build_base(output: Path | None, seed: int | None, tokens: int | None) -> None:
+    """Build the embedded base model from nothing; 30 to 90 minutes on 2 cores."""
+    from tools.base_build import Recipe, build
+
+    recipe = Recipe()
+    recipe = recipe.shortened(tokens) if tokens else recipe
+    recipe = replace(recipe, seed=recipe.seed if seed is None else seed)
+    facts = build(output or embedded_base(), recipe, say=lambda line: click.echo(line, err=True))
+    click.echo(json.dumps(facts, ensure_ascii=False, indent=2))
+
+
+@tools.command("world-report")
+@click.option(
+    "--reference", type=click.Path(exists=True, path_type=Path), help="Real dialogues to compare with."
+)
+@click.option("--personas", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--dialogues", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def world_report(reference: Path | None, personas: int, dialogues: int, seed: int) -> None:
+    """Hold the worlds' text against real dialogues."""
+    from tools.world_report import report
+
+    found = report(reference, personas=personas, dialogues=dialogues, seed=seed)
+    click.echo(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2))
+
+
+if __name__ == "__main__":
+    tools()
