@@ -9,7 +9,7 @@ import torch
 from peft import PeftModel
 
 from engine.lm import mixture
-from engine.lm.adapters import LoraForm, fresh, load_lora, save_lora, targets
+from engine.lm.adapters import fresh, load_lora, save_lora, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, generate
@@ -17,7 +17,8 @@ from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Row, decode_mixed, likeliest
 from engine.lm.mixture_sweep import Weighed, sweep
-from engine.lm.prefix import Prefix, key_value_shape
+from engine.lm.prefix import PrefixStates, key_value_shape
+from engine.lm.shape import LoraShape
 
 NEW_TOKENS = 12
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj"))}
@@ -29,7 +30,7 @@ def folders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Two adapters of different rank on different layers, with weights that matter."""
     root, model = tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model
     for seed, (name, (rank, modules)) in enumerate(SHAPES.items()):
-        form = LoraForm(rank=rank, alpha=7, target_modules=modules)
+        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
         lora = fresh(targets(model, modules), form, seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
@@ -161,7 +162,7 @@ def test_sides_may_have_prefixes_of_different_length(
 ) -> None:
     layers, heads, size = key_value_shape(base.model)
     torch.manual_seed(3)
-    long, short = (Prefix(torch.randn(length, layers * 2 * heads * size)) for length in (7, 3))
+    long, short = (PrefixStates(torch.randn(length, layers * 2 * heads * size)) for length in (7, 3))
     ways = [Change({}, long.states), Change({}, short.states)]
     for heavy, way in enumerate(ways):
         alone = generate(

@@ -12,9 +12,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Message
-from engine.lm.adapters import LoraForm, added, fresh, save_lora, targets
+from engine.lm.adapters import added, fresh, save_lora, targets
 from engine.lm.bank import written
-from engine.lm.forms import LoraKind
+from engine.lm.forms import LoraForm
 from engine.lm.load import Base, load_base
 from engine.lm.prompts import Memory, system_text
 from engine.lm.recipes import (
@@ -26,6 +26,7 @@ from engine.lm.recipes import (
     read_recipe,
     write_personas,
 )
+from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
 META = {
@@ -141,7 +142,7 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     ws = Workspace(tmp_path_factory.mktemp("space"))
     shapes = {"one": ("q_proj", "v_proj"), "two": ("v_proj", "up_proj")}
     for seed, (name, modules) in enumerate(shapes.items()):
-        form = LoraForm(rank=3 + seed, alpha=7, target_modules=modules)
+        form = LoraShape(rank=3 + seed, alpha=7, target_modules=modules)
         lora = fresh(targets(load_base(str(tiny_base)).model, modules), form, seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
@@ -216,10 +217,10 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
     base.tokenizer.save_pretrained(tmp_path / "gpt2")
     ws, settings = (
         Workspace(tmp_path),
-        TrainSettings(target_modules=("c_attn",), epochs=1, learning_rate=0.05),
+        TrainSettings(epochs=1, learning_rate=0.05),
     )
     model = load_base(str(tmp_path / "gpt2")).model
-    kind = LoraKind(model, settings.form)
+    kind = LoraForm(model, LoraShape(target_modules=["c_attn"]))
     with torch.enable_grad():
         trained = Trainer(model, kind, settings, [Lesson("unified", encoded[:8])], pad_id=0).fit()[0]
     kind.save(trained.weights, ws.adapters("run") / "unified", base="gpt2")
@@ -237,7 +238,7 @@ def test_a_sum_of_many_takes_no_more_room_than_the_matrix_it_changes(tiny_base: 
     modules = targets(load_base(str(tiny_base)).model, ("v_proj", "down_proj"))
     loras = []
     for seed in range(12):
-        lora = fresh(modules, LoraForm(rank=4, target_modules=("v_proj", "down_proj")), seed=seed)
+        lora = fresh(modules, LoraShape(rank=4, target_modules=("v_proj", "down_proj")), seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
             torch.nn.init.normal_(b)

@@ -16,7 +16,8 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
-from engine.lm.adapters import Lora, LoraForm, save_lora
+from engine.lm.adapters import Lora, save_lora
+from engine.lm.shape import LoraShape
 from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
@@ -111,7 +112,7 @@ def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], sh
     most = max(stack.a.shape[1] for stack in stacks.values())
     rank = most if combine == "linear" else context.spec.parameters["rank"] or most
     modules = tuple(sorted({path.rsplit(".", 1)[-1] for path in stacks}))
-    form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
+    form = LoraShape(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
     random = torch.Generator().manual_seed(context.spec.seed)
     for done, mix in enumerate(mixes):
         weights = shares_of(sources, sources.parts(mix))

@@ -22,9 +22,9 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
 from engine.lm.bank import written
 from engine.lm.encode import encode_prompt
-from engine.lm.forms import Form, LoraKind, Pull, tensors_of, toward_zero
+from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
-from engine.lm.prefix import PrefixKind
+from engine.lm.prefix import PrefixForm
 from engine.lm.prompts import INSTRUCTION, chat
 from engine.lm.recipes import Recipe, Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
@@ -153,9 +153,9 @@ def form_of(context: RunContext, base: Base, settings: TrainSettings) -> Form:
     """Return the kind of adapter the spec asks for: a prefix where it has a length, a LoRA otherwise."""
     length = context.spec.parameters.get("length")
     if length is None:
-        return LoraKind(base.model, settings.form)
+        return LoraForm(base.model, settings.form)
     opening = encode_prompt(base.tokenizer, chat(INSTRUCTION, []))
-    return PrefixKind(base.model, int(length), opening)
+    return PrefixForm(base.model, int(length), opening)
 
 
 def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[str, Tensor]:
@@ -171,7 +171,7 @@ def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[
     lora = shelf.lora(run_id, name)
     start, wanted = tensors_of(lora), kind.start(seed=0)
     shapes = [{key: tensor.shape for key, tensor in one.items()} for one in (start, wanted)]
-    if shapes[0] != shapes[1] or not isinstance(kind, LoraKind) or lora.scale != kind.form.scale:
+    if shapes[0] != shapes[1] or not isinstance(kind, LoraForm) or lora.scale != kind.form.scale:
         theirs = ", ".join(f"{key}={earlier.parameters[key]}" for key in ("rank", "alpha", "target_modules"))
         raise EngineError(
             f"The adapter of {run_id} has another shape than this run asks for.",
@@ -183,7 +183,7 @@ def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[
 def _pull(context: RunContext, shelf: Shelf, kind: Form) -> Pull:
     """Return where the L2 penalty pulls."""
     run_id = context.spec.upstream.get("toward")
-    if run_id is None or not isinstance(kind, LoraKind):
+    if run_id is None or not isinstance(kind, LoraForm):
         return toward_zero
     return kind.toward(shelf.lora(run_id, _UNIFIED))
 
