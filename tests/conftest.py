@@ -10,7 +10,7 @@ import pytest
 from engine.core.paths import Workspace
 from engine.runs import jobs, standby
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace
@@ -24,6 +24,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv(standby.SECONDS, "3")
         yield
 
@@ -38,7 +39,8 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = make_workspace(tmp_path)

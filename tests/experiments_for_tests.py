@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.strategies.spec import Experiment, Parameters, Upstream
+from engine.core.parameters import Parameters
+from engine.strategies.spec import Experiment, Upstream
+from tests.steps_for_tests import count
 
 Ending = Literal["well", "badly", "with a hint", "by exit", "deaf", "tells a secret"]
 
@@ -28,7 +30,7 @@ COMMON = {
     "title": "Count",
     "family": "test",
     "question": "Does it count?",
-    "step": "tests.steps_for_tests:count",
+    "step": count,
     "stages": {"load": 1.0, "count": 9.0},
     "parameters": CountParameters,
 }

@@ -23,7 +23,7 @@ from engine.results.study import autopilot
 from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.records import find, scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from pages.shared.sign_in import may_enter
 from tests.workspaces import eventually, finish
@@ -92,7 +92,7 @@ def test_an_upload_that_is_too_large_is_refused_before_anything_is_written(tmp_p
 
 
 def test_no_parameter_asks_for_a_key() -> None:
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.EXPERIMENTS.values():
         names = entry.parameters.model_fields
         assert not [name for name in names if name.endswith(("key", "secret", "password", "credentials"))]
 

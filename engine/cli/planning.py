@@ -11,7 +11,7 @@ from rich.text import Text
 
 from engine.cli.frame import out, pairs, table
 from engine.core.wording import duration
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
 from engine.strategies.sweep import SWEEPS
@@ -64,7 +64,7 @@ def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
 
 def experiments() -> list[dict[str, Any]]:
     """Return every experiment with its parameters and presets, for JSON."""
-    return [experiment_record(entry) for entry in catalog.EXPERIMENTS.values()]
+    return [experiment_record(entry) for entry in registry.EXPERIMENTS.values()]
 
 
 def experiment_record(entry: Experiment) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def sweeps(experiment: str | None = None) -> list[dict[str, Any]]:
 def show_catalog(experiment: str | None = None) -> None:
     """Print one experiment whole, or a line for each and for each sweep."""
     if experiment is not None:
-        _show_experiment(catalog.get(experiment))
+        _show_experiment(registry.get(experiment))
         return
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.EXPERIMENTS.values():
         out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
         needs = ", ".join(need.experiment for need in entry.needs(entry.parameters()))
         presets = ", ".join(preset.name for preset in entry.presets)
@@ -126,7 +126,7 @@ def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
 
 def show_experiments() -> None:
     """Print every experiment with its parameters."""
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.EXPERIMENTS.values():
         out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
         out().print(Text(f"  makes {entry.makes}"))
         _show_parameters(entry.parameters)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
-from engine.lm.effects import Prompt, Value, read_recipe
+from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
 from engine.lm.mixture import Row
 from engine.lm.prompts import Memory
@@ -52,17 +52,16 @@ class Asker:
         self._index: MemoryIndex | None = None
         self._remembered: frozenset[str] = frozenset()
 
-    def covers(self, value: Value, persona_id: str) -> bool:
+    def covers(self, recipe: Recipe, persona_id: str) -> bool:
         """Say whether the variant exists for a persona."""
-        return self._shelf.covers(read_recipe(value), persona_id)
+        return self._shelf.covers(recipe, persona_id)
 
-    def asks(self, value: Value, examples: Sequence[Example]) -> list[Ask]:
+    def asks(self, recipe: Recipe, examples: Sequence[Example]) -> list[Ask]:
         """Return what the variant asks the model for each example, in order.
 
         Raises NotCovered where it does not exist for an example's persona, EngineError for a remote model.
         """
         people = dict.fromkeys(example.persona_id for example in examples)
-        recipe = read_recipe(value)
         found = {persona: self._shelf.sides(recipe, persona) for persona in people}
         for side in {side for answering in found.values() for side in answering}:
             side.refuse_remote()

@@ -139,7 +139,7 @@ class Recipe:
                 yield from recipe.walk()
 
     def with_prompt(self, *, memories: int = 0, recency: float = 0.0, profile: bool = False) -> Recipe:
-        """Return the recipe with this before every query; without anything to show it is the recipe itself."""
+        """Return the recipe with this before every query; where there is nothing to show, the recipe itself."""
         told = self.prompt.under(Prompt(profile, memories, recency))
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
@@ -159,7 +159,7 @@ def mixed(first: Recipe, second: Recipe, weight: float) -> Recipe:
 
 
 def steered(first: Recipe, second: Recipe, strength: float) -> Recipe:
-    """Return the first, its logits moved away from the second's: a + strength (a - b); the first alone at 0."""
+    """Return the first with its logits moved off the second's: a + strength (a - b); the first alone at 0."""
     return first if strength == 0 else Recipe((Logits(first, second, strength, on="logits"),))
 
 
@@ -281,7 +281,7 @@ def _adapter(entry: Mapping[str, Any]) -> Effect:
 
 
 def _before(recipe: Recipe, outer: Prompt) -> dict[str, Any] | None:
-    """Return a recipe, read with the prompt of recipes around it, in the form before; None where it has none."""
+    """Return a recipe, under the prompt of recipes around it, in the form before; None where it has none."""
     told = recipe.prompt.under(outer)
     acting = [effect for effect in recipe.effects if not isinstance(effect, Prompt)]
     recent = {"recency": told.recency} if told.memories and told.recency else {}

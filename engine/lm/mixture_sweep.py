@@ -17,7 +17,7 @@ from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
 from engine.lm.generate import BATCH_ROWS, batches, end_tokens, text_of
 from engine.lm.kernels import DEFAULT, Kernels
-from engine.lm.mixture import grouped
+from engine.lm.mixture import Row, grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,14 @@ class Weighed:
     shares: tuple[float, ...]
     coefficient: float = 1.0
     group: int | None = None
+
+
+def weighed(row: Row, weights: Sequence[float], *, beside: int = 0) -> Weighed:
+    """Return a row of one side: its share under each weight, and its group put `beside` so many others."""
+    group = None if row.group is None else row.group + beside
+    return Weighed(
+        row.ids, row.change, tuple(weight * row.weight for weight in weights), row.coefficient, group
+    )
 
 
 @dataclass(frozen=True, slots=True)

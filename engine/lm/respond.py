@@ -12,7 +12,7 @@ from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains.smart_home.actions import extract
 from engine.lm.asking import Asker
-from engine.lm.effects import Recipe, Value, read_recipe
+from engine.lm.effects import Recipe, read_recipe
 from engine.lm.generate import Reply
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
@@ -41,9 +41,10 @@ def respond(
     persona = next((persona for persona in dataset.personas if persona.persona_id == persona_id), None)
     if persona is None:
         raise unknown_name("persona", persona_id, [persona.persona_id for persona in dataset.personas])
-    answering = Shelf(ws).sides(read_recipe(recipe), persona_id)
+    wanted = read_recipe(recipe)
+    answering = Shelf(ws).sides(wanted, persona_id)
     asked = Example("", persona_id, "", 0, (*history, Message("user", message)), "", dict(meta or {}))
-    reply, memories = _reply(ws, recipe, asked, answering, max_new_tokens=max_new_tokens)
+    reply, memories = _reply(ws, wanted, asked, answering, max_new_tokens=max_new_tokens)
     return {
         "persona_id": persona_id,
         "message": message,
@@ -52,7 +53,7 @@ def respond(
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
         "actions": _actions(reply.text),
-        "recipe": acting(recipe, answering).as_json(),
+        "recipe": _acting(wanted, answering).as_json(),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
             for m in memories
@@ -62,7 +63,7 @@ def respond(
 
 def _reply(
     ws: Workspace,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     asked: Example,
     answering: Sequence[Side],
     *,
@@ -89,10 +90,10 @@ def _reply(
     return reply, ask.memories
 
 
-def acting(recipe: Value, answering: Sequence[Side]) -> Recipe:
+def _acting(recipe: Recipe, answering: Sequence[Side]) -> Recipe:
     """Return what answers: the effects that act where one side does, else the recipe as it is."""
     if len(answering) > 1:
-        return read_recipe(recipe)
+        return recipe
     (only,) = answering
     return Recipe((*only.effects, only.prompt), remote=only.remote)
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
@@ -25,7 +26,7 @@ from engine.runs.launchers import local
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
+from engine.runs.runfolder import RunSpec, State, Status, cancel_requested, forget_work, read_spec, read_status
 from engine.runs.slots import is_gpu
 from engine.strategies import costs
 from engine.strategies.ground import read_ground
@@ -57,7 +58,7 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     spec = read_spec(ws.run_folder(run_id))
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
-        context.log(f"{run_id} starts: {spec.step}, seed {spec.seed}, {spec.parameters}")
+        context.log(f"{run_id} starts: seed {spec.seed}, {spec.parameters}")
         state, error, hint = _run_step(context, do)
         signal.signal(signal.SIGTERM, before)
     context.end(state, error=error, hint=hint)
@@ -68,22 +69,11 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     return 0 if state == "succeeded" else 1
 
 
-def load_step(name: str) -> Step:
-    """Return the function named "module:function". Raises EngineError when there is none."""
-    module, _, function = name.partition(":")
-    try:
-        with _collecting_no_garbage():
-            step: Step = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-        raise EngineError(
-            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
-        ) from error
-    except AttributeError as error:
-        raise EngineError(
-            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
-        ) from error
+def load_step(ws: Workspace, spec: RunSpec) -> Step:
+    """Return what a run of the spec's experiment does. Raises EngineError for one that nobody knows."""
+    with _collecting_no_garbage():
+        registry: Any = importlib.import_module("engine.strategies.registry")
+        step: Step = registry.step_of(spec.experiment, ws)
     return step
 
 
@@ -102,7 +92,7 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
     run_id = context.spec.run_id
     try:
         with _device(context):
-            _do(context, do or load_step(context.spec.step))
+            _do(context, do or load_step(context.workspace, context.spec))
     except Cancelled:
         hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):

@@ -10,7 +10,7 @@ from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage, 
 from engine.results.study.standing import command
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
-from engine.strategies import catalog
+from engine.strategies import registry
 
 _SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "cancelled": "\N{EN DASH}"}
 _UNKNOWN_SIGN = "?"
@@ -18,7 +18,7 @@ _UNKNOWN_SIGN = "?"
 
 def title(record: RunRecord) -> str:
     """Return the title of a run's experiment; its name when the catalog knows it no more."""
-    known = catalog.EXPERIMENTS.get(record.experiment)
+    known = registry.EXPERIMENTS.get(record.experiment)
     return known.title if known else record.experiment
 
 

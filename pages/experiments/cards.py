@@ -15,7 +15,7 @@ from engine.results.comparing.comparison import SIMILARITY
 from engine.runs.records import RunRecord
 from engine.show.run_words import changed_words
 from engine.stats.verdicts import BETTER, WORSE, verdict
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
@@ -71,7 +71,7 @@ def show(ws: Workspace) -> None:
     """Show every experiment as a card, by family, with filters in the address."""
     seen = look(ws)
     found, reference = results(ws)
-    cards = [_card(ws, entry, seen, found) for entry in catalog.EXPERIMENTS.values()]
+    cards = [_card(ws, entry, seen, found) for entry in registry.EXPERIMENTS.values()]
     shown = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
@@ -237,7 +237,7 @@ def _lines(card: Card) -> list[str]:
     missing = [run for run in needed if run.state != "succeeded"]
     lines = [f"Makes {card.experiment.makes}"]
     if missing:
-        names = ", ".join(catalog.get(run.spec.experiment).title for run in missing)
+        names = ", ".join(registry.get(run.spec.experiment).title for run in missing)
         known = [run.spec.estimate_seconds for run in missing if run.spec.estimate_seconds is not None]
         takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
         lines.append(f"Needs {names}{takes}, run first")
@@ -251,7 +251,7 @@ def _lines(card: Card) -> list[str]:
 def _built_on(card: Card) -> list[str]:
     assert card.planned is not None
     names = (run_id.rpartition("-")[0] for run_id in card.planned.target.spec.upstream.values())
-    return [catalog.EXPERIMENTS[name].title if name in catalog.EXPERIMENTS else name for name in names]
+    return [registry.EXPERIMENTS[name].title if name in registry.EXPERIMENTS else name for name in names]
 
 
 def _time(card: Card) -> str:
@@ -302,6 +302,6 @@ def _sweeps() -> None:
 def _sweep(sweep: Sweep) -> None:
     _door(sweep.title, study=sweep.name)
     st.markdown(sweep.question)
-    names = " and ".join(catalog.get(name).title for name in sweep.experiments)
+    names = " and ".join(registry.get(name).title for name in sweep.experiments)
     values = spelled(list(sweep.values))
     st.caption(frame.plain(f"{names}, {sweep.parameter.replace('_', ' ')} {values}"))

@@ -12,7 +12,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
 from engine.show.run_words import against_estimate, changed, exact_command, origin, settings, title
-from engine.strategies import catalog
+from engine.strategies import registry
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
 from pages.shared import frame, launch
@@ -40,7 +40,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
 
 
 def _lead(record: RunRecord) -> None:
-    known = catalog.EXPERIMENTS.get(record.experiment)
+    known = registry.EXPERIMENTS.get(record.experiment)
     if known:
         st.markdown(known.question)
     told = [f"Run {record.run_id}", against_estimate(record)]

@@ -20,7 +20,7 @@ from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
 from pages.study import tree_map, tree_node, tree_reads, tree_tools
@@ -213,7 +213,7 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
         if standing.state == "running" or node.experiment is None:
             return
         words, plan = st.columns([2, 3], gap="medium")
-        experiment = catalog.get(node.experiment)
+        experiment = registry.get(node.experiment)
         with words:
             st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
             st.markdown(experiment.question)

@@ -57,7 +57,7 @@ def test_a_queue_goes_on_by_itself_after_its_first_worker_is_killed(ws: Workspac
     killed = read_status(ws.run_folder(first))
     assert (killed.state, killed.signal, killed.exit_code) == ("lost", "SIGKILL", -9)
     assert "ended by SIGKILL" in (killed.error or "")
-    assert "starts: tests.steps_for_tests:count" in (killed.error or "")
+    assert "starts: seed" in (killed.error or "")
     assert [record.state for record in end_of(ws, *others)] == ["succeeded", "succeeded"]
     assert find(ws, others[0]).order < find(ws, others[1]).order
 
@@ -68,7 +68,7 @@ def test_a_run_outlives_the_program_that_launched_it(ws: Workspace) -> None:
         "from engine.core.paths import Workspace; from engine.runs import jobs\n"
         "from engine.strategies import catalog; from engine.strategies.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
-        "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
+        "registry.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
         "for ticks in (20, 2): jobs.submit(ws, plan(ws, 'count', {'ticks': ticks, 'pause': 0.05}))\n"
     )
     command = [sys.executable, "-c", program, str(ws.root)]

@@ -14,7 +14,7 @@ from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests.workspaces import eventually
 
@@ -24,8 +24,8 @@ WAIT = 120.0
 @pytest.fixture(autouse=True)
 def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes a second to load."""
-    slow = replace(catalog.EXPERIMENTS["count"], step="tests.slow_to_load:count")
-    monkeypatch.setitem(catalog.EXPERIMENTS, "count", slow)
+    slow = replace(registry.EXPERIMENTS["count"], step="tests.slow_to_load:count")
+    monkeypatch.setitem(registry.EXPERIMENTS, "count", slow)
     monkeypatch.setenv(standby.SECONDS, "20")
 
 

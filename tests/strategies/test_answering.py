@@ -7,13 +7,13 @@ from typing import get_args
 import pytest
 
 from engine.core.errors import EngineError
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.answering import Adapted, Answering, Personal
 from engine.strategies.spec import validate
 
 TRAINED = {
     name
-    for name, entry in catalog.EXPERIMENTS.items()
+    for name, entry in registry.EXPERIMENTS.items()
     if entry.family in ("unified", "per-persona", "hybrid", "prefix", "cluster", "merge")
 }
 
@@ -31,7 +31,7 @@ def test_every_personalised_experiment_has_a_placebo() -> None:
 
 def test_what_they_need_follows_from_what_they_are_asked() -> None:
     def needs(name: str, **given: object) -> list[tuple[str, str, bool]]:
-        entry = catalog.get(name)
+        entry = registry.get(name)
         asked = entry.needs(validate(entry, given).parameters)
         return [(need.role, need.experiment, need.same_protocol) for need in asked]
 
@@ -39,7 +39,7 @@ def test_what_they_need_follows_from_what_they_are_asked() -> None:
     assert needs("mixture") == [("first", "unified", False), ("second", "cluster", False)]
     assert needs("mixture", first="retrieval", second="hybrid")[0] == ("first", "retrieval", False)
     assert needs("placebo", of="hybrid", over="cluster") == [("of", "hybrid", True)]
-    entry = catalog.get("placebo")
+    entry = registry.get("placebo")
     (need,) = entry.needs(validate(entry, {"of": "retrieval", "over": "cluster"}).parameters)
     assert need.parameters == {"over": "cluster"}
 
@@ -57,10 +57,10 @@ def test_what_they_need_follows_from_what_they_are_asked() -> None:
 )
 def test_what_cannot_be_is_refused(name: str, given: dict[str, object]) -> None:
     with pytest.raises(EngineError, match=next(iter(given))):
-        validate(catalog.get(name), given)
+        validate(registry.get(name), given)
 
 
 def test_nobody_is_routed_to_a_placebo() -> None:
-    entry = catalog.get("routing")
+    entry = registry.get("routing")
     with pytest.raises(EngineError, match="routed to placebo"):
         entry.needs(validate(entry, {"among": ["unified", "placebo"]}).parameters)

@@ -8,10 +8,10 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters, validate
 
-ALL = list(catalog.EXPERIMENTS.values())
+ALL = list(registry.EXPERIMENTS.values())
 FORMS = [*dict.fromkeys(entry.parameters for entry in ALL), EvaluationSettings]
 
 
@@ -21,7 +21,7 @@ def test_an_entry_is_complete(entry: Experiment) -> None:
     assert entry.makes
     assert all(weight > 0 for weight in entry.stages.values())
     assert validate(entry, {}).changed == ()
-    known = set(catalog.EXPERIMENTS)
+    known = set(registry.EXPERIMENTS)
     assert set(entry.beside) <= known
     assert {need.experiment for need in entry.needs(entry.parameters())} <= known
     assert not set(entry.fixed) & set(entry.parameters.model_fields)
@@ -60,7 +60,7 @@ def stages_told(tree: ast.Module) -> set[object]:
 def test_every_fault_is_told_at_once() -> None:
     given = {"rnak": 4, "epochs": 0, "learning_rate": "fast", "splits": ["tset"], "max_new_tokens": 64}
     with pytest.raises(EngineError) as caught:
-        validate(catalog.get("unified"), given)
+        validate(registry.get("unified"), given)
     message = caught.value.message
     assert "rnak: there is no such parameter; did you mean 'rank'?" in message
     assert "epochs" in message
@@ -71,12 +71,12 @@ def test_every_fault_is_told_at_once() -> None:
 
 
 def test_a_bare_value_makes_a_list() -> None:
-    valid = validate(catalog.get("retrieval"), {"k": 3})
+    valid = validate(registry.get("retrieval"), {"k": 3})
     assert valid.parameters.model_dump()["k"] == [3]
     assert valid.changed == ("k",)
 
 
 def test_an_unknown_experiment_gets_the_nearest_name() -> None:
     with pytest.raises(EngineError) as caught:
-        catalog.get("unifed")
+        registry.get("unifed")
     assert caught.value.hint == "Did you mean 'unified'?"

@@ -6,7 +6,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import EvaluationSettings, validate
 from engine.strategies.sweep import SWEEPS, Sweep, plan_sweep, sweep_of
 from tests.workspaces import leave
@@ -14,13 +14,13 @@ from tests.workspaces import leave
 
 @pytest.mark.parametrize("sweep", SWEEPS.values(), ids=lambda sweep: sweep.name)
 def test_every_declared_sweep_is_sound(sweep: Sweep) -> None:
-    assert sweep.name not in catalog.EXPERIMENTS
+    assert sweep.name not in registry.EXPERIMENTS
     assert sweep.question.endswith("?")
     assert sweep.source
     assert len(set(sweep.values)) == len(sweep.values) > 1
     for experiment in sweep.experiments:
         assert sweep.parameter not in EvaluationSettings.model_fields
-        made = [validate(catalog.get(experiment), {sweep.parameter: value}) for value in sweep.values]
+        made = [validate(registry.get(experiment), {sweep.parameter: value}) for value in sweep.values]
         assert len({one.parameters.model_dump_json() for one in made}) == len(sweep.values)
 
 

@@ -18,7 +18,7 @@ from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, canonical, declared
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.sweep import Sweep
 
@@ -73,7 +73,7 @@ def sweep_results(
     Differences are to unified (base where that is not scored), fractions throughout. Raises EngineError for
     unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
     """
-    catalog.get(experiment)
+    registry.get(experiment)
     find_metric(metric)
     runs = _runs(ws, experiment, parameter, values)
     store.refresh(ws)

@@ -24,7 +24,7 @@ from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.sweep import SWEEPS, Sweep
 
@@ -159,7 +159,7 @@ class _Gathering:
         return Stand(done, self.plans, costs, left, self._verdict(done), frozenset(self.guessed))
 
     def _finding(self, node: Node) -> Finding:
-        if node.experiment not in catalog.EXPERIMENTS:
+        if node.experiment not in registry.EXPERIMENTS:
             unavailable: str | None = f"There is no experiment named {node.experiment!r} here."
         else:
             unavailable = self._plan(node)
@@ -207,7 +207,7 @@ class _Gathering:
         names = {str(row["variant"]).partition("@")[0], *row["aliases"]}
         if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in node.accepts):
             return True
-        made_here = str(row["run_id"]).rpartition("-")[0] in catalog.EXPERIMENTS
+        made_here = str(row["run_id"]).rpartition("-")[0] in registry.EXPERIMENTS
         if made_here:
             return row["run_id"] in run_ids
         augmented = "+augmented" if node.parameters.get("use_augmented") else ""
@@ -325,7 +325,7 @@ def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
 def _guess_seconds(records: Sequence[RunRecord], experiment: str) -> float | None:
     """Return a rough time for an experiment that was never run: from runs of its family, else from any."""
     done = [record for record in records if record.state == "succeeded" and record.status.seconds > 0]
-    families = {name: entry.family for name, entry in catalog.EXPERIMENTS.items()}
+    families = {name: entry.family for name, entry in registry.EXPERIMENTS.items()}
     kin = [record for record in done if families.get(record.experiment) == families.get(experiment)]
     times = [record.status.seconds for record in kin or done]
     return statistics.median(times) if times else None

@@ -55,7 +55,7 @@ def do_part(
             reports=reports,
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
-            load_step(spec.step)(context)
+            load_step(ws, spec)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}
     except Cancelled:

@@ -16,7 +16,7 @@ from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import eventually, make_workspace
 
@@ -31,9 +31,9 @@ nodes:
   - {id: none, result: Nothing, outcome: open, use: [count], record: Nothing helped.}
 """
 _REGISTER = """
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
-catalog.EXPERIMENTS.update(EXPERIMENTS)
+registry.EXPERIMENTS.update(EXPERIMENTS)
 """
 
 
@@ -41,7 +41,7 @@ catalog.EXPERIMENTS.update(EXPERIMENTS)
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A workspace; the counting experiments are known here and in every process started from here."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     known = tmp_path / "startup"
     known.mkdir()
     (known / "sitecustomize.py").write_text(
