@@ -89,14 +89,15 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments()}, show_experiments)
+        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
         return 0
     if name is None:
         raise EngineError(
-            "Which experiment?", f"One of: {', '.join(registry.EXPERIMENTS)}. See: python -m engine run --list"
+            "Which experiment?",
+            f"One of: {', '.join(registry.experiments(call.ws))}. See: python -m engine run --list",
         )
     roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
-    named = registry.get(name).preset(preset).parameters if preset else {}
+    named = registry.get(name, call.ws).preset(preset).parameters if preset else {}
     named = {**named, "use_augmented": True} if use_augmented else named
     planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
     for line in planned.notes:
@@ -123,8 +124,8 @@ def run(
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
-    records = experiments() if name is None else [experiment_record(registry.get(name))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(name))
+    records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
+    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(call.ws, name))
     return 0
 
 

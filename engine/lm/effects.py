@@ -9,7 +9,7 @@ no model code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, cast
 
@@ -124,22 +124,8 @@ class Recipe:
                 told = told.under(effect)
         return told
 
-    def walk(self) -> Iterator[Effect]:
-        """Yield every effect, those of recipes within among them."""
-        for effect in self.effects:
-            yield effect
-            within = (
-                (effect.first, effect.second)
-                if isinstance(effect, Logits)
-                else (effect.of,)
-                if isinstance(effect, Swapped)
-                else ()
-            )
-            for recipe in within:
-                yield from recipe.walk()
-
     def with_prompt(self, *, memories: int = 0, recency: float = 0.0, profile: bool = False) -> Recipe:
-        """Return the recipe with this before every query; where there is nothing to show, the recipe itself."""
+        """Return the recipe with this before every query; without anything to show, the recipe itself."""
         told = self.prompt.under(Prompt(profile, memories, recency))
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)

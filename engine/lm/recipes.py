@@ -8,8 +8,9 @@ of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
@@ -23,6 +24,7 @@ from engine.lm.effects import (
     Activations,
     Logits,
     Own,
+    Prefix,
     Prompt,
     Recipe,
     Stored,
@@ -39,6 +41,10 @@ from engine.lm.retrieve import fit
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
 Loaded = Lora | PrefixStates | Offsets
+_LOADING: Mapping[str, Callable[[Path], Loaded]] = {
+    Prefix.kind: load_prefix,
+    Activations.kind: load_offsets,
+}
 
 
 class NotCovered(EngineError):
@@ -72,7 +78,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """One reference that was followed on the way to a side: the run, and what it says of the persona."""
+    """One reference followed on the way to a side: the run, and what it says of a choice, if it made one."""
 
     run: str
     told: Mapping[str, Any]
@@ -101,7 +107,7 @@ def _stored(entries: Sequence[Mapping[str, Any]]) -> tuple[Stored, ...]:
     """Read effects that lie in files; before there were kinds, each was a run, a name and a weight."""
     told = [{"kind": Weights.kind, **entry} for entry in entries]
     effects = read_recipe({"effects": told}).effects
-    kept = tuple(effect for effect in effects if isinstance(effect, tuple(STORED.values())))
+    kept = tuple(effect for effect in effects if isinstance(effect, Stored))
     if len(kept) != len(effects):
         raise EngineError(f"{PERSONAS} may hold {', '.join(STORED)} only.", "Repeat the run that wrote it.")
     return kept
@@ -145,12 +151,14 @@ class Shelf:
         return True
 
     def followed(self, recipe: Recipe, persona_id: str) -> Iterator[Followed]:
-        """Yield the references to a chosen recipe that lead to a persona's sides, outermost first."""
+        """Yield the references that lead to a persona's sides, outermost first."""
         for effect in recipe.effects:
             if isinstance(effect, Own) and effect.chosen:
                 chosen, told = self._chosen(effect.run, persona_id)
                 yield Followed(effect.run, told)
                 yield from self.followed(chosen, persona_id)
+            elif isinstance(effect, Own):
+                yield Followed(effect.run, {})
             elif isinstance(effect, Logits):
                 yield from self.followed(effect.first, persona_id)
                 yield from self.followed(effect.second, persona_id)
@@ -179,8 +187,7 @@ class Shelf:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:
             folder = self._ws.adapters(run) / name
-            load = {"prefix": load_prefix, "activations": load_offsets}.get(effect_kind(folder), load_lora)
-            self._loaded[run, name] = load(folder)
+            self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
         return self._loaded[run, name]
 
     def lora(self, run: str, name: str) -> Lora:

@@ -13,11 +13,13 @@ from engine.core.parameters import ListOf, Parameters
 class LoraShape(Parameters):
     """The shape of a LoRA adapter."""
 
-    rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank update.")
-    alpha: float = Field(16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
-    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the update, while training.")
+    rank: int = Field(default=8, ge=1, le=256, description="Rank of the low-rank update.")
+    alpha: float = Field(default=16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the update, while training.")
     target_modules: ListOf[str] = Field(
-        ["q_proj", "v_proj"], min_length=1, description="Linear layers of the base that get an update."
+        default=["q_proj", "v_proj"],
+        min_length=1,
+        description="Linear layers of the base that get an update.",
     )
 
     @property

@@ -11,7 +11,7 @@ import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,15 @@ from engine.runs.launchers import local
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.runs.runfolder import RunSpec, State, Status, cancel_requested, forget_work, read_spec, read_status
+from engine.runs.runfolder import (
+    RunSpec,
+    State,
+    Status,
+    cancel_requested,
+    forget_work,
+    read_spec,
+    read_status,
+)
 from engine.runs.slots import is_gpu
 from engine.strategies import costs
 from engine.strategies.ground import read_ground
@@ -75,6 +83,13 @@ def load_step(ws: Workspace, spec: RunSpec) -> Step:
         registry: Any = importlib.import_module("engine.strategies.registry")
         step: Step = registry.step_of(spec.experiment, ws)
     return step
+
+
+def divided(ws: Workspace, spec: RunSpec) -> Sequence[str]:
+    """Return what of a run's work several machines can share: "waves" of training, "replies"."""
+    registry: Any = importlib.import_module("engine.strategies.registry")
+    shared: Sequence[str] = registry.get(spec.experiment, ws).traits.divides
+    return shared
 
 
 @contextmanager

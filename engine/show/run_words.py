@@ -16,10 +16,15 @@ _SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "canc
 _UNKNOWN_SIGN = "?"
 
 
-def title(record: RunRecord) -> str:
-    """Return the title of a run's experiment; its name when the catalog knows it no more."""
-    known = registry.EXPERIMENTS.get(record.experiment)
-    return known.title if known else record.experiment
+def title_of(experiment: str, ws: Workspace | None = None) -> str:
+    """Return the title of an experiment; its name when nobody knows it here (any more)."""
+    known = registry.experiments(ws).get(experiment)
+    return known.title if known else experiment
+
+
+def title(record: RunRecord, ws: Workspace | None = None) -> str:
+    """Return the title of a run's experiment."""
+    return title_of(record.experiment, ws)
 
 
 def state_words(record: RunRecord) -> str:
@@ -96,7 +101,7 @@ def origin(spec: RunSpec) -> dict[str, str]:
         "Data": f"sha256 {spec.data_hash[:16]}",
         "Split": f"{spec.protocol.get('split', '')} {spec.protocol.get('split_hash', '')}".strip(),
         "Base model": f"{spec.base} {spec.base_fingerprint}".strip(),
-        "Step": f"{spec.step}, version {spec.version}",
+        "Version": str(spec.version),
         "Seed": str(spec.seed),
         "Launched": spec.created_at,
         **{name.capitalize(): version for name, version in spec.versions.items()},

@@ -83,7 +83,7 @@ def kinds_of(shelf: Shelf, recipe: Recipe, personas: Iterable[str]) -> dict[str,
     """
     people = list(personas)
     each = {persona: persona for persona in people}
-    if any(next(shelf.followed(recipe, persona), None) for persona in people):
+    if any(one.told for persona in people for one in shelf.followed(recipe, persona)):
         return dict(each)
     answering = {persona: shelf.sides(recipe, persona) for persona in people}
     kinds: dict[str, Hashable] = {

@@ -25,6 +25,7 @@ Purpose = Literal["upstream", "beside", "asked"]
 
 _RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
 
+
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
     """One run of a plan: why it is there, and the state of the run when it exists already."""

@@ -2,8 +2,8 @@
 
 A strategy is one file that defines STRATEGY, or STRATEGIES where several share their forms. What a run does
 is decided here, by its experiment's name. Whoever starts the process may add experiments by the environment:
-$PERSONA_LAB_EXPERIMENTS names importable mappings of them, as module:NAME. Plans and runs nothing, and imports
-no model code.
+$PERSONA_LAB_EXPERIMENTS names importable mappings of them, as module:NAME. Plans and runs nothing, and
+imports no model code.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _listing(form: type[Parameters], known: Mapping[str, Experiment]) -> type[Pa
         trait = next((one.trait for one in field.metadata if isinstance(one, Having)), None)
         if trait is not None:
             names = having(trait, known)
-            annotation = _narrowed(field.annotation, Literal[names] if names else str)  # type: ignore[valid-type]
+            annotation = _narrowed(field.annotation, Literal[names] if names else str)
             plain = FieldInfo(default=field.default, description=field.description)
             fields[name] = (Annotated.__class_getitem__((annotation, *field.metadata)), plain)  # type: ignore[attr-defined]
     if not fields:

@@ -26,8 +26,8 @@ def show() -> None:
         frame.no_data_yet()
         return
     _watch(ws)
-    if name in registry.EXPERIMENTS:
-        _one(ws, registry.get(name))
+    if name in registry.experiments(ws):
+        _one(ws, registry.get(name, ws))
     elif sweep in SWEEPS:
         sweeps.show_named(ws, SWEEPS[sweep])
     else:

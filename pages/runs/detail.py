@@ -25,7 +25,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(title(record), anchor=False, width="content")
+            st.subheader(title(record, ws), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record)
         if record.state == "running":
@@ -40,7 +40,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
 
 
 def _lead(record: RunRecord) -> None:
-    known = registry.EXPERIMENTS.get(record.experiment)
+    known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
     told = [f"Run {record.run_id}", against_estimate(record)]

@@ -61,7 +61,7 @@ def show(
     if node.is_result:
         _result(stood, done, node)
         return
-    experiment = registry.EXPERIMENTS.get(node.experiment or "")
+    experiment = registry.experiments(frame.workspace()).get(node.experiment or "")
     if experiment is not None:
         st.markdown(experiment.question)
     if node.note:

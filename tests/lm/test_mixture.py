@@ -15,7 +15,7 @@ from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Row, decode_mixed, likeliest
+from engine.lm.mixture import Lockstep, Row, decode_mixed, likeliest
 from engine.lm.mixture_sweep import Weighed, sweep
 from engine.lm.prefix import PrefixStates, key_value_shape
 from engine.lm.shape import LoraShape
@@ -232,3 +232,58 @@ def test_a_sweep_says_under_each_weight_what_that_mixture_says_alone(
         base.model, base.tokenizer, swept, rows=6, known=told, on_batch=lambda _: pytest.fail("again")
     )
     assert again == ours
+
+
+@torch.no_grad()
+def steered_by_hand(
+    peft: PeftModel, pair: tuple[list[int], list[int]], strength: float, said: list[int]
+) -> torch.Tensor:
+    """Return (1 + strength) a - strength b of PEFT's logits [T, V] before each token said."""
+    total = torch.zeros(())
+    for name, prompt, share in zip(SHAPES, pair, (1 + strength, -strength), strict=True):
+        peft.set_adapter(name)
+        logits = peft(input_ids=torch.tensor([[*prompt, *said]])).logits[0]
+        total = total + share * logits[len(prompt) - 1 : -1]
+    return total
+
+
+@pytest.mark.parametrize("strength", [-0.3, 0.5, 2.0])
+def test_steering_says_what_pefts_logits_put_together_say(
+    base: Base,
+    peft: PeftModel,
+    changes: dict[str, Change | None],
+    prompts: list[tuple[list[int], list[int]]],
+    strength: float,
+) -> None:
+    requests = [
+        (
+            Row(first, changes["ada"], 1.0, 1 + strength, 0),
+            Row(second, changes["bo"], 1.0, -strength, 0),
+        )
+        for first, second in prompts
+    ]
+    tokens = decode_mixed(base.model, requests, max_new_tokens=NEW_TOKENS, end_ids=frozenset())
+    for pair, said in zip(prompts, tokens, strict=True):
+        theirs = steered_by_hand(peft, pair, strength, said)
+        chosen = theirs.gather(1, torch.tensor(said)[:, None])[:, 0]
+        assert (theirs.max(dim=1).values - chosen).max() < 1e-3
+    mixed = decode_mixed(
+        base.model,
+        [(Row(a, changes["ada"], 0.5), Row(b, changes["bo"], 0.5)) for a, b in prompts],
+        max_new_tokens=NEW_TOKENS,
+        end_ids=frozenset(),
+    )
+    assert tokens != mixed
+
+
+def test_a_mixture_of_what_is_steered_is_one_of_probabilities() -> None:
+    """Two rows on logits make one group; beside it stands a row of its own."""
+    logits = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.0], [0.0, 0.0, 4.0]])
+    request = (Row([], None, 0.6, 2.0, 0), Row([], None, 0.6, -1.0, 0), Row([], None, 0.4))
+    lockstep = Lockstep([request], torch.device("cpu"))
+    together = 0.6 * (2 * logits[0] - logits[1]).softmax(-1) + 0.4 * logits[2].softmax(-1)
+    assert lockstep.choose(logits, [0, 1, 2]).tolist() == [int(together.argmax())] * 3
+    two = Lockstep([(Row([]),), request], torch.device("cpu"))
+    alone = torch.tensor([[0.0, 0.0, 9.0], *logits.tolist()])
+    assert two.choose(alone, [0, 1, 2, 3]).tolist() == [2, *[int(together.argmax())] * 3]
+    assert two.choose(alone[1:], [1, 2, 3]).tolist() == [int(together.argmax())] * 3

@@ -187,7 +187,9 @@ def test_the_form_asks_for_the_defaults_until_something_is_changed(name: str) ->
         assert one.read(one.written(raw)) == raw, one.name
     given = {one.name: one.given(one.raw_default) for one in launch_fields.all_fields(registry.get(name))}
     assert (
-        registry.get(name).parameters(**{key: given[key] for key in registry.get(name).parameters.model_fields})
+        registry.get(name).parameters(
+            **{key: given[key] for key in registry.get(name).parameters.model_fields}
+        )
         == registry.get(name).parameters()
     )
 

@@ -23,7 +23,9 @@ def test_a_fault_in_a_list_names_the_value() -> None:
 
 
 def test_sound_values_have_no_fault() -> None:
-    assert faults(registry.get("unified"), {"rank": 16, "target_modules": ["q_proj"], "splits": ["val"]}) == {}
+    assert (
+        faults(registry.get("unified"), {"rank": 16, "target_modules": ["q_proj"], "splits": ["val"]}) == {}
+    )
 
 
 def test_the_range_of_a_number_is_told() -> None:

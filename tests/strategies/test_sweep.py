@@ -25,7 +25,7 @@ def test_every_declared_sweep_is_sound(sweep: Sweep) -> None:
 
 
 def test_the_ablation_of_the_study_is_a_sweep_of_constrained(ws: Workspace) -> None:
-    plans = plan_sweep(ws, sweep_of("constrained-lambda"))
+    plans = plan_sweep(ws, sweep_of(ws, "constrained-lambda"))
     assert [one.target.spec.parameters["l2"] for one in plans] == [0.01, 0.05, 0.1, 0.5]
     assert {one.experiment for one in plans} == {"constrained"}
     others = {
@@ -35,7 +35,7 @@ def test_the_ablation_of_the_study_is_a_sweep_of_constrained(ws: Workspace) -> N
 
 
 def test_plans_share_what_they_all_need_and_a_value_run_before_is_there(ws: Workspace) -> None:
-    sweep = sweep_of("gain", "ticks", [1, 2, 3])
+    sweep = sweep_of(ws, "gain", "ticks", [1, 2, 3])
     plans = plan_sweep(ws, sweep, {"lift": 0.1}, seed=4)
     beside = {run.run_id for one in plans for run in one.runs if run.purpose == "beside"}
     assert len(beside) == 1
@@ -61,9 +61,9 @@ def test_what_cannot_be_swept_is_refused(
     ws: Workspace, name: str, parameter: str | None, values: list[int], message: str
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        sweep_of(name, parameter, values)
+        sweep_of(ws, name, parameter, values)
 
 
 def test_what_is_swept_cannot_be_set_as_well(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="cannot be set as well"):
-        plan_sweep(ws, sweep_of("gain", "ticks", [1, 2]), {"ticks": 3})
+        plan_sweep(ws, sweep_of(ws, "gain", "ticks", [1, 2]), {"ticks": 3})

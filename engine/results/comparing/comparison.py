@@ -19,7 +19,6 @@ from engine.results.comparing.namesakes import distinctions
 from engine.results.comparing.pairings import ordered, with_margin
 from engine.results.comparing.placebos import above
 from engine.results.comparing.scene import (
-    BOUND,
     IS_BOUND,
     IS_ELSEWHERE,
     IS_PLACEBO,
@@ -33,7 +32,7 @@ from engine.results.variants import Variant, resolve
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 
-__all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]
+__all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
 Named = dict[str, Comparison]  # by the variant's name on screens
 Row = dict[str, Any]

@@ -12,7 +12,6 @@ from typing import Any
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison
 
-FAMILY = "placebo"
 _FIELDS = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -20,9 +19,9 @@ def placebos(variants: Iterable[Variant]) -> dict[str, str]:
     """Return variant id -> id of its placebo; of several, from other seeds, the one made first."""
     known = list(variants)
     found: dict[str, str] = {}
-    for placebo in sorted((one for one in known if one.family == FAMILY), key=lambda one: one.made_at):
-        of = placebo.recipe.get("placebo", {}).get("of")
-        for variant in known:
+    for placebo in sorted(known, key=lambda one: one.made_at):
+        of = placebo.control_of
+        for variant in known if of is not None else ():
             if variant.recipe == of:
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found

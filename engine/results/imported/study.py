@@ -17,8 +17,8 @@ from typing import Any, Literal
 from engine.core.errors import DataError, EngineError, Fault
 from engine.core.wording import count
 from engine.domains.metrics import SIMILARITY
-from engine.results.comparing.comparison import BOUND
 from engine.results.imported.files import PersonaScore, ResultFile, read_file
+from engine.results.variants import BOUND
 
 MAX_FILES = 2_000
 SUFFIXES = (".json", ".csv")

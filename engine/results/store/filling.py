@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from engine.core.paths import Workspace, write_json
+from engine.lm.effects import normal
 from engine.results import votes
 from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
@@ -192,5 +193,5 @@ def origins_of(connection: Connection) -> dict[str, Origin]:
 
 def _declaration(row: dict[str, Any]) -> Declaration:
     default = bool(row.pop("has_defaults"))
-    row["recipe"], row["aliases"] = json.loads(row["recipe"]), tuple(json.loads(row["aliases"]))
+    row["recipe"], row["aliases"] = normal(json.loads(row["recipe"])), tuple(json.loads(row["aliases"]))
     return Declaration(**row, default=default)

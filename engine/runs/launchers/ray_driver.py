@@ -22,16 +22,8 @@ from engine.runs.launchers.ray_cluster import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
 from engine.runs.runfolder import Status, append_line, now, read_status
-from engine.runs.worker import work
+from engine.runs.worker import divided, work
 
-TRAINING_STEP = "engine.strategies.steps.train_adapters:run"
-ANSWERING_STEPS = frozenset(
-    {
-        TRAINING_STEP,
-        "engine.strategies.steps.evaluate_prompt:run",
-        "engine.strategies.steps.evaluate_retrieval:run",
-    }
-)
 MOST_ATTEMPTS = 5
 SILENT_SECONDS = 120.0
 STOP_SECONDS = 15.0
@@ -66,9 +58,10 @@ def drive(context: RunContext) -> None:
             f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
             f"on {len(crew.nodes)} node(s)"
         )
-        if crew.tasks > 1 and context.spec.step == TRAINING_STEP:
+        shared = divided(context.workspace, context.spec) if crew.tasks > 1 else ()
+        if "waves" in shared:
             _train(crew)
-        if crew.tasks > 1 and context.spec.step in ANSWERING_STEPS:
+        if "replies" in shared:
             crew.do(
                 [Piece(f"replies-{n}", Part("replies", number=n, of=crew.tasks)) for n in range(crew.tasks)]
             )

@@ -17,7 +17,7 @@ import torch
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
 from engine.lm.adapters import Lora, save_lora
-from engine.lm.effects import STORED, Own, Recipe, Weights, read_recipe
+from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
@@ -55,7 +55,7 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     parameters = context.spec.parameters
     sums = read_personas(context.workspace, context.spec.upstream["adapters"])
     sources = Sources.of(sums)
-    below = tuple(effect for effect in recipe.effects if isinstance(effect, tuple(STORED.values())))
+    below = tuple(effect for effect in recipe.effects if isinstance(effect, Stored))
     mixes = mixes_of(context, sources, shelf, base, below)
     if parameters["combine"] == "exact":
         adapters = {mix.name: sources.parts(mix) for mix in mixes}

@@ -74,7 +74,7 @@ def test_an_empty_sweep_and_an_unknown_name(swept: Workspace) -> None:
 
 
 def test_the_chart_holds_a_point_a_value_and_split_in_order(swept: Workspace) -> None:
-    results = sweep_results_of(swept, sweep_of("gain", "lift", [0.2, 0.0, -0.3]))
+    results = sweep_results_of(swept, sweep_of(swept, "gain", "lift", [0.2, 0.0, -0.3]))
     table = sweep_table(results)
     assert list(table["value"]) == ["0.2", "0.2", "0.0", "0.0", "-0.3", "-0.3"]
     assert set(table["series"]) == {"validation", "test"}
