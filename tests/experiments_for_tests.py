@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Upstream
 from tests.steps_for_tests import count
 
@@ -39,3 +41,12 @@ EXPERIMENTS = {
     "gain": Experiment(name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), **COMMON),
     "after": Experiment(name="after", makes="after", fixed={"gain": 0.2}, needs=_needs_gain, **COMMON),
 }
+
+
+def _count_slowly(context: RunContext) -> None:
+    from tests.slow_to_load import count
+
+    count(context)
+
+
+SLOW = {**EXPERIMENTS, "count": replace(EXPERIMENTS["count"], step=_count_slowly)}

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.planning import plan_record, read_settings, show_plan
-from engine.cli.runs import answer_detached, answer_ended
+from engine.cli.runs import answer_detached, answer_ended, note_elsewhere
 from engine.cli.watch import watch
 from engine.core import extensions
 from engine.core.errors import EngineError
@@ -30,9 +30,11 @@ from engine.strategies.cloning import clone as clone_plan
         "queue move unified-1a2b3c4d --first",
         "queue move unified-1a2b3c4d --before retrieval-5e6f7a8b",
         "queue move unified-1a2b3c4d --last",
+        "queue take",
+        "queue take unified-1a2b3c4d",
     ),
 )
-@click.argument("action", required=False, type=click.Choice(["move"]))
+@click.argument("action", required=False, type=click.Choice(["move", "take"]))
 @click.argument("run_id", required=False)
 @click.option("--first", is_flag=True, help="To the front.")
 @click.option("--before", metavar="RUN", help="Right before another queued run.")
@@ -40,8 +42,15 @@ from engine.strategies.cloning import clone as clone_plan
 def queue(
     call: Call, *, action: str | None, run_id: str | None, first: bool, before: str | None, last: bool
 ) -> int:
-    """Show what is at work and what waits, in order; or move a queued run, and with it what it needs."""
+    """Show what is at work and what waits, in order; or move a queued run, and with it what it needs.
+
+    Runs that were queued elsewhere (in another place, on another machine, by another user) start only once
+    they are taken up: `queue take` does so for all of them, or for one.
+    """
     call.ws.read_config()
+    if action == "take":
+        taken = jobs.take_up(call.ws, [run_id] if run_id else None)
+        note(f"Taken up: {', '.join(record.run_id for record in taken) or 'nothing, for none can run here'}.")
     if action == "move":
         if run_id is None:
             raise EngineError("Which run?", "Example: queue move unified-1a2b3c4d --first")
@@ -200,10 +209,17 @@ def _show_queue(value: dict[str, Any], records: Sequence[RunRecord]) -> None:
             str(place) if record.state == "queued" else "-",
             record.run_id,
             record.state,
-            Text(", ".join(record.waiting_for) or "-"),
+            Text(_waits_for(record)),
             duration(estimate) if estimate is not None else "-",
         )
     out().print(shown)
+    note_elsewhere(records)
+
+
+def _waits_for(record: RunRecord) -> str:
+    if record.elsewhere:
+        return record.error or "you: it was queued elsewhere"
+    return ", ".join(record.waiting_for) or "-"
 
 
 COMMANDS = (queue, retry, clone, machine)

@@ -24,7 +24,7 @@ from engine.cli.planning import (
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, read_machine
-from engine.core.wording import duration
+from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
@@ -260,9 +260,22 @@ def _show_runs(records: Sequence[RunRecord]) -> None:
             Text(_remark(record)),
         )
     out().print(shown)
+    note_elsewhere(records)
+
+
+def note_elsewhere(records: Sequence[RunRecord]) -> None:
+    """Say which queued runs came from elsewhere, and how they are started."""
+    there = [record for record in records if record.elsewhere]
+    if any(record.error is None for record in there):
+        note(
+            f"{count(len(there), 'run')} in the queue came from elsewhere: nothing of that starts by itself. "
+            "To start them here: python -m engine queue take. To leave them: do nothing."
+        )
 
 
 def _remark(record: RunRecord) -> str:
+    if record.elsewhere:
+        return record.error or "queued elsewhere; to start it here: queue take"
     if record.blocked:
         return f"blocked: {', '.join(record.waiting_for)} ended without success; resume it"
     if record.waiting_for:

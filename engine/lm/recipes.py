@@ -186,7 +186,7 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Loaded:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:
-            folder = self._ws.adapters(run) / name
+            folder = self._ws.adapter(run, name)
             self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
         return self._loaded[run, name]
 

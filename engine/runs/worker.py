@@ -7,14 +7,12 @@ state. Never opens the database and never touches another run.
 from __future__ import annotations
 
 import gc
-import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
@@ -64,9 +62,11 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     Side effect: SIGTERM asks the step to stop while it runs.
     """
     spec = read_spec(ws.run_folder(run_id))
+    if spec.run_id != run_id:  # its folder would be another run's
+        raise EngineError(f"{run_id} cannot run here: its spec is that of {spec.run_id}.")
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
-        context.log(f"{run_id} starts: seed {spec.seed}, {spec.parameters}")
+        context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}, {spec.parameters}")
         state, error, hint = _run_step(context, do)
         signal.signal(signal.SIGTERM, before)
     context.end(state, error=error, hint=hint)
@@ -78,18 +78,13 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
 
 
 def load_step(ws: Workspace, spec: RunSpec) -> Step:
-    """Return what a run of the spec's experiment does. Raises EngineError for one that nobody knows."""
+    """Return what the registry has for a run's experiment to do. Raises EngineError for an unsound spec."""
+    from engine.strategies.registry import loaded
+    from engine.strategies.runnable import runnable
+
     with _collecting_no_garbage():
-        registry: Any = importlib.import_module("engine.strategies.registry")
-        step: Step = registry.step_of(spec.experiment, ws)
+        step: Step = loaded(runnable(ws, spec.run_id, spec))
     return step
-
-
-def divided(ws: Workspace, spec: RunSpec) -> Sequence[str]:
-    """Return what of a run's work several machines can share: "waves" of training, "replies"."""
-    registry: Any = importlib.import_module("engine.strategies.registry")
-    shared: Sequence[str] = registry.get(spec.experiment, ws).traits.divides
-    return shared
 
 
 @contextmanager

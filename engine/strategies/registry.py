@@ -93,16 +93,15 @@ def get(name: str, ws: Workspace | None = None) -> Experiment:
     raise error
 
 
-def step_of(name: str, ws: Workspace | None = None) -> Callable[[RunContext], None]:
-    """Return what a run of that experiment does. Raises EngineError with the nearest known name.
+def loaded(entry: Experiment) -> Callable[[RunContext], None]:
+    """Return what a run of an experiment does, with the code loaded that it imports when it is called.
 
-    Side effect: loads the code that the step imports when it is called, so that forked workers share it.
+    So forked workers share that code, and none waits for it.
     """
-    step = get(name, ws).step
-    for instruction in dis.get_instructions(step):
+    for instruction in dis.get_instructions(entry.step):
         if instruction.opname == "IMPORT_NAME":
             importlib.import_module(instruction.argval)
-    return step
+    return entry.step
 
 
 def having(trait: str, known: Mapping[str, Experiment]) -> tuple[str, ...]:
@@ -178,7 +177,7 @@ def _more() -> Iterator[Experiment]:
             ) from error
 
 
-EXPERIMENTS: dict[str, Experiment] = completed(
-    (*(entry for file in FILES for entry in defined_in(file)), *_more())
-)
+EXPERIMENTS: dict[str, Experiment] = completed(entry for file in FILES for entry in defined_in(file))
 """What ships with the project."""
+_added = tuple(_more())
+EXPERIMENTS |= completed((*EXPERIMENTS.values(), *_added)) if _added else {}

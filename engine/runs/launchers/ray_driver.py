@@ -22,7 +22,8 @@ from engine.runs.launchers.ray_cluster import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
 from engine.runs.runfolder import Status, append_line, now, read_status
-from engine.runs.worker import divided, work
+from engine.runs.worker import work
+from engine.strategies.runnable import runnable
 
 MOST_ATTEMPTS = 5
 SILENT_SECONDS = 120.0
@@ -49,6 +50,7 @@ class Piece:
 
 def drive(context: RunContext) -> None:
     """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
+    shared = runnable(context.workspace, context.spec.run_id, context.spec).traits.divides
     ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
     shutil.rmtree(parts, ignore_errors=True)  # an earlier attempt's reports; its work is not in there
@@ -58,10 +60,9 @@ def drive(context: RunContext) -> None:
             f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
             f"on {len(crew.nodes)} node(s)"
         )
-        shared = divided(context.workspace, context.spec) if crew.tasks > 1 else ()
-        if "waves" in shared:
+        if crew.tasks > 1 and "waves" in shared:
             _train(crew)
-        if "replies" in shared:
+        if crew.tasks > 1 and "replies" in shared:
             crew.do(
                 [Piece(f"replies-{n}", Part("replies", number=n, of=crew.tasks)) for n in range(crew.tasks)]
             )
