@@ -6,13 +6,20 @@ version, parameters, evaluation settings, upstreams. What runs is decided here, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, first_link
+from engine.runs import worker
+from engine.runs.records import scan
+from engine.runs.registry import Divisible, Registry, Step
 from engine.runs.runfolder import RunSpec
-from engine.strategies import registry
+from engine.strategies import costs, registry
+from engine.strategies.ground import read_ground
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
 
 
@@ -36,6 +43,38 @@ def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
     if set(spec.upstream) != roles:
         raise _refused(run_id, f"it needs {_listed(roles)} and names {_listed(spec.upstream)}")
     return entry
+
+
+class _Registered:
+    """The registry as runs ask for it (engine/runs/registry.py)."""
+
+    def step(self, ws: Workspace, spec: RunSpec) -> Step:
+        """Return the step of a run's experiment, the code loaded that it imports when it is called."""
+        with _collecting_no_garbage():
+            return registry.loaded(runnable(ws, spec.run_id, spec))
+
+    def divisible(self, ws: Workspace, spec: RunSpec) -> frozenset[Divisible]:
+        """Return what the strategy says of itself; everything else is done whole."""
+        return frozenset(runnable(ws, spec.run_id, spec).traits.divides)
+
+    def learn(self, ws: Workspace, run_id: str) -> None:
+        """Keep a run's costs for the estimates of the next ones."""
+        costs.keep(run_id, scan(ws), read_ground(ws))
+
+
+REGISTERED: Registry = _Registered()
+execute = partial(worker.execute, registry=REGISTERED)
+"""Do a run in this process, as its worker would; see there."""
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Leave what is loaded inside alone: looking through it for garbage takes a fifth of the loading."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _check_parameters(entry: Experiment, spec: RunSpec) -> None:

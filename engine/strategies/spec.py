@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import ListOf, Parameters
+from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Traits:
     `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
-    each persona, all begun alike. `divides`: what of its work several machines can share, "waves" of training
+    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
     or "replies".
     """
 
@@ -40,7 +41,7 @@ class Traits:
     mixable: bool = False
     routable: bool = True
     mergeable: bool = False
-    divides: tuple[Literal["waves", "replies"], ...] = ()
+    divides: tuple[Divisible, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
-ALIKE = Traits(readable=True, mixable=True, divides=("waves", "replies"))
+ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
 """One adapter for everybody."""
-PERSONAL = Traits(personal=True, readable=True, mixable=True, divides=("waves", "replies"))
+PERSONAL = Traits(personal=True, readable=True, mixable=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
-MERGEABLE = Traits(personal=True, readable=True, mixable=True, mergeable=True, divides=("waves", "replies"))
+MERGEABLE = Traits(
+    personal=True, readable=True, mixable=True, mergeable=True, divides=("training", "replies")
+)
 """A LoRA of her own for each persona, all begun alike."""
 
 
