@@ -177,6 +177,14 @@ def normal(value: Value) -> dict[str, Any]:
         return dict(value)
 
 
+def effects_of(value: Value) -> tuple[Effect, ...]:
+    """Return the effects of a recipe's own level; none where it cannot be read."""
+    try:
+        return read_recipe(value).effects
+    except EngineError:  # no model answers, or it was written by a later version
+        return ()
+
+
 def identity(value: Value) -> Any:
     """Return what two recipes have in common exactly where they are the same variant.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from engine.lm.effects import Swapped, answers, read_recipe
+from engine.lm.effects import Swapped, effects_of
 
 BOUND, CONTROL = "ceiling", "placebo"
 """Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
@@ -53,9 +53,8 @@ class Variant:
     @property
     def control_of(self) -> Mapping[str, Any] | None:
         """The recipe of which this is the placebo; None for any other variant."""
-        effects = read_recipe(self.recipe).effects if answers(self.recipe) else ()
-        swapped = effects[0] if effects and isinstance(effects[0], Swapped) else None
-        return swapped.of.as_json() if swapped else None
+        swapped = (one.of.as_json() for one in effects_of(self.recipe) if isinstance(one, Swapped))
+        return next(swapped, None)
 
 
 def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from engine.lm.effects import normal
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison
 
@@ -22,7 +23,7 @@ def placebos(variants: Iterable[Variant]) -> dict[str, str]:
     for placebo in sorted(known, key=lambda one: one.made_at):
         of = placebo.control_of
         for variant in known if of is not None else ():
-            if variant.recipe == of:
+            if normal(variant.recipe) == of:
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
-from engine.lm.effects import Own, answers, normal, read_recipe
+from engine.lm.effects import Own, effects_of, normal
 from engine.results.variants import Variant
 
 ROUTES = "routes.json"
@@ -59,8 +59,7 @@ def routing_runs(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
     chosen = {
         one.variant: effect.run
         for one in reversed(variants)
-        if answers(one.recipe)
-        for effect in read_recipe(one.recipe).effects
+        for effect in effects_of(one.recipe)
         if isinstance(effect, Own) and effect.chosen
     }
     return {name: run for name, run in chosen.items() if (ws.run_folder(run) / ROUTES).exists()}
