@@ -194,13 +194,13 @@ class Shelf:
         """Return one low-rank adapter. Raises EngineError when it is something else."""
         found = self.adapter(run, name)
         if not isinstance(found, Lora):
-            kind = effect_kind(self._ws.adapters(run) / name)
+            kind = effect_kind(self._ws.adapter(run, name))
             raise EngineError(f"{name} of {run} is no LoRA but {kind}.", "Choose LoRA adapters.")
         return found
 
     def kind(self, effect: Stored) -> str:
         """Return what a stored effect is by its file; by its record where the file is gone."""
-        return effect_kind(self._ws.adapters(effect.run) / effect.name) or effect.kind
+        return effect_kind(self._ws.adapter(effect.run, effect.name)) or effect.kind
 
     def _sides(self, recipe: Recipe, persona_id: str, groups: Iterator[int]) -> list[Side]:
         acting: list[Stored] = []
