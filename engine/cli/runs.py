@@ -24,6 +24,7 @@ from engine.cli.planning import (
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, find
@@ -197,7 +198,7 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
 
 def _echo(lines: Sequence[str]) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(in_terminal(line))
 
 
 def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:

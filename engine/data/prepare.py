@@ -7,7 +7,6 @@ replace data that runs were made with.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +17,7 @@ from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Splits
-from engine.data.archive import unpack_upload
+from engine.data.archive import Upload, named, unpack_upload
 from engine.data.assemble import Imported, accept
 from engine.data.dataset import (
     CARD,
@@ -116,12 +115,12 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
 
 
 @changes("import data")
-def prepare_upload(ws: Workspace, files: Mapping[str, bytes], **options: Unpack[Options]) -> dict[str, Any]:
-    """Import uploaded files (name -> content: .jsonl files, or one .zip) as `prepare` does for a path."""
+def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> dict[str, Any]:
+    """Import uploaded files (names with contents: .jsonl files, or one .zip) as `prepare` does for a path."""
     choices = Choices(**options)
     with incoming(ws) as staging:
         unpack_upload(files, staging / "source")
-        source = Source(f"upload of {', '.join(sorted(files))}", staging / "source")
+        source = Source(f"upload of {named(files)}", staging / "source")
         return _prepare(ws, source, choices, staging)
 
 

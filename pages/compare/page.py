@@ -135,7 +135,8 @@ def _overlap(found: Mapping[str, Any]) -> None:
             "Not all examples are shared",
             icon=":material/warning:",
             color="orange",
-            help=f"Compared on shared examples only: {', '.join(row['variant'] for row in uneven)}.",
+            help="Compared on shared examples only: "
+            + frame.plain(f"{', '.join(row['variant'] for row in uneven)}."),
         )
 
 

@@ -65,7 +65,7 @@ def show(ws: Workspace) -> None:
             st.info("These ways find nothing to change in her dialogues.", icon=":material/search_off:")
         _refused(found.rejected)
         for one in found.refused[:3]:
-            with st.expander(f"Refused: {one.reason} ({_WORDS[one.method].lower()})"):
+            with st.expander(f"Refused: {frame.plain(one.reason)} ({_WORDS[one.method].lower()})"):
                 _changes(changes(one.source, one.dialogue))
     st.caption("The run also refuses what strays too far from its source, by the scorer's likeness.")
 
@@ -90,12 +90,17 @@ def _last_run(ws: Workspace) -> None:
         }
         for method, counts in told["by_method"].items()
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
+    frame.table(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
     if told["short_of_target"]:
         short = count(len(told["short_of_target"]), "persona stays", "personas stay")
         st.caption(f"{short} short of the target: what is left repeats itself.")
     run_id = done[-1].run_id
-    st.page_link(frame.RUNS, label=run_id, icon=frame.STATE_ICONS["succeeded"], query_params={"run": run_id})
+    st.page_link(
+        frame.RUNS,
+        label=frame.plain(run_id),
+        icon=frame.STATE_ICONS["succeeded"],
+        query_params={"run": run_id},
+    )
 
 
 def _pair(pair: Pair) -> None:
@@ -115,4 +120,4 @@ def _changes(found: Sequence[Change]) -> None:
 
 def _refused(rejected: dict[str, int]) -> None:
     told = ", ".join(f"{reason} {number}" for reason, number in rejected.items())
-    st.caption(f"Refused on the way: {told}." if told else "Nothing was refused on the way.")
+    st.caption(f"Refused on the way: {frame.plain(told)}." if told else "Nothing was refused on the way.")

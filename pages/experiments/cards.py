@@ -64,7 +64,7 @@ def show(ws: Workspace) -> None:
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
     for group in _groups(shown):
-        st.subheader(group, anchor=False)
+        st.subheader(frame.plain(group), anchor=False)
         _grid([card for card in shown if card.experiment.group == group], reference)
     if len(shown) == len(cards):
         _sweeps()
@@ -97,7 +97,9 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
             _result(found[experiment.name], reference)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id})
+                st.page_link(
+                    frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}
+                )
                 frame.state_badge(record.state)
                 st.caption(frame.plain(changed_words(record) or "defaults"), width="content")
         st.page_link(
@@ -269,7 +271,8 @@ def _result(row: Row, reference: str) -> None:
     if bound:
         icon, colour = ":material/diamond:", "gray"
     st.badge(
-        f"{signed_points(row['delta'])} points over {reference} on val" + (", a bound" if bound else ""),
+        f"{signed_points(row['delta'])} points over {frame.plain(reference)} on val"
+        + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

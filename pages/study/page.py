@@ -264,7 +264,7 @@ def _progress(record: RunRecord) -> None:
     status = record.status
     st.page_link(
         frame.RUNS,
-        label=f"Running: {record.run_id}",
+        label=frame.plain(f"Running: {record.run_id}"),
         icon=frame.STATE_ICONS["running"],
         query_params={"run": record.run_id},
     )
@@ -279,7 +279,9 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id}, width=210)
+            st.page_link(
+                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
+            )
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")
