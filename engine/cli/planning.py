@@ -88,7 +88,7 @@ def sweeps(experiment: str | None = None) -> list[dict[str, Any]]:
     return [asdict(sweep) for sweep in SWEEPS.values() if experiment in (None, *sweep.experiments)]
 
 
-def show_catalog(ws: Workspace, experiment: str | None = None) -> None:
+def show_registry(ws: Workspace, experiment: str | None = None) -> None:
     """Print one experiment whole, or a line for each and for each sweep."""
     if experiment is not None:
         _show_experiment(registry.get(experiment, ws))

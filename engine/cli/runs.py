@@ -16,7 +16,7 @@ from engine.cli.planning import (
     experiments,
     plan_record,
     read_settings,
-    show_catalog,
+    show_registry,
     show_experiments,
     show_plan,
     sweeps,
@@ -126,7 +126,7 @@ def run(
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
     records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(call.ws, name))
+    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
     return 0
 
 
