@@ -50,6 +50,9 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     ws = make_workspace(tmp_path)
     gain = ws.run_folder(finish(ws, "gain"))
     (entry,) = read_json(gain / "variants.json")
+    entry["recipe"] = {"adapters": [{"run": gain.name, "name": "gain"}], "profile": False, "memories": 0}
+    write_json(gain / "variants.json", [entry])
+    manifest.write(ws, gain.name)
     folder = ws.run_folder(finish(ws, "count", {"lift": 0.001}))
     placebo = {"placebo": {"of": entry["recipe"], "run": folder.name}}
     made = {**entry, "name": "gain~placebo", "family": "placebo", "recipe": placebo, "aliases": []}
