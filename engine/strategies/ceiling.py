@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 from engine.core.errors import EngineError
-from engine.data.dataset import TRUTH
 from engine.strategies.spec import Experiment, Traits, truth_needed
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ ORACLES = {"ceiling-persona": "knows_persona", "ceiling-population": "knows_popu
 
 def step(context: RunContext) -> None:
     """Score what an assistant says that knows the persona, and one that knows only the population."""
+    from engine.data.dataset import TRUTH
     from engine.lm.generate import Reply
     from engine.lm.load import load_base
     from engine.lm.scorer import Scorer

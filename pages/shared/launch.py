@@ -1,7 +1,7 @@
 """Launching from the app: the parameters as a form, the plan before the click, the same command to copy.
 
-Forms come from the registry's declarations alone, so a new experiment needs nothing here. The Experiments page
-and the nodes of the tree show the same form and the same plan.
+Forms come from the registry's declarations alone, so a new experiment needs nothing here. The Experiments
+page and the nodes of the tree show the same form and the same plan.
 """
 
 from __future__ import annotations
