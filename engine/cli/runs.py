@@ -16,9 +16,9 @@ from engine.cli.planning import (
     experiments,
     plan_record,
     read_settings,
-    show_registry,
     show_experiments,
     show_plan,
+    show_registry,
     sweeps,
 )
 from engine.cli.watch import watch
