@@ -51,8 +51,8 @@ def _side(ws: Workspace, shelf: Shelf, side: Side) -> dict[str, Any]:
         }
         for effect in side.effects
     ]
-    told = {"weight": side.weight * side.coefficient, "persona_id": side.persona_id, "adapters": adapters}
-    return {**told, "profile": side.prompt.profile, "memories": side.prompt.memories}
+    told = {"weight": side.weight, "coefficient": side.coefficient, "persona_id": side.persona_id}
+    return {**told, "adapters": adapters, "profile": side.prompt.profile, "memories": side.prompt.memories}
 
 
 def _experiment(ws: Workspace, run_id: str) -> str | None:
