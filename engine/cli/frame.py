@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,9 +36,35 @@ class Call:
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """Print the answer: `value` as one JSON object, or whatever `show` prints."""
         if self.as_json:
-            click.echo(json_text(value))
+            click.echo(as_text(value))
         else:
             show()
+
+
+def as_text(value: Any) -> str:
+    """Return `value` as JSON that stdout can write whatever its encoding. Raises ValueError on NaN."""
+    return json_text(value, ascii_only=not _writes_unicode(sys.stdout))
+
+
+def steady_streams() -> None:
+    """Let every locale, and streams that were closed, take what is printed.
+
+    ASCII, which a bare locale means, becomes UTF-8 unless PYTHONIOENCODING asks for it; in any other narrow
+    encoding a letter that it lacks is written by its number. A closed stream swallows.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's life
+        elif isinstance(stream, io.TextIOWrapper) and not _writes_unicode(stream):
+            bare = codecs.lookup(stream.encoding).name == "ascii" and not os.environ.get("PYTHONIOENCODING")
+            stream.reconfigure(encoding="utf-8" if bare else stream.encoding, errors="backslashreplace")
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half a letter pair, from a file's name
+
+
+def _writes_unicode(stream: Any) -> bool:
+    return "utf" in (getattr(stream, "encoding", None) or "utf-8").lower()
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
@@ -100,7 +129,7 @@ def show_error(error: EngineError, *, as_json: bool) -> None:
     faults = [str(fault) for fault in error.faults] if isinstance(error, DataError) else []
     if as_json:
         record = {"error": error.message, "hint": error.hint} | ({"faults": faults} if faults else {})
-        click.echo(json_text(record))
+        click.echo(as_text(record))
         return
     console = err()
     console.print(Text(f"Error: {error.message}", style="bold red"))

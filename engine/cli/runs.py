@@ -23,6 +23,7 @@ from engine.cli.planning import (
 )
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
+from engine.core.integrity import warn_changed
 from engine.core.machine import LAUNCHERS, read_machine
 from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
@@ -137,6 +138,7 @@ def status(call: Call, *, run_id: str | None) -> int:
     call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
+    warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
     call.answer(value, lambda: _show_runs(records))

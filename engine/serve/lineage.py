@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.effects import Recipe
@@ -65,7 +66,7 @@ def _experiment(ws: Workspace, run_id: str) -> str | None:
 def _cluster(ws: Workspace, runs: Sequence[str], persona_id: str) -> dict[str, Any] | None:
     """Return the persona's cluster, by the nearest clustering that one of the runs was made from."""
     for run_id in _with_upstreams(ws, runs):
-        path = ws.run_folder(run_id) / _CLUSTERS
+        path = integrity.result(ws, run_id, _CLUSTERS)
         found = read_json(path) if path.exists() else {"assignment": {}}
         number = found["assignment"].get(persona_id)
         if number is not None:

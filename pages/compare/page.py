@@ -34,6 +34,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
+    frame.changed_files(ws)
     protocols = reads.protocols(ws)
     if protocols.empty:
         frame.empty_state(

@@ -44,6 +44,7 @@ def show() -> None:
         st.subheader("Or look at a published study", anchor=False)
         study_upload.show(ws, key="data")
         return
+    frame.changed_files(ws)
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
         "dialogues": data_dialogues.show,
@@ -246,8 +247,13 @@ def _import_form(ws: Workspace) -> None:
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
+        closed = frame.closed("own")
         sent = st.form_submit_button(
-            "Replace the data" if replaces else "Import", type="primary", icon=":material/download:"
+            "Replace the data" if replaces else "Import",
+            type="primary",
+            icon=":material/download:",
+            disabled=bool(closed),
+            help=frame.plain(closed) or None,
         )
     if sent:
         options: dict[str, Any] = {

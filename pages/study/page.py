@@ -42,6 +42,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -74,11 +75,12 @@ def _first_visit(ws: Workspace) -> None:
             "tone, and the best possible score is known. It takes seconds and runs on this machine."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button(
+            clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                least="own",
             )
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:

@@ -12,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from engine.core.paths import Workspace, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
 from engine.lm.effects import normal
 from engine.results import votes
 from engine.results.comparing.repeats import Origin
@@ -168,8 +169,8 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads(place(ws).stamp.read_text())
-    except (OSError, ValueError):
+        return read_json(place(ws).stamp)
+    except (OSError, EngineError):
         return None  # it only saves an opening
 
 
