@@ -21,7 +21,7 @@ from engine.runs import jobs, manifest
 from engine.runs.runfolder import read_status
 from engine.show.doctor import examine
 from engine.show.persona.place import read_clusters
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.in_process import start
@@ -41,7 +41,7 @@ EDITED = {
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A small world over a base in a folder of its own."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = Workspace(tmp_path / "w")
     prepare(ws, **CHOICES)

@@ -18,8 +18,8 @@ from engine.core.errors import DataError, EngineError, Fault
 from engine.core.limits import check_time, in_time, limits
 from engine.core.wording import count
 from engine.data.folder import files_in
-from engine.results.comparing.comparison import BOUND
 from engine.results.imported.files import PUBLISHED_METRIC, PersonaScore, ResultFile, read_file
+from engine.results.variants import BOUND
 
 SUFFIXES = (".json", ".csv")
 _RESULTS = ("personas", "routes", "average")
