@@ -14,7 +14,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.store import migrations
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -24,7 +24,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     ws = make_workspace(tmp_path)
     finish(ws, "gain")
     return ws
