@@ -16,9 +16,9 @@ from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.store import statistics
 from engine.runs import manifest
-from engine.stats.compare import leaderboard
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
+from tests.stats.leaderboards import leaderboard
 from tests.workspaces import finish, make_workspace
 
 

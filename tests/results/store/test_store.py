@@ -187,7 +187,7 @@ def test_a_run_without_scores_is_taken_in(ws: Workspace) -> None:
     write_spec(context.folder, spec)
     manifest.write(ws, spec.run_id)
     assert store.refresh(ws).taken_in == (spec.run_id,)
-    assert store.coverage(ws).empty
+    assert store.overview(ws).coverage.empty
     assert store.newest_protocol(ws) is None
 
 
