@@ -8,6 +8,7 @@ import sys
 import click
 
 from engine.cli.frame import Call, command
+from engine.core import secrecy
 from engine.core.errors import unknown_name
 from engine.core.paths import REPOSITORY
 
@@ -26,7 +27,8 @@ def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
     if name not in known:
         raise unknown_name("benchmark", name, known)
     given = [*options, *(["--json"] if call.as_json else [])]
-    return subprocess.run([sys.executable, str(_FOLDER / f"{name}.py"), *given], check=False).returncode
+    words = [sys.executable, str(_FOLDER / f"{name}.py"), *given]
+    return subprocess.run(words, check=False, env=secrecy.environment()).returncode
 
 
 bench.context_settings = {"ignore_unknown_options": True}

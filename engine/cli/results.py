@@ -10,6 +10,7 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out
 from engine.cli.leaderboard import print_csv, show
+from engine.core.integrity import warn_changed
 from engine.core.wording import count
 
 
@@ -50,7 +51,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     from engine.results.comparing.comparison import compare_variants
     from engine.results.store import refresh
 
-    call.ws.read_config()
+    warn_changed(call.ws)
     _tell(refresh(call.ws))
     unit = 100 if chosen(call.ws, asked["metric"]).unit == "fraction" else 1
     found = compare_variants(call.ws, margin=margin / unit, **asked)

@@ -16,19 +16,21 @@ from engine.cli.planning import (
     experiments,
     plan_record,
     read_settings,
-    show_catalog,
     show_experiments,
     show_plan,
+    show_registry,
     sweeps,
 )
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
+from engine.core.integrity import warn_changed
 from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 
 _SILENT_SECONDS = 15.0
@@ -89,14 +91,15 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments()}, show_experiments)
+        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
         return 0
     if name is None:
         raise EngineError(
-            "Which experiment?", f"One of: {', '.join(catalog.EXPERIMENTS)}. See: python -m engine run --list"
+            "Which experiment?",
+            f"One of: {', '.join(registry.experiments(call.ws))}. See: python -m engine run --list",
         )
     roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
-    named = catalog.get(name).preset(preset).parameters if preset else {}
+    named = registry.get(name, call.ws).preset(preset).parameters if preset else {}
     named = {**named, "use_augmented": True} if use_augmented else named
     planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
     for line in planned.notes:
@@ -123,8 +126,8 @@ def run(
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
-    records = experiments() if name is None else [experiment_record(catalog.get(name))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(name))
+    records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
+    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
     return 0
 
 
@@ -135,6 +138,7 @@ def status(call: Call, *, run_id: str | None) -> int:
     call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
+    warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
     call.answer(value, lambda: _show_runs(records))
@@ -196,7 +200,7 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
 
 def _echo(lines: Sequence[str]) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(in_terminal(line))
 
 
 def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:

@@ -11,6 +11,7 @@ from rich.text import Text
 from engine.cli.frame import Call, command, out
 from engine.core.errors import EngineError
 from engine.core.paths import embedded_base
+from engine.core.plain import in_terminal
 
 
 @click.group("worlds")
@@ -51,7 +52,7 @@ def card(call: Call) -> int:
         raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
     facts = folder / "build.json"
     value = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-    call.answer(value, lambda: click.echo((folder / "README.md").read_text(encoding="utf-8")))
+    call.answer(value, lambda: click.echo(in_terminal((folder / "README.md").read_text(encoding="utf-8"))))
     return 0
 
 

@@ -59,8 +59,9 @@ class Extension:
 
 def named(ws: Workspace) -> tuple[Extension, ...]:
     """Return the files that the workspace's settings name, in their order. Runs none of them."""
-    approvals = _approvals()
-    return tuple(_seen(_place(ws, name), approvals) for name in read_machine(ws).extensions)
+    names = read_machine(ws).extensions
+    approvals = _approvals() if names else {}
+    return tuple(_seen(_place(ws, name), approvals) for name in names)
 
 
 def name_file(ws: Workspace, path: str | Path) -> Extension:

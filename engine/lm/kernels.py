@@ -6,7 +6,6 @@ of timing: it is a rule on counts (`Kernels`), kept in the workspace and named i
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -18,12 +17,13 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, write_json
-from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
+from engine.core.paths import Workspace, read_json, user_cache, write_json
+from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
+from engine.lm.shape import LoraShape
 
 Mixed = Literal["stacked", "masked"]
 _PROMPT, _NEW = 160, 16
@@ -101,8 +101,7 @@ def _frozen(path: Path) -> dict[str, Any]:
 
 
 def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
-    path = root / f"kernels-{key.replace('/', '_')}.json"
+    path = user_cache() / f"kernels-{key.replace('/', '_')}.json"
     try:
         known: dict[str, Any] = read_json(path)
         return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}
@@ -126,7 +125,7 @@ def measure(base: Base) -> Costs:
     names = sorted({path.rsplit(".", 1)[-1] for path in linear_layers(base.model)})
     usual = tuple(name for name in ("q_proj", "v_proj") if name in names) or (names[0],)
     modules = targets(base.model, usual)
-    form = LoraForm(target_modules=usual)
+    form = LoraShape(target_modules=list(usual))
     many = _MANY if is_small(base.model) else _MANY_OF_LARGE
     changes: list[Change | None] = [
         change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(many)

@@ -13,10 +13,12 @@ from itertools import groupby
 from typing import Any
 
 from engine.core.wording import spelled
+from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 
-PLACEBO = "placebo"
+BOUND, CONTROL = "ceiling", "placebo"
+"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -51,6 +53,17 @@ class Variant:
     aliases: tuple[str, ...]
     made_at: str
     default: bool
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is what nobody can exceed, here or as it was published: never a contender."""
+        return self.family == BOUND
+
+    @property
+    def control_of(self) -> Mapping[str, Any] | None:
+        """The recipe of which this is the placebo; None for any other variant."""
+        swapped = (one.of.as_json() for one in effects_of(self.recipe) if isinstance(one, Swapped))
+        return next(swapped, None)
 
 
 def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:
@@ -168,10 +181,10 @@ def placebos(variants: Iterable[Variant]) -> dict[str, str]:
     """Return variant id -> id of its placebo; of several, from other seeds, the one made first."""
     known = list(variants)
     found: dict[str, str] = {}
-    for placebo in sorted((one for one in known if one.family == PLACEBO), key=lambda one: one.made_at):
-        of = placebo.recipe.get("placebo", {}).get("of")
-        for variant in known:
-            if variant.recipe == of:
+    for placebo in sorted(known, key=lambda one: one.made_at):
+        of = placebo.control_of
+        for variant in known if of is not None else ():
+            if normal(variant.recipe) == of:
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found
 

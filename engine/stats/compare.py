@@ -6,28 +6,26 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError
 from engine.stats import whole
 from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
 from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
-from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
+from engine.stats.pairing import Pairing, Vector, pair
 from engine.stats.shares import wilson
 
 __all__ = [
     "Comparison",
-    "Options",
     "Outcomes",
     "Pairing",
     "compare",
     "corrected",
     "holm",
-    "leaderboard",
     "outcomes",
     "pair",
 ]
@@ -90,18 +88,6 @@ class Comparison:
         return asdict(self)
 
 
-class Options(TypedDict, total=False):
-    """What a comparison may be told; the defaults are those of `compare`."""
-
-    margin: float
-    confidence: float
-    seed: int
-    resamples: int
-    interval_kind: IntervalKind
-    higher_is_better: bool
-    catastrophic_drop: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Inference:
     ci_low: float | None = None
@@ -124,7 +110,7 @@ def compare(
     higher_is_better: bool = True,
     catastrophic_drop: float = 0.10,
 ) -> Comparison:
-    """Return the paired statistics of `pairing`; `p_holm` is left to `leaderboard`.
+    """Return the paired statistics of `pairing`; `p_holm` is left to `corrected`.
 
     `margin` and `catastrophic_drop` are in the metric's unit (fractions). Below 8 personas the interval is
     Student's t whatever was asked for, and `ci_kind` says so. `delta` is candidate minus reference also where
@@ -204,36 +190,12 @@ def outcomes(
     )
 
 
-def leaderboard(
-    tables: Mapping[str, Iterable[Row]],
-    *,
-    reference: str,
-    outside_family: Collection[str] = (),
-    **options: Unpack[Options],
-) -> list[Comparison]:
-    """Return one comparison per table, the reference's own included, in the given order.
-
-    Holm's family is every variant but the reference and those `outside_family` (bounds such as ceilings),
-    which get no `p_holm`. Raises EngineError when `reference` is not among the tables.
-    """
-    if reference not in tables:
-        raise unknown_name("variant", reference, tables)
-    indexed = {variant: index(rows, name=variant) for variant, rows in tables.items()}
-    rows = [_row(variant, indexed, reference, options) for variant in indexed]
-    return corrected(rows, outside_family={reference, *outside_family})
-
-
 def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:
     """Return the rows with Holm's correction over all variants but those `outside_family`."""
     family = [row.variant for row in rows if row.variant not in outside_family]
     p_values = {row.variant: row.p for row in rows}
     adjusted = dict(zip(family, holm([p_values[variant] for variant in family]), strict=True))
     return [replace(row, p_holm=adjusted.get(row.variant)) for row in rows]
-
-
-def _row(variant: str, tables: Mapping[str, Table], reference: str, options: Options) -> Comparison:
-    comparison = compare(pair(tables[variant], tables[reference]), **options)
-    return replace(comparison, variant=variant, reference=reference)
 
 
 def _mean(values: Vector) -> float | None:

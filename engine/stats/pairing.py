@@ -68,13 +68,6 @@ class Pairing:
         """How many personas have at least one paired example."""
         return len(self.personas)
 
-    @property
-    def overlap(self) -> float | None:
-        """The share of examples of either table that both hold; None when both are empty."""
-        both = self.n_examples + self.n_null_candidate + self.n_null_reference + self.n_null_both
-        either = both + self.n_only_candidate + self.n_only_reference
-        return both / either if either else None
-
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -9,13 +9,13 @@ import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, embedded_base, read_json
+from engine.data.splits import hash_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
-from engine.runs.runfolder import RunSpec, fingerprint
+from engine.runs.runfolder import RunSpec
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
 
@@ -119,8 +119,4 @@ def _hash_base(files: tuple[_Stamped, ...]) -> str:
 def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str]:
     """Return scheme and hash of a splits.json."""
     splits = read_json(path)
-    return str(splits["scheme"]), _hash_splits(splits)
-
-
-def _hash_splits(splits: dict[str, Any]) -> str:
-    return fingerprint([splits["scheme"], splits["assignment"], sorted(splits.get("online", ()))], 16)
+    return str(splits["scheme"]), hash_splits(splits)

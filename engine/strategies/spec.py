@@ -5,23 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
+from engine.core.parameters import ListOf, Parameters
 from engine.domains import metrics
+from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
+if TYPE_CHECKING:
+    from engine.core.paths import Workspace
+    from engine.runs.context import RunContext
+    from engine.runs.runfolder import RunSpec
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, (list, tuple)) else [value]
 
-
-Member = TypeVar("Member")
-ListOf = Annotated[list[Member], BeforeValidator(_as_list)]
-"""A list; a single member may be given bare, as on a command line."""
+PARTIAL = ("personas", "cluster")
+"""Parameters that leave personas out and change nothing for those who are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,31 @@ MetricName = Annotated[str, OneOf(metrics.choosable), AfterValidator(_known_metr
 """A metric of the study that has a better and a worse."""
 
 
-class Parameters(BaseModel):
-    """Base of every parameter form: frozen, and no unknown names."""
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a strategy's variants are good for: lists of strategies elsewhere are derived from these.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
+    differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
+    be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
+    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
+    or "replies".
+    """
+
+    answers: bool = True
+    personal: bool = False
+    readable: bool = False
+    mixable: bool = False
+    routable: bool = True
+    mergeable: bool = False
+    divides: tuple[Divisible, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Having:
+    """Beside a parameter's type: it names strategies with this trait. The registry lists them."""
+
+    trait: str
 
 
 class EvaluationSettings(Parameters):
@@ -108,9 +131,10 @@ class Experiment:
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
     experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
-    sets of parameters. `step` is "module:function"; `stages` maps each stage that the step reports to its
-    share of the work. `outlook` is "module:function" too: given a workspace and a spec it returns an Outlook.
-    Raise `version` whenever the step's results change for the same parameters.
+    sets of parameters. `step` does the work, and imports model code only when it is called; `stages` maps
+    each stage that it reports to its share of the work. `outlook` says what is to be known before a launch.
+    `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
+    `version` whenever the step's results change for the same parameters.
     """
 
     name: str
@@ -118,7 +142,7 @@ class Experiment:
     family: str
     question: str
     makes: str
-    step: str
+    step: Callable[[RunContext], None]
     stages: Mapping[str, float]
     parameters: type[Parameters] = Parameters
     version: int = 1
@@ -127,7 +151,9 @@ class Experiment:
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
     presets: tuple[Preset, ...] = ()
-    outlook: str = ""
+    outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
+    traits: Traits = Traits()
+    group: str = "Others"
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises EngineError with the nearest known name."""

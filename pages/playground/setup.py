@@ -186,7 +186,7 @@ def _circumstances(ws: Workspace, example: Example | None) -> tuple[dict[str, An
     found: dict[str, Any] = {}
     with st.popover("Circumstances", icon=":material/tune:", help="The moment, and the reply's length"):
         for name, values in known.items():
-            label, key = name.replace("_", " ").capitalize(), f"playground_meta_{place}_{name}"
+            label, key = frame.plain(name.replace("_", " ").capitalize()), f"playground_meta_{place}_{name}"
             held = given.get(name)
             if values:
                 index = values.index(held) if held in values else None
@@ -219,12 +219,12 @@ def _ask(example: Example | None, chosen: Sequence[Variant], *, blind: bool) -> 
     """The message that would be sent, and the button that sends it."""
     few = 2 if blind else 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        pressed = st.button(
+        pressed = frame.action(
             "Ask",
             type="primary",
             icon=":material/send:",
             key="playground_ask",
-            disabled=example is None or len(chosen) < few,
+            off=example is None or len(chosen) < few,
             shortcut="Ctrl+Enter",
         )
         if len(chosen) < few:

@@ -81,7 +81,7 @@ def _ratings(found: Board) -> None:
     frame.chart(
         ratings_chart(found.ratings), alt="Bradley-Terry ratings of the variants with their 95 % intervals"
     )
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Variant": [one.name for one in found.ratings],
@@ -110,7 +110,7 @@ def _agreement(found: Board) -> None:
             "Not known yet: it needs votes for one side on test examples whose replies score differently."
         )
         return
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Metric": [one.metric.label for one in known],
@@ -130,7 +130,7 @@ def _agreement(found: Board) -> None:
 def _pairings(found: Board) -> None:
     st.subheader("Who met whom", anchor=False)
     rows = found.pairings
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "First": [one.first for one in rows],
@@ -154,7 +154,7 @@ def _pairings(found: Board) -> None:
 def _last(ws: Workspace, cast: list[Vote]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Last votes", anchor=False, width="content")
-        if st.button("Take the last one back", icon=":material/undo:", key="votes_undo"):
+        if frame.action("Take the last one back", icon=":material/undo:", key="votes_undo"):
             votes.undo(ws)
             st.rerun()
     for vote in reversed(cast[-_LAST:]):

@@ -12,7 +12,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
 from engine.show.run_words import against_estimate, changed, exact_command, origin, settings, title
-from engine.strategies import catalog
+from engine.strategies import registry
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
 from pages.shared import frame, launch
@@ -25,7 +25,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(title(record), anchor=False, width="content")
+            st.subheader(frame.plain(title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record)
         if record.state == "running":
@@ -40,7 +40,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
 
 
 def _lead(record: RunRecord) -> None:
-    known = catalog.EXPERIMENTS.get(record.experiment)
+    known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
     told = [f"Run {record.run_id}", against_estimate(record)]
@@ -48,7 +48,7 @@ def _lead(record: RunRecord) -> None:
         told.append(f"on {record.status.device}")
     if record.ended:
         told.append(f"ended {ago(record.status.ended_at)}")
-    st.caption(", ".join(part for part in told if part))
+    st.caption(frame.plain(", ".join(part for part in told if part)))
 
 
 def _why(record: RunRecord) -> None:
@@ -63,12 +63,12 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     cancelled = resumed = over = False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if record.state in ACTIVE:
-            cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+            cancelled = frame.action("Cancel", icon=":material/stop_circle:", key="runs_cancel")
         if record.state in RESUMABLE or record.blocked:
             label = "Retry" if record.state == "failed" else "Resume"
-            resumed = st.button(label, icon=":material/resume:", key="runs_resume")
+            resumed = frame.action(label, icon=":material/resume:", key="runs_resume")
         if record.state in RESUMABLE and record.progress:
-            over = st.button(
+            over = frame.action(
                 "Start over", icon=":material/restart_alt:", key="runs_over",
                 help="From the beginning: what it had done so far is deleted.",
             )  # fmt: skip
@@ -79,7 +79,7 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             )  # fmt: skip
         if record.state == "succeeded":
             st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
-        st.caption(_reason(record))
+        st.caption(frame.plain(_reason(record)))
     if cancelled:
         run_queue.cancel(record.run_id)
     if resumed:
@@ -127,7 +127,7 @@ def _facts(ws: Workspace, record: RunRecord) -> None:
     if found:
         with st.container(horizontal=True, gap="medium"):
             for label, words in found:
-                st.metric(label, words, width="content")
+                st.metric(frame.plain(label), frame.plain(words), width="content")
 
 
 def _log(ws: Workspace, record: RunRecord) -> None:
@@ -136,7 +136,8 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         st.caption("The log is empty so far.")
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
-    st.caption(f"The last {count(len(lines), 'line')}. All of it: python -m engine logs {record.run_id}")
+    whole = frame.plain(f"python -m engine logs {record.run_id}")
+    st.caption(f"The last {count(len(lines), 'line')}. All of it: {whole}")
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:
@@ -151,7 +152,7 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         st.caption("Everything is at its default.")
     names = list(values) if everything else list(own)
     if names:
-        st.dataframe(
+        frame.table(
             pd.DataFrame(
                 {
                     "Parameter": [name.replace("_", " ") for name in names],
@@ -164,7 +165,7 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         )
     inherited = [name for name in spec.changed if name not in values]
     if inherited:
-        st.caption(f"Changed in the runs it builds on: {', '.join(inherited)}")
+        st.caption(frame.plain(f"Changed in the runs it builds on: {', '.join(inherited)}"))
 
 
 def _origin(ws: Workspace, record: RunRecord) -> None:
@@ -178,11 +179,11 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
                 st.page_link(
-                    frame.RUNS, label=f"{role}: {run_id}", icon=":material/account_tree:",
+                    frame.RUNS, label=frame.plain(f"{role}: {run_id}"), icon=":material/account_tree:",
                     query_params={"run": run_id},
                 )  # fmt: skip
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
         hide_index=True,
         alt="Origin of the run: data, base model, versions",

@@ -67,7 +67,7 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{place}.", width="content")
             _opening(record, choose)
-            if place > 1 and st.button(
+            if place > 1 and frame.action(
                 "First",
                 icon=":material/vertical_align_top:",
                 key=f"runs_first_{record.run_id}",
@@ -76,7 +76,7 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
             ):
                 jobs.move(frame.workspace(), record.run_id)
                 st.rerun()
-            if st.button(
+            if frame.action(
                 "Cancel", icon=":material/close:", key=f"runs_drop_{record.run_id}", type="tertiary"
             ):
                 cancel(record.run_id)
@@ -109,9 +109,11 @@ def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]
 
 def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
     """The run's name, which opens it, and what it is about."""
-    if st.button(record.run_id, key=f"runs_show_{record.run_id}", type="tertiary", help="Open this run"):
+    if st.button(
+        frame.plain(record.run_id), key=f"runs_show_{record.run_id}", type="tertiary", help="Open this run"
+    ):
         choose([record.run_id])
         st.rerun()
-    told = ", ".join(part for part in (title(record), changed_words(record)) if part)
+    told = ", ".join(part for part in (title(record, frame.workspace()), changed_words(record)) if part)
     waits = where(record) if record.state == "queued" else ""
     st.caption(frame.plain(f"{told}; {waits}" if waits else told), width="content")

@@ -16,7 +16,8 @@ from engine.core.machine import (
     read_only,
     refuse_if_read_only,
 )
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, embedded_base
+from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.domains import metrics
 from engine.results import rescoring, store
@@ -30,10 +31,6 @@ _SIZES_SECONDS = 60
 _LAUNCHER_WORDS = {
     "local": "**This machine** (local): each run is a process of its own that outlives the app.",
     "ray": "**A Ray cluster** (ray): runs are divided over an existing cluster.",
-}
-_KEY_HELP = {
-    "OPENAI_API_KEY": "for OpenAI and other endpoints of its kind",
-    "ANTHROPIC_API_KEY": "for Anthropic's models",
 }
 
 
@@ -89,7 +86,10 @@ def _base(ws: Workspace) -> None:
     st.caption(frame.plain(f"{found.architecture}, in {found.folder}"))
     if found.card:
         with st.expander("Its card", icon=":material/badge:"):
-            st.markdown(_below_a_heading(found.card))
+            if found.folder == embedded_base():
+                st.markdown(_below_a_heading(found.card))
+            else:
+                st.code(found.card, language=None, wrap_lines=True)
     st.caption("The base stays with the workspace: another one makes another workspace (`init --base`).")
 
 
@@ -148,10 +148,10 @@ def _read_only(ws: Workspace, settings: Machine) -> None:
         "Read-only workspace",
         value=read_only(ws),
         key="settings_read_only",
-        disabled=forced,
+        disabled=forced or bool(obstacle("own")),
         on_change=_change_read_only,
         args=(ws,),
-        help=f"Set by {READ_ONLY} for this app." if forced else "For showing a finished study.",
+        help=f"Set by {READ_ONLY} for this app." if forced else obstacle("own") or "For showing a study.",
     )
     st.caption("While it is on, nothing can be launched, cancelled, written or rebuilt.")
 
@@ -163,14 +163,20 @@ def _change_read_only(ws: Workspace) -> None:
 
 def _keys() -> None:
     st.subheader("Keys", anchor=False)
-    for name, present in about.keys().items():
+    for key in about.endpoint_keys():
         mark = (
             ":green[:material/check_circle: present]"
-            if present
+            if key.present
             else ":gray[:material/do_not_disturb_on: absent]"
         )
-        st.markdown(f"`{name}` {mark}  \n:gray[{_KEY_HELP.get(name, '')}]")
-    st.caption("Keys come from the environment of the app and are never written down or shown.")
+        goes = frame.plain(", ".join(key.addresses))
+        st.markdown(f"`{key.name}` {mark}  \n:gray[sent to {goes} alone]")
+    if keyless := about.keyless_addresses():
+        st.markdown(f"Asked without a key  \n:gray[{frame.plain(', '.join(keyless))}]")
+    st.caption(
+        "Keys come from the environment of the app and are never written down or shown. The owner of this "
+        "machine says where they go: `python -m engine keys`"
+    )
 
 
 def _own_code(ws: Workspace) -> None:
@@ -200,7 +206,7 @@ def _disk(ws: Workspace) -> None:
     st.subheader("Workspace", anchor=False)
     st.code(str(ws.root), language=None)
     found = _places(str(ws.root), store.version(ws))
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Part": [place.name for place in found],
@@ -273,14 +279,14 @@ def _confirm_rebuild(ws: Workspace) -> None:
         f"`results.duckdb` is deleted and built again from {runs}. Nothing is lost: it holds only what the "
         "runs' folders hold."
     )
-    closed = read_only(ws)
+    closed = frame.closed("own")
     if closed:
-        st.caption("This workspace is read-only.")
+        st.caption(frame.plain(closed))
     sure = st.button(
         "Rebuild",
         type="primary",
         key="settings_rebuild_yes",
-        disabled=closed,
+        disabled=bool(closed),
         on_click=_rebuild,
         args=(ws,),
     )
@@ -290,6 +296,7 @@ def _confirm_rebuild(ws: Workspace) -> None:
 
 def _rebuild(ws: Workspace) -> None:
     with frame.boundary():
+        refuse_unless("own", "rebuild the results")
         refuse_if_read_only(ws, "rebuild the results")
         report = store.rebuild(ws)
         torn = f"; {count(len(report.torn), 'torn run')} left out" if report.torn else ""
@@ -311,7 +318,7 @@ def _about(ws: Workspace) -> None:
         created = str(ws.read_config().get("created_at", ""))
         st.caption(f"This workspace was made {ago(created)}." if created else "")
     found = about.versions()
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
         hide_index=True,
         height="content",

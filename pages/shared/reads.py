@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data import load_dataset, load_splits
@@ -121,7 +122,7 @@ def protocols(ws: Workspace) -> pd.DataFrame:
 
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json")
+    found: dict[str, Any] = read_json(ws.dataset / "card.json", WHOLE_CARD)
     return found
 
 

@@ -21,7 +21,7 @@ from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
 from pages.study import tree_map, tree_node, tree_tools
@@ -43,6 +43,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -72,11 +73,12 @@ def _first_visit(ws: Workspace) -> None:
         st.subheader("Start with a small world", anchor=False)
         st.markdown(f"{_FIRST_PERSONAS} {ABOUT} It takes seconds and runs on this machine.")
         with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button(
+            clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                least="own",
             )
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:
@@ -117,7 +119,7 @@ def _prepare(ws: Workspace) -> None:
 
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
-    scored = [variant for variant in reads.variants(ws) if variant.family != "ceiling"]
+    scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     by = "by time" if config["split"] == "by-time" else "by persona"
     source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
     told = (
@@ -211,7 +213,7 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
         if standing.state == "running" or node.experiment is None:
             return
         words, plan = st.columns([2, 3], gap="medium")
-        experiment = catalog.get(node.experiment)
+        experiment = registry.get(node.experiment, ws)
         with words:
             st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
             st.markdown(experiment.question)
@@ -262,7 +264,7 @@ def _progress(record: RunRecord) -> None:
     status = record.status
     st.page_link(
         frame.RUNS,
-        label=f"Running: {record.run_id}",
+        label=frame.plain(f"Running: {record.run_id}"),
         icon=frame.STATE_ICONS["running"],
         query_params={"run": record.run_id},
     )
@@ -277,7 +279,9 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id}, width=210)
+            st.page_link(
+                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
+            )
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

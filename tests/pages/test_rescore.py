@@ -17,7 +17,7 @@ from engine.results import rescoring, store
 from engine.results.comparing.comparison import NotComputed, compare_variants
 from engine.results.trees.tree_check import read_tree
 from engine.runs import answers
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import look
 from pages.shared import launch_fields
 from tests.pages.conftest import Open, texts
@@ -113,7 +113,7 @@ def test_gates_and_routing_take_it(own: Workspace) -> None:
     with pytest.raises(EngineError, match="politenes"):
         read_tree(TREE.replace("metric: politeness", "metric: politenes"), name="polite")
     (field,) = (
-        one for one in launch_fields.fields_of(catalog.get("routing").parameters) if one.name == "metric"
+        one for one in launch_fields.fields_of(registry.get("routing").parameters) if one.name == "metric"
     )
     assert "politeness" in field.choices
     assert "length_ratio" not in field.choices  # neither more nor less of it is better

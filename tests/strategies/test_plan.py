@@ -9,8 +9,8 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
-from engine.runs.runfolder import Status, read_status, write_spec, write_status
-from engine.strategies import catalog
+from engine.runs.runfolder import Status, put_here, read_status, write_spec, write_status
+from engine.strategies import registry
 from engine.strategies.ground import fingerprint_base, read_ground
 from engine.strategies.plan import Plan, inapplicable, plan
 from tests.experiments_for_tests import EXPERIMENTS
@@ -20,7 +20,7 @@ from tests.workspaces import finish, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 
@@ -30,7 +30,8 @@ def shape(planned: Plan) -> list[tuple[str, str]]:
 
 def queue(ws: Workspace, planned: Plan, state: str = "queued") -> None:
     for run in planned.runs:
-        write_status(ws.run_folder(run.run_id), Status(state=state, order=1))  # type: ignore[arg-type]
+        status = put_here(ws, run.spec, Status(state=state, order=1))  # type: ignore[arg-type]
+        write_status(ws.run_folder(run.run_id), status)
         write_spec(ws.run_folder(run.run_id), run.spec)
 
 

@@ -20,7 +20,6 @@ from engine.results import store
 from engine.results.comparing import across, criteria, looks
 from engine.results.comparing.pairings import ordered, with_margin
 from engine.results.comparing.scene import (
-    BOUND,
     IS_BOUND,
     IS_ELSEWHERE,
     IS_PLACEBO,
@@ -34,7 +33,7 @@ from engine.results.variants import Variant, above, distinctions, resolve
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 
-__all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]
+__all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
 Named = dict[str, Comparison]  # by the variant's name on screens
 Row = dict[str, Any]

@@ -19,9 +19,8 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import PLACEBO, Origin, Variant, placebos, repeats, resolve
+from engine.results.variants import Origin, Variant, placebos, repeats, resolve
 
-BOUND = "ceiling"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO = "placebo"
 
@@ -79,9 +78,9 @@ class Scene:
         """Return why a variant does not compete: reference, bound, placebo, repeat; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
-        if variant.family == BOUND:
+        if variant.is_bound:
             return IS_BOUND
-        if variant.family == PLACEBO:
+        if variant.control_of is not None:
             return IS_PLACEBO
         return IS_REPEAT if variant.variant_id in self.repeated else ""
 

@@ -17,7 +17,7 @@ import pandas as pd
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace
-from engine.data.archive import unpack_upload, unpack_zip
+from engine.data.archive import Upload, named, unpack_upload, unpack_zip
 from engine.data.staging import incoming, move_in
 from engine.domains.metrics import METRICS
 from engine.results.imported.files import PersonaScore
@@ -52,7 +52,7 @@ class Imported:
         return asdict(self)
 
 
-@changes("import a study")
+@changes("import a study", least="own")
 def import_study(ws: Workspace, source: str | Path) -> Imported:
     """Import the result files in `source`, a folder or a .zip, as one finished run of the workspace.
 
@@ -69,13 +69,13 @@ def import_study(ws: Workspace, source: str | Path) -> Imported:
     return _import(ws, read_study(path.resolve()), path.resolve().name)
 
 
-@changes("import a study")
-def import_upload(ws: Workspace, files: Mapping[str, bytes]) -> Imported:
-    """Import uploaded files (name -> content: .json and .csv files, or one .zip) as `import_study` does."""
+@changes("import a study", least="own")
+def import_upload(ws: Workspace, files: Upload) -> Imported:
+    """Import uploaded files (with names: .json and .csv files, or one .zip) as `import_study` does."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "study"
         unpack_upload(files, folder, suffixes=SUFFIXES, command="import-study DIR")
-        label = ", ".join(sorted(files))
+        label = named(files)
         return _import(ws, read_study(folder, named=False, label=label), label)
 
 

@@ -41,8 +41,10 @@ __all__ = ["Overview", "Report", "Torn", "unreadable"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
-    """What is scored where (as `coverage`) and in which metrics, variants by name, origins by run, protocols'
-    fields by hash."""
+    """What is scored where and in which metrics, variants by name, origins by run, protocols' fields by hash.
+
+    `coverage` has a row a protocol, split and variant, newest protocol first: personas and examples (counts).
+    """
 
     coverage: pd.DataFrame
     variants: dict[str, Variant]
@@ -90,11 +92,6 @@ def newest_protocol(ws: Workspace) -> str | None:
     """Return the hash of the protocol scored last, None when nothing is scored."""
     frame = protocols(ws)
     return None if frame.empty else str(frame["protocol"].iloc[0])
-
-
-def coverage(ws: Workspace) -> pd.DataFrame:
-    """Return what is scored where: protocol, split, variant, personas, examples; newest protocol first."""
-    return _with_names(ws, tables.COVERAGE, {})
 
 
 def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:

@@ -17,8 +17,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from engine.core.paths import Workspace, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
 from engine.domains import metrics
+from engine.lm.effects import normal
 from engine.results import votes
 from engine.results.store import statistics, tables
 from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
@@ -214,8 +216,8 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads(place(ws).stamp.read_text())
-    except (OSError, ValueError):
+        return read_json(place(ws).stamp)
+    except (OSError, EngineError):
         return None  # it only saves an opening
 
 
@@ -239,5 +241,5 @@ def origins_of(connection: Connection) -> dict[str, Origin]:
 
 def _declaration(row: dict[str, Any]) -> Declaration:
     default = bool(row.pop("has_defaults"))
-    row["recipe"], row["aliases"] = json.loads(row["recipe"]), tuple(json.loads(row["aliases"]))
+    row["recipe"], row["aliases"] = normal(json.loads(row["recipe"])), tuple(json.loads(row["aliases"]))
     return Declaration(**row, default=default)

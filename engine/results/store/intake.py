@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.lm.effects import identity
 from engine.runs import answers, manifest
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
@@ -80,7 +81,7 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
 
 def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:
     return DeclaredVariant(
-        variant_id=fingerprint([entry["recipe"], spec.base, spec.base_fingerprint], 8),
+        variant_id=fingerprint([identity(entry["recipe"]), spec.base, spec.base_fingerprint], 8),
         name=entry["name"],
         family=entry["family"],
         recipe=entry["recipe"],

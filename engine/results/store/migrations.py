@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from engine.core.errors import EngineError
 from engine.runs.runfolder import now
 
 
@@ -104,30 +103,17 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
 )
 
 
-def refuse_foreign(connection: Connection) -> None:
-    """Raise EngineError for a database of another program: it holds tables, and no record of migrations."""
-    tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
-    if tables and "migrations" not in tables:
-        raise EngineError(
-            f"results.duckdb belongs to another program: it holds {', '.join(sorted(tables)[:5])}.",
-            "Move it away; results.duckdb is then built from the run folders.",
-        )
+TABLES = (
+    *("runs", "protocols", "variants", "answers", "texts", "scores", "persona_sums", "coverage", "places"),
+    *("replied", "computed", "scored", "statistics", "votes", "votes_file"),
+)
+"""What a database of the present form holds."""
 
 
 def migrate(connection: Connection) -> None:
-    """Bring a database, empty or of any earlier form, to the present one.
-
-    Raises EngineError, and changes nothing, for a database of a later form or of another program.
-    """
-    refuse_foreign(connection)
+    """Bring a database, empty or of any earlier form, to the present one."""
     connection.execute("create table if not exists migrations (name varchar primary key, applied_at varchar)")
     applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
-    unknown = sorted(applied - {name for name, _ in MIGRATIONS})
-    if unknown:
-        raise EngineError(
-            f"results.duckdb was made by a later version of this program ({unknown[-1]}).",
-            "Use that version, or build the database anew for this one: python -m engine rebuild-db",
-        )
     for name, script in MIGRATIONS:
         if name in applied:
             continue

@@ -106,7 +106,8 @@ def pairings(
     }
     whose = connection.execute(tables.EXAMPLES_OF, asked).fetchall()
     held = {str(persona): int(n) for persona, n in whose}
-    query = tables.PAIRS if metric.total is None else tables.COUNTED_PAIRS
+    fractions = metric.unit == "fraction"
+    query = tables.pairs(fractions=fractions) if metric.total is None else tables.COUNTED_PAIRS
     rows = connection.execute(query, {**asked, "variants": sorted(variants)}).df()
     return {
         str(variant): (

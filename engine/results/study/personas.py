@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.strategies.plan import Seen
@@ -49,7 +50,7 @@ def personas_of(ws: Workspace, cluster: str | int, seen: Seen) -> frozenset[str]
 
 
 def _assignment(ws: Workspace, run_id: str) -> Mapping[str, Any]:
-    found = read_json(ws.run_folder(run_id) / _FILE)["assignment"]
+    found = read_json(integrity.result(ws, run_id, _FILE))["assignment"]
     if not isinstance(found, dict):
         raise TypeError("its assignment is no mapping")
     return found

@@ -14,10 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from engine.core.errors import DataError, EngineError, Fault, unknown_name
+from engine.core.limits import limits
+from engine.data.folder import opened
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_source import Located, read
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import validate
 
 _TREE_KEYS = tuple(name for name in Tree.model_fields if name != "name")
@@ -45,7 +47,8 @@ def read_tree(text: str, *, name: str, file: str | None = None) -> Tree:
 def read_tree_file(path: Path) -> Tree:
     """Return the tree of a file. Raises DataError with every fault, EngineError when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path) as file:
+            text = file.read(4 * limits().tree_characters + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EngineError(f"{path} cannot be read: {error}", "A tree is a YAML file in UTF-8.") from error
     return _read_once(text, path.stem, path.name)
@@ -137,11 +140,11 @@ class _Check:
             self._experiment(node, raw)
 
     def _experiment(self, node: Node, raw: Located) -> None:
-        known = catalog.EXPERIMENTS.get(node.experiment or "")
+        known = registry.EXPERIMENTS.get(node.experiment or "")
         if known is None:
             if not node.optional:
                 self._unknown(
-                    raw.lines["experiment"], node.id, "experiment", node.experiment, catalog.EXPERIMENTS
+                    raw.lines["experiment"], node.id, "experiment", node.experiment, registry.EXPERIMENTS
                 )
             return
         try:

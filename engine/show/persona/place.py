@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.runs.runfolder import RunSpec
@@ -53,7 +54,7 @@ def newest_clusters(ws: Workspace, seen: Seen) -> Clusters | None:
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:
     """Return the clustering that a run left. Raises EngineError when its file is torn or gone."""
     try:
-        found: dict[str, Any] = read_json(ws.run_folder(run_id) / _FILE)
+        found: dict[str, Any] = read_json(integrity.result(ws, run_id, _FILE))
         return Clusters(
             run_id=run_id,
             features=str(found["features"]),

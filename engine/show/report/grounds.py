@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.wording import count, duration, signed_points, spelled
@@ -155,7 +156,7 @@ def _undefined(compared: Compared) -> list[str]:
 def _clusters(gathered: Gathered, record: RunRecord) -> Iterator[str]:
     """The quality of a clustering, of a run here or of a published study."""
     folder = gathered.ws.run_folder(record.run_id)
-    path = folder / "clusters.json"
+    path = integrity.result(gathered.ws, record.run_id, "clusters.json")
     if path.exists():
         facts = read_json(path)
     elif record.experiment == _IMPORT:

@@ -7,7 +7,6 @@ Jinja's own escaping, in Markdown by `_plain`, the one place for it.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from engine.core.plain import in_markdown, in_terminal
 from engine.show.report.blocks import Document
 
 FIGURES = "figures"
 _VERDICTS = {"better": "better", "worse": "worse", "Passed": "better", "reached": "better"}
+# For a text that people also read as it stands, and for readers that let raw HTML through.
+_LIGHTER = (("\\<", "&lt;"), ("\\>", "&gt;"), ("\\&", "&amp;"), ("\\:", ":"), ("\\!", "!"))
 _LONG = 44  # letters from which a cell may break into lines
 
 
@@ -69,16 +71,19 @@ def _escaped(value: Any) -> str:
 
 
 def _cell(text: str) -> _Ready:
-    return _Ready(_plain(text))
+    """A cell opens no list: its sign needs no backslash."""
+    found = _plain(text)
+    return _Ready(found[1:] if found[:2] in ("\\+", "\\-", "\\=") else found)
 
 
 def _code(line: str) -> _Ready:
     """A command in an indented block, where nothing is markup."""
-    return _Ready(line)
+    return _Ready("\n    ".join(in_terminal(part) for part in line.splitlines() or [""]))
 
 
 def _plain(text: str) -> str:
     """Keep a text from being read as Markdown, and on one line."""
-    one_line = " ".join(text.split())
-    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", one_line)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    found = in_markdown(" ".join(text.split()))
+    for heavy, light in _LIGHTER:
+        found = found.replace(heavy, light)
+    return found

@@ -16,7 +16,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_json
 from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.lm.routed import ROUTES
+from engine.lm.effects import Own, Recipe
+from engine.lm.recipes import ROUTES
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.stats.pairing import Row
@@ -50,7 +51,8 @@ def run(context: RunContext) -> None:
     judgement = judge(routes, _tables(candidates, "test", decides), higher_is_better=better)
     variant = context.spec.experiment
     context.protocol(fields)
-    context.variant(variant, {"route": context.spec.run_id}, family="routing")
+    recipe = Recipe((Own(context.spec.run_id, chosen=True),))
+    context.variant(variant, recipe.as_json(), family="routing")
     answers.write(context.folder, *routed_rows(routes, candidates, variant=variant))
     write_json(context.folder / ROUTES, as_json(routes, judgement, candidates, metric_name=decides.name))
     _tell(context, routes, judgement)

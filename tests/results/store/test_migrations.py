@@ -14,7 +14,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.store import migrations
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -24,7 +24,7 @@ SCHEMAS = Path(__file__).parent / "schemas"
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     ws = make_workspace(tmp_path)
     finish(ws, "gain")
     return ws
@@ -34,6 +34,12 @@ def written(ws: Workspace, script: str) -> None:
     ws.database.unlink(missing_ok=True)
     connection = duckdb.connect(str(ws.database))
     connection.execute(script)
+    connection.close()
+
+
+def changed(ws: Workspace, query: str) -> None:
+    connection = duckdb.connect(str(ws.database))
+    connection.execute(query)
     connection.close()
 
 
@@ -71,10 +77,8 @@ def test_migrations_are_literals(ws: Workspace) -> None:
 
 def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(ws: Workspace) -> None:
     store.refresh(ws)
-    connection = duckdb.connect(str(ws.database))
-    connection.execute("insert into migrations values ('m999_of_the_future', 'later')")
-    connection.close()
-    with pytest.raises(EngineError, match="later version") as refused:
+    changed(ws, "insert into migrations values ('m999_of_the_future', 'later')")
+    with pytest.raises(EngineError, match="a later version made it") as refused:
         store.variants(ws)
     assert "rebuild-db" in str(refused.value.hint)
     assert held(ws, "select count(*) from migrations where name = 'm999_of_the_future'") == [(1,)]
@@ -82,25 +86,45 @@ def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(ws: Workspac
     assert {one.variant for one in store.variants(ws)} == {"gain", "count"}
 
 
-def test_a_database_of_another_program_is_never_touched(ws: Workspace) -> None:
+def test_a_database_of_another_program_is_never_written_and_kept_by_a_rebuild(ws: Workspace) -> None:
     store.refresh(ws)
     written(ws, "create table invoices (number integer)")
-    for ask in (store.variants, store.rebuild):
-        with pytest.raises(EngineError, match="another program: it holds invoices"):
-            ask(ws)
+    with pytest.raises(EngineError, match="another program's .it holds invoices"):
+        store.variants(ws)
     assert held(ws, "select table_name from duckdb_tables()") == [("invoices",)]
+    store.rebuild(ws)
+    aside = duckdb.connect(str(ws.database.with_suffix(".duckdb.damaged")))
+    assert aside.execute("select table_name from duckdb_tables()").fetchall() == [("invoices",)]
+    aside.close()
+    assert {one.variant for one in store.variants(ws)} == {"gain", "count"}
 
 
-def test_a_table_that_somebody_dropped_is_an_error_with_its_remedy(ws: Workspace) -> None:
+@pytest.mark.parametrize("table", migrations.TABLES)
+def test_a_table_that_somebody_dropped_is_told_with_the_remedy(ws: Workspace, table: str) -> None:
     store.refresh(ws)
-    connection = duckdb.connect(str(ws.database))
-    connection.execute("drop table answers")
-    connection.close()
-    with pytest.raises(EngineError) as refused:
+    changed(ws, f"drop table {table}")
+    with pytest.raises(EngineError, match=f"lacks {table}") as refused:
         store.score_table(ws, metric="device_f1", split="test")
     assert "rebuild-db" in str(refused.value.hint)
     store.rebuild(ws)
     assert not store.score_table(ws, metric="device_f1", split="test").empty
+
+
+def test_a_table_that_somebody_changed_is_told_with_the_remedy(ws: Workspace) -> None:
+    store.refresh(ws)
+    changed(ws, "alter table scores drop column value")
+    with pytest.raises(EngineError, match="does not hold what it should") as refused:
+        store.score_table(ws, metric="device_f1", split="test")
+    assert "rebuild-db" in str(refused.value.hint)
+    store.rebuild(ws)
+    assert not store.score_table(ws, metric="device_f1", split="test").empty
+
+
+def test_the_present_form_is_what_the_migrations_make() -> None:
+    connection = duckdb.connect(":memory:")
+    migrations.migrate(connection)
+    made = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    assert made == {*migrations.TABLES, "migrations"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="needs a full device")

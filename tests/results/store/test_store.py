@@ -20,7 +20,7 @@ from engine.results import store
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, leave, make_workspace
@@ -29,7 +29,7 @@ from tests.workspaces import finish, leave, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 
@@ -135,7 +135,7 @@ def _change_variant(ws: Workspace, run_id: str, *, recipe: Mapping[str, Any], na
         ),
         (lambda folder: (folder / "scores.parquet").unlink(), "scores.parquet is missing"),
         (lambda folder: (folder / "done.json").write_text('{"run_id": "co'), "done.json is not valid JSON"),
-        (lambda folder: (folder / "done.json").write_text("[]"), "not the record of a finished run"),
+        (lambda folder: (folder / "done.json").write_text("[]"), "of another form"),
         (lambda folder: (folder / "spec.json").write_text("{}"), "spec.json"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_run_without_scores_is_taken_in(ws: Workspace) -> None:
     write_spec(context.folder, spec)
     manifest.write(ws, spec.run_id)
     assert store.refresh(ws).taken_in == (spec.run_id,)
-    assert store.coverage(ws).empty
+    assert store.overview(ws).coverage.empty
     assert store.newest_protocol(ws) is None
 
 

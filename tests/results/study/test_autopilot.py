@@ -16,7 +16,7 @@ from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import eventually, make_workspace
 
@@ -30,25 +30,14 @@ nodes:
   - {id: use, result: Use the gain, use: [gain]}
   - {id: none, result: Nothing, outcome: open, use: [count], record: Nothing helped.}
 """
-_REGISTER = """
-from engine.strategies import catalog
-from tests.experiments_for_tests import EXPERIMENTS
-catalog.EXPERIMENTS.update(EXPERIMENTS)
-"""
 
 
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A workspace; the counting experiments are known here and in every process started from here."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    known = tmp_path / "startup"
-    known.mkdir()
-    (known / "sitecustomize.py").write_text(
-        "import sys\nif any('engine.results.study.walking' in word for word in sys.orig_argv):\n"
-        + "".join(f"    {line}\n" for line in _REGISTER.strip().splitlines())
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(known), str(Path(__file__).parents[2])]))
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     made = make_workspace(tmp_path / "ws")
     yield made

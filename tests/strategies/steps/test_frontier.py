@@ -26,10 +26,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, embedded_base
 from engine.data.dataset import load_dataset
 from engine.lm.asking import Asker
+from engine.lm.effects import Recipe, mixed, read_recipe
 from engine.lm.load import load_base
-from engine.lm.recipes import Shelf, read_recipe
+from engine.lm.recipes import Shelf
 from engine.lm.respond import respond
-from engine.lm.routed import mixed, remembering
 from engine.results.store.intake import read_finished
 from engine.runs import jobs, manifest
 from engine.runs.records import scan
@@ -72,8 +72,9 @@ def ws(tiny_base: Path, tmp_path: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def server() -> Iterator[endpoints.Endpoint]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[endpoints.Endpoint]:
     with endpoints.serving() as running:
+        monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"{running.url}=OPENAI_API_KEY")
         yield running
 
 
@@ -105,8 +106,15 @@ def holders_of_the_key(root: Path) -> list[str]:
 # --- a real model behind a real server
 
 
+@pytest.fixture
+def served(base_served: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the served base, which the owner allows."""
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", base_served)
+    return base_served
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def base_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `transformers serve` with the embedded base, offline, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -174,7 +182,12 @@ def test_generate_asks_a_remote_variant(study: Workspace, served: str) -> None:
     persona = load_dataset(study).personas[0].persona_id
     told = [
         respond(study, persona_id=persona, recipe=one, message="Warm up the room.", max_new_tokens=16)
-        for one in (recipe, {"adapters": []}, remembering(recipe, 1), remembering({"adapters": []}, 1))
+        for one in (
+            recipe,
+            {"adapters": []},
+            read_recipe(recipe).with_prompt(memories=1).as_json(),
+            Recipe().with_prompt(memories=1).as_json(),
+        )
     ]
     replies = [one["reply"] for one in told]
     assert replies[0] == replies[1]
@@ -205,6 +218,10 @@ def test_the_estimate_and_what_leaves_the_machine(ws: Workspace, server: endpoin
         ({"model": ""}, "needs the name of a model"),
         ({"base_url": None}, "OPENAI_API_KEY is not set"),
         ({"base_url": None, "provider": "anthropic"}, "ANTHROPIC_API_KEY is not set"),
+        ({"base_url": "https://evil.example/v1"}, "evil.example is an address that the owner"),
+        ({"base_url": "https://api.openai.com.evil.example/v1"}, "the owner of this machine has not allowed"),
+        ({"base_url": "http://127.0.0.1:9/v1"}, "127.0.0.1:9 is an address of this machine or its network"),
+        ({"base_url": "http://2130706433/v1"}, "the owner of this machine has not allowed"),
         ({"budget": 1.0}, "prices are not known"),
         ({"budget": 0.0001, "price_in": 5.0, "price_out": 5.0}, "exceeds the budget"),
     ],
@@ -216,8 +233,9 @@ def test_what_cannot_be_launched_is_refused_before(
     given: dict[str, Any],
     told: str,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
+    if "base_url" in given and given["base_url"] is None:
+        monkeypatch.setenv("OPENAI_API_KEY", "")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "")
     monkeypatch.setenv("HOME", str(ws.root))
     planned = plan(ws, "frontier", asked_of(server, **given))
     with pytest.raises(EngineError, match=told):
@@ -226,22 +244,21 @@ def test_what_cannot_be_launched_is_refused_before(
 
 
 def test_nothing_mixes_merges_or_plays_a_remote_model(ws: Workspace, server: endpoints.Endpoint) -> None:
-    recipe = done(ws, do(ws, "frontier", asked_of(server)))["variants"][0]["recipe"]
-    assert read_recipe(recipe).as_json() == recipe
+    written = done(ws, do(ws, "frontier", asked_of(server)))["variants"][0]["recipe"]
+    recipe = read_recipe(written)
+    assert recipe.as_json() == written
     shelf = Shelf(ws)
     asker = Asker(ws, load_base(str(ws.read_config()["base"])), shelf, max_new_tokens=4)
     persona = load_dataset(ws).personas[0].persona_id
-    for refused in (recipe, mixed(recipe, {"adapters": []}, 0.5)):
+    for refused in (recipe, mixed(recipe, Recipe(), 0.5)):
         with pytest.raises(EngineError, match="is a remote model"):
             respond_locally(asker, refused, persona)
-    with pytest.raises(EngineError, match="is a remote model"):
-        shelf.change(read_recipe(recipe), persona)
     for experiment, role in (("retrieval", "over"), ("mixture", "first"), ("placebo", "of")):
         with pytest.raises(EngineError, match=role):
             plan(ws, experiment, {role: "frontier"})
 
 
-def respond_locally(asker: Asker, recipe: Any, persona: str) -> None:
+def respond_locally(asker: Asker, recipe: Recipe, persona: str) -> None:
     from engine.core.types import Example, Message
 
     asker.asks(recipe, [Example("", persona, "", 0, (Message("user", "Hello."),), "", {})])
@@ -281,6 +298,18 @@ def test_a_refused_key_fails_the_run_and_is_written_nowhere(
     assert "OPENAI_API_KEY" in (ended.hint or "")
     assert len(server.requests) == 1
     assert holders_of_the_key(ws.root) == []
+
+
+def test_a_spec_whose_address_nobody_has_allowed_is_refused_by_its_worker_too(
+    ws: Workspace, server: endpoints.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERSONA_LAB_ENDPOINTS")
+    spec = attempt(ws, "frontier", asked_of(server))
+    ended = read_status(ws.run_folder(spec.run_id))
+    assert ended.state == "failed"
+    assert "has not allowed: nothing is sent there" in (ended.error or "")
+    assert "keys allow 127.0.0.1:" in (ended.hint or "")
+    assert server.requests == []
 
 
 def test_after_a_failure_only_the_rest_is_asked(ws: Workspace, server: endpoints.Endpoint) -> None:

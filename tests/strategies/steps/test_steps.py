@@ -88,7 +88,7 @@ MADE = {
 @pytest.mark.parametrize("experiment", MADE)
 def test_a_step_leaves_one_row_a_variant_split_and_example(ws: Workspace, experiment: str) -> None:
     table = scores(ws, experiment)
-    assert list(table.columns) == COLUMNS
+    assert set(table.columns) == {*COLUMNS, "n_examples"}
     assert list(table["variant"].unique()) == MADE[experiment]
     dataset, splits = load_dataset(ws), load_splits(ws)
     for split in ("val", "test"):
@@ -107,7 +107,7 @@ def test_a_step_leaves_what_the_store_takes_in(ws: Workspace, experiment: str) -
     finished = read_finished(ws, run_of(ws, experiment))
     table = scores(ws, experiment)
     assert {variant.name for variant in finished.variants} >= set(MADE[experiment])
-    assert finished.scores.num_rows == len(table)
+    assert finished.answers.num_rows == len(table)
     assert set(finished.protocols) == set(table["protocol"].unique())
     status = read_status(ws.run_folder(run_of(ws, experiment)))
     assert (status.state, status.progress) == ("succeeded", 1.0)
@@ -157,7 +157,7 @@ def test_the_adapter_lies_where_its_recipe_says_in_pefts_format(ws: Workspace) -
     run_id = run_of(ws, "unified")
     done = read_json(ws.run_folder(run_id) / "done.json")
     (declared,) = done["variants"]
-    assert declared["recipe"]["adapters"] == [{"run": run_id, "name": "unified"}]
+    assert declared["recipe"]["effects"] == [{"kind": "weights", "run": run_id, "name": "unified"}]
     assert declared["family"] == "unified"
     assert declared["train_seconds"] > 0
     model = PeftModel.from_pretrained(
@@ -239,9 +239,9 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         break
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
     assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
-    scores_of = [scores_of(one, quiet) for one in (other, ws)]
+    found = [scores_of(one, quiet) for one in (other, ws)]
     # Other runs had embedded some replies: in other company a vector differs by rounding.
-    tables = [table.drop(columns="seconds") for table in scores_of]
+    tables = [table.drop(columns="seconds") for table in found]
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
     name = "unified/adapter_model.safetensors"
     assert (context.adapters / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()
@@ -257,16 +257,16 @@ def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experim
     folder = ws.run_folder(spec.run_id)
     (variant,) = read_json(folder / "done.json")["variants"]
     assert variant["name"] == experiment
-    *under, own = variant["recipe"]["adapters"]
-    assert (len(under), own) == (below, {"run": spec.run_id})
+    *under, own = variant["recipe"]["effects"]
+    assert (len(under), own) == (below, {"kind": "own", "run": spec.run_id})
     personas = read_personas(ws, spec.run_id)
     assert set(personas) == {persona.persona_id for persona in load_dataset(ws).personas}
-    names = {name for ((_, name, weight),) in personas.values() if weight == 1.0}
+    names = {one.name for (one,) in personas.values() if getattr(one, "weight", 1.0) == 1.0}
     assert len(names) == 4
     for name in names:
         model = load_base(str(spec.base)).model
         assert PeftModel.from_pretrained(model, ws.adapters(spec.run_id) / name).active_adapter
-    table = pd.read_parquet(folder / "scores.parquet")
+    table = scores_of(ws, folder.name)
     assert len(table) == 2 * PER_SPLIT
     unified = scores_of(ws, run_of(ws, "unified"))
     assert set(table["protocol"]) == set(unified["protocol"])
