@@ -17,17 +17,18 @@ from tests.device_words import WORDS
 KNOW_DEVICES = ("engine/domains/smart_home/", "engine/data/worlds/")
 SEARCHED = (".py", ".js", ".css", ".html", ".yaml", ".json", ".md", ".jinja")
 
-# A device is also what a model is computed on, and so is a temperature a softmax's or a sampler's.
+# A device is also what a model is computed on, and what is no file; a temperature a softmax's or a sampler's.
 DEVICE = re.compile(r"\bdevices?\b", re.IGNORECASE)
-COMPUTE = (
+NO_HOMES = (
     *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/queue.py"),
     *("engine/results/comparing/protocol_guard.py", "engine/show/doctor.py"),
-    *("pages/settings/", "pages/runs/"),
+    *("pages/settings/", "pages/runs/", "engine/core/forms.py"),
+    *("engine/data/archive.py", "engine/data/folder.py"),
 )
 
 SAID_OTHERWISE = {
     r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
-    r"security": r"Content-Security-Policy",
+    r"security": r"(?i:content-security-policy)",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
     # Published scores are of the study about smart homes; a schema that once landed stays as it was.
     r"param_\w+|numerical_\w+": r"engine/results/(?:imported/protocol|store/migrations)\.py",
@@ -46,7 +47,7 @@ def searched() -> list[Path]:
 def told(place: str, line: str) -> list[str]:
     """The device words of a line that mean a device."""
     found = [word for word in WORDS.findall(line) if not _otherwise(word, place, line)]
-    if not place.startswith(COMPUTE) and "device-width" not in line:
+    if not place.startswith(NO_HOMES) and "device-width" not in line:
         found += DEVICE.findall(line)
     return found
 

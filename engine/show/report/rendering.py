@@ -7,6 +7,7 @@ Jinja's own escaping, in Markdown by `_plain`, the one place for it.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ FIGURES = "figures"
 _VERDICTS = {"better": "better", "worse": "worse", "Passed": "better", "reached": "better"}
 # For a text that people also read as it stands, and for readers that let raw HTML through.
 _LIGHTER = (("\\<", "&lt;"), ("\\>", "&gt;"), ("\\&", "&amp;"), ("\\:", ":"), ("\\!", "!"))
+_OPENING = re.compile(r"^(\d*)\\([-+=.])")
 _LONG = 44  # letters from which a cell may break into lines
 
 
@@ -71,9 +73,8 @@ def _escaped(value: Any) -> str:
 
 
 def _cell(text: str) -> _Ready:
-    """A cell opens no list: its sign needs no backslash."""
-    found = _plain(text)
-    return _Ready(found[1:] if found[:2] in ("\\+", "\\-", "\\=") else found)
+    """A cell opens no list: neither its sign nor its number needs a backslash."""
+    return _Ready(_OPENING.sub(r"\1\2", _plain(text)))
 
 
 def _code(line: str) -> _Ready:
