@@ -26,9 +26,10 @@ def local_base(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
-            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
+            f"There is no base model at {name}.",
+            "Give a folder, a hub id (owner/name, owner/name@revision) or 'embedded'.",
         )
     return None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.base_identity import hub_id, pin_base
 from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
@@ -137,7 +138,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
         },
-        "base": _base_name(choices.base),
+        "base": _base_name(ws, choices.base),
         "split": ready.splits.scheme,
         "seed": choices.seed,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -284,10 +285,16 @@ def _check_base(base: str) -> None:
         check_base(folder)
 
 
-def _base_name(base: str) -> str:
-    """A base given as a path keeps its meaning wherever the next command is run."""
+def _base_name(ws: Workspace, base: str) -> str:
+    """A base keeps its meaning wherever and whenever the next command is run: a path whole, a hub id pinned.
+
+    Asked for again by its bare id it is the revision that this workspace has already.
+    """
     path = Path(base).expanduser()
-    return str(path.resolve()) if base != EMBEDDED and path.is_dir() else base
+    if base == EMBEDDED or path.is_dir():
+        return base if base == EMBEDDED else str(path.resolve())
+    held = str(read_json(ws.config).get("base", "")) if ws.config.exists() else ""
+    return held if hub_id(held)[0] == base else pin_base(base)
 
 
 def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:

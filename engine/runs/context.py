@@ -20,6 +20,7 @@ from engine.core.paths import Workspace, write_json
 from engine.core.secrecy import without_secrets
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
+from engine.runs.protocol import protocol_id
 from engine.runs.runfolder import (
     BEAT_SECONDS,
     Heartbeat,
@@ -28,7 +29,6 @@ from engine.runs.runfolder import (
     Status,
     append_line,
     declared,
-    fingerprint,
     now,
     write_status,
 )
@@ -162,7 +162,7 @@ class RunContext:
 
     def protocol(self, fields_: Mapping[str, Any]) -> str:
         """Declare a protocol the run scored under; return its hash, for the column `protocol`."""
-        name = fingerprint(dict(fields_), 12)
+        name = protocol_id(fields_)
         self._declare("protocols", {**declared(self.folder, "protocols", {}), name: dict(fields_)})
         return name
 

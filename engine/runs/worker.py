@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
 from engine.core.paths import TornFile, Workspace
@@ -101,6 +102,7 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
     """Run the step and say how it ended. This is the worker's one boundary for exceptions."""
     run_id = context.spec.run_id
     try:
+        refuse_other_base(context.spec.base, context.spec.base_fingerprint)
         with _device(context):
             _do(context, do or load_step(context.spec.step))
     except Cancelled:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream, history_needed
+from engine.strategies.spec import Experiment, Parameters, SetOf, Upstream, history_needed
 
 Adapted = Literal[
     "unified",
@@ -66,7 +66,7 @@ class RetrievalParameters(Parameters):
     """How a persona's own past interactions are put into the prompt."""
 
     over: Readable = Field("unified", description="The experiment whose variant reads the memories.")
-    k: ListOf[int] = Field(
+    k: SetOf[int] = Field(
         [0, 1, 3, 5], min_length=1, description="How many past interactions to show; each is a variant."
     )
     recency: float = Field(
@@ -82,7 +82,7 @@ class MixtureParameters(Parameters):
 
     first: Answering = Field("unified", description="The experiment whose variant has the weight.")
     second: Answering = Field("cluster", description="The experiment whose variant has the rest.")
-    weights: ListOf[Share] = Field(
+    weights: SetOf[Share] = Field(
         [0.6],
         min_length=1,
         description="The first one's share of the probabilities; of several the best on val is kept.",

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream
+from engine.strategies.spec import Experiment, ListOf, Parameters, SetOf, Upstream
 
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
@@ -34,7 +34,7 @@ class AugmentationParameters(Parameters):
         le=100,
         description="Instead of the target, so many times the dialogues that are there (3: 2,160 to 6,480).",
     )
-    methods: ListOf[MethodName] = Field(
+    methods: SetOf[MethodName] = Field(
         ["paraphrase", "synonyms", "context-variation", "context-noise"],
         min_length=1,
         description="How dialogues are changed, in turn. The last two of the list need a model.",

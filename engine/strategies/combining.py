@@ -12,7 +12,7 @@ from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream, character_needed, history_needed
+from engine.strategies.spec import Experiment, Parameters, SetOf, Upstream, character_needed, history_needed
 
 Trained = Literal["per-persona", "hybrid", "constrained"]
 _MERGE_STEP = "engine.strategies.steps.merge:run"
@@ -27,7 +27,7 @@ class ClusteringParameters(Parameters):
         "behaviour",
         description="Where likeness is seen: training dialogues, character text, both, or trained adapters.",
     )
-    k: ListOf[int] = Field(
+    k: SetOf[int] = Field(
         [5, 10, 15, 20, 25],
         min_length=1,
         description="Numbers of clusters to try; the one with the highest silhouette is kept.",
@@ -116,7 +116,7 @@ class SoftMergeParameters(_NearParameters):
 class RoutingParameters(Parameters):
     """Among what each persona is routed, and how sure the choice must be."""
 
-    among: ListOf[str] = Field(
+    among: SetOf[str] = Field(
         ["unified", "per-persona", "hybrid"],
         min_length=2,
         description="The experiments whose variants compete.",

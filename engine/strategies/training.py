@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from engine.strategies.spec import Experiment, ListOf, Parameters, Upstream, history_needed
+from engine.strategies.spec import Experiment, Parameters, SetOf, Upstream, history_needed
 
 _STEP = "engine.strategies.steps.train_adapters:run"
 _STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
@@ -21,7 +21,7 @@ class LoraShape(Parameters):
     rank: int = Field(8, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the update, while training.")
-    target_modules: ListOf[str] = Field(
+    target_modules: SetOf[str] = Field(
         ["q_proj", "v_proj"], min_length=1, description="Linear layers of the base that get an update."
     )
 
@@ -102,7 +102,7 @@ class ConstrainedParameters(OwnLoraParameters):
     rank: int = Field(4, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(8, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the update, while training.")
-    target_modules: ListOf[str] = Field(
+    target_modules: SetOf[str] = Field(
         ["q_proj"], min_length=1, description="Linear layers of the base that get an update."
     )
     weight_decay: float = Field(0.05, ge=0, le=1, description="Weight decay of AdamW.")

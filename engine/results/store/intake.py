@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs import manifest
+from engine.runs.protocol import completed, protocol_id
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 METRIC_COLUMNS = (
@@ -89,15 +90,28 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
         raise TornRun("; ".join(faults))
     path = folder / "scores.parquet"
     scores = _read_scores(path, variants) if path.exists() else _no_scores()
+    protocols, scores = _in_todays_form(spec, done["protocols"], scores)
     return Finished(
         spec=spec,
         finished_at=str(done["finished_at"]),
         seconds=read_status(folder).seconds,
         summary=done.get("summary", {}),
-        protocols={name: {} for name in pc.unique(scores["protocol"]).to_pylist()} | done["protocols"],
+        protocols=protocols,
         variants=variants,
         scores=scores,
     )
+
+
+def _in_todays_form(
+    spec: RunSpec, declared: dict[str, dict[str, Any]], scores: pa.Table
+) -> tuple[dict[str, dict[str, Any]], pa.Table]:
+    """Protocols and scores under the hashes of today's form, whatever form the run wrote them in."""
+    scored = pc.unique(scores["protocol"]).to_pylist()
+    known = {name: {} for name in scored} | {name: completed(one, spec) for name, one in declared.items()}
+    names = {name: protocol_id(one) if one else name for name, one in known.items()}
+    place = scores.column_names.index("protocol")
+    column = pa.array([names[name] for name in scores["protocol"].to_pylist()], pa.string())
+    return {names[name]: one for name, one in known.items()}, scores.set_column(place, "protocol", column)
 
 
 def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.runs.context import Cancelled, RunContext
@@ -55,6 +56,7 @@ def do_part(
             reports=reports,
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
+            refuse_other_base(spec.base, spec.base_fingerprint)
             load_step(spec.step)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}
