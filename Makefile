@@ -34,9 +34,11 @@ demo: $(VENV)/.ready  ## Prepare a small world, train, evaluate and compare, in 
 test: $(VENV)/.ready-dev browser  ## Run all tests, those in a real browser too
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
-check: $(VENV)/.ready-dev  ## Check style and types (ruff, mypy)
-	$(VENV)/bin/ruff check .
+check: $(VENV)/.ready-dev  ## Check style, types and docs (ruff, mypy, the docs tests)
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/mypy
+	$(PY) -m pytest -q tests/docs
 
 format: $(VENV)/.ready-dev  ## Format the code
 	$(VENV)/bin/ruff format .

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
+from engine.cli import run
 
-from engine.cli import main
-
-sys.exit(main())
+run()

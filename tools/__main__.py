@@ -48,5 +48,18 @@ def world_report(reference: Path | None, personas: int, dialogues: int, seed: in
     click.echo(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2))
 
 
+@tools.command("reference")
+@click.option("--write", is_flag=True, help="Into docs/reference.md instead of to the terminal.")
+def reference(write: bool) -> None:
+    """Say what there is: every command, experiment and metric."""
+    from tools.reference import PAGE
+    from tools.reference import reference as made
+
+    if write:
+        PAGE.write_text(made() + "\n", encoding="utf-8")
+    else:
+        click.echo(made())
+
+
 if __name__ == "__main__":
     tools()

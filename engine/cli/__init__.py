@@ -12,7 +12,7 @@ import click
 from engine.cli.frame import show_error, show_warnings
 from engine.core.errors import EngineError, refusal
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "run"]
 
 
 _HOMES = {
@@ -101,6 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_error(EngineError("Interrupted."), as_json=as_json)
         return 130
     return code if isinstance(code, int) else 0
+
+
+def run() -> None:
+    """Run the command line as a program: what `persona-lab` and `python -m engine` start."""
+    sys.exit(main())
 
 
 def _usage_hint(error: click.UsageError) -> str:

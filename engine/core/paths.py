@@ -12,6 +12,7 @@ from typing import Any
 from engine.core.errors import EngineError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+"""Where the product's own files lie: the checkout, or what pip installed it into."""
 
 _umask = os.umask(0o077)  # the only way to read it is to set it
 os.umask(_umask)
@@ -72,9 +73,14 @@ class Workspace:
 
 
 def open_workspace(root: str | Path | None = None) -> Workspace:
-    """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else the repository root."""
-    chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or REPOSITORY
+    """Return the workspace at `root`; by default $PERSONA_LAB_WORKSPACE, else `default_root`."""
+    chosen = root or os.environ.get("PERSONA_LAB_WORKSPACE") or default_root()
     return Workspace(Path(chosen).expanduser().resolve())
+
+
+def default_root() -> Path:
+    """The workspace of who names none: the checkout; of an installed copy the folder one stands in."""
+    return REPOSITORY if (REPOSITORY / "Makefile").exists() else Path.cwd()
 
 
 def embedded_base() -> Path:

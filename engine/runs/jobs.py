@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
@@ -36,11 +36,18 @@ from engine.runs.runfolder import (
     write_status,
 )
 
-if TYPE_CHECKING:  # a supervisor needs no catalog
-    from engine.strategies.plan import Plan
-
 GRACE_SECONDS = 20.0
 _log = logging.getLogger("engine.runs.jobs")
+
+
+class Submittable(Protocol):
+    """What can be submitted: runs in the order of their execution, and what stands in their way, if anything."""
+
+    @property
+    def specs(self) -> tuple[RunSpec, ...]: ...
+
+    @property
+    def obstacle(self) -> EngineError | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Submitted:
 
 @changes("launch a run")
 def submit(
-    ws: Workspace, plan: Plan, *, retry: bool = False, machine: Machine | None = None
+    ws: Workspace, plan: Submittable, *, retry: bool = False, machine: Machine | None = None
 ) -> list[Submitted]:
     """Queue the plan's runs and start what can start; return one entry a run, in the plan's order.
 

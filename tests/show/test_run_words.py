@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from engine.cli import cli
 from engine.core.paths import Workspace
-from engine.runs import run_words
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import Status, write_spec, write_status
+from engine.show import run_words
 from engine.strategies.plan import plan
 
 

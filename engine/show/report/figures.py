@@ -9,8 +9,8 @@ import io
 import re
 import tomllib
 from functools import cache
+from pathlib import Path
 
-from engine.core.paths import REPOSITORY
 from engine.show.report.blocks import Chart
 
 WIDTH = 680
@@ -58,9 +58,12 @@ def _styled(chart: Chart) -> Chart:
     )
 
 
+_APP_SETTINGS = Path(__file__).resolve().parents[1] / "streamlit.toml"  # the app's own, by a link
+
+
 @cache
 def _colours() -> list[str]:
     """The categorical colours of the light theme, in the order of the charts' words."""
-    with (REPOSITORY / ".streamlit" / "config.toml").open("rb") as file:
+    with _APP_SETTINGS.open("rb") as file:
         found: list[str] = tomllib.load(file)["theme"]["light"]["chartCategoricalColors"]
     return found
