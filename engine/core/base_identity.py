@@ -92,9 +92,36 @@ def refuse_other_base(name: str, fingerprint: str) -> None:
     """Raise EngineError when a base is no longer the one that a run was launched with."""
     if fingerprint and fingerprint_base(name) != fingerprint:
         raise EngineError(
-            f"The base model {name} was changed since this run was launched: its results would be of neither.",
+            f"The base model {name} was changed since this run was launched.",
             "Launch the experiment again: on the changed base it is another run.",
         )
+
+
+def refuse_other_weights(ws: Workspace, run_id: str) -> None:
+    """Raise EngineError when a run's adapters were trained over other weights than today's base has."""
+    path = ws.run_folder(run_id) / "spec.json"
+    if not path.exists():
+        return
+    spec, now = read_json(path), base_of(ws)
+    if not _may_be(BaseIdentity(str(spec["base"]), str(spec.get("base_fingerprint", ""))), now):
+        raise EngineError(
+            f"{run_id} was trained over other weights than those that {now.name} has today.",
+            f"Train it again over these: python -m engine run {run_id.rpartition('-')[0]}",
+        )
+
+
+def _may_be(told: BaseIdentity, now: BaseIdentity) -> bool:
+    """Say whether a base as a run tells of it is today's, as far as was written down.
+
+    Runs made before contents were hashed tell of a large base only its files' sizes, of a hub id nothing.
+    """
+    if told.fingerprint == now.fingerprint:
+        return True
+    folder = local_base(now.name)
+    if folder is None:
+        return not told.fingerprint and hub_id(now.name)[0] == told.name
+    paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja"))
+    return _hash_base(tuple(_stamped(path) for path in paths), by_size=True) == told.fingerprint
 
 
 def _decides(path: Path) -> bool:
@@ -111,7 +138,7 @@ def _stamped(path: Path) -> _Stamped:
 
 
 @functools.lru_cache(maxsize=8)
-def _hash_base(files: tuple[_Stamped, ...]) -> str:
+def _hash_base(files: tuple[_Stamped, ...], *, by_size: bool = False) -> str:
     """Small bases are hashed as a whole, the weights of large ones each by itself, once for each stamp."""
     whole = sum(stamp[-1] for _, stamp in files) <= _SMALL_BASE_BYTES
     digest = hashlib.sha256()
@@ -119,13 +146,13 @@ def _hash_base(files: tuple[_Stamped, ...]) -> str:
         digest.update(f"{path.name}:{stamp[-1]};".encode())
         if whole or path.suffix != ".safetensors":
             digest.update(path.read_bytes())
-        else:
+        elif not by_size:
             digest.update(_sha256(path, stamp).encode())
     return digest.hexdigest()[:_DIGITS]
 
 
 def _sha256(path: Path, stamp: _Stamp) -> str:
-    """The sha256 of a large file. The hub cache names a file by it; else it is kept until the file changes."""
+    """The sha256 of a large file. The hub's cache names files by it; else it is kept while the file stays."""
     blob = path.resolve()
     if blob.parent.name == "blobs" and _BLOB.fullmatch(blob.name):
         return blob.name

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
@@ -149,6 +150,7 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Lora | Prefix:
         """Return one adapter. Raises EngineError when its folder is not there."""
         if (run, name) not in self._adapters:
+            refuse_other_weights(self._ws, run)
             folder = self._ws.adapters(run) / name
             self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
         return self._adapters[run, name]

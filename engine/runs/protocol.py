@@ -1,7 +1,7 @@
-"""A protocol: all that makes replies comparable, written down and hashed. Owns its form and that of older ones.
+"""A protocol: all that makes replies comparable, written down and hashed. Owns its form, and older ones.
 
-A protocol written before a field existed is completed from the spec of its run, so that results made then stand
-beside those of today exactly where nothing else changed, and apart where something did.
+A protocol written before a field existed is completed from the spec of its run, so that results made then
+stand beside those of today exactly where nothing else changed, and apart where something did.
 """
 
 from __future__ import annotations
@@ -25,6 +25,19 @@ def protocol_id(fields: Mapping[str, Any]) -> str:
 def base_fields(spec: RunSpec) -> dict[str, Any]:
     """Return what a protocol says of the base: what tells its contents apart, and its name."""
     return {BASE: spec.base_fingerprint or _UNKNOWN, BASE_NAME: spec.base}
+
+
+def without_remarks(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a protocol to declare anew: without the hash under which it was written once."""
+    return {name: value for name, value in fields.items() if name != WRITTEN_AS}
+
+
+def in_todays_form(
+    declared: Mapping[str, Mapping[str, Any]], spec: RunSpec
+) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return for each hash under which a run declared a protocol: today's hash, and it completed."""
+    known = {name: completed(fields, spec) for name, fields in declared.items()}
+    return {name: (protocol_id(fields) if fields else name, fields) for name, fields in known.items()}
 
 
 def completed(fields: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:

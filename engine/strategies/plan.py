@@ -180,8 +180,23 @@ class _Planner:
             created_at=runfolder.now(),
             versions=dict(_versions()),
         )
+        before = self._made_before(entry, spec)
+        if before is not None:
+            return before
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
+
+    def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
+        """The run that asked for this same thing when sets were not put in order yet, if there is one."""
+        alike = [
+            known
+            for known, record in self.existing
+            if known.experiment == spec.experiment
+            and record.run_id != spec.run_id
+            and _in_one_form(entry, known).hash == spec.hash
+        ]
+        exists = any(record.run_id == spec.run_id for _, record in self.existing)
+        return alike[-1] if alike and not exists else None
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
@@ -263,6 +278,21 @@ class _Planner:
             and all(name in parameters or spec.parameters.get(name) is None for name in _PARTIAL)
         ]
         return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+
+
+def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
+    """A spec with its sets in order, as it would be made today; as it is where its parameters are unknown."""
+    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    try:
+        valid = validate(entry, {**own, **asked})
+    except EngineError:
+        return spec
+    return replace(
+        spec,
+        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json", include=set(own))},
+        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
+    )
 
 
 def _unasked(spec: RunSpec, asked: Mapping[str, Any]) -> list[str]:

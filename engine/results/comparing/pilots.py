@@ -70,11 +70,13 @@ def pilots(ws: Workspace, *, metric: str = SIMILARITY, split: str = "val") -> li
 
 def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> list[Pilot]:
     """The pilots of one protocol."""
+    ground = read_ground(ws)
     there = [(one, specs.get(one.run_id)) for one in scene.under(scene.protocol)]
+    there = [(one, spec) for one, spec in there if spec and ground.carries(spec)]
     asked = [(one, spec) for one, spec in there if spec and spec.parameters.get("personas") is not None]
     if not asked:
         return []
-    everybody, values = read_ground(ws).personas, _values(ws, scene)
+    everybody, values = ground.personas, _values(ws, scene)
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
     made = []
     for one, spec in asked:

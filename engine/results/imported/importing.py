@@ -27,8 +27,8 @@ from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, rea
 from engine.results.store.intake import METRIC_COLUMNS
 from engine.runs import manifest
 from engine.runs.context import RunContext
-from engine.runs.records import scan
 from engine.runs.protocol import protocol_id
+from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 
 EXPERIMENT = "import-study"

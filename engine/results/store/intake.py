@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs import manifest
-from engine.runs.protocol import completed, protocol_id
+from engine.runs.protocol import in_todays_form
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 METRIC_COLUMNS = (
@@ -107,11 +107,10 @@ def _in_todays_form(
 ) -> tuple[dict[str, dict[str, Any]], pa.Table]:
     """Protocols and scores under the hashes of today's form, whatever form the run wrote them in."""
     scored = pc.unique(scores["protocol"]).to_pylist()
-    known = {name: {} for name in scored} | {name: completed(one, spec) for name, one in declared.items()}
-    names = {name: protocol_id(one) if one else name for name, one in known.items()}
+    known = in_todays_form({name: {} for name in scored} | declared, spec)
     place = scores.column_names.index("protocol")
-    column = pa.array([names[name] for name in scores["protocol"].to_pylist()], pa.string())
-    return {names[name]: one for name, one in known.items()}, scores.set_column(place, "protocol", column)
+    column = pa.array([known[name][0] for name in scores["protocol"].to_pylist()], pa.string())
+    return dict(known.values()), scores.set_column(place, "protocol", column)
 
 
 def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:

@@ -254,6 +254,8 @@ class _Gathering:
             found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
         except EngineError:  # nothing is scored on this split, or not the reference: there are no numbers
             return []
+        if not found["base"]["todays"]:  # no gate is passed by what another base did
+            return []
         if self.personas is not None:
             found = compare_within(self.ws, found, self.personas)
         return list(found["rows"])

@@ -10,7 +10,9 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
+from engine.runs.protocol import WRITTEN_AS
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
@@ -19,7 +21,7 @@ from engine.stats.compare import SMALL_SAMPLE
 
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
-_NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported"})
+_NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
 
@@ -76,6 +78,9 @@ def protocol_section(gathered: Gathered) -> Section | None:
         rows = tuple((name.replace("_", " "), _worded(value)) for name, value in fields.items())
         kind = "Imported protocol" if compared.imported else "Protocol"
         blocks.append(Table(f"{kind} {compared.protocol}.", ("field", "value"), rows))
+        older = compared.fields.get(WRITTEN_AS, ())
+        if older:
+            blocks.append(Text(older_words(older)))
         if compared.imported:
             blocks.append(_scored_on(compared))
     if gathered.left_out:
