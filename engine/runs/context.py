@@ -20,7 +20,7 @@ from engine.core.paths import Workspace, write_json
 from engine.core.secrecy import without_secrets
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
-from engine.runs.protocol import protocol_id
+from engine.runs.protocol import completed, protocol_id, without_remarks
 from engine.runs.runfolder import (
     BEAT_SECONDS,
     Heartbeat,
@@ -161,9 +161,10 @@ class RunContext:
         self._declare("variants", [*others, entry])
 
     def protocol(self, fields_: Mapping[str, Any]) -> str:
-        """Declare a protocol the run scored under; return its hash, for the column `protocol`."""
-        name = protocol_id(fields_)
-        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: dict(fields_)})
+        """Declare a protocol the run scored under, its base added; return its hash, for the column `protocol`."""
+        whole = without_remarks(completed(fields_, self.spec))
+        name = protocol_id(whole)
+        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: whole})
         return name
 
     def summary(self, **values: Any) -> None:

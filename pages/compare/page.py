@@ -109,7 +109,7 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
         )
         return
     seen = len(
-        looks.seen(ws, (found["protocol"], *found["older"]))
+        looks.seen(ws, found["protocol"], found["older"])
     )  # by now: `found` may be from an earlier visit
     if seen:
         st.badge(

@@ -11,8 +11,9 @@ from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
-from engine.show.run_words import against_estimate, changed, exact_command, origin, settings, title
+from engine.show.run_words import against_estimate, changed, origin, settings, title
 from engine.strategies import catalog
+from engine.strategies.cloning import command_of
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
 from pages.shared import frame, launch
@@ -188,4 +189,4 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
         alt="Origin of the run: data, base model, versions",
     )
     st.caption("The same run from a terminal:")
-    launch.show_command(exact_command(spec, ws))
+    launch.show_command(command_of(spec, ws))

@@ -31,8 +31,10 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
 from engine.results.variants import Variant, resolve
+from engine.runs.runfolder import read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
+from engine.strategies.cloning import command_of
 
 __all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]
 
@@ -205,7 +207,7 @@ def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
 def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
     """Record what is judged on test; return how many verdicts on test there are under this protocol."""
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, (scene.protocol, *scene.older), judged if scene.split == "test" else {})
+    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row]) -> list[str]:
@@ -248,10 +250,10 @@ def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
 
 def _second_seed(ws: Workspace, scene: Scene) -> str | None:
     """The command that makes the reference again from another seed; None where it is not trained."""
-    origin = store.overview(ws).origins.get(scene.reference.run_id)
+    origin = scene.origins.get(scene.reference.run_id)
     if origin is None or not scene.reference.parameters_trained:
         return None
-    return f"python -m engine run {origin.experiment} --seed {origin.seed + 1}"
+    return command_of(read_spec(ws.run_folder(scene.reference.run_id)), ws, seed=origin.seed + 1)
 
 
 # --- criteria

@@ -107,7 +107,8 @@ def _in_todays_form(
 ) -> tuple[dict[str, dict[str, Any]], pa.Table]:
     """Protocols and scores under the hashes of today's form, whatever form the run wrote them in."""
     scored = pc.unique(scores["protocol"]).to_pylist()
-    known = in_todays_form({name: {} for name in scored} | declared, spec)
+    undeclared: dict[str, dict[str, Any]] = {name: {} for name in scored}
+    known = in_todays_form(undeclared | declared, spec)
     place = scores.column_names.index("protocol")
     column = pa.array([known[name][0] for name in scores["protocol"].to_pylist()], pa.string())
     return dict(known.values()), scores.set_column(place, "protocol", column)

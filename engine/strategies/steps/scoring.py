@@ -30,7 +30,6 @@ from engine.lm.routed import Value
 from engine.lm.scorer import SCORER_ID, Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
-from engine.runs.protocol import base_fields
 from engine.runs.runfolder import append_line
 
 SCORES = "scores.parquet"
@@ -85,7 +84,6 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
     return context.protocol(
         {
             **context.spec.protocol,
-            **base_fields(context.spec),
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
             "scorer": SCORER_ID,
