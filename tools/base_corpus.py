@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from engine.core.types import Message
 from engine.data.worlds.dialogues import Session, need_request, write_session
 from engine.data.worlds.households import Household, WorldSpec, draw_household
-from engine.data.worlds.people import REASONS
 from engine.data.worlds.replies import Plan, own_manner, phrase
+from engine.data.worlds.words import REASONS
 from engine.lm.prompts import Memory, chat, system_text
 
 ELSEWHERE = WorldSpec(

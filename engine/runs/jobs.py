@@ -41,7 +41,7 @@ _log = logging.getLogger("engine.runs.jobs")
 
 
 class Submittable(Protocol):
-    """What can be submitted: runs in the order of their execution, and what stands in their way, if anything."""
+    """What can be submitted: runs in the order of their execution, and what stands in their way."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]: ...

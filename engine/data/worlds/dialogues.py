@@ -21,19 +21,6 @@ from engine.data.worlds.households import (
     outdoor_temperature,
     sun_phase,
 )
-from engine.data.worlds.lexicon import DEVICE_NAMES, PARAMETER_NAMES
-from engine.data.worlds.people import (
-    ASK_STATE,
-    LINKS,
-    NEEDS,
-    OFF_REQUESTS,
-    OTHER_REQUESTS,
-    REASONS,
-    ROOMS,
-    TELL_STATE,
-    USER_TONES,
-    WEATHER_REMARKS,
-)
 from engine.data.worlds.replies import (
     Plan,
     known_manner,
@@ -41,6 +28,20 @@ from engine.data.worlds.replies import (
     phrase,
     phrase_settings,
     population_manner,
+)
+from engine.data.worlds.words import (
+    ASK_STATE,
+    DEVICE_NAMES,
+    LINKS,
+    NEEDS,
+    OFF_REQUESTS,
+    OTHER_REQUESTS,
+    PARAMETER_NAMES,
+    REASONS,
+    ROOMS,
+    TELL_STATE,
+    USER_TONES,
+    WEATHER_REMARKS,
 )
 
 SPONTANEOUS = 0.25

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.data.worlds.lexicon import MANNERS, REPLY_SLOTS, Way
-from engine.data.worlds.people import FIRST_NAMES, HOBBIES, TONE_WORDS, USER_TONES
+from engine.data.worlds.words import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
 
 Source = Literal["world", "elsewhere"]
 Settings = dict[str, dict[str, Any]]

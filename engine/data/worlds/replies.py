@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.data.worlds.households import Household, draw, most_common
-from engine.data.worlds.lexicon import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
+from engine.data.worlds.words import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
 
 Chooser = Callable[[str], str]
 
