@@ -106,7 +106,7 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
         with _device(context):
             _do(context, do or load_step(context.spec.step))
     except Cancelled:
-        hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
+        hint = f"Resume it from its last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):
             return "cancelled", None, hint
         return "lost", "The process was stopped from outside, by SIGTERM.", hint

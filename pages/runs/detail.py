@@ -56,7 +56,7 @@ def _why(record: RunRecord) -> None:
     tell = st.error if record.state == "failed" else st.warning
     tell(frame.plain(record.error or ""), icon=frame.STATE_ICONS[record.state])
     if record.status.hint and record.state == "failed":  # of the others, the button beside it says the same
-        st.caption(frame.plain(record.status.hint))
+        st.caption(frame.hint(record.status.hint))
 
 
 def _actions(ws: Workspace, record: RunRecord) -> None:
@@ -66,8 +66,7 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
         if record.state in ACTIVE:
             cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
         if record.state in RESUMABLE or record.blocked:
-            label = "Retry" if record.state == "failed" else "Resume"
-            resumed = st.button(label, icon=":material/resume:", key="runs_resume")
+            resumed = st.button("Resume", icon=":material/resume:", key="runs_resume")
         if record.state in RESUMABLE and record.progress:
             over = st.button(
                 "Start over", icon=":material/restart_alt:", key="runs_over",
@@ -137,7 +136,7 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         st.caption("The log is empty so far.")
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
-    st.caption(f"The last {count(len(lines), 'line')}. All of it: python -m engine logs {record.run_id}")
+    st.caption(f"The last {count(len(lines), 'line')}. All of it: `{frame.command('logs', record.run_id)}`")
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:

@@ -18,6 +18,7 @@ from altair.utils import schemapi
 from pandas.io.formats.style import Styler
 
 from engine.core import machine
+from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.wording import STATE_WORDS, signed_points
@@ -182,7 +183,7 @@ def show_error(error: EngineError) -> None:
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(_plain(error.hint))
+        st.caption(hint(error.hint))
 
 
 def heading(title: str, lead: str) -> None:
@@ -220,6 +221,16 @@ def _plain(text: str) -> str:
 
 
 plain = _plain
+
+
+def hint(text: str | None) -> str:
+    """Return a remedy as Markdown; commands in it name this workspace, so that they can be pasted."""
+    return _plain(in_workspace(text or "", workspace()))
+
+
+def command(*words: str, **options: Any) -> str:
+    """Return a command line that means this workspace."""
+    return command_line(*words, ws=workspace(), options=options)
 
 
 def state_badge(state: str) -> None:

@@ -161,7 +161,7 @@ def show_plan(
         )
         return
     closed = _obstacle(planned)
-    verb = "Run" if state is None else "Go on with"
+    verb = "Run" if state is None else "Resume"
     if st.button(
         f"{verb} {experiment.title}",
         type="primary" if prominent else "secondary",
@@ -177,7 +177,7 @@ def _obstacle(planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
     if planned.obstacle is not None:
         st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
-        st.caption(frame.plain(planned.obstacle.hint))
+        st.caption(frame.hint(planned.obstacle.hint))
         return "Something is missing: see above."
     return "This workspace is read-only." if frame.read_only() else ""
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from engine.cli.frame import out, pairs, table
-from engine.core.command import read_value, typed
+from engine.core.command import command_line, read_value, typed
 from engine.core.wording import duration
 from engine.strategies import catalog
 from engine.strategies.plan import Plan
@@ -94,7 +94,7 @@ def show_catalog(experiment: str | None = None) -> None:
     for sweep in SWEEPS.values():
         values = typed(list(sweep.values))
         out().print(Text(f"sweep {sweep.name}: {', '.join(sweep.experiments)} {sweep.parameter}={values}"))
-    out().print("One of them whole: python -m engine experiments NAME")
+    out().print(f"One of them whole: {command_line('experiments', 'NAME')}")
 
 
 def _show_experiment(entry: Experiment) -> None:
@@ -106,7 +106,7 @@ def _show_experiment(entry: Experiment) -> None:
         values = ", ".join(f"{name}={typed(value)}" for name, value in preset.parameters.items())
         out().print(Text(f"  --preset {preset.name}   {preset.title} ({values}). {preset.source}"))
     for sweep in sweeps(entry.name):
-        out().print(Text(f"  python -m engine sweep {sweep['name']}   {sweep['question']}"))
+        out().print(Text(f"  {command_line('sweep', sweep['name'])}   {sweep['question']}"))
 
 
 def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
