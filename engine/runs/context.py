@@ -161,7 +161,7 @@ class RunContext:
         self._declare("variants", [*others, entry])
 
     def protocol(self, fields_: Mapping[str, Any]) -> str:
-        """Declare a protocol the run scored under, its base added; return its hash, for the column `protocol`."""
+        """Declare a protocol the run scored under, its base added; return its hash (column `protocol`)."""
         whole = without_remarks(completed(fields_, self.spec))
         name = protocol_id(whole)
         self._declare("protocols", {**declared(self.folder, "protocols", {}), name: whole})

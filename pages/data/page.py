@@ -190,7 +190,8 @@ def _import(ws: Workspace) -> None:
         )
         st.markdown("Prepare one and open it:")
         st.code(
-            f"{command_line('init', options={'workspace': 'another', 'dataset': 'path/to/dialogues.jsonl'})}\n"
+            command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"})
+            + "\n"
             "PERSONA_LAB_WORKSPACE=another make run",
             language=None,
             wrap_lines=True,
