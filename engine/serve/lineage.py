@@ -13,8 +13,7 @@ from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import Shelf, Side
 from engine.lm.routed import ROUTES
 from engine.runs.runfolder import read_spec
-
-_CLUSTERS = "clusters.json"
+from engine.strategies.clusterings import FILE, read_clusters
 
 
 def lineage(
@@ -73,11 +72,12 @@ def _experiment(ws: Workspace, run_id: str) -> str | None:
 def _cluster(ws: Workspace, runs: Sequence[str], persona_id: str) -> dict[str, Any] | None:
     """Return the persona's cluster, by the nearest clustering that one of the runs was made from."""
     for run_id in _with_upstreams(ws, runs):
-        path = ws.run_folder(run_id) / _CLUSTERS
-        found = read_json(path) if path.exists() else {"assignment": {}}
-        number = found["assignment"].get(persona_id)
+        if not (ws.run_folder(run_id) / FILE).exists():
+            continue
+        found = read_clusters(ws, run_id)
+        number = found.assignment.get(persona_id)
         if number is not None:
-            return {"run": run_id, "number": number, "personas": found["sizes"][number], "of": found["k"]}
+            return {"run": run_id, "number": number, "personas": found.sizes[number], "of": len(found.sizes)}
     return None
 
 

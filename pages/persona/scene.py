@@ -16,8 +16,8 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.domains.metrics import METRICS, SIMILARITY, Metric
 from engine.show.charts import is_bound
-from engine.show.persona.place import Clusters
 from engine.show.persona.table import ORDERS, ordered
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame, reads
 

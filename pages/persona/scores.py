@@ -11,9 +11,9 @@ from engine.core.wording import count, signed_points
 from engine.domains.metrics import METRICS, Metric
 from engine.show.charts import CHOSEN
 from engine.show.persona import charts
-from engine.show.persona.place import Clusters
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.core.command import command_line
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
 from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
@@ -20,6 +20,7 @@ from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.stats.compare import SMALL_SAMPLE
 from engine.strategies.cloning import command_of
+from engine.strategies.clusterings import FILE, read_clusters
 
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
@@ -162,9 +163,9 @@ def _undefined(compared: Compared) -> list[str]:
 def _clusters(gathered: Gathered, record: RunRecord) -> Iterator[str]:
     """The quality of a clustering, of a run here or of a published study."""
     folder = gathered.ws.run_folder(record.run_id)
-    path = folder / "clusters.json"
-    if path.exists():
-        facts = read_json(path)
+    if (folder / FILE).exists():
+        read = read_clusters(gathered.ws, record.run_id)
+        facts = {"k": read.k, "silhouette": read.silhouette, "stability_ari": read.stability}
     elif record.experiment == _IMPORT:
         try:
             facts = read_manifest(folder).get("summary", {}).get("clusters", {})
