@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, Workspace, read_json
+from engine.core.paths import Workspace
 from engine.strategies.plan import Seen
 
 CLUSTERING, FILE = "clustering", "clusters.json"
@@ -26,15 +26,15 @@ class Clusters(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True)
 
-    run_id: str
     assignment: Mapping[str, int]
     k: int | None = None
     features: str = ""
-    places: Mapping[str, tuple[float, float]] = Field({}, alias="map", strict=False)
-    likeness: Mapping[str, float] = Field({}, alias="centroids_similarity", strict=False)
+    places: Mapping[str, tuple[float, float]] = Field({}, alias="map")
+    likeness: Mapping[str, float] = Field({}, alias="centroids_similarity")
     silhouette: float | None = None
     stability: float | None = Field(None, alias="stability_ari")
     warning: str | None = None
+    run_id: str = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -50,16 +50,16 @@ class Clusters(BaseModel):
 
 
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:
-    """Return the clustering that a run left. Raises EngineError when its file is gone, torn or of another form."""
-    path = ws.run_folder(run_id) / FILE
+    """Return the clustering that a run left. Raises EngineError when its file is gone, torn or no such."""
     try:
-        found = read_json(path)
-        return Clusters.model_validate({**found, "run_id": run_id})
+        found = Clusters.model_validate_json((ws.run_folder(run_id) / FILE).read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         told = f"{'.'.join(map(str, fault['loc'])) or FILE}: {fault['msg']}"
-    except (OSError, TypeError, TornFile) as error:
+    except OSError as error:
         told = str(error)
+    else:
+        return found.model_copy(update={"run_id": run_id})
     raise EngineError(
         f"The clusters of {run_id} cannot be read: {told}", "Run it again: delete its folder first."
     )

@@ -22,8 +22,6 @@ def personas_of(ws: Workspace, cluster: str | int, seen: Seen) -> frozenset[str]
     found = newest_clusters(ws, seen)
     if found is None:
         return frozenset()
-    sizes = found.sizes
-    wanted = (
-        min(sizes, key=lambda number: (-sizes[number], number)) if cluster == "largest" and sizes else cluster
-    )
+    largest = max(found.sizes, key=lambda number: (found.sizes[number], -number), default=None)
+    wanted = largest if cluster == "largest" else cluster
     return frozenset(name for name, number in found.assignment.items() if number == wanted)

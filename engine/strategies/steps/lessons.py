@@ -19,6 +19,7 @@ from engine.lm.prompts import chat, system_text
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
+from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 
 _WANTED_STEPS, _MOST_AT_ONCE = 600, 8

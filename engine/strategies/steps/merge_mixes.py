@@ -28,6 +28,7 @@ from engine.lm.recipes import Part, Recipe, Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
+from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
 from engine.strategies.steps.scoring import SCORES
