@@ -59,6 +59,12 @@ def hub_id(name: str) -> tuple[str, str | None]:
     return owner, revision or None
 
 
+def shown_base(name: str) -> str:
+    """Return a base's name for screens: of a commit its first digits."""
+    owner, revision = hub_id(name)
+    return f"{owner}@{revision[:8]}" if revision and _COMMIT.fullmatch(revision) else name
+
+
 def pin_base(name: str, *, cache: Path | None = None) -> str:
     """Return a base's name that means the same model for ever: a hub id with the commit it is at.
 

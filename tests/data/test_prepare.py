@@ -335,3 +335,19 @@ def test_no_value_of_another_type_raises_anything_else(
         assert not ws.root.exists()
     else:
         assert len(load_dataset(ws).dialogues) == 15
+
+
+def test_a_hub_base_is_pinned_to_its_revision_and_stays(
+    ws: Workspace, edgewise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--lab--tiny"
+    for commit in ("a" * 40, "b" * 40):
+        (cached / "snapshots" / commit).mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("a" * 40)
+    prepare(ws, dataset=edgewise, base="lab/tiny")
+    assert ws.read_config()["base"] == f"lab/tiny@{'a' * 40}"
+    (cached / "refs" / "main").write_text("b" * 40)  # the hub moves on, the workspace does not
+    assert prepare(ws, dataset=edgewise, base="lab/tiny")["unchanged"]
+    assert ws.read_config()["base"] == f"lab/tiny@{'a' * 40}"
