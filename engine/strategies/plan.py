@@ -224,6 +224,7 @@ class _Planner:
             self._note_changes(need, found)
             return found
         spec = self._default_spec(catalog.get(need.experiment), need.parameters)
+        self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
 
@@ -250,6 +251,22 @@ class _Planner:
     def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
         valid = validate(entry, {**parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
+
+    def _note_other_base(self, need: Upstream, spec: RunSpec) -> None:
+        """Say why a run that is there is not built on: its adapters mean nothing over other weights."""
+        made = [
+            record.run_id
+            for known, record in self.existing
+            if known.experiment == need.experiment
+            and record.state == "succeeded"
+            and known.data_hash == spec.data_hash
+            and known.base_fingerprint != spec.base_fingerprint
+        ]
+        if made:
+            self.notes.append(
+                f"{need.role}: {made[-1]} was made over other weights than today's base model has;"
+                f" {spec.run_id} is made anew."
+            )
 
     def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
         changed = _unasked(spec, need.parameters)

@@ -122,7 +122,9 @@ def test_a_rebuilt_base_is_another_base(ws: Workspace) -> None:
     finish(ws, "gain")
     before = plan(ws, "after").target.spec
     (Path(read_ground(ws).base) / "model.safetensors").write_bytes(b"weights")
-    assert shape(plan(ws, "after")) == [("gain", "upstream"), ("after", "asked")]
+    again = plan(ws, "after")
+    assert shape(again) == [("gain", "upstream"), ("after", "asked")]
+    assert "made over other weights" in again.notes[0]
     with pytest.raises(EngineError, match="another base model"):
         plan(ws, "after", upstream=before.upstream)
 
