@@ -12,18 +12,20 @@ from engine.runs import jobs, standby
 from engine.runs.records import scan
 from engine.strategies import catalog
 from tests.experiments_for_tests import EXPERIMENTS
+from tests.paced import PLACE as PACED
 from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a user's machine remembers of costs and kernels neither enters the tests nor changes.
+    """What a user's machine remembers of costs, kernels and consent neither enters the tests nor changes.
 
     Supervisors stand by for seconds only: each test has a workspace of its own.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv(standby.SECONDS, "3")
         yield
 
@@ -35,10 +37,17 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def paced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every run that is started only count, at the pace that `counting_run` is told."""
+    monkeypatch.setenv(catalog.MORE, PACED)
+
+
+@pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
     for name, entry in EXPERIMENTS.items():
         monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = make_workspace(tmp_path)

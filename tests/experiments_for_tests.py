@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
@@ -37,3 +38,4 @@ EXPERIMENTS = {
     "gain": Experiment(name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), **COMMON),
     "after": Experiment(name="after", makes="after", fixed={"gain": 0.2}, needs=_needs_gain, **COMMON),
 }
+SLOW = {**EXPERIMENTS, "count": replace(EXPERIMENTS["count"], step="tests.slow_to_load:count")}

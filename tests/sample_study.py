@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.core.paths import Workspace, write_json
+from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.domains.metrics import score_texts
@@ -22,8 +22,8 @@ from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 from engine.strategies.plan import Plan, PlannedRun, plan
+from tests.steps_for_tests import PACE
 
-COUNTING_STEP = "tests.steps_for_tests:count"
 # experiment -> variants it makes: name -> (family, share of right replies, trained parameters)
 MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
     "base": {"base": ("prompt", 0.20, 0)},
@@ -79,12 +79,11 @@ def cluster_into(ws: Workspace, k: int) -> dict[int, list[str]]:
 
 
 def counting_run(ws: Workspace, experiment: str, *, ticks: int, pause: float, ending: str = "well") -> Plan:
-    """Return a plan of one real background run of that experiment's name which only counts."""
-    spec = plan(ws, experiment).target.spec
-    parameters = {"ticks": ticks, "pause": pause, "ending": ending, "gain": 0.1, "lift": 0.0}
-    spec = replace(
-        spec, step=COUNTING_STEP, parameters=parameters, upstream={}, stages={"load": 1.0, "count": 9.0}
-    )
+    """Return a plan of one real background run which only counts, where the test is `paced`."""
+    paces = ws.data / PACE
+    told = read_json(paces) if paces.exists() else {}
+    write_json(paces, {**told, experiment: {"ticks": ticks, "pause": pause, "ending": ending}})
+    spec = replace(plan(ws, experiment).target.spec, stages={"load": 1.0, "count": 9.0})
     return Plan(experiment, (PlannedRun(spec, "asked", None),))
 
 

@@ -10,17 +10,30 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
 from engine.runs.context import Cancelled, RunContext
 
+PACE = "pace.json"
 PERSONAS = tuple(f"p{number:02d}" for number in range(6))
 
 
 def count(context: RunContext) -> None:
     """Count to `ticks`, remembering where it was, then leave scores."""
     parameters = context.spec.parameters
+    _count(context, parameters)
+    leave_scores(context)
+
+
+def at_a_pace(context: RunContext) -> None:
+    """Count as the workspace's data/pace.json says for this experiment, and leave nothing."""
+    _count(context, read_json(context.workspace.data / PACE)[context.spec.experiment])
+
+
+def _count(context: RunContext, parameters: Mapping[str, Any]) -> None:
     if parameters["ending"] == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     checkpoint = context.folder / "checkpoint" / "position.json"
@@ -34,7 +47,6 @@ def count(context: RunContext) -> None:
         if context.stop_requested():
             raise Cancelled
     _end(parameters["ending"])
-    leave_scores(context)
 
 
 def leave_scores(context: RunContext) -> None:

@@ -14,7 +14,7 @@ from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import answer_detached, answer_ended, watch
 from engine.core.errors import EngineError
 from engine.core.machine import read_machine
-from engine.core.wording import duration
+from engine.core.wording import count, duration
 from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
@@ -116,9 +116,11 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
         "queue move unified-1a2b3c4d --first",
         "queue move unified-1a2b3c4d --before retrieval-5e6f7a8b",
         "queue move unified-1a2b3c4d --last",
+        "queue take",
+        "queue take unified-1a2b3c4d",
     ),
 )
-@click.argument("action", required=False, type=click.Choice(["move"]))
+@click.argument("action", required=False, type=click.Choice(["move", "take"]))
 @click.argument("run_id", required=False)
 @click.option("--first", is_flag=True, help="To the front.")
 @click.option("--before", metavar="RUN", help="Right before another queued run.")
@@ -126,8 +128,15 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
 def queue(
     call: Call, *, action: str | None, run_id: str | None, first: bool, before: str | None, last: bool
 ) -> int:
-    """Show what is at work and what waits, in order; or move a queued run, and with it what it needs."""
+    """Show what is at work and what waits, in order; or move a queued run, and with it what it needs.
+
+    Runs that were queued elsewhere (in another place, on another machine, by another user) start only once
+    they are taken up: `queue take` does so for all of them, or for one.
+    """
     call.ws.read_config()
+    if action == "take":
+        taken = jobs.take_up(call.ws, [run_id] if run_id else None)
+        note(f"Taken up: {', '.join(record.run_id for record in taken) or 'nothing, for none can run here'}.")
     if action == "move":
         if run_id is None:
             raise EngineError("Which run?", "Example: queue move unified-1a2b3c4d --first")
@@ -203,9 +212,22 @@ def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
             Text(_remark(record)),
         )
     out().print(shown)
+    _note_elsewhere(call, records)
+
+
+def _note_elsewhere(call: Call, records: Sequence[RunRecord]) -> None:
+    """Say which queued runs came from elsewhere, and how they are started."""
+    there = [record for record in records if record.elsewhere]
+    if any(record.error is None for record in there):
+        note(
+            f"{count(len(there), 'run')} in the queue came from elsewhere: nothing of that starts by itself. "
+            f"To start them here: {call.command('queue', 'take')}. To leave them: do nothing."
+        )
 
 
 def _remark(record: RunRecord) -> str:
+    if record.elsewhere:
+        return record.error or "queued elsewhere; to start it here: queue take"
     if record.blocked:
         return f"blocked: {', '.join(record.waiting_for)} ended without success; resume it"
     if record.waiting_for:
@@ -238,10 +260,17 @@ def _show_queue(call: Call, value: dict[str, Any], records: Sequence[RunRecord])
             str(place) if record.state == "queued" else "-",
             record.run_id,
             record.state,
-            Text(", ".join(record.waiting_for) or "-"),
+            Text(_waits_for(record)),
             duration(estimate) if estimate is not None else "-",
         )
     out().print(shown)
+    _note_elsewhere(call, records)
+
+
+def _waits_for(record: RunRecord) -> str:
+    if record.elsewhere:
+        return record.error or "you: it was queued elsewhere"
+    return ", ".join(record.waiting_for) or "-"
 
 
 def _holder(device: str, records: Sequence[RunRecord]) -> str | None:

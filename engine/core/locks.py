@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -34,15 +36,22 @@ def queue_lock(ws: Workspace) -> AbstractContextManager[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Say whether some process holds that lock now; False where there is no such file. Waits for nobody."""
-    if not path.exists():
-        return False
+    """Say whether some process holds that lock now; False where there is no such file.
+
+    Waits for nobody and writes nothing, so that it can be asked in a workspace that is only looked at.
+    """
     try:
-        lock = FileLock(path, thread_local=False, preserve_lock_file=True)
-        lock.acquire(timeout=0)
-    except (Timeout, OSError):
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    lock.release()
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
     return False
 
 

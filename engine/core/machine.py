@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_json, write_json
 
@@ -82,16 +83,48 @@ def change_machine(ws: Workspace, **values: Any) -> Machine:
     Works in a read-only workspace too, so that it can be opened again; not under PERSONA_LAB_READ_ONLY.
     """
     ws.read_config()
-    if _told_read_only():
+    if _told_read_only() or unwritable(ws) is not None:
         refuse_if_read_only(ws, "change the settings")
     changed = replace(read_machine(ws), **values)
-    write_json(_path(ws), asdict(changed))
+    ours = "ray_address" in values or cluster_is_ours(ws, changed)
+    token = {"consent": agree(ws, "cluster", changed.ray_address)} if ours and changed.ray_address else {}
+    write_json(_path(ws), {**asdict(changed), **token})
     return changed
 
 
+def cluster_is_ours(ws: Workspace, machine: Machine) -> bool:
+    """Say whether the Ray cluster's address was set by this user, here, and did not come with the folder."""
+    path = _path(ws)
+    token = read_json(path).get("consent", "") if path.exists() else ""
+    return not machine.ray_address or agreed(ws, token, "cluster", machine.ray_address)
+
+
+def refuse_foreign_cluster(ws: Workspace, machine: Machine) -> None:
+    """Raise EngineError where settings that came with the folder name the cluster: it could run code here."""
+    named = machine.launcher != LAUNCHERS[0] and machine.ray_address == read_machine(ws).ray_address
+    if named and not cluster_is_ours(ws, machine):
+        raise EngineError(
+            f"The settings that came with this workspace name the Ray cluster {machine.ray_address}.",
+            f"To use it: python -m engine machine --launcher ray --ray-address {machine.ray_address}. "
+            "To run here: python -m engine machine --launcher local",
+        )
+
+
 def read_only(ws: Workspace) -> bool:
-    """Say whether nothing may be changed here: by PERSONA_LAB_READ_ONLY=1, or by the workspace's settings."""
+    """Say whether nothing is written here: so told by PERSONA_LAB_READ_ONLY=1 or by the workspace's settings,
+    or because the folder takes nothing (mounted read-only, or not this user's to write)."""
+    return declared_read_only(ws) or unwritable(ws) is not None
+
+
+def declared_read_only(ws: Workspace) -> bool:
+    """Say whether somebody wants nothing to be changed here, whatever the file system would take."""
     return _told_read_only() or read_machine(ws).read_only
+
+
+def unwritable(ws: Workspace) -> Path | None:
+    """Return the folder of the workspace that takes no files, None where all do. Tries nothing out."""
+    there = (folder for folder in (ws.root, ws.data) if folder.is_dir())
+    return next((folder for folder in there if not os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 def refuse_if_read_only(ws: Workspace, doing: str) -> None:
@@ -100,6 +133,11 @@ def refuse_if_read_only(ws: Workspace, doing: str) -> None:
         raise EngineError(
             f"This is a read-only view: it cannot {doing}.",
             f"Start without {READ_ONLY} to change things.",
+        )
+    if (folder := unwritable(ws)) is not None:
+        raise EngineError(
+            f"{folder} takes no files (it is mounted read-only, or not yours): it cannot {doing}.",
+            "Copy the workspace to a folder of yours, or have the rights to write mended.",
         )
     if read_machine(ws).read_only:
         raise EngineError(

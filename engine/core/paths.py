@@ -57,10 +57,22 @@ class Workspace:
         return self.root / "results.duckdb"
 
     def run_folder(self, run_id: str) -> Path:
-        return self.runs / run_id
+        """The folder of a run. Raises EngineError for a name that would lead elsewhere."""
+        return self.runs / plain_name(run_id, what="a run")
 
     def adapters(self, run_id: str) -> Path:
-        return self.models / run_id
+        """The folder of a run's adapters. Raises EngineError for a name that would lead elsewhere."""
+        return self.models / plain_name(run_id, what="a run")
+
+    def adapter(self, run_id: str, name: str) -> Path:
+        """The folder of one adapter. Raises EngineError for a name, or a link, that leads elsewhere."""
+        folder = self.adapters(run_id) / plain_name(name, what="an adapter")
+        if link := first_link(self.adapters(run_id), folder):
+            raise EngineError(
+                f"{link} is a link, and what it leads to is no adapter of this workspace.",
+                "Put the folder itself in its place, or choose another variant.",
+            )
+        return folder
 
     def read_config(self) -> dict[str, Any]:
         """Return the workspace's choices. Raises EngineError when `init` has not run here."""
@@ -86,6 +98,39 @@ def default_root() -> Path:
 def embedded_base() -> Path:
     """The folder of the base model that ships with the project."""
     return REPOSITORY / "models" / "base"
+
+
+def plain_name(name: object, *, what: str) -> str:
+    """Return a name that a file gave, once it is one file's name. Raises EngineError for a path or worse."""
+    if not isinstance(name, str) or name in ("", ".", "..") or any(sign in name for sign in "/\0"):
+        raise EngineError(
+            f"{name!r} cannot be the name of {what}: it would lead out of its folder.",
+            "Whatever names it was changed, or comes from elsewhere: python -m engine doctor",
+        )
+    return name
+
+
+def first_link(*folders: Path, deep: bool = False) -> Path | None:
+    """Return the first symbolic link among these folders and what lies directly in them, None without one.
+
+    With `deep`, what lies in their folders is looked at too. Follows no link.
+    """
+    left = list(folders)
+    while left:
+        folder = left.pop(0)
+        if folder.is_symlink():
+            return folder
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        link = next((entry for entry in found if entry.is_symlink()), None)
+        if link is not None:
+            return Path(link.path)
+        if deep:
+            left += [Path(entry.path) for entry in found if entry.is_dir(follow_symlinks=False)]
+    return None
 
 
 class TornFile(EngineError):

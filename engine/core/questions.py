@@ -31,7 +31,8 @@ class Question:
 
     `reference` is the right reply where the message is an example's. `blind` hides who is who until a vote;
     the speakers' order is already the one that is shown. `attempts` counts how often it was given to a
-    generator: more than once only when one has died over it.
+    generator: more than once only when one has died over it. `consent` says that it was asked here
+    (engine/core/consent.py).
     """
 
     question_id: str
@@ -46,6 +47,7 @@ class Question:
     max_new_tokens: int = 64
     asked_at: str = ""
     attempts: int = 1
+    consent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

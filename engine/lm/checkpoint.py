@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_atomically, write_json
+from engine.core.paths import plain_name, read_json, write_atomically, write_json
 
 _POSITION = "position.json"
 Parts = Mapping[str, Mapping[str, Tensor]]
@@ -54,7 +54,7 @@ def read_position(folder: Path) -> dict[str, Any] | None:
 def read_into(folder: Path, position: Mapping[str, Any], parts: Parts) -> None:
     """Copy the tensors of the checkpoint at `position` into those of `parts`. Raises Damaged."""
     try:
-        tensors = load_file(folder / position["file"])
+        tensors = load_file(folder / plain_name(position["file"], what="a checkpoint"))
         wanted = [
             (tensor, tensors[f"{part}/{name}"])
             for part, named in parts.items()
@@ -62,5 +62,5 @@ def read_into(folder: Path, position: Mapping[str, Any], parts: Parts) -> None:
         ]
         for tensor, kept in wanted:
             tensor.copy_(kept)
-    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, EngineError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise Damaged(str(error)) from error

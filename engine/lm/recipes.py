@@ -151,7 +151,7 @@ class Shelf:
         """Return one adapter. Raises EngineError when its folder is not there."""
         if (run, name) not in self._adapters:
             refuse_other_weights(self._ws, run)
-            folder = self._ws.adapters(run) / name
+            folder = self._ws.adapter(run, name)
             self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
         return self._adapters[run, name]
 

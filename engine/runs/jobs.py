@@ -10,12 +10,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.machine import Machine, changes, read_machine, read_only
-from engine.core.paths import Workspace
+from engine.core.machine import (
+    Machine,
+    changes,
+    declared_read_only,
+    read_machine,
+    read_only,
+    refuse_foreign_cluster,
+)
+from engine.core.paths import Workspace, first_link
 from engine.runs import launchers, slots, standby
 from engine.runs.endings import end_processes, settle
 from engine.runs.launchers import local
@@ -30,7 +37,9 @@ from engine.runs.runfolder import (
     alive,
     append_line,
     forget_work,
+    is_put_here,
     now,
+    put_here,
     request_cancel,
     write_spec,
     write_status,
@@ -65,14 +74,14 @@ def submit(
     """Queue the plan's runs and start what can start; return one entry a run, in the plan's order.
 
     A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
-    failed, cancelled or lost one is queued again and goes on from its last checkpoint. `machine` says where
-    the runs are executed, by default as the workspace's settings say. A torn spec.json is written again.
-    Raises EngineError where runs cannot be executed so.
+    failed, cancelled or lost one is queued again and goes on from its last checkpoint. One that was put into
+    a queue elsewhere is taken up. `machine` says where the runs are executed, by default as the workspace's
+    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
     machine = machine or read_machine(ws)
-    launch = launchers.get(machine.launcher).told(machine)
+    launch = _told(ws, machine)
     with queue_lock(ws):
         present = {record.run_id: record for record in scan(ws)}
         order = max((record.order for record in present.values()), default=0)
@@ -80,14 +89,16 @@ def submit(
         for position, spec in enumerate(plan.specs, start=1):
             known = present.get(spec.run_id)
             if known is not None and known.spec is None and known.state != "succeeded":
+                _refuse_links(ws, spec.run_id)
                 write_spec(ws.run_folder(spec.run_id), spec)  # it was torn, and here is what it said
             if known is None:
                 queued = Status(state="queued", order=order + position, queued_at=now())
                 _create(ws, spec, replace(queued, launcher=machine.launcher, launch=launch))
                 did[spec.run_id] = "queued"
-            elif retry and known.state in RESUMABLE:
+            elif (retry and known.state in RESUMABLE) or known.elsewhere:
+                _refuse_links(ws, spec.run_id)
                 status = replace(known.status, launcher=machine.launcher, launch=launch)
-                _requeue(ws, replace(known, status=status))
+                _requeue(ws, replace(known, status=status, spec=spec))
                 did[spec.run_id] = "resumed"
             else:
                 did[spec.run_id] = "exists"
@@ -101,7 +112,7 @@ def advance(ws: Workspace, *, origin: str | None = None) -> None:
     A read-only workspace is left as it is. `origin` is what a supervisor was started from, whose environment
     what it loaded may have changed.
     """
-    if read_only(ws):
+    if declared_read_only(ws):  # a disk that takes nothing just now is an error, which a supervisor waits out
         return
     with queue_lock(ws):
         _advance(ws, origin)
@@ -110,18 +121,41 @@ def advance(ws: Workspace, *, origin: str | None = None) -> None:
 def list_runs(ws: Workspace) -> list[RunRecord]:
     """Return all runs in queue order; side effect: heals a queue that nobody looks after.
 
-    What cannot be healed now (a full disk, a read-only folder) is warned of, and the runs are shown as
-    they stand: looking never fails.
+    Starts only what this user put into the queue here; a queued run that came from elsewhere is shown as
+    such, with what is wrong with it as its error. What cannot be healed now (a full disk) is warned of, and
+    the runs are shown as they stand: looking never fails.
     """
     records = scan(ws)
     try:
-        if _needs_care(ws, records):
+        if not read_only(ws) and _needs_care(ws, records):
             advance(ws)
             records = scan(ws)
     except (EngineError, OSError) as error:
         _log.warning("The queue could not be moved: %s", error)
         records = scan(ws)
-    return records
+    return [replace(one, error=_fault(ws, one)) if one.elsewhere else one for one in records]
+
+
+@changes("take up a queue")
+def take_up(ws: Workspace, run_ids: Sequence[str] | None = None) -> list[RunRecord]:
+    """Take up queued runs that came from elsewhere, by default all that can run: they start here from now on.
+
+    Return them. Raises EngineError for a run that is none of those, or cannot run here.
+    """
+    with queue_lock(ws):
+        there = {record.run_id: record for record in scan(ws) if record.elsewhere}
+        for run_id in run_ids or ():
+            if run_id not in there:
+                raise EngineError(f"{run_id} does not wait to be taken up: it {_is(find(ws, run_id).state)}.")
+        chosen = [there[run_id] for run_id in run_ids or there]
+        if run_ids is None:
+            chosen = [record for record in chosen if _fault(ws, record) is None]
+        for record in chosen:
+            _check(ws, record)
+        for record in chosen:
+            _requeue(ws, _started_here(ws, record))
+        _advance(ws)
+    return [find(ws, record.run_id) for record in chosen]
 
 
 @changes("cancel a run")
@@ -158,7 +192,7 @@ def resume(ws: Workspace, run_id: str) -> RunRecord:
     find(ws, run_id)
     with queue_lock(ws):
         record = find(ws, run_id)
-        if record.state not in RESUMABLE and not record.blocked:
+        if record.state not in RESUMABLE and not record.blocked and not record.elsewhere:
             raise EngineError(f"{run_id} cannot be resumed: it {_is(record.state)}.")
         _resume(ws, record)
         _advance(ws)
@@ -176,8 +210,7 @@ def start_over(ws: Workspace, run_id: str) -> RunRecord:
         record = find(ws, run_id)
         if record.state not in RESUMABLE:
             raise EngineError(f"{run_id} cannot start over: it {_is(record.state)}.")
-        if record.spec is None:
-            raise EngineError(f"{run_id} cannot start over: {record.error}", "Launch the experiment again.")
+        _check(ws, record)
         forget_work(ws, run_id)
         anew = replace(record.status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
         _resume(ws, replace(record, status=anew))
@@ -247,7 +280,9 @@ def _advance(ws: Workspace, origin: str | None = None) -> None:
 
 def _ready(records: Iterable[RunRecord]) -> list[RunRecord]:
     return [
-        record for record in records if record.state == "queued" and record.spec and not record.waiting_for
+        record
+        for record in records
+        if record.state == "queued" and record.spec and not record.waiting_for and not record.elsewhere
     ]
 
 
@@ -318,22 +353,67 @@ def _start(ws: Workspace, record: RunRecord, device: str, origin: str | None) ->
 
 def _create(ws: Workspace, spec: RunSpec, status: Status) -> None:
     folder = ws.run_folder(spec.run_id)
-    write_status(folder, status)
+    _refuse_links(ws, spec.run_id)
+    write_status(folder, put_here(ws, spec, status))
     write_spec(folder, spec)
 
 
 def _requeue(ws: Workspace, record: RunRecord) -> None:
+    """Queue a run again, with this user's consent that it starts here."""
+    assert record.spec is not None
     folder = ws.run_folder(record.run_id)
+    status = put_here(ws, record.spec, record.status)
     (folder / CANCEL).unlink(missing_ok=True)
     append_line(folder / "log.txt", f"{now()} queued again after: {record.state}")
-    write_status(folder, replace(record.status, state="queued", queued_at=now(), error=None, hint=None))
+    write_status(folder, replace(status, state="queued", queued_at=now(), error=None, hint=None))
+
+
+def _check(ws: Workspace, record: RunRecord) -> None:
+    """Raise EngineError where a run's spec is not one that the registry could have made, here."""
+    from engine.strategies.runnable import runnable  # the registry: not for a supervisor
+
+    if record.spec is None:
+        raise EngineError(f"{record.run_id} cannot run here: {record.error}", "Launch the experiment again.")
+    runnable(ws, record.run_id, record.spec)
+
+
+def _fault(ws: Workspace, record: RunRecord) -> str | None:
+    try:
+        _check(ws, record)
+    except EngineError as error:
+        return error.message
+    return None
+
+
+def _refuse_links(ws: Workspace, run_id: str) -> None:
+    if link := first_link(ws.run_folder(run_id), ws.adapters(run_id), deep=True):
+        raise EngineError(
+            f"{run_id} cannot run here: {link} is a link, which no run makes.", f"Remove it: rm {link}"
+        )
+
+
+def _told(ws: Workspace, machine: Machine) -> dict[str, Any]:
+    """What a launcher is told. Raises EngineError for a cluster that only a foreign file names."""
+    refuse_foreign_cluster(ws, machine)
+    return launchers.get(machine.launcher).told(machine)
+
+
+def _started_here(ws: Workspace, record: RunRecord) -> RunRecord:
+    """The record as it may be queued: not for a cluster that only its file names, but as set here."""
+    assert record.spec is not None
+    if is_put_here(ws, record.spec, record.status) or record.status.launcher == "local":
+        return record
+    machine = read_machine(ws)
+    launch = _told(ws, machine)
+    return replace(record, status=replace(record.status, launcher=machine.launcher, launch=launch))
 
 
 def _resume(ws: Workspace, record: RunRecord) -> None:
+    _check(ws, record)
     for upstream in record.waiting_for or (record.spec.upstream.values() if record.spec else ()):
         _resume(ws, find(ws, upstream))
-    if record.state in RESUMABLE:
-        _requeue(ws, record)
+    if record.state in RESUMABLE or record.elsewhere:
+        _requeue(ws, _started_here(ws, record))
 
 
 def _is(state: State) -> str:

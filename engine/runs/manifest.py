@@ -74,7 +74,9 @@ def _compare(folder: Path, expected: dict[str, str]) -> list[str]:
     found = []
     for name, digest in expected.items():
         path = folder / name
-        if not path.is_file():
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            found.append(f"{name} lies elsewhere")
+        elif not path.is_file():
             found.append(f"{name} is missing")
         elif sha256(path) != digest:
             found.append(f"{name} was changed or cut off")

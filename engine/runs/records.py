@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import is_held
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, first_link
 from engine.runs import manifest
 from engine.runs.runfolder import (
     RESUMABLE,
@@ -24,6 +24,7 @@ from engine.runs.runfolder import (
     Status,
     alive,
     heartbeat_age_seconds,
+    is_put_here,
     read_spec,
     read_status,
 )
@@ -34,7 +35,9 @@ class RunRecord:
     """One run. `spec` is None when spec.json cannot be read (`error` then says why).
 
     `waiting_for` are upstream runs not yet succeeded; `blocked` says that one of them has ended
-    without success, so that the run cannot start before that one is resumed.
+    without success, so that the run cannot start before that one is resumed. `elsewhere` says of a queued run
+    that it was put into a queue in another place, on another machine or by another user: it starts only once
+    somebody takes it up here.
     """
 
     run_id: str
@@ -45,6 +48,7 @@ class RunRecord:
     waiting_for: tuple[str, ...] = ()
     blocked: bool = False
     error: str | None = None
+    elsewhere: bool = False
 
     @property
     def order(self) -> int:
@@ -106,6 +110,7 @@ class RunRecord:
             "freed_bytes": status.freed_bytes,
             "parameters": spec.parameters if spec else {},
             "changed": list(spec.changed) if spec else [],
+            "elsewhere": self.elsewhere,
             "seed": spec.seed if spec else None,
             "upstream": spec.upstream if spec else {},
         }
@@ -136,13 +141,14 @@ def find(ws: Workspace, run_id: str) -> RunRecord:
 
 
 _Signature = tuple[int, int, int] | None  # inode, mtime in ns, size; None for a file that is not there
+_LEFT_ALONE = "It holds a link ({}), which no run makes: nothing of it is read or started."
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A record as it was read, and what its three files were then. They are replaced whole, never edited."""
+    """A record as it was read, and what its folder and its files were then, which are replaced whole."""
 
-    signatures: tuple[_Signature, _Signature, _Signature]
+    signatures: tuple[_Signature, ...]
     record: RunRecord
 
 
@@ -155,7 +161,8 @@ def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | 
     spec = _signature(f"{folder}/spec.json")
     if spec is None:
         return None
-    signatures = (spec, _signature(f"{folder}/status.json"), _signature(f"{folder}/{manifest.NAME}"))
+    others = (folder, f"{folder}/status.json", f"{folder}/{manifest.NAME}")
+    signatures = (spec, *map(_signature, others))
     still = kept is not None and kept.signatures == signatures
     states = {kept.record.state, kept.record.status.state} if kept is not None else set()
     if kept is not None and still and "running" not in states:  # processes leave no file behind
@@ -173,16 +180,23 @@ def _signature(path: str) -> _Signature:
 
 def _read(ws: Workspace, run_id: str) -> RunRecord:
     folder = ws.run_folder(run_id)
+    experiment = run_id.rsplit("-", 1)[0]
+    if link := first_link(folder):
+        left = _LEFT_ALONE.format(link.name)
+        return RunRecord(run_id, experiment, "lost", None, Status(state="lost", error=left), error=left)
     status = read_status(folder)
     state = true_state(ws, run_id, status)
     if state == "succeeded" != status.state:
         status = read_status(folder)  # it may have ended between the two looks
-    experiment = run_id.rsplit("-", 1)[0]
     try:
         spec = read_spec(folder)
     except EngineError as error:
         return RunRecord(run_id, experiment, state, None, status, error=error.message)
-    return RunRecord(run_id, spec.experiment, state, spec, status, error=_error(state, status))
+    if spec.run_id != run_id:
+        another = f"Its spec is that of another run: {spec.run_id}."
+        return RunRecord(run_id, experiment, state, None, status, error=another)
+    found = RunRecord(run_id, spec.experiment, state, spec, status, error=_error(state, status))
+    return replace(found, elsewhere=state == "queued" and not is_put_here(ws, spec, status))
 
 
 def _error(state: State, status: Status) -> str | None:

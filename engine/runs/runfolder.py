@@ -10,13 +10,14 @@ import hashlib
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, plain_name, read_json, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
@@ -49,14 +50,13 @@ def fingerprint(value: Any, digits: int) -> str:
 class RunSpec:
     """What a run is. Everything a worker needs to rebuild it; frozen at launch.
 
-    `upstream` maps a role to a run id. `step` is "module:function"; `stages` maps each stage to its
-    share of the work. `changed` names the parameters and evaluation settings (its own and, as role.name, its
-    upstreams') that differ from their defaults.
+    `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file
+    names no code. `stages` maps each stage to its share of the work. `changed` names the parameters and
+    evaluation settings (its own and, as role.name, its upstreams') that differ from their defaults.
     """
 
     experiment: str
     version: int
-    step: str
     parameters: dict[str, Any]
     seed: int
     data_hash: str
@@ -103,6 +103,7 @@ class Status:
     `stage_seconds` is the active time of each stage, all attempts. `order` is its place in the queue.
     `attempt` counts starts: a worker of an older attempt may not write. `launch` is what the launcher was
     told, `device` whose slot the run has, `freed_bytes` the memory that its processes held at their end.
+    `consent` is the token with which this was put into the queue (engine/core/consent.py).
     """
 
     state: State
@@ -130,6 +131,7 @@ class Status:
     exit_code: int | None = None
     signal: str | None = None
     freed_bytes: int | None = None
+    consent: str = ""
 
 
 def alive(status: Status) -> bool:
@@ -161,8 +163,16 @@ def read_spec(folder: Path) -> RunSpec:
     """Return the run's spec. Raises EngineError when the file is missing, torn or of another form."""
     try:
         values = read_json(folder / "spec.json")
-        return RunSpec(**{**_known(RunSpec, values), "changed": tuple(values.get("changed", ()))})
-    except (OSError, TypeError, AttributeError) as error:
+        spec = RunSpec(**{**_known(RunSpec, values), "changed": tuple(values.get("changed", ()))})
+        for name in ("parameters", "upstream", "protocol", "stages", "versions"):
+            if not isinstance(getattr(spec, name), dict):
+                raise TypeError(f"{name} is no JSON object")
+        for run_id in spec.upstream.values():
+            plain_name(run_id, what="a run")
+        if not isinstance(spec.experiment, str) or not spec.hash:
+            raise TypeError("experiment is no text")
+        return spec
+    except (OSError, TypeError, ValueError, AttributeError) as error:
         raise EngineError(
             f"{folder / 'spec.json'} cannot be read: {error}", "Run: python -m engine doctor"
         ) from error
@@ -221,6 +231,20 @@ def declared(folder: Path, name: str, default: Any) -> Any:
     return read_json(path) if path.exists() else default
 
 
+def put_here(ws: Workspace, spec: RunSpec, status: Status) -> Status:
+    """Return the status with this user's consent that the run is started, here, as the status says."""
+    return replace(status, consent=agree(ws, *_started_as(spec, status)))
+
+
+def is_put_here(ws: Workspace, spec: RunSpec, status: Status) -> bool:
+    """Say whether this user, on this machine and in this place, has put that run into the queue."""
+    return agreed(ws, status.consent, *_started_as(spec, status))
+
+
+def _started_as(spec: RunSpec, status: Status) -> tuple[Any, ...]:
+    return "run", spec.run_id, spec.hash, status.launcher, status.launch
+
+
 def request_cancel(folder: Path, attempt: int) -> None:
     """Leave word that somebody wants this attempt ended, so that its end is not taken for an accident."""
     write_json(folder / CANCEL, {"attempt": attempt, "at": now()})
@@ -242,7 +266,7 @@ def forget_work(ws: Workspace, run_id: str) -> None:
     """
     shutil.rmtree(ws.adapters(run_id), ignore_errors=True)
     for path in ws.run_folder(run_id).iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name not in _LASTING:
             path.unlink(missing_ok=True)

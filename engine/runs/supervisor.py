@@ -96,7 +96,7 @@ def _load(ws: Workspace, run_id: str) -> bool:
         with queue_lock(ws):  # whoever started this process has then said on which device
             status = read_status(ws.run_folder(run_id))
         if _forks(status):
-            worker.load_step(read_spec(ws.run_folder(run_id)).step)
+            worker.load_step(ws, read_spec(ws.run_folder(run_id)))
     gc.freeze()  # so that collecting garbage touches, and copies, no page of what is shared
     return time.monotonic() - began >= _WORTH_KEEPING_SECONDS
 

@@ -26,7 +26,15 @@ from engine.runs.launchers import local
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.runs.runfolder import State, Status, cancel_requested, forget_work, read_spec, read_status
+from engine.runs.runfolder import (
+    RunSpec,
+    State,
+    Status,
+    cancel_requested,
+    forget_work,
+    read_spec,
+    read_status,
+)
 from engine.runs.slots import is_gpu
 from engine.strategies import costs
 from engine.strategies.ground import read_ground
@@ -56,9 +64,11 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     Side effect: SIGTERM asks the step to stop while it runs.
     """
     spec = read_spec(ws.run_folder(run_id))
+    if spec.run_id != run_id:  # its folder would be another run's
+        raise EngineError(f"{run_id} cannot run here: its spec is that of {spec.run_id}.")
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
-        context.log(f"{run_id} starts: {spec.step}, seed {spec.seed}, {spec.parameters}")
+        context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}, {spec.parameters}")
         state, error, hint = _run_step(context, do)
         signal.signal(signal.SIGTERM, before)
     context.end(state, error=error, hint=hint)
@@ -69,8 +79,14 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     return 0 if state == "succeeded" else 1
 
 
-def load_step(name: str) -> Step:
-    """Return the function named "module:function". Raises EngineError when there is none."""
+def load_step(ws: Workspace, spec: RunSpec) -> Step:
+    """Return the step that the registry has for a run's experiment.
+
+    Raises EngineError for a spec that is not sound, and where there is no such function.
+    """
+    from engine.strategies.runnable import runnable
+
+    name = runnable(ws, spec.run_id, spec).step
     module, _, function = name.partition(":")
     try:
         with _collecting_no_garbage():
@@ -104,7 +120,7 @@ def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, 
     try:
         refuse_other_base(context.spec.base, context.spec.base_fingerprint)
         with _device(context):
-            _do(context, do or load_step(context.spec.step))
+            _do(context, do or load_step(context.workspace, context.spec))
     except Cancelled:
         hint = f"Resume it from its last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.machine import changes
+from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, failed, read_answer
 from engine.runs.launchers.local import detached
@@ -48,7 +49,7 @@ def ask(ws: Workspace, question: Question) -> str:
     EngineError when no process can be started.
     """
     ws.read_config()
-    write_question(ws, question)
+    write_question(ws, replace(question, consent=agree(ws, "question", question.question_id)))
     _wake(ws)
     _tell(ws, {"do": "ask", "question": question.question_id})
     return question.question_id
@@ -88,6 +89,7 @@ def follow(ws: Workspace, question_id: str, *, wait_seconds: float = 1.0) -> Ite
             return
 
 
+@changes("end a question")
 def cancel(ws: Workspace, question_id: str) -> None:
     """End a question where it is; what it has said so far is kept. Does nothing when it has ended."""
     told = _tell(ws, {"do": "cancel", "question": question_id})
@@ -114,8 +116,13 @@ def stop(ws: Workspace, *, grace_seconds: float = 5.0) -> bool:
 
 
 def _again(ws: Workspace, question: Question) -> Answer:
-    """Give a question to a new generator, and say so; give up when it keeps dying over it."""
+    """Give a question to a new generator, and say so; give up when it keeps dying over it.
+
+    One that was asked elsewhere, or is only looked at, stays without an answer: a look starts nothing.
+    """
     begun = Answer(question.question_id, replies=tuple(Reply() for _ in question.speakers), restarted=True)
+    if read_only(ws) or not agreed(ws, question.consent, "question", question.question_id):
+        return failed(begun, "This question was not answered where it was asked.", "Ask it again here.")
     if question.attempts >= MOST_ATTEMPTS:
         ended = failed(
             begun,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.machine import read_machine, read_only
+from engine.core.machine import read_machine, read_only, refuse_if_read_only
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.runs import jobs, launchers, leases, manifest, slots
@@ -39,6 +39,8 @@ class Check:
 
 def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
     """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing."""
+    if fix:
+        refuse_if_read_only(ws, "mend anything")
     if fix and ws.config.exists():
         jobs.advance(ws)
     records = scan(ws)

@@ -82,7 +82,7 @@ def origin(spec: RunSpec) -> dict[str, str]:
         "Data": f"sha256 {spec.data_hash[:16]}",
         "Split": f"{spec.protocol.get('split', '')} {spec.protocol.get('split_hash', '')}".strip(),
         "Base model": f"{spec.base} {spec.base_fingerprint}".strip(),
-        "Step": f"{spec.step}, version {spec.version}",
+        "Step": f"{spec.experiment}, version {spec.version}",
         "Seed": str(spec.seed),
         "Launched": spec.created_at,
         **{name.capitalize(): version for name, version in spec.versions.items()},

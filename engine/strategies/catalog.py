@@ -1,13 +1,18 @@
 """The ONE registry of experiments. Owns what exists; plans and runs nothing, and imports no model code.
 
-A new strategy is one entry here and one step.
+A new strategy is one entry here and one step. What a run does is decided by its experiment's name in here,
+never by a file. Whoever starts the process may add experiments of their own, by the environment:
+$PERSONA_LAB_EXPERIMENTS names importable mappings of them, as module:NAME, with commas between.
 """
 
 from __future__ import annotations
 
+import importlib
+import os
+from collections.abc import Mapping
 from dataclasses import replace
 
-from engine.core.errors import unknown_name
+from engine.core.errors import EngineError, unknown_name
 from engine.strategies.answering import ANSWERING
 from engine.strategies.augmenting import AUGMENTATION, augmentable
 from engine.strategies.combining import COMBINING
@@ -16,6 +21,7 @@ from engine.strategies.remote import FRONTIER
 from engine.strategies.spec import Experiment, character_needed, truth_needed
 from engine.strategies.training import TRAINING
 
+MORE = "PERSONA_LAB_EXPERIMENTS"
 _PROMPT_STEP = "engine.strategies.steps.evaluate_prompt:run"
 _SCORING = {"load": 3.0, "generate": 90.0, "score": 7.0}
 
@@ -65,6 +71,24 @@ EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: replace(augmentable(experiment), presets=PRESETS.get(experiment.name, ()))
     for experiment in _DECLARED
 }
+
+
+def _more() -> dict[str, Experiment]:
+    """The experiments that the environment adds. Raises EngineError where it names none."""
+    found: dict[str, Experiment] = {}
+    for place in filter(None, (word.strip() for word in os.environ.get(MORE, "").split(","))):
+        module, _, name = place.partition(":")
+        try:
+            added: Mapping[str, Experiment] = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise EngineError(
+                f"{MORE} names {place}, which cannot be imported: {error}", "Give it as module:NAME."
+            ) from error
+        found |= added
+    return found
+
+
+EXPERIMENTS |= _more()
 
 
 def get(name: str) -> Experiment:

@@ -167,7 +167,6 @@ class _Planner:
         spec = RunSpec(
             experiment=entry.name,
             version=entry.version,
-            step=entry.step,
             parameters={**entry.fixed, **valid.parameters.model_dump(mode="json")},
             seed=seed,
             data_hash=self.ground.data_hash,
@@ -289,6 +288,7 @@ class _Planner:
             if spec.experiment == experiment
             and record.state in ("succeeded", "queued", "running")
             and not record.blocked
+            and not record.elsewhere
             and self.ground.carries(spec)
             and (protocol is None or spec.protocol == protocol)
             and all(spec.parameters.get(name) == value for name, value in parameters.items())

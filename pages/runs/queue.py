@@ -24,6 +24,10 @@ def show(records: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
     """
     running = [one for one in records if one.state == "running" and list(opened) != [one.run_id]]
     queued = sorted((one for one in records if one.state == "queued"), key=lambda one: one.order)
+    foreign = [one for one in queued if one.elsewhere]
+    queued = [one for one in queued if not one.elsewhere]
+    if foreign:
+        _elsewhere(foreign, choose)
     if not running and not queued:
         return
     with st.container(border=True, gap="small"):
@@ -78,6 +82,29 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
                 cancel(record.run_id)
     if len(queued) > _LISTED:
         st.caption(f"and {len(queued) - _LISTED:,} more, in the list below")
+
+
+def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
+    """Runs that were queued in another place, on another machine or by another user: a click starts them."""
+    can_run = [one.run_id for one in foreign if one.error is None]
+    with st.container(border=True, gap="small"):
+        wait = "waits" if len(foreign) == 1 else "wait"
+        st.markdown(f":material/move_to_inbox: **{count(len(foreign), 'run')} from elsewhere {wait}**")
+        st.caption("They were queued in another place or by another user. None of them starts by itself.")
+        for record in foreign[:_LISTED]:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                _opening(record, choose)
+            if record.error:
+                st.caption(frame.plain(record.error))
+        if can_run and st.button(
+            "Start them here" if len(can_run) > 1 else "Start it here",
+            icon=":material/play_arrow:",
+            key="runs_take_up",
+            disabled=frame.read_only(),
+            help="Check what each run does first. To leave them, do nothing.",
+        ):
+            jobs.take_up(frame.workspace(), can_run)
+            st.rerun()
 
 
 def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:

@@ -11,7 +11,9 @@ from playwright.sync_api import expect
 
 from engine.core.paths import REPOSITORY
 from engine.runs import jobs
+from engine.strategies import catalog
 from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.paced import PLACE as PACED
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
 
 pytestmark = pytest.mark.browser
@@ -52,15 +54,17 @@ def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> It
     ws = prepare_world(tmp_path_factory.mktemp("browser") / "partial", personas=5, dialogues=6)
     finish(ws, "base", per_persona=2)
     end_badly(ws, "profile-prompt", state="failed", error="No memory left.", hint="Use smaller batches.")
-    for name in ("unified", "per-persona"):
-        jobs.submit(ws, counting_run(ws, name, ticks=100_000, pause=0.2))
-    try:
-        with served(ws.root) as address:
-            yield address
-    finally:
-        for record in reversed(jobs.list_runs(ws)):
-            if not record.ended:
-                jobs.cancel(ws, record.run_id, grace_seconds=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(catalog.MORE, PACED)
+        for name in ("unified", "per-persona"):
+            jobs.submit(ws, counting_run(ws, name, ticks=100_000, pause=0.2))
+        try:
+            with served(ws.root) as address:
+                yield address
+        finally:
+            for record in reversed(jobs.list_runs(ws)):
+                if not record.ended:
+                    jobs.cancel(ws, record.run_id, grace_seconds=0.0)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def _background(scheme: str) -> str:
 
 
 def test_a_run_moves_on_without_a_reload_and_can_be_ended(
-    visit: Open, browser: object, tmp_path: Path
+    visit: Open, browser: object, tmp_path: Path, paced: None
 ) -> None:
     ws = prepare_world(tmp_path / "live", personas=5, dialogues=6)
     (entry,) = jobs.submit(ws, counting_run(ws, "unified", ticks=3000, pause=0.05))

@@ -71,7 +71,7 @@ def test_a_card_opens_a_form_that_launches_once_however_often_it_is_clicked(
 
 
 def test_a_run_is_watched_over_a_reload_cancelled_and_resumed(
-    visit: Open, browser: object, ws: Workspace
+    visit: Open, browser: object, ws: Workspace, paced: None
 ) -> None:
     (entry,) = jobs.submit(ws, counting_run(ws, "per-persona", ticks=3000, pause=0.05))
     with served(ws.root) as address:

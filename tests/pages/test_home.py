@@ -132,7 +132,9 @@ def test_the_command_follows_the_form(open_page: Open, prepared: Workspace) -> N
     assert any("--set rank=16 --set target_modules=q_proj" in command for command in commands)
 
 
-def test_a_run_under_way_is_shown_with_its_progress(open_page: Open, prepared: Workspace) -> None:
+def test_a_run_under_way_is_shown_with_its_progress(
+    open_page: Open, prepared: Workspace, paced: None
+) -> None:
     (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
     try:
         app = open_page(prepared)

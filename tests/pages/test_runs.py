@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.core.paths import Workspace
 from engine.runs import jobs
-from engine.runs.runfolder import fingerprint
+from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
 from tests.many_runs import leave_history
 from tests.pages.conftest import Open, texts
 from tests.sample_study import counting_run, end_badly
@@ -111,7 +113,7 @@ def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: W
     assert [button.label for button in app.button] == ["Resume", "Start over"]
 
 
-def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace) -> None:
+def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace, paced: None) -> None:
     """Real processes: the worker counts slowly, is told to stop, and is queued again."""
     (entry,) = jobs.submit(prepared, counting_run(prepared, "unified", ticks=2000, pause=0.05))
     run_id = entry.record.run_id
@@ -125,7 +127,9 @@ def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace
     jobs.cancel(prepared, run_id)
 
 
-def test_the_queue_has_an_order_that_can_be_changed(open_page: Open, prepared: Workspace) -> None:
+def test_the_queue_has_an_order_that_can_be_changed(
+    open_page: Open, prepared: Workspace, paced: None
+) -> None:
     plans = [counting_run(prepared, name, ticks=2000, pause=0.05) for name in ("unified", "prefix", "base")]
     running, second, third = [entry.record.run_id for one in plans for entry in jobs.submit(prepared, one)]
     try:
@@ -140,3 +144,21 @@ def test_the_queue_has_an_order_that_can_be_changed(open_page: Open, prepared: W
     finally:
         for name in (third, running):
             jobs.cancel(prepared, name, grace_seconds=5)
+
+
+def test_runs_from_elsewhere_wait_for_a_click(open_page: Open, prepared: Workspace, paced: None) -> None:
+    """One that can run, laid in by hand; and one that names an experiment nobody has."""
+    spec = counting_run(prepared, "unified", ticks=2, pause=0.0).target.spec
+    foreign = replace(spec, experiment="evil")
+    for one in (spec, foreign):
+        write_status(prepared.run_folder(one.run_id), Status(state="queued", order=1))
+        write_spec(prepared.run_folder(one.run_id), one)
+    app = open_page(prepared, "runs")
+    seen = texts(app)
+    assert "2 runs from elsewhere wait" in seen
+    assert "there is no experiment 'evil' here" in seen
+    assert {record.status.attempt for record in jobs.list_runs(prepared)} == {0}
+    app.button(key="runs_take_up").click().run(timeout=120)
+    jobs.wait(prepared, [spec.run_id], timeout_seconds=120)
+    states = {record.run_id: record.state for record in jobs.list_runs(prepared)}
+    assert states == {spec.run_id: "succeeded", foreign.run_id: "queued"}

@@ -35,7 +35,6 @@ from tests.workspaces import eventually, make_workspace
 SPEC = RunSpec(
     experiment="count",
     version=1,
-    step="tests.steps_for_tests:count",
     parameters={"ticks": 3},
     seed=0,
     data_hash="d" * 64,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from dataclasses import replace
 
 import pytest
 
@@ -24,8 +23,7 @@ WAIT = 120.0
 @pytest.fixture(autouse=True)
 def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes a second to load."""
-    slow = replace(catalog.EXPERIMENTS["count"], step="tests.slow_to_load:count")
-    monkeypatch.setitem(catalog.EXPERIMENTS, "count", slow)
+    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:SLOW")
     monkeypatch.setenv(standby.SECONDS, "20")
 
 

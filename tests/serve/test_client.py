@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.cli import main
+from engine.core.consent import agree
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Speaker, new_id
@@ -155,7 +156,9 @@ def test_a_killed_generator_is_started_again_and_says_so(ws: Workspace) -> None:
 
 def test_a_question_that_kills_its_generators_fails(ws: Workspace) -> None:
     client.stop(ws)
-    question = replace(asked(ws, PLAIN), attempts=client.MOST_ATTEMPTS)
+    question = asked(ws, PLAIN)
+    token = agree(ws, "question", question.question_id)
+    question = replace(question, attempts=client.MOST_ATTEMPTS, consent=token)
     folder.write_question(ws, question)
     answer = client.look(ws, question.question_id)
     assert answer.state == "failed"

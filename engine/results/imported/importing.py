@@ -104,7 +104,6 @@ def _spec(study: Study, fields: Mapping[str, Any]) -> RunSpec:
     return RunSpec(
         experiment=EXPERIMENT,
         version=1,
-        step="",
         parameters={"files": dict(study.digests)},
         seed=0,
         data_hash="",

@@ -31,6 +31,7 @@ from engine.results.store.filling import (
     read_stamp,
 )
 from engine.results.store.intake import METRIC_COLUMNS
+from engine.results.store.place import place
 from engine.results.store.statistics import Question
 from engine.results.variants import Variant
 from engine.runs.protocol import WRITTEN_AS, without_remarks
@@ -54,7 +55,7 @@ def refresh(ws: Workspace) -> Report:
     """Take in runs finished or changed since, drop those whose folder is gone; cheap when there are none."""
     present = present_runs(ws)
     wanted = {"present": present, "torn": [], "votes": votes_file.signature(ws)}
-    if ws.database.exists() and read_stamp(ws) == wanted:
+    if place(ws).database.exists() and read_stamp(ws) == wanted:
         return Report()
     return ask(ws, lambda _: None)[1]
 

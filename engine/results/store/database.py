@@ -15,18 +15,19 @@ import duckdb
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
+from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
 from engine.results.store import tables
-from engine.results.store.filling import STAMP, Connection, Report, take_in
+from engine.results.store.filling import Connection, Report, take_in
+from engine.results.store.place import place
 
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
-_LOCK = ".results.lock"
 
 
 def lock(ws: Workspace) -> AbstractContextManager[None]:
-    return locked(ws.data / _LOCK, what="The results database", timeout_seconds=120.0)
+    return locked(place(ws).lock, what="The results database", timeout_seconds=120.0)
 
 
 def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer, Report]:
@@ -39,14 +40,16 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
                 return question(connection), report
         except duckdb.Error as error:
             reason = _damage(ws, error)
-        _log.warning("results.duckdb could not be read; it is built again from the run folders.")
-        discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged"))
+        if place(ws).database == ws.database:  # and not a copy, for whoever only looks
+            _log.warning("results.duckdb could not be read; it is built again from the run folders.")
+        discard(ws, keep_as=place(ws).database.with_suffix(".duckdb.damaged"))
         answer, report = _ask_anew(ws, question)
         return answer, Report(report.taken_in, (), report.torn, rebuilt=reason)
 
 
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
+    refuse_if_read_only(ws, "rebuild the results")
     with lock(ws):
         discard(ws)
         return _ask_anew(ws, lambda _: None)[1]
@@ -66,20 +69,26 @@ def _ask_anew(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[
 
 def unreadable(ws: Workspace) -> str | None:
     """Return why the database cannot be read, None when it can or does not exist yet. Mends nothing."""
-    if not ws.database.exists():
+    database = place(ws).database
+    if not database.exists():
         return None
     with lock(ws):
         try:
-            connection = duckdb.connect(str(ws.database))
+            connection = _connect(database)
         except duckdb.Error as error:
             return str(error).splitlines()[0]
         connection.close()
     return None
 
 
+def _connect(path: Path) -> Connection:
+    """Open a database file. What is defined in it, a view say, reads no other file and loads no extension."""
+    return duckdb.connect(str(path), config={"enable_external_access": "false"})
+
+
 @contextmanager
 def opened(ws: Workspace) -> Iterator[Connection]:
-    connection = duckdb.connect(str(ws.database))
+    connection = _connect(place(ws).database)
     try:
         tables.migrate(connection)
         yield connection
@@ -96,7 +105,7 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
         ) from error
     if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system")):
         raise EngineError(
-            f"{ws.database} cannot be written: {text}", "Free disk space or mend the rights."
+            f"{place(ws).database} cannot be written: {text}", "Free disk space or mend the rights."
         ) from error
     if isinstance(
         error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.OutOfMemoryException)
@@ -106,9 +115,10 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
 
 
 def discard(ws: Workspace, *, keep_as: Path | None = None) -> None:
-    if keep_as is not None and ws.database.exists():
-        ws.database.replace(keep_as)
-    for path in (ws.database, ws.database.with_suffix(".duckdb.wal"), ws.data / STAMP):
+    there = place(ws)
+    if keep_as is not None and there.database.exists():
+        there.database.replace(keep_as)
+    for path in (there.database, there.database.with_suffix(".duckdb.wal"), there.stamp):
         path.unlink(missing_ok=True)
 
 

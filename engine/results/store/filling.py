@@ -17,11 +17,11 @@ from engine.results import votes
 from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
 from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
+from engine.results.store.place import place
 from engine.results.variants import Declaration, Variant, name_variants
 from engine.runs import manifest
 
 Connection = duckdb.DuckDBPyConnection
-STAMP = ".results-stamp.json"
 _FORM = 2
 """Which form of taking in the runs were taken in by; another number takes them all in again."""
 
@@ -165,12 +165,12 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
     torn = [asdict(entry) for entry in report.torn]
     stamp = {"present": dict(present), "torn": torn, "votes": votes.signature(ws)}
     if read_stamp(ws) != stamp:
-        write_json(ws.data / STAMP, stamp)
+        write_json(place(ws).stamp, stamp)
 
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads((ws.data / STAMP).read_text())
+        return json.loads(place(ws).stamp.read_text())
     except (OSError, ValueError):
         return None  # it only saves an opening
 

@@ -23,6 +23,7 @@ from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
 from engine.runs.runfolder import Status, append_line, now, read_status
 from engine.runs.worker import work
+from engine.strategies.runnable import runnable
 
 TRAINING_STEP = "engine.strategies.steps.train_adapters:run"
 ANSWERING_STEPS = frozenset(
@@ -57,6 +58,7 @@ class Piece:
 
 def drive(context: RunContext) -> None:
     """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
+    step = runnable(context.workspace, context.spec.run_id, context.spec).step
     ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
     shutil.rmtree(parts, ignore_errors=True)  # an earlier attempt's reports; its work is not in there
@@ -66,9 +68,9 @@ def drive(context: RunContext) -> None:
             f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
             f"on {len(crew.nodes)} node(s)"
         )
-        if crew.tasks > 1 and context.spec.step == TRAINING_STEP:
+        if crew.tasks > 1 and step == TRAINING_STEP:
             _train(crew)
-        if crew.tasks > 1 and context.spec.step in ANSWERING_STEPS:
+        if crew.tasks > 1 and step in ANSWERING_STEPS:
             crew.do(
                 [Piece(f"replies-{n}", Part("replies", number=n, of=crew.tasks)) for n in range(crew.tasks)]
             )

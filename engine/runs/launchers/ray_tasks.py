@@ -57,7 +57,7 @@ def do_part(
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
             refuse_other_base(spec.base, spec.base_fingerprint)
-            load_step(spec.step)(context)
+            load_step(ws, spec)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}
     except Cancelled:

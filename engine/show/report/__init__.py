@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.errors import EngineError
+from engine.core.machine import read_only
 from engine.core.paths import Workspace, write_atomically
 from engine.show.report.blocks import Document, Section
 from engine.show.report.decisions import criteria_section, trees_section
@@ -47,6 +48,14 @@ class Written:
     figures: tuple[Path, ...]
 
 
+def _refuse_read_only(ws: Workspace, folder: Path) -> None:
+    if folder.resolve().is_relative_to(ws.root.resolve()) and read_only(ws):
+        raise EngineError(
+            "This workspace is read-only: it cannot take a report.",
+            "Name a folder elsewhere: python -m engine report --output DIR",
+        )
+
+
 def default_folder(ws: Workspace) -> Path:
     """Return where a workspace's report lies unless another place is named."""
     return ws.root / "report"
@@ -65,6 +74,7 @@ def write_report(
     steps = 2 * len(document.figures)
     folder = output or default_folder(ws)
     _refuse_strangers(folder)
+    _refuse_read_only(ws, folder)
     drawn: dict[str, str] = {}
     for figure in document.figures:
         on_progress("drawing figures", len(drawn), steps)

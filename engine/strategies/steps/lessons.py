@@ -70,7 +70,10 @@ def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
     if only is not None and only not in found:
         raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, found))}.")
     return [
-        Group(f"cluster-{cluster}", tuple(persona for persona in ids if clusters[persona] == cluster))
+        Group(
+            folder_name(f"cluster-{cluster}"),
+            tuple(persona for persona in ids if clusters[persona] == cluster),
+        )
         for cluster in found
         if only in (None, cluster)
     ]

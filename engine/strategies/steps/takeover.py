@@ -95,7 +95,7 @@ def take_adapters(
         }
         if alike and _whole(context.workspace, run_id):
             for name, record in alike.items():
-                _link(context.workspace.adapters(run_id) / record["name"], context.adapters / name)
+                _link(context.workspace.adapter(run_id, record["name"]), context.adapters / name)
                 taken[name] = {**record, "name": name, "taken_from": run_id}
     if taken:
         runs = ", ".join(sorted({str(record["taken_from"]) for record in taken.values()}))
@@ -191,4 +191,4 @@ def _bytes_hash(content: bytes) -> str:
 
 
 def _weights(ws: Workspace, run_id: str, name: str) -> str:
-    return manifest.sha256(ws.adapters(run_id) / name / _WEIGHTS)
+    return manifest.sha256(ws.adapter(run_id, name) / _WEIGHTS)
