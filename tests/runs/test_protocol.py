@@ -7,7 +7,15 @@ from dataclasses import replace
 from engine.runs.protocol import WRITTEN_AS, completed, in_todays_form, protocol_id
 from engine.runs.runfolder import RunSpec
 
-SPEC = RunSpec("unified", 1, "step", {}, 0, "data", "embedded", base_fingerprint="abcd")
+SPEC = RunSpec(
+    experiment="unified",
+    version=1,
+    parameters={},
+    seed=0,
+    data_hash="data",
+    base="embedded",
+    base_fingerprint="abcd",
+)
 OLDER = {"data_hash": "data", "splits": ["val", "test"], "decoding": "greedy", "device": "cpu"}
 
 
