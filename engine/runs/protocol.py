@@ -15,6 +15,8 @@ BASE, BASE_NAME, WRITTEN_AS = "base", "base_name", "written_as"
 _SAID_BESIDE = frozenset({BASE_NAME, WRITTEN_AS})  # for people: another name of the same is the same
 _SPLITS = ("val", "test")
 _UNKNOWN = "not written down"
+_METRICS = "metrics_version"
+"""Told by older protocols of all metrics at once. It makes scores of a metric comparable, not replies."""
 
 
 def protocol_id(fields: Mapping[str, Any]) -> str:
@@ -48,6 +50,7 @@ def completed(fields: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
     found = dict(fields)
     if not found or found.get("imported"):
         return found
+    found.pop(_METRICS, None)
     if isinstance(found.get("splits"), list):
         found["splits"] = [name for name in _SPLITS if name in found["splits"]]
     if BASE not in found and found.get("device") != "remote":
