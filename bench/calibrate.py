@@ -178,8 +178,8 @@ def answered(ws: Any, options: argparse.Namespace) -> None:
 def do(ws: Any, experiment: str, parameters: dict[str, Any], upstream: dict[str, str] | None = None) -> str:
     """Do one run in this process, without what would be planned beside it; return its id."""
     from engine.runs.runfolder import Status, write_spec, write_status
-    from engine.runs.worker import execute
     from engine.strategies.plan import plan
+    from engine.strategies.runnable import execute
 
     planned = plan(ws, experiment, parameters, upstream=upstream)
     for run in planned.runs:

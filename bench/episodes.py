@@ -121,7 +121,7 @@ def _see_off(one: Episode) -> None:
     """Wait until the workers of ended runs are gone; note those that are not."""
     until = time.monotonic() + LEAVING_SECONDS
     ended = [record.run_id for record in scan(one.ws) if record.ended]
-    while left := [name for name in ended if _processes("engine.runs.worker", name, one.ws)]:
+    while left := [name for name in ended if _processes("engine work", name, one.ws)]:
         if time.monotonic() > until:
             one.wrong += [f"{name} has ended, and its worker does not leave" for name in left]
             return
@@ -195,8 +195,8 @@ def _untrue(ws: Workspace) -> list[str]:
     """Compare what the runs say with the processes there are, found by their command lines."""
     found = []
     for record in jobs.list_runs(ws):
-        working = _processes("engine.runs.worker", record.run_id, ws)
-        watching = _processes("engine.runs.supervisor", record.run_id, ws)
+        working = _processes("engine work", record.run_id, ws)
+        watching = _processes("engine supervise", record.run_id, ws)
         if record.state == "running" and not working and not watching:
             found.append(f"{record.run_id} reads as running, and no process works on it")
         worker = record.status.worker

@@ -20,8 +20,8 @@ from engine.data import prepare
 from engine.runs import jobs, manifest
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, Status, read_spec, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.runnable import execute
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
 TINY = {"examples_per_persona": 2, "max_new_tokens": 16}

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.core.paths import Workspace
 from engine.runs.runfolder import RunSpec, Status, read_status, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import plan
+from engine.strategies.runnable import execute
 
 
 def start(ws: Workspace, spec: RunSpec) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from engine.core.paths import Workspace, write_atomically, write_json
 from engine.runs.runfolder import Status, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.runnable import execute
 from tests.steps_for_tests import PERSONAS
 
 

@@ -23,7 +23,7 @@ from engine.core.machine import (
     refuse_foreign_cluster,
 )
 from engine.core.paths import Workspace, first_link
-from engine.runs import launchers, slots, standby
+from engine.runs import launchers, registry, slots, standby
 from engine.runs.endings import end_processes, settle
 from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes
@@ -370,11 +370,9 @@ def _requeue(ws: Workspace, record: RunRecord) -> None:
 
 def _check(ws: Workspace, record: RunRecord) -> None:
     """Raise EngineError where a run's spec is not one that the registry could have made, here."""
-    from engine.strategies.runnable import runnable  # the registry: not for a supervisor
-
     if record.spec is None:
         raise EngineError(f"{record.run_id} cannot run here: {record.error}", "Launch the experiment again.")
-    runnable(ws, record.run_id, record.spec)
+    registry.check(ws, record.run_id, record.spec)
 
 
 def _fault(ws: Workspace, record: RunRecord) -> str | None:

@@ -1,4 +1,4 @@
-"""The parent of one worker: `python -m engine.runs.supervisor ROOT RUN ATTEMPT`.
+"""The parent of one worker: `python -m engine supervise ROOT RUN ATTEMPT`.
 
 Owns the recording of how the worker ended, even by `kill -9`, and the starting of the next run. A worker on
 this machine's processor is forked, with what its step needs already loaded; another fork, the supervisor's
@@ -10,11 +10,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,38 +25,38 @@ from engine.runs import jobs, launchers, slots, standby, worker
 from engine.runs.endings import settle
 from engine.runs.launchers import local
 from engine.runs.processes import identity, wait_until_gone
+from engine.runs.registry import Registry
 from engine.runs.runfolder import Status, read_spec, read_status, write_status
 
 _PATIENCE_SECONDS = 3600.0
 _PAUSE_SECONDS = 1.0
 _WORTH_KEEPING_SECONDS = 1.0
-MODULE = "engine.runs.supervisor"
 Answer = TypeVar("Answer")
 
 
-def main(root: str, run_id: str, attempt: str) -> None:
+def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> None:
     """Supervise the run. Where loading took its time, leave an heir, which stands by for the next one."""
     ws, origin = Workspace(Path(root)), standby.origin()
     todo: tuple[str, int] | None = (run_id, int(attempt))
     worth_keeping = False
     while todo is not None:
-        local.be_known_as(MODULE, ws, *todo)
-        worth_keeping |= _load(ws, todo[0])
+        local.be_known_as(local.SUPERVISOR, ws, *todo)
+        worth_keeping |= _load(ws, todo[0], registry)
         parent = os.getpid()
         if worth_keeping and local.divide():
-            local.be_known_as(MODULE, ws)
+            local.be_known_as(local.SUPERVISOR, ws)
             todo = _stand_by(ws, origin, parent)
         else:
-            supervise(ws, *todo, origin)
+            supervise(ws, *todo, origin, registry)
             todo = None
 
 
-def supervise(ws: Workspace, run_id: str, attempt: int, origin: str) -> None:
+def supervise(ws: Workspace, run_id: str, attempt: int, origin: str, registry: Registry) -> None:
     """Start the worker, wait for its end, record it, and start what comes next in the queue.
 
     Of a run that has ended under a supervisor that was killed, only the last is left to do.
     """
-    pid = patiently(lambda: _start_worker(ws, run_id, attempt), f"{run_id} could not be started")
+    pid = patiently(lambda: _start_worker(ws, run_id, attempt, registry), f"{run_id} could not be started")
     if pid is None:
         status = read_status(ws.run_folder(run_id))
         if status.ended_at is None:
@@ -89,14 +89,14 @@ def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
             time.sleep(_PAUSE_SECONDS)
 
 
-def _load(ws: Workspace, run_id: str) -> bool:
+def _load(ws: Workspace, run_id: str, registry: Registry) -> bool:
     """Load what a run's step needs, where a fork can use it; say whether that took long enough to be kept."""
     began = time.monotonic()
     with suppress(Exception):  # what cannot be loaded is told by the worker
         with queue_lock(ws):  # whoever started this process has then said on which device
             status = read_status(ws.run_folder(run_id))
         if _forks(status):
-            worker.load_step(ws, read_spec(ws.run_folder(run_id)))
+            registry.step(ws, read_spec(ws.run_folder(run_id)))
     gc.freeze()  # so that collecting garbage touches, and copies, no page of what is shared
     return time.monotonic() - began >= _WORTH_KEEPING_SECONDS
 
@@ -120,7 +120,7 @@ def _record(ws: Workspace, run_id: str, attempt: int, exit_code: int) -> None:
             settle(ws, run_id, exit_code=exit_code)
 
 
-def _start_worker(ws: Workspace, run_id: str, attempt: int) -> int | None:
+def _start_worker(ws: Workspace, run_id: str, attempt: int, registry: Registry) -> int | None:
     """Start the worker, unless the run has meanwhile become somebody else's; return its pid."""
     with queue_lock(ws):
         status = _mine(ws, run_id, attempt)
@@ -131,7 +131,7 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int) -> int | None:
             apart = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
             _name_worker(ws, run_id, status, apart.pid)
             return apart.pid
-    child = local.fork(local.WORKER, worker.main, ws, run_id, attempt)
+    child = local.fork(local.WORKER, partial(worker.main, registry=registry), ws, run_id, attempt)
     try:
         with queue_lock(ws):
             status = _mine(ws, run_id, attempt)
@@ -161,8 +161,3 @@ def _wait_for_group(pid: int) -> int:
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
-    local.leave(0)

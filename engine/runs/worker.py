@@ -1,17 +1,15 @@
-"""The process that does a run's work: `python -m engine.runs.worker ROOT RUN ATTEMPT`.
+"""The process that does a run's work: `python -m engine work ROOT RUN ATTEMPT`.
 
-Owns the loading of the step, the answer to SIGTERM, and the run's last words: done.json, then its
+Owns the answer to SIGTERM, and the run's last words: done.json, then its
 state. Never opens the database and never touches another run.
 """
 
 from __future__ import annotations
 
-import gc
-import importlib
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,9 +23,8 @@ from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers import local
 from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
-from engine.runs.records import scan
+from engine.runs.registry import Registry, Step
 from engine.runs.runfolder import (
-    RunSpec,
     State,
     Status,
     cancel_requested,
@@ -36,13 +33,9 @@ from engine.runs.runfolder import (
     read_status,
 )
 from engine.runs.slots import is_gpu
-from engine.strategies import costs
-from engine.strategies.ground import read_ground
-
-Step = Callable[[RunContext], None]
 
 
-def work(ws: Workspace, run_id: str, attempt: int, *, do: Step | None = None) -> int:
+def work(ws: Workspace, run_id: str, attempt: int, registry: Registry, *, do: Step | None = None) -> int:
     """Execute the run as attempt `attempt`; return the exit code (0 only when it succeeded).
 
     `do` takes the place of the spec's step. Does nothing when the run has meanwhile been given to a later
@@ -55,10 +48,12 @@ def work(ws: Workspace, run_id: str, attempt: int, *, do: Step | None = None) ->
         if status.state != "running" or status.attempt != attempt:
             print(f"Attempt {attempt} of {run_id} is no longer wanted.", flush=True)
             return 1
-        return execute(ws, run_id, status, do=do)
+        return execute(ws, run_id, status, registry=registry, do=do)
 
 
-def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Step | None = None) -> int:
+def execute(
+    ws: Workspace, run_id: str, status: Status | None = None, *, registry: Registry, do: Step | None = None
+) -> int:
     """Run the step (or `do` in its place) in this process and write how it ended; return the exit code.
 
     Side effect: SIGTERM asks the step to stop while it runs.
@@ -69,58 +64,25 @@ def execute(ws: Workspace, run_id: str, status: Status | None = None, *, do: Ste
     with RunContext(ws, spec, status=status) as context:
         before = signal.signal(signal.SIGTERM, lambda *_: context.request_stop())
         context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}, {spec.parameters}")
-        state, error, hint = _run_step(context, do)
+        state, error, hint = _run_step(context, registry, do)
         signal.signal(signal.SIGTERM, before)
     context.end(state, error=error, hint=hint)
     context.log(f"{run_id} {state}" + (f": {error}" if error else ""))
     if state == "succeeded":
         with suppress(EngineError, OSError):  # nobody waits for it: the next estimate is a little poorer
-            costs.keep(run_id, scan(ws), read_ground(ws))
+            registry.learn(ws, run_id)
     return 0 if state == "succeeded" else 1
 
 
-def load_step(ws: Workspace, spec: RunSpec) -> Step:
-    """Return the step that the registry has for a run's experiment.
-
-    Raises EngineError for a spec that is not sound, and where there is no such function.
-    """
-    from engine.strategies.runnable import runnable
-
-    name = runnable(ws, spec.run_id, spec).step
-    module, _, function = name.partition(":")
-    try:
-        with _collecting_no_garbage():
-            step: Step = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise
-        raise EngineError(
-            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
-        ) from error
-    except AttributeError as error:
-        raise EngineError(
-            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
-        ) from error
-    return step
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """Leave what is loaded inside alone: looking through it for garbage takes a fifth of the loading."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _run_step(context: RunContext, do: Step | None) -> tuple[State, str | None, str | None]:
+def _run_step(
+    context: RunContext, registry: Registry, do: Step | None
+) -> tuple[State, str | None, str | None]:
     """Run the step and say how it ended. This is the worker's one boundary for exceptions."""
     run_id = context.spec.run_id
     try:
         refuse_other_base(context.spec.base, context.spec.base_fingerprint)
         with _device(context):
-            _do(context, do or load_step(context.workspace, context.spec))
+            _do(context, do or registry.step(context.workspace, context.spec))
     except Cancelled:
         hint = f"Resume it from its last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):
@@ -176,13 +138,9 @@ def _replace_supervisor(ws: Workspace, run_id: str, attempt: int) -> None:
             local.start(ws, run_id, attempt)
 
 
-def main(root: str, run_id: str, attempt: str) -> int:
+def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> int:
     """Do the run, then see that the queue goes on; return the exit code."""
     ws = Workspace(Path(root))
-    exit_code = work(ws, run_id, int(attempt))
+    exit_code = work(ws, run_id, int(attempt), registry)
     _replace_supervisor(ws, run_id, int(attempt))
     return exit_code
-
-
-if __name__ == "__main__":
-    local.leave(main(*sys.argv[1:]))

@@ -1,1 +1,16 @@
-"""Which experiments exist, what they need, and which runs an experiment asks for."""
+"""Experiments: what they are, what they need and make, the plan of a launch, and the steps that runs do."""
+
+from __future__ import annotations
+
+from engine.core.paths import Workspace
+from engine.runs import registry
+from engine.runs.runfolder import RunSpec
+
+
+def _check(ws: Workspace, run_id: str, spec: RunSpec) -> None:
+    from engine.strategies.runnable import runnable
+
+    runnable(ws, run_id, spec)
+
+
+registry.checked_by(_check)

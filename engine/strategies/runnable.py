@@ -6,14 +6,30 @@ version, parameters, evaluation settings, upstreams. What runs is decided here, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+import importlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, first_link
+from engine.runs import worker
+from engine.runs.records import scan
+from engine.runs.registry import Divisible, Registry, Step
 from engine.runs.runfolder import RunSpec
-from engine.strategies import catalog
+from engine.strategies import catalog, costs
+from engine.strategies.ground import read_ground
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
+
+_TRAINING = "engine.strategies.steps.train_adapters:run"
+_ANSWERING = (
+    "engine.strategies.steps.evaluate_prompt:run",
+    "engine.strategies.steps.evaluate_retrieval:run",
+)
+_TRAINED: frozenset[Divisible] = frozenset({"training", "replies"})
+_ANSWERED: frozenset[Divisible] = frozenset({"replies"})
 
 
 def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
@@ -36,6 +52,53 @@ def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
     if set(spec.upstream) != roles:
         raise _refused(run_id, f"it needs {_listed(roles)} and names {_listed(spec.upstream)}")
     return entry
+
+
+class _Registered:
+    """The registry as runs ask for it (engine/runs/registry.py)."""
+
+    def step(self, ws: Workspace, spec: RunSpec) -> Step:
+        """Return the step of a run's experiment, its module loaded."""
+        return load_step(runnable(ws, spec.run_id, spec).step)
+
+    def divisible(self, ws: Workspace, spec: RunSpec) -> frozenset[Divisible]:
+        """Training in waves and answering by examples can be divided; everything else is done whole."""
+        step = runnable(ws, spec.run_id, spec).step
+        return _TRAINED if step == _TRAINING else _ANSWERED if step in _ANSWERING else frozenset()
+
+    def learn(self, ws: Workspace, run_id: str) -> None:
+        """Keep a run's costs for the estimates of the next ones."""
+        costs.keep(run_id, scan(ws), read_ground(ws))
+
+
+REGISTERED: Registry = _Registered()
+execute = partial(worker.execute, registry=REGISTERED)
+"""Do a run in this process, as its worker would; see there."""
+
+
+def load_step(name: str) -> Step:
+    """Return the function named "module:function". Raises EngineError when there is none."""
+    module, _, function = name.partition(":")
+    try:
+        with _collecting_no_garbage():
+            step: Step = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not module.startswith(error.name or " "):
+            raise
+        raise EngineError(
+            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
+        ) from error
+    return step
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Leave what is loaded inside alone: looking through it for garbage takes a fifth of the loading."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _check_parameters(entry: Experiment, spec: RunSpec) -> None:

@@ -30,6 +30,8 @@ from tests.workspaces import leave, make_workspace
 _PRINTED = re.compile(r"python -m engine (?P<words>[^`\n]*)")
 _HOLE = "HOLE"
 _DRAWS = 12
+_OF_PROCESSES = ("supervise", "work", "work-on-ray")
+"""What processes of runs are started with; nobody is told to type it."""
 
 
 def ask(line: str) -> Any:
@@ -132,7 +134,7 @@ def literals() -> Iterator[tuple[str, str]]:
                     continue
                 for match in _PRINTED.finditer(_text(node)):
                     words = re.split(r"\.\s|;\s|, which|\s\s", match["words"])[0].strip().rstrip('.,;:)"')
-                    if words and not words.startswith(":"):
+                    if words and words.split()[0] not in _OF_PROCESSES:
                         yield f"{path.relative_to(REPOSITORY)}:{node.lineno}", words  # type: ignore[attr-defined]
 
 

@@ -17,9 +17,9 @@ from engine.runs.context import RunContext
 from engine.runs.processes import running
 from engine.runs.records import find
 from engine.runs.runfolder import Status, read_log, read_status, write_status
-from engine.runs.worker import execute
 from engine.show.doctor import Check, examine
 from engine.strategies.plan import plan
+from engine.strategies.runnable import execute
 from tests.workspaces import eventually, finish
 
 

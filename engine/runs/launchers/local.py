@@ -24,7 +24,7 @@ from engine.core.machine import Machine
 from engine.core.paths import REPOSITORY, Workspace
 from engine.runs.processes import ProcessIdentity, identity
 
-WORKER = "engine.runs.worker"
+SUPERVISOR, WORKER = "engine supervise", "engine work"
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -35,7 +35,7 @@ def told(machine: Machine) -> dict[str, Any]:
 
 def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
     """Start the run's supervisor, detached; return who it is. Raises EngineError when it cannot start."""
-    process = spawn("engine.runs.supervisor", ws, run_id, attempt)
+    process = spawn(SUPERVISOR, ws, run_id, attempt)
     _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
     _started.append(process)
     who = identity(process.pid)
@@ -53,7 +53,7 @@ def spawn(
 
     `environment` holds further variables. Raises EngineError when the system refuses.
     """
-    words = [module, str(ws.root), run_id, str(attempt)]
+    words = [*module.split(), str(ws.root), run_id, str(attempt)]
     try:
         return detached(words, output=ws.run_folder(run_id) / "log.txt", environment=environment)
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.machine import Machine
 
-WORKER = "engine.runs.launchers.ray_driver"
+WORKER = "engine work-on-ray"
 
 
 def told(machine: Machine) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The worker of a run on a Ray cluster: `python -m engine.runs.launchers.ray_driver ROOT RUN ATTEMPT`.
+"""The worker of a run on a Ray cluster: `python -m engine work-on-ray ROOT RUN ATTEMPT`.
 
 Owns the run's division over tasks, and their fate: progress, log lines and losses are gathered from what the
 tasks write, a task whose node is lost is given to another, cancelling reaches them all. Does no work itself.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,10 @@ from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers.ray_cluster import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
 from engine.runs.parts import Part
+from engine.runs.registry import Registry
 from engine.runs.runfolder import Status, append_line, now, read_status
 from engine.runs.worker import work
-from engine.strategies.runnable import runnable
 
-TRAINING_STEP = "engine.strategies.steps.train_adapters:run"
-ANSWERING_STEPS = frozenset(
-    {
-        TRAINING_STEP,
-        "engine.strategies.steps.evaluate_prompt:run",
-        "engine.strategies.steps.evaluate_retrieval:run",
-    }
-)
 MOST_ATTEMPTS = 5
 SILENT_SECONDS = 120.0
 STOP_SECONDS = 15.0
@@ -56,9 +48,9 @@ class Piece:
     read: dict[str, int] = field(default_factory=dict)
 
 
-def drive(context: RunContext) -> None:
+def drive(context: RunContext, registry: Registry) -> None:
     """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
-    step = runnable(context.workspace, context.spec.run_id, context.spec).step
+    divisible = registry.divisible(context.workspace, context.spec)
     ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
     shutil.rmtree(parts, ignore_errors=True)  # an earlier attempt's reports; its work is not in there
@@ -68,9 +60,9 @@ def drive(context: RunContext) -> None:
             f"Ray {ray.__version__}: {crew.tasks} task(s) at once, each with {words(crew.request)}, "
             f"on {len(crew.nodes)} node(s)"
         )
-        if crew.tasks > 1 and step == TRAINING_STEP:
+        if crew.tasks > 1 and "training" in divisible:
             _train(crew)
-        if crew.tasks > 1 and step in ANSWERING_STEPS:
+        if crew.tasks > 1 and "replies" in divisible:
             crew.do(
                 [Piece(f"replies-{n}", Part("replies", number=n, of=crew.tasks)) for n in range(crew.tasks)]
             )
@@ -272,12 +264,14 @@ def _bootstrap(repository: str) -> Callable[..., dict[str, Any]]:
 
         if repository not in sys.path:
             sys.path.insert(0, repository)
+        from engine.__main__ import registry
         from engine.runs.launchers.ray_tasks import do_part
 
-        return do_part(root, run_id, attempt, name, part, turn)
+        return do_part(root, run_id, attempt, name, part, turn, registry=registry())
 
     return task
 
 
-if __name__ == "__main__":
-    sys.exit(work(Workspace(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), do=drive))
+def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> int:
+    """Do the run on the cluster; return the exit code."""
+    return work(Workspace(Path(root)), run_id, int(attempt), registry, do=partial(drive, registry=registry))

@@ -15,8 +15,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import Part, PartDone
+from engine.runs.registry import Registry
 from engine.runs.runfolder import ENDED, Status, read_spec, read_status
-from engine.runs.worker import load_step
 
 PARTS = "parts"
 STOP = "stop.json"
@@ -29,7 +29,14 @@ def reports_of(ws: Workspace, run_id: str, name: str) -> Path:
 
 
 def do_part(
-    root: str, run_id: str, attempt: int, name: str, part: Mapping[str, Any] | None, turn: int = 1
+    root: str,
+    run_id: str,
+    attempt: int,
+    name: str,
+    part: Mapping[str, Any] | None,
+    turn: int = 1,
+    *,
+    registry: Registry,
 ) -> dict[str, Any]:
     """Do one part of a run (None: its step as a whole, from what the parts left); return how it ended.
 
@@ -57,7 +64,7 @@ def do_part(
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
             refuse_other_base(spec.base, spec.base_fingerprint)
-            load_step(ws, spec)(context)
+            registry.step(ws, spec)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}
     except Cancelled:

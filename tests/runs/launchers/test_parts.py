@@ -26,8 +26,8 @@ from engine.runs.runfolder import (
     write_spec,
     write_status,
 )
-from engine.runs.worker import execute
 from engine.strategies.plan import plan
+from engine.strategies.runnable import REGISTERED, execute
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"epochs": 2, "batch_size": 2, "examples_per_persona": 3, "max_new_tokens": 8}
@@ -47,7 +47,7 @@ def begin(ws: Workspace, experiment: str) -> RunSpec:
 
 
 def part(ws: Workspace, spec: RunSpec, name: str, **fields: Any) -> dict[str, Any]:
-    answer = do_part(str(ws.root), spec.run_id, 1, name, fields or None)
+    answer = do_part(str(ws.root), spec.run_id, 1, name, fields or None, registry=REGISTERED)
     assert answer["state"] == "succeeded", answer
     return answer
 
@@ -107,7 +107,7 @@ def _timeless(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_part_that_cannot_see_the_run_says_what_the_cluster_needs(tmp_path: Path) -> None:
-    answer = do_part(str(tmp_path), "base-00000000", 1, "whole", None)
+    answer = do_part(str(tmp_path), "base-00000000", 1, "whole", None, registry=REGISTERED)
     assert answer["state"] == "failed"
     assert "same path on every node" in answer["hint"]
 

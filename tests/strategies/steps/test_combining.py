@@ -20,8 +20,8 @@ from engine.lm.respond import respond
 from engine.lm.routed import followed
 from engine.results.store.intake import read_finished
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import plan
+from engine.strategies.runnable import execute
 from engine.strategies.steps.route import read_candidates
 from tests import in_process
 from tests.tiny_base import prepare_study

@@ -34,8 +34,8 @@ from engine.results.store.intake import read_finished
 from engine.runs import jobs, manifest
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status
-from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.runnable import execute
 from engine.strategies.steps import paid
 from tests import in_process
 from tests.lm.remote import endpoints

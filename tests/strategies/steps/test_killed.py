@@ -16,8 +16,8 @@ from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import find, scan
 from engine.runs.runfolder import Status, read_events, read_status, write_spec, write_status
-from engine.runs.worker import execute
 from engine.strategies.plan import Plan, plan
+from engine.strategies.runnable import execute
 from tests.tiny_base import prepare_study
 
 # Long enough to be caught at it: some hundred steps and a dozen batches of replies.

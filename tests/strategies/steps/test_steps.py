@@ -21,8 +21,8 @@ from engine.results.store.intake import METRIC_COLUMNS, read_finished
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
-from engine.runs.worker import execute
 from engine.strategies.plan import plan
+from engine.strategies.runnable import execute
 from engine.strategies.steps import train_adapters
 from tests import in_process
 from tests.tiny_base import prepare_study
