@@ -1,7 +1,18 @@
-"""The app: the frame around the pages, and the page that the address asks for. Start it with `make run`."""
+"""The app: the server that answers for it. Start it with `make run`, or `streamlit run app.py`.
+
+What it runs at each click is pages/shared/script.py. That script has no folder pages/ beside it, so Streamlit
+has no pages of its own making, and no page is reached past the frame and its door.
+"""
 
 from __future__ import annotations
 
-from pages.shared import frame
+from pathlib import Path
 
-frame.draw().run()
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+from pages.shared.hosts import Hosts
+
+_SCRIPT = Path(__file__).resolve().parent / "pages" / "shared" / "script.py"
+
+app = App(_SCRIPT, middleware=[Middleware(Hosts)])

@@ -1,12 +1,15 @@
-"""A fuzz of every door for files: damaged data, trees, studies, archives and run folders.
+"""A fuzz of every door for files: damaged data, trees, studies, archives, folders, run folders, and words.
 
     .venv/bin/python bench/fuzz.py                      21,000 inputs, on all cores
     .venv/bin/python bench/fuzz.py --write              and put the table into docs/reliability.md
     .venv/bin/python bench/fuzz.py --inputs 500 --only trees
 
 Each input is a sound one, mutated: in its values (wrong kinds, huge and undefined numbers, odd text, keys
-lost and doubled) or in its bytes. Allowed are two ends: it is taken, or it is refused with an EngineError and
-the workspace is byte for byte as it was. Anything else is a traceback, printed with the number of its input.
+lost and doubled), in its bytes, in its structure (archives whose entries overlap, lie, swell, lead out or are
+no files; folders with links, pipes and depths; two files of one name), or in its words (markup, formulas and
+commands for a terminal). Allowed are two ends: it is taken, or it is refused with an EngineError and the
+workspace is byte for byte as it was. Anything else is a traceback, printed with its input's number; so is a
+word that a page or the command line would not show as it is, and an input that takes over 30 seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import io
 import json
 import os
 import random
+import re
 import shutil
+import stat
 import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -29,19 +35,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from markdown_it import MarkdownIt
+
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench.reliability import write_part  # noqa: E402
 from engine.core.errors import EngineError  # noqa: E402
 from engine.core.machine import read_machine  # noqa: E402
 from engine.core.paths import Workspace  # noqa: E402
-from engine.data import prepare_upload  # noqa: E402
+from engine.core.plain import in_cell, in_markdown, in_terminal, json_text  # noqa: E402
+from engine.data import load_dataset, prepare, prepare_upload  # noqa: E402
 from engine.results import store  # noqa: E402
-from engine.results.imported.importing import import_upload  # noqa: E402
+from engine.results.imported.importing import import_study, import_upload  # noqa: E402
 from engine.results.trees import tree_library  # noqa: E402
 from engine.runs import jobs  # noqa: E402
 
 Files = dict[str, bytes]
+Pairs = list[tuple[str, bytes]]
+MOST_SECONDS = 30
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+AS_TEXT = {"paragraph_open", "paragraph_close", "inline", "text", "text_special", "softbreak", "hardbreak"}
+MOVES_A_TERMINAL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+ODD_NAMES = (
+    "", ".", "..", "../up.jsonl", "/etc/x.jsonl", "a/../../b.jsonl", "\\x.jsonl", "C:\\x.jsonl",
+    "x" * 300 + ".jsonl", "CON.jsonl", "aux.json", "a\x00.jsonl", "a\x1b[31m.jsonl", "é" * 150 + ".jsonl",
+    "D.JSONL", "d.jsonl.", "d.jsonl ", "\u202elnosj.d.jsonl", "\ud800.jsonl", "nul", "-rf.jsonl",
+    "$(x).jsonl", "d.pkl", "d.zip", ".jsonl",
+)  # fmt: skip
+ODD_WORDS = (
+    ":red[x]", "**b**", "_e_", "~~s~~", "`c`", "$x$", "![i](http://evil.example/i)", "[l](javascript:x)",
+    "<b>", "<!--", ":material/home:", "# h", "\n# h", "\n- i", "\n1. i", "\n> q", "\n---", "\n    code",
+    "| a |\n|---|\n", "&lt;", "\\", "http://evil.example", "a@b.example", "=1+1", "+1", "-1", "@x", "\t=1",
+    "\x1b[31m", "\x9b1m", "\x07", "\r", "\u202e", "[red]x[/red]", "\u2028", "é", " ", "p", "\n\n", "```",
+    "***", "</p>", "{{x}}", "%s", "{0}",
+)  # fmt: skip
 ODD_VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 10**400, 1e308, -0.0, 0.1, "", " ", "\x00", "\ud800", "\u202eabc", "a" * 70_000, [],
     {}, [[]], {"": ""}, ["x"] * 50, "NaN", "1", "../../etc/passwd", "<script>alert(1)</script>", "=1+1",
@@ -182,6 +209,94 @@ def _lines(rows: list[Any]) -> bytes:
     return b"".join(_json(row) + b"\n" for row in rows)
 
 
+def upload(draw: random.Random) -> Pairs:
+    """Sound files under odd names, some of them twice."""
+    pairs = list(draw.choice((dialogues, edgewise, studies))().items())
+    for place in range(len(pairs)):
+        if draw.random() < 0.3:
+            pairs[place] = (draw.choice(ODD_NAMES), pairs[place][1])
+    if draw.random() < 0.5:
+        name = draw.choice(pairs)[0]
+        pairs.append((draw.choice((name, name, name.upper(), name + " ")), draw.choice(pairs)[1]))
+    draw.shuffle(pairs)
+    return pairs
+
+
+def folder_files(draw: random.Random) -> Files:
+    """Either layout, mutated one time in four: what else lies in the folder is hostile enough."""
+    files = draw.choice((dialogues, edgewise))()
+    files["note.txt"] = draw.randbytes(8)  # decides what else lies there
+    return mutated(files, draw) if draw.random() < 0.25 else files
+
+
+def structure(draw: random.Random) -> Pairs:
+    """One archive that is hostile by how it is built."""
+    name, content = draw.choice(list(dialogues().items()))
+    odd = zipfile.ZipInfo(draw.choice((name, *ODD_NAMES)).replace("\ud800", "\x85") or name)
+    kinds = (stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFDIR, 0)
+    odd.external_attr = (draw.choice(kinds) | 0o644) << 16
+    method = draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+    held = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
+        warnings.simplefilter("ignore")  # two of one name are meant
+        file.writestr(f"data/{name}", content)
+        kind = draw.randrange(6)
+        if kind == 0:
+            file.writestr(f"data/{name}", content)
+        elif kind == 1:
+            file.writestr("/".join("abcdefghijklmnop"[: draw.randint(1, 16)]) + f"/{name}", content)
+        elif kind == 2:
+            file.writestr("inner.zip", held.getvalue())
+        elif kind == 3:
+            file.writestr("swells.jsonl", b" " * draw.choice((10**3, 3 * 10**7)))
+        elif kind == 4:
+            for number in range(draw.choice((3, 2_100))):
+                file.writestr(f"{number}.jsonl", b"")
+        else:
+            file.writestr(odd, content, compress_type=method)
+    packed = held.getvalue()
+    return [("data.zip", _structure_changed(packed, draw) if draw.random() < 0.5 else packed)]
+
+
+def _structure_changed(packed: bytes, draw: random.Random) -> bytes:
+    """Change what an archive says of itself: sizes, places, numbers, names, flags, ways of packing."""
+    made = bytearray(packed)
+    marks = [place for mark in (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06") for place in _all(packed, mark)]
+    for _ in range(draw.randint(1, 4)):
+        place = draw.choice(marks) + draw.randrange(4, 46)
+        value = draw.choice((b"\x00" * 4, b"\xff" * 4, b"\x01\x00", b"\xff\xff", draw.randbytes(2)))
+        made[place : place + len(value)] = value[: max(0, len(made) - place)]
+    return bytes(made)
+
+
+def _all(packed: bytes, mark: bytes) -> list[int]:
+    found, place = [], packed.find(mark)
+    while place >= 0 and len(found) < 50:
+        found.append(place)
+        place = packed.find(mark, place + 1)
+    return found
+
+
+def words(draw: random.Random) -> Files:
+    """Dialogues whose ids and texts are markup, formulas and commands for a terminal."""
+    odd = "".join(draw.choice(ODD_WORDS) for _ in range(draw.randint(1, 5)))
+    name = re.sub(r"[/\\#\x00-\x1f\x7f]", "", odd).strip(" .")[:40] or "p"
+    rows = [
+        {
+            "persona_id": f"{name}{persona}",
+            "session_id": f"{name}{session}",
+            "character": odd,
+            "meta": {odd: odd, "weather": odd},
+            "messages": [
+                {**one, "content": f"{one['content']} {odd}"} for one in _messages(persona, session)
+            ],
+        }
+        for persona in range(3)
+        for session in range(6)
+    ]
+    return {"dialogues.jsonl": _lines(rows)}
+
+
 # --- mutations
 
 
@@ -287,7 +402,71 @@ def _look_at_runs(ws: Workspace, files: Files) -> None:
     read_machine(ws)  # settings may be refused
 
 
-DOORS: Mapping[str, tuple[Callable[[random.Random], Files], Callable[[Workspace, Files], None], bool]] = {
+def _upload(ws: Workspace, pairs: Pairs) -> None:
+    if any(name.endswith(("summary.json", ".csv", "results.json")) for name, _ in pairs):
+        import_upload(ws, pairs)
+    else:
+        prepare_upload(ws, pairs)
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise RuntimeError("two files of one name were taken, and one was lost")
+
+
+def _open_folder(ws: Workspace, files: Files) -> None:
+    """The same files in a folder with what else may lie there; the draw is in the files' own bytes."""
+    draw = random.Random(b"".join(files.values()))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "given"
+        place = folder / "/".join("abcdefghijklmnop"[: draw.choice((0, 0, 0, 1, 2, 12))])
+        place.mkdir(parents=True)
+        (Path(scratch) / "outside.jsonl").write_bytes(b"{}\n")
+        for name, content in files.items():
+            (place / name).write_bytes(content)
+        for _ in range(draw.randint(0, 2)):
+            target = place / draw.choice((*files, "characters.jsonl", "edgesplits.json", "more.jsonl"))
+            if target.is_dir() and not target.is_symlink():
+                continue
+            target.unlink(missing_ok=True)
+            _odd_entry(target, draw)
+        if draw.random() < 0.5:
+            prepare(ws, dataset=folder, force=True)
+        else:
+            import_study(ws, folder)
+
+
+def _odd_entry(target: Path, draw: random.Random) -> None:
+    kind = draw.randrange(4)
+    if kind == 0:
+        os.mkfifo(target)
+    elif kind == 1:
+        target.symlink_to(draw.choice(("../outside.jsonl", "/dev/zero", "/etc/passwd", ".", target.name)))
+    elif kind == 2:
+        target.mkdir()
+    else:
+        with target.open("wb") as file:
+            file.truncate(3 * 10**9)  # a hole: it takes no place
+
+
+def _show_words(ws: Workspace, files: Files) -> None:
+    """What is taken in is shown as it is: by the command line, in a table, in a report, on a page."""
+    prepare_upload(ws, files, force=True)
+    dataset = load_dataset(ws)
+    shown = [one.persona_id for one in dataset.personas] + [str(one.character) for one in dataset.personas]
+    shown += [text for one in dataset.dialogues for pair in one.meta.items() for text in map(str, pair)]
+    for text in dict.fromkeys(shown):
+        for told in (in_terminal(text), json_text(text)):
+            if MOVES_A_TERMINAL.search(told):
+                raise RuntimeError(f"a terminal would obey {told[:80]!r}")
+        if json.loads(json_text(text)) != text:
+            raise RuntimeError(f"JSON does not give back {text[:80]!r}")
+        tokens = MARKDOWN.parse(in_markdown(text))
+        kinds = {child.type for token in tokens for child in token.children or ()}
+        if not {token.type for token in tokens} <= AS_TEXT or not kinds <= AS_TEXT:
+            raise RuntimeError(f"a page would read markup in {text[:80]!r}")
+        if str(in_cell(text)).lstrip()[:1] in {"=", "+", "-", "@"}:
+            raise RuntimeError(f"a spreadsheet would calculate {text[:80]!r}")
+
+
+DOORS: Mapping[str, tuple[Callable[[random.Random], Any], Callable[[Workspace, Any], None], bool]] = {
     "dialogues": (lambda draw: mutated(dialogues(), draw), _open_data, True),
     "edgewise": (lambda draw: mutated(edgewise(), draw), _open_data, True),
     "archives": (
@@ -299,6 +478,10 @@ DOORS: Mapping[str, tuple[Callable[[random.Random], Files], Callable[[Workspace,
     ),
     "trees": (lambda draw: mutated(trees(), draw), _open_tree, True),
     "studies": (lambda draw: mutated(studies(), draw), _open_study, True),
+    "uploads": (upload, _upload, True),
+    "hostile archives": (structure, _open_data, True),
+    "folders": (folder_files, _open_folder, True),
+    "words": (words, _show_words, True),
     "run folders": (lambda draw: mutated(run_folder(), draw), _look_at_runs, False),
 }
 
@@ -315,6 +498,7 @@ def fuzz(door: str, numbers: range, seed: int) -> Found:
             if not ws.root.exists():
                 shutil.copytree(pristine.root, ws.root)
                 before = snapshot(ws)
+            began = time.monotonic()
             try:
                 enter(ws, make(random.Random(f"{seed}/{door}/{number}")))
                 taken += 1
@@ -329,6 +513,8 @@ def fuzz(door: str, numbers: range, seed: int) -> Found:
             except Exception:  # noqa: BLE001 - counting them is the point
                 faults.append(f"{door} {number}: {traceback.format_exc(limit=-4)}")
                 shutil.rmtree(ws.root, ignore_errors=True)
+            if time.monotonic() - began > MOST_SECONDS:
+                faults.append(f"{door} {number}: took {time.monotonic() - began:.0f} s")
     return Found(door, len(numbers), taken, refused, tuple(faults), tuple(changed))
 
 

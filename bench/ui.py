@@ -330,27 +330,23 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
 
     os.environ["PERSONA_LAB_WORKSPACE"] = str(ws.root)
     rows = {}
-    with (
-        tempfile.TemporaryDirectory() as apart
-    ):  # AppTest takes a folder pages/ beside the script for its own
-        script = Path(apart) / "app.py"
-        shutil.copy(REPOSITORY / "app.py", script)
-        for place in places:
-            app = AppTest.from_file(str(script), default_timeout=_PATIENCE_MS / 100)
+    script = REPOSITORY / "pages" / "shared" / "script.py"
+    for place in places:
+        app = AppTest.from_file(str(script), default_timeout=_PATIENCE_MS / 100)
+        app.run()
+        path, _, query = place.path.partition("?")
+        for name, value in parse_qsl(query):
+            app.query_params[name] = value
+        app.switch_page(frame.script_of(path))
+        spent = []
+        for _ in range(turns + 1):
+            began = time.process_time()
             app.run()
-            path, _, query = place.path.partition("?")
-            for name, value in parse_qsl(query):
-                app.query_params[name] = value
-            app.switch_page(frame.script_of(path))
-            spent = []
-            for _ in range(turns + 1):
-                began = time.process_time()
-                app.run()
-                spent.append(1000 * (time.process_time() - began))
-            if app.exception:
-                raise SystemExit(f"{place.name} shows an exception: {app.exception[0].value}")
-            rows[place.name] = {"first_ms": spent[0], "again_ms": statistics.median(spent[1:])}
-            _tell(place.name, rows[place.name])
+            spent.append(1000 * (time.process_time() - began))
+        if app.exception:
+            raise SystemExit(f"{place.name} shows an exception: {app.exception[0].value}")
+        rows[place.name] = {"first_ms": spent[0], "again_ms": statistics.median(spent[1:])}
+        _tell(place.name, rows[place.name])
     return rows
 
 

@@ -30,10 +30,14 @@ def main() -> None:
     """Start what the arguments name; the last words of a process are its exit code."""
     match sys.argv[1:]:
         case ["supervise", root, run_id, attempt]:
+            from engine.core.paths import WorkspaceGone
             from engine.runs import supervisor
             from engine.runs.launchers.local import leave
 
-            supervisor.main(root, run_id, attempt, registry=registry())
+            try:
+                supervisor.main(root, run_id, attempt, registry=registry())
+            except WorkspaceGone as gone:
+                print(gone, flush=True)
             leave(0)
         case ["work", root, run_id, attempt]:
             from engine.runs import worker

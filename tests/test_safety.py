@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from engine.core.errors import EngineError
+from engine.core.limits import Limits
 from engine.core.machine import READ_ONLY, change_machine, read_only
 from engine.core.paths import REPOSITORY, Workspace
 from engine.core.secrecy import HIDDEN, without_secrets
 from engine.data import prepare, prepare_upload
-from engine.data.archive import MAX_UPLOAD_BYTES
 from engine.results.comparing import looks
 from engine.results.imported import importing
 from engine.results.study import autopilot
@@ -49,7 +49,7 @@ def told(node: ast.Call, name: str) -> str | None:
 
 def test_the_app_listens_on_this_machine_alone_and_takes_no_more_than_the_engine_does() -> None:
     assert CONFIG["server"]["address"] == "localhost"
-    assert CONFIG["server"]["maxUploadSize"] * 1_000_000 == MAX_UPLOAD_BYTES
+    assert CONFIG["server"]["maxUploadSize"] * 1_000_000 == Limits().upload_bytes
     assert CONFIG["server"].get("enableXsrfProtection", True)
     assert CONFIG["browser"]["gatherUsageStats"] is False
 
@@ -83,7 +83,7 @@ def test_nothing_goes_through_a_shell_a_pickle_or_raw_markup(path: Path) -> None
 def test_an_upload_that_is_too_large_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     class Large(bytes):
         def __len__(self) -> int:
-            return MAX_UPLOAD_BYTES + 1
+            return Limits().upload_bytes + 1
 
     ws = Workspace(tmp_path / "ws")
     with pytest.raises(EngineError, match="too large"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from engine.cli.frame import note, show_error, show_warnings
+from engine.cli.frame import note, show_error, show_warnings, steady_streams
 from engine.core.errors import EngineError, refusal
 
 __all__ = ["cli", "main", "run"]
@@ -90,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: it failed, with a message and a hint. 2: the command was written wrongly. 130: interrupted.
     """
+    steady_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     show_warnings()

@@ -8,6 +8,7 @@ import click
 
 from engine.cli.frame import Call, command, note
 from engine.cli.leaderboard import print_csv, show
+from engine.core.integrity import warn_changed
 
 
 @command(
@@ -47,7 +48,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     from engine.results.comparing.comparison import compare_variants
     from engine.results.store import refresh
 
-    call.ws.read_config()
+    warn_changed(call.ws)
     _tell(refresh(call.ws))
     unit = 100 if metric(asked["metric"]).unit == "fraction" else 1
     found = compare_variants(call.ws, margin=margin / unit, **asked)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
-import json
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, open_workspace
+from engine.core.plain import in_terminal, json_text
 
 _WIDE = 160
 
@@ -41,9 +45,35 @@ class Call:
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """Print the answer: `value` as one JSON object, or whatever `show` prints."""
         if self.as_json:
-            click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+            click.echo(as_text(value))
         else:
             show()
+
+
+def as_text(value: Any) -> str:
+    """Return `value` as JSON that stdout can write whatever its encoding. Raises ValueError on NaN."""
+    return json_text(value, ascii_only=not _writes_unicode(sys.stdout))
+
+
+def steady_streams() -> None:
+    """Let every locale, and streams that were closed, take what is printed.
+
+    ASCII, which a bare locale means, becomes UTF-8 unless PYTHONIOENCODING asks for it; in any other narrow
+    encoding a letter that it lacks is written by its number. A closed stream swallows.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's life
+        elif isinstance(stream, io.TextIOWrapper) and not _writes_unicode(stream):
+            bare = codecs.lookup(stream.encoding).name == "ascii" and not os.environ.get("PYTHONIOENCODING")
+            stream.reconfigure(encoding="utf-8" if bare else stream.encoding, errors="backslashreplace")
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half a letter pair, from a file's name
+
+
+def _writes_unicode(stream: Any) -> bool:
+    return "utf" in (getattr(stream, "encoding", None) or "utf-8").lower()
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
@@ -67,14 +97,26 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., An
     return wrap
 
 
+class _PlainConsole(Console):
+    """A console that takes no text for markup and lets no text move the terminal; styles are given apart."""
+
+    def __init__(self, file: IO[str]) -> None:
+        width = None if file.isatty() else _WIDE
+        super().__init__(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(in_terminal(segment.text), segment.style)
+
+
 def out() -> Console:
     """The console for answers; wide where it is no terminal, so that no table is cut in a file."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    return _PlainConsole(sys.stdout)
 
 
 def err() -> Console:
     """The console for errors, notes and progress."""
-    return Console(file=sys.stderr, width=None if sys.stderr.isatty() else _WIDE, highlight=False)
+    return _PlainConsole(sys.stderr)
 
 
 def note(text: str) -> None:
@@ -101,7 +143,7 @@ def show_error(error: EngineError, *, as_json: bool) -> None:
     faults = [str(fault) for fault in error.faults] if isinstance(error, DataError) else []
     if as_json:
         record = {"error": error.message, "hint": error.hint} | ({"faults": faults} if faults else {})
-        click.echo(json.dumps(record, ensure_ascii=False, indent=2))
+        click.echo(as_text(record))
         return
     console = err()
     console.print(Text(f"Error: {error.message}", style="bold red"))

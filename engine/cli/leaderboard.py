@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from engine.cli.frame import note, out, table
+from engine.core.plain import in_cell
 from engine.core.wording import count, known, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS, Metric
 from engine.results.comparing.protocol_guard import older_words
@@ -23,7 +24,7 @@ def print_csv(rows: Sequence[Record]) -> None:
     told = [{**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row)} for row in rows]
     writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(told)
+    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
 
 
 def show(found: Record, *, with_criteria: bool = False) -> None:

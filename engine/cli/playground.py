@@ -11,6 +11,7 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs
 from engine.core.errors import EngineError, unknown_name
+from engine.core.plain import in_terminal
 from engine.results.variants import Variant
 
 
@@ -65,7 +66,7 @@ def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: M
         for answer in client.follow(call.ws, asked):
             text = answer.replies[0].text if answer.replies else ""
             if not call.as_json:
-                click.echo(text[len(shown) :], nl=False)
+                click.echo(in_terminal(text[len(shown) :]), nl=False)
             shown = text
     except KeyboardInterrupt:
         client.cancel(call.ws, asked)

@@ -13,7 +13,9 @@ from engine.cli.experiments.planning import plan_record, read_settings, show_pla
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import answer_detached, answer_ended, watch
 from engine.core.errors import EngineError
+from engine.core.integrity import warn_changed
 from engine.core.machine import read_machine
+from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
 from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord, find
@@ -38,6 +40,7 @@ def status(call: Call, *, run_id: str | None) -> int:
     call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
+    warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
     call.answer(value, lambda: _show_runs(call, records))
@@ -240,7 +243,7 @@ def _remark(record: RunRecord) -> str:
 
 def _echo(lines: Sequence[str]) -> None:
     for line in lines:
-        click.echo(line)
+        click.echo(in_terminal(line))
 
 
 def _show_queue(call: Call, value: dict[str, Any], records: Sequence[RunRecord]) -> None:

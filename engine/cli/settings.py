@@ -15,6 +15,7 @@ from engine.cli.frame import Call, command, out, table
 from engine.core.errors import EngineError, unknown_name
 from engine.core.machine import LAUNCHERS, change_machine, read_machine, read_only
 from engine.core.paths import REPOSITORY, embedded_base
+from engine.core.plain import in_terminal
 from engine.runs import jobs, slots
 
 _BENCH = REPOSITORY / "bench"
@@ -109,7 +110,7 @@ def card(call: Call) -> int:
         raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
     facts = folder / "build.json"
     value = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
-    call.answer(value, lambda: click.echo((folder / "README.md").read_text(encoding="utf-8")))
+    call.answer(value, lambda: click.echo(in_terminal((folder / "README.md").read_text(encoding="utf-8"))))
     return 0
 
 

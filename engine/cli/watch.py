@@ -33,12 +33,12 @@ def watch(ws: Workspace, run_ids: Sequence[str], *, quiet: bool) -> list[RunReco
 
 
 def _progress() -> Progress:
-    left = TextColumn("{task.fields[left]}", justify="right")
+    left = TextColumn("{task.fields[left]}", justify="right", markup=False)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[stage]}"),
+        TextColumn("{task.fields[stage]}", markup=False),
         left,
         console=err(),
     )

@@ -13,6 +13,8 @@ from engine.core.paths import embedded_base, read_json
 EMBEDDED = "embedded"
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
+_DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
+_PROSE = ("readme", "license", "notice", "requirements")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -32,6 +34,15 @@ def local_base(name: str) -> Path | None:
             "Give a folder, a hub id (owner/name, owner/name@revision) or 'embedded'.",
         )
     return None
+
+
+def deciding_files(folder: Path) -> list[Path]:
+    """Return the files of a base that decide what it says: weights, tokenizer, template, configuration."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in _DECISIVE and not path.stem.lower().startswith(_PROSE) and path.is_file()
+    )
 
 
 def check_base(folder: Path) -> None:

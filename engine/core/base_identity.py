@@ -9,21 +9,17 @@ import functools
 import hashlib
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.core.base_folder import local_base
+from engine.core import integrity
+from engine.core.base_folder import deciding_files, local_base
 from engine.core.errors import EngineError
-from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_json
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
-_DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
-_PROSE = ("readme", "license", "notice", "requirements")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
-_KEPT_HASHES = 500
 _DIGITS = 16
 
 
@@ -90,7 +86,7 @@ def fingerprint_base(name: str) -> str:
     if folder is None:
         revision = hub_id(name)[1] or ""
         return revision[:_DIGITS] if _COMMIT.fullmatch(revision) else ""
-    paths = sorted(path for path in folder.iterdir() if _decides(path))
+    paths = deciding_files(folder)
     return _hash_base(tuple(_stamped(path) for path in paths))
 
 
@@ -130,10 +126,6 @@ def _may_be(told: BaseIdentity, now: BaseIdentity) -> bool:
     return _hash_base(tuple(_stamped(path) for path in paths), by_size=True) == told.fingerprint
 
 
-def _decides(path: Path) -> bool:
-    return path.suffix in _DECISIVE and not path.stem.lower().startswith(_PROSE) and path.is_file()
-
-
 _Stamp = tuple[int, int, int, int]  # a file's inode, time of its content, time of its record, size
 _Stamped = tuple[Path, _Stamp]
 
@@ -153,40 +145,14 @@ def _hash_base(files: tuple[_Stamped, ...], *, by_size: bool = False) -> str:
         if whole or path.suffix != ".safetensors":
             digest.update(path.read_bytes())
         elif not by_size:
-            digest.update(_sha256(path, stamp).encode())
+            digest.update(_sha256(path).encode())
     return digest.hexdigest()[:_DIGITS]
 
 
-def _sha256(path: Path, stamp: _Stamp) -> str:
+def _sha256(path: Path) -> str:
     """The sha256 of a large file. The hub's cache names files by it; else it is kept while the file stays."""
     blob = path.resolve()
-    if blob.parent.name == "blobs" and _BLOB.fullmatch(blob.name):
-        return blob.name
-    kept, key = _hashes(), f"{blob}:{':'.join(map(str, stamp))}"
-    if key in kept:
-        return kept[key]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    with suppress(OSError, EngineError):  # a home that cannot be written: it is hashed again next time
-        place = _place()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place.with_suffix(".lock"), what="The file of hashes"):
-            others = [(name, value) for name, value in _hashes().items() if not name.startswith(f"{blob}:")]
-            write_json(place, {**dict(others[-_KEPT_HASHES:]), key: found})
-    return found
-
-
-def _hashes() -> dict[str, str]:
-    try:
-        found = read_json(_place())
-    except (OSError, EngineError):
-        return {}
-    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _place() -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "persona-lab" / "hashes.json"
+    return blob.name if blob.parent.name == "blobs" and _BLOB.fullmatch(blob.name) else integrity.sha256(blob)
 
 
 def _cached_commit(owner: str, revision: str, cache: Path | None = None) -> str | None:

@@ -1,7 +1,7 @@
 """Files from outside: uploads and zip archives, unpacked without trusting a word of them.
 
-Owns the limits on size and the names that are refused. Executes nothing, follows no link, writes only
-plain .json and .jsonl files into the folder it is given.
+Owns the names that are refused; how much is taken stands in core/limits.py. Executes nothing, follows no
+link, writes only plain files with the suffixes asked for into the folder it is given.
 """
 
 from __future__ import annotations
@@ -12,47 +12,62 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from engine.core.errors import EngineError
+from engine.core.limits import allow_more, check_time, in_time, limits, megabytes
 
-MAX_UPLOAD_BYTES = 200_000_000
-MAX_FILES = 1_000
-MAX_UNPACKED_BYTES = 1_000_000_000
-MAX_EXPANSION = 200
-# Below this an archive may expand as it likes: repetitive text packs well, and it is little.
-FREE_EXPANSION_BYTES = 20_000_000
+Upload = Mapping[str, bytes] | Sequence[tuple[str, bytes]]
 SUFFIXES = (".jsonl", ".json")
 _CHUNK = 1 << 20
+_DIRECTORY_BYTES_A_FILE = 1_000  # of an archive's table of contents
+_LOCAL_HEADER_BYTES = 30
 _PACK_AGAIN = "Pack the folder again with an ordinary zip program."
+# Names that Windows keeps for its devices: a workspace may be copied there.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
+def named(files: Upload) -> str:
+    """Return the names of an upload's files, in order, for a label."""
+    return ", ".join(sorted(name for name, _ in _pairs(files)))
+
+
+def _pairs(files: Upload) -> list[tuple[str, bytes]]:
+    return list(files.items() if isinstance(files, Mapping) else files)
+
+
+@in_time()
 def unpack_upload(
-    files: Mapping[str, bytes],
+    files: Upload,
     folder: Path,
     *,
     suffixes: tuple[str, ...] = SUFFIXES,
     command: str = "init --dataset PATH",
 ) -> None:
-    """Write uploaded files (name -> content) into `folder`; a single zip is unpacked.
+    """Write uploaded files (names with contents) into `folder`; a single zip is unpacked.
 
     Only files with one of the `suffixes` are taken. Raises EngineError for too much data (naming `command`,
-    which takes as much as the disk), for names that are no plain file names and for a bad zip.
+    which takes as much as the disk), for two files of one name, for names that are no plain file names and
+    for a bad zip.
     """
-    if not files:
+    pairs = _pairs(files)
+    if not pairs:
         raise EngineError("No file was uploaded.", f"Choose {' or '.join(suffixes)} files, or one .zip.")
-    total = sum(map(len, files.values()))
-    if total > MAX_UPLOAD_BYTES or len(files) > MAX_FILES:
+    total, allowed = sum(len(content) for _, content in pairs), limits()
+    if total > allowed.upload_bytes or len(pairs) > allowed.files:
         raise EngineError(
-            f"The upload is too large: {len(files)} files, {total / 1e6:.0f} MB"
-            f" (at most {MAX_FILES} files, {MAX_UPLOAD_BYTES // 1_000_000} MB).",
+            f"The upload is too large: {len(pairs):,} files, {megabytes(total)}"
+            f" (at most {allowed.files:,} files, {megabytes(allowed.upload_bytes)}).",
             f"Import it from the command line: python -m engine {command}",
         )
-    for name in files:
-        _check_upload_name(name, alone=len(files) == 1, suffixes=suffixes)
-    for name, content in files.items():
+    for name, _ in pairs:
+        _check_upload_name(name, alone=len(pairs) == 1, suffixes=suffixes)
+    _refuse_twice([name for name, _ in pairs])
+    for name, content in pairs:
         if name.lower().endswith(".zip"):
             unpack_zip(io.BytesIO(content), folder, name=name, suffixes=suffixes)
         else:
@@ -60,9 +75,23 @@ def unpack_upload(
             (folder / name).write_bytes(content)
 
 
+def _refuse_twice(names: Sequence[str]) -> None:
+    """Raise EngineError where two files have one name: a browser tells no folders, and one would be lost."""
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise EngineError(
+            f"Several files are named {', '.join(twice[:5])}.",
+            "Rename them, or upload one .zip of their folder: it keeps them apart.",
+        )
+
+
 def _check_upload_name(name: str, *, alone: bool, suffixes: tuple[str, ...]) -> None:
     if _unsafe(name) or PurePosixPath(name).name != name:
-        raise EngineError(f"{name!r} is not a plain file name.", "Rename the file, then upload it again.")
+        raise EngineError(
+            f"{name[:100]!r} is not a plain file name.", "Rename the file, then upload it again."
+        )
+    if wrong := _awkward(name):
+        raise EngineError(f"{name[:100]!r} {wrong}.", "Rename the file, then upload it again.")
     suffix = PurePosixPath(name).suffix.lower()
     if suffix == ".zip" and not alone:
         raise EngineError(
@@ -73,6 +102,7 @@ def _check_upload_name(name: str, *, alone: bool, suffixes: tuple[str, ...]) -> 
         raise EngineError(f"{name} is not a {wanted} file.", "Convert it, then upload it again.")
 
 
+@in_time()
 def unpack_zip(packed: IO[bytes], folder: Path, *, name: str, suffixes: tuple[str, ...] = SUFFIXES) -> None:
     """Unpack the files with one of the `suffixes` of an archive into the new folder `folder`.
 
@@ -81,7 +111,7 @@ def unpack_zip(packed: IO[bytes], folder: Path, *, name: str, suffixes: tuple[st
     """
     folder.mkdir(parents=True)
     try:
-        with _opened(packed) as archive:
+        with _opened(packed, name) as archive:
             entries = _safe_entries(archive, name, suffixes)
             allowed = _allowed_bytes(packed)
             for entry in entries:
@@ -90,32 +120,68 @@ def unpack_zip(packed: IO[bytes], folder: Path, *, name: str, suffixes: tuple[st
         raise EngineError(f"{name} is not a zip archive that can be read: {error}", _PACK_AGAIN) from error
 
 
-def _opened(packed: IO[bytes]) -> zipfile.ZipFile:
+class _Guarded:
+    """An archive's file, for zipfile: it would read any table of contents at once, however large."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file, self._name = file, name
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        most = limits().files * _DIRECTORY_BYTES_A_FILE
+        if size > max(most, _CHUNK):
+            raise EngineError(
+                f"{self._name} was refused: its table of contents takes {megabytes(size)}"
+                f" (at most {limits().files:,} files, {megabytes(most)}).",
+                _PACK_AGAIN,
+            )
+        return self._file.read(size)
+
+
+def _opened(packed: IO[bytes], name: str) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(packed)
+        return zipfile.ZipFile(cast(Any, _Guarded(packed, name)))
     except OSError as error:  # a directory at an impossible place of the file
         raise zipfile.BadZipFile(error.strerror or str(error)) from error
 
 
 def _allowed_bytes(packed: IO[bytes]) -> int:
-    size = packed.seek(0, io.SEEK_END)
-    return min(MAX_UNPACKED_BYTES, max(FREE_EXPANSION_BYTES, size * MAX_EXPANSION))
+    size, allowed = packed.seek(0, io.SEEK_END), limits()
+    return min(allowed.unpacked_bytes, max(allowed.free_expansion_bytes, size * allowed.expansion))
 
 
 def _safe_entries(archive: zipfile.ZipFile, name: str, suffixes: tuple[str, ...]) -> list[zipfile.ZipInfo]:
     """Return the entries worth unpacking. One unsafe entry makes the whole archive refused."""
-    entries = archive.infolist()
-    if len(entries) > MAX_FILES:
-        raise EngineError(f"{name} holds {len(entries)} files (at most {MAX_FILES}).", _PACK_AGAIN)
+    entries, allowed = archive.infolist(), limits()
+    if len(entries) > allowed.files:
+        raise EngineError(f"{name} holds {len(entries):,} files (at most {allowed.files:,}).", _PACK_AGAIN)
     for entry in entries:
         if _unsafe(entry.filename) or _unsafe(entry.orig_filename):
             raise EngineError(
-                f"{name} was refused: the entry {entry.filename!r} leads out of the archive.",
+                f"{name} was refused: the entry {entry.filename[:100]!r} leads out of the archive.",
                 _PACK_AGAIN,
             )
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            raise EngineError(f"{name} was refused: the entry {entry.filename!r} is a link.", _PACK_AGAIN)
-    return [entry for entry in entries if _wanted(entry, suffixes)]
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            what = "a link" if kind == stat.S_IFLNK else "no ordinary file"
+            raise EngineError(f"{name} was refused: the entry {entry.filename!r} is {what}.", _PACK_AGAIN)
+    wanted = [entry for entry in entries if _wanted(entry, suffixes)]
+    for entry in wanted:
+        if wrong := _awkward(entry.filename):
+            raise EngineError(f"{name} was refused: the entry {entry.filename[:100]!r} {wrong}.", _PACK_AGAIN)
+    _refuse_overlaps(entries, name)
+    return wanted
+
+
+def _refuse_overlaps(entries: Sequence[zipfile.ZipInfo], name: str) -> None:
+    """Raise EngineError where entries share their packed bytes, which is how archives swell most."""
+    ordered = sorted(entries, key=lambda entry: entry.header_offset)
+    for one, following in pairwise(ordered):
+        if following.header_offset < one.header_offset + _LOCAL_HEADER_BYTES + one.compress_size:
+            raise EngineError(
+                f"{name} was refused: the entries {one.filename!r} and {following.filename!r} overlap.",
+                _PACK_AGAIN,
+            )
 
 
 def _wanted(entry: zipfile.ZipInfo, suffixes: tuple[str, ...]) -> bool:
@@ -139,12 +205,14 @@ def _unpack_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path
         raise EngineError(f"The archive holds {entry.filename!r} twice.", _PACK_AGAIN) from error
     with file, _source(archive, entry) as source:
         while chunk := source.read(_CHUNK):
+            check_time()
             written += len(chunk)
             if written > allowed:
                 raise EngineError(
-                    f"The archive was refused: it expands to more than {MAX_EXPANSION} times its size"
-                    f" or {MAX_UNPACKED_BYTES // 1_000_000} MB.",
-                    "Unpack it yourself if you trust it, then name the folder.",
+                    f"The archive was refused: it expands to more than {limits().expansion} times its size"
+                    f" or {megabytes(limits().unpacked_bytes)}.",
+                    "Unpack it yourself if you trust it, then name the folder; or allow more: "
+                    + allow_more("unpacked_bytes"),
                 )
             file.write(chunk)
     return written
@@ -161,5 +229,17 @@ def _unsafe(name: str) -> bool:
     """Tell whether a name is absolute, climbs, names a drive or holds a control character."""
     slashed = name.replace("\\", "/")
     climbs = ".." in slashed.split("/")
-    odd = re.search(r"[\x00-\x1f\x7f]", name) or len(name.encode("utf-8", "surrogatepass")) > 400
+    odd = re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", name)
     return not name or slashed.startswith("/") or climbs or bool(re.match(r"[A-Za-z]:", name)) or bool(odd)
+
+
+def _awkward(name: str) -> str | None:
+    """Return what keeps a name from being a file's on every system, None for nothing."""
+    parts, allowed = PurePosixPath(name).parts, limits()
+    if any(len(part.encode()) > allowed.name_bytes for part in parts):
+        return f"is longer than {allowed.name_bytes} bytes"
+    if len(parts) > allowed.depth:
+        return f"lies {len(parts)} folders deep (at most {allowed.depth})"
+    if any(_RESERVED.fullmatch(part) or part[-1] in ". " for part in parts):
+        return "is no file name on Windows"
+    return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import DataError, Fault
+from engine.core.limits import limits
 from engine.core.types import Dataset, Dialogue, Message, Persona
 from engine.data.dataset import example_turns
 from engine.data.schema import is_number
@@ -138,6 +139,17 @@ def _dialogue_id(draft: Draft) -> str:
 
 def _dialogue(draft: Draft, order: int) -> Dialogue:
     return Dialogue(draft.persona_id, _dialogue_id(draft), order, draft.messages, draft.meta)
+
+
+def refuse_too_many(faults: Sequence[Fault], file: str) -> None:
+    """Raise DataError when so much is wrong that reading on would only pile up faults."""
+    most = limits().faults
+    if len(faults) >= most:
+        raise DataError(
+            f"{file}: {most:,} faults were found, and it was not read on; nothing was imported.",
+            faults[:most],
+            "Mend the file: it is probably of another layout, or damaged.",
+        )
 
 
 def accept(dataset: Dataset, faults: Sequence[Fault], *, source: str, keep_good: bool) -> None:

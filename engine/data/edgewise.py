@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.core.errors import Fault
 from engine.core.types import Persona
-from engine.data.assemble import Draft, Imported, assemble
+from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.lines import Line, kind_of, read_lines
 from engine.data.schema import (
     absent_or_kind,
@@ -40,7 +40,10 @@ class _Column:
 
 
 def read_edgewise(folder: Path) -> Imported:
-    """Return the users of `folder` as personas, with every fault of its files. Raises nothing."""
+    """Return the users of `folder` as personas, with every fault of its files.
+
+    Raises DataError for far too many of them.
+    """
     lines = list(read_lines(folder / SESSIONS))
     users = len(lines) if all(line.number for line in lines) else None
     characters = _read_column(folder / CHARACTERS, "character", read_character, users=users)
@@ -52,6 +55,7 @@ def read_edgewise(folder: Path) -> Imported:
         persona_id = persona_name(index, len(lines))
         read, wrong = _read_user(line, persona_id)
         faults.extend(wrong)
+        refuse_too_many(faults, SESSIONS)
         drafts.extend(read)
         personas.append(Persona(persona_id, characters.at(index), routines.at(index) or ()))
     assembled = assemble(personas, drafts)
@@ -116,6 +120,7 @@ def _read_column(
             problems.append(f"{key}: missing")
         values.append(read(line.value.get(key), problems) if line.value is not None else None)
         faults.extend(Fault(path.name, line.number, problem) for problem in problems)
+        refuse_too_many(faults, path.name)
     if users is not None and len(values) != users:
         what = f"{len(values)} lines, but {SESSIONS} has {users}: line i of each file must be the same user"
         return _Column((), (*faults, Fault(path.name, 0, what)))

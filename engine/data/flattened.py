@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.core.errors import Fault
 from engine.core.types import Persona
-from engine.data.assemble import Draft, Imported, assemble
+from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.lines import Line, read_lines
 from engine.data.schema import (
     read_character,
@@ -27,7 +27,7 @@ ID_KEYS = ("session_id", "dialogue_idx")
 
 
 def read_flattened(path: Path) -> Imported:
-    """Return the personas of a flattened file, with every fault of its lines. Raises nothing."""
+    """Return the personas of a flattened file, with every fault. Raises DataError for far too many."""
     profiles: dict[str, _Profile] = {}
     drafts: list[Draft] = []
     faults: list[Fault] = []
@@ -37,6 +37,7 @@ def read_flattened(path: Path) -> Imported:
         problems: list[str] = []
         draft = _read_dialogue(line, problems, file=path.name, profiles=profiles)
         faults.extend(Fault(path.name, line.number, problem) for problem in problems)
+        refuse_too_many(faults, path.name)
         if draft is not None:
             drafts.append(draft)
     personas = [profile.persona(persona_id) for persona_id, profile in profiles.items()]

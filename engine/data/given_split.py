@@ -16,15 +16,13 @@ from engine.data.assemble import Imported
 from engine.data.lines import kind_of, read_document
 from engine.data.splits import NAMES, by_persona, in_time, keep_personas
 
-MAX_BYTES = 50_000_000
-
 
 def read_given_split(path: Path, imported: Imported) -> tuple[Dataset, Splits | None, tuple[Fault, ...]]:
     """Return the personas whose entry is sound, their split, and the faults of all other entries.
 
     A file that cannot be read at all gives all personas, no split and its fault.
     """
-    found, fault = read_document(path, max_bytes=MAX_BYTES)
+    found, fault = read_document(path)
     if fault is None and not isinstance(found, dict):
         fault = Fault(path.name, 0, f"must be a JSON object, is {kind_of(found)}")
     if fault is not None:

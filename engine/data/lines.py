@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from engine.core.errors import Fault
-
-MAX_LINE_BYTES = 5_000_000
-MAX_NESTING = 32
+from engine.core.limits import check_time, limits, megabytes
+from engine.data.folder import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,16 @@ class _NotJson(ValueError):
 def read_lines(path: Path) -> Iterator[Line]:
     """Yield every line of `path`; blank lines at the end are ignored, blank lines between are faults.
 
-    A line longer than MAX_LINE_BYTES is skipped without being held in memory. Raises nothing.
+    A line longer than `limits` allow is skipped without being held in memory; a file with too many lines, or
+    too large, is not read on. Raises nothing but EngineError when its time is up.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > limits().file_bytes:
+                most = megabytes(limits().file_bytes)
+                yield Line(0, fault=f"{megabytes(size)}, which is more than the {most} that are read")
+                return
             yield from _lines_of(file)
     except OSError as error:
         yield Line(0, fault=f"cannot be read: {error.strerror or error}")
@@ -49,12 +55,17 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 def _lines_of(file: IO[bytes]) -> Iterator[Line]:
     number = blanks = 0
-    while raw := file.readline(MAX_LINE_BYTES + 1):
+    longest, most = limits().line_bytes, limits().lines
+    while raw := file.readline(longest + 1):
         number += 1
+        check_time()
+        if number > most:
+            yield Line(0, fault=f"more than {most:,} lines")
+            return
         if b"\x00" in raw:
             yield Line(0, fault=f"binary, or not in UTF-8: line {number} holds NUL bytes")
             return
-        too_long = len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n")
+        too_long = len(raw) > longest and not raw.endswith(b"\n")
         if too_long:
             _skip_rest_of_line(file)
         elif not raw.strip():
@@ -64,7 +75,7 @@ def _lines_of(file: IO[bytes]) -> Iterator[Line]:
             yield Line(blank, fault="an empty line between others")
         blanks = 0
         if too_long:
-            yield Line(number, fault=f"longer than {MAX_LINE_BYTES // 1_000_000} MB, not read")
+            yield Line(number, fault=f"longer than {megabytes(longest)}, not read")
         else:
             yield _parse_line(number, raw)
     if number == blanks:
@@ -91,7 +102,7 @@ def parse_json(raw: bytes) -> Any:
     """Return the JSON value of `raw`. Raises ValueError, worded for a fault, for all that is not JSON.
 
     Stricter than Python: no NaN or Infinity (not even as 1e999), no NUL and no lone surrogate in any
-    text (neither can be written as UTF-8 text again), no nesting beyond MAX_NESTING.
+    text (neither can be written as UTF-8 text again), no nesting beyond what `limits` allow.
     """
     try:
         text = raw.decode("utf-8")
@@ -107,10 +118,10 @@ def parse_json(raw: bytes) -> Any:
         where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
         raise ValueError(f"not valid JSON: {error.msg.removesuffix(' at')} at {where}") from error
     except RecursionError as error:
-        raise ValueError(f"nested deeper than {MAX_NESTING} levels") from error
+        raise ValueError(f"nested deeper than {limits().nesting} levels") from error
     except ValueError as error:
         raise ValueError("not valid JSON: a number with too many digits") from error
-    _refuse_unwritable(value, escapes="\\u" in text)
+    refuse_unwritable(value, escapes="\\u" in text)
     return value
 
 
@@ -125,10 +136,13 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _refuse_unwritable(value: Any, *, escapes: bool) -> None:
-    """Walk `value` level by level (no recursion: the input chooses the depth)."""
+def refuse_unwritable(value: Any, *, escapes: bool) -> None:
+    """Raise ValueError for nesting beyond what is taken, and with `escapes` for text that cannot be written.
+
+    Walks `value` level by level (no recursion: the input chooses the depth).
+    """
     level: list[Any] = [value]
-    for _ in range(MAX_NESTING + 1):
+    for _ in range(limits().nesting + 1):
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -141,7 +155,7 @@ def _refuse_unwritable(value: Any, *, escapes: bool) -> None:
         if not below:
             return
         level = below
-    raise ValueError(f"nested deeper than {MAX_NESTING} levels")
+    raise ValueError(f"nested deeper than {limits().nesting} levels")
 
 
 def _refuse_text(text: str) -> None:
@@ -161,15 +175,16 @@ def kind_of(value: Any) -> str:
     return kinds[type(value)]
 
 
-def read_document(path: Path, *, max_bytes: int) -> tuple[Any, Fault | None]:
+def read_document(path: Path) -> tuple[Any, Fault | None]:
     """Return the one JSON value of a whole file and None, or None and the fault that kept it unread."""
+    most = limits().document_bytes
     try:
-        with path.open("rb") as file:
-            raw = file.read(max_bytes + 1)
+        with opened(path) as file:
+            raw = file.read(most + 1)
     except OSError as error:
         return None, Fault(path.name, 0, f"cannot be read: {error.strerror or error}")
-    if len(raw) > max_bytes:
-        return None, Fault(path.name, 0, f"larger than {max_bytes // 1_000_000} MB, not read")
+    if len(raw) > most:
+        return None, Fault(path.name, 0, f"larger than {megabytes(most)}, not read")
     try:
         return parse_json(raw.removeprefix(b"\xef\xbb\xbf")), None
     except ValueError as error:

@@ -7,17 +7,22 @@ recognise, and says what it looked for.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.limits import allow_more, in_time, limits, megabytes
 from engine.data.archive import unpack_zip
 from engine.data.assemble import Imported
 from engine.data.edgewise import SESSIONS, read_edgewise
 from engine.data.flattened import read_flattened
+from engine.data.folder import files_in
 from engine.data.lines import read_lines
+from engine.data.own import is_own, read_own
 
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50
@@ -97,13 +102,17 @@ def _unpacked(path: Path, scratch: Path) -> Path:
     return path
 
 
-def download(hub_id: str, *, cache: Path | None = None, offline: bool = False) -> Path:
+def download(
+    hub_id: str, *, cache: Path | None = None, offline: bool = False, endpoint: str | None = None
+) -> Path:
     """Return the local folder of a hub dataset's .json and .jsonl files, downloading what is missing.
 
-    `cache` is the hub's cache folder (default: its own), `offline` uses that alone. Raises EngineError
-    when the dataset is not there or cannot be reached.
+    `cache` is the hub's cache folder (default: its own), `offline` uses that alone, `endpoint` is the hub's
+    address (default: its own). Raises EngineError when the dataset is not there, cannot be reached, or is
+    more than is taken, which is asked before anything is downloaded.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
@@ -113,8 +122,13 @@ def download(hub_id: str, *, cache: Path | None = None, offline: bool = False) -
     )
 
     try:
+        if not (offline or HF_HUB_OFFLINE):
+            with suppress(OSError, *_transport_errors()):  # not reached: what is in the cache may do
+                told = HfApi(endpoint=endpoint).dataset_info(hub_id, files_metadata=True, timeout=30)
+                _refuse_large(hub_id, told.siblings or ())
         found = snapshot_download(
             hub_id,
+            endpoint=endpoint,
             repo_type="dataset",
             cache_dir=cache,
             local_files_only=offline,
@@ -136,6 +150,19 @@ def download(hub_id: str, *, cache: Path | None = None, offline: bool = False) -
     return Path(found)
 
 
+def _refuse_large(hub_id: str, files: Iterable[Any]) -> None:
+    """Raise EngineError when the files that would be downloaded are too many or too large."""
+    wanted = [file for file in files if file.rfilename.endswith((".jsonl", ".json"))]
+    total, allowed = sum(file.size or 0 for file in wanted), limits()
+    if total > allowed.hub_bytes or len(wanted) > allowed.files:
+        raise EngineError(
+            f"{hub_id} is too large: {len(wanted):,} .json and .jsonl files, {megabytes(total)}"
+            f" (at most {allowed.files:,} files, {megabytes(allowed.hub_bytes)}).",
+            "Download the part you need and give its folder, or allow more: "
+            + allow_more("hub_bytes", total),
+        )
+
+
 def _transport_errors() -> tuple[type[Exception], ...]:
     """The errors of the HTTP client that the hub's library lets through (a proxy's, for one)."""
     import httpx2
@@ -151,6 +178,7 @@ def _unreachable(hub_id: str, error: Exception | None = None) -> EngineError:
     )
 
 
+@in_time()
 def read_source(source: Source) -> Imported:
     """Return what the importer of the layout found there makes of it. Raises EngineError for none."""
     path = source.path
@@ -168,12 +196,14 @@ def _read_folder(folder: Path, label: str) -> Imported:
         return read_edgewise(sessions[0].parent)
     if len(sessions) > 1:
         raise _several(folder, label, sessions)
-    flattened = [path for path in _visible(folder, "*.jsonl") if _keys(path) & {"messages", "persona_id"}]
+    if is_own(folder):
+        return read_own(folder)
+    flattened = [path for path in _visible(folder) if _keys(path) & {"messages", "persona_id"}]
     if len(flattened) == 1:
         return read_flattened(flattened[0])
     if len(flattened) > 1:
         raise _several(folder, label, flattened)
-    others = _visible(folder, "*.jsonl")
+    others = _visible(folder)
     if len(others) == 1:
         return _read_file(others[0])
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -200,17 +230,17 @@ def _read_file(path: Path) -> Imported:
     raise EngineError(f"{path.name} is not in a known layout: {held}.", f"Known layouts: {_LAYOUTS}.{beside}")
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of that name in `folder`, else one folder down."""
-    for level in (pattern, f"*/{pattern}"):
-        found = [path for path in sorted(folder.glob(level)) if path.is_file()]
-        if visible := [path for path in found if not _hidden(path.relative_to(folder))]:
-            return visible
-    return []
+def _visible(folder: Path, name: str | None = None) -> list[Path]:
+    """Return the .jsonl files, or those of that name, in `folder`, else one folder down."""
+    held = files_in(folder, (".jsonl", ".json"), depth=1, trusted=_store(folder))
+    found = [path for path in held if path.name == name or (name is None and path.suffix == ".jsonl")]
+    return [path for path in found if path.parent == folder] or found
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+def _store(folder: Path) -> Path | None:
+    """The place that the files of a hub's snapshot link to; None for any other folder."""
+    repository = folder.parent.parent
+    return repository / "blobs" if folder.parent.name == "snapshots" else None
 
 
 def _keys(path: Path) -> set[str]:

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, read_json
+from engine.core.paths import TornFile, make_folder, read_json
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""
@@ -107,7 +107,7 @@ def save_lora(lora: Lora, form: LoraForm, folder: Path, *, base: str = "") -> No
     """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    make_folder(part)
     config = LoraConfig(
         r=form.rank,
         lora_alpha=form.alpha,  # type: ignore[arg-type]

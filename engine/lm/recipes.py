@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core import integrity
 from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
@@ -97,7 +98,7 @@ def write_personas(ws: Workspace, run_id: str, parts: Mapping[str, Sequence[Part
 
 def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Part, ...]]:
     """Return the weighted sum of adapters of each persona that the run has one for."""
-    path = ws.adapters(run_id) / PERSONAS
+    path = integrity.adapter(ws, run_id, PERSONAS)
     if not path.exists():
         raise EngineError(
             f"{run_id} has no adapters of its own for single personas.",
@@ -151,7 +152,7 @@ class Shelf:
         """Return one adapter. Raises EngineError when its folder is not there."""
         if (run, name) not in self._adapters:
             refuse_other_weights(self._ws, run)
-            folder = self._ws.adapter(run, name)
+            folder = integrity.adapter(self._ws, run, name)
             self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
         return self._adapters[run, name]
 

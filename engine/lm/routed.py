@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import NotCovered, Recipe, Shelf, Side, read_recipe
@@ -119,7 +120,7 @@ def _sides(ws: Workspace, value: Value, persona_id: str, weight: float) -> Itera
 
 
 def _read(ws: Workspace, run_id: str, name: str, what: str) -> Any:
-    path = ws.run_folder(run_id) / name
+    path = integrity.result(ws, run_id, name)
     if not path.exists():
         raise EngineError(
             f"{run_id} has left no {what}.", f"Repeat the run: python -m engine resume {run_id}"

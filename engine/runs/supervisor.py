@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, WorkspaceGone, anchor
 from engine.runs import jobs, launchers, slots, standby, worker
 from engine.runs.endings import settle
 from engine.runs.launchers import local
@@ -37,6 +37,7 @@ Answer = TypeVar("Answer")
 def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> None:
     """Supervise the run. Where loading took its time, leave an heir, which stands by for the next one."""
     ws, origin = Workspace(Path(root)), standby.origin()
+    anchor(ws.root)
     todo: tuple[str, int] | None = (run_id, int(attempt))
     worth_keeping = False
     while todo is not None:
@@ -73,14 +74,15 @@ def supervise(ws: Workspace, run_id: str, attempt: int, origin: str, registry: R
 def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
     """Try for an hour while the disk is full or a lock is busy: nobody else may be looking.
 
-    What stands in the way is told once, in the run's log. Raises the last error after the hour.
+    What stands in the way is told once, in the run's log. Raises the last error after the hour, and at once
+    where the workspace was moved away.
     """
     until, told = time.monotonic() + _PATIENCE_SECONDS, ""
     while True:
         try:
             return do()
         except (OSError, EngineError) as error:
-            if time.monotonic() > until:
+            if isinstance(error, WorkspaceGone) or time.monotonic() > until:
                 raise
             if str(error) != told:
                 with suppress(OSError):

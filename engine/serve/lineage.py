@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import Shelf, Side
@@ -40,7 +41,7 @@ def _routes(ws: Workspace, recipe: Mapping[str, Any], persona_id: str) -> Iterat
     if "route" not in recipe:
         return
     run_id = str(recipe["route"])
-    found = read_json(ws.run_folder(run_id) / ROUTES)
+    found = read_json(integrity.result(ws, run_id, ROUTES))
     route = found["routes"][persona_id]
     yield {
         "run": run_id,

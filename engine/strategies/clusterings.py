@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.strategies.plan import Seen
@@ -52,7 +53,7 @@ class Clusters(BaseModel):
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:
     """Return the clustering that a run left. Raises EngineError when its file is gone, torn or no such."""
     try:
-        found = Clusters.model_validate_json((ws.run_folder(run_id) / FILE).read_bytes())
+        found = Clusters.model_validate_json(integrity.result(ws, run_id, FILE).read_bytes())
     except ValidationError as error:
         fault = error.errors()[0]
         told = f"{'.'.join(map(str, fault['loc'])) or FILE}: {fault['msg']}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
-from engine.runs.runfolder import RunSpec, fingerprint
+from engine.data.splits import hash_splits
+from engine.runs.runfolder import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,4 @@ def _stamped(path: Path) -> _Stamped:
 def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str]:
     """Return scheme and hash of a splits.json."""
     splits = read_json(path)
-    return str(splits["scheme"]), _hash_splits(splits)
-
-
-def _hash_splits(splits: dict[str, Any]) -> str:
-    return fingerprint([splits["scheme"], splits["assignment"], sorted(splits.get("online", ()))], 16)
+    return str(splits["scheme"]), hash_splits(splits)

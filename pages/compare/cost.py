@@ -62,7 +62,7 @@ def _nothing(view: View) -> str:
 def _front(view: View, table: pd.DataFrame, cost: CostName) -> None:
     leading = table[table["front"] == "on the front"].sort_values("cost")
     st.markdown("**The front**, from cheap to good")
-    st.dataframe(
+    frame.table(
         leading[["variant", "mean_words", "cost_words", "verdict"]],
         hide_index=True,
         width=760,

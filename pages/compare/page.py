@@ -35,6 +35,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
+    frame.changed_files(ws)
     protocols = reads.protocols(ws)
     if protocols.empty:
         frame.empty_state(
@@ -140,7 +141,8 @@ def _overlap(found: Mapping[str, Any]) -> None:
             "Not all examples are shared",
             icon=":material/warning:",
             color="orange",
-            help=f"Compared on shared examples only: {', '.join(row['variant'] for row in uneven)}.",
+            help="Compared on shared examples only: "
+            + frame.plain(f"{', '.join(row['variant'] for row in uneven)}."),
         )
 
 

@@ -132,7 +132,7 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
 def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     factor = 100.0 if view.in_points else 1.0
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
-    event = st.dataframe(
+    event = frame.table(
         frame.with_signs(drawn, "difference"),
         key=f"compare_people_{candidate}_{len(shown)}",
         hide_index=True,

@@ -51,7 +51,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     st.markdown(
         f"**{metric.label}**{unit} of each variant against {frame.plain(view.reference)}", help=metric.help
     )
-    st.dataframe(
+    frame.table(
         frame.with_signs(table, "delta"),
         key=_TABLE,
         hide_index=True,

@@ -81,7 +81,7 @@ def _table(found: Clusters) -> None:
         )
         for number in found.sizes
     }
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Cluster": list(who),
@@ -101,7 +101,7 @@ def _table(found: Clusters) -> None:
     )
     st.page_link(
         frame.RUNS,
-        label=f"Run {found.run_id}",
+        label=frame.plain(f"Run {found.run_id}"),
         icon=":material/timeline:",
         query_params={"run": found.run_id},
     )

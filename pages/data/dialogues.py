@@ -75,7 +75,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     )
     st.caption(f"{told}; select one to read it.")
     whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
-    event = st.dataframe(
+    event = frame.table(
         pd.DataFrame(
             {
                 **whose,
@@ -109,7 +109,7 @@ def _read(dialogue: Dialogue, split: str) -> None:
         if dialogue.meta:
             st.caption(
                 ", ".join(
-                    f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}"
+                    frame.plain(f"{key.replace('_', ' ')}: {spelled(value).replace('_', ' ')}")
                     for key, value in dialogue.meta.items()
                 )
             )

@@ -45,6 +45,7 @@ def show() -> None:
         st.subheader("Or look at a published study", anchor=False)
         study_upload.show(ws, key="data")
         return
+    frame.changed_files(ws)
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
         "dialogues": data_dialogues.show,
@@ -106,7 +107,7 @@ def _splits(record: dict[str, Any]) -> None:
     st.subheader("Splits", anchor=False)
     by = "by time within each persona" if record["scheme"] == "by-time" else "by persona"
     found = record["statistics"]
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             [
                 {
@@ -145,7 +146,7 @@ def _lengths(statistics: dict[str, Any]) -> None:
             "Dialogues of a persona": statistics["dialogues_per_persona"],
         }
     )
-    st.dataframe(
+    frame.table(
         table,
         hide_index=True,
         alt="Lengths of dialogues and messages",
@@ -163,7 +164,7 @@ def _known_beside(counts: dict[str, Any], statistics: dict[str, Any]) -> None:
     st.caption(
         f"{counts['personas_with_character']:,} personas have a character text, "
         f"{counts['personas_with_routines']:,} have routines. "
-        f"Vocabulary: {count(statistics['vocabulary'], 'word')}. Context of a dialogue: {meta}."
+        f"Vocabulary: {count(statistics['vocabulary'], 'word')}. Context of a dialogue: {frame.plain(meta)}."
     )
 
 
@@ -172,7 +173,7 @@ def _left_out(faults: list[dict[str, Any]]) -> None:
         with st.expander(
             f"{count(len(faults), 'faulty row')} left out at the import", icon=":material/warning:"
         ):
-            st.dataframe(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
+            frame.table(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
 
 
 # --- import
@@ -211,7 +212,7 @@ def _import_form(ws: Workspace) -> None:
     replaces = frame.is_prepared(ws)
     with st.form("data_import", border=True, width=760):
         dataset: str | None = None
-        files: dict[str, bytes] = {}
+        files: list[tuple[str, bytes]] = []
         sizes: dict[str, int | None] = {}
         if origin == "Upload files":
             uploaded = st.file_uploader(
@@ -220,7 +221,7 @@ def _import_form(ws: Workspace) -> None:
                 accept_multiple_files=True,
                 key="data_files",
             )
-            files = {file.name: file.getvalue() for file in uploaded or []}
+            files = [(file.name, file.getvalue()) for file in uploaded or []]
         elif origin == "A path or hub id":
             dataset = st.text_input(
                 "Path on this machine, or hub id",
@@ -288,7 +289,7 @@ def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
 
 
 def _run_import(
-    ws: Workspace, dataset: str, files: dict[str, bytes], *, upload: bool, options: dict[str, Any]
+    ws: Workspace, dataset: str, files: list[tuple[str, bytes]], *, upload: bool, options: dict[str, Any]
 ) -> None:
     if not upload and not dataset:
         st.error("Nothing was named.", icon=":material/error:")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core import integrity
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.domains.smart_home.augment import RULES, Change, Pair, changes, preview
@@ -65,7 +66,7 @@ def show(ws: Workspace) -> None:
             st.info("These ways find nothing to change in her dialogues.", icon=":material/search_off:")
         _refused(found.rejected)
         for one in found.refused[:3]:
-            with st.expander(f"Refused: {one.reason} ({_WORDS[one.method].lower()})"):
+            with st.expander(f"Refused: {frame.plain(one.reason)} ({_WORDS[one.method].lower()})"):
                 _changes(changes(one.source, one.dialogue))
     st.caption("The run also refuses what strays too far from its source, by the scorer's likeness.")
 
@@ -76,7 +77,7 @@ def _last_run(ws: Workspace) -> None:
         st.caption("Nothing is augmented yet. From a terminal, or on the page Experiments:")
         st.code(frame.command("run", "per-persona", use_augmented=True), language=None)
         return
-    told: dict[str, Any] = read_json(ws.run_folder(done[-1].run_id) / "augmentation.json")
+    told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))
     with st.container(horizontal=True, gap="medium"):
         st.metric("Train dialogues", f"{told['sources']:,}", width="content")
         st.metric("Made of them", f"{told['made']:,}", width="content")
@@ -90,12 +91,17 @@ def _last_run(ws: Workspace) -> None:
         }
         for method, counts in told["by_method"].items()
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
+    frame.table(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
     if told["short_of_target"]:
         short = count(len(told["short_of_target"]), "persona stays", "personas stay")
         st.caption(f"{short} short of the target: what is left repeats itself.")
     run_id = done[-1].run_id
-    st.page_link(frame.RUNS, label=run_id, icon=frame.STATE_ICONS["succeeded"], query_params={"run": run_id})
+    st.page_link(
+        frame.RUNS,
+        label=frame.plain(run_id),
+        icon=frame.STATE_ICONS["succeeded"],
+        query_params={"run": run_id},
+    )
 
 
 def _pair(pair: Pair) -> None:
@@ -115,4 +121,4 @@ def _changes(found: Sequence[Change]) -> None:
 
 def _refused(rejected: dict[str, int]) -> None:
     told = ", ".join(f"{reason} {number}" for reason, number in rejected.items())
-    st.caption(f"Refused on the way: {told}." if told else "Nothing was refused on the way.")
+    st.caption(f"Refused on the way: {frame.plain(told)}." if told else "Nothing was refused on the way.")

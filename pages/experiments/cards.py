@@ -78,7 +78,7 @@ def show(ws: Workspace) -> None:
     for group in (*_GROUPS, _OTHERS):
         held = [card for card in shown if _group(card.experiment) == group]
         if held:
-            st.subheader(group, anchor=False)
+            st.subheader(frame.plain(group), anchor=False)
             _grid(held, reference)
     if len(shown) == len(cards):
         _sweeps()
@@ -111,7 +111,9 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
             _result(found[experiment.name], reference)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id})
+                st.page_link(
+                    frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}
+                )
                 frame.state_badge(record.state)
                 st.caption(frame.plain(changed_words(record) or "defaults"), width="content")
         st.page_link(
@@ -283,7 +285,8 @@ def _result(row: Row, reference: str) -> None:
     if bound:
         icon, colour = ":material/diamond:", "gray"
     st.badge(
-        f"{signed_points(row['delta'])} points over {reference} on val" + (", a bound" if bound else ""),
+        f"{signed_points(row['delta'])} points over {frame.plain(reference)} on val"
+        + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

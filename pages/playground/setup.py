@@ -195,7 +195,7 @@ def _circumstances(ws: Workspace, example: Example | None) -> tuple[dict[str, An
     found: dict[str, Any] = {}
     with st.popover("Circumstances", icon=":material/tune:", help="The moment, and the reply's length"):
         for name, values in known.items():
-            label, key = name.replace("_", " ").capitalize(), f"playground_meta_{place}_{name}"
+            label, key = frame.plain(name.replace("_", " ").capitalize()), f"playground_meta_{place}_{name}"
             held = given.get(name)
             if values:
                 index = values.index(held) if held in values else None

@@ -83,7 +83,7 @@ def _ratings(found: Board) -> None:
     frame.chart(
         ratings_chart(found.ratings), alt="Bradley-Terry ratings of the variants with their 95 % intervals"
     )
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Variant": [one.name for one in found.ratings],
@@ -112,7 +112,7 @@ def _agreement(found: Board) -> None:
             "Not known yet: it needs votes for one side on test examples whose replies score differently."
         )
         return
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Metric": [METRICS[one.metric].label for one in known],
@@ -132,7 +132,7 @@ def _agreement(found: Board) -> None:
 def _pairings(found: Board) -> None:
     st.subheader("Who met whom", anchor=False)
     rows = found.pairings
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "First": [one.first for one in rows],

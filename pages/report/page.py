@@ -57,7 +57,7 @@ def _follow(ws: Workspace) -> None:
     share = found.done / found.total if found.total else 0.0
     counted = f", {found.done} of {found.total}" if found.total else ""
     with st.container(border=True):
-        st.progress(share, text=f"Writing the report: {found.stage}{counted}")
+        st.progress(share, text=frame.plain(f"Writing the report: {found.stage}{counted}"))
         st.caption("It is written in the background; this page may be left or closed.")
 
 

@@ -60,7 +60,7 @@ def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
         times = {"Took": duration(record.status.seconds or None), "Expected": duration(expected)}
         rows.append({"Run": record.run_id, "State": state_words(record), **times, **told})
     st.markdown("**How they went**")
-    st.dataframe(
+    frame.table(
         pd.DataFrame(rows), hide_index=True, placeholder="", alt="State, time and outcome of each run"
     )
 
@@ -74,7 +74,7 @@ def _configs(chosen: Sequence[RunRecord]) -> None:
         st.caption("Nothing: they were asked for in the same way.")
         return
     columns = {record.run_id: [values[at] for values in rows.values()] for at, record in enumerate(chosen)}
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"What": list(rows), **columns}),
         hide_index=True,
         alt="Parameters, data, base model and versions that differ between the runs",

@@ -26,7 +26,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(title(record), anchor=False, width="content")
+            st.subheader(frame.plain(title(record)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record)
         if record.state == "running":
@@ -49,7 +49,7 @@ def _lead(record: RunRecord) -> None:
         told.append(f"on {record.status.device}")
     if record.ended:
         told.append(f"ended {ago(record.status.ended_at)}")
-    st.caption(", ".join(part for part in told if part))
+    st.caption(frame.plain(", ".join(part for part in told if part)))
 
 
 def _why(record: RunRecord) -> None:
@@ -79,7 +79,7 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             )  # fmt: skip
         if record.state == "succeeded":
             st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
-        st.caption(_reason(record))
+        st.caption(frame.plain(_reason(record)))
     if cancelled:
         run_queue.cancel(record.run_id)
     if resumed:
@@ -127,7 +127,7 @@ def _facts(ws: Workspace, record: RunRecord) -> None:
     if found:
         with st.container(horizontal=True, gap="medium"):
             for label, words in found:
-                st.metric(label, words, width="content")
+                st.metric(frame.plain(label), frame.plain(words), width="content")
 
 
 def _log(ws: Workspace, record: RunRecord) -> None:
@@ -151,7 +151,7 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         st.caption("Everything is at its default.")
     names = list(values) if everything else list(own)
     if names:
-        st.dataframe(
+        frame.table(
             pd.DataFrame(
                 {
                     "Parameter": [name.replace("_", " ") for name in names],
@@ -164,7 +164,7 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
         )
     inherited = [name for name in spec.changed if name not in values]
     if inherited:
-        st.caption(f"Changed in the runs it builds on: {', '.join(inherited)}")
+        st.caption(frame.plain(f"Changed in the runs it builds on: {', '.join(inherited)}"))
 
 
 def _origin(ws: Workspace, record: RunRecord) -> None:
@@ -178,11 +178,11 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
                 st.page_link(
-                    frame.RUNS, label=f"{role}: {run_id}", icon=":material/account_tree:",
+                    frame.RUNS, label=frame.plain(f"{role}: {run_id}"), icon=":material/account_tree:",
                     query_params={"run": run_id},
                 )  # fmt: skip
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
         hide_index=True,
         alt="Origin of the run: data, base model, versions",

@@ -35,7 +35,7 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
         if rows:
             choose([shown[row] for row in rows])
 
-    st.dataframe(
+    frame.table(
         _table(found),
         key=key,
         hide_index=True,

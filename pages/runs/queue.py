@@ -109,7 +109,9 @@ def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]
 
 def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
     """The run's name, which opens it, and what it is about."""
-    if st.button(record.run_id, key=f"runs_show_{record.run_id}", type="tertiary", help="Open this run"):
+    if st.button(
+        frame.plain(record.run_id), key=f"runs_show_{record.run_id}", type="tertiary", help="Open this run"
+    ):
         choose([record.run_id])
         st.rerun()
     told = ", ".join(part for part in (title(record), changed_words(record)) if part)

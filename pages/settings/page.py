@@ -15,7 +15,7 @@ from engine.core.machine import (
     read_only,
     refuse_if_read_only,
 )
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, embedded_base
 from engine.core.wording import ago, count
 from engine.results import store
 from engine.runs.launchers import LAUNCHERS
@@ -85,7 +85,10 @@ def _base(ws: Workspace) -> None:
     st.caption(frame.plain(f"{found.architecture}, in {found.folder}"))
     if found.card:
         with st.expander("Its card", icon=":material/badge:"):
-            st.markdown(_below_a_heading(found.card))
+            if found.folder == embedded_base():
+                st.markdown(_below_a_heading(found.card))
+            else:
+                st.code(found.card, language=None, wrap_lines=True)
     st.caption("The base stays with the workspace: another one makes another workspace (`init --base`).")
 
 
@@ -181,7 +184,7 @@ def _disk(ws: Workspace) -> None:
     st.subheader("Workspace", anchor=False)
     st.code(str(ws.root), language=None)
     found = _places(str(ws.root), store.version(ws))
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Part": [place.name for place in found],
@@ -280,7 +283,7 @@ def _about(ws: Workspace) -> None:
         created = str(ws.read_config().get("created_at", ""))
         st.caption(f"This workspace was made {ago(created)}." if created else "")
     found = about.versions()
-    st.dataframe(
+    frame.table(
         pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
         hide_index=True,
         height="content",

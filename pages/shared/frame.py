@@ -15,12 +15,15 @@ from typing import Any, NoReturn, ParamSpec
 import pandas as pd
 import streamlit as st
 from altair.utils import schemapi
+from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
-from engine.core import machine
+from engine.core import integrity, machine
 from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
+from engine.core.plain import in_markdown as plain
+from engine.core.plain import in_table
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
 from pages.shared import sign_in
@@ -169,9 +172,9 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
 def show_error(error: EngineError) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    st.error(_plain(error.message), icon=":material/error:")
+    st.error(plain(error.message), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
-        st.dataframe(
+        table(
             pd.DataFrame(
                 {
                     "File": [fault.file for fault in error.faults],
@@ -213,19 +216,19 @@ def no_data_yet() -> None:
     )
 
 
-def _plain(text: str) -> str:
-    """Keep text that comes from files and errors from being read as markup."""
-    for sign in "\\`*_[]<>$#:~":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("\n", "  \n")
-
-
-plain = _plain
+def changed_files(ws: Workspace) -> None:
+    """Say which files are not what was taken in, and what can be done; nothing where all are."""
+    for one in integrity.changed(ws):
+        st.warning(
+            f"{plain(str(one))}. {plain('Results here were made before that; nothing new starts on it.')}",
+            icon=":material/edit_document:",
+        )
+        st.caption(plain(integrity.remedy(ws)))
 
 
 def hint(text: str | None) -> str:
     """Return a remedy as Markdown; commands in it name this workspace, so that they can be pasted."""
-    return _plain(in_workspace(text or "", workspace()))
+    return plain(in_workspace(text or "", workspace()))
 
 
 def command(*words: str, **options: Any) -> str:
@@ -238,9 +241,22 @@ def state_badge(state: str) -> None:
     st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
 
 
+def table(shown: pd.DataFrame | Styler, **told: Any) -> Any:
+    """Show a table as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
+    return st.dataframe(_as_text(shown) if isinstance(shown, pd.DataFrame) else shown, **told)
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts no spreadsheet calculates, with nothing to be seen of it."""
+    made = table.apply(
+        lambda column: column.map(in_table) if is_string_dtype(column) or is_object_dtype(column) else column
+    )
+    return made.rename(columns=in_table)
+
+
 def with_signs(table: pd.DataFrame, column: str) -> Styler:
     """Let a table show a column of differences with "+" and a true minus sign; it still sorts by number."""
-    return table.style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
+    return _as_text(table).style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
 
 
 def chart(drawn: charts.Chart, **told: Any) -> Any:
@@ -290,8 +306,9 @@ def linked_choice(
     value: str | None
     if segmented:
         value = st.segmented_control(
-            label, options, default=None if key in st.session_state else options[0], format_func=words,
-            required=True, key=key, help=help, label_visibility="visible" if labelled else "collapsed",
+            label, options, default=None if key in st.session_state else options[0],
+            format_func=lambda one: plain(words(one)), required=True, key=key, help=help,
+            label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
         value = st.selectbox(

@@ -27,7 +27,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     `brief` leaves out the tests.
     """
     if row["delta"] is None:
-        st.caption(row["reason"] or "There is no comparison.")
+        st.caption(frame.plain(row["reason"] or "There is no comparison."))
         return
     in_points = metric.unit == "fraction"
     factor, unit = (1.0, " points") if in_points else (0.01, "")
@@ -57,7 +57,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     if row["above_noise"] is False:
         st.caption("Another seed alone made as large a difference.")
     if row["reason"]:
-        st.caption(row["reason"])
+        st.caption(frame.plain(row["reason"]))
 
 
 def _number(label: str, value: str, help: str) -> None:
@@ -162,5 +162,5 @@ def noise(found: Row, metric: Metric) -> None:
     else:
         st.caption(
             "What another seed alone changes is not known yet. The same experiment with another seed tells: "
-            f"`{found['noise']['command']}`"
+            + frame.plain(found["noise"]["command"])
         )

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.core.wording import count
@@ -76,7 +77,7 @@ def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
 
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json")
+    found: dict[str, Any] = read_json(ws.dataset / "card.json", WHOLE_CARD)
     return found
 
 

@@ -43,6 +43,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -265,7 +266,7 @@ def _progress(record: RunRecord) -> None:
     status = record.status
     st.page_link(
         frame.RUNS,
-        label=f"Running: {record.run_id}",
+        label=frame.plain(f"Running: {record.run_id}"),
         icon=frame.STATE_ICONS["running"],
         query_params={"run": record.run_id},
     )
@@ -280,7 +281,9 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=record.run_id, query_params={"run": record.run_id}, width=210)
+            st.page_link(
+                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
+            )
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

@@ -90,7 +90,7 @@ def verdict(found: Verdict, reference: str) -> None:
         return
     tested = found.tested
     st.metric(
-        f"{found.variant} against {reference}, on test",
+        frame.plain(f"{found.variant} against {reference}, on test"),
         f"{signed_points(tested.delta)} points",
     )
     st.caption(f"{_numbers(tested)} Chosen on val, judged here once.")
@@ -111,9 +111,11 @@ def _result(stood: Stand, done: Walk, node: Node) -> None:
 
 def _measured(measured: Measured, node: Node, done: Walk) -> None:
     if measured.variant == measured.reference:
-        st.metric(f"{measured.variant} on {measured.split}, the reference", f"{points(measured.mean)} points")
+        told = frame.plain(f"{measured.variant} on {measured.split}, the reference")
+        st.metric(told, f"{points(measured.mean)} points")
         return
-    st.metric(f"{measured.variant} on {measured.split}", f"{signed_points(measured.delta)} points")
+    told = frame.plain(f"{measured.variant} on {measured.split}")
+    st.metric(told, f"{signed_points(measured.delta)} points")
     st.caption(_numbers(measured))
     notes = note_words(measured, done.tree.terms(node))
     if notes:
@@ -154,5 +156,5 @@ def _runs(finding: Finding, records: Mapping[str, RunRecord]) -> None:
         if record is None:
             continue
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=run_id, query_params={"run": run_id}, width="content")
+            st.page_link(frame.RUNS, label=frame.plain(run_id), query_params={"run": run_id}, width="content")
             frame.state_badge(record.state)

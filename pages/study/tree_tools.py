@@ -73,7 +73,7 @@ def _told(ws: Workspace, found: Autopilot) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
         where = "" if found.cluster == "all" else f", cluster {found.cluster}"
-        st.caption(f"{found.tree}{where}, {duration(found.seconds)}", width="content")
+        st.caption(frame.plain(f"{found.tree}{where}, {duration(found.seconds)}"), width="content")
     entries = autopilot.log(ws, found.flight)
     for entry in entries[-_LAST:]:
         st.caption(frame.plain(f"{duration(entry.seconds)}: {entry.text}"))
@@ -96,7 +96,7 @@ def what_if(stood: Stand) -> Tree | None:
         assert node.gate is not None
         kind = "mean at least" if node.gate.at_least is not None else f"over {tree.reference}"
         value = columns[place % 2].number_input(
-            f"{node.name}: {kind}, points",
+            frame.plain(f"{node.name}: {kind}, points"),
             value=round(100 * node.gate.threshold, 2), step=0.5, min_value=-100.0, max_value=100.0,
             format="%.2f", key=f"home_whatif_{tree.name}_{node.id}",
         )  # fmt: skip

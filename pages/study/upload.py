@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 import streamlit as st
 
-from engine.core.errors import EngineError
+from engine.core.limits import limits, megabytes
 from engine.core.paths import Workspace
 from engine.core.wording import count, points
-from engine.data.archive import MAX_UPLOAD_BYTES
 from engine.results.imported import Imported, import_upload
 from pages.shared import frame
 
 _KEPT = "study_upload_answer"
 _TYPES = ["json", "csv", "zip"]
-_MEGABYTES = MAX_UPLOAD_BYTES // 1_000_000
 
 
 def show(ws: Workspace, *, key: str) -> None:
@@ -32,9 +28,10 @@ def show(ws: Workspace, *, key: str) -> None:
         st.caption(
             "There is no data here yet: a workspace of these scores alone is made, to look at and compare."
         )
+    most = megabytes(limits().upload_bytes)
     with st.form(f"{key}_study", border=True, width=760):
         uploaded = st.file_uploader(
-            f"Result files (.json, .csv) or one .zip of their folder, up to {_MEGABYTES} MB",
+            f"Result files (.json, .csv) or one .zip of their folder, up to {most}",
             type=_TYPES,
             accept_multiple_files=True,
             key=f"{key}_study_files",
@@ -51,7 +48,7 @@ def show(ws: Workspace, *, key: str) -> None:
     if sent:
         st.session_state.pop(_KEPT, None)
         with frame.boundary():
-            files = _by_name([(file.name, file.getvalue()) for file in uploaded or []])
+            files = [(file.name, file.getvalue()) for file in uploaded or []]
             with st.spinner("Reading and checking every file ..."):
                 st.session_state[_KEPT] = import_upload(ws, files)
             st.switch_page(frame.DATA, query_params={"view": "study"})
@@ -60,25 +57,13 @@ def show(ws: Workspace, *, key: str) -> None:
         _came_in(found)
 
 
-def _by_name(uploaded: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """The files by name. Raises EngineError where two have one: the browser tells no folders."""
-    names = [name for name, _ in uploaded]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise EngineError(
-            f"Several files are named {', '.join(twice)}.",
-            "Upload one .zip of the folder: it keeps them apart.",
-        )
-    return dict(uploaded)
-
-
 def _came_in(found: Imported) -> None:
     """What an import left: its variants, what to know of them, and the way to the comparison."""
     state = "These files were imported before" if found.unchanged else "Imported"
     variants = count(len(found.rows), "variant")
     st.success(f"{state}: {variants}, protocol {found.protocol}.", icon=":material/check_circle:")
     st.page_link(frame.COMPARE, label="Compare them", icon=":material/arrow_forward:")
-    st.dataframe(
+    frame.table(
         pd.DataFrame(
             {
                 "Variant": [row["variant"] for row in found.rows],

@@ -62,20 +62,6 @@ def test_a_licence_decides_nothing(tmp_path: Path) -> None:
     assert fingerprint_base(str(base(tmp_path, LICENSE__txt="free", README__md="read"))) == plain
 
 
-def test_large_weights_are_read_once_for_each_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(base_identity, "_SMALL_BASE_BYTES", 0)
-    folder = base(tmp_path / "base")
-    before = fingerprint_base(str(folder))
-    base_identity._hash_base.cache_clear()  # as in another process
-    (hashes,) = (tmp_path / "cache").rglob("hashes.json")
-    ((key, _),) = json.loads(hashes.read_text()).items()
-    hashes.write_text(json.dumps({key: "known already"}))
-    assert fingerprint_base(str(folder)) != before
-    (folder / "model.safetensors").write_bytes(b"weights")  # the same again, but who knows
-    assert fingerprint_base(str(folder)) == before
-
-
 def test_the_hub_cache_names_its_blobs_by_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base_identity, "_SMALL_BASE_BYTES", 0)
     plain = base(tmp_path / "plain")
@@ -147,7 +133,7 @@ def test_a_workspace_made_before_stands_on_the_revision_in_the_cache(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     ws = Workspace(tmp_path)
-    write_json(ws.config, {"base": "lab/tiny"})
+    write_json(ws.config, {"base": "lab/tiny", "dataset": {}, "split": "by-time", "seed": 0})
     with pytest.raises(EngineError, match="no revision yet") as caught:
         base_identity.base_of(ws)
     assert "hf download lab/tiny" in caught.value.hint

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
+from engine.core.limits import SETTING
 from engine.core.paths import Workspace
-from engine.data import archive, load_dataset, prepare, prepare_upload
+from engine.data import load_dataset, prepare, prepare_upload
 
 
 def packed(files: dict[str, bytes], *, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -96,7 +97,7 @@ def test_a_bomb_is_stopped_while_it_expands(ws: Workspace, monkeypatch: pytest.M
     with pytest.raises(EngineError, match="expands to more than 200 times"):
         prepare_upload(ws, {"data.zip": zipped})
     assert not ws.root.exists()
-    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 1_000)
+    monkeypatch.setenv(SETTING, "unpacked_bytes=1000")
     with pytest.raises(EngineError, match="expands to more"):
         prepare_upload(ws, {"data.zip": packed({"a.jsonl": b"x" * 600, "b.jsonl": b"x" * 600})})
 
@@ -108,7 +109,7 @@ def test_an_archive_that_lies_about_its_sizes_is_counted_not_believed(
     for marker, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         place = zipped.index(marker) + offset
         zipped[place : place + 4] = (10).to_bytes(4, "little")
-    monkeypatch.setattr(archive, "FREE_EXPANSION_BYTES", 1_000)
+    monkeypatch.setenv(SETTING, "free_expansion_bytes=1000")
     with pytest.raises(EngineError):
         prepare_upload(ws, {"data.zip": bytes(zipped)})
     assert not ws.root.exists()
@@ -138,10 +139,10 @@ def test_bad_uploads_get_one_clear_error(ws: Workspace, files: dict[str, bytes],
 def test_too_much_is_refused_before_anything_is_written(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MAX_UPLOAD_BYTES", 10)
+    monkeypatch.setenv(SETTING, "upload_bytes=10")
     with pytest.raises(EngineError, match="The upload is too large"):
         prepare_upload(ws, {"d.jsonl": b"x" * 11})
-    monkeypatch.setattr(archive, "MAX_FILES", 2)
+    monkeypatch.setenv(SETTING, "files=2")
     with pytest.raises(EngineError, match="3 files"):
         prepare_upload(ws, {f"{number}.jsonl": b"x" for number in range(3)})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.limits import Limits
 from engine.data import lines
 from engine.data.lines import parse_json, read_lines
 
@@ -53,7 +54,7 @@ def test_every_bad_line_is_a_fault_and_the_others_are_read(tmp_path: Path) -> No
 
 def test_a_long_line_is_skipped_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.jsonl"
-    path.write_bytes(b'{"a": "' + b"x" * lines.MAX_LINE_BYTES + b'"}\n{"a": 2}\n')
+    path.write_bytes(b'{"a": "' + b"x" * Limits().line_bytes + b'"}\n{"a": 2}\n')
     parsed: list[int] = []
     monkeypatch.setattr(lines, "parse_json", lambda raw: parsed.append(len(raw)) or {})
     found = list(read_lines(path))
@@ -63,8 +64,8 @@ def test_a_long_line_is_skipped_and_the_next_is_read(tmp_path: Path, monkeypatch
 
 def test_a_line_of_just_the_limit_is_read(tmp_path: Path) -> None:
     path = tmp_path / "limit.jsonl"
-    path.write_bytes(b'{"a": "' + b"x" * (lines.MAX_LINE_BYTES - 9) + b'"}')
-    assert path.stat().st_size == lines.MAX_LINE_BYTES
+    path.write_bytes(b'{"a": "' + b"x" * (Limits().line_bytes - 9) + b'"}')
+    assert path.stat().st_size == Limits().line_bytes
     assert faults(path) == []
 
 

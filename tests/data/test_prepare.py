@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core import integrity
 from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, read_json
 from engine.data import examples, load_dataset, load_splits, prepare
@@ -351,3 +352,19 @@ def test_a_hub_base_is_pinned_to_its_revision_and_stays(
     (cached / "refs" / "main").write_text("b" * 40)  # the hub moves on, the workspace does not
     assert prepare(ws, dataset=edgewise, base="lab/tiny")["unchanged"]
     assert ws.read_config()["base"] == f"lab/tiny@{'a' * 40}"
+
+
+def test_a_base_that_was_changed_is_taken_up_by_the_same_init(
+    ws: Workspace, edgewise: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (base / name).write_text("{}")
+    prepare(ws, dataset=edgewise, base=str(base))
+    (base / "model.safetensors").write_text("other weights")
+    with pytest.raises(EngineError, match=r"model\.safetensors was changed") as caught:
+        integrity.refuse_changed(ws, base=True)
+    assert "repeat its init" in caught.value.hint
+    assert prepare(ws, dataset=edgewise, base=str(base))["unchanged"]
+    integrity.refuse_changed(ws, base=True)

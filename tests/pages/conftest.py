@@ -36,15 +36,9 @@ def empty(tmp_path: Path) -> Workspace:
 
 
 @pytest.fixture
-def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Open:
-    """Return a function that opens one page of the app over a workspace, with query parameters.
-
-    The script lies apart from the folder pages/, because AppTest forgets between two runs that the app
-    declares its pages itself.
-    """
-    script = tmp_path / "script" / "app.py"
-    script.parent.mkdir()
-    script.write_text((REPOSITORY / "app.py").read_text())
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
+    """Return a function that opens one page of the app over a workspace, with query parameters."""
+    script = REPOSITORY / "pages" / "shared" / "script.py"
 
     def opened(ws: Workspace, page: str = "home", **query: str) -> AppTest:
         monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))

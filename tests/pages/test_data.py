@@ -117,3 +117,17 @@ def test_a_path_that_is_not_there_is_a_message(open_page: Open, empty: Workspace
 def _submit(app) -> None:  # type: ignore[no-untyped-def]
     (button,) = [button for button in app.button if button.label in ("Import", "Replace the data")]
     button.click().run(timeout=120)
+
+
+def test_two_files_of_one_name_are_refused_in_words_and_none_is_lost(
+    open_page: Open, prepared: Workspace
+) -> None:
+    before = {path: path.read_bytes() for path in [prepared.config, *prepared.dataset.iterdir()]}
+    app = open_page(prepared, "data", view="import")
+    app.segmented_control(key="data_source").set_value("Upload files").run()
+    same = ("dialogues.jsonl", _dialogue_lines(), "application/jsonl")
+    app.file_uploader(key="data_files").set_value([same, same])
+    next(one for one in app.button if one.label == "Replace the data").click().run()
+    assert "Several files are named dialogues.jsonl" in texts(app)
+    assert "zip" in texts(app)
+    assert {path: path.read_bytes() for path in [prepared.config, *prepared.dataset.iterdir()]} == before

@@ -32,3 +32,24 @@ def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
     app = AppTest.from_function(_missing_file, default_timeout=240).run()
     assert app.exception
     assert not app.error
+
+
+def test_a_saved_table_holds_no_formula_and_looks_the_same() -> None:
+    def script() -> None:
+        import pandas as pd
+
+        from pages.shared import frame
+
+        told = {"=name": ["=1+1", "a", None], "Text": ["@SUM(A1)", "-x", "\t=1"], "Number": [-1.5, 0.0, 2.0]}
+        frame.table(pd.DataFrame(told))
+        frame.table(frame.with_signs(pd.DataFrame({"Who": ["+x"], "delta": [-2.0]}), "delta"))
+        frame.table(pd.DataFrame({"Nothing": []}))
+
+    app = AppTest.from_function(script).run()
+    assert not app.exception
+    first, signed, empty = (one.value for one in app.dataframe)
+    texts = [str(one) for one in (*first.columns, *first.iloc[:, 0], *first["Text"], *signed["Who"])]
+    assert not [text for text in texts if text[:1] in ("=", "+", "-", "@", "\t")]
+    assert texts[3].replace("\u2060", "") == "=1+1"
+    assert list(first["Number"]) == [-1.5, 0.0, 2.0]
+    assert empty.empty

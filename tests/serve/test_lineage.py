@@ -30,7 +30,7 @@ def ws(tmp_path: Path) -> Workspace:
     }
     for run, upstream in upstreams.items():
         experiment = run.removesuffix("-1")
-        spec = RunSpec(experiment, 1, "x:y", {}, 0, "hash", "embedded", upstream=upstream)
+        spec = RunSpec(experiment, 1, {}, 0, "hash", "embedded", upstream=upstream)
         write_spec(ws.run_folder(run), spec)
     clusters = {"assignment": {"ana": 1, "bo": 0}, "sizes": [1, 1], "k": 2}
     write_json(ws.run_folder("clustering-1") / "clusters.json", clusters)

@@ -20,7 +20,7 @@ from tests.workspaces import eventually
 
 GROUND = Ground("embedded", "f00d", "data", "by-time", "split", 0, 20, 20, True, 1000)
 SPEC = RunSpec(
-    "per-persona", 1, "m:f", {"epochs": 3, "personas": None}, 0, "data", "embedded",
+    "per-persona", 1, {"epochs": 3, "personas": None}, 0, "data", "embedded",
     protocol={"examples_per_persona": 10, "splits": ["val", "test"]},
     stages={"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0},
 )  # fmt: skip

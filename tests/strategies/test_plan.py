@@ -9,7 +9,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
-from engine.runs.runfolder import Status, read_status, write_spec, write_status
+from engine.runs.runfolder import Status, put_here, read_status, write_spec, write_status
 from engine.strategies import catalog
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, inapplicable, plan
@@ -30,7 +30,8 @@ def shape(planned: Plan) -> list[tuple[str, str]]:
 
 def queue(ws: Workspace, planned: Plan, state: str = "queued") -> None:
     for run in planned.runs:
-        write_status(ws.run_folder(run.run_id), Status(state=state, order=1))  # type: ignore[arg-type]
+        status = put_here(ws, run.spec, Status(state=state, order=1))  # type: ignore[arg-type]
+        write_status(ws.run_folder(run.run_id), status)
         write_spec(ws.run_folder(run.run_id), run.spec)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.lm.remote.asking import Ask, Messages
+from engine.lm.remote.bounded import in_bounds
 from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.faults import worded
 from engine.lm.remote.prices import tokens_about
@@ -25,7 +26,7 @@ async def opened(
     """Yield the way to ask an endpoint; it raises EngineError, without the key, where it gets no reply."""
     opener = {"openai-compatible": _openai, "anthropic": _anthropic}[endpoint.provider]
     async with opener(endpoint, key, timeout_seconds, retries) as ask:
-        yield ask
+        yield in_bounds(ask, endpoint)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.core.locks import locked
 from engine.core.machine import read_only
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_rows
 from engine.runs.runfolder import append_line, now
 
 _FILE = "looks.jsonl"
@@ -57,13 +57,11 @@ def _path(ws: Workspace) -> Path:
 
 def _read(path: Path) -> list[Look]:
     """Every look once; a line torn by a kill or of another form is left out."""
-    if not path.exists():
-        return []
     found: dict[tuple[str, str], Look] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    for row in read_rows(path):
         try:
-            look = Look(**json.loads(line))
-        except (ValueError, TypeError):
+            look = Look(**row)
+        except TypeError:
             continue  # written again at the next look
         found.setdefault((look.protocol, look.variant_id), look)
     return list(found.values())

@@ -16,7 +16,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from engine.core.errors import Fault
-from engine.data.lines import kind_of
+from engine.core.limits import limits, megabytes
+from engine.data.folder import opened
+from engine.data.lines import kind_of, refuse_unwritable
 from engine.data.schema import read_persona_id, shorten
 from engine.domains.metrics import METRICS, SIMILARITY
 from engine.results.store.intake import METRIC_COLUMNS
@@ -24,7 +26,6 @@ from engine.runs.manifest import sha256
 
 Kind = Literal["personas", "routes", "average", "clusters", "other"]
 
-MAX_BYTES = 50_000_000
 _LISTS = ("per_persona_metrics", "per_persona_results")
 _ROUTES = "routing_decisions"
 _COUNTS = ("num_predictions", "num_examples", "num_test_examples")
@@ -98,10 +99,12 @@ def read_file(path: Path, name: str) -> tuple[ResultFile, list[Fault]]:
 
 def _text(path: Path, faults: _Faults) -> str | None:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            faults.add(f"larger than {MAX_BYTES // 1_000_000} MB, not read")
+        with opened(path) as file:
+            raw = file.read(limits().document_bytes + 1)
+        if len(raw) > limits().document_bytes:
+            faults.add(f"larger than {megabytes(limits().document_bytes)}, not read")
             return None
-        return path.read_bytes().decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except OSError as error:
         faults.add(f"cannot be read: {error.strerror or error}")
     except UnicodeDecodeError as error:
@@ -123,8 +126,16 @@ def _read_json(name: str, text: str, faults: _Faults) -> ResultFile:
     except json.JSONDecodeError as error:
         faults.add(f"not valid JSON: {error.msg} (cut off?)", error.lineno)
         return ResultFile(name, "other")
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        faults.add(f"not valid JSON: nested deeper than {limits().nesting} levels")
+        return ResultFile(name, "other")
+    except ValueError as error:
         faults.add(f"not valid JSON: {type(error).__name__}")
+        return ResultFile(name, "other")
+    try:
+        refuse_unwritable(document, escapes=False)
+    except ValueError as error:
+        faults.add(str(error))
         return ResultFile(name, "other")
     if isinstance(document, list) and any(isinstance(one, dict) and "persona_id" in one for one in document):
         document = {_LISTS[0]: document}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace
-from engine.data.archive import unpack_upload, unpack_zip
+from engine.data.archive import Upload, named, unpack_upload, unpack_zip
 from engine.data.staging import incoming, move_in
 from engine.results.imported.files import PersonaScore
 from engine.results.imported.protocol import SPLIT, examples_words, protocol_fields, scored_on
@@ -72,12 +72,12 @@ def import_study(ws: Workspace, source: str | Path) -> Imported:
 
 
 @changes("import a study")
-def import_upload(ws: Workspace, files: Mapping[str, bytes]) -> Imported:
-    """Import uploaded files (name -> content: .json and .csv files, or one .zip) as `import_study` does."""
+def import_upload(ws: Workspace, files: Upload) -> Imported:
+    """Import uploaded files (with names: .json and .csv files, or one .zip) as `import_study` does."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "study"
         unpack_upload(files, folder, suffixes=SUFFIXES, command="import-study DIR")
-        label = ", ".join(sorted(files))
+        label = named(files)
         return _import(ws, read_study(folder, named=False, label=label), label)
 
 

@@ -15,12 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from engine.core.errors import DataError, EngineError, Fault
+from engine.core.limits import check_time, in_time, limits
 from engine.core.wording import count
+from engine.data.folder import files_in
 from engine.domains.metrics import SIMILARITY
 from engine.results.comparing.comparison import BOUND
 from engine.results.imported.files import PersonaScore, ResultFile, read_file
 
-MAX_FILES = 2_000
 SUFFIXES = (".json", ".csv")
 _RESULTS = ("personas", "routes", "average")
 _SAME = 1e-6
@@ -82,6 +83,7 @@ class Study:
         return tuple(sorted({score.persona_id for one in self.variants for score in one.scores}))
 
 
+@in_time()
 def read_study(folder: Path, *, named: bool = True, label: str = "") -> Study:
     """Return the study in `folder` and below; `named` says that the folder's own name means something.
 
@@ -91,9 +93,12 @@ def read_study(folder: Path, *, named: bool = True, label: str = "") -> Study:
     paths = _paths(folder)
     found, faults = [], []
     for path in paths:
+        check_time()
         one, wrong = read_file(path, path.relative_to(folder).as_posix())
         found.append(one)
         faults += wrong
+        if len(faults) >= limits().faults:
+            break
     faults += _missing(found)
     if faults:
         files = len({fault.file for fault in faults})
@@ -115,16 +120,7 @@ def _paths(folder: Path) -> list[Path]:
         raise EngineError(
             f"There is no folder {folder}.", "Name the folder with the result files, or a .zip."
         )
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] != "." and name != "__MACOSX")
-        names = sorted(name for name in files if name[0] != "." and name.lower().endswith(SUFFIXES))
-        found += [path for path in (Path(place, name) for name in names) if not path.is_symlink()]
-        if len(found) > MAX_FILES:
-            raise EngineError(
-                f"{folder} holds more than {MAX_FILES} .json and .csv files.", "Name the folder of results."
-            )
-    return found
+    return files_in(folder, SUFFIXES)
 
 
 def _renamed(found: Sequence[ResultFile], folder: str) -> list[ResultFile]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from engine.core.paths import Workspace, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
 from engine.results import votes
 from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
@@ -170,8 +171,8 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads(place(ws).stamp.read_text())
-    except (OSError, ValueError):
+        return read_json(place(ws).stamp)
+    except (OSError, EngineError):
         return None  # it only saves an opening
 
 

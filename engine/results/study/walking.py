@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, anchor
 from engine.core.wording import duration
 from engine.results.study import autopilot
 from engine.results.study import standing as study
@@ -171,6 +171,7 @@ def _error(record: RunRecord) -> str:
 def main(root: str) -> None:
     """Walk as the process that state.json names; do nothing when that is another one."""
     ws = Workspace(Path(root))
+    anchor(ws.root)
     with autopilot.lock(ws):
         pilot = autopilot.read(ws)
     if pilot is None or pilot.state != "walking" or pilot.process != identity():

@@ -14,6 +14,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from engine.core.errors import DataError, EngineError, Fault, unknown_name
+from engine.core.limits import limits
+from engine.data.folder import opened
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_source import Located, read
@@ -45,7 +47,8 @@ def read_tree(text: str, *, name: str, file: str | None = None) -> Tree:
 def read_tree_file(path: Path) -> Tree:
     """Return the tree of a file. Raises DataError with every fault, EngineError when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with opened(path) as file:
+            text = file.read(4 * limits().tree_characters + 1).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EngineError(f"{path} cannot be read: {error}", "A tree is a YAML file in UTF-8.") from error
     return _read_once(text, path.stem, path.name)

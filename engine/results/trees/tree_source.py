@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from engine.core.errors import Fault
-
-_LONGEST = 100_000  # characters
+from engine.core.limits import limits
 
 
 class Located(dict[str, Any]):
@@ -26,8 +25,9 @@ class Located(dict[str, Any]):
 
 def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
     """Return the values of one YAML document and every fault of its form; no values when it is no YAML."""
-    if len(text) > _LONGEST:
-        return None, [Fault(file, 0, f"more than {_LONGEST:,} characters: this is no tree")]
+    longest = limits().tree_characters
+    if len(text) > longest:
+        return None, [Fault(file, 0, f"more than {longest:,} characters: this is no tree")]
     try:
         aliases = [token for token in yaml.scan(text) if isinstance(token, yaml.AliasToken)]
         if aliases:

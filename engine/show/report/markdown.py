@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
+from engine.core.plain import in_markdown, in_terminal
 from engine.show.report.blocks import Block, Bullets, Code, Document, Exchange, Figure, Section, Table, Text
 
 FIGURES = "figures"
+# For a text that people also read as it stands, and for readers that let raw HTML through.
+_LIGHTER = (("\\<", "&lt;"), ("\\>", "&gt;"), ("\\&", "&amp;"), ("\\:", ":"), ("\\!", "!"))
 
 
 def as_markdown(document: Document) -> str:
@@ -33,7 +34,7 @@ def _block(block: Block) -> str:
         case Exchange():
             return _exchange(block)
         case Code(lines=lines):
-            return "\n".join(f"    {line}" for line in lines)
+            return "\n".join(f"    {in_terminal(line)}" for one in lines for line in one.splitlines() or [""])
 
 
 def _table(table: Table) -> str:
@@ -43,7 +44,13 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: tuple[str, ...]) -> str:
-    return f"| {' | '.join(_plain(cell) for cell in cells)} |"
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(text: str) -> str:
+    """A cell opens no list: its sign needs no backslash."""
+    found = _plain(text)
+    return found[1:] if found[:2] in ("\\+", "\\-", "\\=") else found
 
 
 def _exchange(exchange: Exchange) -> str:
@@ -56,6 +63,7 @@ def _exchange(exchange: Exchange) -> str:
 
 def _plain(text: str) -> str:
     """Keep a text from being read as markup, and on one line."""
-    one_line = " ".join(text.split())
-    escaped = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", one_line)
-    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    found = in_markdown(" ".join(text.split()))
+    for heavy, light in _LIGHTER:
+        found = found.replace(heavy, light)
+    return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+from engine.core import integrity
 from engine.core.errors import EngineError
+from engine.core.paths import read_text
 from engine.data.dataset import TRUTH
 from engine.lm.generate import Reply
 from engine.lm.load import load_base
@@ -22,7 +24,8 @@ def run(context: RunContext) -> None:
     # The base takes no part, but its dtype and device belong to the protocol the others are scored under.
     protocol = declare_protocol(context, chosen, load_base(context.spec.base))
     truth = {}
-    for line in (context.workspace.dataset / TRUTH).read_text(encoding="utf-8").splitlines():
+    integrity.refuse_changed(context.workspace, TRUTH)
+    for line in read_text(context.workspace.dataset / TRUTH).split("\n")[:-1]:
         record = json.loads(line)
         truth[record["example_id"]] = record
     missing = [example.example_id for _, example in chosen.all if example.example_id not in truth]

@@ -30,11 +30,6 @@ nodes:
   - {id: use, result: Use the gain, use: [gain]}
   - {id: none, result: Nothing, outcome: open, use: [count], record: Nothing helped.}
 """
-_REGISTER = """
-from engine.strategies import catalog
-from tests.experiments_for_tests import EXPERIMENTS
-catalog.EXPERIMENTS.update(EXPERIMENTS)
-"""
 
 
 @pytest.fixture
@@ -42,13 +37,7 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A workspace; the counting experiments are known here and in every process started from here."""
     for name, entry in EXPERIMENTS.items():
         monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    known = tmp_path / "startup"
-    known.mkdir()
-    (known / "sitecustomize.py").write_text(
-        "import sys\nif any('engine.results.study.walking' in word for word in sys.orig_argv):\n"
-        + "".join(f"    {line}\n" for line in _REGISTER.strip().splitlines())
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(known), str(Path(__file__).parents[2])]))
+    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     made = make_workspace(tmp_path / "ws")
     yield made

@@ -56,7 +56,7 @@ def recipe(ws: Workspace, spec: RunSpec) -> Any:
 def test_history_is_the_end_of_train(
     ws: Workspace, parameters: dict[str, Any], orders: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = RunSpec("per-persona", 1, "", {"by": "persona", **parameters}, 0, "", "")
+    spec = RunSpec("per-persona", 1, {"by": "persona", **parameters}, 0, "", "")
     base = load_base(str(read_json(ws.config)["base"]))
     seen = []
     monkeypatch.setattr("engine.strategies.steps.lessons._encode", lambda _, row: seen.append(row) or _row())
