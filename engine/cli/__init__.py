@@ -33,7 +33,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},
-    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench")},
+    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench"), "keys": ("keys",)},
 }
 """The commands by the page of the app that does the same, and the module that each is in."""
 _EARLIER = {"retry": "start-over"}

@@ -12,6 +12,7 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out, table
+from engine.core import secrecy
 from engine.core.errors import EngineError, unknown_name
 from engine.core.machine import LAUNCHERS, change_machine, read_machine, read_only
 from engine.core.paths import REPOSITORY, embedded_base
@@ -126,7 +127,8 @@ def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
     if name not in known:
         raise unknown_name("benchmark", name, known)
     given = [*options, *(["--json"] if call.as_json else [])]
-    return subprocess.run([sys.executable, str(_BENCH / f"{name}.py"), *given], check=False).returncode
+    words = [sys.executable, str(_BENCH / f"{name}.py"), *given]
+    return subprocess.run(words, check=False, env=secrecy.environment()).returncode
 
 
 bench.context_settings = {"ignore_unknown_options": True}

@@ -97,7 +97,7 @@ class Ready:
     notes: tuple[str, ...]
 
 
-@changes("import data")
+@changes("import data", least="own")
 def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> dict[str, Any]:
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
@@ -119,7 +119,7 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
         return _prepare(ws, source, choices, staging)
 
 
-@changes("import data")
+@changes("import data", least="own")
 def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> dict[str, Any]:
     """Import uploaded files (names with contents: .jsonl files, or one .zip) as `prepare` does for a path."""
     choices = Choices(**options)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 
+from engine.core import secrecy
 from engine.core.machine import Machine
 from engine.runs.processes import running
 from engine.runs.records import RunRecord
@@ -93,7 +94,14 @@ def gpus() -> tuple[str, ...]:
         return ()
     try:
         asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=True)
+        told = subprocess.run(
+            asked,
+            env=secrecy.environment(),
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(f"{_GPU}{line.strip()}" for line in told.stdout.splitlines() if line.startswith("GPU-"))

@@ -249,8 +249,13 @@ def _import_form(ws: Workspace) -> None:
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
+        closed = frame.closed("own")
         sent = st.form_submit_button(
-            "Replace the data" if replaces else "Import", type="primary", icon=":material/download:"
+            "Replace the data" if replaces else "Import",
+            type="primary",
+            icon=":material/download:",
+            disabled=bool(closed),
+            help=frame.plain(closed) or None,
         )
     if sent:
         options: dict[str, Any] = {

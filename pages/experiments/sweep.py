@@ -161,7 +161,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
             query_params={"run": ids},
         )
         return
-    if st.button(
+    if frame.action(
         f"Run {count(len(waiting), 'run')}",
         type="primary",
         icon=":material/play_arrow:",

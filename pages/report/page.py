@@ -9,7 +9,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.core.wording import ago, duration
 from engine.show.report import default_folder, making
@@ -94,16 +93,13 @@ def _offer(ws: Workspace) -> None:
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:
-    closed = read_only(ws)
-    st.button(
+    frame.action(
         label,
         type="primary" if primary else "secondary",
         icon=":material/description:",
         key="report_write",
         on_click=_write,
         args=(ws,),
-        disabled=closed,
-        help="This workspace is read-only." if closed else None,
     )
 
 

@@ -64,11 +64,11 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     cancelled = resumed = over = False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if record.state in ACTIVE:
-            cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+            cancelled = frame.action("Cancel", icon=":material/stop_circle:", key="runs_cancel")
         if record.state in RESUMABLE or record.blocked:
-            resumed = st.button("Resume", icon=":material/resume:", key="runs_resume")
+            resumed = frame.action("Resume", icon=":material/resume:", key="runs_resume")
         if record.state in RESUMABLE and record.progress:
-            over = st.button(
+            over = frame.action(
                 "Start over", icon=":material/restart_alt:", key="runs_over",
                 help="From the beginning: what it had done so far is deleted.",
             )  # fmt: skip

@@ -18,12 +18,13 @@ from altair.utils import schemapi
 from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
-from engine.core import integrity, machine
+from engine.core import integrity, machine, roles
 from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
+from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
 from pages.shared import sign_in
@@ -58,6 +59,7 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
 
 Given = ParamSpec("Given")
+roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
 
 # Icon and badge colour of each state of a run; the word always stands beside them.
@@ -121,6 +123,19 @@ def workspace() -> Workspace:
 def read_only() -> bool:
     """Say whether this app only shows: pages then disable whatever changes the workspace, and say why."""
     return machine.read_only(workspace())
+
+
+def closed(least: Role = "run") -> str:
+    """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
+    return "This workspace is read-only." if read_only() else roles.obstacle(least)
+
+
+def action(
+    label: str, *, least: Role = "run", off: bool = False, help: str | None = None, **told: Any
+) -> bool:
+    """Show a button for what changes something: it is off, and says why, where it may not be done."""
+    why = closed(least)
+    return st.button(label, disabled=off or bool(why), help=plain(why) if why else help, **told)
 
 
 def is_prepared(ws: Workspace) -> bool:

@@ -179,7 +179,7 @@ def _obstacle(planned: Plan) -> str:
         st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
         st.caption(frame.hint(planned.obstacle.hint))
         return "Something is missing: see above."
-    return "This workspace is read-only." if frame.read_only() else ""
+    return frame.closed()
 
 
 def launch(ws: Workspace, planned: Plan) -> None:

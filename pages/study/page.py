@@ -76,11 +76,12 @@ def _first_visit(ws: Workspace) -> None:
             "tone, and the best possible score is known. It takes seconds and runs on this machine."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button(
+            clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                least="own",
             )
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:

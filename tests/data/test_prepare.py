@@ -62,7 +62,13 @@ def test_the_same_again_changes_nothing(ws: Workspace, edgewise: Path, made: Sim
 
 @pytest.mark.parametrize(
     "change",
-    [{"personas": 4}, {"seed": 1}, {"dialogues": 8}, {"split": "by-persona"}, {"base": f"some/model@{'a' * 40}"}],
+    [
+        {"personas": 4},
+        {"seed": 1},
+        {"dialogues": 8},
+        {"split": "by-persona"},
+        {"base": f"some/model@{'a' * 40}"},
+    ],
 )
 def test_other_data_are_replaced_only_with_force_and_never_under_runs(
     ws: Workspace, edgewise: Path, made: SimpleNamespace, change: dict[str, Any]

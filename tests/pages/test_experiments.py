@@ -56,9 +56,12 @@ def test_what_a_remote_model_lacks_is_said_before_the_click(
     app = open_page(prepared, "experiments", experiment="frontier")
     assert lacks in texts(app)
     assert app.button(key="experiments_frontier_launch").disabled
-    app = open_page(
-        prepared, "experiments", experiment="frontier", model="one", base_url="http://localhost:8000/v1"
-    )
+    own = {"model": "one", "base_url": "http://localhost:8000/v1"}
+    app = open_page(prepared, "experiments", experiment="frontier", **own)
+    assert "localhost:8000 is an address of this machine or its network that the owner" in texts(app)
+    assert app.button(key="experiments_frontier_launch").disabled
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", "localhost:8000")
+    app = open_page(prepared, "experiments", experiment="frontier", **own)
     assert "It needs" not in texts(app)
     assert "Sends the dialogues of the examples to localhost:8000" in texts(app)
     assert not app.button(key="experiments_frontier_launch").disabled

@@ -54,7 +54,7 @@ class Imported:
         return asdict(self)
 
 
-@changes("import a study")
+@changes("import a study", least="own")
 def import_study(ws: Workspace, source: str | Path) -> Imported:
     """Import the result files in `source`, a folder or a .zip, as one finished run of the workspace.
 
@@ -71,7 +71,7 @@ def import_study(ws: Workspace, source: str | Path) -> Imported:
     return _import(ws, read_study(path.resolve()), path.resolve().name)
 
 
-@changes("import a study")
+@changes("import a study", least="own")
 def import_upload(ws: Workspace, files: Upload) -> Imported:
     """Import uploaded files (with names: .json and .csv files, or one .zip) as `import_study` does."""
     with tempfile.TemporaryDirectory() as scratch:

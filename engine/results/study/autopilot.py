@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
@@ -200,7 +201,8 @@ def _spawn(ws: Workspace) -> subprocess.Popen[bytes]:
     """Start the walking process as the leader of its own session, its output in a file."""
     folder(ws).mkdir(parents=True, exist_ok=True)
     try:
-        process = detached(["engine.results.study.walking", str(ws.root)], output=folder(ws) / "output.txt")
+        words = ["engine.results.study.walking", str(ws.root)]
+        process = detached(words, output=folder(ws) / "output.txt", keys=keyring.held())
     except OSError as error:
         raise EngineError(
             f"The autopilot cannot be started: {error}.", "Check free memory and disk space."

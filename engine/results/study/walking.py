@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, anchor
 from engine.core.wording import duration
@@ -181,4 +182,5 @@ def main(root: str) -> None:
 
 
 if __name__ == "__main__":
+    keyring.receive()
     main(sys.argv[1])
