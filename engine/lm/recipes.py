@@ -118,6 +118,7 @@ class Shelf:
         self._adapters: dict[tuple[str, str], Lora | Prefix] = {}
         self._maps: dict[str, dict[str, tuple[Part, ...]]] = {}
         self._changes: dict[tuple[Part, ...], Change | None] = {}
+        self._over_todays: set[str] = set()
 
     def covers(self, recipe: Recipe, persona_id: str) -> bool:
         """Say whether every adapter of the recipe exists for this persona."""
@@ -151,7 +152,9 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Lora | Prefix:
         """Return one adapter. Raises EngineError when its folder is not there."""
         if (run, name) not in self._adapters:
-            refuse_other_weights(self._ws, run)
+            if run not in self._over_todays:
+                refuse_other_weights(self._ws, run)
+                self._over_todays.add(run)
             folder = integrity.adapter(self._ws, run, name)
             self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
         return self._adapters[run, name]

@@ -133,7 +133,7 @@ def literals() -> Iterator[tuple[str, str]]:
                 if id(node) in parts:
                     continue
                 for match in _PRINTED.finditer(_text(node)):
-                    words = re.split(r"[.,;]\s|\s\s", match["words"])[0].strip().rstrip('.,;:)"')
+                    words = re.split(r"[.,;]\s|\s\s|\s\(", match["words"])[0].strip().rstrip('.,;:)"')
                     if words and words.split()[0] not in _OF_PROCESSES:
                         yield f"{path.relative_to(REPOSITORY)}:{node.lineno}", words  # type: ignore[attr-defined]
 
