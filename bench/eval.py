@@ -27,9 +27,10 @@ def adapters(base: Any, count: int, root: Path) -> list[Path]:
     """Write `count` adapters with small random weights in PEFT's format."""
     import torch
 
-    from engine.lm.adapters import LoraForm, fresh, save_lora, targets
+    from engine.lm.adapters import fresh, save_lora, targets
+    from engine.lm.shape import LoraShape
 
-    form, modules = LoraForm(target_modules=LAYERS), targets(base.model, LAYERS)
+    form, modules = LoraShape(target_modules=LAYERS), targets(base.model, LAYERS)
     folders = []
     for number in range(count):
         lora = fresh(modules, form, seed=number)

@@ -45,15 +45,16 @@ class Point:
 
 def train(axis: str, size: int, personas: int, tokens: int) -> Point:
     """Train one adapter a persona for one epoch on about `tokens` tokens each."""
-    from engine.lm.forms import LoraKind
+    from engine.lm.forms import LoraForm
+    from engine.lm.shape import LoraShape
     from engine.lm.train import Lesson, Trainer, TrainSettings
 
     base, clock = load("embedded", "fp32"), Clock()
     rows = persona_rows(base, personas, max(1, round(tokens / TOKENS_A_DIALOGUE)))
-    settings = TrainSettings(epochs=1, dropout=0.0)
+    settings = TrainSettings(epochs=1)
     lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
     with clock.timed():
-        Trainer(base.model, LoraKind(base.model, settings.form), settings, lessons, pad_id=0).fit()
+        Trainer(base.model, LoraForm(base.model, LoraShape(dropout=0.0)), settings, lessons, pad_id=0).fit()
     work = sum(len(row) for mine in rows for row in mine)
     return Point("train", axis, size, personas, clock.seconds[0], work, peak_gb())
 
@@ -61,13 +62,14 @@ def train(axis: str, size: int, personas: int, tokens: int) -> Point:
 def answer(axis: str, size: int, personas: int, _: int) -> Point:
     """Answer ten prompts a persona, each with the persona's own adapter."""
     from bench.eval import LAYERS, NEW, prompts_of
-    from engine.lm.adapters import LoraForm, fresh, targets
+    from engine.lm.adapters import fresh, targets
     from engine.lm.bank import change_of
     from engine.lm.generate import generate
+    from engine.lm.shape import LoraShape
 
     base, clock = load("embedded", "fp32"), Clock()
     asked = prompts_of(base, personas, 10)
-    modules, form = targets(base.model, LAYERS), LoraForm(target_modules=LAYERS)
+    modules, form = targets(base.model, LAYERS), LoraShape(target_modules=LAYERS)
     changes = [change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(personas)]
     own = [changes[number] for number, _ in asked]
     with clock.timed():

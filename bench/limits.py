@@ -68,12 +68,13 @@ def attention() -> dict[str, float]:
 
 
 def training(base: Any, rows: list[list[Any]]) -> Callable[[], object]:
-    from engine.lm.forms import LoraKind
+    from engine.lm.forms import LoraForm
+    from engine.lm.shape import LoraShape
     from engine.lm.train import Lesson, Trainer, TrainSettings
 
-    settings = TrainSettings(epochs=1, dropout=0.0)
+    settings = TrainSettings(epochs=1)
     lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
-    kind = LoraKind(base.model, settings.form)
+    kind = LoraForm(base.model, LoraShape(dropout=0.0))
     return lambda: Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
 
 

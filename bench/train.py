@@ -27,7 +27,7 @@ LAYERS = ("q_proj", "v_proj")
 
 def ours(options: Any, dtype: str, personas: int) -> Measured:
     """Train the adapters together and save them."""
-    from engine.lm.forms import LoraKind
+    from engine.lm.forms import LoraForm
     from engine.lm.train import Lesson, Trainer
 
     base, clock = load(options.base, dtype), Clock()
@@ -36,7 +36,7 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
     trained: list[Any] = []
     for _ in range(options.repeats if personas <= 20 else 1):
         with clock.timed(), tempfile.TemporaryDirectory() as folder:
-            kind = LoraKind(base.model, settings.form)
+            kind = LoraForm(base.model, _shape())
             lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
             trained = Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
             for one in trained:
@@ -48,10 +48,13 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
 def _settings() -> Any:
     from engine.lm.train import TrainSettings
 
-    return TrainSettings(
-        rank=RANK, alpha=ALPHA, dropout=0.0, target_modules=LAYERS, learning_rate=RATE, epochs=EPOCHS,
-        batch_size=BATCH, seed=0,
-    )  # fmt: skip
+    return TrainSettings(learning_rate=RATE, epochs=EPOCHS, batch_size=BATCH, seed=0)
+
+
+def _shape() -> Any:
+    from engine.lm.shape import LoraShape
+
+    return LoraShape(rank=RANK, alpha=ALPHA, dropout=0.0, target_modules=list(LAYERS))
 
 
 def _config() -> Any:
@@ -136,11 +139,11 @@ def plain_loop(options: Any, dtype: str) -> Measured:
 
     from engine.lm.batches import epoch_batches, schedule
     from engine.lm.encode import IGNORED, training_batch
-    from engine.lm.forms import LoraKind, seed_of
+    from engine.lm.forms import LoraForm, seed_of
 
     base, clock = load(options.base, dtype), Clock()
     rows = persona_rows(base, options.sample, options.dialogues)
-    kind, settings = LoraKind(base.model, _settings().form), _settings()
+    kind, settings = LoraForm(base.model, _shape()), _settings()
     starts = [kind.start(seed=seed_of(0, number, "start")) for number in range(len(rows))]
     model: Any = get_peft_model(base.model, _config())
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -10,7 +10,7 @@ import pytest
 from engine.core.paths import Workspace
 from engine.runs import jobs, standby
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.paced import PLACE as PACED
 from tests.tiny_base import save_tiny_base
@@ -25,6 +25,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv(standby.SECONDS, "3")
@@ -40,15 +41,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def paced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every run that is started only count, at the pace that `counting_run` is told."""
-    monkeypatch.setenv(catalog.MORE, PACED)
+    monkeypatch.setenv(registry.MORE, PACED)
 
 
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:EXPERIMENTS")
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = make_workspace(tmp_path)

@@ -7,7 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.strategies.spec import Experiment, Parameters, Upstream
+from engine.core.parameters import Parameters
+from engine.runs.context import RunContext
+from engine.strategies.spec import Experiment, Upstream
+from tests.steps_for_tests import count
 
 Ending = Literal["well", "badly", "with a hint", "by exit", "deaf", "tells a secret"]
 
@@ -29,7 +32,7 @@ COMMON = {
     "title": "Count",
     "family": "test",
     "question": "Does it count?",
-    "step": "tests.steps_for_tests:count",
+    "step": count,
     "stages": {"load": 1.0, "count": 9.0},
     "parameters": CountParameters,
 }
@@ -38,4 +41,12 @@ EXPERIMENTS = {
     "gain": Experiment(name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), **COMMON),
     "after": Experiment(name="after", makes="after", fixed={"gain": 0.2}, needs=_needs_gain, **COMMON),
 }
-SLOW = {**EXPERIMENTS, "count": replace(EXPERIMENTS["count"], step="tests.slow_to_load:count")}
+
+
+def _count_slowly(context: RunContext) -> None:
+    from tests.slow_to_load import count
+
+    count(context)
+
+
+SLOW = {**EXPERIMENTS, "count": replace(EXPERIMENTS["count"], step=_count_slowly)}

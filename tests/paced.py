@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.strategies import catalog
+from engine.strategies import registry
+from tests.steps_for_tests import at_a_pace
 
 PLACE = "tests.paced:PACED"
-PACED = {
-    name: replace(entry, step="tests.steps_for_tests:at_a_pace")
-    for name, entry in catalog.EXPERIMENTS.items()
-}
+PACED = {name: replace(entry, step=at_a_pace) for name, entry in registry.EXPERIMENTS.items()}

@@ -1,6 +1,6 @@
 """A study with a clustering, routes, a merge and retrieved memories, for tests of what is shown of a persona.
 
-The runs are the catalog's own, planned as always; their results are drawn from hashes, as in sample_study.
+The runs are the registry's own, planned as always; their results are drawn from hashes, as in sample_study.
 """
 
 from __future__ import annotations

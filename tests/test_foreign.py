@@ -17,7 +17,8 @@ from engine.core import consent
 from engine.core.errors import EngineError
 from engine.core.machine import change_machine, read_machine
 from engine.core.paths import Workspace, plain_name, read_json, write_json
-from engine.lm.recipes import Recipe, Shelf
+from engine.lm.effects import Weights
+from engine.lm.recipes import Shelf
 from engine.results import store
 from engine.results.study import autopilot
 from engine.runs import jobs, manifest, worker
@@ -127,7 +128,7 @@ def test_a_name_from_a_file_leads_out_of_no_folder(ws: Workspace, name: Any) -> 
         with pytest.raises(EngineError):
             place(name)
     with pytest.raises(EngineError):
-        Shelf(ws).change(Recipe(adapters=((name, "x"),)), "p00")
+        Shelf(ws).change([Weights(name, "x")])
 
 
 @pytest.mark.parametrize(

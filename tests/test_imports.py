@@ -33,7 +33,7 @@ LIGHT = [
     "engine.runs.jobs",
     "engine.runs.worker",
     "engine.runs.supervisor",
-    "engine.strategies.catalog",
+    "engine.strategies.registry",
     "engine.strategies.plan",
     "engine.strategies.steps.estimate",
     "engine.lm.remote.clients",

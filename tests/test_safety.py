@@ -26,7 +26,7 @@ from engine.runs import jobs
 from engine.runs.records import find, scan
 from engine.serve import client
 from engine.show.report import making
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from pages.shared.sign_in import role_of
 from tests.workspaces import eventually, finish
@@ -95,7 +95,7 @@ def test_an_upload_that_is_too_large_is_refused_before_anything_is_written(tmp_p
 
 
 def test_no_parameter_asks_for_a_key() -> None:
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.EXPERIMENTS.values():
         names = entry.parameters.model_fields
         assert not [name for name in names if name.endswith(("key", "secret", "password", "credentials"))]
 

@@ -11,7 +11,7 @@ import click
 
 from engine.cli import cli
 from engine.core.paths import REPOSITORY
-from engine.strategies.catalog import EXPERIMENTS
+from engine.strategies.registry import EXPERIMENTS
 from engine.strategies.spec import EvaluationSettings, Parameters
 
 PAGE = REPOSITORY / "docs" / "reference.md"

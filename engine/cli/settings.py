@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, out, table
-from engine.core import secrecy
+from engine.cli.frame import Call, command, note, out, table
+from engine.core import extensions, secrecy
 from engine.core.errors import EngineError, unknown_name
 from engine.core.machine import LAUNCHERS, change_machine, read_machine, read_only
 from engine.core.paths import REPOSITORY, embedded_base
@@ -29,6 +30,8 @@ _BENCH = REPOSITORY / "bench"
         "machine --training-slots 2",
         "machine --launcher ray --ray-address 10.0.0.1:6379 --ray-gpus 1",
         "machine --read-only",
+        "machine --extension my_strategy.py",
+        "machine --approve my_strategy.py",
     ),
 )
 @click.option("--training-slots", type=int, help="Runs at work at once on the processor; 0 pauses the queue.")
@@ -39,20 +42,49 @@ _BENCH = REPOSITORY / "bench"
 @click.option("--ray-tasks", type=int, help="Into how many tasks a run is divided.")
 @click.option("--ray-runs", type=int, help="Runs at work at once on the cluster.")
 @click.option("--read-only/--no-read-only", default=None, help="Refuse whatever changes the workspace.")
-def machine(call: Call, **given: Any) -> int:
-    """Show or change how this workspace uses its machine; none of it changes a result."""
+@click.option("--extension", type=click.Path(path_type=Path), help="Name a Python file of your own code.")
+@click.option(
+    "--approve", type=click.Path(path_type=Path), help="Let a named file run as it is. Read it first."
+)
+@click.option("--sha256", default="", help="With --approve: only if the file is still this one.")
+@click.option("--forget", type=click.Path(path_type=Path), help="Name a file no more.")
+def machine(
+    call: Call,
+    *,
+    extension: Path | None,
+    approve: Path | None,
+    sha256: str,
+    forget: Path | None,
+    **given: Any,
+) -> int:
+    """Show or change how this workspace uses its machine, and what code of your own it runs."""
     call.ws.read_config()
+    if extension is not None:
+        extensions.name_file(call.ws, extension)
+    if approve is not None:
+        extensions.approve(call.ws, approve, sha256=sha256)
+    if forget is not None:
+        extensions.forget_file(call.ws, forget)
     wanted = {name: value for name, value in given.items() if value is not None}
     settings = change_machine(call.ws, **wanted) if wanted else read_machine(call.ws)
     devices = slots.in_use(settings, jobs.list_runs(call.ws))
-    value = {**asdict(settings), "read_only": read_only(call.ws), "devices": devices}
+    files = [
+        {"path": str(one.path), "sha256": one.sha256, "state": one.state} for one in extensions.named(call.ws)
+    ]
+    value = {**asdict(settings), "read_only": read_only(call.ws), "devices": devices, "extensions": files}
 
     def show() -> None:
         shown = table("setting", "value")
         for name, setting in value.items():
+            if name == "extensions":
+                continue
             words = ", ".join(setting) if isinstance(setting, list) else str(setting)
             shown.add_row(name.replace("_", " "), Text("-" if setting in (None, "") else words))
         out().print(shown)
+        for one in files:
+            out().print(Text(f"{one['path']}: {one['state']}, sha256 {one['sha256'] or '-'}"))
+        for left in extensions.waiting(call.ws):
+            note(str(left.refusal()))
 
     call.answer(value, show)
     if wanted:

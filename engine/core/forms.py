@@ -32,7 +32,7 @@ _VARIANT = {
     "train_seconds?": NUMBER,
     "aliases?": ([str], NOTHING),
 }
-_PART = {"run": str, "name": str, "weight": (int, float)}
+_STORED = {"run": str, "name": str, "kind?": str, "weight?": (int, float), "scale?": (int, float)}
 
 FORMS: dict[str, Any] = {
     "workspace.json": {
@@ -56,7 +56,6 @@ FORMS: dict[str, Any] = {
     "spec.json": {
         "experiment": str,
         "version": int,
-        "step?": str,
         "parameters": dict,
         "seed": int,
         "data_hash": str,
@@ -120,7 +119,7 @@ FORMS: dict[str, Any] = {
         "silhouette?": NUMBER,
         "warning?": TEXT,
     },
-    "personas.json": {"*": [_PART]},
+    "personas.json": {"*": [_STORED]},
     "weights.json": {
         "assignment": {"*": str},
         "merges": {"*": {"weights": {"*": (int, float)}}},

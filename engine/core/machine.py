@@ -44,6 +44,7 @@ class Machine:
     ray_tasks: int | None = None
     ray_runs: int = 2
     read_only: bool = False
+    extensions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.launcher not in LAUNCHERS:
@@ -61,6 +62,9 @@ class Machine:
             raise _refused("ray_address", self.ray_address, "HOST:PORT, or auto")
         if not isinstance(self.read_only, bool):
             raise _refused("read_only", self.read_only, "true or false")
+        if not _are_files(self.extensions):
+            raise _refused("extensions", self.extensions, "a list of Python files")
+        object.__setattr__(self, "extensions", tuple(self.extensions))
 
 
 def read_machine(ws: Workspace) -> Machine:
@@ -177,6 +181,12 @@ def _is_count(value: object, *, least: int, most: int) -> bool:
 def _is_amount(value: object) -> bool:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return number and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+def _are_files(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(
+        isinstance(name, str) and name.endswith(".py") for name in value
+    )
 
 
 def _path(ws: Workspace) -> Path:

@@ -24,6 +24,8 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, make_folder, read_json
+from engine.lm.effects import Activations, Prefix, Weights
+from engine.lm.shape import LoraShape
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""
@@ -42,20 +44,6 @@ class Lora:
     @property
     def parameters(self) -> int:
         return sum(a.numel() + b.numel() for a, b in self.factors.values())
-
-
-@dataclass(frozen=True, slots=True)
-class LoraForm:
-    """The shape of an adapter: which modules it changes, and how."""
-
-    rank: int = 8
-    alpha: float = 16
-    dropout: float = 0.05
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
-
-    @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
 
 
 def sizes(module: nn.Module) -> tuple[int, int]:
@@ -91,28 +79,28 @@ def targets(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Module
     return {path: module for path, module in layers.items() if path.rsplit(".", 1)[-1] in set(names)}
 
 
-def fresh(modules: Mapping[str, nn.Module], form: LoraForm, *, seed: int) -> Lora:
+def fresh(modules: Mapping[str, nn.Module], shape: LoraShape, *, seed: int) -> Lora:
     """Return an untrained adapter as PEFT would draw it: A Kaiming uniform with a = sqrt(5), B zero."""
     random = torch.Generator().manual_seed(seed)
     factors = {}
     for path, module in modules.items():
         wide, tall = sizes(module)
-        a = torch.empty(form.rank, wide)
+        a = torch.empty(shape.rank, wide)
         nn.init.kaiming_uniform_(a, a=math.sqrt(5), generator=random)
-        factors[path] = (a, torch.zeros(tall, form.rank))
-    return Lora(factors, form.scale)
+        factors[path] = (a, torch.zeros(tall, shape.rank))
+    return Lora(factors, shape.scale)
 
 
-def save_lora(lora: Lora, form: LoraForm, folder: Path, *, base: str = "") -> None:
+def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> None:
     """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_folder(part)
     config = LoraConfig(
-        r=form.rank,
-        lora_alpha=form.alpha,  # type: ignore[arg-type]
-        lora_dropout=form.dropout,
-        target_modules=list(form.target_modules),
+        r=shape.rank,
+        lora_alpha=shape.alpha,  # type: ignore[arg-type]
+        lora_dropout=shape.dropout,
+        target_modules=list(shape.target_modules),
         bias="none",
         task_type="CAUSAL_LM",
         inference_mode=True,
@@ -127,6 +115,16 @@ def save_lora(lora: Lora, form: LoraForm, folder: Path, *, base: str = "") -> No
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(part, folder)
+
+
+def effect_kind(folder: Path) -> str:
+    """Return the kind of effect that lies in a folder, by its configuration; "" where there is none."""
+    if not (folder / _CONFIG).exists():
+        return ""
+    config: dict[str, Any] = read_json(folder / _CONFIG)
+    is_prefix = config.get("peft_type") == "PREFIX_TUNING"
+    is_offset = config.get("effect") == Activations.kind
+    return Prefix.kind if is_prefix else Activations.kind if is_offset else Weights.kind
 
 
 def load_lora(folder: Path) -> Lora:

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
+from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
 from engine.lm.mixture import Row
 from engine.lm.prompts import Memory
-from engine.lm.recipes import Prompt, Recipe, Shelf, Side, build_prompt, prompt_budget
+from engine.lm.recipes import Built, Shelf, Side, build_prompt, prompt_budget
 from engine.lm.retrieve import MemoryIndex
-from engine.lm.routed import Value, covers, sides
 from engine.lm.scorer import Scorer
 
-_Key = tuple[str, Recipe, str]
-"""What a prompt depends on: the example's id, the recipe, and whose memories and profile it shows."""
+_Key = tuple[str, Prompt, str]
+"""What a prompt depends on: the example's id, what it shows, and whose memories and profile that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +48,36 @@ class Asker:
         self._ws, self._base, self._shelf, self._scorer = ws, base, shelf, scorer
         self._budget, self._on_progress = prompt_budget(base, max_new_tokens), on_progress
         self._characters = {one.persona_id: one.character for one in load_dataset(ws).personas}
-        self._prompts: dict[_Key, Prompt] = {}
+        self._prompts: dict[_Key, Built] = {}
         self._index: MemoryIndex | None = None
         self._remembered: frozenset[str] = frozenset()
 
-    def covers(self, value: Value, persona_id: str) -> bool:
+    def covers(self, recipe: Recipe, persona_id: str) -> bool:
         """Say whether the variant exists for a persona."""
-        return covers(self._ws, self._shelf, value, persona_id)
+        return self._shelf.covers(recipe, persona_id)
 
-    def asks(self, value: Value, examples: Sequence[Example]) -> list[Ask]:
+    def asks(self, recipe: Recipe, examples: Sequence[Example]) -> list[Ask]:
         """Return what the variant asks the model for each example, in order.
 
         Raises NotCovered where it does not exist for an example's persona, EngineError for a remote model.
         """
         people = dict.fromkeys(example.persona_id for example in examples)
-        found = {persona: sides(self._ws, value, persona) for persona in people}
+        found = {persona: self._shelf.sides(recipe, persona) for persona in people}
         for side in {side for answering in found.values() for side in answering}:
-            side.recipe.refuse_remote()
+            side.refuse_remote()
         self._build((example, side) for example in examples for side in found[example.persona_id])
         return [self._ask(example, found[example.persona_id]) for example in examples]
 
     def _ask(self, example: Example, answering: Sequence[Side]) -> Ask:
         prompts = [self._prompts[_key(example, side)] for side in answering]
         rows = tuple(
-            Row(prompt.ids, self._shelf.change(side.recipe, side.persona_id), side.weight)
+            Row(
+                prompt.ids,
+                self._shelf.change(side.effects),
+                side.weight,
+                side.coefficient,
+                None if side.coefficient == 1 else side.group,
+            )
             for prompt, side in zip(prompts, answering, strict=True)
         )
         shown = {memory.example_id: memory for prompt in prompts for memory in prompt.memories}
@@ -87,7 +93,7 @@ class Asker:
                 self._base,
                 example.context,
                 meta=example.meta,
-                character=self._characters.get(side.persona_id) if side.recipe.profile else None,
+                character=self._characters.get(side.persona_id) if side.prompt.profile else None,
                 memories=shown,
                 budget_tokens=self._budget,
             )
@@ -96,8 +102,8 @@ class Asker:
         found: list[list[Memory]] = [[] for _ in asked]
         kinds: dict[tuple[int, float], list[int]] = {}
         for place, (_, side) in enumerate(asked):
-            if side.recipe.memories:
-                kinds.setdefault((side.recipe.memories, side.recipe.recency), []).append(place)
+            if side.prompt.memories:
+                kinds.setdefault((side.prompt.memories, side.prompt.recency), []).append(place)
         remembering = frozenset(asked[place][1].persona_id for places in kinds.values() for place in places)
         for (k, recency), places in kinds.items():
             nearest = self._history(remembering).nearest(
@@ -127,6 +133,4 @@ class Asker:
 
 def _key(example: Example, side: Side) -> _Key:
     # Only memories and profile depend on whose they are; all personas share the prompt without them.
-    is_personal = side.recipe.memories or side.recipe.profile
-    told = Recipe((), side.recipe.profile, side.recipe.memories, side.recipe.recency)
-    return example.example_id, told, side.persona_id if is_personal else ""
+    return example.example_id, side.prompt, side.persona_id if side.prompt != Prompt() else ""

@@ -1,7 +1,8 @@
 """Many adapters over one frozen model: every row of a batch names the change that applies to it.
 
 Owns the three ways to apply changes (kernels) and when each is used. A change is a sum of low-rank updates,
-so one adapter, a stack (unified + delta) and a weighted sum of many are the same thing here.
+so one adapter, a stack (unified + delta) and a weighted sum of many are the same thing here; beside it stand
+a prefix and offsets of activations, which every kernel applies alike.
 
 - "written": the change is added to the weights for as long as its rows are computed; best for many rows.
 - "stacked": every row brings its own factors, two batched products a module; best for few rows each.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.functional import linear, pad
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
 
 Kernel = Literal["written", "stacked", "masked"]
@@ -28,21 +30,29 @@ Kernel = Literal["written", "stacked", "masked"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What one recipe changes in the model: module path -> factors with all scales in B, and what stands
-    before the prompt: `prefix` [P, ...] as in engine/lm/prefix.py. Told apart by identity, so rows that
-    share a change must share the object."""
+    """What effects together change in the model: module path -> factors with all scales in B, what stands
+    before the prompt, `prefix` [P, ...] as in engine/lm/prefix.py, and number of a decoder layer -> `offsets`
+    [d] added to what it gives. Told apart by identity, so rows that share a change must share the object."""
 
     factors: Mapping[str, Factors]
     prefix: Tensor | None = None
+    offsets: Mapping[int, Tensor] = field(default_factory=dict)
 
     @property
-    def rank(self) -> int:
-        return max((a.shape[0] for a, _ in self.factors.values()), default=0)
+    def acts_in_layers(self) -> bool:
+        """Whether forward passes differ by it, and not what they begin with alone."""
+        return bool(self.factors or self.offsets)
 
 
-def change_of(parts: Sequence[tuple[Lora, float]], prefix: Tensor | None = None) -> Change | None:
-    """Return the exact weighted sum of adapters, and a prefix, as one change; None for neither."""
-    return Change(added(parts), prefix) if parts or prefix is not None else None
+def change_of(
+    parts: Sequence[tuple[Lora, float]],
+    prefix: Tensor | None = None,
+    offsets: Sequence[tuple[Offsets, float]] = (),
+) -> Change | None:
+    """Return the exact weighted sums of adapters and offsets, and a prefix, as one change; None without."""
+    if not parts and prefix is None and not offsets:
+        return None
+    return Change(added(parts), prefix, summed(offsets))
 
 
 @contextmanager
@@ -57,7 +67,9 @@ def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
             changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
             before.append((module, weight))
             module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
-        yield
+        own = {number: one.to(model.device) for number, one in (change.offsets if change else {}).items()}
+        with adding(model, {number: lambda number=number: own[number] for number in own}):  # type: ignore[misc]
+            yield
     finally:
         for module, weight in before:
             module.weight = weight
@@ -84,6 +96,11 @@ class Rows:
             for path in sorted({path for change in changes if change for path in change.factors})
         }
         self._own: dict[str, tuple[Tensor, ...]] = {}
+        self._offsets = {
+            number: _offset_table(number, changes, model)
+            for number in sorted({number for change in changes if change for number in change.offsets})
+        }
+        self._own_offsets: dict[int, Tensor] = {}
         self._choose(self._names)
 
     def choose(self, rows: Sequence[int]) -> None:
@@ -101,12 +118,18 @@ class Rows:
             for path in self._tables
         ]
         try:
-            yield
+            with adding(self._model, {number: self._offset_of(number) for number in self._offsets}):
+                yield
         finally:
             for hook in hooks:
                 hook.remove()
 
+    def _offset_of(self, number: int) -> Callable[[], Tensor]:
+        return lambda: self._own_offsets[number]
+
     def _choose(self, names: Tensor) -> None:
+        for number, table in self._offsets.items():
+            self._own_offsets[number] = table[names].unsqueeze(1)
         for path, (a, b) in self._tables.items():
             if self._kernel == "stacked":
                 self._own[path] = (
@@ -132,6 +155,14 @@ def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) 
         [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
     )
     return a.to(model.device, model.dtype), b.to(model.device, model.dtype)
+
+
+def _offset_table(number: int, changes: Sequence[Change | None], model: PreTrainedModel) -> Tensor:
+    """Return the offsets [N, d] of one layer, zero where a change has none."""
+    found = [change.offsets.get(number) if change else None for change in changes]
+    some = next(one for one in found if one is not None)
+    table = torch.stack([some.new_zeros(some.shape) if one is None else one for one in found])
+    return table.to(model.device, model.dtype)
 
 
 def _pad(factor: Tensor, rank: int, axis: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The kinds of adapters the trainer knows: how one starts, how it acts on a batch, how it is stored.
+"""The forms of what is trained: how one starts, how it acts on a batch, how it is stored.
 
 Owns the names of an adapter's tensors. A form works on stacked tensors [G, ...] of G adapters at once.
 """
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from engine.lm.adapters import Lora, LoraForm, fresh, save_lora, targets
+from engine.lm.adapters import Lora, fresh, save_lora, targets
 from engine.lm.bank import trainable
+from engine.lm.effects import Stored, Weights
+from engine.lm.shape import LoraShape
 
 Drop = Callable[[str, Tensor], Tensor]
 Pull = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
@@ -25,11 +27,15 @@ _A, _B = "|A", "|B"
 
 
 class Form(Protocol):
-    """What the trainer asks of a kind of adapter."""
+    """What the trainer asks of an effect that can be trained."""
 
     @property
     def dropout(self) -> float:
         """The share of inputs that are dropped while training."""
+
+    @property
+    def effect(self) -> Callable[[str, str], Stored]:
+        """The record of such an adapter in a recipe, made from its run and its name."""
 
     def start(self, *, seed: int) -> dict[str, Tensor]:
         """Return one untrained adapter: name -> tensor in fp32."""
@@ -46,42 +52,46 @@ class Form(Protocol):
         """Write one adapter in PEFT's format."""
 
 
-class LoraKind:
+class LoraForm:
     """Low-rank adapters of one shape over a model."""
 
-    def __init__(self, model: PreTrainedModel, form: LoraForm) -> None:
-        self.form = form
-        self._modules = targets(model, form.target_modules)
+    effect = Weights
+
+    def __init__(self, model: PreTrainedModel, shape: LoraShape) -> None:
+        self.shape = shape
+        self._modules = targets(model, shape.target_modules)
 
     @property
     def dropout(self) -> float:
-        return self.form.dropout
+        return self.shape.dropout
 
     def start(self, *, seed: int) -> dict[str, Tensor]:
-        return tensors_of(fresh(self._modules, self.form, seed=seed))
+        return tensors_of(fresh(self._modules, self.shape, seed=seed))
 
     @contextmanager
     def applied(
         self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
-        factors = {path: (stacked[path + _A], stacked[path + _B] * self.form.scale) for path in self._modules}
+        factors = {
+            path: (stacked[path + _A], stacked[path + _B] * self.shape.scale) for path in self._modules
+        }
         with trainable(model, factors, rows, drop):
             yield {}
 
     def lora(self, tensors: Mapping[str, Tensor]) -> Lora:
         """Return one adapter's tensors as a Lora."""
         return Lora(
-            {path: (tensors[path + _A], tensors[path + _B]) for path in self._modules}, self.form.scale
+            {path: (tensors[path + _A], tensors[path + _B]) for path in self._modules}, self.shape.scale
         )
 
     def toward(self, lora: Lora) -> Pull:
-        """Return the pull of the penalty |change - change of `lora`|^2, summed over the form's layers.
+        """Return the pull of the penalty |change - change of `lora`|^2, summed over the shape's layers.
 
         A change is scale * B A, so adapters of another rank or of other layers can be approached too (L2-SP,
         Li et al. 2018, on what the adapter does instead of on its factors). No matrix of a layer's size
         is formed.
         """
-        scale = self.form.scale
+        scale = self.shape.scale
         goal = {path: (a, b * lora.scale) for path, (a, b) in lora.factors.items() if path in self._modules}
 
         def pull(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,7 +109,7 @@ class LoraKind:
         return pull
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
-        save_lora(self.lora(tensors), self.form, folder, base=base)
+        save_lora(self.lora(tensors), self.shape, folder, base=base)
 
 
 def toward_zero(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,11 +18,12 @@ import torch
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.paths import Workspace, read_json, user_cache, write_json
-from engine.lm.adapters import LoraForm, fresh, linear_layers, targets
+from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
+from engine.lm.shape import LoraShape
 
 Mixed = Literal["stacked", "masked"]
 _PROMPT, _NEW = 160, 16
@@ -124,7 +125,7 @@ def measure(base: Base) -> Costs:
     names = sorted({path.rsplit(".", 1)[-1] for path in linear_layers(base.model)})
     usual = tuple(name for name in ("q_proj", "v_proj") if name in names) or (names[0],)
     modules = targets(base.model, usual)
-    form = LoraForm(target_modules=usual)
+    form = LoraShape(target_modules=list(usual))
     many = _MANY if is_small(base.model) else _MANY_OF_LARGE
     changes: list[Change | None] = [
         change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(many)

@@ -16,19 +16,22 @@ from torch import Tensor
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
-from engine.lm.adapters import Lora, LoraForm, save_lora
+from engine.lm.adapters import Lora, save_lora
+from engine.lm.effects import Weights
 from engine.lm.encode import Encoded
 from engine.lm.forms import Drop
 from engine.lm.merge import Stack, concatenated
+from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Trainer, TrainSettings
 
 _MIX = "mix"
 
 
-class MixKind:
+class MixForm:
     """A merge of N fixed adapters as something to train: one logit an adapter."""
 
     dropout = 0.0
+    effect = Weights
 
     def __init__(self, stacks: Mapping[str, Stack]) -> None:
         self._stacks = stacks
@@ -58,10 +61,8 @@ class MixKind:
         """Write the exact merge in PEFT's format, of the rank of all its adapters together."""
         shares = torch.softmax(tensors[_MIX], dim=-1)
         factors = {path: concatenated(stack, shares) for path, stack in self._stacks.items()}
-        rank = max(a.shape[0] for a, _ in factors.values())
-        modules = tuple(sorted({path.rsplit(".", 1)[-1] for path in factors}))
-        form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
-        save_lora(Lora(factors, form.scale), form, folder, base=base)
+        shape = LoraShape.whole(max(a.shape[0] for a, _ in factors.values()), factors)
+        save_lora(Lora(factors, shape.scale), shape, folder, base=base)
 
 
 def _hook(model: PreTrainedModel, stack: Stack, shares: Tensor) -> Callable[..., Tensor]:
@@ -85,6 +86,6 @@ def learn(
 
     `settings.l2` pulls them to even weights. Raises Stopped when `hooks.stop` says so.
     """
-    trainer = Trainer(model, MixKind(stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks)
+    trainer = Trainer(model, MixForm(stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks)
     (trained,) = trainer.fit()
     return torch.softmax(trained.weights[_MIX], dim=-1)

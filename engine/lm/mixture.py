@@ -1,8 +1,9 @@
-"""Answers of several recipes in lockstep: their probabilities are added token by token, greedily.
+"""Answers of several recipes in lockstep: their logits or probabilities are put together token by token.
 
-p(next) = sum of weight * p_row(next | the row's own prompt, the reply so far). All rows of a request are in
-one batch, each with its own prompt, adapters and cache, and all read the one token that is chosen. A mixture
-of probabilities is not a merge of weights. Requests of one row go the plain way (engine/lm/generate.py).
+p(next) = sum over groups of weight * softmax(sum over the group's rows of coefficient * logits), each row by
+its own prompt, change and cache; all rows of a request are in one batch and read the one token that is
+chosen. Where every row is a group of its own that is a mixture of probabilities, which is not a merge of
+weights; one group steers logits by logits. Requests of one row go the plain way (engine/lm/generate.py).
 """
 
 from __future__ import annotations
@@ -24,15 +25,60 @@ from engine.lm.memory import is_out_of_memory
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a batch: a prompt (token ids), what is changed in the model, its share in the next token."""
+    """One row of a batch: a prompt (token ids), what is changed in the model, its share in the next token.
+
+    Rows of one request that name the same `group` are put together on logits, by their `coefficient`; they
+    have one weight. None is a group of its own.
+    """
 
     ids: Sequence[int]
     change: Change | None = None
     weight: float = 1.0
+    coefficient: float = 1.0
+    group: int | None = None
 
 
 Request = Sequence[Row]
-"""The rows that answer together; their weights sum to 1."""
+"""The rows that answer together; the weights of their groups sum to 1."""
+
+
+class Lockstep:
+    """How the rows of a batch, request after request, come to one token each."""
+
+    def __init__(self, requests: Sequence[Request], device: torch.device) -> None:
+        self.rows = [row for request in requests for row in request]
+        groups = [
+            (number, -1 - place if row.group is None else row.group)
+            for number, request in enumerate(requests)
+            for place, row in enumerate(request)
+        ]
+        order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        self._groups = torch.tensor([order[group] for group in groups], device=device)
+        self._owners = torch.tensor([number for number, _ in groups], device=device)
+        self._weights = torch.tensor([row.weight for row in self.rows], device=device)
+        self._coefficients = torch.tensor([row.coefficient for row in self.rows], device=device)
+        self._on_logits = any(row.group is not None or row.coefficient != 1 for row in self.rows)
+
+    def choose(self, logits: Tensor, going: Sequence[int]) -> Tensor:
+        """Return each row's token [B], the likeliest of its request; `going` numbers the rows of `logits`."""
+        left = torch.tensor(list(going), device=logits.device)
+        owners, weights = self._owners[left], self._weights[left]
+        if not self._on_logits:
+            return likeliest(logits, owners, weights)
+        logits, first = grouped(logits, self._groups[left], self._coefficients[left])
+        numbers, requests = torch.unique(owners[first], return_inverse=True)
+        tokens = summed(logits, requests, weights[first]).argmax(dim=-1)
+        return tokens[torch.searchsorted(numbers, owners)]
+
+
+def grouped(logits: Tensor, groups: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits of each group [G, V] in fp32, in their order, and the first row of each [G]."""
+    numbers, own = torch.unique(groups, return_inverse=True)
+    total = logits.new_zeros(len(numbers), logits.shape[-1], dtype=torch.float32)
+    total.index_add_(0, own, logits.float() * coefficients[:, None])
+    places = torch.arange(len(own), device=own.device)
+    first = places.new_full((len(numbers),), len(own)).scatter_reduce_(0, own, places, "amin")
+    return total, first
 
 
 def summed(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
@@ -150,18 +196,12 @@ def _decode(
     end_ids: frozenset[int],
     kernels: Kernels,
 ) -> list[list[int]]:
-    rows = [row for request in requests for row in request]
+    lockstep = Lockstep(requests, model.device)
+    rows = lockstep.rows
     owner = [place for place, request in enumerate(requests) for _ in request]
     distinct = list(dict.fromkeys(row.change for row in rows))
     names = [distinct.index(row.change) for row in rows]
     adapters = Rows(model, distinct, names, kernel=kernels.mixed)
-    owners = torch.tensor(owner, device=model.device)
-    weights = torch.tensor([row.weight for row in rows], device=model.device)
-
-    def choose(logits: Tensor, going: Sequence[int]) -> Tensor:
-        left = torch.tensor(list(going), device=logits.device)
-        return likeliest(logits, owners[left], weights[left])
-
     with adapters.on():
         replies = decode(
             model,
@@ -171,7 +211,7 @@ def _decode(
             share_prefix=False,
             prefixes=[row.change.prefix if row.change else None for row in rows],
             on_rows=adapters.choose,
-            choose=choose,
+            choose=lockstep.choose,
         )
     return [replies[owner.index(place)] for place in range(len(requests))]
 

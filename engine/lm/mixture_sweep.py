@@ -17,15 +17,29 @@ from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
 from engine.lm.generate import BATCH_ROWS, batches, end_tokens, text_of
 from engine.lm.kernels import DEFAULT, Kernels
+from engine.lm.mixture import Row, grouped
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """One row of a request: its prompt (token ids), its change to the model, its share under each weight."""
+    """One row of a request: its prompt (token ids), its change to the model, its share under each weight.
+
+    `coefficient` and `group` are those of engine/lm/mixture.py.
+    """
 
     ids: Sequence[int]
     change: Change | None
     shares: tuple[float, ...]
+    coefficient: float = 1.0
+    group: int | None = None
+
+
+def weighed(row: Row, weights: Sequence[float], *, beside: int = 0) -> Weighed:
+    """Return a row of one side: its share under each weight, and its group put `beside` so many others."""
+    group = None if row.group is None else row.group + beside
+    return Weighed(
+        row.ids, row.change, tuple(weight * row.weight for weight in weights), row.coefficient, group
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +109,14 @@ class _Batch:
         self._shares = torch.tensor(
             [row.shares for row in self._rows], device=model.device
         )  # [rows, weights]
+        self._coefficients = torch.tensor([row.coefficient for row in self._rows], device=model.device)
+        groups = [
+            -1 - place if row.group is None else row.group
+            for request in requests
+            for place, row in enumerate(request)
+        ]
+        on_logits = any(row.group is not None for row in self._rows)
+        self._groups = torch.tensor(groups, device=model.device) if on_logits else None
 
     def decode(self, ends: frozenset[int]) -> list[list[list[int]]]:
         """Return request -> weight -> tokens, without the token that ended them."""
@@ -132,12 +154,19 @@ class _Batch:
 
     def _part(self, logits: Tensor, branches: Sequence[_Branch]) -> list[tuple[int, _Branch, int]]:
         """Return (place of the parent, branch, its next token): one for each token chosen."""
-        shares, first, found = logits.float().softmax(dim=-1), 0, []
+        shares, start, found = logits.float().softmax(dim=-1), 0, []
         for place, branch in enumerate(branches):
             own = self._of[branch.request]
             weights = self._shares[own.start : own.stop][:, list(branch.weights)]
-            tokens = (weights.T @ shares[first : first + len(own)]).argmax(dim=-1).tolist()
-            first += len(own)
+            chances = shares[start : start + len(own)]
+            if self._groups is not None:
+                together = logits[start : start + len(own)]
+                on_logits, first = grouped(
+                    together, self._groups[own.start : own.stop], self._coefficients[own.start : own.stop]
+                )
+                chances, weights = on_logits.softmax(dim=-1), weights[first]
+            tokens = (weights.T @ chances).argmax(dim=-1).tolist()
+            start += len(own)
             for token in dict.fromkeys(tokens):
                 same = tuple(one for one, its in zip(branch.weights, tokens, strict=True) if its == token)
                 found.append((place, _Branch(branch.request, same), int(token)))

@@ -29,7 +29,7 @@ _PARTS_FOR_LANES = 4  # of one adapter's batch; not the number of lanes, so that
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Drill:
     """One dialogue of a step: the slot [0, G) of its adapter, and the seed of its dropout."""
 
     slot: int
@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Share:
     """What one micro-batch gave: the sums of its losses and the counts of its tokens [G], and gradients."""
 
     sums: Tensor
@@ -55,7 +55,7 @@ class Passes:
         self._at_least = _PARTS_FOR_LANES if lanes.suits else 1
 
     def gradients(
-        self, stacked: Mapping[str, Tensor], rows: Sequence[Row], shares: Tensor
+        self, stacked: Mapping[str, Tensor], rows: Sequence[Drill], shares: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the sum of each slot's losses [G], in nats, and the gradients of shares [G] times it.
 
@@ -84,7 +84,7 @@ class Passes:
         sums = torch.stack([part.sums for part in parts]).sum(dim=0)
         return sums, dict(zip(leaves, totals, strict=True))
 
-    def losses(self, stacked: Mapping[str, Tensor], rows: Sequence[Row]) -> Tensor:
+    def losses(self, stacked: Mapping[str, Tensor], rows: Sequence[Drill]) -> Tensor:
         """Return each slot's mean loss over all its reply tokens [G], in nats, without dropout."""
         parts = self._parts(stacked, rows, None)
         sums = torch.stack([part.sums for part in parts]).sum(dim=0)
@@ -92,12 +92,12 @@ class Passes:
         return sums / counts.clamp(min=1)
 
     def _parts(
-        self, stacked: Mapping[str, Tensor], rows: Sequence[Row], shares: Tensor | None
-    ) -> list[_Part]:
+        self, stacked: Mapping[str, Tensor], rows: Sequence[Drill], shares: Tensor | None
+    ) -> list[_Share]:
         tokens = self._tokens * (1 if shares is not None else 2)
         cut = micro_batches([len(row.dialogue) for row in rows], tokens, at_least=self._at_least)
 
-        def computed(model: PreTrainedModel, part: list[int]) -> _Part:
+        def computed(model: PreTrainedModel, part: list[int]) -> _Share:
             return self._part(model, stacked, [rows[index] for index in part], shares)
 
         with closing(self._lanes.map(computed, cut)) as parts:
@@ -107,9 +107,9 @@ class Passes:
         self,
         model: PreTrainedModel,
         stacked: Mapping[str, Tensor],
-        rows: Sequence[Row],
+        rows: Sequence[Drill],
         shares: Tensor | None,
-    ) -> _Part:
+    ) -> _Share:
         batch = training_batch([row.dialogue for row in rows], pad_id=self._pad_id)
         ids, targets = batch.ids.to(model.device), batch.targets.to(model.device)
         slots = torch.tensor([row.slot for row in rows], device=model.device)
@@ -133,4 +133,4 @@ class Passes:
         count = next(iter(stacked.values())).shape[0]
         empty, where = torch.zeros(count), owners.cpu()
         sums = empty.index_add(0, where, losses.detach().float().cpu())
-        return _Part(sums, empty.index_add(0, where, torch.ones(len(where))), grads)
+        return _Share(sums, empty.index_add(0, where, torch.ones(len(where))), grads)

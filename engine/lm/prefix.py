@@ -23,6 +23,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, make_folder, read_json
+from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
 
 _NAME = "prefix"
@@ -30,7 +31,7 @@ _WEIGHTS, _CONFIG, _KEY = "adapter_model.safetensors", "adapter_config.json", "p
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prefix:
+class PrefixStates:
     """One prefix: `states` [P, layers * 2 * heads * size] in fp32, as PEFT stores it."""
 
     states: Tensor
@@ -63,10 +64,11 @@ def fill(cache: DynamicCache, states: Tensor, model: PreTrainedModel) -> None:
         cache.update(split[layer, 0], split[layer, 1], layer)
 
 
-class PrefixKind:
+class PrefixForm:
     """Prefixes of one length over a model, as the trainer handles them."""
 
     dropout = 0.0
+    effect = Prefix
 
     def __init__(self, model: PreTrainedModel, length: int, opening: Sequence[int]) -> None:
         """`opening` holds the tokens whose keys and values a prefix starts as, repeated to its length."""
@@ -97,10 +99,10 @@ class PrefixKind:
         yield {"past_key_values": cache}
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
-        save_prefix(Prefix(tensors[_NAME]), folder, self._model, base=base)
+        save_prefix(PrefixStates(tensors[_NAME]), folder, self._model, base=base)
 
 
-def save_prefix(prefix: Prefix, folder: Path, model: PreTrainedModel, *, base: str = "") -> None:
+def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, base: str = "") -> None:
     """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
     layers, heads, size = key_value_shape(model)
     part = folder.with_name(f".{folder.name}.part")
@@ -126,19 +128,13 @@ def save_prefix(prefix: Prefix, folder: Path, model: PreTrainedModel, *, base: s
     os.replace(part, folder)
 
 
-def is_prefix(folder: Path) -> bool:
-    """Say whether the adapter in `folder` is a prefix."""
-    path = folder / _CONFIG
-    return path.exists() and read_json(path).get("peft_type") == "PREFIX_TUNING"
-
-
-def load_prefix(folder: Path) -> Prefix:
+def load_prefix(folder: Path) -> PrefixStates:
     """Return the prefix in a folder of PEFT's format. Raises EngineError when it is projected or missing."""
     if read_json(folder / _CONFIG).get("prefix_projection") or not (folder / _WEIGHTS).exists():
         raise EngineError(
             f"{folder} holds no plain prefix.", "Repeat the run that makes it, without a projection."
         )
     try:
-        return Prefix(load_file(folder / _WEIGHTS)[_KEY].float())
+        return PrefixStates(load_file(folder / _WEIGHTS)[_KEY].float())
     except (OSError, SafetensorError, KeyError) as error:
         raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error

@@ -1,15 +1,16 @@
-"""From a recipe to replies: which adapters act for a persona, what the prompt says, which memories it shows.
+"""From a recipe to what acts for one persona: references followed, files loaded, prompts built.
 
-A plain recipe is {"adapters": [{"run", "name"}], "profile": bool, "memories": k}. Its adapters act together;
-one without a name is each persona's own, as the run's personas.json says: a weighted sum of adapters. With
-"remote" in the place of adapters a model elsewhere answers (engine/lm/remote/). Routes, mixtures and placebos
-are made of plain recipes: engine/lm/routed.py takes them apart.
+Owns what runs hold for each persona (personas.json: effects of her own; routes.json: the recipe chosen for
+her; placebo.json: who stands in for whom) and how nested recipes come down to sides, of which each is one row
+of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from engine.core import integrity
@@ -17,18 +18,35 @@ from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
-from engine.lm.adapters import Lora, load_lora
+from engine.lm.activations import Offsets, load_offsets
+from engine.lm.adapters import Lora, effect_kind, load_lora
 from engine.lm.bank import Change, change_of
+from engine.lm.effects import (
+    STORED,
+    Activations,
+    Logits,
+    Own,
+    Prefix,
+    Prompt,
+    Recipe,
+    Stored,
+    Swapped,
+    Weights,
+    read_recipe,
+)
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base
-from engine.lm.prefix import Prefix, is_prefix, load_prefix
+from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
-from engine.lm.remote.endpoint import Endpoint, read_endpoint
+from engine.lm.remote.endpoint import Endpoint
 from engine.lm.retrieve import fit
 
-PERSONAS = "personas.json"
-Part = tuple[str, str, float]
-"""One adapter in a weighted sum: run id, adapter name, weight."""
+PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
+Loaded = Lora | PrefixStates | Offsets
+_LOADING: Mapping[str, Callable[[Path], Loaded]] = {
+    Prefix.kind: load_prefix,
+    Activations.kind: load_offsets,
+}
 
 
 class NotCovered(EngineError):
@@ -36,24 +54,20 @@ class NotCovered(EngineError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to answer for one persona. `adapters` are (run id, adapter name) pairs, applied together.
+class Side:
+    """One row's part in an answer: what acts in it, and whose profile and memories its prompt shows.
 
-    An empty name stands for each persona's own adapter of that run. `recency` is the share that the age of a
-    memory has in its choice, 0 for likeness alone. `remote` is the model that answers in the base's place.
+    The next token's probabilities are the sum over groups of `weight` times the softmax of the sum over the
+    group's sides of `coefficient` times their logits. A plain recipe has one side.
     """
 
-    adapters: tuple[tuple[str, str], ...] = ()
-    profile: bool = False
-    memories: int = 0
-    recency: float = 0.0
+    effects: tuple[Stored, ...]
+    prompt: Prompt
+    persona_id: str
+    weight: float = 1.0
+    coefficient: float = 1.0
+    group: int = 0
     remote: Endpoint | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        adapters = [{"run": run, **({"name": name} if name else {})} for run, name in self.adapters]
-        acting = {"remote": self.remote.as_json()} if self.remote else {"adapters": adapters}
-        recent = {"recency": self.recency} if self.memories and self.recency else {}
-        return {**acting, "profile": self.profile, "memories": self.memories, **recent}
 
     def refuse_remote(self) -> None:
         """Raise EngineError where a remote model would have to answer as the base does, token by token."""
@@ -65,115 +79,225 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One plain recipe's part in an answer: whose adapters, memories and profile it takes, and its weight."""
+class Followed:
+    """One reference followed on the way to a side: the run, and what it says of a choice, if it made one."""
 
-    recipe: Recipe
-    persona_id: str
-    weight: float = 1.0
-
-
-def read_recipe(value: Mapping[str, Any]) -> Recipe:
-    """Return the plain recipe written as JSON. Raises EngineError when it asks for something unknown."""
-    unknown = set(value) - {"adapters", "profile", "memories", "recency", "remote"}
-    if unknown:
-        raise EngineError(
-            f"This recipe cannot answer: {', '.join(sorted(unknown))} is not known here.",
-            "Choose another variant.",
-        )
-    adapters = tuple((entry["run"], entry.get("name", "")) for entry in value.get("adapters", ()))
-    memories, recency = int(value.get("memories", 0)), float(value.get("recency", 0.0))
-    remote = read_endpoint(value["remote"]) if value.get("remote") else None
-    return Recipe(adapters, bool(value.get("profile", False)), memories, recency, remote)
+    run: str
+    told: Mapping[str, Any]
 
 
-def write_personas(ws: Workspace, run_id: str, parts: Mapping[str, Sequence[Part]]) -> None:
-    """Write which weighted sum of adapters stands for each persona in a run's models folder."""
+def write_personas(ws: Workspace, run_id: str, own: Mapping[str, Sequence[Stored]]) -> None:
+    """Write which effects stand for each persona in a run's models folder."""
     entries = {
-        persona: [{"run": run, "name": name, "weight": weight} for run, name, weight in sum_]
-        for persona, sum_ in sorted(parts.items())
+        persona: Recipe(tuple(effects)).as_json()["effects"] for persona, effects in sorted(own.items())
     }
     write_json(ws.adapters(run_id) / PERSONAS, entries)
 
 
-def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Part, ...]]:
-    """Return the weighted sum of adapters of each persona that the run has one for."""
+def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Stored, ...]]:
+    """Return the effects of each persona that the run has some for."""
     path = integrity.adapter(ws, run_id, PERSONAS)
     if not path.exists():
         raise EngineError(
             f"{run_id} has no adapters of its own for single personas.",
             f"Resume or repeat the run: python -m engine resume {run_id}",
         )
-    return {
-        persona: tuple((part["run"], part["name"], float(part["weight"])) for part in parts)
-        for persona, parts in read_json(path).items()
-    }
+    return {persona: _stored(entries) for persona, entries in read_json(path).items()}
+
+
+def _stored(entries: Sequence[Mapping[str, Any]]) -> tuple[Stored, ...]:
+    """Read effects that lie in files; before there were kinds, each was a run, a name and a weight."""
+    told = [{"kind": Weights.kind, **entry} for entry in entries]
+    effects = read_recipe({"effects": told}).effects
+    kept = tuple(effect for effect in effects if isinstance(effect, Stored))
+    if len(kept) != len(effects):
+        raise EngineError(f"{PERSONAS} may hold {', '.join(STORED)} only.", "Repeat the run that wrote it.")
+    return kept
 
 
 class Shelf:
-    """The adapters of a workspace, read once each. Personas of one weighted sum share one change."""
+    """What the runs of a workspace left to act, read once each. Rows of one sum share one change."""
 
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
-        self._adapters: dict[tuple[str, str], Lora | Prefix] = {}
-        self._maps: dict[str, dict[str, tuple[Part, ...]]] = {}
-        self._changes: dict[tuple[Part, ...], Change | None] = {}
+        self._loaded: dict[tuple[str, str], Loaded] = {}
+        self._own: dict[str, dict[str, tuple[Stored, ...]]] = {}
+        self._told: dict[tuple[str, str], Any] = {}
         self._over_todays: set[str] = set()
+        self._changes: dict[tuple[Stored, ...], Change | None] = {}
+
+    def sides(self, recipe: Recipe, persona_id: str) -> tuple[Side, ...]:
+        """Return the sides that answer for a persona; weights of groups are above 0 and sum to 1.
+
+        Raises NotCovered when a run has no place for her, EngineError when what it left is gone or the recipe
+        cannot be one answer.
+        """
+        found: dict[Side, Side] = {}
+        for side in self._sides(recipe, persona_id, itertools.count()):
+            if side.weight <= 0 or side.coefficient == 0:
+                continue
+            is_alone = side.coefficient == 1  # equal rows of a sum of probabilities are one row
+            key = replace(side, weight=0.0, group=-1) if is_alone else side
+            known = found.get(key)
+            found[key] = replace(side, weight=side.weight + known.weight) if known else side
+        number = {
+            group: place for place, group in enumerate(dict.fromkeys(one.group for one in found.values()))
+        }
+        return tuple(replace(side, group=number[side.group]) for side in found.values())
 
     def covers(self, recipe: Recipe, persona_id: str) -> bool:
-        """Say whether every adapter of the recipe exists for this persona."""
-        return all(name or persona_id in self._map(run) for run, name in recipe.adapters)
+        """Say whether the recipe exists for this persona: every reference in it has a place for her."""
+        try:
+            self.sides(recipe, persona_id)
+        except NotCovered:
+            return False
+        return True
 
-    def parts(self, recipe: Recipe, persona_id: str) -> tuple[Part, ...]:
-        """Return the weighted sum of adapters that the recipe means for this persona."""
-        recipe.refuse_remote()
-        found: list[Part] = []
-        for run, name in recipe.adapters:
-            if not name and persona_id not in self._map(run):
-                raise NotCovered(
-                    f"{run} has no adapter for persona {persona_id}.",
-                    "Run it for all personas, or choose one of those it was trained on.",
-                )
-            found += [(run, name, 1.0)] if name else self._map(run)[persona_id]
-        return tuple(found)
+    def followed(self, recipe: Recipe, persona_id: str) -> Iterator[Followed]:
+        """Yield the references that lead to a persona's sides, outermost first."""
+        for effect in recipe.effects:
+            if isinstance(effect, Own) and effect.chosen:
+                chosen, told = self._chosen(effect.run, persona_id)
+                yield Followed(effect.run, told)
+                yield from self.followed(chosen, persona_id)
+            elif isinstance(effect, Own):
+                yield Followed(effect.run, {})
+            elif isinstance(effect, Logits):
+                yield from self.followed(effect.first, persona_id)
+                yield from self.followed(effect.second, persona_id)
+            elif isinstance(effect, Swapped):
+                yield from self.followed(effect.of, self._stand_in(effect.run, persona_id))
 
-    def change(self, recipe: Recipe, persona_id: str) -> Change | None:
-        """Return what the recipe changes in the base for this persona; None when nothing."""
-        parts = self.parts(recipe, persona_id)
-        if parts not in self._changes:
-            loaded = [(self.adapter(run, name), weight) for run, name, weight in parts]
-            loras = [(one, weight) for one, weight in loaded if isinstance(one, Lora)]
-            prefixes = [one.states for one, _ in loaded if isinstance(one, Prefix)]
+    def change(self, effects: Sequence[Stored]) -> Change | None:
+        """Return what effects together change in the base; None when nothing."""
+        key = tuple(effects)
+        if key not in self._changes:
+            loras, prefixes, offsets = [], [], []
+            for effect in key:
+                loaded = self.adapter(effect.run, effect.name)
+                if isinstance(loaded, Lora):
+                    loras.append((loaded, effect.weight if isinstance(effect, Weights) else 1.0))
+                elif isinstance(loaded, PrefixStates):
+                    prefixes.append(loaded.states)
+                else:
+                    offsets.append((loaded, effect.scale if isinstance(effect, Activations) else 1.0))
             if len(prefixes) > 1:
                 raise EngineError("A recipe can hold one prefix only.", "Choose another variant.")
-            self._changes[parts] = change_of(loras, prefixes[0] if prefixes else None)
-        return self._changes[parts]
+            self._changes[key] = change_of(loras, prefixes[0] if prefixes else None, offsets)
+        return self._changes[key]
 
-    def adapter(self, run: str, name: str) -> Lora | Prefix:
-        """Return one adapter. Raises EngineError when its folder is not there."""
-        if (run, name) not in self._adapters:
+    def adapter(self, run: str, name: str) -> Loaded:
+        """Return what a run stored under a name. Raises EngineError when its folder is not there."""
+        if (run, name) not in self._loaded:
             if run not in self._over_todays:
                 refuse_other_weights(self._ws, run)
                 self._over_todays.add(run)
             folder = integrity.adapter(self._ws, run, name)
-            self._adapters[run, name] = load_prefix(folder) if is_prefix(folder) else load_lora(folder)
-        return self._adapters[run, name]
+            self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
+        return self._loaded[run, name]
 
     def lora(self, run: str, name: str) -> Lora:
         """Return one low-rank adapter. Raises EngineError when it is something else."""
         found = self.adapter(run, name)
         if not isinstance(found, Lora):
-            raise EngineError(f"{name} of {run} is a prefix, not a LoRA.", "Choose LoRA adapters.")
+            kind = effect_kind(self._ws.adapter(run, name))
+            raise EngineError(f"{name} of {run} is no LoRA but {kind}.", "Choose LoRA adapters.")
         return found
 
-    def _map(self, run: str) -> dict[str, tuple[Part, ...]]:
-        if run not in self._maps:
-            self._maps[run] = read_personas(self._ws, run)
-        return self._maps[run]
+    def kind(self, effect: Stored) -> str:
+        """Return what a stored effect is by its file; by its record where the file is gone."""
+        return effect_kind(self._ws.adapter(effect.run, effect.name)) or effect.kind
+
+    def _sides(self, recipe: Recipe, persona_id: str, groups: Iterator[int]) -> list[Side]:
+        acting: list[Stored] = []
+        within: list[Side] | None = None
+        for effect in recipe.effects:
+            if isinstance(effect, Prompt):
+                continue
+            if isinstance(effect, Own) and not effect.chosen:
+                acting += self._own_effects(effect.run, persona_id)
+            elif isinstance(effect, Own | Swapped | Logits):
+                if within is not None:
+                    raise EngineError(
+                        "A recipe can hold one combination or choice only.", "Choose another variant."
+                    )
+                within = self._within(effect, persona_id, groups)
+            else:
+                acting.append(effect)
+        if within is None:
+            within = [Side((), Prompt(), persona_id, group=next(groups), remote=recipe.remote)]
+        return [
+            replace(one, effects=(*one.effects, *acting), prompt=one.prompt.under(recipe.prompt))
+            for one in within
+        ]
+
+    def _within(self, effect: Own | Swapped | Logits, persona_id: str, groups: Iterator[int]) -> list[Side]:
+        if isinstance(effect, Own):
+            return self._sides(self._chosen(effect.run, persona_id)[0], persona_id, groups)
+        if isinstance(effect, Swapped):
+            return self._sides(effect.of, self._stand_in(effect.run, persona_id), groups)
+        first = self._sides(effect.first, persona_id, groups)
+        second = self._sides(effect.second, persona_id, groups)
+        if effect.on == "probabilities":
+            shares = [(one, effect.weight) for one in first] + [(one, 1 - effect.weight) for one in second]
+            return [replace(one, weight=one.weight * share) for one, share in shares]
+        if len({one.group for one in first}) > 1 or len({one.group for one in second}) > 1:
+            raise EngineError(
+                "Logits of a mixture of probabilities cannot be combined.",
+                "Mix what the combination gives instead.",
+            )
+        group, parts = next(groups), ((first, 1 + effect.weight), (second, -effect.weight))
+        return [
+            replace(one, group=group, coefficient=one.coefficient * share)
+            for part, share in parts
+            for one in part
+        ]
+
+    def _own_effects(self, run: str, persona_id: str) -> tuple[Stored, ...]:
+        if run not in self._own:
+            self._own[run] = read_personas(self._ws, run)
+        if persona_id not in self._own[run]:
+            raise NotCovered(
+                f"{run} has no adapter for persona {persona_id}.",
+                "Run it for all personas, or choose one of those it was trained on.",
+            )
+        return self._own[run][persona_id]
+
+    def _chosen(self, run: str, persona_id: str) -> tuple[Recipe, Mapping[str, Any]]:
+        """Return the recipe that a run chose for a persona, and what it says of the choice."""
+        routes = self._left(run, ROUTES, "routes")
+        if persona_id not in routes["routes"]:
+            raise NotCovered(
+                f"{run} has no route for persona {persona_id}.",
+                "Route again, among variants that are scored for her: python -m engine run routing",
+            )
+        route = routes["routes"][persona_id]
+        told = {**{name: routes.get(name) for name in ("metric", "fallback")}, **route}
+        return read_recipe(routes["candidates"][route["variant"]]["recipe"]), told
+
+    def _stand_in(self, run: str, persona_id: str) -> str:
+        """Return the persona whose effects and memories a run gives to this one."""
+        donors: Mapping[str, str] = self._left(run, PLACEBO, "pairs")["donors"]
+        if persona_id not in donors:
+            raise NotCovered(
+                f"{run} pairs persona {persona_id} with nobody.",
+                "The variant that it is the placebo of is not scored for her.",
+            )
+        return donors[persona_id]
+
+    def _left(self, run: str, name: str, what: str) -> Any:
+        if (run, name) not in self._told:
+            path = integrity.result(self._ws, run, name)
+            if not path.exists():
+                raise EngineError(
+                    f"{run} has left no {what}.", f"Repeat the run: python -m engine resume {run}"
+                )
+            self._told[run, name] = read_json(path)
+        return self._told[run, name]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Built:
     """A prompt's token ids and the memories that it had room for."""
 
     ids: list[int]
@@ -188,7 +312,7 @@ def build_prompt(
     character: str | None,
     memories: Sequence[Memory] = (),
     budget_tokens: int,
-) -> Prompt:
+) -> Built:
     """Return the prompt for a reply to `messages`, with as many memories as the budget has room for."""
 
     def ids(shown: Sequence[Memory]) -> list[int]:
@@ -196,7 +320,7 @@ def build_prompt(
         return encode_prompt(base.tokenizer, chat(system, messages))
 
     kept = fit(memories, lambda shown: len(ids(shown)), budget_tokens)
-    return Prompt(ids(kept), tuple(kept))
+    return Built(ids(kept), tuple(kept))
 
 
 def prompt_budget(base: Base, max_new_tokens: int, *, most: int = 1536) -> int:

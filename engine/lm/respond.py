@@ -13,13 +13,13 @@ from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains.smart_home.actions import extract
 from engine.lm.asking import Asker
+from engine.lm.effects import Recipe, read_recipe
 from engine.lm.generate import Reply
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Shelf, Side
 from engine.lm.remote.endpoint import Said
-from engine.lm.routed import followed, sides
 
 
 def respond(
@@ -42,10 +42,10 @@ def respond(
     persona = next((persona for persona in dataset.personas if persona.persona_id == persona_id), None)
     if persona is None:
         raise unknown_name("persona", persona_id, [persona.persona_id for persona in dataset.personas])
-    answering = sides(ws, recipe, persona_id)
+    wanted = read_recipe(recipe)
+    answering = Shelf(ws).sides(wanted, persona_id)
     asked = Example("", persona_id, "", 0, (*history, Message("user", message)), "", dict(meta or {}))
-    reply, memories = _reply(ws, recipe, asked, answering, max_new_tokens=max_new_tokens)
-    is_plain = len(answering) == 1
+    reply, memories = _reply(ws, wanted, asked, answering, max_new_tokens=max_new_tokens)
     return {
         "persona_id": persona_id,
         "message": message,
@@ -54,7 +54,7 @@ def respond(
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
         "actions": _actions(reply.text),
-        "recipe": answering[0].recipe.as_json() if is_plain else dict(followed(ws, recipe, persona_id)),
+        "recipe": _acting(wanted, answering).as_json(),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
             for m in memories
@@ -64,31 +64,39 @@ def respond(
 
 def _reply(
     ws: Workspace,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     asked: Example,
     answering: Sequence[Side],
     *,
     max_new_tokens: int,
 ) -> tuple[Reply | Said, Sequence[Memory]]:
     """Return the reply, of the base or of a remote model, and the memories shown for it."""
-    plain, whose = answering[0].recipe, answering[0].persona_id
-    if plain.remote is not None and len(answering) == 1:
+    only, shown = answering[0], answering[0].prompt
+    if only.remote is not None and len(answering) == 1:
         from engine.lm.remote.reply import reply_to  # it loads the provider's client
 
         one, said = reply_to(
             ws,
-            plain.remote,
+            only.remote,
             asked,
-            whose=whose,
-            profile=plain.profile,
-            memories=plain.memories,
-            recency=plain.recency,
+            whose=only.persona_id,
+            profile=shown.profile,
+            memories=shown.memories,
+            recency=shown.recency,
         )
         return said, one.memories
     base, shelf = _loaded(ws, base_of(ws))
     (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
     (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
     return reply, ask.memories
+
+
+def _acting(recipe: Recipe, answering: Sequence[Side]) -> Recipe:
+    """Return what answers: the effects that act where one side does, else the recipe as it is."""
+    if len(answering) > 1:
+        return recipe
+    (only,) = answering
+    return Recipe((*only.effects, only.prompt), remote=only.remote)
 
 
 def _actions(text: str) -> dict[str, Any]:

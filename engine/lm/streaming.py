@@ -19,7 +19,7 @@ from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
 from engine.lm.generate import end_tokens, text_of
 from engine.lm.load import Base
-from engine.lm.mixture import Request, likeliest
+from engine.lm.mixture import Lockstep, Request
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()
@@ -41,11 +41,9 @@ class Stream:
         if not voices:
             raise EngineError("Nobody is there to answer.", "Choose a variant.")
         self._base, self._most, self._left = base, max_new_tokens, max_new_tokens
-        self._flat = [row for voice in voices for row in voice]
-        self._owners = torch.tensor(
-            [number for number, voice in enumerate(voices) for _ in voice], device=base.model.device
-        )
-        self._weights = torch.tensor([row.weight for row in self._flat], device=base.model.device)
+        self._lockstep = Lockstep(voices, base.model.device)
+        self._flat = self._lockstep.rows
+        self._owners = [number for number, voice in enumerate(voices) for _ in voice]
         self._ends = end_tokens(base.model, base.tokenizer)
         self._tokens: list[list[int]] = [[] for _ in voices]
         self._ended = [False] * len(voices)
@@ -77,10 +75,9 @@ class Stream:
             return
         with self._rows.on() if self._rows else nullcontext():
             logits = self._read() if self._state is None else self._go_on()
-        going = torch.tensor(self._going, device=logits.device)
-        owners = self._owners[going]
-        chosen = likeliest(logits, owners, self._weights[going]).tolist()
-        for voice, token in dict(zip(owners.tolist(), chosen, strict=True)).items():
+        owners = [self._owners[row] for row in self._going]
+        chosen = self._lockstep.choose(logits, self._going).tolist()
+        for voice, token in dict(zip(owners, chosen, strict=True)).items():
             self._ended[voice] = token in self._ends
             if not self._ended[voice]:
                 self._tokens[voice].append(token)
@@ -102,7 +99,7 @@ class Stream:
         """Feed each voice its last token; rows of those that have ended leave the batch."""
         assert self._state is not None
         cache, seen = self._state
-        owners = self._owners.tolist()
+        owners = self._owners
         left = [place for place, row in enumerate(self._going) if not self._ended[owners[row]]]
         if len(left) < len(self._going):
             rows = torch.tensor(left, device=seen.device)
@@ -116,7 +113,7 @@ class Stream:
 
     def _adapters(self, changes: Sequence[Change | None]) -> Rows | None:
         distinct = list(dict.fromkeys(changes))
-        if not any(change and change.factors for change in distinct):
+        if not any(change and change.acts_in_layers for change in distinct):
             return None
         return Rows(self._base.model, distinct, [distinct.index(change) for change in changes])
 

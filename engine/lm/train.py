@@ -21,14 +21,13 @@ from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
 from engine.lm.adamw import StackedAdamW, clip
-from engine.lm.adapters import LoraForm
 from engine.lm.attention import prefer_causal_blocks
 from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedule
 from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.lanes import Lanes
-from engine.lm.passes import Passes, Row
+from engine.lm.passes import Drill, Passes
 from engine.lm.reply_loss import token_losses
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
@@ -43,10 +42,6 @@ class TrainSettings:
     l2 * |w|^2 to the loss of each adapter, or l2 times another penalty where the trainer is given its pull.
     """
 
-    rank: int = 8
-    alpha: float = 16
-    dropout: float = 0.05
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
     learning_rate: float = 5e-4
     epochs: int = 3
     warmup_share: float = 0.1
@@ -56,10 +51,6 @@ class TrainSettings:
     seed: int = 0
     patience: int | None = None
     l2: float = 0.0
-
-    @property
-    def form(self) -> LoraForm:
-        return LoraForm(self.rank, self.alpha, self.dropout, self.target_modules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +231,9 @@ class Trainer:
             place.step, place.batch = place.step + 1, place.batch + 1
         return losses
 
-    def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Row]:
+    def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Drill]:
         return [
-            Row(slot, row, self._seed(self.lessons[number], "drop", self._places[number].step, place))
+            Drill(slot, row, self._seed(self.lessons[number], "drop", self._places[number].step, place))
             for slot, (number, rows) in enumerate(group)
             for place, row in enumerate(rows)
         ]
@@ -274,7 +265,7 @@ class Trainer:
         """Return each adapter's mean loss over all its validation reply tokens."""
         which = torch.tensor(list(numbers), device=self.model.device)
         stacked = {name: tensor[which] for name, tensor in self._weights.items()}
-        rows = [Row(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
+        rows = [Drill(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
         losses: list[float] = passes.losses(stacked, rows).tolist()
         return losses
 

@@ -7,6 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
+from engine.lm.effects import Swapped, effects_of
+
+BOUND, CONTROL = "ceiling", "placebo"
+"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
@@ -39,6 +44,17 @@ class Variant:
     aliases: tuple[str, ...]
     made_at: str
     default: bool
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is what nobody can exceed, here or as it was published: never a contender."""
+        return self.family == BOUND
+
+    @property
+    def control_of(self) -> Mapping[str, Any] | None:
+        """The recipe of which this is the placebo; None for any other variant."""
+        swapped = (one.of.as_json() for one in effects_of(self.recipe) if isinstance(one, Swapped))
+        return next(swapped, None)
 
 
 def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:

@@ -20,9 +20,9 @@ from engine.data.dataset import load_dataset
 from engine.domains.metrics import SIMILARITY, score_texts
 from engine.domains.smart_home.actions import extract
 from engine.lm.asking import Ask, Asker
+from engine.lm.effects import read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.recipes import Shelf
-from engine.lm.routed import sides
 from engine.lm.scorer import Scorer
 from engine.lm.streaming import Stream, spread
 from engine.serve.lineage import lineage
@@ -116,15 +116,13 @@ class Answering:
         question = self.question
         context = (*speaker.history, Message("user", question.message))
         asked = Example(f"{place}", question.persona_id, "", 0, context, "", dict(question.meta))
-        (ask,) = asker.asks(speaker.recipe, [asked])
+        (ask,) = asker.asks(read_recipe(speaker.recipe), [asked])
         return ask
 
     def _introduced(self, speaker: Speaker, ask: Ask) -> Reply:
-        answering = sides(self._stage.ws, speaker.recipe, self.question.persona_id)
+        recipe = read_recipe(speaker.recipe)
         prompts = [str(self._stage.base.tokenizer.decode(list(row.ids))) for row in ask.rows]
-        told = lineage(
-            self._stage.ws, self._stage.shelf, speaker.recipe, answering, persona_id=self.question.persona_id
-        )
+        told = lineage(self._stage.ws, self._stage.shelf, recipe, persona_id=self.question.persona_id)
         memories = [
             {"request": one.request, "reply": one.reply, "similarity": one.similarity, "id": one.example_id}
             for one in ask.memories

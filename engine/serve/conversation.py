@@ -15,16 +15,15 @@ from engine.core.paths import Workspace
 from engine.core.questions import MOST_SPEAKERS, Answer, Question, Speaker, new_id
 from engine.core.types import Example, Message
 from engine.data.dataset import hash_of
+from engine.lm.effects import answers
 from engine.results.variants import Variant
 from engine.runs.runfolder import now
 from engine.serve.folder import find_question
 
-_NO_MODEL = frozenset({"oracle", "file"})  # a ceiling, scores that were published
-
 
 def can_answer(variant: Variant) -> bool:
     """Say whether a variant is a model's answer: not a ceiling, nor scores that were only published."""
-    return variant.family != "ceiling" and not _NO_MODEL & set(variant.recipe)
+    return answers(variant.recipe)
 
 
 def default_cast(variants: Sequence[Variant], ranked: Sequence[str]) -> list[str]:

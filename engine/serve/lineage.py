@@ -5,62 +5,54 @@ Reads what runs have left; decides nothing and answers nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace
+from engine.lm.effects import Recipe
 from engine.lm.recipes import Shelf, Side
-from engine.lm.routed import ROUTES
 from engine.runs.runfolder import read_spec
 from engine.strategies.clusterings import FILE, read_clusters
 
+_TOLD = ("variant", "gain_val", "metric", "fallback")
 
-def lineage(
-    ws: Workspace, shelf: Shelf, recipe: Mapping[str, Any], sides: Sequence[Side], *, persona_id: str
-) -> dict[str, Any]:
+
+def lineage(ws: Workspace, shelf: Shelf, recipe: Recipe, *, persona_id: str) -> dict[str, Any]:
     """Return where an answer of `recipe` comes from, as a JSON object.
 
-    routes: those followed, outermost first, each with the gain on val that chose it. sides: the plain recipes
-    that answer together, each with its weight, whose it is, its adapters (run, name, experiment, weight) and
-    whether it shows the profile. cluster: the persona's, where a run behind the recipe was made by cluster.
+    routes: the choices followed, outermost first, each with the gain on val that made it. sides: what answers
+    together, each with its weight (of probabilities) and coefficient (of logits), whose it is,
+    what acts in it (`adapters`: kind, run, name, experiment, weight) and whether it shows the profile.
+    cluster: the persona's, where a run behind the recipe was made by cluster.
     """
-    told = [_side(ws, shelf, side) for side in sides]
-    runs = [run for side in sides for run, _ in side.recipe.adapters]
+    sides = shelf.sides(recipe, persona_id)
+    followed = list(shelf.followed(recipe, persona_id))
+    runs = [one.run for one in followed if not one.told]
+    runs += [effect.run for side in sides for effect in side.effects]
+    routes = [
+        {"run": one.run, **{name: one.told.get(name) for name in _TOLD}} for one in followed if one.told
+    ]
     return {
-        "routes": list(_routes(ws, recipe, persona_id)),
-        "sides": told,
+        "routes": routes,
+        "sides": [_side(ws, shelf, side) for side in sides],
         "cluster": _cluster(ws, runs, persona_id),
     }
 
 
-def _routes(ws: Workspace, recipe: Mapping[str, Any], persona_id: str) -> Iterator[dict[str, Any]]:
-    for part in recipe["mixture"]["parts"] if "mixture" in recipe else ():
-        yield from _routes(ws, part, persona_id)
-    if "route" not in recipe:
-        return
-    run_id = str(recipe["route"])
-    found = read_json(integrity.result(ws, run_id, ROUTES))
-    route = found["routes"][persona_id]
-    yield {
-        "run": run_id,
-        "variant": route["variant"],
-        "gain_val": route.get("gain_val"),
-        "metric": found.get("metric"),
-        "fallback": found.get("fallback"),
-    }
-    yield from _routes(ws, found["candidates"][route["variant"]]["recipe"], persona_id)
-
-
 def _side(ws: Workspace, shelf: Shelf, side: Side) -> dict[str, Any]:
     adapters = [
-        {"run": run, "name": name, "weight": weight, "experiment": _experiment(ws, run)}
-        for run, name, weight in shelf.parts(side.recipe, side.persona_id)
+        {
+            "run": effect.run,
+            "name": effect.name,
+            "kind": shelf.kind(effect),
+            "weight": getattr(effect, "weight", getattr(effect, "scale", 1.0)),
+            "experiment": _experiment(ws, effect.run),
+        }
+        for effect in side.effects
     ]
-    recipe = side.recipe
-    told = {"weight": side.weight, "persona_id": side.persona_id, "adapters": adapters}
-    return {**told, "profile": recipe.profile, "memories": recipe.memories}
+    told = {"weight": side.weight, "coefficient": side.coefficient, "persona_id": side.persona_id}
+    return {**told, "adapters": adapters, "profile": side.prompt.profile, "memories": side.prompt.memories}
 
 
 def _experiment(ws: Workspace, run_id: str) -> str | None:

@@ -6,19 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.command import typed
+from engine.core.paths import Workspace
 from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
-from engine.strategies import catalog
+from engine.strategies import registry
 
 _SIGNS = {"succeeded": "\N{CHECK MARK}", "failed": "\N{MULTIPLICATION X}", "cancelled": "\N{EN DASH}"}
 _UNKNOWN_SIGN = "?"
 
 
-def title(record: RunRecord) -> str:
-    """Return the title of a run's experiment; its name when the catalog knows it no more."""
-    known = catalog.EXPERIMENTS.get(record.experiment)
-    return known.title if known else record.experiment
+def title_of(experiment: str, ws: Workspace | None = None) -> str:
+    """Return the title of an experiment; its name when nobody knows it here (any more)."""
+    known = registry.experiments(ws).get(experiment)
+    return known.title if known else experiment
+
+
+def title(record: RunRecord, ws: Workspace | None = None) -> str:
+    """Return the title of a run's experiment."""
+    return title_of(record.experiment, ws)
 
 
 def state_words(record: RunRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.paths import Workspace
-from engine.runs import registry
+from engine.runs.registry import checked_by
 from engine.runs.runfolder import RunSpec
 
 
@@ -13,4 +13,4 @@ def _check(ws: Workspace, run_id: str, spec: RunSpec) -> None:
     runnable(ws, run_id, spec)
 
 
-registry.checked_by(_check)
+checked_by(_check)

@@ -13,17 +13,17 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs.records import find
 from engine.runs.runfolder import RESUMABLE, RunSpec
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
 
 
-def settings_of(spec: RunSpec) -> dict[str, Any]:
+def settings_of(ws: Workspace, spec: RunSpec) -> dict[str, Any]:
     """Return the parameters and evaluation settings of a run, as a user would give them.
 
     Those that its experiment does not know any more are left out.
     """
-    entry = catalog.get(spec.experiment)
+    entry = registry.get(spec.experiment, ws)
     values = {
         name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters
     }
@@ -43,8 +43,8 @@ def command_of(
 
     By default for the same seed too, and for the very runs that it builds on.
     """
-    if spec.experiment in catalog.EXPERIMENTS:
-        valid = validate(catalog.get(spec.experiment), settings_of(spec))
+    if spec.experiment in registry.experiments(ws):
+        valid = validate(registry.get(spec.experiment, ws), settings_of(ws, spec))
         told = {**valid.parameters.model_dump(mode="json"), **valid.settings.model_dump(mode="json")}
         changed = valid.changed
     else:  # an older one, or a user's own that is not approved here
@@ -67,9 +67,9 @@ def clone(
     spec = find(ws, run_id).spec
     if spec is None:
         raise EngineError(f"The spec of {run_id} cannot be read.", "See: python -m engine doctor")
-    settings = {**settings_of(spec), **(changes or {})}
+    settings = {**settings_of(ws, spec), **(changes or {})}
     seen = look(ws)
-    upstream = _kept_upstreams(seen, spec, catalog.get(spec.experiment), settings)
+    upstream = _kept_upstreams(seen, spec, registry.get(spec.experiment, ws), settings)
     made = plan(
         ws,
         spec.experiment,

@@ -6,8 +6,7 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 from __future__ import annotations
 
 import functools
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, Literal
@@ -17,16 +16,14 @@ from engine.core.paths import Workspace
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
-from engine.strategies import catalog, costs
+from engine.strategies import costs, registry
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
-from engine.strategies.spec import EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
+from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
 Purpose = Literal["upstream", "beside", "asked"]
 
 _RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
-_PARTIAL = ("personas", "cluster")
-"""Parameters that leave personas out: a run with one of them serves nobody as upstream unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +69,23 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere."""
+    """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere.
+
+    `known` holds the experiments that can be run there.
+    """
 
     ground: Ground
     records: Sequence[RunRecord]
     costs: Costs = field(default_factory=dict)
     elsewhere: Costs = field(default_factory=dict)
+    known: Mapping[str, Experiment] = field(default_factory=lambda: registry.EXPERIMENTS)
 
 
 def look(ws: Workspace) -> Seen:
     """Read the ground and the runs. Raises EngineError without data or without the base model."""
     ground, records = read_ground(ws), scan(ws)
-    return Seen(ground, records, costs.learned(records, ground), costs.of_this_machine(ground))
+    learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
+    return Seen(ground, records, learned, elsewhere, registry.experiments(ws))
 
 
 def plan(
@@ -104,14 +106,14 @@ def plan(
     reading the workspace again, for many plans at once. Raises EngineError for unknown names, for all
     parameter faults at once, and where the experiment cannot exist here.
     """
-    entry = catalog.get(experiment)
+    entry = registry.get(experiment, ws)
     valid = validate(entry, parameters or {})
     planner = _Planner(seen or look(ws), valid.settings)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )
     for name in entry.beside:
-        planner.add_beside(catalog.get(name), spec.protocol)
+        planner.add_beside(planner.entry(name), spec.protocol)
     planner.add(spec, "asked")
     outlook = _outlook(ws, entry, planner.runs[-1])
     return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
@@ -119,16 +121,14 @@ def plan(
 
 def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:
     """Return what an experiment has to say before a launch; nothing where it is launched already."""
-    if not entry.outlook or target.state in ("succeeded", "queued", "running"):
+    if entry.outlook is None or target.state in ("succeeded", "queued", "running"):
         return Outlook()
-    module, _, function = entry.outlook.partition(":")
-    foresee: Callable[[Workspace, RunSpec], Outlook] = getattr(importlib.import_module(module), function)
-    return foresee(ws, target.spec)
+    return entry.outlook(ws, target.spec)
 
 
 def inapplicable(ws: Workspace, experiment: str) -> str | None:
     """Return why an experiment cannot exist in this workspace (beside a greyed-out choice), else None."""
-    entry = catalog.get(experiment)
+    entry = registry.get(experiment, ws)
     try:
         ground = read_ground(ws)
         ground.needs_dialogues()
@@ -147,6 +147,12 @@ class _Planner:
         self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
         self.runs: list[PlannedRun] = []
         self.notes: list[str] = []
+
+    def entry(self, name: str) -> Experiment:
+        """Return an experiment that another builds on. Raises EngineError with the nearest known name."""
+        if name not in self.seen.known:
+            raise unknown_name("experiment", name, self.seen.known)
+        return self.seen.known[name]
 
     def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
         """Freeze one run; plans the upstreams it lacks."""
@@ -222,7 +228,7 @@ class _Planner:
         if found is not None:
             self._note_changes(need, found)
             return found
-        spec = self._default_spec(catalog.get(need.experiment), need.parameters)
+        spec = self._default_spec(self.entry(need.experiment), need.parameters)
         self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
@@ -292,7 +298,7 @@ class _Planner:
             and self.ground.carries(spec)
             and (protocol is None or spec.protocol == protocol)
             and all(spec.parameters.get(name) == value for name, value in parameters.items())
-            and all(name in parameters or spec.parameters.get(name) is None for name in _PARTIAL)
+            and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
         ]
         return max(fitting, key=lambda found: found[:3])[3] if fitting else None
 

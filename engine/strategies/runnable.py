@@ -7,7 +7,6 @@ version, parameters, evaluation settings, upstreams. What runs is decided here, 
 from __future__ import annotations
 
 import gc
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,17 +18,9 @@ from engine.runs import worker
 from engine.runs.records import scan
 from engine.runs.registry import Divisible, Registry, Step
 from engine.runs.runfolder import RunSpec
-from engine.strategies import catalog, costs
+from engine.strategies import costs, registry
 from engine.strategies.ground import read_ground
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
-
-_TRAINING = "engine.strategies.steps.train_adapters:run"
-_ANSWERING = (
-    "engine.strategies.steps.evaluate_prompt:run",
-    "engine.strategies.steps.evaluate_retrieval:run",
-)
-_TRAINED: frozenset[Divisible] = frozenset({"training", "replies"})
-_ANSWERED: frozenset[Divisible] = frozenset({"replies"})
 
 
 def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
@@ -38,7 +29,7 @@ def runnable(ws: Workspace, run_id: str, spec: RunSpec) -> Experiment:
         raise _refused(run_id, f"{link.name} is a link, which no run makes")
     if spec.run_id != run_id:
         raise _refused(run_id, f"its spec is that of {spec.run_id}")
-    entry = catalog.EXPERIMENTS.get(spec.experiment)
+    entry = registry.experiments(ws).get(spec.experiment)
     if entry is None:
         raise _refused(run_id, f"there is no experiment {spec.experiment!r} here")
     if spec.version != entry.version:
@@ -58,13 +49,13 @@ class _Registered:
     """The registry as runs ask for it (engine/runs/registry.py)."""
 
     def step(self, ws: Workspace, spec: RunSpec) -> Step:
-        """Return the step of a run's experiment, its module loaded."""
-        return load_step(runnable(ws, spec.run_id, spec).step)
+        """Return the step of a run's experiment, the code loaded that it imports when it is called."""
+        with _collecting_no_garbage():
+            return registry.loaded(runnable(ws, spec.run_id, spec))
 
     def divisible(self, ws: Workspace, spec: RunSpec) -> frozenset[Divisible]:
-        """Training in waves and answering by examples can be divided; everything else is done whole."""
-        step = runnable(ws, spec.run_id, spec).step
-        return _TRAINED if step == _TRAINING else _ANSWERED if step in _ANSWERING else frozenset()
+        """Return what the strategy says of itself; everything else is done whole."""
+        return frozenset(runnable(ws, spec.run_id, spec).traits.divides)
 
     def learn(self, ws: Workspace, run_id: str) -> None:
         """Keep a run's costs for the estimates of the next ones."""
@@ -74,21 +65,6 @@ class _Registered:
 REGISTERED: Registry = _Registered()
 execute = partial(worker.execute, registry=REGISTERED)
 """Do a run in this process, as its worker would; see there."""
-
-
-def load_step(name: str) -> Step:
-    """Return the function named "module:function". Raises EngineError when there is none."""
-    module, _, function = name.partition(":")
-    try:
-        with _collecting_no_garbage():
-            step: Step = getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and not module.startswith(error.name or " "):
-            raise
-        raise EngineError(
-            f"The step {name} does not exist.", "Reinstall, or choose another experiment."
-        ) from error
-    return step
 
 
 @contextmanager

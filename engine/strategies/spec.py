@@ -3,59 +3,52 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from engine.core.errors import EngineError, unknown_name
+from engine.core.parameters import Parameters, SetOf
+from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
-class _IsSet:
-    """Marks a parameter whose members have no order and count once."""
+if TYPE_CHECKING:
+    from engine.core.paths import Workspace
+    from engine.runs.context import RunContext
+    from engine.runs.runfolder import RunSpec
 
 
-Member = TypeVar("Member")
-ListOf = Annotated[list[Member], BeforeValidator(_as_list)]
-"""A list whose order means something; a single member may be given bare, as on a command line."""
-SetOf = Annotated[list[Member], BeforeValidator(_as_list), _IsSet()]
-"""A set, held as a list in one order: the same thing asked in another order is the same run."""
+PARTIAL = ("personas", "cluster")
+"""Parameters that leave personas out and change nothing for those who are left."""
 
 
-class Parameters(BaseModel):
-    """Base of every parameter form: frozen, no unknown names, and one spelling of what means the same."""
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a strategy's variants are good for: lists of strategies elsewhere are derived from these.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
+    differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
+    be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
+    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
+    or "replies".
+    """
 
-    @model_validator(mode="after")
-    def _in_one_form(self) -> Self:
-        """Order every set and drop its doubles; there is one zero."""
-        for name, declared in type(self).model_fields.items():
-            value = getattr(self, name)
-            if any(isinstance(mark, _IsSet) for mark in declared.metadata):
-                default = declared.get_default(call_default_factory=True)
-                value = _ordered(value, first=default if isinstance(default, list) else [])
-            elif isinstance(value, float) and not value:
-                value = 0.0
-            object.__setattr__(self, name, value)  # it is frozen once it is made
-        return self
+    answers: bool = True
+    personal: bool = False
+    readable: bool = False
+    mixable: bool = False
+    routable: bool = True
+    mergeable: bool = False
+    divides: tuple[Divisible, ...] = ()
 
 
-def _ordered(members: Iterable[Any], *, first: Sequence[Any]) -> list[Any]:
-    """Numbers ascend; words come as their default names them, then by the alphabet."""
+@dataclass(frozen=True, slots=True)
+class Having:
+    """Beside a parameter's type: it names strategies with this trait. The registry lists them."""
 
-    def place(member: Any) -> Any:
-        if not isinstance(member, str):
-            return member + 0.0
-        return first.index(member) if member in first else len(first), member
-
-    return sorted(dict.fromkeys(members), key=place)
+    trait: str
 
 
 class EvaluationSettings(Parameters):
@@ -118,9 +111,10 @@ class Experiment:
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
     experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
-    sets of parameters. `step` is "module:function"; `stages` maps each stage that the step reports to its
-    share of the work. `outlook` is "module:function" too: given a workspace and a spec it returns an Outlook.
-    Raise `version` whenever the step's results change for the same parameters.
+    sets of parameters. `step` does the work, and imports model code only when it is called; `stages` maps
+    each stage that it reports to its share of the work. `outlook` says what is to be known before a launch.
+    `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
+    `version` whenever the step's results change for the same parameters.
     """
 
     name: str
@@ -128,7 +122,7 @@ class Experiment:
     family: str
     question: str
     makes: str
-    step: str
+    step: Callable[[RunContext], None]
     stages: Mapping[str, float]
     parameters: type[Parameters] = Parameters
     version: int = 1
@@ -137,7 +131,9 @@ class Experiment:
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
     presets: tuple[Preset, ...] = ()
-    outlook: str = ""
+    outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
+    traits: Traits = Traits()
+    group: str = "Others"
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises EngineError with the nearest known name."""

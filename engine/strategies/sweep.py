@@ -12,7 +12,7 @@ from typing import Any
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan, look, plan
 from engine.strategies.spec import EvaluationSettings
 
@@ -53,7 +53,7 @@ _DECLARED = (
 SWEEPS: Mapping[str, Sweep] = {sweep.name: sweep for sweep in _DECLARED}
 
 
-def sweep_of(name: str, parameter: str | None = None, values: Sequence[Any] = ()) -> Sweep:
+def sweep_of(ws: Workspace, name: str, parameter: str | None = None, values: Sequence[Any] = ()) -> Sweep:
     """Return the sweep of that name, or that of an experiment over the given values of its parameter.
 
     Raises EngineError for unknown names, for a parameter without two values, and for values given to a
@@ -66,16 +66,17 @@ def sweep_of(name: str, parameter: str | None = None, values: Sequence[Any] = ()
                 f"For others: python -m engine sweep {SWEEPS[name].experiments[0]} {parameter}=1,2",
             )
         return SWEEPS[name]
-    if name not in catalog.EXPERIMENTS:
-        raise unknown_name("experiment or sweep", name, (*catalog.EXPERIMENTS, *SWEEPS))
-    entry = catalog.get(name)
-    known = [*entry.parameters.model_fields, *EvaluationSettings.model_fields]
+    known = registry.experiments(ws)
+    if name not in known:
+        raise unknown_name("experiment or sweep", name, (*known, *SWEEPS))
+    entry = known[name]
+    fields = [*entry.parameters.model_fields, *EvaluationSettings.model_fields]
     if parameter is None:
         raise EngineError(
-            "Which parameter is to be swept?", f"Such as: python -m engine sweep {name} {known[0]}=1,2"
+            "Which parameter is to be swept?", f"Such as: python -m engine sweep {name} {fields[0]}=1,2"
         )
-    if parameter not in known:
-        raise unknown_name(f"parameter of {name}", parameter, known)
+    if parameter not in fields:
+        raise unknown_name(f"parameter of {name}", parameter, fields)
     if parameter in EvaluationSettings.model_fields:
         raise EngineError(
             f"{parameter} belongs to the protocol, so its values could not be compared.",

@@ -1,4 +1,4 @@
-"""The catalog as cards: what each experiment asks, needs, makes and takes, and what it has brought."""
+"""The experiments as cards: what each experiment asks, needs, makes and takes, and what it has brought."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, duration, interval, signed_points, spelled
 from engine.results.comparing.comparison import SIMILARITY
 from engine.runs.records import RunRecord
-from engine.show.run_words import changed_words
+from engine.show.charts.leaderboard import is_bound
+from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
-from engine.strategies import catalog
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
@@ -26,18 +26,6 @@ _ALL = "all"
 _WIDE = 3
 _LISTED = 6
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
-_GROUPS: Mapping[str, tuple[str, ...]] = {  # the catalog's families, as a reader looks for them
-    "Without training": ("prompt", "retrieval"),
-    "More data": ("augmentation",),
-    "Adapters": ("unified", "per-persona", "hybrid"),
-    "Prefixes": ("prefix",),
-    "Clusters": ("clustering", "cluster"),
-    "Merges": ("merge",),
-    "Choosing and mixing": ("routing", "mixture"),
-    "Remote models": ("frontier",),
-    "Bounds and controls": ("ceiling", "placebo"),
-}
-_OTHERS = "Others"
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
 _VERDICTS = {
@@ -71,15 +59,13 @@ def show(ws: Workspace) -> None:
     """Show every experiment as a card, by family, with filters in the address."""
     seen = look(ws)
     found, reference = results(ws)
-    cards = [_card(ws, entry, seen, found) for entry in catalog.EXPERIMENTS.values()]
+    cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
     shown = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    for group in (*_GROUPS, _OTHERS):
-        held = [card for card in shown if _group(card.experiment) == group]
-        if held:
-            st.subheader(frame.plain(group), anchor=False)
-            _grid(held, reference)
+    for group in _groups(shown):
+        st.subheader(frame.plain(group), anchor=False)
+        _grid([card for card in shown if card.experiment.group == group], reference)
     if len(shown) == len(cards):
         _sweeps()
 
@@ -131,8 +117,7 @@ def back() -> None:
 
 
 def _filtered(cards: Sequence[Card]) -> list[Card]:
-    groups = {_group(card.experiment) for card in cards}
-    families = [group for group in (*_GROUPS, _OTHERS) if group in groups]
+    families = _groups(cards)
     columns = st.columns([3, 3, 3], vertical_alignment="bottom")
     with columns[0]:
         stands = frame.linked_choice(
@@ -154,7 +139,7 @@ def _filtered(cards: Sequence[Card]) -> list[Card]:
     return [
         card
         for card in cards
-        if family in (None, _ALL, _group(card.experiment))
+        if family in (None, _ALL, card.experiment.group)
         and (stands in (None, "all") or card.is_done == (stands == "done"))
         and _mentions(card.experiment, query or "")
     ]
@@ -165,8 +150,9 @@ def _mentions(experiment: Experiment, query: str) -> bool:
     return all(word in told for word in query.lower().split())
 
 
-def _group(experiment: Experiment) -> str:
-    return next((name for name, families in _GROUPS.items() if experiment.family in families), _OTHERS)
+def _groups(cards: Sequence[Card]) -> list[str]:
+    """The headings, as the registry first names them."""
+    return list(dict.fromkeys(card.experiment.group for card in cards))
 
 
 def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
@@ -239,7 +225,7 @@ def _lines(card: Card) -> list[str]:
     missing = [run for run in needed if run.state != "succeeded"]
     lines = [f"Makes {card.experiment.makes}"]
     if missing:
-        names = ", ".join(catalog.get(run.spec.experiment).title for run in missing)
+        names = ", ".join(title_of(run.spec.experiment, frame.workspace()) for run in missing)
         known = [run.spec.estimate_seconds for run in missing if run.spec.estimate_seconds is not None]
         takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
         lines.append(f"Needs {names}{takes}, run first")
@@ -253,7 +239,7 @@ def _lines(card: Card) -> list[str]:
 def _built_on(card: Card) -> list[str]:
     assert card.planned is not None
     names = (run_id.rpartition("-")[0] for run_id in card.planned.target.spec.upstream.values())
-    return [catalog.EXPERIMENTS[name].title if name in catalog.EXPERIMENTS else name for name in names]
+    return [title_of(name, frame.workspace()) for name in names]
 
 
 def _time(card: Card) -> str:
@@ -278,7 +264,7 @@ def _result(row: Row, reference: str) -> None:
         return
     if row["delta"] is None:
         return
-    bound = row["family"] == "ceiling"
+    bound = is_bound(row)
     icon, colour, _ = _VERDICTS.get(
         verdict(row, higher_is_better=True), (":material/drag_handle:", "gray", "")
     )
@@ -305,6 +291,6 @@ def _sweeps() -> None:
 def _sweep(sweep: Sweep) -> None:
     _door(sweep.title, study=sweep.name)
     st.markdown(sweep.question)
-    names = " and ".join(catalog.get(name).title for name in sweep.experiments)
+    names = " and ".join(title_of(name) for name in sweep.experiments)
     values = spelled(list(sweep.values))
     st.caption(frame.plain(f"{names}, {sweep.parameter.replace('_', ' ')} {values}"))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.runs import jobs
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import inapplicable, look
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS
@@ -26,8 +26,8 @@ def show() -> None:
         frame.no_data_yet()
         return
     _watch(ws)
-    if name in catalog.EXPERIMENTS:
-        _one(ws, catalog.get(name))
+    if name in registry.experiments(ws):
+        _one(ws, registry.get(name, ws))
     elif sweep in SWEEPS:
         sweeps.show_named(ws, SWEEPS[sweep])
     else:

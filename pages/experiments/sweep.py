@@ -16,7 +16,8 @@ from engine.results import store
 from engine.results.comparing.sweeps import SweepResults, sweep_results_of
 from engine.runs import jobs
 from engine.show.charts.sweep import sweep_chart, sweep_words
-from engine.strategies import catalog
+from engine.show.run_words import title_of
+from engine.strategies import registry
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun
 from engine.strategies.spec import Experiment, validate
@@ -67,7 +68,7 @@ def show_plan(ws: Workspace, swept: Swept, asked: Asked, *, key: str) -> None:
     if asked.faults or swept.fault:
         st.error("Not ready to run: see the marked fields.", icon=":material/edit:")
         return
-    experiment = catalog.get(swept.sweep.experiments[0])
+    experiment = registry.get(swept.sweep.experiments[0], ws)
     fixed = {name: value for name, value in asked.given.items() if name != swept.sweep.parameter}
     _plan(ws, swept.sweep, _changed(experiment, fixed), seed=asked.seed, key=key)
 
@@ -116,7 +117,9 @@ def _swept(experiment: Experiment, one: Field, asked: Asked, raw: str) -> Swept 
         sound = validate(experiment, {one.name: value}).parameters
         values.append(getattr(sound, one.name))
     try:
-        return Swept(sweep_of(experiment.name, one.name, [_bare(value) for value in values]))
+        return Swept(
+            sweep_of(frame.workspace(), experiment.name, one.name, [_bare(value) for value in values])
+        )
     except EngineError:
         return Swept(empty, "need two or more")
 
@@ -146,7 +149,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
     todo = [run for run in runs.values() if run.state != "succeeded"]
     before = [run for run in todo if run.purpose != "asked"]
     if before:
-        names = ", ".join(dict.fromkeys(catalog.get(run.spec.experiment).title for run in before))
+        names = ", ".join(dict.fromkeys(title_of(run.spec.experiment, ws) for run in before))
         st.markdown(f"First, what it needs or is compared with: **{names}**")
     st.markdown("\n".join(f"- {_line(one, sweep)}" for one in plans))
     st.caption(_summary(todo))
@@ -175,7 +178,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
 def _line(one: Plan, sweep: Sweep) -> str:
     spec = one.target.spec
     value = spelled(spec.parameters.get(sweep.parameter))
-    name = f"{catalog.get(one.experiment).title}, " if len(sweep.experiments) > 1 else ""
+    name = f"{title_of(one.experiment, frame.workspace())}, " if len(sweep.experiments) > 1 else ""
     state = _WORDS.get(one.target.state or "")
     takes = f", about {duration(spec.estimate_seconds)}" if spec.estimate_seconds and not state else ""
     return frame.plain(

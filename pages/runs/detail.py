@@ -12,7 +12,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
 from engine.show.run_words import against_estimate, changed, origin, settings, title
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.cloning import command_of
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
@@ -26,7 +26,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(frame.plain(title(record)), anchor=False, width="content")
+            st.subheader(frame.plain(title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record)
         if record.state == "running":
@@ -41,7 +41,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
 
 
 def _lead(record: RunRecord) -> None:
-    known = catalog.EXPERIMENTS.get(record.experiment)
+    known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
     told = [f"Run {record.run_id}", against_estimate(record)]

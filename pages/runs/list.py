@@ -11,8 +11,8 @@ import streamlit as st
 from engine.core.wording import STATE_WORDS, count
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import fingerprint
-from engine.show.run_words import changed_words, matches, state_words
-from engine.strategies import catalog
+from engine.show.run_words import changed_words, matches, state_words, title_of
+from engine.strategies import registry
 from pages.shared import frame
 
 _PAGE, _TABLE = "runs", "runs_table"
@@ -56,7 +56,7 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
 def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
     states = [state for state in STATE_WORDS if any(one.state == state for one in ordered)]
     names = {record.experiment for record in ordered}
-    experiments = [name for name in catalog.EXPERIMENTS if name in names]
+    experiments = [name for name in registry.experiments(frame.workspace()) if name in names]
     experiments += sorted(names - set(experiments))
     columns = st.columns([4, 2, 2], vertical_alignment="bottom")
     with columns[0]:
@@ -83,7 +83,7 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
 
 
 def _title(name: str) -> str:
-    return "All" if name == _ALL else catalog.get(name).title if name in catalog.EXPERIMENTS else name
+    return "All" if name == _ALL else title_of(name, frame.workspace())
 
 
 def _select(key: str, rows: list[int]) -> None:

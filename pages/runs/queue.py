@@ -114,6 +114,6 @@ def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
     ):
         choose([record.run_id])
         st.rerun()
-    told = ", ".join(part for part in (title(record), changed_words(record)) if part)
+    told = ", ".join(part for part in (title(record, frame.workspace()), changed_words(record)) if part)
     waits = where(record) if record.state == "queued" else ""
     st.caption(frame.plain(f"{told}; {waits}" if waits else told), width="content")

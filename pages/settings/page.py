@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from engine.core import extensions
 from engine.core.machine import (
     READ_ONLY,
     Machine,
@@ -44,6 +45,8 @@ def show() -> None:
             _base(ws)
         _machine(ws, prepared=prepared)
         _keys()
+        if prepared:
+            _own_code(ws)
     with right:
         if prepared:
             _disk(ws)
@@ -172,6 +175,21 @@ def _keys() -> None:
     st.caption(
         "Keys come from the environment of the app and are never written down or shown. The owner of this "
         "machine says where they go: `python -m engine keys`"
+    )
+
+
+def _own_code(ws: Workspace) -> None:
+    """The files this workspace names and whether they run. Approving is the command line's."""
+    st.subheader("Your own code", anchor=False)
+    for one in extensions.named(ws):
+        mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
+        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
+        if not one.approved:
+            st.caption("Nothing of it runs.")
+            st.code(one.refusal().hint, language=None, wrap_lines=True)
+    st.caption(
+        "Strategies, metrics or a domain of your own: `python -m engine machine --extension FILE`, then "
+        "`--approve FILE`."
     )
 
 

@@ -1,7 +1,7 @@
 """Launching from the app: the parameters as a form, the plan before the click, the same command to copy.
 
-Forms come from the catalog's declarations alone, so a new experiment needs nothing here. The Experiments page
-and the nodes of the tree show the same form and the same plan.
+Forms come from the registry's declarations alone, so a new experiment needs nothing here. The Experiments
+page and the nodes of the tree show the same form and the same plan.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.strategies import catalog
+from engine.show.run_words import title_of
+from engine.strategies import registry
 from engine.strategies.cloning import command_of, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
@@ -54,11 +55,11 @@ def experiment_form(ws: Workspace, *, key: str) -> None:
     """Show the choice of an experiment, its parameters, and the plan with its launch button."""
     name = st.selectbox(
         "Experiment",
-        list(catalog.EXPERIMENTS),
-        format_func=lambda one: catalog.get(one).title,
+        list(registry.experiments(ws)),
+        format_func=lambda one: registry.get(one, ws).title,
         key=f"{key}_experiment",
     )
-    experiment = catalog.get(name)
+    experiment = registry.get(name, ws)
     st.markdown(experiment.question)
     reason = inapplicable(ws, name)
     if reason is not None:
@@ -195,10 +196,12 @@ def show_command(line: str) -> None:
 
 def clone_query(record: RunRecord) -> dict[str, str]:
     """Return the address of the form filled as a run was: for a link to the Experiments page."""
-    spec = record.spec
-    if spec is None or spec.experiment not in catalog.EXPERIMENTS:
+    ws, spec = frame.workspace(), record.spec
+    if spec is None or spec.experiment not in registry.experiments(ws):
         return {}
-    told = launch_fields.address(launch_fields.all_fields(catalog.get(spec.experiment)), settings_of(spec))
+    told = launch_fields.address(
+        launch_fields.all_fields(registry.get(spec.experiment, ws)), settings_of(ws, spec)
+    )
     seed = {"seed": str(spec.seed)} if "seed" in spec.changed else {}
     built_on = {f"on_{role}": run_id for role, run_id in spec.upstream.items()}
     return {"experiment": spec.experiment, **told, **seed, **built_on}
@@ -227,7 +230,7 @@ def _role(need: Upstream, seen: Seen, *, key: str) -> Field:
     place = f"{key}_on_{need.role}"
     if st.session_state.get(place) not in (None, _USUAL, *fitting):
         del st.session_state[place]
-    told = f"A run of {catalog.get(need.experiment).title}. Where there is none, one is run first."
+    told = f"A run of {title_of(need.experiment, frame.workspace())}. Where there is none, one is run first."
     return Field(f"on_{need.role}", "choice", _USUAL, told, (_USUAL, *fitting))
 
 
@@ -276,7 +279,7 @@ def _list(todo: list[PlannedRun]) -> None:
 
 
 def _line(run: PlannedRun) -> str:
-    title = catalog.get(run.spec.experiment).title
+    title = title_of(run.spec.experiment, frame.workspace())
     words = {"queued": ", is queued", "running": ", is running"}.get(run.state or "", "")
     known = run.spec.estimate_seconds
     takes = f", about {duration(known)}" if known is not None else ""

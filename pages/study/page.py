@@ -21,7 +21,7 @@ from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
 from pages.study import tree_map, tree_node, tree_reads, tree_tools
@@ -122,7 +122,7 @@ def _prepare(ws: Workspace) -> None:
 
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
-    scored = [variant for variant in reads.variants(ws) if variant.family != "ceiling"]
+    scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     by = "by time" if config["split"] == "by-time" else "by persona"
     source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
@@ -216,7 +216,7 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
         if standing.state == "running" or node.experiment is None:
             return
         words, plan = st.columns([2, 3], gap="medium")
-        experiment = catalog.get(node.experiment)
+        experiment = registry.get(node.experiment, ws)
         with words:
             st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
             st.markdown(experiment.question)

@@ -23,7 +23,7 @@ from engine.results.trees.tree_words import (
     tone,
 )
 from engine.runs.records import RunRecord
-from engine.strategies import catalog
+from engine.strategies import registry
 from pages.shared import frame, launch
 
 TONE_COLOURS = {
@@ -61,7 +61,7 @@ def show(
     if node.is_result:
         _result(stood, done, node)
         return
-    experiment = catalog.EXPERIMENTS.get(node.experiment or "")
+    experiment = registry.experiments(frame.workspace()).get(node.experiment or "")
     if experiment is not None:
         st.markdown(experiment.question)
     if node.note:

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from engine.core.paths import REPOSITORY
 from engine.runs import jobs
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.paced import PLACE as PACED
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
@@ -55,7 +55,7 @@ def partial_app(browser: object, tmp_path_factory: pytest.TempPathFactory) -> It
     finish(ws, "base", per_persona=2)
     end_badly(ws, "profile-prompt", state="failed", error="No memory left.", hint="Use smaller batches.")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(catalog.MORE, PACED)
+        patch.setenv(registry.MORE, PACED)
         for name in ("unified", "per-persona"):
             jobs.submit(ws, counting_run(ws, name, ticks=100_000, pause=0.2))
         try:

@@ -13,7 +13,7 @@ from engine.core.machine import change_machine
 from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
 
@@ -126,7 +126,7 @@ def test_a_clone_opens_the_form_filled_as_the_run_was(visit: Open, browser: obje
         tab = visit(address)
         page = tab.go(f"runs?run={run_id}")
         page.get_by_role("link", name="Clone and modify").click()
-        expect(page.get_by_role("heading", name=catalog.get("hybrid").title)).to_be_visible()
+        expect(page.get_by_role("heading", name=registry.get("hybrid").title)).to_be_visible()
         expect(page.get_by_text(re.compile("This run|Resume"))).to_be_visible()
         _type(page, "Alpha", "32")
         expect(page.get_by_text("--set alpha=32")).to_be_visible()

@@ -19,7 +19,7 @@ from engine.cli import cli
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.cloning import command_of
 from engine.strategies.plan import plan
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
@@ -88,11 +88,11 @@ def _sound(entry: Experiment, given: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", catalog.EXPERIMENTS)
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
 def test_a_runs_command_asks_for_that_very_run(quiet: Workspace, name: str) -> None:
     draw, asked = random.Random(name), 0
     for _ in range(_DRAWS):
-        given = drawn(catalog.get(name), draw)
+        given = drawn(registry.get(name), draw)
         try:
             made = plan(quiet, name, given, seed=draw.choice([None, 3]))
         except EngineError:
@@ -113,7 +113,10 @@ def test_a_run_on_others_names_them(ws: Workspace) -> None:
 
 
 def test_a_sweeps_command_asks_for_those_very_runs(quiet: Workspace) -> None:
-    for sweep in (sweep_of("learning-curve"), sweep_of("constrained", "l2", [0.1 + 0.2, 1.0, 0.0])):
+    for sweep in (
+        sweep_of(quiet, "learning-curve"),
+        sweep_of(quiet, "constrained", "l2", [0.1 + 0.2, 1.0, 0.0]),
+    ):
         asked = {one.target.run_id for one in plan_sweep(quiet, sweep, {"epochs": 2}, seed=5)}
         found = ask(sweep_command_of(sweep, {"epochs": 2}, quiet, seed=5))
         assert {one["run_id"] for one in found["plans"]} == asked

@@ -11,7 +11,7 @@ import pytest
 from engine.cli import main
 from engine.core.paths import Workspace
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -59,13 +59,13 @@ def test_a_failing_value_ends_the_sweep_with_its_reason(run: Run) -> None:
 def test_experiments_lists_the_catalog_with_needs_presets_and_sweeps(run: Run) -> None:
     found = ask(run, "experiments")
     named = {entry["name"]: entry for entry in found["experiments"]}
-    assert set(named) == set(catalog.EXPERIMENTS)
+    assert set(named) == set(registry.EXPERIMENTS)
     assert named["cluster-from-unified"]["needs"] == ["unified", "clustering"]
     assert "cluster-4" in {preset["name"] for preset in named["cluster"]["presets"]}
     assert "constrained-lambda" in {sweep["name"] for sweep in found["sweeps"]}
     code, said, _ = run("experiments")
     assert code == 0
-    assert all(entry.question in said.replace("\n", " ") for entry in catalog.EXPERIMENTS.values())
+    assert all(entry.question in said.replace("\n", " ") for entry in registry.EXPERIMENTS.values())
     code, said, _ = run("experiments", "constrained")
     assert code == 0
     for part in ("--set l2=0.01", "--preset quick-start", "sweep constrained-lambda"):

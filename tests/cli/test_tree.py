@@ -12,7 +12,7 @@ import pytest
 from engine.cli import main
 from engine.core.paths import Workspace
 from engine.results.trees import tree_library
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.results.study.test_standing import GATED
 from tests.workspaces import finish, make_workspace
@@ -23,7 +23,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     made = make_workspace(tmp_path)
     tree_library.save(made, "counting", GATED)
     return made

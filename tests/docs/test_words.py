@@ -14,7 +14,7 @@ import pytest
 from engine.cli import cli
 from engine.core.machine import Machine
 from engine.core.paths import REPOSITORY
-from engine.strategies.catalog import EXPERIMENTS
+from engine.strategies.registry import EXPERIMENTS
 from tools.reference import PAGE, reference
 
 PAGES = sorted(path.parent.name for path in (REPOSITORY / "pages").glob("*/page.py"))

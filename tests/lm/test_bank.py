@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from peft import PeftModel, PrefixTuningConfig, get_peft_model
 
 from engine.core.paths import Workspace
-from engine.lm.adapters import Lora, LoraForm, fresh, load_lora, save_lora, targets
+from engine.lm.adapters import Lora, fresh, load_lora, save_lora, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.encode import IGNORED, Encoded, encode_prompt, training_batch
 from engine.lm.generate import generate, plan_batches
 from engine.lm.kernels import Costs, Kernels, kernels_for, measure
 from engine.lm.load import Base, load_base
-from engine.lm.prefix import Prefix, PrefixKind, load_prefix, save_prefix
+from engine.lm.prefix import PrefixForm, PrefixStates, load_prefix, save_prefix
+from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj")), "cy": (2, ("o_proj",))}
@@ -33,7 +34,7 @@ def folders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder
     """Three adapters of different rank on different layers, with weights that matter."""
     root, model = tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model
     for seed, (name, (rank, modules)) in enumerate(SHAPES.items()):
-        form = LoraForm(rank=rank, alpha=7, target_modules=modules)
+        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
         lora = fresh(targets(model, modules), form, seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
@@ -257,11 +258,11 @@ def test_a_prefix_says_what_peft_says_and_rows_without_one_say_their_own(
     tiny_base: Path, base: Base, loras: dict[str, Lora], chats: list[list[dict[str, str]]], tmp_path: Path
 ) -> None:
     opening = encode_prompt(base.tokenizer, chats[3][:2])
-    kind = PrefixKind(base.model, 6, opening)
+    kind = PrefixForm(base.model, 6, opening)
     states = kind.start(seed=0)["prefix"] + 0.3 * torch.randn(
         6, 2 * 2 * 2 * 8, generator=torch.manual_seed(1)
     )
-    save_prefix(Prefix(states), tmp_path / "one", base.model)
+    save_prefix(PrefixStates(states), tmp_path / "one", base.model)
     loaded = load_prefix(tmp_path / "one").states
     assert torch.equal(loaded, states)
     peft_model = PeftModel.from_pretrained(load_base(str(tiny_base)).model, tmp_path / "one").eval()
@@ -298,7 +299,7 @@ def test_a_prefix_says_what_peft_says_and_rows_without_one_say_their_own(
 def test_a_trained_prefix_is_what_peft_trains(tiny_base: Path, encoded: list[Encoded]) -> None:
     """One step of AdamW through PEFT's own prefix model, from the same start."""
     base = load_base(str(tiny_base))
-    kind = PrefixKind(base.model, 5, encoded[0].ids[:20])
+    kind = PrefixForm(base.model, 5, encoded[0].ids[:20])
     settings = TrainSettings(learning_rate=0.01, epochs=1, batch_size=3, warmup_share=0.0, weight_decay=0.0)
     start = kind.start(seed=0)["prefix"]
     trained = Trainer(base.model, kind, settings, [Lesson("one", encoded[:3])], pad_id=0).fit()[0]
@@ -325,7 +326,7 @@ def test_rows_with_and_without_a_prefix_are_read_apart_and_say_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prompts = [encode_prompt(base.tokenizer, chat[:2]) for chat in chats[:9]]
-    prefix = PrefixKind(base.model, 6, prompts[0]).start(seed=0)["prefix"]
+    prefix = PrefixForm(base.model, 6, prompts[0]).start(seed=0)["prefix"]
     behind, beside = Change({}, prefix), change_of([(loras["bo"], 1.0)])
     own = [behind if index % 3 == 0 else beside for index in range(9)]
     alone = [

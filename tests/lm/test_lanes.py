@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,15 @@ from transformers import PreTrainedModel
 
 from engine.lm.bank import change_of, written
 from engine.lm.encode import Encoded
-from engine.lm.forms import LoraKind
+from engine.lm.forms import LoraForm
 from engine.lm.generate import generate
 from engine.lm.lanes import Lanes, lanes_for, twin
 from engine.lm.load import Base, load_base
+from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
-SETTINGS = TrainSettings(rank=4, alpha=8, dropout=0.1, learning_rate=5e-3, epochs=2, batch_size=3, seed=3)
+SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1)
+SETTINGS = TrainSettings(learning_rate=5e-3, epochs=2, batch_size=3, seed=3)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_twin_has_modules_of_its_own_and_the_very_same_weights(small: Base) ->
 
 
 def test_an_adapter_written_into_one_lane_is_not_in_the_others(small: Base) -> None:
-    kind = LoraKind(small.model, SETTINGS.form)
+    kind = LoraForm(small.model, SHAPE)
     ids = torch.tensor([[5, 6, 7, 8]])
     plain = small.model(ids).logits
     other = twin(small.model)
@@ -107,7 +108,7 @@ def test_training_is_the_same_bit_for_bit_in_any_number_of_lanes(
     def trained(lanes: int) -> list[dict[str, torch.Tensor]]:
         monkeypatch.setattr("engine.lm.lanes.lanes_for", lambda _: lanes)
         lessons = [Lesson(str(n), encoded[4 * n : 4 * n + 4], encoded[20:22]) for n in range(adapters)]
-        kind = LoraKind(small.model, SETTINGS.form)
+        kind = LoraForm(small.model, SHAPE)
         torch.set_num_threads(1)
         return [one.weights for one in Trainer(small.model, kind, SETTINGS, lessons, pad_id=0).fit()]
 
@@ -119,7 +120,7 @@ def test_replies_are_the_same_in_any_number_of_lanes(
     small: Base, encoded: list[Encoded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = [row.ids[: 20 + place] for place, row in enumerate(encoded[:12])]
-    kind = LoraKind(small.model, replace(SETTINGS, rank=2).form)
+    kind = LoraForm(small.model, SHAPE.model_copy(update={"rank": 2}))
     changes = []
     for number in range(12):
         weights = kind.start(seed=number)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from engine.core.errors import EngineError
-from engine.lm.adapters import Lora, LoraForm, load_lora, save_lora
+from engine.lm.adapters import Lora, load_lora, save_lora
 from engine.lm.load import load_base
 from engine.lm.merge import (
     Stack,
@@ -27,6 +27,7 @@ from engine.lm.merge import (
     ties,
     truncated,
 )
+from engine.lm.shape import LoraShape
 
 NAMES = ["ada", "ben", "cleo"]
 WEIGHTS = [0.5, 0.3, 0.2]
@@ -168,7 +169,7 @@ def test_one_adapter_alone_comes_back_from_every_merge_but_the_sparse_ones(tmp_p
     stacks = stacked(loras)
     only = torch.tensor([0.0, 1.0, 0.0])
     for name, way in (("svd", lambda s: low_rank(s, only, 3)), ("linear", lambda s: linear(s, only))):
-        form = LoraForm(rank=3, alpha=3, dropout=0.0)
+        form = LoraShape(rank=3, alpha=3, dropout=0.0)
         save_lora(Lora({p: way(s) for p, s in stacks.items()}, form.scale), form, tmp_path / name)
         again = load_lora(tmp_path / name)
         for path in paths:

@@ -8,16 +8,17 @@ import pytest
 import torch
 from peft import PeftModel
 
-from engine.lm.adapters import Lora, LoraForm
+from engine.lm.adapters import Lora
 from engine.lm.bank import Change, written
 from engine.lm.encode import Encoded
-from engine.lm.forms import LoraKind
+from engine.lm.forms import LoraForm
 from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, concatenated, stacked
-from engine.lm.merge_learned import MixKind, learn
+from engine.lm.merge_learned import MixForm, learn
+from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Trainer, TrainSettings, evaluate_loss
 
-FORM = LoraForm(rank=2, alpha=4, dropout=0.0)
+FORM = LoraShape(rank=2, alpha=4, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def stacks(base: Base) -> dict[str, Stack]:
 
 
 def random_lora(base: Base, seed: int, size: float = 0.1) -> Lora:
-    kind = LoraKind(base.model, FORM)
+    kind = LoraForm(base.model, FORM)
     random = torch.Generator().manual_seed(seed)
     start = kind.start(seed=seed)
     return kind.lora({name: size * torch.randn(t.shape, generator=random) for name, t in start.items()})
@@ -36,7 +37,7 @@ def random_lora(base: Base, seed: int, size: float = 0.1) -> Lora:
 def test_rows_of_a_batch_each_get_their_own_exact_merge(base: Base, stacks: dict[str, Stack]) -> None:
     ids = torch.randint(3, 200, (2, 9), generator=torch.Generator().manual_seed(0))
     logits = torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]])
-    with torch.no_grad(), MixKind(stacks).applied(base.model, {"mix": logits}, torch.tensor([1, 0]), None):
+    with torch.no_grad(), MixForm(stacks).applied(base.model, {"mix": logits}, torch.tensor([1, 0]), None):
         found = base.model(input_ids=ids).logits
     for row, which in ((0, 1), (1, 0)):
         shares = torch.softmax(logits[which], dim=0)
@@ -50,8 +51,8 @@ def test_rows_of_a_batch_each_get_their_own_exact_merge(base: Base, stacks: dict
 
 def test_an_adapter_that_knows_the_dialogues_gets_the_weight(base: Base, encoded: list[Encoded]) -> None:
     rows = encoded[:8]
-    kind = LoraKind(base.model, FORM)
-    settings = TrainSettings(rank=2, alpha=4, dropout=0.0, epochs=3, batch_size=4, learning_rate=0.01)
+    kind = LoraForm(base.model, FORM)
+    settings = TrainSettings(epochs=3, batch_size=4, learning_rate=0.01)
     (trained,) = Trainer(base.model, kind, settings, [Lesson("own", rows)], pad_id=0).fit()
     loras = [random_lora(base, 5, size=0.5), kind.lora(trained.weights), random_lora(base, 6, size=0.5)]
     stacks = stacked(loras)
@@ -87,7 +88,7 @@ def test_a_learned_merge_loads_in_peft(
     base: Base, tiny_base: Path, stacks: dict[str, Stack], tmp_path: Path
 ) -> None:
     mix = torch.tensor([1.0, 0.0, -1.0])
-    MixKind(stacks).save({"mix": mix}, tmp_path / "merged", base=base.name)
+    MixForm(stacks).save({"mix": mix}, tmp_path / "merged", base=base.name)
     model = PeftModel.from_pretrained(load_base(str(tiny_base)).model, tmp_path / "merged")
     for path, stack in stacks.items():
         a, b = concatenated(stack, torch.softmax(mix, dim=0))

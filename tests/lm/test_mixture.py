@@ -9,15 +9,16 @@ import torch
 from peft import PeftModel
 
 from engine.lm import mixture
-from engine.lm.adapters import LoraForm, fresh, load_lora, save_lora, targets
+from engine.lm.adapters import fresh, load_lora, save_lora, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Row, decode_mixed, likeliest
+from engine.lm.mixture import Lockstep, Row, decode_mixed, likeliest
 from engine.lm.mixture_sweep import Weighed, sweep
-from engine.lm.prefix import Prefix, key_value_shape
+from engine.lm.prefix import PrefixStates, key_value_shape
+from engine.lm.shape import LoraShape
 
 NEW_TOKENS = 12
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj"))}
@@ -29,7 +30,7 @@ def folders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Two adapters of different rank on different layers, with weights that matter."""
     root, model = tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model
     for seed, (name, (rank, modules)) in enumerate(SHAPES.items()):
-        form = LoraForm(rank=rank, alpha=7, target_modules=modules)
+        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
         lora = fresh(targets(model, modules), form, seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
@@ -161,7 +162,7 @@ def test_sides_may_have_prefixes_of_different_length(
 ) -> None:
     layers, heads, size = key_value_shape(base.model)
     torch.manual_seed(3)
-    long, short = (Prefix(torch.randn(length, layers * 2 * heads * size)) for length in (7, 3))
+    long, short = (PrefixStates(torch.randn(length, layers * 2 * heads * size)) for length in (7, 3))
     ways = [Change({}, long.states), Change({}, short.states)]
     for heavy, way in enumerate(ways):
         alone = generate(
@@ -231,3 +232,58 @@ def test_a_sweep_says_under_each_weight_what_that_mixture_says_alone(
         base.model, base.tokenizer, swept, rows=6, known=told, on_batch=lambda _: pytest.fail("again")
     )
     assert again == ours
+
+
+@torch.no_grad()
+def steered_by_hand(
+    peft: PeftModel, pair: tuple[list[int], list[int]], strength: float, said: list[int]
+) -> torch.Tensor:
+    """Return (1 + strength) a - strength b of PEFT's logits [T, V] before each token said."""
+    total = torch.zeros(())
+    for name, prompt, share in zip(SHAPES, pair, (1 + strength, -strength), strict=True):
+        peft.set_adapter(name)
+        logits = peft(input_ids=torch.tensor([[*prompt, *said]])).logits[0]
+        total = total + share * logits[len(prompt) - 1 : -1]
+    return total
+
+
+@pytest.mark.parametrize("strength", [-0.3, 0.5, 2.0])
+def test_steering_says_what_pefts_logits_put_together_say(
+    base: Base,
+    peft: PeftModel,
+    changes: dict[str, Change | None],
+    prompts: list[tuple[list[int], list[int]]],
+    strength: float,
+) -> None:
+    requests = [
+        (
+            Row(first, changes["ada"], 1.0, 1 + strength, 0),
+            Row(second, changes["bo"], 1.0, -strength, 0),
+        )
+        for first, second in prompts
+    ]
+    tokens = decode_mixed(base.model, requests, max_new_tokens=NEW_TOKENS, end_ids=frozenset())
+    for pair, said in zip(prompts, tokens, strict=True):
+        theirs = steered_by_hand(peft, pair, strength, said)
+        chosen = theirs.gather(1, torch.tensor(said)[:, None])[:, 0]
+        assert (theirs.max(dim=1).values - chosen).max() < 1e-3
+    mixed = decode_mixed(
+        base.model,
+        [(Row(a, changes["ada"], 0.5), Row(b, changes["bo"], 0.5)) for a, b in prompts],
+        max_new_tokens=NEW_TOKENS,
+        end_ids=frozenset(),
+    )
+    assert tokens != mixed
+
+
+def test_a_mixture_of_what_is_steered_is_one_of_probabilities() -> None:
+    """Two rows on logits make one group; beside it stands a row of its own."""
+    logits = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.0], [0.0, 0.0, 4.0]])
+    request = (Row([], None, 0.6, 2.0, 0), Row([], None, 0.6, -1.0, 0), Row([], None, 0.4))
+    lockstep = Lockstep([request], torch.device("cpu"))
+    together = 0.6 * (2 * logits[0] - logits[1]).softmax(-1) + 0.4 * logits[2].softmax(-1)
+    assert lockstep.choose(logits, [0, 1, 2]).tolist() == [int(together.argmax())] * 3
+    two = Lockstep([(Row([]),), request], torch.device("cpu"))
+    alone = torch.tensor([[0.0, 0.0, 9.0], *logits.tolist()])
+    assert two.choose(alone, [0, 1, 2, 3]).tolist() == [2, *[int(together.argmax())] * 3]
+    assert two.choose(alone[1:], [1, 2, 3]).tolist() == [int(together.argmax())] * 3

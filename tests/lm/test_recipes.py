@@ -10,22 +10,16 @@ from peft import PeftModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, write_json
 from engine.core.types import Message
-from engine.lm.adapters import LoraForm, added, fresh, save_lora, targets
+from engine.lm.adapters import added, fresh, save_lora, targets
 from engine.lm.bank import written
-from engine.lm.forms import LoraKind
+from engine.lm.effects import Own, Recipe, Weights
+from engine.lm.forms import LoraForm
 from engine.lm.load import Base, load_base
 from engine.lm.prompts import Memory, system_text
-from engine.lm.recipes import (
-    Recipe,
-    Shelf,
-    build_prompt,
-    prompt_budget,
-    read_personas,
-    read_recipe,
-    write_personas,
-)
+from engine.lm.recipes import Shelf, build_prompt, prompt_budget, read_personas, write_personas
+from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
 META = {
@@ -109,39 +103,13 @@ def test_the_budget_leaves_room_for_the_reply_in_the_models_window(base: Base) -
     assert prompt_budget(base, 5000) == 16
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        Recipe(),
-        Recipe((("unified-1", "unified"),)),
-        Recipe(profile=True),
-        Recipe((("r", "a"), ("s", "b")), True, 3),
-        Recipe(memories=3, recency=0.25),
-    ],
-)
-def test_a_recipe_survives_json(recipe: Recipe) -> None:
-    assert read_recipe(recipe.as_json()) == recipe
-
-
-def test_what_is_left_at_its_default_does_not_change_a_recipes_identity() -> None:
-    assert Recipe(memories=2).as_json() == {"adapters": [], "profile": False, "memories": 2}
-    assert Recipe(memories=0, recency=0.5).as_json() == Recipe().as_json()
-
-
-def test_a_recipe_that_asks_for_something_unknown_is_refused() -> None:
-    with pytest.raises(EngineError, match="oracle"):
-        read_recipe({"oracle": "knows_persona"})
-    with pytest.raises(EngineError, match="mixture, prefix"):
-        read_recipe({"adapters": [], "prefix": 3, "mixture": 0.4})
-
-
 @pytest.fixture(scope="module")
 def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace that holds two adapters of different shape, with weights that matter."""
     ws = Workspace(tmp_path_factory.mktemp("space"))
     shapes = {"one": ("q_proj", "v_proj"), "two": ("v_proj", "up_proj")}
     for seed, (name, modules) in enumerate(shapes.items()):
-        form = LoraForm(rank=3 + seed, alpha=7, target_modules=modules)
+        form = LoraShape(rank=3 + seed, alpha=7, target_modules=modules)
         lora = fresh(targets(load_base(str(tiny_base)).model, modules), form, seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
@@ -150,7 +118,10 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     write_personas(
         ws,
         "run-mix",
-        {"ada": [("run-one", "one", 0.25), ("run-two", "two", 0.75)], "bo": [("run-two", "two", 1.0)]},
+        {
+            "ada": [Weights("run-one", "one", 0.25), Weights("run-two", "two", 0.75)],
+            "bo": [Weights("run-two", "two")],
+        },
     )
     return ws
 
@@ -163,7 +134,7 @@ def test_adapters_written_into_the_weights_say_what_peft_says_beside_them(
     base, shelf = load_base(str(tiny_base)), Shelf(ws)
     ids = torch.tensor([encoded[0].ids])
     before = base.model(input_ids=ids).logits
-    with written(base.model, shelf.change(Recipe(tuple((f"run-{name}", name) for name in names)), "ada")):
+    with written(base.model, shelf.change([Weights(f"run-{name}", name) for name in names])):
         ours = base.model(input_ids=ids).logits
 
     beside = PeftModel.from_pretrained(
@@ -178,21 +149,23 @@ def test_adapters_written_into_the_weights_say_what_peft_says_beside_them(
 
 
 def test_no_adapters_is_the_base_itself(ws: Workspace) -> None:
-    assert Shelf(ws).change(Recipe(), "ada") is None
+    assert Shelf(ws).change([]) is None
 
 
 def test_an_adapter_that_is_not_there_names_its_run(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="run-one/three holds no adapter"):
-        Shelf(ws).change(Recipe((("run-one", "three"),)), "ada")
+        Shelf(ws).change([Weights("run-one", "three")])
 
 
 def test_a_nameless_adapter_is_each_personas_own_weighted_sum(ws: Workspace) -> None:
-    shelf, recipe = Shelf(ws), Recipe((("run-mix", ""),))
-    assert read_personas(ws, "run-mix")["ada"] == (("run-one", "one", 0.25), ("run-two", "two", 0.75))
+    shelf, recipe = Shelf(ws), Recipe((Own("run-mix"),))
+    adas = (Weights("run-one", "one", 0.25), Weights("run-two", "two", 0.75))
+    assert read_personas(ws, "run-mix")["ada"] == adas
     assert (shelf.covers(recipe, "bo"), shelf.covers(recipe, "cy")) == (True, False)
-    stacked = Recipe((("run-one", "one"), ("run-mix", "")))
-    assert shelf.parts(stacked, "bo") == (("run-one", "one", 1.0), ("run-two", "two", 1.0))
-    both = shelf.change(recipe, "ada")
+    stacked = Recipe((Weights("run-one", "one"), Own("run-mix")))
+    (side,) = shelf.sides(stacked, "bo")
+    assert side.effects == (Weights("run-one", "one"), Weights("run-two", "two"))
+    both = shelf.change(adas)
     assert both is not None
     one, two = (shelf.lora(f"run-{name}", name) for name in ("one", "two"))
     for path, (a, b) in both.factors.items():
@@ -202,9 +175,15 @@ def test_a_nameless_adapter_is_each_personas_own_weighted_sum(ws: Workspace) -> 
             if path in lora.factors
         )
         torch.testing.assert_close(b @ a, expected)
-    assert shelf.change(recipe, "ada") is both
+    assert shelf.change(list(adas)) is both
     with pytest.raises(EngineError, match="no adapter for persona cy"):
-        shelf.change(recipe, "cy")
+        shelf.sides(recipe, "cy")
+
+
+def test_what_stands_for_a_persona_is_read_as_it_was_written_before_there_were_kinds(ws: Workspace) -> None:
+    before = {"ada": [{"run": "run-one", "name": "one", "weight": 0.5}], "bo": []}
+    write_json(ws.adapters("run-old") / "personas.json", before)
+    assert read_personas(ws, "run-old") == {"ada": (Weights("run-one", "one", 0.5),), "bo": ()}
 
 
 @torch.no_grad()
@@ -216,10 +195,10 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
     base.tokenizer.save_pretrained(tmp_path / "gpt2")
     ws, settings = (
         Workspace(tmp_path),
-        TrainSettings(target_modules=("c_attn",), epochs=1, learning_rate=0.05),
+        TrainSettings(epochs=1, learning_rate=0.05),
     )
     model = load_base(str(tmp_path / "gpt2")).model
-    kind = LoraKind(model, settings.form)
+    kind = LoraForm(model, LoraShape(target_modules=["c_attn"]))
     with torch.enable_grad():
         trained = Trainer(model, kind, settings, [Lesson("unified", encoded[:8])], pad_id=0).fit()[0]
     kind.save(trained.weights, ws.adapters("run") / "unified", base="gpt2")
@@ -227,7 +206,7 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
     fresh_base = load_base(str(tmp_path / "gpt2"))
     ids = torch.tensor([encoded[11].ids])
     before = fresh_base.model(input_ids=ids).logits
-    with written(fresh_base.model, Shelf(ws).change(Recipe((("run", "unified"),)), "ada")):
+    with written(fresh_base.model, Shelf(ws).change([Weights("run", "unified")])):
         ours = fresh_base.model(input_ids=ids).logits
     assert (ours - theirs(input_ids=ids).logits).abs().max() < 1e-4
     assert (ours - before).abs().max() > 1e-2
@@ -237,7 +216,7 @@ def test_a_sum_of_many_takes_no_more_room_than_the_matrix_it_changes(tiny_base: 
     modules = targets(load_base(str(tiny_base)).model, ("v_proj", "down_proj"))
     loras = []
     for seed in range(12):
-        lora = fresh(modules, LoraForm(rank=4, target_modules=("v_proj", "down_proj")), seed=seed)
+        lora = fresh(modules, LoraShape(rank=4, target_modules=("v_proj", "down_proj")), seed=seed)
         torch.manual_seed(seed)
         for _, b in lora.factors.values():
             torch.nn.init.normal_(b)

@@ -36,7 +36,7 @@ def test_a_reply_tells_what_it_took_and_what_it_does(ws: Workspace) -> None:
     }
     assert told["reply_tokens"] <= 6
     assert told["retrieved"] == []
-    assert told["recipe"] == {"adapters": [], "profile": False, "memories": 0}
+    assert told["recipe"] == {"effects": []}
     again = respond(ws, persona_id=first_persona(ws), recipe={}, message="Dim the lights.", max_new_tokens=6)
     assert again["reply"] == told["reply"]
 

@@ -9,12 +9,13 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.types import Message
-from engine.lm.adapters import LoraForm, fresh, targets
+from engine.lm.adapters import fresh, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Request, Row, answer
 from engine.lm.prompts import chat, system_text
+from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
 
 NEW = 24
@@ -32,7 +33,7 @@ def base(tiny_base: Path) -> Base:
 
 def change(base: Base, seed: int) -> Change | None:
     modules = targets(base.model, ("q_proj", "v_proj"))
-    adapter = fresh(modules, LoraForm(target_modules=("q_proj", "v_proj")), seed=seed)
+    adapter = fresh(modules, LoraShape(target_modules=("q_proj", "v_proj")), seed=seed)
     torch.manual_seed(seed)
     for _, b in adapter.factors.values():
         b.normal_(std=0.3)

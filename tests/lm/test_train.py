@@ -15,15 +15,17 @@ from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 
 from engine.core.errors import EngineError
-from engine.lm.adapters import Lora, LoraForm, added
+from engine.lm.adapters import Lora, added
 from engine.lm.bank import change_of, written
 from engine.lm.batches import epoch_batches, micro_batches, schedule
 from engine.lm.encode import IGNORED, Encoded, training_batch
-from engine.lm.forms import LoraKind, Pull, seed_of, toward_zero
+from engine.lm.forms import LoraForm, Pull, seed_of, toward_zero
 from engine.lm.load import load_base
+from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 
-SETTINGS = TrainSettings(rank=4, alpha=8, dropout=0.1, learning_rate=5e-3, epochs=3, batch_size=2, seed=3)
+SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1)
+SETTINGS = TrainSettings(learning_rate=5e-3, epochs=3, batch_size=2, seed=3)
 TRAIN, VAL = slice(0, 7), slice(7, 12)  # 4 steps an epoch, the last batch of one dialogue
 STEPS = 12
 Weights = dict[str, torch.Tensor]
@@ -32,10 +34,17 @@ Weights = dict[str, torch.Tensor]
 class Training:
     """One run of the trainer over a fresh model, and everything it said."""
 
-    def __init__(self, tiny_base: Path, settings: TrainSettings, *, checkpoint: Path | None = None) -> None:
+    def __init__(
+        self,
+        tiny_base: Path,
+        settings: TrainSettings,
+        *,
+        dropout: float = 0.1,
+        checkpoint: Path | None = None,
+    ) -> None:
         self.base = load_base(str(tiny_base))
         self.settings, self.checkpoint = settings, checkpoint
-        self.kind = LoraKind(self.base.model, settings.form)
+        self.kind = LoraForm(self.base.model, SHAPE.model_copy(update={"dropout": dropout}))
         self.losses: list[tuple[str, int, int, float]] = []
         self.said: list[str] = []
 
@@ -104,10 +113,10 @@ def plain_peft(
     steps = math.ceil(len(train) / settings.batch_size) * settings.epochs
     warm = math.ceil(steps * settings.warmup_share)
     config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=int(settings.alpha),
+        r=SHAPE.rank,
+        lora_alpha=int(SHAPE.alpha),
         lora_dropout=0.0,
-        target_modules=list(settings.target_modules),
+        target_modules=SHAPE.target_modules,
         task_type="CAUSAL_LM",
     )
     model = get_peft_model(load_base(str(tiny_base)).model, config)
@@ -147,11 +156,11 @@ def assert_like_peft(trained: Trained, theirs: Weights) -> None:
     assert len(moved) == 4
 
 
-PLAIN = replace(SETTINGS, dropout=0.0, epochs=2, warmup_share=0.3, max_grad_norm=0.5)
+PLAIN = replace(SETTINGS, epochs=2, warmup_share=0.3, max_grad_norm=0.5)
 
 
 def test_losses_and_weights_are_those_of_a_plain_peft_loop(tiny_base: Path, encoded: list[Encoded]) -> None:
-    ours = Training(tiny_base, PLAIN)
+    ours = Training(tiny_base, PLAIN, dropout=0.0)
     start = ours.kind.start(seed=seed_of(PLAIN.seed, "unified", "start"))
     trained = ours.fit(encoded, val=[])
     losses, theirs = plain_peft(tiny_base, PLAIN, encoded[TRAIN], start, "unified")
@@ -170,7 +179,7 @@ def test_every_adapter_of_a_bank_is_what_a_plain_peft_loop_makes_of_its_data(
         Lesson("cy", encoded[11:12]),
         Lesson("di", encoded[12:22]),
     ]
-    training = Training(tiny_base, settings)
+    training = Training(tiny_base, settings, dropout=0.0)
     for lesson, trained in zip(lessons, training.fit_all(lessons), strict=True):
         start = training.kind.start(seed=seed_of(settings.seed, lesson.name, "start"))
         _, theirs = plain_peft(tiny_base, settings, lesson.train, start, lesson.name)
@@ -182,16 +191,16 @@ def test_an_adapter_trained_among_others_is_the_one_trained_alone(
     tiny_base: Path, encoded: list[Encoded]
 ) -> None:
     """With dropout, validation and early stopping of its own."""
-    settings = replace(SETTINGS, dropout=0.3, patience=1, epochs=5, learning_rate=0.05)
+    settings = replace(SETTINGS, patience=1, epochs=5, learning_rate=0.05)
     lessons = [
         Lesson(f"persona {number}", encoded[3 * number : 3 * number + 2 + number], encoded[30 + number :][:3])
         for number in range(6)
     ]
-    together = Training(tiny_base, settings).fit_all(lessons)
+    together = Training(tiny_base, settings, dropout=0.3).fit_all(lessons)
     assert len({one.steps for one in together}) > 3
     assert any(len(one.val_losses) < 5 for one in together), "none stopped early: nothing is shown"
     for lesson, among in zip(lessons, together, strict=True):
-        alone = Training(tiny_base, settings).fit_all([lesson])[0]
+        alone = Training(tiny_base, settings, dropout=0.3).fit_all([lesson])[0]
         assert (alone.steps, alone.best_epoch) == (among.steps, among.best_epoch)
         assert alone.val_losses == pytest.approx(among.val_losses, abs=1e-4)
         for name, tensor in alone.weights.items():
@@ -221,13 +230,13 @@ def _with_other_replies(row: Encoded) -> Encoded:
 
 
 def test_an_adapter_begins_as_the_weights_it_is_given(tiny_base: Path, encoded: list[Encoded]) -> None:
-    settings = replace(SETTINGS, dropout=0.0, learning_rate=1e-6, epochs=1)
-    training = Training(tiny_base, settings)
+    settings = replace(SETTINGS, learning_rate=1e-6, epochs=1)
+    training = Training(tiny_base, settings, dropout=0.0)
     given = {name: torch.full_like(tensor, 0.01) for name, tensor in training.kind.start(seed=9).items()}
     (trained,) = training.fit_all([Lesson("warm", encoded[0:2], start=given)])
     for name, tensor in trained.weights.items():
         torch.testing.assert_close(tensor, given[name], atol=1e-4, rtol=0)
-    (fresh,) = Training(tiny_base, settings).fit_all([Lesson("warm", encoded[0:2])])
+    (fresh,) = Training(tiny_base, settings, dropout=0.0).fit_all([Lesson("warm", encoded[0:2])])
     assert not same(fresh.weights, trained.weights)
 
 
@@ -237,8 +246,8 @@ def test_the_pull_toward_another_adapter_is_the_gradient_of_the_distance_of_thei
 ) -> None:
     """Rank 2 toward rank 4, on fewer or more layers, as autograd sees it on the whole matrices."""
     model = load_base(str(tiny_base)).model
-    kind = LoraKind(model, LoraForm(2, 6.0, 0.0, ("q_proj", "v_proj")))
-    far = LoraKind(model, LoraForm(4, 8.0, 0.0, modules))
+    kind = LoraForm(model, LoraShape(rank=2, alpha=6.0, dropout=0.0))
+    far = LoraForm(model, LoraShape(rank=4, alpha=8.0, dropout=0.0, target_modules=modules))
     torch.manual_seed(0)
     goal = far.lora({name: torch.randn_like(tensor) for name, tensor in far.start(seed=1).items()})
     names = kind.start(seed=1)
@@ -446,8 +455,8 @@ def test_the_seed_decides_everything_dropout_included(
 ) -> None:
     torch.manual_seed(12345)  # whatever came before
     again, other, without = (
-        Training(tiny_base, settings)
-        for settings in (SETTINGS, replace(SETTINGS, seed=4), replace(SETTINGS, dropout=0.0))
+        Training(tiny_base, settings, dropout=dropout)
+        for settings, dropout in ((SETTINGS, 0.1), (replace(SETTINGS, seed=4), 0.1), (SETTINGS, 0.0))
     )
     for training in (again, other, without):
         training.fit(encoded)

@@ -11,10 +11,9 @@ from engine.core.machine import change_machine
 from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import find
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.cloning import clone
 from engine.strategies.plan import plan
-from pages.experiments import cards
 from pages.shared import launch, launch_fields
 from tests.pages.conftest import Open, texts
 from tests.sample_study import end_badly
@@ -37,14 +36,18 @@ def test_without_data_the_page_leads_to_it(open_page: Open, empty: Workspace) ->
 def test_every_experiment_has_a_card(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "experiments")
     seen = texts(app)
-    assert {f"experiments_open_{name}" for name in catalog.EXPERIMENTS} <= set(_buttons(app))
-    assert all(entry.question in seen for entry in catalog.EXPERIMENTS.values())
+    assert {f"experiments_open_{name}" for name in registry.EXPERIMENTS} <= set(_buttons(app))
+    assert all(entry.question in seen for entry in registry.EXPERIMENTS.values())
     assert "Builds on Unified LoRA, done" in seen
     assert "Needs Clusters of personas" in seen
 
 
-def test_every_family_has_its_group() -> None:
-    assert {cards._group(entry) for entry in catalog.EXPERIMENTS.values()} == set(cards._GROUPS)
+def test_every_experiment_stands_under_a_heading_of_its_own_choice() -> None:
+    headings = dict.fromkeys(entry.group for entry in registry.EXPERIMENTS.values())
+    assert list(headings) == [
+        *("Without training", "More data", "Adapters", "Prefixes", "Clusters", "Merges"),
+        *("Choosing and mixing", "Remote models", "Bounds and controls"),
+    ]
 
 
 def test_what_a_remote_model_lacks_is_said_before_the_click(
@@ -128,9 +131,9 @@ def test_a_preset_fills_the_form_and_is_told_from_own_values(open_page: Open, pr
     app = open_page(prepared, "experiments", experiment="constrained")
     key = "experiments_constrained"
     assert app.selectbox(key=f"{key}_preset").value == "defaults"
-    preset = catalog.get("constrained").presets[0]
+    preset = registry.get("constrained").presets[0]
     app.selectbox(key=f"{key}_preset").set_value(preset.name).run()
-    held = launch_fields.fields_of(catalog.get("constrained").parameters)
+    held = launch_fields.fields_of(registry.get("constrained").parameters)
     for one in held:
         if one.name in preset.parameters:
             value = app.session_state[f"{key}_{one.name}"]
@@ -182,16 +185,18 @@ def test_what_cannot_exist_here_says_why(open_page: Open, prepared: Workspace) -
     assert "experiments_ceiling_launch" not in _buttons(app)
 
 
-@pytest.mark.parametrize("name", list(catalog.EXPERIMENTS))
+@pytest.mark.parametrize("name", list(registry.EXPERIMENTS))
 def test_the_form_asks_for_the_defaults_until_something_is_changed(name: str) -> None:
     """What a form gives for untouched fields is what the experiment gives itself."""
-    for one in launch_fields.all_fields(catalog.get(name)):
+    for one in launch_fields.all_fields(registry.get(name)):
         raw = one.raw_default
         assert one.read(one.written(raw)) == raw, one.name
-    given = {one.name: one.given(one.raw_default) for one in launch_fields.all_fields(catalog.get(name))}
+    given = {one.name: one.given(one.raw_default) for one in launch_fields.all_fields(registry.get(name))}
     assert (
-        catalog.get(name).parameters(**{key: given[key] for key in catalog.get(name).parameters.model_fields})
-        == catalog.get(name).parameters()
+        registry.get(name).parameters(
+            **{key: given[key] for key in registry.get(name).parameters.model_fields}
+        )
+        == registry.get(name).parameters()
     )
 
 

@@ -66,9 +66,9 @@ def test_a_run_outlives_the_program_that_launched_it(ws: Workspace) -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from engine.core.paths import Workspace; from engine.runs import jobs\n"
-        "from engine.strategies import catalog; from engine.strategies.plan import plan\n"
+        "from engine.strategies import registry; from engine.strategies.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
-        "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
+        "registry.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
         "for ticks in (20, 2): jobs.submit(ws, plan(ws, 'count', {'ticks': ticks, 'pause': 0.05}))\n"
     )
     command = [sys.executable, "-c", program, str(ws.root)]

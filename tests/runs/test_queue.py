@@ -112,9 +112,9 @@ def test_a_queue_of_three_goes_on_when_its_first_worker_is_killed_and_nothing_el
     program = (
         "import sys; from pathlib import Path\n"
         "from engine.core.paths import Workspace; from engine.runs import jobs\n"
-        "from engine.strategies import catalog; from engine.strategies.plan import plan\n"
+        "from engine.strategies import registry; from engine.strategies.plan import plan\n"
         "from tests.experiments_for_tests import EXPERIMENTS\n"
-        "catalog.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
+        "registry.EXPERIMENTS.update(EXPERIMENTS); ws = Workspace(Path(sys.argv[1]))\n"
         "for ticks, pause in ((9000, 0.05), (2, 0.0), (3, 0.0)):\n"
         "    jobs.submit(ws, plan(ws, 'count', {'ticks': ticks, 'pause': pause}))\n"
     )

@@ -13,7 +13,7 @@ from engine.runs import jobs, standby
 from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests.workspaces import eventually
 
@@ -23,7 +23,7 @@ WAIT = 120.0
 @pytest.fixture(autouse=True)
 def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes a second to load."""
-    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:SLOW")
+    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:SLOW")
     monkeypatch.setenv(standby.SECONDS, "20")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.core.paths import Workspace, write_json
+from engine.lm.effects import Activations, Recipe, Weights, read_recipe, steered
 from engine.lm.recipes import Shelf, write_personas
-from engine.lm.routed import sides
 from engine.runs.runfolder import RunSpec, write_spec
 from engine.serve.lineage import lineage
 
@@ -34,8 +34,8 @@ def ws(tmp_path: Path) -> Workspace:
         write_spec(ws.run_folder(run), spec)
     clusters = {"assignment": {"ana": 1, "bo": 0}, "sizes": [1, 1], "k": 2}
     write_json(ws.run_folder("clustering-1") / "clusters.json", clusters)
-    write_personas(ws, "hybrid-1", {"ana": [("hybrid-1", "ana", 1.0)]})
-    parts = [("per-persona-1", "ana", 0.7), ("per-persona-1", "bo", 0.3)]
+    write_personas(ws, "hybrid-1", {"ana": [Weights("hybrid-1", "ana")]})
+    parts = [Weights("per-persona-1", "ana", 0.7), Weights("per-persona-1", "bo", 0.3)]
     write_personas(ws, "merge-1", {"ana": parts, "bo": parts})
     routes = {
         "metric": "embedding_similarity",
@@ -51,7 +51,7 @@ def ws(tmp_path: Path) -> Workspace:
 
 
 def told(ws: Workspace, recipe: dict[str, Any], persona_id: str = "ana") -> dict[str, Any]:
-    return lineage(ws, Shelf(ws), recipe, sides(ws, recipe, persona_id), persona_id=persona_id)
+    return lineage(ws, Shelf(ws), read_recipe(recipe), persona_id=persona_id)
 
 
 def test_a_stack_names_each_adapter_and_the_run_that_made_it(ws: Workspace) -> None:
@@ -90,3 +90,11 @@ def test_an_adapter_outlives_its_runs_folder(ws: Workspace) -> None:
     (ws.run_folder("hybrid-1") / "spec.json").unlink()
     adapters = told(ws, HYBRID)["sides"][0]["adapters"]
     assert [one["experiment"] for one in adapters] == ["unified", None]
+
+
+def test_what_is_togethertells_its_coefficients_and_kinds(ws: Workspace) -> None:
+    together = steered(read_recipe(HYBRID), Recipe((Activations("s-1", "all", 2.0),)), 0.5)
+    found = lineage(ws, Shelf(ws), together, persona_id="ana")
+    assert [(side["weight"], side["coefficient"]) for side in found["sides"]] == [(1.0, 1.5), (1.0, -0.5)]
+    (offset,) = found["sides"][1]["adapters"]
+    assert (offset["kind"], offset["weight"], offset["experiment"]) == ("activations", 2.0, None)

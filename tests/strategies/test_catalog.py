@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import dis
+import inspect
+from pathlib import Path
 
 import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters, validate
 
-ALL = list(catalog.EXPERIMENTS.values())
+ALL = list(registry.EXPERIMENTS.values())
 FORMS = [*dict.fromkeys(entry.parameters for entry in ALL), EvaluationSettings]
 
 
@@ -21,7 +24,7 @@ def test_an_entry_is_complete(entry: Experiment) -> None:
     assert entry.makes
     assert all(weight > 0 for weight in entry.stages.values())
     assert validate(entry, {}).changed == ()
-    known = set(catalog.EXPERIMENTS)
+    known = set(registry.EXPERIMENTS)
     assert set(entry.beside) <= known
     assert {need.experiment for need in entry.needs(entry.parameters())} <= known
     assert not set(entry.fixed) & set(entry.parameters.model_fields)
@@ -39,12 +42,14 @@ def test_every_parameter_is_described_and_bounded(form: type[Parameters]) -> Non
 
 @pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
 def test_the_step_exists_and_reports_only_declared_stages(entry: Experiment) -> None:
-    module, _, function = entry.step.partition(":")
-    path = REPOSITORY / f"{module.replace('.', '/')}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    told = stages_told(tree)
-    assert told
+    imported = {one.argval for one in dis.get_instructions(entry.step) if one.opname == "IMPORT_NAME"}
+    files = {inspect.getsourcefile(entry.step), *(f"{name.replace('.', '/')}.py" for name in imported)}
+    steps = {
+        str(REPOSITORY / name) for name in files if name and "strategies" in name and "scoring" not in name
+    }
+    told = {
+        stage for path in steps for stage in stages_told(ast.parse(Path(path).read_text(encoding="utf-8")))
+    }
     assert told <= set(entry.stages)
 
 
@@ -60,7 +65,7 @@ def stages_told(tree: ast.Module) -> set[object]:
 def test_every_fault_is_told_at_once() -> None:
     given = {"rnak": 4, "epochs": 0, "learning_rate": "fast", "splits": ["tset"], "max_new_tokens": 64}
     with pytest.raises(EngineError) as caught:
-        validate(catalog.get("unified"), given)
+        validate(registry.get("unified"), given)
     message = caught.value.message
     assert "rnak: there is no such parameter; did you mean 'rank'?" in message
     assert "epochs" in message
@@ -71,14 +76,14 @@ def test_every_fault_is_told_at_once() -> None:
 
 
 def test_a_bare_value_makes_a_list() -> None:
-    valid = validate(catalog.get("retrieval"), {"k": 3})
+    valid = validate(registry.get("retrieval"), {"k": 3})
     assert valid.parameters.model_dump()["k"] == [3]
     assert valid.changed == ("k",)
 
 
 def test_an_unknown_experiment_gets_the_nearest_name() -> None:
     with pytest.raises(EngineError) as caught:
-        catalog.get("unifed")
+        registry.get("unifed")
     assert caught.value.hint == "Did you mean 'unified'?"
 
 
@@ -86,7 +91,7 @@ ORDERED = {"translators"}
 """Lists whose order means something: there and back."""
 
 
-@pytest.mark.parametrize("entry", catalog.EXPERIMENTS.values(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", registry.EXPERIMENTS.values(), ids=lambda entry: entry.name)
 def test_every_list_of_parameters_is_a_set_in_one_order_or_means_its_order(entry: Experiment) -> None:
     for form in (entry.parameters, EvaluationSettings):
         for name, field in form.model_fields.items():
@@ -99,6 +104,6 @@ def test_every_list_of_parameters_is_a_set_in_one_order_or_means_its_order(entry
 
 
 def test_there_is_one_zero_and_one_form_of_a_number() -> None:
-    entry = catalog.get("retrieval")
+    entry = registry.get("retrieval")
     assert repr(validate(entry, {"recency": -0.0}).parameters.recency) == "0.0"  # type: ignore[attr-defined]
     assert validate(entry, {"recency": 1, "k": [3, 1.0]}) == validate(entry, {"recency": 1.0, "k": [1, 3]})

@@ -6,7 +6,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import EvaluationSettings, validate
 from engine.strategies.sweep import SWEEPS, Sweep, plan_sweep, sweep_of
 from tests.workspaces import leave
@@ -14,18 +14,18 @@ from tests.workspaces import leave
 
 @pytest.mark.parametrize("sweep", SWEEPS.values(), ids=lambda sweep: sweep.name)
 def test_every_declared_sweep_is_sound(sweep: Sweep) -> None:
-    assert sweep.name not in catalog.EXPERIMENTS
+    assert sweep.name not in registry.EXPERIMENTS
     assert sweep.question.endswith("?")
     assert sweep.source
     assert len(set(sweep.values)) == len(sweep.values) > 1
     for experiment in sweep.experiments:
         assert sweep.parameter not in EvaluationSettings.model_fields
-        made = [validate(catalog.get(experiment), {sweep.parameter: value}) for value in sweep.values]
+        made = [validate(registry.get(experiment), {sweep.parameter: value}) for value in sweep.values]
         assert len({one.parameters.model_dump_json() for one in made}) == len(sweep.values)
 
 
 def test_the_ablation_of_the_study_is_a_sweep_of_constrained(ws: Workspace) -> None:
-    plans = plan_sweep(ws, sweep_of("constrained-lambda"))
+    plans = plan_sweep(ws, sweep_of(ws, "constrained-lambda"))
     assert [one.target.spec.parameters["l2"] for one in plans] == [0.01, 0.05, 0.1, 0.5]
     assert {one.experiment for one in plans} == {"constrained"}
     others = {
@@ -35,7 +35,7 @@ def test_the_ablation_of_the_study_is_a_sweep_of_constrained(ws: Workspace) -> N
 
 
 def test_plans_share_what_they_all_need_and_a_value_run_before_is_there(ws: Workspace) -> None:
-    sweep = sweep_of("gain", "ticks", [1, 2, 3])
+    sweep = sweep_of(ws, "gain", "ticks", [1, 2, 3])
     plans = plan_sweep(ws, sweep, {"lift": 0.1}, seed=4)
     beside = {run.run_id for one in plans for run in one.runs if run.purpose == "beside"}
     assert len(beside) == 1
@@ -61,9 +61,9 @@ def test_what_cannot_be_swept_is_refused(
     ws: Workspace, name: str, parameter: str | None, values: list[int], message: str
 ) -> None:
     with pytest.raises(EngineError, match=message):
-        sweep_of(name, parameter, values)
+        sweep_of(ws, name, parameter, values)
 
 
 def test_what_is_swept_cannot_be_set_as_well(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="cannot be set as well"):
-        plan_sweep(ws, sweep_of("gain", "ticks", [1, 2]), {"ticks": 3})
+        plan_sweep(ws, sweep_of(ws, "gain", "ticks", [1, 2]), {"ticks": 3})

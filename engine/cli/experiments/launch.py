@@ -13,9 +13,9 @@ from engine.cli.experiments.planning import (
     experiments,
     plan_record,
     read_settings,
-    show_catalog,
     show_experiments,
     show_plan,
+    show_registry,
     sweeps,
 )
 from engine.cli.frame import Call, command, note, pairs
@@ -23,7 +23,7 @@ from engine.cli.watch import answer_detached, answer_ended, watch
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, read_machine
 from engine.runs import jobs
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 
 
@@ -74,14 +74,15 @@ def run(
     only: the runs go on.
     """
     if list_them:
-        call.answer({"experiments": experiments()}, show_experiments)
+        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
         return 0
     if name is None:
         raise EngineError(
-            "Which experiment?", f"One of: {', '.join(catalog.EXPERIMENTS)}. See: python -m engine run --list"
+            "Which experiment?",
+            f"One of: {', '.join(registry.experiments(call.ws))}. See: python -m engine run --list",
         )
     roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
-    named = catalog.get(name).preset(preset).parameters if preset else {}
+    named = registry.get(name, call.ws).preset(preset).parameters if preset else {}
     named = {**named, "use_augmented": True} if use_augmented else named
     planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
     for line in planned.notes:
@@ -108,8 +109,8 @@ def run(
 @click.argument("name", required=False)
 def experiments_command(call: Call, *, name: str | None) -> int:
     """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
-    records = experiments() if name is None else [experiment_record(catalog.get(name))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_catalog(name))
+    records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
+    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
     return 0
 
 

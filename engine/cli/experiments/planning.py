@@ -10,8 +10,9 @@ from rich.text import Text
 
 from engine.cli.frame import out, pairs, table
 from engine.core.command import command_line, read_value, typed
+from engine.core.paths import Workspace
 from engine.core.wording import duration
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import Plan
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
 from engine.strategies.sweep import SWEEPS
@@ -54,9 +55,9 @@ def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
     return [f"{name}={values[name]}" if name in values else f"{name} changed" for name in names]
 
 
-def experiments() -> list[dict[str, Any]]:
+def experiments(ws: Workspace) -> list[dict[str, Any]]:
     """Return every experiment with its parameters and presets, for JSON."""
-    return [experiment_record(entry) for entry in catalog.EXPERIMENTS.values()]
+    return [experiment_record(entry) for entry in registry.experiments(ws).values()]
 
 
 def experiment_record(entry: Experiment) -> dict[str, Any]:
@@ -79,12 +80,12 @@ def sweeps(experiment: str | None = None) -> list[dict[str, Any]]:
     return [asdict(sweep) for sweep in SWEEPS.values() if experiment in (None, *sweep.experiments)]
 
 
-def show_catalog(experiment: str | None = None) -> None:
+def show_registry(ws: Workspace, experiment: str | None = None) -> None:
     """Print one experiment whole, or a line for each and for each sweep."""
     if experiment is not None:
-        _show_experiment(catalog.get(experiment))
+        _show_experiment(registry.get(experiment, ws))
         return
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.experiments(ws).values():
         out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
         needs = ", ".join(need.experiment for need in entry.needs(entry.parameters()))
         presets = ", ".join(preset.name for preset in entry.presets)
@@ -116,9 +117,9 @@ def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
     ]
 
 
-def show_experiments() -> None:
+def show_experiments(ws: Workspace) -> None:
     """Print every experiment with its parameters."""
-    for entry in catalog.EXPERIMENTS.values():
+    for entry in registry.experiments(ws).values():
         out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
         out().print(Text(f"  makes {entry.makes}"))
         _show_parameters(entry.parameters)

@@ -12,6 +12,7 @@ from engine.cli.experiments.planning import plan_record, read_settings, show_pla
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.core.wording import count, interval, percent, points, signed_points
 from engine.runs import jobs
 from engine.strategies.plan import Plan, plan
@@ -50,7 +51,7 @@ def sweep(
     Values that were run before are not run again. Choose a value on val; each value shown on test counts
     as a look at test.
     """
-    chosen = _sweep(name, values)
+    chosen = _sweep(call.ws, name, values)
     if only_results:
         return _answer_results(call, chosen)
     plans = plan_sweep(call.ws, chosen, read_settings(settings), seed=seed)
@@ -83,11 +84,11 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
     return 0
 
 
-def _sweep(name: str, given: str | None) -> Sweep:
+def _sweep(ws: Workspace, name: str, given: str | None) -> Sweep:
     if given is None:
-        return sweep_of(name)
+        return sweep_of(ws, name)
     ((parameter, values),) = read_settings([given]).items()
-    return sweep_of(name, parameter, values if isinstance(values, list) else [values])
+    return sweep_of(ws, name, parameter, values if isinstance(values, list) else [values])
 
 
 def _joined(plans: Sequence[Plan]) -> Plan:

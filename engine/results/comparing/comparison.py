@@ -20,7 +20,6 @@ from engine.results.comparing.pairings import ordered, with_margin
 from engine.results.comparing.placebos import above
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import (
-    BOUND,
     IS_BOUND,
     IS_ELSEWHERE,
     IS_PLACEBO,
@@ -36,7 +35,7 @@ from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 from engine.strategies.cloning import command_of
 
-__all__ = ["BOUND", "DEFAULT_REFERENCES", "compare_variants"]
+__all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
 Named = dict[str, Comparison]  # by the variant's name on screens
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS, Metric
 from engine.results import store
-from engine.results.comparing.scene import BOUND, IS_REFERENCE, PLACEBO
+from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
 from engine.stats.verdicts import verdict
@@ -104,11 +104,11 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {PLACEBO: 1, BOUND: 2}
+    last = {IS_PLACEBO: 1, IS_BOUND: 2}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
-        return row["role"] != IS_REFERENCE, last.get(row["family"], 0), level, row["variant"]
+        return row["role"] != IS_REFERENCE, last.get(row["role"], 0), level, row["variant"]
 
     return [dict(row) for row in sorted(rows, key=place)]
 

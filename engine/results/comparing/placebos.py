@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from engine.lm.effects import normal
 from engine.results.comparing.repeats import Origin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison
 
-FAMILY = "placebo"
 _FIELDS = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -22,10 +22,10 @@ def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict
     known = list(variants)
     base = {one.run_id: origins[one.run_id].base for one in known if one.run_id in origins}
     found: dict[str, str] = {}
-    for placebo in sorted((one for one in known if one.family == FAMILY), key=lambda one: one.made_at):
-        of = placebo.recipe.get("placebo", {}).get("of")
-        for variant in known:
-            if variant.recipe == of and base.get(variant.run_id) == base.get(placebo.run_id):
+    for placebo in sorted(known, key=lambda one: one.made_at):
+        of = placebo.control_of
+        for variant in known if of is not None else ():
+            if normal(variant.recipe) == of and base.get(variant.run_id) == base.get(placebo.run_id):
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found
 

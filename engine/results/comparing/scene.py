@@ -19,14 +19,12 @@ from engine.domains.metrics import Metric
 from engine.domains.metrics import metric as find_metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.placebos import FAMILY as PLACEBO
 from engine.results.comparing.placebos import placebos
 from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 
-BOUND = "ceiling"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO = "placebo"
 
@@ -88,9 +86,9 @@ class Scene:
         """Return why a variant does not compete: reference, bound, placebo, repeat; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
-        if variant.family == BOUND:
+        if variant.is_bound:
             return IS_BOUND
-        if variant.family == PLACEBO:
+        if variant.control_of is not None:
             return IS_PLACEBO
         return IS_REPEAT if variant.variant_id in self.repeated else ""
 

@@ -14,11 +14,12 @@ from typing import Any
 from engine.core.paths import Workspace
 from engine.domains.metrics import SIMILARITY
 from engine.domains.metrics import metric as find_metric
+from engine.lm.effects import normal
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, canonical, declared
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.sweep import Sweep
 
@@ -73,7 +74,7 @@ def sweep_results(
     Differences are to unified (base where that is not scored), fractions throughout. Raises EngineError for
     unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
     """
-    catalog.get(experiment)
+    registry.get(experiment, ws)
     find_metric(metric)
     runs = _runs(ws, experiment, parameter, values)
     store.refresh(ws)
@@ -150,7 +151,7 @@ def _variant(ws: Workspace, record: RunRecord, seen: store.Overview) -> str | No
     """The name on screens of what the run made; of equal recipes the one that was made first."""
     if record.state != "succeeded":
         return None
-    recipes = [entry["recipe"] for entry in declared(ws.run_folder(record.run_id), "variants", [])]
+    recipes = [normal(entry["recipe"]) for entry in declared(ws.run_folder(record.run_id), "variants", [])]
     made = [name for name, one in seen.variants.items() if one.run_id == record.run_id]
     own = seen.origins.get(record.run_id)
     alike = {run for run, one in seen.origins.items() if own is not None and one.base == own.base}

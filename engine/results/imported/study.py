@@ -19,8 +19,8 @@ from engine.core.limits import check_time, in_time, limits
 from engine.core.wording import count
 from engine.data.folder import files_in
 from engine.domains.metrics import SIMILARITY
-from engine.results.comparing.comparison import BOUND
 from engine.results.imported.files import PersonaScore, ResultFile, read_file
+from engine.results.variants import BOUND
 
 SUFFIXES = (".json", ".csv")
 _RESULTS = ("personas", "routes", "average")

@@ -14,6 +14,7 @@ import duckdb
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.lm.effects import normal
 from engine.results import votes
 from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
@@ -196,5 +197,5 @@ def origins_of(connection: Connection) -> dict[str, Origin]:
 
 def _declaration(row: dict[str, Any]) -> Declaration:
     default = bool(row.pop("has_defaults"))
-    row["recipe"], row["aliases"] = json.loads(row["recipe"]), tuple(json.loads(row["aliases"]))
+    row["recipe"], row["aliases"] = normal(json.loads(row["recipe"])), tuple(json.loads(row["aliases"]))
     return Declaration(**row, default=default)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.lm.effects import identity
 from engine.runs import manifest
 from engine.runs.protocol import in_todays_form
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
@@ -116,7 +117,7 @@ def _in_todays_form(
 
 def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:
     return DeclaredVariant(
-        variant_id=fingerprint([entry["recipe"], spec.base, spec.base_fingerprint], 8),
+        variant_id=fingerprint([identity(entry["recipe"]), spec.base, spec.base_fingerprint], 8),
         name=entry["name"],
         family=entry["family"],
         recipe=entry["recipe"],

@@ -17,20 +17,20 @@ from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
+from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO
 from engine.results.study.personas import personas_of
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
-from engine.strategies import catalog
 from engine.strategies.plan import Plan, Seen, look, plan
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
 CHOICE_SPLIT = "val"
 VERDICT_SPLIT = "test"
-_NEVER_CHOSEN = frozenset({"ceiling", "placebo"})
+_NEVER_CHOSEN = frozenset({IS_BOUND, IS_PLACEBO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class _Gathering:
         return Stand(done, self.plans, costs, left, self._verdict(done), frozenset(self.guessed))
 
     def _finding(self, node: Node) -> Finding:
-        if node.experiment not in catalog.EXPERIMENTS:
+        if node.experiment not in self.seen.known:
             unavailable: str | None = f"There is no experiment named {node.experiment!r} here."
         else:
             unavailable = self._plan(node)
@@ -164,12 +164,12 @@ class _Gathering:
         return {str(row["variant"]): row for row in rows if self._is_result(node, row, run_ids)}
 
     def _is_result(self, node: Node, row: Row, run_ids: set[str]) -> bool:
-        if row["family"] in _NEVER_CHOSEN:
+        if row["role"] in _NEVER_CHOSEN:
             return False
         names = {str(row["variant"]).partition("@")[0], *row["aliases"]}
         if any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in node.accepts):
             return True
-        made_here = str(row["run_id"]).rpartition("-")[0] in catalog.EXPERIMENTS
+        made_here = str(row["run_id"]).rpartition("-")[0] in self.seen.known
         if made_here:
             return row["run_id"] in run_ids
         augmented = "+augmented" if node.parameters.get("use_augmented") else ""
@@ -233,7 +233,7 @@ class _Gathering:
             left = record.status.eta_seconds if record is not None and record.state == "running" else None
             known = left if left is not None else run.spec.estimate_seconds
             if known is None:
-                known = _guess_seconds(self.seen.records, run.spec.experiment)
+                known = _guess_seconds(self.seen, run.spec.experiment)
             if not any(one.experiment == run.spec.experiment for one in self.seen.records):
                 self.guessed.add(run.run_id)
             costs[run.run_id] = known
@@ -263,7 +263,7 @@ class _Gathering:
         level = (verdict.chosen and verdict.chosen.delta) or 0.0
         above = [
             row for row in self._rows(metric, split)
-            if row["verdict"] == "better" and row["family"] not in _NEVER_CHOSEN
+            if row["verdict"] == "better" and row["role"] not in _NEVER_CHOSEN
             and row["delta"] > level and row["variant"] != verdict.variant
         ]  # fmt: skip
         best = max(above, key=lambda row: float(row["delta"]), default=None)
@@ -286,10 +286,10 @@ def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
     return max(records, key=lambda record: (ranks[record.state], record.order), default=None)
 
 
-def _guess_seconds(records: Sequence[RunRecord], experiment: str) -> float | None:
+def _guess_seconds(seen: Seen, experiment: str) -> float | None:
     """Return a rough time for an experiment that was never run: from runs of its family, else from any."""
-    done = [record for record in records if record.state == "succeeded" and record.status.seconds > 0]
-    families = {name: entry.family for name, entry in catalog.EXPERIMENTS.items()}
+    done = [record for record in seen.records if record.state == "succeeded" and record.status.seconds > 0]
+    families = {name: entry.family for name, entry in seen.known.items()}
     kin = [record for record in done if families.get(record.experiment) == families.get(experiment)]
     times = [record.status.seconds for record in kin or done]
     return statistics.median(times) if times else None

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.core.errors import EngineError, unknown_name
-from engine.strategies.spec import ListOf
+from engine.core.parameters import ListOf
 
 Outcome = Literal["use", "not-effective", "open"]
 GATE_VALUES = ("threshold", "share", "alpha")
@@ -67,7 +67,7 @@ class Node(_Record):
 
     `parameters` are given to the experiment. `accepts` are patterns of variants' names that count as its
     results whoever made them. `expected` is the gain expected before any run, from and to, as fractions over
-    the reference. An `optional` experiment may be missing in the catalog. A result uses the best, on val, of
+    the reference. An `optional` experiment may be missing in the registry. A result uses the best, on val, of
     the nodes in `use` (or the reference).
     """
 

@@ -19,7 +19,7 @@ from engine.data.folder import opened
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_source import Located, read
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.spec import validate
 
 _TREE_KEYS = tuple(name for name in Tree.model_fields if name != "name")
@@ -140,11 +140,11 @@ class _Check:
             self._experiment(node, raw)
 
     def _experiment(self, node: Node, raw: Located) -> None:
-        known = catalog.EXPERIMENTS.get(node.experiment or "")
+        known = registry.EXPERIMENTS.get(node.experiment or "")
         if known is None:
             if not node.optional:
                 self._unknown(
-                    raw.lines["experiment"], node.id, "experiment", node.experiment, catalog.EXPERIMENTS
+                    raw.lines["experiment"], node.id, "experiment", node.experiment, registry.EXPERIMENTS
                 )
             return
         try:

@@ -12,7 +12,6 @@ from engine.show.charts.looks import Row, factor_of
 from engine.stats.verdicts import verdict
 
 REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol", "placebo": "placebo"}
-_CEILING: Final = "ceiling"
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
     *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings"),
@@ -79,7 +78,7 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 def is_bound(row: Row) -> bool:
     """Say whether a row is a bound (a ceiling): never a contender, never a reference to beat."""
-    return bool(row["family"] == _CEILING)
+    return bool(row["role"] == "bound")
 
 
 def best(rows: Sequence[Row], *, reference: str, higher_is_better: bool | None = True) -> Row | None:

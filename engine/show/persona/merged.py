@@ -28,9 +28,7 @@ class Merge:
 def merged_variants(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
     """Return the variants whose run left merge weights, by name -> run, newest first."""
     return {
-        one.variant: one.run_id
-        for one in reversed(variants)
-        if one.family == "merge" and (ws.run_folder(one.run_id) / _FILE).exists()
+        one.variant: one.run_id for one in reversed(variants) if (ws.run_folder(one.run_id) / _FILE).exists()
     }
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
+from engine.lm.effects import Own, effects_of, normal
 from engine.results.variants import Variant
 
-_FILE = "routes.json"
+ROUTES = "routes.json"
 _NOISE = 1e-12
 
 
@@ -56,9 +57,13 @@ class Route:
 
 def routing_runs(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
     """Return the routed variants by name -> run, newest first."""
-    routed = [one for one in variants if "route" in one.recipe]
-    routed = [one for one in routed if (ws.run_folder(str(one.recipe["route"])) / _FILE).exists()]
-    return {one.variant: str(one.recipe["route"]) for one in reversed(routed)}
+    chosen = {
+        one.variant: effect.run
+        for one in reversed(variants)
+        for effect in effects_of(one.recipe)
+        if isinstance(effect, Own) and effect.chosen
+    }
+    return {name: run for name, run in chosen.items() if (ws.run_folder(run) / ROUTES).exists()}
 
 
 def read_routes(ws: Workspace, run_id: str, variants: Sequence[Variant]) -> dict[str, Any]:
@@ -68,7 +73,7 @@ def read_routes(ws: Workspace, run_id: str, variants: Sequence[Variant]) -> dict
     file is torn.
     """
     try:
-        found = read_json(integrity.result(ws, run_id, _FILE))
+        found = read_json(integrity.result(ws, run_id, ROUTES))
         names = {name: _on_screen(name, entry, variants) for name, entry in found["candidates"].items()}
         return {
             "metric": str(found["metric"]),
@@ -121,4 +126,4 @@ def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Cand
 
 def _on_screen(name: str, entry: Mapping[str, Any], variants: Sequence[Variant]) -> str:
     """The name that a candidate's recipe goes by; its plain name where the recipe is not known."""
-    return next((one.variant for one in variants if dict(one.recipe) == entry["recipe"]), name)
+    return next((one.variant for one in variants if one.recipe == normal(entry["recipe"])), name)

@@ -36,9 +36,10 @@ from engine.lm.rewriting import Rewriter, make_rewriter
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
+from engine.strategies.trained import AUGMENTED
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
-CHECKPOINT, ROLE = "checkpoint", "augmented"
+CHECKPOINT = "checkpoint"
 _SHOWN_PAIRS, _SHOWN_REFUSALS = 2, 12
 
 
@@ -80,7 +81,7 @@ def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
 
     Raises EngineError when the augmentation left no dialogues.
     """
-    run_id = context.spec.upstream.get(ROLE)
+    run_id = context.spec.upstream.get(AUGMENTED)
     if run_id is None:
         return []
     path = context.workspace.run_folder(run_id) / DIALOGUES
@@ -91,7 +92,7 @@ def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
 
 def variant_name(context: RunContext) -> str:
     """Return the name of the variant a training run makes: "per-persona", "per-persona+augmented"."""
-    return f"{context.spec.experiment}{'+augmented' if ROLE in context.spec.upstream else ''}"
+    return f"{context.spec.experiment}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
 
 
 def _grown(

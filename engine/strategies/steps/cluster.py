@@ -20,6 +20,7 @@ from engine.lm.scorer import Scorer
 from engine.runs.context import RunContext
 from engine.stats.clusters import Clustering, cluster
 from engine.strategies.clusterings import FILE
+from engine.strategies.steps.sources import Sources, shares_of
 
 FEATURES, EXPORT = "features.npz", "cluster_map.json"
 
@@ -113,11 +114,7 @@ def _features(context: RunContext) -> Features:
 def _of_adapters(context: RunContext) -> Features:
     """The trained adapters of a run as features; a persona's own may be a weighted sum of several."""
     shelf = Shelf(context.workspace)
-    sums = read_personas(context.workspace, context.spec.upstream["adapters"])
-    used = sorted({part[:2] for parts in sums.values() for part in parts})
-    shares = np.zeros((len(sums), len(used)))
-    for row, parts in enumerate(sums.values()):
-        for run, name, weight in parts:
-            shares[row, used.index((run, name))] += weight
-    between = products(stacked([shelf.lora(run, name) for run, name in used])).numpy()
-    return adapter_features(list(sums), shares @ between @ shares.T)
+    sources = Sources.of(read_personas(context.workspace, context.spec.upstream["adapters"]))
+    shares = np.stack([shares_of(sources, parts).double().numpy() for parts in sources.sums.values()])
+    between = products(stacked([shelf.lora(run, name) for run, name in sources.adapters])).numpy()
+    return adapter_features(sources.personas, shares @ between @ shares.T)

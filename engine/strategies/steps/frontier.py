@@ -14,9 +14,9 @@ from engine.core.errors import EngineError
 from engine.core.types import Example
 from engine.data.dataset import hash_of
 from engine.domains.metrics import METRICS_VERSION
+from engine.lm.effects import Recipe
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
-from engine.lm.recipes import Recipe
 from engine.lm.remote.asking import Pace, ask_all
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Said
@@ -64,8 +64,8 @@ def name_of(endpoint: Endpoint, parameters: Mapping[str, Any]) -> str:
 def recipe_of(context: RunContext) -> Recipe:
     """Return the variant's recipe: the endpoint in the place of adapters."""
     parameters = context.spec.parameters
-    return Recipe(
-        profile=parameters["profile"], memories=parameters["memories"], remote=endpoint_of(context.spec)
+    return Recipe(remote=endpoint_of(context.spec)).with_prompt(
+        profile=parameters["profile"], memories=parameters["memories"]
     )
 
 

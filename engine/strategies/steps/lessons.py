@@ -16,6 +16,7 @@ from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.encode import Encoded, encode_chat
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
+from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
@@ -24,7 +25,6 @@ from engine.strategies.steps.augment import augmented_for
 
 _WANTED_STEPS, _MOST_AT_ONCE = 600, 8
 _SETTINGS = tuple(TrainSettings.__dataclass_fields__)
-_SHAPE = ("rank", "alpha", "dropout", "target_modules")
 Rows = Mapping[str, Mapping[str, Sequence[Encoded]]]
 """Persona -> "train" and "val" -> encoded dialogues. Other people's validation dialogues are under ""."""
 
@@ -157,20 +157,17 @@ def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
     """Return the spec's parameters as the trainer's settings; an open batch size is chosen by the data's.
 
     `dialogues` is the number that one adapter is trained on. Small data is trained in small batches, for at
-    least some hundred steps; large data up to 8 at once. Adapters that go on from others keep their shape.
+    least some hundred steps; large data up to 8 at once.
     """
-    given = {name: value for name, value in _parameters(context).items() if name in _SETTINGS}
-    if "target_modules" in given:
-        given["target_modules"] = tuple(given["target_modules"])
+    given = {name: value for name, value in context.spec.parameters.items() if name in _SETTINGS}
     fitting = min(_MOST_AT_ONCE, max(1, dialogues * given["epochs"] // _WANTED_STEPS))
     given["batch_size"] = given["batch_size"] or fitting
     return TrainSettings(**given, seed=context.spec.seed)
 
 
-def _parameters(context: RunContext) -> dict[str, Any]:
-    """The run's own parameters, and the shape of the adapters it starts from where it names none."""
-    own = context.spec.parameters
-    if "start" not in context.spec.upstream or "rank" in own:
-        return own
-    earlier = read_spec(context.workspace.run_folder(context.spec.upstream["start"])).parameters
-    return {name: earlier[name] for name in _SHAPE} | own
+def shape_of(context: RunContext) -> LoraShape:
+    """Return the shape that the run's parameters name; where they name none, that of what it starts from."""
+    own, upstream = context.spec.parameters, context.spec.upstream
+    if "start" in upstream and "rank" not in own:
+        own = read_spec(context.workspace.run_folder(upstream["start"])).parameters
+    return LoraShape.of(own)

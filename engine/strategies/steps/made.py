@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import SIMILARITY
+from engine.lm.effects import Recipe, answers, read_recipe
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.strategies.steps.scoring import SCORES
-
-_PLAIN = frozenset({"adapters", "profile", "memories", "recency"})
-_ANSWERS = frozenset({"route", "mixture", "placebo"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +21,7 @@ class Made:
     """One variant of an upstream run."""
 
     name: str
-    recipe: Mapping[str, Any]
+    recipe: Recipe
 
 
 def made_by(context: RunContext, role: str, *, memories: int | None = None) -> Made:
@@ -34,11 +31,11 @@ def made_by(context: RunContext, role: str, *, memories: int | None = None) -> M
     answers, or none of several is scored on val.
     """
     run_id = context.spec.upstream[role]
+    declared = manifest.read(context.workspace.run_folder(run_id))["variants"]
     found = [
-        Made(entry["name"], entry["recipe"])
-        for entry in manifest.read(context.workspace.run_folder(run_id))["variants"]
-        if set(entry["recipe"]) <= _PLAIN or not _ANSWERS.isdisjoint(entry["recipe"])
+        Made(entry["name"], read_recipe(entry["recipe"])) for entry in declared if answers(entry["recipe"])
     ]
+    found = [made for made in found if made.recipe.remote is None]
     if memories is not None:
         found = _with_memories(found, memories, run_id)
     if not found:
@@ -49,7 +46,7 @@ def made_by(context: RunContext, role: str, *, memories: int | None = None) -> M
 
 
 def _with_memories(found: Sequence[Made], memories: int, run_id: str) -> list[Made]:
-    shown = {int(made.recipe.get("memories", 0)): made for made in found}
+    shown = {made.recipe.prompt.memories: made for made in found}
     if memories not in shown:
         known = ", ".join(str(number) for number in sorted(shown))
         raise EngineError(f"{run_id} has no variant with {memories} memories.", f"It has: {known}.")

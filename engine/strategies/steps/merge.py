@@ -16,16 +16,19 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
-from engine.lm.adapters import Lora, LoraForm, save_lora
+from engine.lm.adapters import Lora, save_lora
+from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
-from engine.lm.recipes import PERSONAS, Recipe, Shelf, read_personas, read_recipe, write_personas
+from engine.lm.recipes import PERSONAS, Shelf, read_personas, write_personas
+from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies.steps.lessons import folder_name
-from engine.strategies.steps.merge_mixes import Sources, mixes_of, shares_of
-from engine.strategies.steps.scoring import score_variant
+from engine.strategies.steps.merge_mixes import mixes_of
+from engine.strategies.steps.scoring import score_variants
+from engine.strategies.steps.sources import Sources, shares_of
 
 WEIGHTS = "weights.json"
 
@@ -38,7 +41,7 @@ def run(context: RunContext) -> None:
     recipe = _recipe(context)
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
-    score_variant(context, base, variant_name(context), recipe, shelf)
+    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
 
 
 def variant_name(context: RunContext) -> str:
@@ -51,13 +54,14 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     began = time.perf_counter()
     parameters = context.spec.parameters
     sums = read_personas(context.workspace, context.spec.upstream["adapters"])
-    sources = Sources(sums, tuple(sorted({part[:2] for parts in sums.values() for part in parts})))
-    mixes = mixes_of(context, sources, shelf, base, Recipe(adapters=recipe.adapters[:-1]))
+    sources = Sources.of(sums)
+    below = tuple(effect for effect in recipe.effects if isinstance(effect, Stored))
+    mixes = mixes_of(context, sources, shelf, base, below)
     if parameters["combine"] == "exact":
         adapters = {mix.name: sources.parts(mix) for mix in mixes}
     else:
         _write_lossy(context, sources, mixes, shelf)
-        adapters = {mix.name: ((context.spec.run_id, folder_name(mix.name), 1.0),) for mix in mixes}
+        adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in mixes}
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
     context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
@@ -95,9 +99,9 @@ def _recipe(context: RunContext) -> Recipe:
     upstream = context.spec.upstream["adapters"]
     for entry in declared(context.workspace.run_folder(upstream), "variants", []):
         recipe = read_recipe(entry["recipe"])
-        if (upstream, "") in recipe.adapters:
-            own = (context.spec.run_id, "")
-            return Recipe(adapters=tuple(own if one == (upstream, "") else one for one in recipe.adapters))
+        if Own(upstream) in recipe.effects:
+            own = Own(context.spec.run_id)
+            return Recipe(tuple(own if one == Own(upstream) else one for one in recipe.effects))
     raise EngineError(
         f"{upstream} has no variant with an adapter for each persona.", "Merge the adapters of another run."
     )
@@ -110,8 +114,7 @@ def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], sh
     combine = context.spec.parameters["combine"]
     most = max(stack.a.shape[1] for stack in stacks.values())
     rank = most if combine == "linear" else context.spec.parameters["rank"] or most
-    modules = tuple(sorted({path.rsplit(".", 1)[-1] for path in stacks}))
-    form = LoraForm(rank=rank, alpha=rank, dropout=0.0, target_modules=modules)
+    shape = LoraShape.whole(rank, stacks)
     random = torch.Generator().manual_seed(context.spec.seed)
     for done, mix in enumerate(mixes):
         weights = shares_of(sources, sources.parts(mix))
@@ -120,7 +123,7 @@ def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], sh
             for path, stack in stacks.items()
         }
         folder = context.adapters / folder_name(mix.name)
-        save_lora(Lora(factors, form.scale), form, folder, base=context.spec.base)
+        save_lora(Lora(factors, shape.scale), shape, folder, base=context.spec.base)
         context.progress("merge", done + 1, len(mixes), unit="merges")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,13 @@ from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
+from engine.lm.effects import Stored
 from engine.lm.features import load_features
 from engine.lm.load import Base
 from engine.lm.merge import cosines, stacked
 from engine.lm.merge_learned import learn
 from engine.lm.merge_weights import Matrix, Mix
-from engine.lm.recipes import Part, Recipe, Shelf
+from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
@@ -32,30 +32,12 @@ from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
 from engine.strategies.steps.scoring import SCORES
+from engine.strategies.steps.sources import Sources, shares_of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sources:
-    """The adapters to merge: what stands for each persona, and the distinct adapters behind it."""
-
-    sums: Mapping[str, tuple[Part, ...]]
-    adapters: tuple[tuple[str, str], ...]
-
-    @property
-    def personas(self) -> list[str]:
-        return list(self.sums)
-
-    def parts(self, mix: Mix) -> tuple[Part, ...]:
-        """Return the mix as a weighted sum of distinct adapters, the largest weight first."""
-        total: dict[tuple[str, str], float] = {}
-        for persona, share in mix.weights.items():
-            for run, name, weight in self.sums[persona]:
-                total[run, name] = total.get((run, name), 0.0) + share * weight
-        ordered = sorted(total.items(), key=lambda entry: -entry[1])
-        return tuple((run, name, weight) for (run, name), weight in ordered)
-
-
-def mixes_of(context: RunContext, sources: Sources, shelf: Shelf, base: Base, below: Recipe) -> list[Mix]:
+def mixes_of(
+    context: RunContext, sources: Sources, shelf: Shelf, base: Base, below: Sequence[Stored]
+) -> list[Mix]:
     """Return whose adapters go into which merge, by the experiment's method.
 
     `below` is what lies under the merged adapters in the variant's recipe, for the weights that are learned.
@@ -154,7 +136,7 @@ def _learned(
     shelf: Shelf,
     base: Base,
     *,
-    below: Recipe,
+    below: Sequence[Stored],
     assignment: Mapping[str, int],
 ) -> list[Mix]:
     """Fit each cluster's weights to the replies of its members' validation dialogues."""
@@ -188,11 +170,11 @@ def _learned(
             say=context.log,
         )
         loras = [
-            Lora(added([(shelf.lora(r, n), w) for r, n, w in sources.sums[p]]), 1.0) for p in mix.members
+            Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[p]]), 1.0)
+            for p in mix.members
         ]
         with ExitStack() as under:
-            if below.adapters:
-                under.enter_context(written(base.model, shelf.change(below, mix.members[0])))
+            under.enter_context(written(base.model, shelf.change(below)))
             try:
                 shares = learn(
                     base.model,
@@ -207,11 +189,3 @@ def _learned(
                 raise Cancelled from stopped
         mixes.append(merge_weights.weighed(mix, shares.tolist()))
     return mixes
-
-
-def shares_of(sources: Sources, parts: Sequence[Part]) -> torch.Tensor:
-    """Return a weighted sum as weights over the distinct adapters, [n]."""
-    shares = torch.zeros(len(sources.adapters))
-    for run, name, weight in parts:
-        shares[sources.adapters.index((run, name))] += weight
-    return shares

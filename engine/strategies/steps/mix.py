@@ -14,12 +14,12 @@ from engine.core.paths import read_json, read_rows, write_json
 from engine.core.types import Example
 from engine.domains.metrics import SIMILARITY
 from engine.lm.asking import Asker
+from engine.lm.effects import Recipe, mixed
 from engine.lm.generate import Reply
 from engine.lm.kernels import kernels_for
 from engine.lm.load import Base, load_base
-from engine.lm.mixture_sweep import Weighed, sweep
+from engine.lm.mixture_sweep import sweep, weighed
 from engine.lm.recipes import Shelf
-from engine.lm.routed import Value, mixed
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
@@ -31,7 +31,7 @@ from engine.strategies.steps.scoring import (
     declare_protocol,
     example_set,
     score_table,
-    score_variant,
+    score_variants,
 )
 
 SWEEP, _KEPT = "sweep.json", "sweep-replies.jsonl"
@@ -51,13 +51,11 @@ def run(context: RunContext) -> None:
         write_json(done, _as_json(first, second, scores, weights))
         (context.folder / _KEPT).unlink(missing_ok=True)
     weight = read_json(done)["best"]
-    recipe, variant = (
-        mixed(first.recipe, second.recipe, weight),
-        variant_name(first.name, second.name, weight),
-    )
-    context.variant(variant, recipe, family="mixture")
+    variant = variant_name(first.name, second.name, weight)
+    recipe = mixed(first.recipe, second.recipe, weight)
+    context.variant(variant, recipe.as_json(), family="mixture")
     context.summary(weight=weight, first=first.name, second=second.name)
-    score_variant(context, base, variant, recipe, shelf)
+    score_variants(context, {variant: recipe}, base=base, shelf=shelf)
 
 
 def variant_name(first: str, second: str, weight: float) -> str:
@@ -67,7 +65,7 @@ def variant_name(first: str, second: str, weight: float) -> str:
 
 
 def _sweep(
-    context: RunContext, base: Base, shelf: Shelf, first: Value, second: Value, weights: Sequence[float]
+    context: RunContext, base: Base, shelf: Shelf, first: Recipe, second: Recipe, weights: Sequence[float]
 ) -> dict[float, float]:
     """Return the val score of each weight: the macro mean of the similarity over personas."""
     whole = example_set(context)
@@ -98,15 +96,15 @@ def _replies(
     base: Base,
     examples: Sequence[Example],
     asker: Asker,
-    parts: tuple[Value, Value],
+    parts: tuple[Recipe, Recipe],
     weights: Sequence[float],
 ) -> list[list[str]]:
     """Return for each example the reply under each weight; the prompts are read once for all of them."""
     requests = [
         [
-            *(Weighed(row.ids, row.change, tuple(w * row.weight for w in weights)) for row in first.rows),
+            *(weighed(row, weights) for row in first.rows),
             *(
-                Weighed(row.ids, row.change, tuple((1 - w) * row.weight for w in weights))
+                weighed(row, [1 - weight for weight in weights], beside=len(first.rows))
                 for row in second.rows
             ),
         ]
@@ -144,7 +142,7 @@ def _kept(context: RunContext, expected: int) -> dict[int, list[str]]:
     return kept
 
 
-def _val(whole: ExampleSet, asker: Asker, first: Value, second: Value) -> ExampleSet:
+def _val(whole: ExampleSet, asker: Asker, first: Recipe, second: Recipe) -> ExampleSet:
     """The val examples of the personas whom both sides exist for, so that weights are compared alike."""
     val = ExampleSet(whole.dataset, whole.splits, {"val": whole.by_split["val"]})
     return val.where(lambda persona: asker.covers(first, persona) and asker.covers(second, persona))

@@ -15,7 +15,8 @@ import pandas as pd
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_atomically, write_json
 from engine.domains.metrics import metric
-from engine.lm.routed import ROUTES
+from engine.lm.effects import Own, Recipe
+from engine.lm.recipes import ROUTES
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
@@ -50,7 +51,8 @@ def run(context: RunContext) -> None:
     judgement = judge(routes, _tables(candidates, "test", parameters["metric"]), higher_is_better=better)
     variant = context.spec.experiment
     context.protocol(fields)
-    context.variant(variant, {"route": context.spec.run_id}, family="routing")
+    recipe = Recipe((Own(context.spec.run_id, chosen=True),))
+    context.variant(variant, recipe.as_json(), family="routing")
     table = routed_rows(routes, candidates, variant=variant, protocol=protocol)
     write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
     write_json(

@@ -21,12 +21,12 @@ from engine.data.dataset import choose_examples, examples, hash_of, load_dataset
 from engine.domains.metrics import METRICS_VERSION, score_texts
 from engine.lm import mixture
 from engine.lm.asking import Ask, Asker
+from engine.lm.effects import Recipe
 from engine.lm.generate import BATCH_PLAN, Reply
 from engine.lm.kernels import kernels_for
-from engine.lm.load import Base
+from engine.lm.load import Base, load_base
 from engine.lm.prompts import PROMPT_VERSION
-from engine.lm.recipes import Recipe, Shelf
-from engine.lm.routed import Value
+from engine.lm.recipes import Shelf
 from engine.lm.scorer import SCORER_ID, Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
@@ -97,26 +97,34 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
 
 
 def score_variant(
-    context: RunContext, base: Base, variant: str, recipe: Recipe | Value, shelf: Shelf | None = None
+    context: RunContext, variant: str, recipe: Recipe, *, family: str, shelf: Shelf | None = None
 ) -> None:
-    """Answer and score the protocol's examples with one recipe, for the personas it exists for."""
-    value = recipe.as_json() if isinstance(recipe, Recipe) else recipe
-    score_variants(context, base, {variant: value}, shelf or Shelf(context.workspace))
+    """Declare a variant, then answer and score the protocol's examples, for the personas it exists for."""
+    context.progress("load", 0, 1)
+    context.variant(variant, recipe.as_json(), family=family)
+    score_variants(context, {variant: recipe}, shelf=shelf)
 
 
-def score_variants(context: RunContext, base: Base, recipes: Mapping[str, Value], shelf: Shelf) -> None:
+def score_variants(
+    context: RunContext,
+    recipes: Mapping[str, Recipe],
+    *,
+    base: Base | None = None,
+    shelf: Shelf | None = None,
+) -> None:
     """Answer and score the protocol's examples with each of some recipes, named by their variants."""
+    base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
     chosen = example_set(context)
     protocol = declare_protocol(context, chosen, base)
     scorer = Scorer(context.workspace)
     asker = asker_for(context, base, shelf, scorer)
     covered = {
-        variant: chosen.where(lambda persona, value=value: asker.covers(value, persona))  # type: ignore[misc]
-        for variant, value in recipes.items()
+        variant: chosen.where(lambda persona, recipe=recipe: asker.covers(recipe, persona))  # type: ignore[misc]
+        for variant, recipe in recipes.items()
     }
     total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
-    for variant, value in recipes.items():
-        asks = asker.asks(value, [example for _, example in covered[variant].all])
+    for variant, recipe in recipes.items():
+        asks = asker.asks(recipe, [example for _, example in covered[variant].all])
 
         def tell(done: int, before: int = len(answers)) -> None:
             context.progress("generate", before + done, total, unit="replies")

@@ -1,8 +1,8 @@
 """Takes over what an earlier run of the same experiment did alike: trained adapters, and their replies.
 
 An adapter trained among many is the one trained alone, so a full study need not repeat its pilot, nor a run
-under other evaluation settings its training. "Alike" is decided by what training reads: settings, seed, base,
-the adapters it builds on, and the very tokens of its dialogues. Refuses runs whose files have changed.
+under other evaluation settings its training. "Alike" is decided by what training reads: parameters, seed,
+base, the adapters it builds on, and the very tokens of its dialogues. Refuses runs whose files have changed.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any, Self
 import pandas as pd
 
 from engine.core.paths import Workspace, read_json, write_json
+from engine.lm.effects import Recipe, Stored, Weights
 from engine.lm.encode import Encoded
 from engine.lm.generate import Reply
 from engine.lm.load import Base
-from engine.lm.recipes import Recipe, Shelf
+from engine.lm.recipes import Shelf
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form
 from engine.runs.records import scan
 from engine.runs.runfolder import fingerprint, read_spec
+from engine.strategies.spec import PARTIAL
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.scoring import SCORES, declare_protocol, example_set, keep_replies
 
@@ -38,26 +40,27 @@ _DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Making:
     """All that decides an adapter, its dialogues and its start apart."""
 
     values: Mapping[str, Any]
 
     @classmethod
-    def of(
-        cls, context: RunContext, base: Base, settings: TrainSettings, *, below: Sequence[tuple[str, str]]
-    ) -> Self:
-        """Return the ground of a run's adapters. Adapters it builds on count by their weights."""
+    def of(cls, context: RunContext, base: Base, settings: TrainSettings, *, below: Sequence[Stored]) -> Self:
+        """Return the making of a run's adapters: every parameter but those that only leave personas out.
+
+        Adapters it builds on count by their weights.
+        """
         spec, ws = context.spec, context.workspace
-        near = [(spec.upstream["toward"], "unified")] if "toward" in spec.upstream else []
+        near = [Weights(spec.upstream["toward"], "unified")] if "toward" in spec.upstream else []
         return cls(
             {
                 "experiment": [spec.experiment, spec.version],
                 "settings": asdict(settings),
-                "length": spec.parameters.get("length"),
+                "parameters": {name: value for name, value in spec.parameters.items() if name not in PARTIAL},
                 "base": [spec.base, spec.base_fingerprint, base.dtype, base.device],
-                "below": [_weights(ws, run, name) for run, name in below],
-                "toward": [_weights(ws, run, name) for run, name in near],
+                "below": [_weights(ws, one) for one in below],
+                "toward": [_weights(ws, one) for one in near],
             }
         )
 
@@ -74,7 +77,7 @@ class Ground:
 
 
 def take_adapters(
-    context: RunContext, ground: Ground, lessons: Sequence[Lesson]
+    context: RunContext, making: Making, lessons: Sequence[Lesson]
 ) -> dict[str, dict[str, Any]]:
     """Bring over the adapters that a succeeded run trained alike; return their records by name.
 
@@ -85,7 +88,7 @@ def take_adapters(
     if note.exists():
         known: dict[str, dict[str, Any]] = read_json(note)
         return known
-    wanted = {ground.fingerprint(lesson): lesson.name for lesson in lessons}
+    wanted = {making.fingerprint(lesson): lesson.name for lesson in lessons}
     taken: dict[str, dict[str, Any]] = {}
     for run_id, records in _donors(context):
         alike = {
@@ -190,5 +193,5 @@ def _bytes_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _weights(ws: Workspace, run_id: str, name: str) -> str:
-    return manifest.sha256(ws.adapter(run_id, name) / _WEIGHTS)
+def _weights(ws: Workspace, stored: Stored) -> str:
+    return manifest.sha256(ws.adapter(stored.run, stored.name) / _WEIGHTS)

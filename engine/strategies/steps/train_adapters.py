@@ -1,9 +1,10 @@
-"""Trains adapters on groups of personas and scores them: one for all, one a cluster, one a persona.
+"""Trains effects on groups of personas and scores them: one for all, one a cluster, one a persona.
 
-All of a run's adapters are trained together over one frozen base, in waves where memory is short. Where the
-run has an upstream "unified", that adapter is part of the frozen model and each new one a delta upon it;
-with "start" the adapters begin as that run's weights; with "toward" the L2 penalty pulls them to unified.
-What an earlier run trained alike is taken over.
+What is trained, its form, is the strategy's: a LoRA, a prefix, offsets of activations. All of a run's
+adapters are trained together over one frozen base, in waves where memory is short. Where the run has an
+upstream "unified", that adapter is part of the frozen model and each new one a delta upon it; with "start"
+the adapters begin as that run's weights; with "toward" the L2 penalty pulls them to unified. What an earlier
+run trained alike is taken over.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -21,86 +22,86 @@ from torch import Tensor
 from engine.core.errors import EngineError
 from engine.core.paths import read_json, write_json
 from engine.lm.bank import written
-from engine.lm.encode import encode_prompt
-from engine.lm.forms import Form, LoraKind, Pull, tensors_of, toward_zero
+from engine.lm.effects import Own, Recipe, Stored, Weights
+from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
-from engine.lm.prefix import PrefixKind
-from engine.lm.prompts import INSTRUCTION, chat
-from engine.lm.recipes import Recipe, Shelf, write_personas
+from engine.lm.recipes import Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_waves, wave_size, waves_here
 from engine.runs.runfolder import read_spec
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.lessons import Group, lesson, persona_groups, train_settings, training_dialogues
-from engine.strategies.steps.scoring import score_variant
-from engine.strategies.steps.takeover import TRAINING, Ground, take_adapters, take_replies
+from engine.strategies.steps.scoring import score_variants
+from engine.strategies.steps.takeover import TRAINING, Making, take_adapters, take_replies
 
 CHECKPOINT = "checkpoint"
 _UNIFIED = "unified"
 _BYTES_A_PARAMETER = 5 * 4  # the weight, its best epoch, two moments and a gradient, in fp32
 
 
-def run(context: RunContext) -> None:
-    """Train the adapters that no earlier attempt or run finished, then score the variant they make."""
+def train(context: RunContext, form_over: Callable[[Base], Form]) -> None:
+    """Train the adapters that no earlier attempt or run finished, then score the variant they make.
+
+    `form_over` returns the form of what is trained over a base.
+    """
     context.progress("load", 0, 1)
     base = load_base(context.spec.base)
     shelf = Shelf(context.workspace)
-    groups = persona_groups(context)
-    recipe = recipe_of(context, groups)
+    groups, form = persona_groups(context), form_over(base)
+    recipe = recipe_of(context, groups, form)
     if not (context.folder / TRAINING).exists():
-        _train(context, base, shelf, groups, recipe)
+        _train(context, base, shelf, groups, form, recipe)
     take_replies(context, base, recipe, shelf)
-    score_variant(context, base, variant_name(context), recipe, shelf)
+    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
 
 
-def recipe_of(context: RunContext, groups: Sequence[Group]) -> Recipe:
-    """Return the recipe of the variant: the new adapter, on top of unified where it was trained so."""
+def recipe_of(context: RunContext, groups: Sequence[Group], form: Form) -> Recipe:
+    """Return the recipe of the variant: the new effect, on top of unified where it was trained so."""
     one_for_all = context.spec.parameters["by"] == "all"
-    own = (context.spec.run_id, groups[0].name if one_for_all else "")
-    return Recipe(adapters=(*_below(context), own))
+    run_id = context.spec.run_id
+    return Recipe((*_below(context), form.effect(run_id, groups[0].name) if one_for_all else Own(run_id)))
 
 
-def _below(context: RunContext) -> tuple[tuple[str, str], ...]:
+def _below(context: RunContext) -> tuple[Stored, ...]:
     """The adapter that stays frozen below: the run's own, or that of the deltas it goes on from."""
     upstream = context.spec.upstream
     if _UNIFIED not in upstream and "start" in upstream:
         upstream = read_spec(context.workspace.run_folder(upstream["start"])).upstream
-    return ((upstream[_UNIFIED], _UNIFIED),) if _UNIFIED in upstream else ()
+    return (Weights(upstream[_UNIFIED], _UNIFIED),) if _UNIFIED in upstream else ()
 
 
-def _train(context: RunContext, base: Base, shelf: Shelf, groups: Sequence[Group], recipe: Recipe) -> None:
+def _train(
+    context: RunContext, base: Base, shelf: Shelf, groups: Sequence[Group], form: Form, recipe: Recipe
+) -> None:
     rows = training_dialogues(context, base, {persona for group in groups for persona in group.personas})
     lessons = [lesson(group, rows) for group in groups]
     settings = train_settings(context, dialogues=sum(len(one.train) for one in lessons) // len(lessons))
-    kind = form_of(context, base, settings)
     if "start" in context.spec.upstream:
         lessons = [
-            replace(one, start=_start(context, shelf, group, kind))
+            replace(one, start=_start(context, shelf, group, form))
             for one, group in zip(lessons, groups, strict=True)
         ]
-    ground = Ground.of(context, base, settings, below=_below(context))
-    taken = take_adapters(context, ground, lessons)
+    making = Making.of(context, base, settings, below=_below(context))
+    taken = take_adapters(context, making, lessons)
     with ExitStack() as below:
-        if recipe.adapters[:-1]:
-            parts = Recipe(adapters=recipe.adapters[:-1])
-            below.enter_context(written(base.model, shelf.change(parts, groups[0].personas[0])))
+        below.enter_context(written(base.model, shelf.change(_below(context))))
         left = [one for one in lessons if one.name not in taken]
-        pull = _pull(context, shelf, kind)
-        made = _in_waves(context, base, kind, settings, left, pull) if left else []
+        pull = _pull(context, shelf, form)
+        made = _in_waves(context, base, form, settings, left, pull) if left else []
     done = {one["name"]: one for one in [*taken.values(), *made]}
     records = [
         {
             "name": group.name,
             "personas": list(group.personas),
             "train_dialogues": len(one.train),
-            "lesson": ground.fingerprint(one),
+            "lesson": making.fingerprint(one),
             "taken_from": done[group.name].get("taken_from"),
             **{key: done[group.name][key] for key in _KEPT},
         }
         for group, one in zip(groups, lessons, strict=True)
     ]
-    _declare(context, groups, recipe, records)
+    _declare(context, groups, form, recipe, records)
     write_json(context.folder / TRAINING, records)
     shutil.rmtree(context.folder / CHECKPOINT, ignore_errors=True)
 
@@ -109,7 +110,11 @@ _KEPT = ("steps", "best_epoch", "best_loss", "val_losses", "parameters", "second
 
 
 def _declare(
-    context: RunContext, groups: Sequence[Group], recipe: Recipe, records: Sequence[Mapping[str, Any]]
+    context: RunContext,
+    groups: Sequence[Group],
+    form: Form,
+    recipe: Recipe,
+    records: Sequence[Mapping[str, Any]],
 ) -> None:
     """Say what was trained: whose adapter is whose, the variant, the summary. Seconds are of the training
     itself, whichever run it was done in."""
@@ -118,7 +123,7 @@ def _declare(
             context.workspace,
             context.spec.run_id,
             {
-                persona: [(context.spec.run_id, group.name, 1.0)]
+                persona: [form.effect(context.spec.run_id, group.name)]
                 for group in groups
                 for persona in group.personas
             },
@@ -149,16 +154,7 @@ def _declare(
     )
 
 
-def form_of(context: RunContext, base: Base, settings: TrainSettings) -> Form:
-    """Return the kind of adapter the spec asks for: a prefix where it has a length, a LoRA otherwise."""
-    length = context.spec.parameters.get("length")
-    if length is None:
-        return LoraKind(base.model, settings.form)
-    opening = encode_prompt(base.tokenizer, chat(INSTRUCTION, []))
-    return PrefixKind(base.model, int(length), opening)
-
-
-def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[str, Tensor]:
+def _start(context: RunContext, shelf: Shelf, group: Group, form: Form) -> dict[str, Tensor]:
     """Return the weights a group's adapter begins as: unified's, or those of its persona's earlier adapter.
 
     Raises EngineError when they have another shape than this run asks for.
@@ -167,11 +163,13 @@ def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[
     earlier = read_spec(context.workspace.run_folder(run_id))
     name = _UNIFIED
     if earlier.parameters["by"] != "all":
-        ((run_id, name, _),) = shelf.parts(Recipe(adapters=((run_id, ""),)), group.personas[0])
+        (side,) = shelf.sides(Recipe((Own(run_id),)), group.personas[0])
+        (own,) = side.effects
+        run_id, name = own.run, own.name
     lora = shelf.lora(run_id, name)
-    start, wanted = tensors_of(lora), kind.start(seed=0)
+    start, wanted = tensors_of(lora), form.start(seed=0)
     shapes = [{key: tensor.shape for key, tensor in one.items()} for one in (start, wanted)]
-    if shapes[0] != shapes[1] or not isinstance(kind, LoraKind) or lora.scale != kind.form.scale:
+    if shapes[0] != shapes[1] or not isinstance(form, LoraForm) or lora.scale != form.shape.scale:
         theirs = ", ".join(f"{key}={earlier.parameters[key]}" for key in ("rank", "alpha", "target_modules"))
         raise EngineError(
             f"The adapter of {run_id} has another shape than this run asks for.",
@@ -180,24 +178,24 @@ def _start(context: RunContext, shelf: Shelf, group: Group, kind: Form) -> dict[
     return start
 
 
-def _pull(context: RunContext, shelf: Shelf, kind: Form) -> Pull:
+def _pull(context: RunContext, shelf: Shelf, form: Form) -> Pull:
     """Return where the L2 penalty pulls."""
     run_id = context.spec.upstream.get("toward")
-    if run_id is None or not isinstance(kind, LoraKind):
+    if run_id is None or not isinstance(form, LoraForm):
         return toward_zero
-    return kind.toward(shelf.lora(run_id, _UNIFIED))
+    return form.toward(shelf.lora(run_id, _UNIFIED))
 
 
 def _in_waves(
     context: RunContext,
     base: Base,
-    kind: Form,
+    form: Form,
     settings: TrainSettings,
     lessons: Sequence[Lesson],
     pull: Pull,
 ) -> list[dict[str, Any]]:
     """Train the lessons, as many at once as memory holds; adapters of finished waves are on disk."""
-    each = sum(tensor.numel() for tensor in kind.start(seed=0).values())
+    each = sum(tensor.numel() for tensor in form.start(seed=0).values())
     folder = context.folder / CHECKPOINT
     plan = folder / "waves.json"
     if not plan.exists():  # a resumed run keeps the waves of its first attempt
@@ -214,7 +212,7 @@ def _in_waves(
         record = folder / f"wave-{number}.json"
         if not record.exists():
             trainer = _trainer(
-                context, base, kind, settings, waves[number], pull=pull, done=number, waves=len(waves)
+                context, base, form, settings, waves[number], pull=pull, done=number, waves=len(waves)
             )
             write_json(record, _train_wave(context, trainer))
         done += read_json(record)
@@ -225,7 +223,7 @@ def _in_waves(
 def _trainer(
     context: RunContext,
     base: Base,
-    kind: Form,
+    form: Form,
     settings: TrainSettings,
     wave: Sequence[Lesson],
     *,
@@ -235,7 +233,7 @@ def _trainer(
 ) -> Trainer:
     return Trainer(
         base.model,
-        kind,
+        form,
         settings,
         wave,
         pad_id=base.tokenizer.pad_token_id or 0,

@@ -15,7 +15,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.study import standing
 from engine.runs import manifest
 from engine.runs.runfolder import read_spec
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import plan
 from tests.experiments_for_tests import EXPERIMENTS
@@ -26,7 +26,7 @@ from tests.workspaces import finish, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 

@@ -10,7 +10,7 @@ from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -18,7 +18,7 @@ from tests.workspaces import finish, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 

@@ -18,7 +18,7 @@ from engine.results.comparing.placebos import placebos
 from engine.results.comparing.repeats import Origin
 from engine.results.variants import Variant
 from engine.runs import manifest
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -60,10 +60,13 @@ def test_a_placebo_over_another_base_is_nobodys() -> None:
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """`count`, `gain` and a placebo of `gain` that is 0.06 below it in similarity, level in device F1."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     ws = make_workspace(tmp_path)
     gain = ws.run_folder(finish(ws, "gain"))
     (entry,) = read_json(gain / "variants.json")
+    entry["recipe"] = {"adapters": [{"run": gain.name, "name": "gain"}], "profile": False, "memories": 0}
+    write_json(gain / "variants.json", [entry])
+    manifest.write(ws, gain.name)
     folder = ws.run_folder(finish(ws, "count", {"lift": 0.001}))
     placebo = {"placebo": {"of": entry["recipe"], "run": folder.name}}
     made = {**entry, "name": "gain~placebo", "family": "placebo", "recipe": placebo, "aliases": []}

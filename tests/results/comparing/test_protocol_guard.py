@@ -11,7 +11,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import differences, told
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -19,7 +19,7 @@ from tests.workspaces import finish, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     ws = make_workspace(tmp_path)
     finish(ws, "gain", {"lift": 0.3, "max_new_tokens": 32})
     finish(ws, "count")

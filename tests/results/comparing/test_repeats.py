@@ -13,7 +13,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.repeats import Origin, repeats
 from engine.results.variants import Variant
 from engine.runs import manifest
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -52,7 +52,7 @@ def test_other_names_are_other_recipes() -> None:
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 

@@ -12,7 +12,7 @@ from engine.results.comparing import looks
 from engine.results.comparing.sweeps import sweep_results, sweep_results_of
 from engine.runs.runfolder import Status, write_spec, write_status
 from engine.show.charts.sweep import sweep_chart, sweep_table, sweep_words
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.sweep import sweep_of
 from tests.experiments_for_tests import EXPERIMENTS
@@ -23,7 +23,7 @@ from tests.workspaces import finish
 def swept(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """`gain` at three lifts against a variant called unified, and runs that are no part of the sweep."""
     unified = replace(EXPERIMENTS["count"], name="unified", makes="unified")
-    monkeypatch.setitem(catalog.EXPERIMENTS, "unified", unified)
+    monkeypatch.setitem(registry.EXPERIMENTS, "unified", unified)
     finish(ws, "unified")
     for lift in (0.2, 0.0, -0.3):
         finish(ws, "gain", {"lift": lift})
@@ -74,7 +74,7 @@ def test_an_empty_sweep_and_an_unknown_name(swept: Workspace) -> None:
 
 
 def test_the_chart_holds_a_point_a_value_and_split_in_order(swept: Workspace) -> None:
-    results = sweep_results_of(swept, sweep_of("gain", "lift", [0.2, 0.0, -0.3]))
+    results = sweep_results_of(swept, sweep_of(swept, "gain", "lift", [0.2, 0.0, -0.3]))
     table = sweep_table(results)
     assert list(table["value"]) == ["0.2", "0.2", "0.0", "0.0", "-0.3", "-0.3"]
     assert set(table["series"]) == {"validation", "test"}

@@ -17,7 +17,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.store import statistics
 from engine.runs import manifest
 from engine.stats.compare import leaderboard
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -25,7 +25,7 @@ from tests.workspaces import finish, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     monkeypatch.setattr(statistics, "DEFAULT_REFERENCES", ("count",))
     return make_workspace(tmp_path)
 

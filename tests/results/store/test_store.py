@@ -20,7 +20,7 @@ from engine.results import store
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, leave, make_workspace
@@ -29,7 +29,7 @@ from tests.workspaces import finish, leave, make_workspace
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     return make_workspace(tmp_path)
 
 

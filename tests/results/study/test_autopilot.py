@@ -16,7 +16,7 @@ from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import eventually, make_workspace
 
@@ -36,8 +36,8 @@ nodes:
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A workspace; the counting experiments are known here and in every process started from here."""
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
-    monkeypatch.setenv(catalog.MORE, "tests.experiments_for_tests:EXPERIMENTS")
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     made = make_workspace(tmp_path / "ws")
     yield made

@@ -16,7 +16,7 @@ from engine.results.study import standing as study
 from engine.results.trees.tree import Tree, move_thresholds
 from engine.results.trees.tree_check import read_tree
 from engine.runs.runfolder import Status, read_status, write_spec, write_status
-from engine.strategies import catalog
+from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
@@ -37,7 +37,7 @@ nodes:
 @pytest.fixture
 def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(catalog.EXPERIMENTS, name, entry)
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return make_workspace(tmp_path)
 
@@ -180,7 +180,7 @@ def test_one_cluster_is_judged_on_its_own_personas(ws: Workspace, monkeypatch: p
     clustering = EXPERIMENTS["count"].__class__(
         **{**_fields(EXPERIMENTS["count"]), "name": "clustering", "makes": "clusters"}
     )
-    monkeypatch.setitem(catalog.EXPERIMENTS, "clustering", clustering)
+    monkeypatch.setitem(registry.EXPERIMENTS, "clustering", clustering)
     finish(ws, "gain")
     largest = tree().model_copy(update={"cluster": "largest"})
     unknown = study.stand(ws, largest)

@@ -14,6 +14,7 @@ import torch
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Example
 from engine.data.dataset import examples, load_dataset, load_splits
+from engine.lm.effects import Logits, read_recipe
 from engine.lm.respond import respond
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
@@ -170,9 +171,10 @@ def test_the_sides_may_read_different_prompts(ws: Workspace) -> None:
     best = val.groupby("variant").mean().idxmax()
     (variant,) = read_finished(ws, spec.run_id).variants
     assert variant.name == f"mixture-0.5-{best}-profile-prompt"
-    told, profile = variant.recipe["mixture"]["parts"]
-    assert told["memories"] == int(best.rpartition("-")[2])
-    assert (profile["profile"], profile["memories"]) == (True, 0)
+    (together,) = read_recipe(variant.recipe).effects
+    assert isinstance(together, Logits)
+    assert together.first.prompt.memories == int(best.rpartition("-")[2])
+    assert (together.second.prompt.profile, together.second.prompt.memories) == (True, 0)
     rows, own = table(ws, spec), history(ws)
     for row in rows.itertuples():
         shown = json.loads(row.retrieved)

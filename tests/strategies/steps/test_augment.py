@@ -21,7 +21,7 @@ from engine.results.store.intake import read_finished
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, read_status, write_spec
-from engine.strategies import catalog
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.steps import augment
 from tests import in_process
@@ -273,11 +273,11 @@ def test_every_training_experiment_can_and_needs_augmentation_only_then(ws: Work
         "prefix-unified",
     }
     able = {
-        name for name, one in catalog.EXPERIMENTS.items() if "use_augmented" in one.parameters.model_fields
+        name for name, one in registry.EXPERIMENTS.items() if "use_augmented" in one.parameters.model_fields
     }
     assert wanted <= able
     for name in able:
-        entry = catalog.get(name)
+        entry = registry.get(name)
         plain = {need.role for need in entry.needs(entry.parameters())}
         more = {need.role for need in entry.needs(entry.parameters(use_augmented=True))}
         assert more - plain == {"augmented"}

@@ -13,11 +13,11 @@ from peft import PeftModel
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.lm.effects import read_recipe
 from engine.lm.load import load_base
 from engine.lm.merge import concatenated, stacked
-from engine.lm.recipes import Recipe, Shelf, read_personas
+from engine.lm.recipes import Shelf, read_personas
 from engine.lm.respond import respond
-from engine.lm.routed import followed
 from engine.results.store.intake import read_finished
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
 from engine.strategies.plan import plan
@@ -120,12 +120,12 @@ def test_an_exact_merge_leaves_weights_only(ws: Workspace, done: dict[str, RunSp
     sums = read_personas(ws, spec.run_id)
     assert len(sums) == 4
     for parts in sums.values():
-        assert sum(weight for _, _, weight in parts) == pytest.approx(1.0)
-        assert {run for run, _, _ in parts} == {spec.upstream["adapters"]}
+        assert sum(one.weight for one in parts) == pytest.approx(1.0)
+        assert {one.run for one in parts} == {spec.upstream["adapters"]}
     weights = found(ws, spec, "weights.json")
     for persona, merge in weights["assignment"].items():
         expected = weights["merges"][merge]["weights"]
-        assert {adapter: weight for _, adapter, weight in sums[persona]} == pytest.approx(expected)
+        assert {one.name: one.weight for one in sums[persona]} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", MERGES)
@@ -134,7 +134,7 @@ def test_a_merge_is_scored_on_everybody_under_the_common_protocol(
 ) -> None:
     finished = read_finished(ws, done[name].run_id)
     assert [variant.name for variant in finished.variants] == [name]
-    assert finished.variants[0].recipe["adapters"] == [{"run": done[name].run_id}]
+    assert finished.variants[0].recipe["effects"] == [{"kind": "own", "run": done[name].run_id}]
     rows = table(ws, done[name])
     assert len(rows) == 4 * 2 * 2
     assert set(rows["protocol"]) == set(
@@ -146,7 +146,7 @@ def test_merges_differ_where_their_weights_do(ws: Workspace, done: dict[str, Run
     for name in WITHIN:
         clusters = clusters_of(ws, done[name])
         for persona, parts in read_personas(ws, done[name].run_id).items():
-            assert {clusters[adapter] for _, adapter, _ in parts} == {clusters[persona]}
+            assert {clusters[one.name] for one in parts} == {clusters[persona]}
     for name in ACROSS:
         assert {len(parts) for parts in read_personas(ws, done[name].run_id).values()} == {4}
 
@@ -155,16 +155,16 @@ def test_a_merged_persona_answers_with_the_weighted_sum(ws: Workspace, done: dic
     """The change that answers is sum w B A of the adapters on disk: computed here from PEFT's own reading."""
     spec = done["merge-soft"]
     persona, parts = next(iter(read_personas(ws, spec.run_id).items()))
-    change = Shelf(ws).change(Recipe(adapters=((spec.run_id, ""),)), persona)
+    change = Shelf(ws).change(parts)
     assert change is not None
     base = load_base(spec.base).model
     run = spec.upstream["adapters"]
-    model = PeftModel.from_pretrained(base, ws.adapters(run) / parts[0][1], adapter_name="0")
-    for number, (_, name, _) in enumerate(parts[1:], start=1):
-        model.load_adapter(str(ws.adapters(run) / name), adapter_name=str(number))
+    model = PeftModel.from_pretrained(base, ws.adapters(run) / parts[0].name, adapter_name="0")
+    for number, one in enumerate(parts[1:], start=1):
+        model.load_adapter(str(ws.adapters(run) / one.name), adapter_name=str(number))
     for path, (a, b) in change.factors.items():
         module: Any = model.get_submodule(f"base_model.model.{path}")
-        expected = sum(weight * module.get_delta_weight(str(i)) for i, (_, _, weight) in enumerate(parts))
+        expected = sum(one.weight * module.get_delta_weight(str(i)) for i, one in enumerate(parts))
         torch.testing.assert_close(b @ a, expected, atol=1e-5, rtol=0)
 
 
@@ -173,7 +173,7 @@ def test_a_lossy_merge_leaves_adapters_that_peft_loads(ws: Workspace, combine: s
     spec = do(ws, "merge-cluster", combine=combine, density=0.5)
     assert read_finished(ws, spec.run_id).variants[0].name == f"merge-cluster-{combine}"
     sums = read_personas(ws, spec.run_id)
-    names = {parts[0][1] for parts in sums.values()}
+    names = {parts[0].name for parts in sums.values()}
     assert names == {"cluster-0", "cluster-1"}
     merges = {name: one["weights"] for name, one in found(ws, spec, "weights.json")["merges"].items()}
     largest = max(merges, key=lambda name: len(merges[name]))
@@ -195,7 +195,7 @@ def test_a_lossless_rank_gives_the_exact_merge(ws: Workspace, done: dict[str, Ru
     shelf = Shelf(ws)
     for persona in read_personas(ws, full.run_id):
         exact, svd = (
-            shelf.change(Recipe(adapters=((spec.run_id, ""),)), persona) for spec in (done["merge-moe"], full)
+            shelf.change(read_personas(ws, spec.run_id)[persona]) for spec in (done["merge-moe"], full)
         )
         assert exact is not None
         assert svd is not None
@@ -215,7 +215,7 @@ def test_likeness_by_adapters_needs_no_clustering(ws: Workspace) -> None:
     assert set(spec.upstream) == {"adapters"}
     for persona, parts in read_personas(ws, spec.run_id).items():
         assert len(parts) == 2
-        assert persona not in {name for _, name, _ in parts}
+        assert persona not in {one.name for one in parts}
 
 
 def test_a_routed_persona_is_answered_by_the_variant_she_is_routed_to(ws: Workspace, routed: RunSpec) -> None:
@@ -226,9 +226,9 @@ def test_a_routed_persona_is_answered_by_the_variant_she_is_routed_to(ws: Worksp
         theirs = respond(ws, recipe=routes["candidates"][route["variant"]]["recipe"], **asked)
         assert (mine["reply"], mine["recipe"]) == (theirs["reply"], theirs["recipe"])
     with pytest.raises(EngineError, match="no route for persona nobody"):
-        followed(ws, {"route": routed.run_id}, "nobody")
+        Shelf(ws).sides(read_recipe({"route": routed.run_id}), "nobody")
     with pytest.raises(EngineError, match="left no routes"):
-        followed(ws, {"route": "routing-00000000"}, "persona_000")
+        respond(ws, recipe={"route": "routing-00000000"}, **asked)
 
 
 AMONG = ["unified", "per-persona", "merge-average"]
@@ -257,7 +257,9 @@ def test_a_routed_persona_gets_the_rows_of_the_variant_that_won_on_val(
         mine = rows[rows["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         theirs = source[source["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, theirs)
-    assert read_finished(ws, routed.run_id).variants[0].recipe == {"route": routed.run_id}
+    assert read_finished(ws, routed.run_id).variants[0].recipe == {
+        "effects": [{"kind": "own", "run": routed.run_id, "chosen": True}]
+    }
     assert routes["test"]["regret"] >= 0
     assert sum(routes["shares"].values()) == pytest.approx(1.0)
 
@@ -314,7 +316,7 @@ def test_scores_of_other_protocols_are_not_routed_among(ws: Workspace, routed: R
 
 def test_nobody_is_routed_to_a_bound_or_to_routing_itself(ws: Workspace) -> None:
     for name in ("ceiling", "routing", "clustering"):
-        with pytest.raises(EngineError, match=f"routed to {name}"):
+        with pytest.raises(EngineError, match=f"among.*not .?{name}"):
             plan(ws, "routing", {**SETTINGS, "among": ["unified", name]})
 
 

@@ -26,10 +26,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, embedded_base
 from engine.data.dataset import load_dataset
 from engine.lm.asking import Asker
+from engine.lm.effects import Recipe, mixed, read_recipe
 from engine.lm.load import load_base
-from engine.lm.recipes import Shelf, read_recipe
+from engine.lm.recipes import Shelf
 from engine.lm.respond import respond
-from engine.lm.routed import mixed, remembering
 from engine.results.store.intake import read_finished
 from engine.runs import jobs, manifest
 from engine.runs.records import scan
@@ -181,7 +181,12 @@ def test_generate_asks_a_remote_variant(study: Workspace, served: str) -> None:
     persona = load_dataset(study).personas[0].persona_id
     told = [
         respond(study, persona_id=persona, recipe=one, message="Warm up the room.", max_new_tokens=16)
-        for one in (recipe, {"adapters": []}, remembering(recipe, 1), remembering({"adapters": []}, 1))
+        for one in (
+            recipe,
+            {"adapters": []},
+            read_recipe(recipe).with_prompt(memories=1).as_json(),
+            Recipe().with_prompt(memories=1).as_json(),
+        )
     ]
     replies = [one["reply"] for one in told]
     assert replies[0] == replies[1]
@@ -238,22 +243,21 @@ def test_what_cannot_be_launched_is_refused_before(
 
 
 def test_nothing_mixes_merges_or_plays_a_remote_model(ws: Workspace, server: endpoints.Endpoint) -> None:
-    recipe = done(ws, do(ws, "frontier", asked_of(server)))["variants"][0]["recipe"]
-    assert read_recipe(recipe).as_json() == recipe
+    written = done(ws, do(ws, "frontier", asked_of(server)))["variants"][0]["recipe"]
+    recipe = read_recipe(written)
+    assert recipe.as_json() == written
     shelf = Shelf(ws)
     asker = Asker(ws, load_base(str(ws.read_config()["base"])), shelf, max_new_tokens=4)
     persona = load_dataset(ws).personas[0].persona_id
-    for refused in (recipe, mixed(recipe, {"adapters": []}, 0.5)):
+    for refused in (recipe, mixed(recipe, Recipe(), 0.5)):
         with pytest.raises(EngineError, match="is a remote model"):
             respond_locally(asker, refused, persona)
-    with pytest.raises(EngineError, match="is a remote model"):
-        shelf.change(read_recipe(recipe), persona)
     for experiment, role in (("retrieval", "over"), ("mixture", "first"), ("placebo", "of")):
         with pytest.raises(EngineError, match=role):
             plan(ws, experiment, {role: "frontier"})
 
 
-def respond_locally(asker: Asker, recipe: Any, persona: str) -> None:
+def respond_locally(asker: Asker, recipe: Recipe, persona: str) -> None:
     from engine.core.types import Example, Message
 
     asker.asks(recipe, [Example("", persona, "", 0, (Message("user", "Hello."),), "", {})])

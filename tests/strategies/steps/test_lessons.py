@@ -39,7 +39,11 @@ def weights(ws: Workspace, run_id: str, name: str) -> dict[str, torch.Tensor]:
 
 def recipe(ws: Workspace, spec: RunSpec) -> Any:
     (variant,) = read_json(ws.run_folder(spec.run_id) / "done.json")["variants"]
-    return variant["recipe"]["adapters"]
+    return variant["recipe"]["effects"]
+
+
+def own(spec: RunSpec) -> dict[str, Any]:
+    return {"kind": "own", "run": spec.run_id}
 
 
 @pytest.mark.parametrize(
@@ -82,8 +86,9 @@ def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Work
     assert read_json(ws.run_folder(earlier) / "spec.json")["parameters"]["use_online"] is False
     training = read_json(ws.run_folder(spec.run_id) / "training.json")
     assert {record["train_dialogues"] for record in training} == {2}
-    assert recipe(ws, spec) == [{"run": spec.run_id}]
-    for ((_, name, _),) in read_personas(ws, spec.run_id).values():
+    assert recipe(ws, spec) == [own(spec)]
+    for (one,) in read_personas(ws, spec.run_id).values():
+        name = one.name
         before, after = weights(ws, earlier, name), weights(ws, spec.run_id, name)
         moved = max(float((after[key] - before[key]).abs().max()) for key in before)
         assert 0 < moved < 1e-3, "it began elsewhere, or never moved"
@@ -92,23 +97,23 @@ def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Work
 def test_micro_updates_of_a_delta_keep_its_unified_below(ws: Workspace) -> None:
     spec = do(ws, "online", over="hybrid")
     hybrid = read_json(ws.run_folder(spec.upstream["start"]) / "spec.json")
-    below = {"run": hybrid["upstream"]["unified"], "name": "unified"}
-    assert recipe(ws, spec) == [below, {"run": spec.run_id}]
+    below = {"kind": "weights", "run": hybrid["upstream"]["unified"], "name": "unified"}
+    assert recipe(ws, spec) == [below, own(spec)]
 
 
 def test_a_cluster_can_begin_as_unifieds_weights(ws: Workspace) -> None:
     clusters = do(ws, "clustering", k=[2]).run_id
     spec = do(ws, "cluster-from-unified", start="weights", epochs=1, learning_rate=1e-6)
     assert spec.upstream["clusters"] == clusters
-    assert recipe(ws, spec) == [{"run": spec.run_id}]
+    assert recipe(ws, spec) == [own(spec)]
     unified = weights(ws, spec.upstream["start"], "unified")
-    names = {name for ((_, name, _),) in read_personas(ws, spec.run_id).values()}
+    names = {one.name for (one,) in read_personas(ws, spec.run_id).values()}
     assert names == {"cluster-0", "cluster-1"}
     for name in names:
         for key, tensor in weights(ws, spec.run_id, name).items():
             torch.testing.assert_close(tensor, unified[key], atol=1e-3, rtol=0)
     delta = do(ws, "cluster-from-unified", epochs=1)
-    assert recipe(ws, delta)[0] == {"run": delta.upstream["unified"], "name": "unified"}
+    assert recipe(ws, delta)[0] == {"kind": "weights", "run": delta.upstream["unified"], "name": "unified"}
 
 
 def test_weights_of_another_shape_are_refused_with_what_fits(ws: Workspace) -> None:
@@ -123,7 +128,8 @@ def test_weights_of_another_shape_are_refused_with_what_fits(ws: Workspace) -> N
 def test_a_pull_toward_unified_ends_nearer_to_it(ws: Workspace) -> None:
     def distance(**parameters: Any) -> float:
         spec = do(ws, "per-persona", personas=1, epochs=4, learning_rate=0.02, **parameters)
-        ((((run, name, _),)),) = read_personas(ws, spec.run_id).values()
+        ((one,),) = read_personas(ws, spec.run_id).values()
+        run, name = one.run, one.name
         own, unified = weights(ws, run, name), weights(ws, goal, "unified")
         return sum(
             float((2 * own[b] @ own[a] - 2 * unified[b] @ unified[a]).square().sum())

@@ -155,7 +155,7 @@ def test_the_adapter_lies_where_its_recipe_says_in_pefts_format(ws: Workspace) -
     run_id = run_of(ws, "unified")
     done = read_json(ws.run_folder(run_id) / "done.json")
     (declared,) = done["variants"]
-    assert declared["recipe"]["adapters"] == [{"run": run_id, "name": "unified"}]
+    assert declared["recipe"]["effects"] == [{"kind": "weights", "run": run_id, "name": "unified"}]
     assert declared["family"] == "unified"
     assert declared["train_seconds"] > 0
     model = PeftModel.from_pretrained(
@@ -255,11 +255,11 @@ def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experim
     folder = ws.run_folder(spec.run_id)
     (variant,) = read_json(folder / "done.json")["variants"]
     assert variant["name"] == experiment
-    *under, own = variant["recipe"]["adapters"]
-    assert (len(under), own) == (below, {"run": spec.run_id})
+    *under, own = variant["recipe"]["effects"]
+    assert (len(under), own) == (below, {"kind": "own", "run": spec.run_id})
     personas = read_personas(ws, spec.run_id)
     assert set(personas) == {persona.persona_id for persona in load_dataset(ws).personas}
-    names = {name for ((_, name, weight),) in personas.values() if weight == 1.0}
+    names = {one.name for (one,) in personas.values() if getattr(one, "weight", 1.0) == 1.0}
     assert len(names) == 4
     for name in names:
         model = load_base(str(spec.base)).model

@@ -55,7 +55,7 @@ def test_the_pilots_adapters_are_taken_over_bit_by_bit(studied: tuple[Workspace,
     assert (summary["adapters"], summary["adapters_taken_over"]) == (5, 3)
     own = read_personas(ws, full.run_id)
     assert len(own) == 5
-    assert {run for ((run, _, _),) in own.values()} == {full.run_id}
+    assert {one.run for (one,) in own.values()} == {full.run_id}
 
 
 def test_they_are_what_the_full_study_alone_would_have_trained(

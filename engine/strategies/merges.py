@@ -1,50 +1,26 @@
-"""The experiments that build on what others trained or scored: clustering, merging and routing.
-
-Declarations only; catalog.py is the registry that takes them in.
-"""
+"""Weighted sums of personas' adapters: of all, of a cluster, of the nearest, or by learned weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from engine.core.errors import EngineError
-from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Parameters, SetOf, Upstream, character_needed, history_needed
+from engine.core.parameters import Parameters
+from engine.strategies.published import BACKUP
+from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
-Trained = Literal["per-persona", "hybrid", "constrained"]
-_MERGE_STEP = "engine.strategies.steps.merge:run"
-_MERGING = {"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0}
-_BOUNDS = ("ceiling", "clustering", "placebo", "routing")
-
-
-class ClusteringParameters(Parameters):
-    """How personas are grouped."""
-
-    features: Literal["behaviour", "character", "both", "adapters"] = Field(
-        "behaviour",
-        description="Where likeness is seen: training dialogues, character text, both, or trained adapters.",
-    )
-    k: SetOf[int] = Field(
-        [5, 10, 15, 20, 25],
-        min_length=1,
-        description="Numbers of clusters to try; the one with the highest silhouette is kept.",
-    )
-    method: Literal["k-means", "agglomerative"] = Field("k-means", description="How groups are found.")
-    repeats: int = Field(
-        5, ge=2, le=50, description="Repetitions, with other seeds, that stability is taken over."
-    )
-    adapters: Trained = Field(
-        "per-persona", description="With features=adapters: the experiment whose adapters are compared."
-    )
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
 
 
 class MergeParameters(Parameters):
     """What is merged, and whether the merge is exact."""
 
-    adapters: Trained = Field("per-persona", description="The experiment whose adapters are merged.")
+    adapters: Annotated[str, Having("mergeable")] = Field(
+        "per-persona", description="The experiment whose adapters are merged."
+    )
     combine: Literal["exact", "svd", "ties", "dare", "linear"] = Field(
         "exact",
         description="The exact weighted sum, or a lossy way: cut SVD, TIES, DARE, or A and B averaged apart.",
@@ -113,38 +89,6 @@ class SoftMergeParameters(_NearParameters):
     )
 
 
-class RoutingParameters(Parameters):
-    """Among what each persona is routed, and how sure the choice must be."""
-
-    among: SetOf[str] = Field(
-        ["unified", "per-persona", "hybrid"],
-        min_length=2,
-        description="The experiments whose variants compete.",
-    )
-    fallback: str = Field("unified", description="The variant that stays where none beats it.")
-    margin: float = Field(
-        0.02,
-        ge=0,
-        le=1,
-        description="How much a variant must gain on a persona's val examples (0.02: 2 points).",
-    )
-    metric: Literal["embedding_similarity", "device_f1", "param_f1", "exact_action_match"] = Field(
-        "embedding_similarity", description="The metric that decides."
-    )
-
-
-def _clustering_needs(parameters: ClusteringParameters) -> tuple[Upstream, ...]:
-    of_adapters = parameters.features == "adapters"
-    return (Upstream(role="adapters", experiment=parameters.adapters),) if of_adapters else ()
-
-
-def _clustering_applies(parameters: ClusteringParameters, ground: Ground) -> None:
-    if parameters.features != "character":
-        history_needed(parameters, ground)
-    if parameters.features in ("character", "both"):
-        character_needed(parameters, ground)
-
-
 def _adapters(parameters: MergeParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="adapters", experiment=parameters.adapters),)
 
@@ -158,15 +102,10 @@ def _adapters_and_features(parameters: _NearParameters) -> tuple[Upstream, ...]:
     return _adapters_and_clusters(parameters) if by_features else _adapters(parameters)
 
 
-def _routing_needs(parameters: RoutingParameters) -> tuple[Upstream, ...]:
-    wanted = tuple(dict.fromkeys((*parameters.among, parameters.fallback)))
-    for name in wanted:
-        if name in _BOUNDS:
-            raise EngineError(
-                f"Nobody can be routed to {name}: it answers no persona by itself.",
-                "Route among experiments that make variants: --set among=unified,per-persona,hybrid",
-            )
-    return tuple(Upstream(role=name, experiment=name, same_protocol=True) for name in wanted)
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.merge import run
+
+    run(context)
 
 
 def _merge(
@@ -177,36 +116,29 @@ def _merge(
     form: type[Parameters],
     needs: Callable[[Any], tuple[Upstream, ...]],
     method: str,
+    personal: bool = True,
+    presets: tuple[Preset, ...] = (),
 ) -> Experiment:
     return Experiment(
         name=name,
         title=title,
         family="merge",
+        group="Merges",
         question=question,
         makes=name,
-        step=_MERGE_STEP,
+        step=step,
         parameters=form,
         fixed={"method": method},
         needs=needs,
-        stages=_MERGING,
+        stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
+        traits=Traits(personal=personal, readable=True, mixable=True),
+        presets=presets,
     )
 
 
-COMBINING = (
-    Experiment(
-        name="clustering",
-        title="Clusters of personas",
-        family="clustering",
-        question="Which personas resemble each other, and are there clusters at all?",
-        makes="clusters.json, data/splits/cluster_map.json",
-        step="engine.strategies.steps.cluster:run",
-        parameters=ClusteringParameters,
-        needs=_clustering_needs,
-        stages={"features": 70.0, "cluster": 30.0},
-        applies=_clustering_applies,
-    ),
+STRATEGIES = (
     _merge(
         "merge-average",
         title="Average of all adapters",
@@ -214,6 +146,7 @@ COMBINING = (
         form=MergeParameters,
         needs=_adapters,
         method="average",
+        personal=False,
     ),
     _merge(
         "merge-cluster",
@@ -230,6 +163,20 @@ COMBINING = (
         form=WeightedMergeParameters,
         needs=_adapters_and_clusters,
         method="weighted",
+        presets=(
+            Preset(
+                "cluster-4",
+                "Cluster 4: softmax of val score x likeness",
+                {"cluster": 4, "temperature": 1.0},
+                f"{BACKUP}, strategy 1, as its code has it.",
+            ),
+            Preset(
+                "cluster-4-quality",
+                "Cluster 4: val score x likeness x data quality",
+                {"cluster": 4, "temperature": 1.0, "quality": True},
+                f"{BACKUP}, strategy 1, with the third factor of its list.",
+            ),
+        ),
     ),
     _merge(
         "merge-moe",
@@ -262,18 +209,5 @@ COMBINING = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
-    ),
-    Experiment(
-        name="routing",
-        title="Routing by validation",
-        family="routing",
-        question="Is each persona best served by the variant that won on her validation examples?",
-        makes="routing",
-        step="engine.strategies.steps.route:run",
-        parameters=RoutingParameters,
-        needs=_routing_needs,
-        stages={"route": 100.0},
-        beside=("base",),
-        applies=history_needed,
     ),
 )

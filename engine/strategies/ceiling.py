@@ -1,33 +1,36 @@
-"""Scores the two oracles of a synthetic world: bounds to hold variants against, never contenders."""
+"""The two oracles of a synthetic world: bounds to hold variants against, never contenders."""
 
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import read_text
-from engine.data.dataset import TRUTH
-from engine.lm.generate import Reply
-from engine.lm.load import load_base
-from engine.lm.scorer import Scorer
-from engine.runs.context import RunContext
-from engine.strategies.steps.scoring import Answer, declare_protocol, example_set, write_scores
+from engine.strategies.spec import Experiment, Traits, truth_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
 
 ORACLES = {"ceiling-persona": "knows_persona", "ceiling-population": "knows_population"}
 
 
-def run(context: RunContext) -> None:
+def step(context: RunContext) -> None:
     """Score what an assistant says that knows the persona, and one that knows only the population."""
+    from engine.data.dataset import TRUTH
+    from engine.lm.generate import Reply
+    from engine.lm.load import load_base
+    from engine.lm.scorer import Scorer
+    from engine.strategies.steps.scoring import Answer, declare_protocol, example_set, write_scores
+
     context.progress("load", 0, 1)
     chosen = example_set(context)
     # The base takes no part, but its dtype and device belong to the protocol the others are scored under.
     protocol = declare_protocol(context, chosen, load_base(context.spec.base))
-    truth = {}
     integrity.refuse_changed(context.workspace, TRUTH)
-    for line in read_text(context.workspace.dataset / TRUTH).split("\n")[:-1]:
-        record = json.loads(line)
-        truth[record["example_id"]] = record
+    lines = read_text(context.workspace.dataset / TRUTH).split("\n")[:-1]
+    truth = {record["example_id"]: record for record in map(json.loads, lines)}
     missing = [example.example_id for _, example in chosen.all if example.example_id not in truth]
     if missing:
         raise EngineError(
@@ -42,3 +45,18 @@ def run(context: RunContext) -> None:
             for split, example in chosen.all
         ]
     write_scores(context, answers, protocol, Scorer())
+
+
+STRATEGY = Experiment(
+    name="ceiling",
+    title="Ceiling",
+    family="ceiling",
+    group="Bounds and controls",
+    question="What would an assistant score that knows the persona, or the population, perfectly?",
+    makes="ceiling-persona, ceiling-population",
+    step=step,
+    stages={"load": 10.0, "score": 90.0},
+    beside=("base",),
+    applies=truth_needed,
+    traits=Traits(answers=False, routable=False),
+)

@@ -1,17 +1,23 @@
-"""The experiment that lets a remote model answer: any OpenAI-compatible endpoint, or Anthropic's API.
+"""A large model elsewhere answers: any OpenAI-compatible endpoint, or Anthropic's API.
 
-Declaration only; catalog.py takes it in. What it costs and whether it may start: steps/estimate.py.
+What it costs and whether it may start: engine/strategies/steps/estimate.py.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from engine.core.parameters import Parameters
+from engine.core.paths import Workspace
 from engine.lm.remote.endpoint import Provider, check_address
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Parameters, character_needed, history_needed
+from engine.strategies.spec import Experiment, Outlook, Traits, character_needed, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
 
 
 def _or_none(value: Any) -> Any:
@@ -76,16 +82,31 @@ def _can_be_asked(parameters: FrontierParameters, ground: Ground) -> None:
         history_needed(parameters, ground)
 
 
-FRONTIER = Experiment(
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.frontier import run
+
+    run(context)
+
+
+def outlook(ws: Workspace, spec: RunSpec) -> Outlook:
+    """Say what a launch would cost and send where, and what stands in its way."""
+    from engine.strategies.steps.estimate import outlook
+
+    return outlook(ws, spec)
+
+
+STRATEGY = Experiment(
     name="frontier",
     title="Remote model",
     family="frontier",
+    group="Remote models",
     question="How well does a large remote model answer, with a persona's profile or history in its prompt?",
     makes="frontier-MODEL",
-    step="engine.strategies.steps.frontier:run",
+    step=step,
     parameters=FrontierParameters,
     stages={"load": 3.0, "ask": 90.0, "score": 7.0},
     beside=("base",),
     applies=_can_be_asked,
-    outlook="engine.strategies.steps.estimate:outlook",
+    outlook=outlook,
+    traits=Traits(),
 )

@@ -1,21 +1,18 @@
-"""The experiment that makes more training dialogues, and the parameter by which others train on them.
-
-Declarations only; catalog.py is the registry that takes them in.
-"""
+"""More training dialogues for each persona, and the parameter by which others train on them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from engine.core.errors import EngineError
+from engine.core.parameters import ListOf, Parameters, SetOf
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, ListOf, Parameters, SetOf, Upstream
+from engine.strategies.spec import Experiment, Traits
 
-AUGMENTED = "augmented"
-"""The role under which a training run finds the augmentation it takes dialogues from."""
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
 
 MethodName = Literal[
     "paraphrase", "synonyms", "context-variation", "context-noise", "lm-paraphrase", "back-translation"
@@ -72,26 +69,22 @@ def _applies(parameters: AugmentationParameters, ground: Ground) -> None:
         )
 
 
-def augmentable(entry: Experiment) -> Experiment:
-    """Return the experiment with an augmentation run among its needs where `use_augmented` asks for it."""
-    if "use_augmented" not in entry.parameters.model_fields:
-        return entry
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.augment import run
 
-    def needs(parameters: Any) -> tuple[Upstream, ...]:
-        more = (Upstream(role=AUGMENTED, experiment=AUGMENTATION.name),) if parameters.use_augmented else ()
-        return (*entry.needs(parameters), *more)
-
-    return replace(entry, needs=needs)
+    run(context)
 
 
-AUGMENTATION = Experiment(
+STRATEGY = Experiment(
     name="augmentation",
     title="Augmented dialogues",
     family="augmentation",
+    group="More data",
     question="How far can each persona's training dialogues be multiplied and stay true to themselves?",
     makes="augmented.jsonl, augmentation.json",
-    step="engine.strategies.steps.augment:run",
+    step=step,
     parameters=AugmentationParameters,
     stages={"load": 3.0, "augment": 97.0},
     applies=_applies,
+    traits=Traits(answers=False, routable=False),
 )

@@ -1,0 +1,31 @@
+"""The frozen base model, knowing nothing of the persona."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.lm.effects import Recipe
+from engine.strategies.spec import Experiment, Traits
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.scoring import score_variant
+
+    score_variant(context, context.spec.experiment, Recipe(), family="prompt")
+
+
+STRATEGY = Experiment(
+    name="base",
+    title="Base model",
+    family="prompt",
+    group="Without training",
+    question="How well does the frozen base model answer, knowing nothing of the persona?",
+    makes="base",
+    step=step,
+    fixed={"profile": False},
+    stages={"load": 3.0, "generate": 90.0, "score": 7.0},
+    traits=Traits(readable=True, mixable=True, divides=("replies",)),
+)

@@ -1,0 +1,86 @@
+"""Who resembles whom: groups of personas, for whatever trains or merges by cluster. Makes no variant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters, SetOf
+from engine.strategies.ground import Ground
+from engine.strategies.published import START
+from engine.strategies.spec import (
+    Experiment,
+    Having,
+    Preset,
+    Traits,
+    Upstream,
+    character_needed,
+    history_needed,
+)
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+
+class ClusteringParameters(Parameters):
+    """How personas are grouped."""
+
+    features: Literal["behaviour", "character", "both", "adapters"] = Field(
+        "behaviour",
+        description="Where likeness is seen: training dialogues, character text, both, or trained adapters.",
+    )
+    k: SetOf[int] = Field(
+        [5, 10, 15, 20, 25],
+        min_length=1,
+        description="Numbers of clusters to try; the one with the highest silhouette is kept.",
+    )
+    method: Literal["k-means", "agglomerative"] = Field("k-means", description="How groups are found.")
+    repeats: int = Field(
+        5, ge=2, le=50, description="Repetitions, with other seeds, that stability is taken over."
+    )
+    adapters: Annotated[str, Having("mergeable")] = Field(
+        "per-persona", description="With features=adapters: the experiment whose adapters are compared."
+    )
+
+
+def _needs(parameters: ClusteringParameters) -> tuple[Upstream, ...]:
+    of_adapters = parameters.features == "adapters"
+    return (Upstream(role="adapters", experiment=parameters.adapters),) if of_adapters else ()
+
+
+def _applies(parameters: ClusteringParameters, ground: Ground) -> None:
+    if parameters.features != "character":
+        history_needed(parameters, ground)
+    if parameters.features in ("character", "both"):
+        character_needed(parameters, ground)
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.cluster import run
+
+    run(context)
+
+
+STRATEGY = Experiment(
+    name="clustering",
+    title="Clusters of personas",
+    family="clustering",
+    group="Clusters",
+    question="Which personas resemble each other, and are there clusters at all?",
+    makes="clusters.json, data/splits/cluster_map.json",
+    step=step,
+    parameters=ClusteringParameters,
+    needs=_needs,
+    stages={"features": 70.0, "cluster": 30.0},
+    applies=_applies,
+    traits=Traits(answers=False, routable=False),
+    presets=(
+        Preset(
+            "quick-start",
+            "Character texts, 5 to 25 clusters, the best silhouette",
+            {"features": "character", "k": [5, 10, 15, 20, 25]},
+            f"{START}, experiment 1, step 1.",
+        ),
+    ),
+)

@@ -1,0 +1,70 @@
+"""Two variants answer together, their probabilities added token by token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters, SetOf
+from engine.strategies.published import BACKUP
+from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class MixtureParameters(Parameters):
+    """Which two variants answer together, and with which weight."""
+
+    first: Annotated[str, Having("mixable")] = Field(
+        "unified", description="The experiment whose variant has the weight."
+    )
+    second: Annotated[str, Having("mixable")] = Field(
+        "cluster", description="The experiment whose variant has the rest."
+    )
+    weights: SetOf[Share] = Field(
+        [0.6],
+        min_length=1,
+        description="The first one's share of the probabilities; of several the best on val is kept.",
+    )
+
+
+def _needs(parameters: MixtureParameters) -> tuple[Upstream, ...]:
+    return (
+        Upstream(role="first", experiment=parameters.first),
+        Upstream(role="second", experiment=parameters.second),
+    )
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.mix import run
+
+    run(context)
+
+
+STRATEGY = Experiment(
+    name="mixture",
+    title="Mixture of two variants",
+    family="mixture",
+    group="Choosing and mixing",
+    question="Do two variants answer better together, their probabilities added token by token?",
+    makes="mixture-0.6",
+    step=step,
+    parameters=MixtureParameters,
+    needs=_needs,
+    stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
+    beside=("base", "unified"),
+    applies=history_needed,
+    traits=Traits(personal=True, readable=True),
+    presets=(
+        Preset(
+            "backup-plan",
+            "0.6 unified, 0.4 cluster",
+            {"first": "unified", "second": "cluster", "weights": [0.6]},
+            f"{BACKUP}, strategy 3.",
+        ),
+    ),
+)

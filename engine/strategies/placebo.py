@@ -1,0 +1,110 @@
+"""The placebo of a variant: everybody is answered as somebody else.
+
+Leaves placebo.json in the run's folder: who stands in for whom. Where the placebo is as good as the variant,
+what helped was more training or a longer prompt, not the persona.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from engine.core.errors import EngineError
+from engine.core.parameters import Parameters
+from engine.core.paths import write_json
+from engine.lm.effects import Prompt, Recipe, Swapped
+from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
+
+if TYPE_CHECKING:
+    from engine.lm.recipes import Shelf
+    from engine.runs.context import RunContext
+
+SUFFIX = "~placebo"
+
+
+class PlaceboParameters(Parameters):
+    """Whose placebo."""
+
+    of: Annotated[str, Having("personal")] = Field(
+        "per-persona", description="The experiment whose variant is answered as another."
+    )
+    k: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="With retrieval: the variant with so many memories; by default the best on val.",
+    )
+    over: Annotated[str | None, Having("readable")] = Field(
+        None, description="With retrieval: the experiment it reads over; by default the usual run's."
+    )
+
+
+def _needs(parameters: PlaceboParameters) -> tuple[Upstream, ...]:
+    which: Mapping[str, Any] = {"over": parameters.over} if parameters.over else {}
+    return (Upstream(role="of", experiment=parameters.of, parameters=which, same_protocol=True),)
+
+
+def step(context: RunContext) -> None:
+    """Pair the personas whom the variant exists for, and score it with the pairs swapped."""
+    from engine.lm.recipes import PLACEBO, Shelf
+    from engine.stats.derangement import derange
+    from engine.strategies.steps.made import made_by
+    from engine.strategies.steps.scoring import example_set, score_variant
+
+    context.progress("load", 0, 1)
+    made = made_by(context, "of", memories=context.spec.parameters["k"])
+    shelf = Shelf(context.workspace)
+    people = sorted({example.persona_id for _, example in example_set(context).all})
+    known = [persona for persona in people if shelf.covers(made.recipe, persona)]
+    pairing = derange(kinds_of(shelf, made.recipe, known), seed=context.spec.seed)
+    if pairing is None:
+        raise EngineError(
+            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.",
+            "A placebo needs at least two personas with adapters, memories or a profile of their own.",
+        )
+    if not pairing.is_permutation:
+        context.log(
+            "one group holds more than half of the personas: its members share the others as stand-ins"
+        )
+    told = {"of": made.name, "is_permutation": pairing.is_permutation, "donors": dict(pairing.donors)}
+    write_json(context.folder / PLACEBO, told)
+    context.summary(personas=len(pairing.donors), is_permutation=pairing.is_permutation)
+    recipe = Recipe((Swapped(made.recipe, context.spec.run_id),))
+    score_variant(context, made.name + SUFFIX, recipe, family="placebo", shelf=shelf)
+
+
+def kinds_of(shelf: Shelf, recipe: Recipe, personas: Iterable[str]) -> dict[str, Hashable]:
+    """Return what each persona is answered with; those of one kind would be no placebo for each other.
+
+    It is what acts in the model, so a cluster is one kind, and where all share it each her own memories and
+    profile. A choice is made for each persona: there each is a kind of her own.
+    """
+    people = list(personas)
+    each = {persona: persona for persona in people}
+    if any(one.told for persona in people for one in shelf.followed(recipe, persona)):
+        return dict(each)
+    answering = {persona: shelf.sides(recipe, persona) for persona in people}
+    kinds: dict[str, Hashable] = {
+        persona: tuple(side.effects for side in found) for persona, found in answering.items()
+    }
+    is_told = any(side.prompt != Prompt() for found in answering.values() for side in found)
+    return dict(each) if is_told and len(set(kinds.values())) < 2 else kinds
+
+
+STRATEGY = Experiment(
+    name="placebo",
+    title="Placebo: answered as another",
+    family="placebo",
+    group="Bounds and controls",
+    question="Does a personalised variant beat itself with another persona's adapter or memories?",
+    makes="per-persona~placebo",
+    step=step,
+    parameters=PlaceboParameters,
+    needs=_needs,
+    stages={"load": 3.0, "generate": 92.0, "score": 5.0},
+    beside=("base", "unified"),
+    applies=history_needed,
+    traits=Traits(routable=False),
+)

@@ -1,0 +1,33 @@
+"""The persona's character text in the system prompt of the frozen base model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.lm.effects import Prompt, Recipe
+from engine.strategies.spec import Experiment, Traits, character_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.scoring import score_variant
+
+    score_variant(context, context.spec.experiment, Recipe((Prompt(profile=True),)), family="prompt")
+
+
+STRATEGY = Experiment(
+    name="profile-prompt",
+    title="Profile in the prompt",
+    family="prompt",
+    group="Without training",
+    question="Does the persona's character text in the system prompt help the frozen base model?",
+    makes="profile-prompt",
+    step=step,
+    fixed={"profile": True},
+    stages={"load": 3.0, "generate": 90.0, "score": 7.0},
+    beside=("base",),
+    applies=character_needed,
+    traits=Traits(personal=True, mixable=True, divides=("replies",)),
+)

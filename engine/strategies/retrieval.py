@@ -1,0 +1,81 @@
+"""The persona's own most similar past interactions in the prompt, over any variant that reads them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters, SetOf
+from engine.strategies.published import START
+from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+
+class RetrievalParameters(Parameters):
+    """How a persona's own past interactions are put into the prompt."""
+
+    over: Annotated[str, Having("readable")] = Field(
+        "unified", description="The experiment whose variant reads the memories."
+    )
+    k: SetOf[int] = Field(
+        [0, 1, 3, 5], min_length=1, description="How many past interactions to show; each is a variant."
+    )
+    recency: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much being recent counts beside being similar when memories are chosen.",
+    )
+
+
+def _needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
+    return (Upstream(role="over", experiment=parameters.over),)
+
+
+def step(context: RunContext) -> None:
+    """Score "<over>+retrieval-k" for each k; k = 0 is the variant itself and scored only where it is not."""
+    from engine.runs.runfolder import read_spec
+    from engine.strategies.steps.made import made_by
+    from engine.strategies.steps.scoring import score_variants
+
+    context.progress("load", 0, 1)
+    over, parameters = made_by(context, "over"), context.spec.parameters
+    named = f"{over.name}+retrieval" + (f"-recent-{parameters['recency']:g}" if parameters["recency"] else "")
+    wanted = sorted(set(parameters["k"]))
+    recipes = {
+        f"{named}-{k}": over.recipe.with_prompt(memories=k, recency=parameters["recency"]) for k in wanted
+    }
+    for variant, recipe in recipes.items():
+        context.variant(variant, recipe.as_json(), family="retrieval")
+    upstream = read_spec(context.workspace.run_folder(context.spec.upstream["over"]))
+    if 0 in wanted and len(wanted) > 1 and upstream.protocol == context.spec.protocol:
+        del recipes[f"{named}-0"]
+    score_variants(context, recipes)
+
+
+STRATEGY = Experiment(
+    name="retrieval",
+    title="Retrieval from history",
+    family="retrieval",
+    group="Without training",
+    question="Do the persona's own most similar past interactions in the prompt help?",
+    makes="unified+retrieval-1, -3 and -5",
+    step=step,
+    parameters=RetrievalParameters,
+    needs=_needs,
+    stages={"load": 3.0, "generate": 92.0, "score": 5.0},
+    beside=("base", "unified"),
+    applies=history_needed,
+    traits=Traits(personal=True, mixable=True, divides=("replies",)),
+    presets=(
+        Preset(
+            "quick-start",
+            "0, 1, 3 and 5 past interactions for unified",
+            {"over": "unified", "k": [0, 1, 3, 5]},
+            f"{START}, experiment 2.",
+        ),
+    ),
+)

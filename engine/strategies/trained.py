@@ -1,0 +1,171 @@
+"""What strategies that train share: the forms of their parameters, and how they are declared.
+
+A strategy's own file says what is trained, on whom, and upon what; engine/strategies/steps/train_adapters.py
+does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from engine.lm.shape import LoraShape
+from engine.strategies.spec import Experiment, Parameters, Traits, Upstream, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+AUGMENTED = "augmented"
+"""The role under which a training run finds the augmentation it takes dialogues from."""
+STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
+ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
+"""One adapter for everybody."""
+PERSONAL = Traits(personal=True, readable=True, mixable=True, divides=("training", "replies"))
+"""Adapters that differ from persona to persona."""
+MERGEABLE = Traits(
+    personal=True, readable=True, mixable=True, mergeable=True, divides=("training", "replies")
+)
+"""A LoRA of her own for each persona, all begun alike."""
+
+
+class TrainingParameters(Parameters):
+    """How adapters are trained on the train dialogues of the personas that share them."""
+
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
+    epochs: int = Field(3, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
+    warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the rate rises.")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Dialogues in one step; by default 1 to 8, fewer where data is scarce.",
+    )
+    max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="An adapter stops after so many epochs without a better validation loss of its own.",
+    )
+    l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
+    personas: int | None = Field(
+        None, ge=1, description="A pilot: train adapters for a seeded subset of so many personas only."
+    )
+    history: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Train on so many of each persona's dialogues only, the most recent ones.",
+    )
+    use_augmented: bool = Field(
+        False, description="Train on what an augmentation run made of these dialogues too; val and test stay."
+    )
+
+
+class HistoryParameters(TrainingParameters):
+    """Training on the train dialogues, with their online slice or without it."""
+
+    use_online: bool = Field(
+        True, description="Whether the online slice, the last dialogues of train, is trained on too."
+    )
+
+
+class LoraParameters(HistoryParameters, LoraShape):
+    """LoRA adapters: their shape, then their training."""
+
+
+class OwnLoraParameters(LoraParameters):
+    """LoRA adapters from the base, which the L2 penalty may keep near the unified one."""
+
+    l2_toward: Literal["zero", "unified"] = Field(
+        "zero",
+        description="Where the L2 penalty pulls: weights to zero, or each layer's change to unified's.",
+    )
+
+    @field_validator("l2_toward")
+    @classmethod
+    def _pulls(cls, value: str, seen: ValidationInfo) -> str:
+        if value == "unified" and seen.data.get("l2") == 0:
+            raise ValueError("nothing pulls while l2 is 0; give a weight, such as l2=0.1")
+        return value
+
+
+class PrefixParameters(HistoryParameters):
+    """Key-value prefixes: trained positions before the prompt."""
+
+    learning_rate: float = Field(0.01, gt=0, le=1, description="Peak learning rate of AdamW.")
+    length: int = Field(20, ge=1, le=512, description="Positions of keys and values before the prompt.")
+
+
+def on_unified(_: Any) -> tuple[Upstream, ...]:
+    return (Upstream(role="unified", experiment="unified"),)
+
+
+def toward_unified(parameters: OwnLoraParameters) -> tuple[Upstream, ...]:
+    near = parameters.l2_toward == "unified"
+    return (Upstream(role="toward", experiment="unified"),) if near else ()
+
+
+def train_lora(context: RunContext) -> None:
+    """The step of strategies that train LoRA adapters of the shape that their parameters name."""
+    from engine.lm.forms import LoraForm
+    from engine.strategies.steps.lessons import shape_of
+    from engine.strategies.steps.train_adapters import train
+
+    train(context, lambda base: LoraForm(base.model, shape_of(context)))
+
+
+def train_prefix(context: RunContext) -> None:
+    """The step of strategies that train prefixes of the length that their parameters name."""
+    from engine.lm.encode import encode_prompt
+    from engine.lm.prefix import PrefixForm
+    from engine.lm.prompts import INSTRUCTION, chat
+    from engine.strategies.steps.train_adapters import train
+
+    length = int(context.spec.parameters["length"])
+    train(
+        context,
+        lambda base: PrefixForm(base.model, length, encode_prompt(base.tokenizer, chat(INSTRUCTION, []))),
+    )
+
+
+def trained(
+    name: str,
+    *,
+    title: str,
+    question: str,
+    parameters: type[TrainingParameters],
+    step: Callable[[RunContext], None],
+    by: Literal["all", "cluster", "persona"] = "persona",
+    family: str | None = None,
+    traits: Traits = PERSONAL,
+    fixed: dict[str, Any] | None = None,
+    **more: Any,
+) -> Experiment:
+    """Declare a strategy that trains one effect for all, for each cluster or for each persona."""
+    usual: dict[str, Any] = {"beside": ("base", "unified")}
+    if by != "all":
+        usual["applies"] = history_needed
+    own = more.pop("needs", lambda _: ())
+
+    def needs(given: Any) -> tuple[Upstream, ...]:
+        more = (Upstream(role=AUGMENTED, experiment="augmentation"),) if given.use_augmented else ()
+        return (*own(given), *more)
+
+    return Experiment(
+        name=name,
+        title=title,
+        family=family or name,
+        question=question,
+        makes=name,
+        step=step,
+        needs=needs,
+        parameters=parameters,
+        fixed={"by": by, "family": family or name, **(fixed or {})},
+        stages=STAGES,
+        traits=traits,
+        **{**usual, **more},
+    )

@@ -1,0 +1,86 @@
+"""What may be built on what follows from traits, and what experiments ask for from what they are told."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.core.errors import EngineError
+from engine.strategies import registry
+from engine.strategies.spec import validate
+from pages.shared.launch_fields import fields_of
+
+TRAINED = {
+    *("unified", "per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
+    *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
+    *("merge-moe", "merge-topk", "merge-soft", "merge-learned"),
+}
+ALIKE = {"unified", "global-prefix", "merge-average"}
+
+
+@pytest.mark.parametrize(
+    ("trait", "names"),
+    [
+        ("readable", TRAINED | {"base", "mixture", "routing"}),
+        ("mixable", TRAINED | {"base", "profile-prompt", "retrieval", "routing"}),
+        ("personal", (TRAINED - ALIKE) | {"profile-prompt", "retrieval", "mixture", "routing"}),
+        ("mergeable", {"per-persona", "hybrid", "constrained"}),
+        ("routable", TRAINED | {"base", "profile-prompt", "retrieval", "mixture", "frontier"}),
+    ],
+)
+def test_what_ships_has_these_traits(trait: str, names: set[str]) -> None:
+    assert set(registry.having(trait, registry.EXPERIMENTS)) == names
+
+
+@pytest.mark.parametrize(
+    ("experiment", "parameter", "trait"),
+    [
+        ("retrieval", "over", "readable"),
+        ("mixture", "second", "mixable"),
+        ("placebo", "of", "personal"),
+        ("placebo", "over", "readable"),
+        ("merge-soft", "adapters", "mergeable"),
+        ("clustering", "adapters", "mergeable"),
+        ("routing", "among", "routable"),
+    ],
+)
+def test_a_parameter_that_names_strategies_offers_those_with_the_trait(
+    experiment: str, parameter: str, trait: str
+) -> None:
+    entry = registry.get(experiment)
+    (field,) = [one for one in fields_of(entry.parameters) if one.name == parameter]
+    offered = {choice for choice in field.choices if choice is not None}
+    assert offered == set(registry.having(trait, registry.EXPERIMENTS))
+    assert list(entry.parameters.model_fields) == list(type(entry.parameters()).__mro__[1].model_fields)
+
+
+def test_what_they_need_follows_from_what_they_are_asked() -> None:
+    def needs(name: str, **given: object) -> list[tuple[str, str, bool]]:
+        entry = registry.get(name)
+        asked = entry.needs(validate(entry, given).parameters)
+        return [(need.role, need.experiment, need.same_protocol) for need in asked]
+
+    assert needs("retrieval", over="cluster") == [("over", "cluster", False)]
+    assert needs("mixture") == [("first", "unified", False), ("second", "cluster", False)]
+    assert needs("mixture", first="retrieval", second="hybrid")[0] == ("first", "retrieval", False)
+    assert needs("placebo", of="hybrid", over="cluster") == [("of", "hybrid", True)]
+    entry = registry.get("placebo")
+    (need,) = entry.needs(validate(entry, {"of": "retrieval", "over": "cluster"}).parameters)
+    assert need.parameters == {"over": "cluster"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("mixture", {"weights": [0.5, 1.2]}),
+        ("mixture", {"weights": []}),
+        ("mixture", {"second": "ceiling"}),
+        ("retrieval", {"over": "ceiling"}),
+        ("retrieval", {"recency": 2}),
+        ("placebo", {"of": "unified"}),
+        ("routing", {"among": ["unified", "placebo"]}),
+        ("routing", {"among": ["unified", "ceiling"]}),
+    ],
+)
+def test_what_cannot_be_is_refused(name: str, given: dict[str, object]) -> None:
+    with pytest.raises(EngineError, match=next(iter(given))):
+        validate(registry.get(name), given)
