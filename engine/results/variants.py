@@ -177,14 +177,15 @@ def _lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | No
 # --- another persona's adapters or memories in place of the own
 
 
-def placebos(variants: Iterable[Variant]) -> dict[str, str]:
-    """Return variant id -> id of its placebo; of several, from other seeds, the one made first."""
+def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of its placebo over the same base; of several the one made first."""
     known = list(variants)
+    base = {one.run_id: origins[one.run_id].base for one in known if one.run_id in origins}
     found: dict[str, str] = {}
     for placebo in sorted(known, key=lambda one: one.made_at):
         of = placebo.control_of
         for variant in known if of is not None else ():
-            if normal(variant.recipe) == of:
+            if normal(variant.recipe) == of and base.get(variant.run_id) == base.get(placebo.run_id):
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found
 

@@ -23,6 +23,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, first_link, write_atomically
 from engine.domains.metric import Metric
 from engine.runs import manifest
+from engine.runs.protocol import in_todays_form
+from engine.runs.runfolder import read_spec
 
 REPLIES, SCORES = "replies.parquet", "scores.parquet"
 _RESCORED, _OF_RUN = "rescored", "sha256 of done.json"
@@ -92,23 +94,33 @@ def write(folder: Path, answers: pd.DataFrame, scores: pd.DataFrame) -> None:
 def read(ws: Workspace, run_id: str) -> Scored:
     """Return what a run answered and scored, what was computed later included; empty where it scored nothing.
 
+    Protocols go by the hash of today's form, whatever form the run wrote them in.
+
     Raises EngineError when a file cannot be read or lacks a column.
     """
     folder = ws.run_folder(run_id)
     if not (folder / SCORES).exists():
         return Scored(_schema(ANSWER_TYPES).empty_table(), _schema(SCORE_TYPES).empty_table())
-    table = _read(folder / SCORES)
+    table, declared = _read(folder / SCORES), manifest.read(folder)["protocols"]
     if "metric" in table.column_names:
         answers = _read(folder / REPLIES)
         _refuse_without(answers, _REQUIRED, REPLIES)
         found = Scored(_typed(answers, ANSWER_TYPES), _as_scores(table))
     else:
-        found = _from_wide(table, manifest.read(folder)["protocols"])
-    return Scored(found.answers, pa.concat_tables([found.scores, *_later(ws, run_id)]))
+        found = _from_wide(table, declared)
+    today = {name: now for name, (now, _) in in_todays_form(declared, read_spec(folder)).items()}
+    scores = pa.concat_tables([found.scores, *_later(ws, run_id)])
+    return Scored(_renamed(found.answers, today), _renamed(scores, today))
+
+
+def _renamed(table: pa.Table, today: Mapping[str, str]) -> pa.Table:
+    names = [today.get(name, name) for name in table["protocol"].to_pylist()]
+    place = table.column_names.index("protocol")
+    return table.set_column(place, "protocol", pa.array(names, pa.string()))
 
 
 def replies(folder: Path) -> pd.DataFrame:
-    """Return the answers of a run, one row each, without scores."""
+    """Return the answers of a run, one row each, without scores, as the run wrote them."""
     path = folder / REPLIES if (folder / REPLIES).exists() else folder / SCORES
     wanted = [name for name in ANSWER_TYPES if name in pq.read_schema(path).names]
     return pq.read_table(path, columns=wanted).to_pandas()

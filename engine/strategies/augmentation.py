@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from engine.core.errors import EngineError
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import ListOf, Parameters, SetOf
 from engine.data.augment.methods import ALL_RULES, MODEL_METHODS, chosen_methods
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Traits
@@ -28,7 +28,7 @@ class AugmentationParameters(Parameters):
         le=100,
         description="Instead of the target, so many times the dialogues that are there (3: 2,160 to 6,480).",
     )
-    methods: ListOf[str] = Field(
+    methods: SetOf[str] = Field(
         [ALL_RULES],
         min_length=1,
         description="How dialogues are changed, in turn: rules (all of the domain's), single ones of them, "

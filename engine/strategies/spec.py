@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.domains import metrics
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
@@ -74,7 +74,7 @@ class Having:
 class EvaluationSettings(Parameters):
     """What every experiment is scored on. Part of the protocol: other settings are never compared."""
 
-    splits: ListOf[Literal["val", "test"]] = Field(
+    splits: SetOf[Literal["val", "test"]] = Field(
         ["val", "test"],
         min_length=1,
         description="The splits to score: choices are made on val, verdicts on test.",

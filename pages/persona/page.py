@@ -13,8 +13,8 @@ from engine.core.wording import count, known, points, signed_points
 from engine.domains import metrics
 from engine.domains.domain import Routine
 from engine.results.comparing.comparison import NotComputed
-from engine.show.persona.place import Clusters
 from engine.show.persona.table import scored
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from engine.core.paths import Workspace, write_json
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.runs import answers, manifest
+from engine.runs.runfolder import RunSpec
 
 RUN = "unified-00000000"
 DEVICES = METRICS["device_f1"]
@@ -37,6 +39,8 @@ def rows(**more: list[object]) -> pd.DataFrame:
 
 def leave(ws: Workspace, metrics_version: str = "1-1.1") -> None:
     write_json(ws.run_folder(RUN) / "protocols.json", {"p": {"metrics_version": metrics_version}})
+    spec = RunSpec("unified", 1, {}, 0, "d", "embedded", base_fingerprint="b")
+    write_json(ws.run_folder(RUN) / "spec.json", {**asdict(spec), "run_id": RUN})
     manifest.write(ws, RUN)
 
 

@@ -26,8 +26,9 @@ from engine.results.imported.room import make_room, strangers
 from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, read_study
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import protocol_id
 from engine.runs.records import scan
-from engine.runs.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 
 EXPERIMENT = "import-study"
 
@@ -190,7 +191,7 @@ def _imported(
 ) -> Imported:
     return Imported(
         run_id=spec.run_id,
-        protocol=fingerprint(dict(fields), 12),
+        protocol=protocol_id(fields),
         unchanged=unchanged,
         created_workspace=fresh,
         rows=tuple(

@@ -29,6 +29,8 @@ from engine.results.variants import Declaration, Origin, Variant, name_variants
 from engine.runs import answers, manifest
 
 Connection = duckdb.DuckDBPyConnection
+_FORM = 2
+"""Which form of taking in the runs were taken in by; another number takes them all in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def present_runs(ws: Workspace) -> dict[str, str]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         later = "".join(f"+{one.name}:{_stamp(one)}" for one in answers.later_files(ws, folder.name))
-        found[folder.name] = f"{_stamp(folder / manifest.NAME, done)}{later}"
+        found[folder.name] = f"{_FORM}:{_stamp(folder / manifest.NAME, done)}{later}"
     return dict(sorted(found.items()))
 
 
@@ -133,7 +135,8 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
         connection.execute(
             "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                *(spec.run_id, spec.experiment, spec.version, spec.seed, spec.data_hash, spec.base),
+                *(spec.run_id, spec.experiment, spec.version, spec.seed, spec.data_hash),
+                f"{spec.base} {spec.base_fingerprint}".strip(),
                 *(_text(spec.parameters), _text(spec.upstream), spec.has_defaults),
                 *(spec.created_at, run.finished_at, run.seconds, signature),
             ],

@@ -12,6 +12,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.effects import identity
 from engine.runs import answers, manifest
+from engine.runs.protocol import in_todays_form
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 
@@ -67,12 +68,13 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
     except EngineError as error:
         raise TornRun(error.message) from error
     given = _without_doubles(_with_ids(scored.answers, variants))
+    protocols = dict(in_todays_form(done["protocols"], spec).values())
     return Finished(
         spec=spec,
         finished_at=str(done["finished_at"]),
         seconds=read_status(folder).seconds,
         summary=done.get("summary", {}),
-        protocols={name: {} for name in pc.unique(given["protocol"]).to_pylist()} | done["protocols"],
+        protocols={name: {} for name in pc.unique(given["protocol"]).to_pylist()} | protocols,
         variants=variants,
         answers=given,
         scores=scored.scores,

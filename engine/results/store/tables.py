@@ -11,8 +11,7 @@ from variants v join runs r using (run_id)
 """
 PROTOCOLS = """
 select c.protocol, c.split, count(*) as variants, any_value(p.personas) as personas,
-       any_value(p.examples) as examples, max(c.newest_at) as newest_at,
-       (select any_value(f.fields) from protocols f where f.protocol = c.protocol) as fields
+       any_value(p.examples) as examples, max(c.newest_at) as newest_at
 from coverage c join places p using (protocol, split)
 group by c.protocol, c.split
 order by max(max(c.newest_at)) over (partition by c.protocol) desc, c.protocol, c.split
@@ -121,7 +120,7 @@ EXAMPLE_SCORES = """
 select answer, metric, version, value from scores
 where part = '' and answer in (select unnest($answers))
 """
-PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"
+PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
 SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.

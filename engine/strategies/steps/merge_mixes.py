@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.registry import domain_of
@@ -31,7 +30,8 @@ from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs import answers
 from engine.runs.context import Cancelled, RunContext
-from engine.strategies.steps.cluster import CLUSTERS, FEATURES
+from engine.strategies.clusterings import read_clusters
+from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
 from engine.strategies.steps.sources import Sources, shares_of
 
@@ -66,17 +66,10 @@ def mixes_of(
     )
 
 
-def _clustering(context: RunContext) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(
-        context.workspace.run_folder(context.spec.upstream["clusters"]) / CLUSTERS
-    )
-    return record
-
-
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
-    labels = _clustering(context)["assignment"]
+    labels = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
     _complete(context, personas, labels)
-    return {persona: int(labels[persona]) for persona in personas}
+    return {persona: labels[persona] for persona in personas}
 
 
 def _one_cluster(assignment: dict[str, int], only: int | None) -> dict[str, int]:
@@ -111,7 +104,7 @@ def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
 
 def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
     """Validation score x likeness to the cluster's centre, x the amount of useful data if asked for."""
-    centrality = _clustering(context)["centroids_similarity"]
+    centrality = read_clusters(context.workspace, context.spec.upstream["clusters"]).likeness
     val = _validation(context)
     unscored = [persona for persona in personas if persona not in val]
     if unscored:

@@ -20,6 +20,8 @@ from engine.lm.effects import Own, Recipe
 from engine.lm.recipes import ROUTES
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import in_todays_form, without_remarks
+from engine.runs.runfolder import read_spec
 from engine.stats.pairing import Row
 from engine.stats.routing import Judgement, Routes, choose, judge
 
@@ -71,10 +73,12 @@ def read_candidates(
     seen: set[tuple[str, ...]] = set()
     for run_id in upstream.values():
         folder = ws.run_folder(run_id)
-        done, scored = manifest.read(folder), answers.read(ws, run_id)
+        done, scored, spec = manifest.read(folder), answers.read(ws, run_id), read_spec(folder)
         table = scored.answers.to_pandas()
-        protocols |= {name: done["protocols"].get(name, {}) for name in table["protocol"].unique()}
-        seen.add(tuple(sorted(table["protocol"].unique())))
+        names = tuple(sorted(table["protocol"].unique()))
+        known = dict(in_todays_form(done["protocols"], spec).values())
+        protocols |= {name: without_remarks(known.get(name, {})) for name in names}
+        seen.add(names)
         recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
         for name, rows in table.groupby("variant", sort=False):
             candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows, scored))

@@ -123,7 +123,7 @@ def take_replies(context: RunContext, base: Base, recipe: Recipe, shelf: Shelf) 
     kept: dict[tuple[str, str], Reply] = {}
     for run_id in sorted(set(personas.values())):
         own = {persona for persona, donor in personas.items() if donor == run_id}
-        kept |= _replies(context.workspace.run_folder(run_id), protocol, own)
+        kept |= _replies(context.workspace, run_id, protocol, own)
     found = {
         row: kept[split, example.example_id]
         for row, (split, example) in enumerate(rows)
@@ -166,11 +166,9 @@ def _link(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _replies(folder: Path, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
+def _replies(ws: Workspace, run_id: str, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
     """Return (split, example id) -> the reply of one run, of these personas under this protocol."""
-    if not (folder / answers.SCORES).exists():
-        return {}
-    table = answers.replies(folder)
+    table = answers.read(ws, run_id).answers.to_pandas()
     table = table[(table["protocol"] == protocol) & table["persona_id"].isin(personas)]
     return {
         (row.split, row.example_id): Reply(

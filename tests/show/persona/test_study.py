@@ -13,9 +13,9 @@ from engine.domains.smart_home import SMART_HOME
 from engine.results import store
 from engine.show.persona import charts
 from engine.show.persona.merged import merge_of, merged_variants
-from engine.show.persona.place import newest_clusters, read_clusters
 from engine.show.persona.route import read_routes, route_of, routing_runs
 from engine.show.persona.table import scored, wide
+from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan
 from tests.persona_study import leave_clusters, make_study
 from tests.sample_study import prepare_world

@@ -1,4 +1,4 @@
-"""The commands about results: compare, rescore, rebuild-db."""
+"""The commands of the Compare page: compare, rescore."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out
 from engine.cli.leaderboard import print_csv, show
@@ -88,26 +87,9 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
     return 0
 
 
-@command("rebuild-db", examples=("rebuild-db", "rebuild-db --workspace W --json"))
-def rebuild_db(call: Call) -> int:
-    """Build results.duckdb anew from the run folders, and report what was found."""
-    from engine.results.store import rebuild
-
-    call.ws.read_config()
-    report = rebuild(call.ws)
-
-    def show_report() -> None:
-        out().print(f"results.duckdb holds {len(report.taken_in)} runs.")
-        for torn in report.torn:
-            out().print(Text(f"Left out: {torn.run_id}: {torn.reason}", style="red"))
-
-    call.answer(asdict(report), show_report)
-    return 1 if report.torn else 0
-
-
 def _tell(report: Any) -> None:
     for torn in report.torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
 
 
-COMMANDS = (compare, rescore, rebuild_db)
+COMMANDS = (compare, rescore)
