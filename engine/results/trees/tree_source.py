@@ -13,7 +13,6 @@ import yaml
 from engine.core.errors import Fault
 from engine.core.limits import limits
 
-
 _SCANNER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # Python's own takes minutes over nested brackets
 
 
