@@ -1,1 +1,1 @@
-"""What strategies' steps share: training, lessons, scoring, merging. They speak through a RunContext only."""
+"""What strategies' steps share: training, lessons, scoring, merging. They speak by their context only."""
