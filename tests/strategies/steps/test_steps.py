@@ -21,9 +21,9 @@ from engine.results.store.intake import METRIC_COLUMNS, read_finished
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
-from engine.strategies.steps import train_adapters
 from tests import in_process
 from tests.tiny_base import prepare_study
 
@@ -117,7 +117,7 @@ def test_all_variants_are_scored_under_one_protocol(ws: Workspace) -> None:
     assert len(hashes) == 1
     (protocol,) = read_json(ws.run_folder(run_of(ws, "base")) / "done.json")["protocols"].values()
     assert protocol["scorer"] == "all-MiniLM-L6-v2@53aa5117"
-    told = {"data_hash", "split_hash", "examples_hash", "prompt_version", "metrics_version", "decoding"}
+    told = {"data_hash", "split_hash", "examples_hash", "prompt_version", "decoding"}
     assert told | {"dtype", "device", "kernel", "batch_plan", "max_new_tokens"} <= set(protocol)
 
 
@@ -231,7 +231,7 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         context = RunContext(other, spec, status=Status(state="running", attempt=attempts))
         context.request_stop()
         try:
-            train_adapters.run(context)
+            registry.get("unified").step(context)
         except Cancelled:
             continue
         break
