@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Dialogue
+from engine.data.augment.growing import TAKEN, Growing, grow, training_sources
+from engine.data.augment.methods import ALL_RULES, chosen_methods, make_methods
+from engine.data.augment.records import Change, Nearness, Refused, changes
 from engine.data.dataset import load_dataset, load_splits
-from engine.domains.smart_home.augment.context import seen_contexts
-from engine.domains.smart_home.augment.growing import TAKEN, Growing, grow, training_sources
-from engine.domains.smart_home.augment.methods import RULES, make_methods
-from engine.domains.smart_home.augment.records import Change, Nearness, Refused, changes
+from engine.domains.registry import domain_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def preview(
     persona_id: str,
     n: int = 3,
     *,
-    methods: Sequence[str] = RULES,
+    methods: Sequence[str] = (ALL_RULES,),
     growing: Growing | None = None,
     nearness: Nearness | None = None,
 ) -> Preview:
@@ -63,12 +63,14 @@ def preview(
             f"{persona_id} has no train dialogue, so there is nothing to augment.",
             "With a split by persona, choose a persona of the train split.",
         )
-    seen = seen_contexts(dialogue for some in sources.values() for dialogue in some)
+    domain = domain_of(ws)
+    rules = domain.augmenting.make([dialogue for some in sources.values() for dialogue in some])(persona)
+    made = make_methods(chosen_methods(domain, methods), rules=rules)
     base = growing or Growing(seed=int(ws.read_config()["seed"]))
     limited = Growing(
         target=len(own) + n, threshold=base.threshold, resemblance=base.resemblance, seed=base.seed
     )
-    grown = grow(own, make_methods(methods, routines=persona.routines, seen=seen), limited, nearness=nearness)
+    grown = grow(own, made, limited, keeps=domain.augmenting.keeps, nearness=nearness)
     by_id = {dialogue.dialogue_id: dialogue for dialogue in own}
     pairs = tuple(
         Pair(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
@@ -9,23 +10,22 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
+from engine.data.augment import Growing, changes, grow, make_methods, read_augmented, training_sources
+from engine.data.augment.growing import TAKEN
+from engine.data.augment.guards import fault, is_repeat, numbers, shingles
+from engine.data.augment.records import ACTIONS, DUPLICATE, EMPTY, FAR, NOTHING, NUMBERS
 from engine.data.worlds import draw_world
+from engine.domains.domain import Method
+from engine.domains.smart_home import RULES, SMART_HOME
 from engine.domains.smart_home.actions import extract
-from engine.domains.smart_home.augment import (
-    RULES,
-    Growing,
-    changes,
-    grow,
-    make_methods,
-    read_augmented,
-    training_sources,
-)
-from engine.domains.smart_home.augment.context import seen_contexts
 from engine.domains.smart_home.augment.grammar import as_order
-from engine.domains.smart_home.augment.growing import TAKEN
-from engine.domains.smart_home.augment.guards import fault, is_repeat, numbers, shingles
-from engine.domains.smart_home.augment.records import ACTIONS, DUPLICATE, EMPTY, FAR, NOTHING, NUMBERS
 from tests.domains.augment.cases import SET, dialogue
+
+KEEPS, PERSONA = SMART_HOME.augmenting.keeps, Persona("p1")
+
+
+def rules(*sources: Dialogue, persona: Persona = PERSONA) -> Mapping[str, Method]:
+    return SMART_HOME.augmenting.make(sources)(persona)
 
 
 def said(source: Dialogue, place: int, text: str) -> Dialogue:
@@ -51,11 +51,11 @@ def said(source: Dialogue, place: int, text: str) -> Dialogue:
     ],
 )
 def test_a_dialogue_must_keep_what_it_asks_and_sets(place: int, text: str, why: str | None) -> None:
-    assert fault(SET, said(SET, place, text)) == why
+    assert fault(SET, said(SET, place, text), KEEPS) == why
 
 
 def test_a_message_more_or_less_is_refused() -> None:
-    assert fault(SET, replace(SET, messages=SET.messages[:-1])) is not None
+    assert fault(SET, replace(SET, messages=SET.messages[:-1]), KEEPS) is not None
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def world() -> list[tuple[Persona, list[Dialogue]]]:
 
 def grown(world: list[tuple[Persona, list[Dialogue]]], growing: Growing, place: int = 0, **more: object):  # type: ignore[no-untyped-def]
     persona, rows = world[place]
-    seen = seen_contexts(one for _, own in world for one in own)
-    return grow(rows, make_methods(RULES, routines=persona.routines, seen=seen), growing, **more)  # type: ignore[arg-type]
+    ways = rules(*(one for _, own in world for one in own), persona=persona)
+    return grow(rows, make_methods(list(RULES), rules=ways), growing, keeps=KEEPS, **more)  # type: ignore[arg-type]
 
 
 def test_the_target_is_reached_by_every_rule(world) -> None:  # type: ignore[no-untyped-def]
@@ -154,13 +154,14 @@ def test_what_strays_from_its_source_is_refused(world) -> None:  # type: ignore[
 def test_it_ends_where_nothing_new_is_left() -> None:
     found = grow(
         [dialogue("Thanks.", "You're welcome.")],
-        make_methods(["paraphrase"], routines=(), seen=seen_contexts([])),
+        make_methods(["paraphrase"], rules=rules()),
         Growing(),
+        keeps=KEEPS,
     )
     assert found.made == []
     assert found.wanted == 99
     assert {outcome for _, outcome in found.counts} == {NOTHING}
-    same = grow([SET], make_methods(["synonyms"], routines=(), seen=seen_contexts([])), Growing(target=500))
+    same = grow([SET], make_methods(["synonyms"], rules=rules()), Growing(target=500), keeps=KEEPS)
     assert 0 < len(same.made) < 499
     assert same.counts["synonyms", DUPLICATE] > 0
 
@@ -168,14 +169,12 @@ def test_it_ends_where_nothing_new_is_left() -> None:
 def test_a_models_rewriting_goes_through_the_same_guards() -> None:
     text = SET.messages[0].text
     table = {text: ("Set the lights to 45%.", "Please set the lights to 40% brightness and warm color now.")}
-    methods = make_methods(
-        ["lm-paraphrase"], routines=(), seen=seen_contexts([]), rewritten={"lm-paraphrase": table}
-    )
-    found = grow([SET], methods, Growing(target=3))
+    methods = make_methods(["lm-paraphrase"], rules=rules(), rewritten={"lm-paraphrase": table})
+    found = grow([SET], methods, Growing(target=3), keeps=KEEPS)
     assert [one.dialogue.messages[0].text for one in found.made] == [table[text][1]]
     assert found.counts["lm-paraphrase", NUMBERS] > 0
     with pytest.raises(EngineError, match="needs a model"):
-        make_methods(["back-translation"], routines=(), seen=seen_contexts([]))
+        make_methods(["back-translation"], rules=rules())
 
 
 def test_only_train_dialogues_are_sources() -> None:
@@ -187,6 +186,7 @@ def test_only_train_dialogues_are_sources() -> None:
 
 
 def test_a_record_comes_back_from_its_line() -> None:
-    methods = make_methods(RULES, routines=(), seen=seen_contexts([SET]))
-    for one in grow([SET], methods, Growing(target=4), nearness=lambda pairs: [0.875] * len(pairs)).made:
+    methods = make_methods(list(RULES), rules=rules(SET))
+    near = grow([SET], methods, Growing(target=4), keeps=KEEPS, nearness=lambda pairs: [0.875] * len(pairs))
+    for one in near.made:
         assert read_augmented(one.as_json()) == one

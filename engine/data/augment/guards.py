@@ -1,42 +1,39 @@
 """What every augmented dialogue must keep, and when two dialogues are too much alike to keep both.
 
-Owns the refusals that need no model. `fault` compares message by message: a reply must name and set exactly
-what its source does; so must a user's message, read as plain orders; and the numbers must be the same.
+Owns the refusals that need no model. `fault` compares message by message: the numbers must be the same, and
+what else must be is the domain's to say.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from engine.core.types import Dialogue, Message
-from engine.domains.smart_home.actions import extract
-from engine.domains.smart_home.augment.grammar import as_order
-from engine.domains.smart_home.augment.records import ACTIONS, EMPTY, NOTHING, NUMBERS
+from engine.data.augment.records import ACTIONS, EMPTY, NOTHING, NUMBERS
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _WORD = re.compile(r"[\w']+")
 
 
-def fault(source: Dialogue, made: Dialogue) -> str | None:
-    """Return why `made` may not stand for `source`, None when it may."""
+def fault(source: Dialogue, made: Dialogue, keeps: Callable[[Message, Message], bool]) -> str | None:
+    """Return why `made` may not stand for `source`, None when it may; `keeps` is the domain's."""
     if [message.role for message in source.messages] != [message.role for message in made.messages]:
         return EMPTY
     if made.messages == source.messages and made.meta == source.meta:
         return NOTHING
     for before, after in zip(source.messages, made.messages, strict=True):
-        if before.text != after.text and (found := _message_fault(before, after)):
+        if before.text != after.text and (found := _message_fault(before, after, keeps)):
             return found
     return None
 
 
-def _message_fault(before: Message, after: Message) -> str | None:
+def _message_fault(before: Message, after: Message, keeps: Callable[[Message, Message], bool]) -> str | None:
     if not _WORD.search(after.text):
         return EMPTY
     if numbers(before.text) != numbers(after.text):
         return NUMBERS
-    read = as_order if before.role == "user" else str
-    return ACTIONS if extract(read(before.text)) != extract(read(after.text)) else None
+    return None if keeps(before, after) else ACTIONS
 
 
 def numbers(text: str) -> list[str]:

@@ -6,22 +6,24 @@ dialogues. Knows nothing of val and test: it is handed train dialogues only (`tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from engine.core.types import Dataset, Dialogue, Splits
-from engine.domains.smart_home.augment.guards import Shingles, fault, is_repeat, most_changed, shingles
-from engine.domains.smart_home.augment.records import (
+from engine.core.types import Dataset, Dialogue, Message, Splits
+from engine.data.augment.guards import Shingles, fault, is_repeat, most_changed, shingles
+from engine.data.augment.records import (
     DUPLICATE,
     FAR,
     NOTHING,
     Augmented,
     Grown,
-    Method,
     Nearness,
     Refused,
 )
+from engine.domains.domain import Method
+
+Keeps = Callable[[Message, Message], bool]
 
 THRESHOLD, RESEMBLANCE = 0.7, 0.95
 TAKEN = "taken"
@@ -72,9 +74,12 @@ def grow(
     methods: Mapping[str, Method],
     growing: Growing,
     *,
+    keeps: Keeps,
     nearness: Nearness | None = None,
 ) -> Grown:
     """Return the dialogues made from one persona's train dialogues, with counts and refusals.
+
+    `keeps` is the domain's word on whether a message still does the same.
 
     Every round makes one candidate of each source, by the methods in turn. It ends when enough are made, or
     when some rounds in a row gave nothing. Without `nearness` likeness is not judged.
@@ -86,13 +91,18 @@ def grow(
         if len(grown.made) >= grown.wanted or barren >= max(_BARREN_ROUNDS, 2 * len(methods)):
             break
         before = len(grown.made)
-        _judge(_round(sources, methods, growing, number, grown), known, growing, nearness, grown)
+        _judge(_round(sources, methods, growing, number, grown, keeps), known, growing, nearness, grown)
         barren = 0 if len(grown.made) > before else barren + 1
     return grown
 
 
 def _round(
-    sources: Sequence[Dialogue], methods: Mapping[str, Method], growing: Growing, number: int, grown: Grown
+    sources: Sequence[Dialogue],
+    methods: Mapping[str, Method],
+    growing: Growing,
+    number: int,
+    grown: Grown,
+    keeps: Keeps,
 ) -> list[Candidate]:
     """Make one candidate of each source, in an order of the round's own."""
     names = list(methods)
@@ -102,7 +112,7 @@ def _round(
     for place in order:
         source, name = sources[place], names[(place + number) % len(names)]
         made = methods[name](source, Random(f"augment/{growing.seed}/{source.dialogue_id}/{name}/{number}"))
-        why = NOTHING if made is None else fault(source, made)
+        why = NOTHING if made is None else fault(source, made, keeps)
         if made is not None and why is None:
             found.append(Candidate(source, made, name))
         elif why is not None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.results.comparing.namesakes import distinctions
-from engine.results.comparing.repeats import Origin
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant, distinctions
 
 FIRST = Origin("hybrid", 1, 0, "data", "base", {"rank": 8, "history": None, "k": [1, 3]}, {"unified": "u"})
 BELOW = Origin("unified", 1, 0, "data", "base", {"rank": 8, "batch_size": 4}, {})

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.results.comparing.outlay import Outlay, outlays
-from engine.results.comparing.repeats import Origin
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Outlay, Variant, outlays
 
 
 def variant(name: str, run_id: str, parameters: int = 0, seconds: float | None = None) -> Variant:

@@ -14,9 +14,7 @@ from engine.cli import main
 from engine.core.paths import Workspace, read_json, write_json
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant, placebos
 from engine.runs import manifest
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS

@@ -10,8 +10,7 @@ import pytest
 
 from engine.core.paths import Workspace, read_json, write_json
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.repeats import Origin, repeats
-from engine.results.variants import Variant
+from engine.results.variants import Origin, Variant, repeats
 from engine.runs import manifest
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS

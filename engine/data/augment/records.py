@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
 from engine.core.types import Dialogue, Message
-
-Method = Callable[[Dialogue, Random], Dialogue | None]
-"""One way to change a dialogue, message by message; None where there is nothing it could change."""
 
 Nearness = Callable[[Sequence[tuple[str, str]]], Sequence[float]]
 """The likeness (-1 to 1) of each pair of texts: of the scorer in a run."""
 
 NOTHING = "nothing to change"
-ACTIONS = "devices or settings differ"
+ACTIONS = "does something else"
 NUMBERS = "numbers differ"
 EMPTY = "nothing left of a message"
 FAR = "too far from its source"
