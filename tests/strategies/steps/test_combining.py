@@ -19,6 +19,7 @@ from engine.lm.merge import concatenated, stacked
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.respond import respond
 from engine.results.store.intake import read_finished
+from engine.runs import manifest
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -272,12 +273,13 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
     try:
         for number, run_id in enumerate(routed.upstream.values()):
             path = ws.run_folder(run_id) / "scores.parquet"
-            kept[path] = path.read_bytes()
+            kept |= {one: one.read_bytes() for one in (path, path.with_name(manifest.NAME))}
             scores = pd.read_parquet(path)
             noise = np.random.default_rng(number).random(len(scores))
             is_kept = (scores["split"] == "val") | (scores["metric"] != "embedding_similarity")
             scores["value"] = scores["value"].where(is_kept, noise)
             scores.to_parquet(path, index=False)
+            manifest.write(ws, run_id)  # as if the run had scored so
         execute(ws, routed.run_id)
         after = found(ws, routed, "routes.json")
     finally:
