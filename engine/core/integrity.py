@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, user_cache, write_json
+from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
 SPLITS_FILES = ("splits.json", "edgesplits.json")
@@ -212,7 +212,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _place(path: Path) -> Path:
-    return user_cache() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}.json"
+    return user_folder("cache") / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}.json"
 
 
 def _kept(path: Path, stamp: _Stamp) -> tuple[_Stamp, str] | None:
