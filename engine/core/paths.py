@@ -169,7 +169,7 @@ class TornFile(EngineError):
 
 
 def read_text(path: Path, *, errors: str = "strict") -> str:
-    """Return the text of a file of a workspace, in UTF-8: as read_bytes, and TornFile for another encoding."""
+    """Return the text of a file of a workspace, in UTF-8. Raises as read_bytes, and TornFile for another."""
     try:
         return read_bytes(path).decode("utf-8", errors)
     except UnicodeDecodeError as error:

@@ -142,7 +142,8 @@ def _open(path: Path) -> Any:
 
 
 def _path(ground: Ground) -> Path:
-    return user_folder("cache") / f"costs-{_UNITS}-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
+    base = ground.base_fingerprint or ground.base.replace("/", "_")
+    return user_folder("cache") / f"costs-{_UNITS}-{base}.json"
 
 
 def _key(name: str) -> tuple[str, str]:

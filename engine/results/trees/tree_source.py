@@ -53,7 +53,7 @@ def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
 
 
 def _refused(text: str, file: str) -> list[Fault]:
-    """The faults that must be found before the text is built up: aliases, and depth, which takes long to read."""
+    """The faults to be found before the text is built up: aliases, and depth, which takes long to read."""
     faults, depth = [], 0
     for token in yaml.scan(text):
         if isinstance(token, yaml.AliasToken):
