@@ -20,8 +20,8 @@ from engine.lm.recipes import read_personas
 from engine.runs import jobs, manifest
 from engine.runs.runfolder import read_status
 from engine.show.doctor import examine
-from engine.show.persona.place import read_clusters
 from engine.strategies import registry
+from engine.strategies.clusterings import read_clusters
 from engine.strategies.plan import plan
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.in_process import start

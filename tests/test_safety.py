@@ -108,7 +108,8 @@ def test_keys_of_the_environment_are_in_no_spec_log_or_store(
     monkeypatch.setenv("HF_TOKEN", secret)
     done = finish(ws, "count")
     change_machine(ws, training_slots=2)  # this process is the finished run's worker, and holds a slot
-    write_json(ws.config, {**ws.read_config(), "base": "owner/hub-model"})  # which needs the hub's token
+    of_the_hub = f"owner/hub-model@{'0' * 40}"  # which needs the hub's token
+    write_json(ws.config, {**ws.read_config(), "base": of_the_hub})
     failing = jobs.submit(ws, plan(ws, "count", {"ending": "tells a secret"}))[0].record.run_id
     (record,) = jobs.wait(ws, [failing], timeout_seconds=120, poll_seconds=0.1)
     assert record.state == "failed"

@@ -19,6 +19,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_terminal, json_text
@@ -32,6 +33,14 @@ class Call:
 
     ws: Workspace
     as_json: bool
+
+    def command(self, *words: str, **options: Any) -> str:
+        """Return a command line that means this workspace."""
+        return command_line(*words, ws=self.ws, options=options)
+
+    def say(self, text: str) -> None:
+        """Print a line beside the answer's tables; however long, it can be copied whole."""
+        out().print(Text(in_workspace(text, self.ws)), soft_wrap=True)
 
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """Print the answer: `value` as one JSON object, or whatever `show` prints."""
@@ -75,7 +84,12 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., An
         @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
         @functools.wraps(function)
         def called(workspace: Path | None, as_json: bool, **values: Any) -> Any:
-            return function(Call(open_workspace(workspace), as_json), **values)
+            ws = open_workspace(workspace)
+            try:
+                return function(Call(ws, as_json), **values)
+            except EngineError as error:
+                error.hint = in_workspace(error.hint, ws)
+                raise
 
         shown = "\n".join(f"  python -m engine {example}" for example in examples)
         return click.command(name, epilog=f"\b\nExamples:\n{shown}")(called)

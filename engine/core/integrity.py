@@ -17,12 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.core.base_folder import deciding_files, local_base
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
 SPLITS_FILES = ("splits.json", "edgesplits.json")
-BASE_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
 
 _LARGE_BYTES = 4_000_000
 _SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times
@@ -75,8 +75,7 @@ def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def base_digests(folder: Path) -> dict[str, str]:
     """Return name -> sha256 of all of a base's folder that decides what it says."""
-    found = sorted(path for path in folder.iterdir() if path.suffix in BASE_SUFFIXES and path.is_file())
-    return {path.name: sha256(path) for path in found}
+    return {path.name: sha256(path) for path in deciding_files(folder)}
 
 
 def changed(ws: Workspace, *names: str) -> list[Changed]:
@@ -102,8 +101,6 @@ def changed(ws: Workspace, *names: str) -> list[Changed]:
 
 def changed_base(ws: Workspace) -> list[Changed]:
     """Return the files of a base in a folder that are not what they were at `init`."""
-    from engine.core.base_folder import local_base
-
     config = ws.read_config()
     noted: dict[str, str] = config.get("base_files") or {}
     folder = local_base(str(config["base"])) if noted else None
@@ -170,8 +167,10 @@ def remedy(ws: Workspace, kind: str = "data") -> str:
     """Return what can be done about changed files."""
     where = _quoted(ws.root)
     if kind == "base":
-        other = "or use it as another base: python -m engine init --workspace NEW --base FOLDER --dataset ..."
-        return f"Put the files back, {other}"
+        again = (
+            f"repeat its init (--workspace {where}, the same --dataset and choices) to go on with this one"
+        )
+        return f"Put the files back, or {again}: what was made before stands in a table of its own."
     again = f"Restore it: repeat its init (--workspace {where}, the same --dataset and choices)"
     other = f"python -m engine init --workspace NEW --dataset {_quoted(ws.dataset)}"
     return f"{again}. Or take it in as another dataset: {other}"

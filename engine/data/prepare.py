@@ -15,9 +15,10 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from engine.core import integrity
 from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.base_identity import hub_id, pin_base
 from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
-from engine.core.paths import Workspace, embedded_base, read_json
+from engine.core.paths import Workspace, embedded_base, read_json, write_json
 from engine.core.types import Dataset, Splits
 from engine.data.archive import Upload, named, unpack_upload
 from engine.data.assemble import Imported, accept
@@ -140,7 +141,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
         },
-        "base": _base_name(choices.base),
+        "base": _base_name(ws, choices.base),
         "split": ready.splits.scheme,
         "seed": choices.seed,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -149,9 +150,10 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     files |= {CARD: _json(card)} | ({TRUTH: json_lines(truth)} if truth else {})
     exported = export_edgesplits(ready.dataset, ready.splits)
     divided = {SPLITS: _json(splits), "edgesplits.json": _json(exported)}
-    config |= noted(files, divided) | _noted_base(_base_name(choices.base))
+    config |= noted(files, divided) | _noted_base(str(config["base"]))
     is_same = _is_same(ws, config, splits)
     if is_same and not integrity.changed(ws):
+        _take_up_base(ws, config)
         return {**read_json(ws.dataset / CARD), "unchanged": True}
     if not is_same:
         _refuse_loss(ws, config, splits, force=choices.force)
@@ -183,6 +185,13 @@ def _noted_base(base: str) -> dict[str, dict[str, str]]:
     """The same of a base that is a folder; the hub's own are kept by their digests."""
     folder = local_base(base) if base != EMBEDDED or (embedded_base() / "config.json").exists() else None
     return {"base_files": integrity.base_digests(folder)} if folder is not None else {}
+
+
+def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
+    """Note the base as it is now: results over other weights stand in another table, so none is lost."""
+    held = ws.read_config()
+    if held.get("base_files", {}) != config.get("base_files", {}):
+        write_json(ws.config, {**held, "base_files": config["base_files"]})
 
 
 def _read(source: Source, choices: Choices) -> Ready:
@@ -308,10 +317,23 @@ def _check_base(base: str) -> None:
         check_base(folder)
 
 
-def _base_name(base: str) -> str:
-    """A base given as a path keeps its meaning wherever the next command is run."""
+def _base_name(ws: Workspace, base: str) -> str:
+    """A base keeps its meaning wherever and whenever the next command is run: a path whole, a hub id pinned.
+
+    Asked for again by its bare id it is the revision that this workspace has already.
+    """
     path = Path(base).expanduser()
-    return str(path.resolve()) if base != EMBEDDED and path.is_dir() else base
+    if base == EMBEDDED or path.is_dir():
+        return base if base == EMBEDDED else str(path.resolve())
+    held = _held_base(ws)
+    return held if hub_id(held)[0] == base else pin_base(base)
+
+
+def _held_base(ws: Workspace) -> str:
+    try:
+        return str(ws.read_config()["base"])
+    except EngineError:  # none yet, or torn: it is written anew
+        return ""
 
 
 def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:

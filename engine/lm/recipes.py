@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core import integrity
+from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
@@ -122,6 +123,7 @@ class Shelf:
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._own: dict[str, dict[str, tuple[Stored, ...]]] = {}
         self._told: dict[tuple[str, str], Any] = {}
+        self._over_todays: set[str] = set()
         self._changes: dict[tuple[Stored, ...], Change | None] = {}
 
     def sides(self, recipe: Recipe, persona_id: str) -> tuple[Side, ...]:
@@ -187,6 +189,9 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Loaded:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:
+            if run not in self._over_todays:
+                refuse_other_weights(self._ws, run)
+                self._over_todays.add(run)
             folder = integrity.adapter(self._ws, run, name)
             self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
         return self._loaded[run, name]

@@ -22,6 +22,7 @@ from engine.core.paths import Workspace, make_folder, write_json
 from engine.core.secrecy import without_secrets
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
+from engine.runs.protocol import completed, protocol_id, without_remarks
 from engine.runs.runfolder import (
     BEAT_SECONDS,
     Heartbeat,
@@ -30,7 +31,6 @@ from engine.runs.runfolder import (
     Status,
     append_line,
     declared,
-    fingerprint,
     now,
     write_status,
 )
@@ -172,9 +172,10 @@ class RunContext:
         self._declare("variants", [*others, entry])
 
     def protocol(self, fields_: Mapping[str, Any]) -> str:
-        """Declare a protocol the run scored under; return its hash, for the column `protocol`."""
-        name = fingerprint(dict(fields_), 12)
-        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: dict(fields_)})
+        """Declare a protocol the run scored under, its base added; return its hash (column `protocol`)."""
+        whole = without_remarks(completed(fields_, self.spec))
+        name = protocol_id(whole)
+        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: whole})
         return name
 
     def summary(self, **values: Any) -> None:

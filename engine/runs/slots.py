@@ -33,6 +33,16 @@ def slots(machine: Machine, launcher: str) -> list[str]:
     return list(gpus()) or [CPU] * machine.training_slots
 
 
+def in_use(machine: Machine, records: Iterable[RunRecord]) -> list[str]:
+    """Return the device of every slot of the launchers that unended runs, or the settings, use."""
+    used = {record.status.launcher for record in records if not record.ended}
+    return [
+        device
+        for launcher in sorted({machine.launcher, "local", *used})
+        for device in slots(machine, launcher)
+    ]
+
+
 def free(machine: Machine, records: Iterable[RunRecord], launcher: str) -> list[str]:
     """Return the devices of the launcher's slots that no run holds, in order."""
     left = slots(machine, launcher)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.core import integrity
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
 from engine.core.paths import TornFile, Workspace, WorkspaceGone, anchor
@@ -92,7 +93,7 @@ def _run_step(
         with _device(context):
             _do(context, do or registry.step(context.workspace, context.spec))
     except Cancelled:
-        hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
+        hint = f"Resume it from its last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):
             return "cancelled", None, hint
         return "lost", "The process was stopped from outside, by SIGTERM.", hint
@@ -128,6 +129,7 @@ def _do(context: RunContext, step: Step) -> None:
 def _refuse_other_ground(ws: Workspace, spec: RunSpec) -> None:
     """Raise ChangedFiles where data, base or a result it builds on is not what the run was launched on."""
     integrity.refuse_changed(ws, base=True)
+    refuse_other_base(spec.base, spec.base_fingerprint)
     told = ws.read_config()["dataset"].get("data_hash")
     if told and spec.data_hash and told != spec.data_hash:
         raise integrity.ChangedFiles(

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace
 from engine.lm.effects import Recipe
 from engine.lm.recipes import Shelf, Side
 from engine.runs.runfolder import read_spec
+from engine.strategies.clusterings import FILE, read_clusters
 
-_CLUSTERS = "clusters.json"
 _TOLD = ("variant", "gain_val", "metric", "fallback")
 
 
@@ -66,11 +65,12 @@ def _experiment(ws: Workspace, run_id: str) -> str | None:
 def _cluster(ws: Workspace, runs: Sequence[str], persona_id: str) -> dict[str, Any] | None:
     """Return the persona's cluster, by the nearest clustering that one of the runs was made from."""
     for run_id in _with_upstreams(ws, runs):
-        path = integrity.result(ws, run_id, _CLUSTERS)
-        found = read_json(path) if path.exists() else {"assignment": {}}
-        number = found["assignment"].get(persona_id)
+        if not (ws.run_folder(run_id) / FILE).exists():
+            continue
+        found = read_clusters(ws, run_id)
+        number = found.assignment.get(persona_id)
         if number is not None:
-            return {"run": run_id, "number": number, "personas": found["sizes"][number], "of": found["k"]}
+            return {"run": run_id, "number": number, "personas": found.sizes[number], "of": len(found.sizes)}
     return None
 
 

@@ -195,7 +195,7 @@ def _runs(records: list[RunRecord]) -> Iterator[Check]:
         if record.spec is None or record.state in ("failed", "lost"):
             what = (record.error or "").split("\n", 1)[0]
             again = f"python -m engine resume {record.run_id}"
-            hint = f"Go on with it: {again}" if record.spec else "Launch the same thing again: it is mended."
+            hint = f"Resume it: {again}" if record.spec else "Launch the same thing again: it is mended."
             yield Check(f"run {record.run_id}", False, f"{record.state}: {what}", hint)
     good = sum(record.state == "succeeded" for record in records)
     yield Check("runs", True, f"{len(records)}, of which {good} succeeded")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core.command import command_line
 from engine.core.paths import Workspace
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
@@ -190,7 +191,8 @@ def _import(ws: Workspace) -> None:
         )
         st.markdown("Prepare one and open it:")
         st.code(
-            "python -m engine init --workspace another --dataset path/to/dialogues.jsonl\n"
+            command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"})
+            + "\n"
             "PERSONA_LAB_WORKSPACE=another make run",
             language=None,
             wrap_lines=True,

@@ -75,7 +75,7 @@ def _last_run(ws: Workspace) -> None:
     done = [one for one in scan(ws) if one.experiment == "augmentation" and one.state == "succeeded"]
     if not done:
         st.caption("Nothing is augmented yet. From a terminal, or on the page Experiments:")
-        st.code("python -m engine run per-persona --use-augmented", language=None)
+        st.code(frame.command("run", "per-persona", use_augmented=True), language=None)
         return
     told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))
     with st.container(horizontal=True, gap="medium"):

@@ -76,7 +76,7 @@ def _state(answer: Answer, who: str) -> None:
         )
     elif answer.state == "failed" and answer.error:
         st.error(frame.plain(answer.error), icon=":material/error:")
-        st.caption(frame.plain(answer.hint or ""))
+        st.caption(frame.hint(answer.hint))
     elif answer.state == "cancelled":
         st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
 
@@ -99,7 +99,7 @@ def _reply(
         return
     if reply.error:
         st.warning(frame.plain(reply.error), icon=":material/block:")
-        st.caption(frame.plain(reply.hint or ""))
+        st.caption(frame.hint(reply.hint))
         return
     going = not reply.finished and not answer.ended
     cursor = _CURSOR if going and answer.state == "answering" else ""

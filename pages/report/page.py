@@ -66,7 +66,7 @@ def _state(ws: Workspace) -> None:
     if found is not None and found.state in ("failed", "lost"):
         st.error(frame.plain(found.error or "The report could not be written."), icon=":material/error:")
         if found.hint:
-            st.caption(frame.plain(found.hint))
+            st.caption(frame.hint(found.hint))
     if not prints:
         _offer(ws)
         return
@@ -89,7 +89,7 @@ def _offer(ws: Workspace) -> None:
         )
         _button(ws, "Write the report", primary=True)
     st.caption("The same in a terminal:")
-    st.code(f"python -m engine report --workspace {ws.root}", language=None, wrap_lines=True)
+    st.code(frame.command("report"), language=None, wrap_lines=True)
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:

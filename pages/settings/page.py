@@ -62,7 +62,7 @@ def _base(ws: Workspace) -> None:
     found = about.base_model(ws)
     if found.fault:
         st.error(frame.plain(found.fault), icon=":material/error:")
-        st.caption(frame.plain(found.hint))
+        st.caption(frame.hint(found.hint))
         return
     st.markdown(f"**{frame.plain(found.name)}**")
     if found.folder is None:
@@ -116,7 +116,7 @@ def _machine(ws: Workspace, *, prepared: bool) -> None:
     settings = read_machine(ws)
     for name in LAUNCHERS:
         st.markdown(f"{_LAUNCHER_WORDS.get(name, frame.plain(name))} {_launcher_state(name, settings)}")
-    st.caption("Settings of the queue and of the cluster: `python -m engine machine`")
+    st.caption(f"Settings of the queue and of the cluster: `{frame.command('machine')}`")
     st.subheader("Changes", anchor=False)
     _read_only(ws, settings)
 
@@ -254,7 +254,7 @@ def _findings(checks: list[Check]) -> None:
             if check.ok
             else ":orange[:material/warning:] :orange[look here]"
         )
-        hint = f"  \n{frame.plain(check.hint)}" if check.hint and not check.ok else ""
+        hint = f"  \n{frame.hint(check.hint)}" if check.hint and not check.ok else ""
         detail = frame.plain(check.detail)
         st.markdown(f"{mark} **{frame.plain(check.name)}**  \n:gray[{detail}]{hint}")
 

@@ -19,6 +19,7 @@ from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
 from engine.core import integrity, machine, roles
+from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
@@ -200,7 +201,7 @@ def show_error(error: EngineError) -> None:
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(plain(error.hint))
+        st.caption(hint(error.hint))
 
 
 def heading(title: str, lead: str) -> None:
@@ -238,6 +239,16 @@ def changed_files(ws: Workspace) -> None:
             icon=":material/edit_document:",
         )
         st.caption(plain(integrity.remedy(ws)))
+
+
+def hint(text: str | None) -> str:
+    """Return a remedy as Markdown; commands in it name this workspace, so that they can be pasted."""
+    return plain(in_workspace(text or "", workspace()))
+
+
+def command(*words: str, **options: Any) -> str:
+    """Return a command line that means this workspace."""
+    return command_line(*words, ws=workspace(), options=options)
 
 
 def state_badge(state: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration, stage
 from engine.data import prepare
@@ -123,7 +124,7 @@ def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     by = "by time" if config["split"] == "by-time" else "by persona"
-    source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
+    source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),

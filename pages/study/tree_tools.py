@@ -45,7 +45,7 @@ def autopilot_box(ws: Workspace, stood: Stand) -> None:
             )
         if stood.walk.result is not None:
             return
-        label = "Go on" if resumable else "Start the autopilot"
+        label = "Resume" if resumable else "Start the autopilot"
         if frame.action(label, icon=":material/flight_takeoff:", key="home_autopilot_start"):
             autopilot.start(ws, tree.name, cluster=tree.cluster)
             st.rerun()

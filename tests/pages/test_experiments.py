@@ -214,8 +214,8 @@ def test_a_clone_opens_filled_with_what_the_run_was(open_page: Open, prepared: W
     assert clone(prepared, planned.target.run_id, {"epochs": 2}).target.spec.parameters["epochs"] == 2
 
 
-def test_a_failed_run_is_gone_on_with_from_its_form(open_page: Open, prepared: Workspace) -> None:
+def test_a_failed_run_is_resumed_from_its_form(open_page: Open, prepared: Workspace) -> None:
     end_badly(prepared, "unified", state="failed", error="No memory left.")
     app = open_page(prepared, "experiments", experiment="unified")
-    assert app.button(key="experiments_unified_launch").label == "Go on with Unified LoRA"
+    assert app.button(key="experiments_unified_launch").label == "Resume Unified LoRA"
     assert Path(prepared.root).exists()

@@ -27,8 +27,9 @@ from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, rea
 from engine.results.store.intake import METRIC_COLUMNS
 from engine.runs import manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import protocol_id
 from engine.runs.records import scan
-from engine.runs.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 
 EXPERIMENT = "import-study"
 
@@ -185,7 +186,7 @@ def _imported(
 ) -> Imported:
     return Imported(
         run_id=spec.run_id,
-        protocol=fingerprint(dict(fields), 12),
+        protocol=protocol_id(fields),
         unchanged=unchanged,
         created_workspace=fresh,
         rows=tuple(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core import keyring
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.remote.keys import names_for
@@ -74,6 +75,7 @@ def do_part(
             reports=reports,
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
+            refuse_other_base(spec.base, spec.base_fingerprint)
             registry.step(ws, spec)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}

@@ -12,10 +12,10 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.results import store
 from engine.show.persona import charts
 from engine.show.persona.merged import merge_of, merged_variants
-from engine.show.persona.place import newest_clusters, read_clusters
 from engine.show.persona.route import read_routes, route_of, routing_runs
 from engine.show.persona.routines import in_words, situation
 from engine.show.persona.table import scored, wide
+from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan
 from tests.persona_study import leave_clusters, make_study
 from tests.sample_study import prepare_world
