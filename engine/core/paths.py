@@ -108,8 +108,8 @@ def user_folder(kind: Literal["cache", "config", "state"]) -> Path:
     In `config` lies what this user allows, in `state` what tells her work from others', in `cache` what the
     machine remembers and nothing is lost with.
     """
-    root = os.environ.get(f"XDG_{kind.upper()}_HOME") or Path("~", _OF_USER[kind])
-    return Path(root).expanduser() / "persona-lab"
+    root = os.environ.get(f"XDG_{kind.upper()}_HOME") or f"~/{_OF_USER[kind]}"
+    return Path(os.path.expanduser(root)) / "persona-lab"
 
 
 def embedded_base() -> Path:
