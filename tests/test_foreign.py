@@ -149,7 +149,7 @@ def test_a_spec_of_another_run_is_no_run_and_its_folder_is_left_alone(ws: Worksp
     spec = replace(spec_of(ws), experiment="../../elsewhere")
     lay_in(ws, "count-00000000", asdict(spec))
     (record,) = jobs.list_runs(ws)
-    assert (record.spec, record.state) == (None, "queued")
+    assert (record.spec, record.state, record.elsewhere) == (None, "queued", True)
     assert "that of another run" in (record.error or "")
     assert_nothing_started(ws)
     with pytest.raises(EngineError):
