@@ -90,7 +90,7 @@ def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]
     with st.container(border=True, gap="small"):
         waits = "waits" if len(foreign) == 1 else "wait"
         st.markdown(f":material/move_to_inbox: **{count(len(foreign), 'run')} from elsewhere {waits}**")
-        st.caption("Queued in another place or by another user, or changed since: nothing here starts by itself.")
+        st.caption("Queued in another place or by another user, or changed since: none starts by itself.")
         for record in foreign[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 _opening(record, choose)
