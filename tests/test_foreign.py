@@ -336,9 +336,9 @@ def test_a_database_that_came_with_the_folder_reads_no_file_of_this_machine(
             f"create view runs as select * replace (content as base) from kept, read_text('{secret}')"
         )
     with pytest.raises(EngineError, match="lacks runs"):
-        store.coverage(ws)
+        store.overview(ws)
     assert len(store.rebuild(ws).taken_in) == 1
-    assert len(store.coverage(ws))
+    assert len(store.overview(ws).coverage)
     with duckdb.connect(str(ws.database)) as connection:
         assert connection.execute("select count(*) from runs where base = 'a private key'").fetchone() == (0,)
     assert os.environ.get("HOME")
