@@ -149,7 +149,7 @@ def test_a_spec_of_another_run_is_no_run_and_its_folder_is_left_alone(ws: Worksp
     spec = replace(spec_of(ws), experiment="../../elsewhere")
     lay_in(ws, "count-00000000", asdict(spec))
     (record,) = jobs.list_runs(ws)
-    assert (record.spec, record.state) == (None, "queued")
+    assert (record.spec, record.state, record.elsewhere) == (None, "queued", True)
     assert "that of another run" in (record.error or "")
     assert_nothing_started(ws)
     with pytest.raises(EngineError):
@@ -335,8 +335,10 @@ def test_a_database_that_came_with_the_folder_reads_no_file_of_this_machine(
         connection.execute(
             f"create view runs as select * replace (content as base) from kept, read_text('{secret}')"
         )
-    frame = store.overview(ws).coverage
-    assert len(frame)
+    with pytest.raises(EngineError, match="lacks runs"):
+        store.overview(ws)
+    assert len(store.rebuild(ws).taken_in) == 1
+    assert len(store.overview(ws).coverage)
     with duckdb.connect(str(ws.database)) as connection:
         assert connection.execute("select count(*) from runs where base = 'a private key'").fetchone() == (0,)
     assert os.environ.get("HOME")

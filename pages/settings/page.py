@@ -184,7 +184,7 @@ def _own_code(ws: Workspace) -> None:
     st.subheader("Your own code", anchor=False)
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
-        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
+        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)
