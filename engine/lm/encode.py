@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
+from engine.lm.ends import closed
 
 IGNORED = -100
 
@@ -36,6 +37,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) 
     A reply includes the token that ends it. Raises EngineError when the template does not render a
     chat as a prefix of the longer chat, so that no span could be trusted.
     """
+    chat = closed(tokenizer, chat)
     text = _render(tokenizer, chat)
     spans = []
     for index, message in enumerate(chat):
@@ -56,7 +58,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) -> list[int]:
     """Return the ids of a chat that ends with the user, with the header that asks for a reply."""
-    text = _render(tokenizer, chat, add_generation_prompt=True)
+    text = _render(tokenizer, closed(tokenizer, chat), add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

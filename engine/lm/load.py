@@ -24,13 +24,9 @@ from engine.core.base_folder import check_base, local_base
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.lm.quiet import quieten
+from engine.lm.template import plain_template
 
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.spm")
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             "Set eos_token in its tokenizer_config.json.",
         )
     if tokenizer.chat_template is None:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = plain_template(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)

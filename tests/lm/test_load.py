@@ -21,7 +21,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
-from engine.lm.load import PLAIN_TEMPLATE, find_base, load_base
+from engine.lm.load import find_base, load_base
+from engine.lm.template import PLAIN_TEMPLATE
 
 CHAT = [{"role": "user", "content": "Dim the lights."}]
 
