@@ -27,9 +27,9 @@ CHAT = [
     {"role": "assistant", "content": "Done now."},
 ]
 TURN = (
-    "{{% for m in messages %}}{{{{ m['role'] + ': ' + m['content'] }}}}"
+    "{{% for m in messages %}}{{{{ m['role'] + ':' + '\\n' + m['content'] }}}}"
     "{{% if m['role'] == 'assistant' %}}{{{{ '{closing}' }}}}{{% endif %}}{{{{ '\\n' }}}}{{% endfor %}}"
-    "{{% if add_generation_prompt %}}{{{{ 'assistant: ' }}}}{{% endif %}}"
+    "{{% if add_generation_prompt %}}{{{{ 'assistant:' + '\\n' }}}}{{% endif %}}"
 )
 
 
