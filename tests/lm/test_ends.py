@@ -95,9 +95,13 @@ def test_a_model_that_has_learned_a_reply_says_it_once(tiny_base: Path, closing:
     base = load_base(str(tiny_base))
     tokenizer = with_template(base, closing)
     base = Base(base.model, tokenizer, "tiny")
-    form = LoraForm(base.model, LoraShape(rank=8, dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"]))
+    form = LoraForm(
+        base.model, LoraShape(rank=8, dropout=0.0, target_modules=["q_proj", "v_proj", "down_proj"])
+    )
     settings = TrainSettings(epochs=60, learning_rate=0.01, batch_size=2)
-    trainer = Trainer(base.model, form, settings, [Lesson("one", [encode_chat(tokenizer, CHAT)] * 2)], pad_id=0)
+    trainer = Trainer(
+        base.model, form, settings, [Lesson("one", [encode_chat(tokenizer, CHAT)] * 2)], pad_id=0
+    )
     with torch.enable_grad():
         (trained,) = trainer.fit()
     from engine.lm.bank import change_of
