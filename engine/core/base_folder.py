@@ -13,6 +13,8 @@ from engine.core.paths import embedded_base, read_json
 EMBEDDED = "embedded"
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
+_DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
+_PROSE = ("readme", "license", "notice", "requirements")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -26,11 +28,21 @@ def local_base(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
-            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
+            f"There is no base model at {name}.",
+            "Give a folder, a hub id (owner/name, owner/name@revision) or 'embedded'.",
         )
     return None
+
+
+def deciding_files(folder: Path) -> list[Path]:
+    """Return the files of a base that decide what it says: weights, tokenizer, template, configuration."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in _DECISIVE and not path.stem.lower().startswith(_PROSE) and path.is_file()
+    )
 
 
 def check_base(folder: Path) -> None:

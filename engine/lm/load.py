@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from engine.core.base_folder import check_base, local_base
+from engine.core.base_identity import hub_id
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.lm.quiet import quieten
@@ -130,14 +131,21 @@ def _from_hub(name: str, cache: Path | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    owner, revision = hub_id(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), cache_dir=cache))
+        return Path(
+            snapshot_download(owner, revision=revision, allow_patterns=list(HUB_FILES), cache_dir=cache)
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise EngineError(
             f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
-            f"Fetch it where there is a network: hf download {name}; or give a folder.",
+            f"Fetch it where there is a network: hf download {_fetched(owner, revision)}; or give a folder.",
         ) from error
+
+
+def _fetched(owner: str, revision: str | None) -> str:
+    return owner if revision is None else f"{owner} --revision {revision}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,9 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.core import integrity
+from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
+from engine.domains.domain import Domain
 from engine.lm.activations import Offsets, load_offsets
 from engine.lm.adapters import Lora, effect_kind, load_lora
 from engine.lm.bank import Change, change_of
@@ -94,7 +97,7 @@ def write_personas(ws: Workspace, run_id: str, own: Mapping[str, Sequence[Stored
 
 def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Stored, ...]]:
     """Return the effects of each persona that the run has some for."""
-    path = ws.adapters(run_id) / PERSONAS
+    path = integrity.adapter(ws, run_id, PERSONAS)
     if not path.exists():
         raise EngineError(
             f"{run_id} has no adapters of its own for single personas.",
@@ -121,6 +124,7 @@ class Shelf:
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._own: dict[str, dict[str, tuple[Stored, ...]]] = {}
         self._told: dict[tuple[str, str], Any] = {}
+        self._over_todays: set[str] = set()
         self._changes: dict[tuple[Stored, ...], Change | None] = {}
 
     def sides(self, recipe: Recipe, persona_id: str) -> tuple[Side, ...]:
@@ -186,7 +190,10 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Loaded:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:
-            folder = self._ws.adapter(run, name)
+            if run not in self._over_todays:
+                refuse_other_weights(self._ws, run)
+                self._over_todays.add(run)
+            folder = integrity.adapter(self._ws, run, name)
             self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
         return self._loaded[run, name]
 
@@ -281,7 +288,7 @@ class Shelf:
 
     def _left(self, run: str, name: str, what: str) -> Any:
         if (run, name) not in self._told:
-            path = self._ws.run_folder(run) / name
+            path = integrity.result(self._ws, run, name)
             if not path.exists():
                 raise EngineError(
                     f"{run} has left no {what}.", f"Repeat the run: python -m engine resume {run}"
@@ -300,6 +307,7 @@ class Built:
 
 def build_prompt(
     base: Base,
+    domain: Domain,
     messages: Sequence[Message],
     *,
     meta: Mapping[str, Any] | None,
@@ -310,7 +318,7 @@ def build_prompt(
     """Return the prompt for a reply to `messages`, with as many memories as the budget has room for."""
 
     def ids(shown: Sequence[Memory]) -> list[int]:
-        system = system_text(meta=meta, character=character, memories=shown)
+        system = system_text(domain, meta=meta, character=character, memories=shown)
         return encode_prompt(base.tokenizer, chat(system, messages))
 
     kept = fit(memories, lambda shown: len(ids(shown)), budget_tokens)

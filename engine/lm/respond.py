@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from engine.core.base_identity import BaseIdentity, base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.domains.smart_home.actions import extract
+from engine.domains.registry import domain_of
 from engine.lm.asking import Asker
 from engine.lm.effects import Recipe, read_recipe
 from engine.lm.generate import Reply
@@ -31,7 +32,7 @@ def respond(
     history: Sequence[Message] = (),
     max_new_tokens: int = 64,
 ) -> dict[str, Any]:
-    """Return the reply of `recipe` to `message`, with its tokens, seconds, actions and the memories it saw.
+    """Return the reply of `recipe` to `message`, with tokens, seconds, what it does and the memories it saw.
 
     Raises EngineError on an unknown persona, an empty message or a recipe that cannot answer.
     """
@@ -52,7 +53,7 @@ def respond(
         "prompt_tokens": reply.prompt_tokens,
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
-        "actions": _actions(reply.text),
+        "acts": [act.words for act in domain_of(ws).acts(reply.text)],
         "recipe": _acting(wanted, answering).as_json(),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
@@ -84,7 +85,7 @@ def _reply(
             recency=shown.recency,
         )
         return said, one.memories
-    base, shelf = _loaded(ws, str(ws.read_config()["base"]))
+    base, shelf = _loaded(ws, base_of(ws))
     (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
     (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
     return reply, ask.memories
@@ -98,12 +99,6 @@ def _acting(recipe: Recipe, answering: Sequence[Side]) -> Recipe:
     return Recipe((*only.effects, only.prompt), remote=only.remote)
 
 
-def _actions(text: str) -> dict[str, Any]:
-    found = extract(text)
-    settings = sorted(((s.device, s.parameter, s.value) for s in found.settings), key=str)
-    return {"devices": sorted(found.devices), "settings": settings}
-
-
 @lru_cache(maxsize=2)
-def _loaded(ws: Workspace, name: str) -> tuple[Base, Shelf]:
-    return load_base(name), Shelf(ws)
+def _loaded(ws: Workspace, which: BaseIdentity) -> tuple[Base, Shelf]:
+    return load_base(which.name), Shelf(ws)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf
+from engine.core.parameters import SetOf
 from engine.strategies.published import BACKUP, CONSTRAINED, START
 from engine.strategies.spec import Preset
 from engine.strategies.trained import MERGEABLE, OwnLoraParameters, toward_unified, train_lora, trained
@@ -16,7 +16,7 @@ class ConstrainedParameters(OwnLoraParameters):
     rank: int = Field(4, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(8, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the update, while training.")
-    target_modules: ListOf[str] = Field(
+    target_modules: SetOf[str] = Field(
         ["q_proj"], min_length=1, description="Linear layers of the base that get an update."
     )
     weight_decay: float = Field(0.05, ge=0, le=1, description="Weight decay of AdamW.")

@@ -6,16 +6,16 @@ Two runs on another ground are never upstream of, or compared with, each other.
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, embedded_base, read_json
-from engine.runs.runfolder import RunSpec, fingerprint
-
-_SMALL_BASE_BYTES = 64 * 1024 * 1024
+from engine.core.paths import Workspace, read_json
+from engine.data.splits import hash_splits
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
+from engine.runs.runfolder import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,13 @@ class Ground:
     with_character: int
     has_truth: bool
     dialogues: int
+    domain: Domain
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""
-        theirs = (spec.base, spec.base_fingerprint, spec.data_hash, spec.protocol.get("split_hash"))
-        return theirs == (self.base, self.base_fingerprint, self.data_hash, self.split_hash)
+        told = (spec.protocol.get("split_hash"), spec.protocol.get("domain", ""))
+        ours = (self.base_fingerprint, self.data_hash, self.split_hash, self.domain.identity)
+        return (spec.base_fingerprint, spec.data_hash, *told) == ours
 
     def needs_dialogues(self) -> None:
         """Raise EngineError where there are published scores only, and nothing to answer or to train on."""
@@ -49,14 +51,14 @@ class Ground:
 
 def read_ground(ws: Workspace) -> Ground:
     """Read the ground of a workspace. Raises EngineError when `init` has not run or its files are torn."""
-    config = ws.read_config()
+    config, base = ws.read_config(), base_of(ws)
     try:
         card = read_json(ws.dataset / "card.json")
         scheme, split_hash = _splits(*_stamped(ws.splits / "splits.json"))
         counts = card["counts"]
         return Ground(
-            base=str(config["base"]),
-            base_fingerprint=fingerprint_base(str(config["base"])),
+            base=base.name,
+            base_fingerprint=base.fingerprint,
             data_hash=str(card["data_hash"]),
             scheme=scheme,
             split_hash=split_hash,
@@ -65,29 +67,13 @@ def read_ground(ws: Workspace) -> Ground:
             with_character=int(counts["personas_with_character"]),
             has_truth=(ws.dataset / "truth.jsonl").exists(),
             dialogues=int(counts["dialogues"]),
+            domain=domain_of(ws),
         )
     except (OSError, KeyError, TypeError) as error:
         raise EngineError(
             f"The dataset of {ws.root} is incomplete: {error}",
             "Create the workspace again: python -m engine init --force",
         ) from error
-
-
-def fingerprint_base(base: str) -> str:
-    """Return what tells one base model from another of the same name; "" for a hub id.
-
-    Small models are hashed whole, large ones by their file names, sizes and configuration. Raises
-    EngineError when a local base is not there.
-    """
-    folder = embedded_base() if base == "embedded" else Path(base).expanduser()
-    if not folder.is_dir():
-        if base == "embedded":
-            raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
-        if folder.is_absolute() or base.startswith((".", "~")):
-            raise EngineError(f"There is no base model at {base}.", "Choose another one with init --base.")
-        return ""
-    paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja"))
-    return _hash_base(tuple(_stamped(path) for path in paths))
 
 
 _Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size
@@ -99,22 +85,7 @@ def _stamped(path: Path) -> _Stamped:
 
 
 @functools.lru_cache(maxsize=8)
-def _hash_base(files: tuple[_Stamped, ...]) -> str:
-    whole = sum(size for _, (_, _, size) in files) <= _SMALL_BASE_BYTES
-    digest = hashlib.sha256()
-    for path, (_, _, size) in files:
-        digest.update(f"{path.name}:{size};".encode())
-        if whole or path.suffix != ".safetensors":
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-@functools.lru_cache(maxsize=8)
 def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str]:
     """Return scheme and hash of a splits.json."""
     splits = read_json(path)
-    return str(splits["scheme"]), _hash_splits(splits)
-
-
-def _hash_splits(splits: dict[str, Any]) -> str:
-    return fingerprint([splits["scheme"], splits["assignment"], sorted(splits.get("online", ()))], 16)
+    return str(splits["scheme"]), hash_splits(splits)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
@@ -83,6 +84,7 @@ class Seen:
 
 def look(ws: Workspace) -> Seen:
     """Read the ground and the runs. Raises EngineError without data or without the base model."""
+    metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
     return Seen(ground, records, learned, elsewhere, registry.experiments(ws))
@@ -107,8 +109,9 @@ def plan(
     parameter faults at once, and where the experiment cannot exist here.
     """
     entry = registry.get(experiment, ws)
+    seen = seen or look(ws)
     valid = validate(entry, parameters or {})
-    planner = _Planner(seen or look(ws), valid.settings)
+    planner = _Planner(seen, valid.settings)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )
@@ -185,8 +188,23 @@ class _Planner:
             created_at=runfolder.now(),
             versions=dict(_versions()),
         )
+        before = self._made_before(entry, spec)
+        if before is not None:
+            return before
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
+
+    def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
+        """The run that asked for this same thing when sets were not put in order yet, if there is one."""
+        alike = [
+            known
+            for known, record in self.existing
+            if known.experiment == spec.experiment
+            and record.run_id != spec.run_id
+            and _in_one_form(entry, known).hash == spec.hash
+        ]
+        exists = any(record.run_id == spec.run_id for _, record in self.existing)
+        return alike[-1] if alike and not exists else None
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
@@ -203,6 +221,8 @@ class _Planner:
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
         data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
+        if ground.domain.identity:
+            data["domain"] = ground.domain.identity
         return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
@@ -214,6 +234,7 @@ class _Planner:
             self._note_changes(need, found)
             return found
         spec = self._default_spec(self.entry(need.experiment), need.parameters)
+        self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
 
@@ -240,6 +261,22 @@ class _Planner:
     def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
         valid = validate(entry, {**parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
+
+    def _note_other_base(self, need: Upstream, spec: RunSpec) -> None:
+        """Say why a run that is there is not built on: its adapters mean nothing over other weights."""
+        made = [
+            record.run_id
+            for known, record in self.existing
+            if known.experiment == need.experiment
+            and record.state == "succeeded"
+            and known.data_hash == spec.data_hash
+            and known.base_fingerprint != spec.base_fingerprint
+        ]
+        if made:
+            self.notes.append(
+                f"{need.role}: {made[-1]} was made over other weights than today's base model has;"
+                f" {spec.run_id} is made anew."
+            )
 
     def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
         changed = _unasked(spec, need.parameters)
@@ -269,6 +306,21 @@ class _Planner:
             and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
         ]
         return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+
+
+def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
+    """A spec with its sets in order, as it would be made today; as it is where its parameters are unknown."""
+    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    try:
+        valid = validate(entry, {**own, **asked})
+    except EngineError:
+        return spec
+    return replace(
+        spec,
+        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json", include=set(own))},
+        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
+    )
 
 
 def _unasked(spec: RunSpec, asked: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,10 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count
+from engine.results import rescoring
 from engine.results.comparing import looks
+from engine.results.comparing.comparison import NotComputed
+from engine.results.comparing.protocol_guard import older_words
 from pages.compare import certainty as compare_certainty
 from pages.compare import choices as compare_choices
 from pages.compare import cost as compare_cost
@@ -17,7 +20,7 @@ from pages.compare import heatmap as compare_heatmap
 from pages.compare import personas as compare_personas
 from pages.compare import table as compare_table
 from pages.compare.choices import View
-from pages.shared import frame, reads
+from pages.shared import frame, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
@@ -34,6 +37,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
+    frame.changed_files(ws)
     protocols = reads.protocols(ws)
     if protocols.empty:
         frame.empty_state(
@@ -45,7 +49,11 @@ def show() -> None:
         )
         return
     compare_choices.come_back()
-    view = compare_choices.ask(ws, protocols)
+    try:
+        view = compare_choices.ask(ws, protocols)
+    except NotComputed as missing:
+        rescore.instead(ws, missing)
+        return
     _remarks(ws, view)
     section = compare_choices.choice(
         "Question",
@@ -87,6 +95,8 @@ def _remarks(ws: Workspace, view: View) -> None:
         _looks_at_test(ws, found)
         _other_protocols(found)
         _overlap(found)
+    if found["older"]:
+        st.caption(frame.plain(older_words(found["older"])))
     if found["warnings"]:
         with st.expander(
             f"Read these differences with care: {count(len(found['warnings']), 'warning')}",
@@ -94,6 +104,8 @@ def _remarks(ws: Workspace, view: View) -> None:
             expanded=len(found["warnings"]) <= 2,
         ):
             st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
+            if found["unscored"] and view.metric.name in rescoring.missing(ws):
+                rescore.offer(ws, [view.metric])
 
 
 def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
@@ -105,7 +117,9 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
             help="Choices are made on validation, so its numbers flatter what was chosen.",
         )
         return
-    seen = len(looks.seen(ws, found["protocol"]))  # by now: `found` may be from an earlier visit
+    seen = len(
+        looks.seen(ws, found["protocol"], found["older"])
+    )  # by now: `found` may be from an earlier visit
     if seen:
         st.badge(
             f"Test seen {count(seen, 'time')}",

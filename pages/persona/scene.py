@@ -13,11 +13,11 @@ from typing import Any
 import pandas as pd
 
 from engine.core.paths import Workspace
-from engine.core.wording import count
-from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.show.charts import is_bound
-from engine.show.persona.place import Clusters
 from engine.show.persona.table import ORDERS, ordered
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame, reads
 
@@ -46,11 +46,12 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     splits = [split for split in SPLITS if (protocols["split"] == split).any()]
     if not splits:
         return None
+    shown = metrics.of_study(ws)
     with columns[1]:
-        metric = _choice("Metric", list(METRICS), name="metric", words=lambda name: METRICS[name].label)
+        metric = _choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[2]:
         split = _choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
-    metric, split = metric or SIMILARITY, split or splits[0]
+    metric, split = metric or next(iter(shown)), split or splits[0]
     first = reads.compared(ws, metric=metric, split=split)
     found = _protocol(ws, protocols[protocols["split"] == split], first, metric=metric, split=split)
     rows, reference = found["rows"], found["reference"]
@@ -59,7 +60,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     with columns[0]:
         variant = _choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)
     return Scene(
-        metric=METRICS[metric],
+        metric=shown[metric],
         split=split,
         protocol=found["protocol"],
         reference=reference,
@@ -78,10 +79,10 @@ def _protocol(
     names = list(dict.fromkeys([first["protocol"], *protocols["protocol"]]))
     if len(names) < 2:
         return first
-    variants = dict(zip(protocols["protocol"], protocols["variants"], strict=True))
+    told = reads.protocol_words(protocols)
     chosen = _choice(
         "Protocol", names, name="protocol", help="The settings that scores share.",
-        words=lambda name: f"{name}: {count(variants[name], 'variant')}",
+        words=lambda name: told[name],
     )  # fmt: skip
     if chosen in (None, first["protocol"]):
         return first

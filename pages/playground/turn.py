@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
-from engine.domains.metrics import METRICS, SIMILARITY
-from engine.serve.chips import Chip, chips
-from pages.shared import frame
+from engine.domains import metrics
+from engine.domains.acts import Finding, findings
+from engine.domains.domain import Domain
+from engine.domains.metric import Metric
+from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
-_SHOWN_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")
-_SHORT = {
-    SIMILARITY: "similarity",
-    "device_f1": "devices",
-    "param_f1": "settings",
-    "numerical_precision": "numbers",
-}
 _CURSOR = "▌"
-_CHIPS: Mapping[str, tuple[str, str, str]] = {
-    "plain": ("blue", ":material/bolt:", "Set by the reply"),
+_MARKS: Mapping[str, tuple[str, str, str]] = {
+    "plain": ("blue", ":material/bolt:", "Done by the reply"),
     "right": ("green", ":material/check:", "As in the right reply"),
-    "wrong": ("orange", ":material/close:", "Not in the right reply"),
+    "other": ("orange", ":material/close:", "Another value in the right reply"),
+    "extra": ("orange", ":material/add:", "Not in the right reply"),
     "missing": ("gray", ":material/remove:", "Only in the right reply: missing here"),
 }
 
@@ -40,7 +37,7 @@ def before(first: Question) -> None:
         _said(earlier)
 
 
-def show(question: Question, answer: Answer, *, hidden: bool) -> None:
+def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> None:
     """Show a turn: message, the right reply where it is known, and the replies side by side.
 
     `hidden` keeps back whatever tells who is who, and the right reply.
@@ -57,7 +54,15 @@ def show(question: Question, answer: Answer, *, hidden: bool) -> None:
         name = _HIDDEN_NAMES[place] if hidden else speaker.variant
         baseline = answer.replies[0] if place else None
         with column, st.container(border=True, gap="small", key=f"reply_{question.question_id}_{place}"):
-            _reply(name, answer.replies[place], question, answer, baseline=baseline, hidden=hidden)
+            _reply(
+                name,
+                answer.replies[place],
+                question,
+                answer,
+                reads.domain(ws),
+                baseline=baseline,
+                hidden=hidden,
+            )
 
 
 def _state(answer: Answer, who: str) -> None:
@@ -76,7 +81,7 @@ def _state(answer: Answer, who: str) -> None:
         )
     elif answer.state == "failed" and answer.error:
         st.error(frame.plain(answer.error), icon=":material/error:")
-        st.caption(frame.plain(answer.hint or ""))
+        st.caption(frame.hint(answer.hint))
     elif answer.state == "cancelled":
         st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
 
@@ -88,7 +93,14 @@ def _reference(text: str) -> None:
 
 
 def _reply(
-    name: str, reply: Reply, question: Question, answer: Answer, *, baseline: Reply | None, hidden: bool
+    name: str,
+    reply: Reply,
+    question: Question,
+    answer: Answer,
+    domain: Domain,
+    *,
+    baseline: Reply | None,
+    hidden: bool,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{frame.plain(name)}**", width="content")
@@ -99,7 +111,7 @@ def _reply(
         return
     if reply.error:
         st.warning(frame.plain(reply.error), icon=":material/block:")
-        st.caption(frame.plain(reply.hint or ""))
+        st.caption(frame.hint(reply.hint))
         return
     going = not reply.finished and not answer.ended
     cursor = _CURSOR if going and answer.state == "answering" else ""
@@ -108,8 +120,9 @@ def _reply(
         return
     if baseline is not None and reply.finished and reply.text == baseline.text:
         st.caption(f"Word for word as {frame.plain(question.speakers[0].variant)}.")
-    if reply.actions is not None:
-        _actions(chips(reply.actions, question.reference))
+    if reply.finished and domain.judges:
+        right = question.reference
+        _acts(findings(domain.acts(reply.text), None if right is None else domain.acts(right)))
     if reply.scores:
         _scores(reply.scores, baseline.scores if baseline else {})
     if reply.lineage is not None:
@@ -123,33 +136,41 @@ def _speed(reply: Reply) -> str:
     return " · ".join([*told, *([f"{speed:.0f} tokens/s"] if speed else [])])
 
 
-def _actions(found: list[Chip]) -> None:
+def _acts(found: Sequence[Finding]) -> None:
+    """What the reply does, each act held against the right reply's."""
     if not found:
-        st.caption("It does nothing to a device.")
+        st.caption("It only talks; it does nothing.")
         return
     with st.container(horizontal=True, gap="xsmall"):
-        for chip in found:
-            colour, icon, meaning = _CHIPS[chip.mark]
-            st.badge(frame.plain(chip.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
+        for one in found:
+            colour, icon, meaning = _MARKS[one.kind]
+            st.badge(frame.plain(one.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
 
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
     """The scores in points, and the difference to the first variant's."""
-    told = []
-    for metric in _SHOWN_METRICS:
-        value, other = scores.get(metric), baseline.get(metric)
+    told, shown = [], _shown_metrics()
+    for metric in shown:
+        value, other = scores.get(metric.name), baseline.get(metric.name)
         if value is None:
             continue
         difference = ""
         if other is not None and round(1000 * (value - other)):
-            colour = "blue" if value > other else "orange"
+            colour = "blue" if metric.sign * (value - other) > 0 else "orange"
             difference = f"&nbsp;:{colour}[{signed_points(value - other)}]"
-        told.append(f"{_SHORT[metric]}&nbsp;**{points(value)}**{difference}")
-    st.markdown("&ensp; ".join(told), help=_metrics_help())
+        told.append(f"{frame.plain(metric.short)}&nbsp;**{points(value)}**{difference}")
+    st.markdown("&ensp; ".join(told), help=_metrics_help(shown))
 
 
-def _metrics_help() -> str:
-    lines = [f"- {_SHORT[name]}: {METRICS[name].label}. {METRICS[name].help}" for name in _SHOWN_METRICS]
+_KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset of activations"}
+
+
+def _shown_metrics() -> list[Metric]:
+    return [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
+
+
+def _metrics_help(shown: Sequence[Metric]) -> str:
+    lines = [f"- {one.short}: {one.label}. {one.help}" for one in shown]
     return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
 
 
@@ -166,8 +187,7 @@ def _lineage(reply: Reply, question: Question) -> None:
         st.markdown(f":material/route: Routed to **{frame.plain(route['variant'])}**: {frame.plain(why)}")
     several = len(told["sides"]) > 1
     for side in told["sides"]:
-        share = f"{100 * side['weight']:.0f} % of each token's probability: the " if several else ""
-        _side(side, share, question.persona_id)
+        _side(side, _share(side) if several else "", question.persona_id)
     if told["cluster"]:
         cluster = told["cluster"]
         st.markdown(
@@ -188,8 +208,15 @@ def _lineage(reply: Reply, question: Question) -> None:
             st.code(prompt, language=None, wrap_lines=True)
 
 
+def _share(side: Mapping[str, Any]) -> str:
+    """A side's part in each token; what was answered before sides could be put together on logits has 1."""
+    coefficient = side.get("coefficient", 1)
+    on_logits = "" if coefficient == 1 else f", its logits × {coefficient:.2f}".replace("-", MINUS)
+    return f"{100 * side['weight']:.0f} % of each token's probability{on_logits}: the "
+
+
 def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
-    """One recipe that answers: base, adapters with their weights and runs, whose they are."""
+    """One recipe that answers: base, what acts in it with its weights and runs, whose it is."""
     adapters = side["adapters"]
     whose = "" if side["persona_id"] == persona_id else f", of {frame.plain(side['persona_id'])} (a placebo)"
     told = "base model, and" if adapters else "base model alone"
@@ -199,7 +226,7 @@ def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
         weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
         st.page_link(
             frame.RUNS,
-            label=frame.plain(f"{one['name']} of {one['run']}{weight}"),
+            label=frame.plain(f"{one['name']} of {one['run']}{weight}{_KINDS.get(one.get('kind', ''), '')}"),
             icon=":material/add:",
             query_params={"run": one["run"]},
         )

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration, stage
 from engine.data import prepare
+from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
 from engine.results.study.personas import clusters
@@ -23,7 +25,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_reads, tree_tools
+from pages.study import tree_map, tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -42,6 +44,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -69,16 +72,14 @@ def _first_visit(ws: Workspace) -> None:
     st.space("small")
     with st.container(border=True, gap="small", width=760):
         st.subheader("Start with a small world", anchor=False)
-        st.markdown(
-            f"{_FIRST_PERSONAS} synthetic households talk to their smart homes. Each has its habits and its "
-            "tone, and the best possible score is known. It takes seconds and runs on this machine."
-        )
+        st.markdown(f"{_FIRST_PERSONAS} {ABOUT} It takes seconds and runs on this machine.")
         with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button(
+            clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                least="own",
             )
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:
@@ -112,7 +113,7 @@ _HOW = (
 
 
 def _prepare(ws: Workspace) -> None:
-    with st.spinner("Writing the households, their dialogues and the split ..."):
+    with st.spinner("Writing the personas, their dialogues and the split ..."):
         prepare(ws, dataset="world:default", personas=_FIRST_PERSONAS)
     st.rerun()
 
@@ -121,7 +122,7 @@ def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     by = "by time" if config["split"] == "by-time" else "by persona"
-    source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
+    source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),
@@ -163,7 +164,7 @@ def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
 
 def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     """The next step above, the tree large, and beside it the chosen node and the tools."""
-    stood = study.stand(ws, tree, compared=tree_reads.compared, seen=seen)
+    stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:

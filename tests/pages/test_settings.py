@@ -27,9 +27,13 @@ def test_a_key_is_present_or_absent_and_never_shown(
     app = open_page(prepared, "settings")
     seen = texts(app)
     assert "`OPENAI_API_KEY` :green[:material/check_circle: present]" in seen
+    assert "sent to api.openai.com alone" in seen
     assert "`ANTHROPIC_API_KEY` :gray[:material/do_not_disturb_on: absent]" in seen
     assert "secret" not in "".join(str(entry.proto) for entry in app.main)
-    assert about.keys() == {"OPENAI_API_KEY": True, "ANTHROPIC_API_KEY": False}
+    assert about.endpoint_keys() == [
+        about.Key("ANTHROPIC_API_KEY", False, ("api.anthropic.com",)),
+        about.Key("OPENAI_API_KEY", True, ("api.openai.com",)),
+    ]
 
 
 def test_a_base_that_cannot_be_used_says_why(open_page: Open, prepared: Workspace) -> None:

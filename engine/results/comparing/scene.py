@@ -12,16 +12,16 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core.base_identity import base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains.metrics import Metric
-from engine.domains.metrics import metric as find_metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Origin, Variant, placebos, repeats, resolve
+from engine.runs.protocol import BASE, WRITTEN_AS
 
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO = "placebo"
@@ -29,10 +29,12 @@ IS_PLACEBO = "placebo"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
+    """The ground of one comparison. `metric` is in the version that its scores have; `scored` is the coverage
+    of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
-    that of its placebo; `origins` says what each run was made from.
+    that of its placebo; `origins` says what each run was made from. `base` tells the contents of today's base
+    model apart; None where it is not there.
     """
 
     metric: Metric
@@ -45,6 +47,17 @@ class Scene:
     fields: Mapping[str, Mapping[str, Any]]
     placebos: Mapping[str, str]
     origins: Mapping[str, Origin]
+    base: str | None
+
+    @property
+    def older(self) -> tuple[str, ...]:
+        """The hashes under which runs of the chosen protocol wrote it in an older form."""
+        return tuple(self.fields[self.protocol].get(WRITTEN_AS, ()))
+
+    @property
+    def on_todays_base(self) -> bool:
+        """Whether the chosen protocol stands on the base as it is now, or on none of ours."""
+        return _stands_on(self.fields[self.protocol], self.base)
 
     @property
     def protocols(self) -> list[str]:
@@ -55,6 +68,13 @@ class Scene:
         """Return the variants scored under a protocol."""
         names = self.scored.loc[self.scored["protocol"] == protocol, "variant"]
         return [self.variants[str(name)] for name in names]
+
+    def served(self, variant: Variant) -> int:
+        """Return for how many personas a variant is scored under the chosen protocol."""
+        rows = self.scored[
+            (self.scored["protocol"] == self.protocol) & (self.scored["variant"] == variant.variant)
+        ]
+        return int(rows["personas"].sum())
 
     def find(self, name: str) -> Variant | None:
         """Return the variant of that name scored under the chosen protocol."""
@@ -84,20 +104,24 @@ class Scene:
 
 
 def set_scene(
-    ws: Workspace, *, metric: str, split: str, protocol: str | None, reference: str | None
+    ws: Workspace, *, metric: str | None, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
-    """Return the scene asked for; the newest protocol with the reference where none is named.
+    """Return the scene asked for; else the newest protocol with the reference, today's base before others,
+    and the study's primary metric.
 
     Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
     another protocol only.
     """
-    kind = find_metric(metric)
+    kind = metrics.chosen(ws, metric)
     seen = store.overview(ws)
     scored = seen.coverage[seen.coverage["split"] == split]
     if scored.empty:
         raise EngineError(f"Nothing is scored on {split} yet.", "Start with: python -m engine run unified")
     repeated = repeats(seen.variants.values(), seen.origins)
-    known = list(dict.fromkeys(str(name) for name in scored["protocol"]))
+    base = _todays_base(ws)
+    newest = dict.fromkeys(str(name) for name in scored["protocol"])
+    known = sorted(newest, key=lambda name: not _stands_on(seen.protocols[name], base))
+    protocol = _todays_name(protocol, known, seen.protocols)
     if protocol is not None and protocol not in known:
         raise unknown_name("protocol", protocol, known)
     first = known[0] if protocol is None else protocol
@@ -111,10 +135,12 @@ def set_scene(
         seen.variants,
         repeated,
         seen.protocols,
-        placebos(seen.variants.values()),
+        placebos(seen.variants.values(), seen.origins),
         seen.origins,
+        base,
     )
-    return _choose(scene, [first] if protocol else known, reference)
+    scene = _choose(scene, [first] if protocol else known, reference)
+    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split))
 
 
 def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:
@@ -136,6 +162,24 @@ def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bo
                 raise protocol_guard.refusal(found.variant, scene.reference.variant, differ)
         names.add(found.variant)
     return names
+
+
+def _todays_base(ws: Workspace) -> str | None:
+    try:
+        return base_of(ws).fingerprint
+    except EngineError:  # no base is needed to look at results
+        return None
+
+
+def _stands_on(fields: Mapping[str, Any], base: str | None) -> bool:
+    return base is None or fields.get(BASE) in (None, base)
+
+
+def _todays_name(asked: str | None, known: Sequence[str], fields: Mapping[str, Any]) -> str | None:
+    """The protocol asked for, also by a hash under which it was written in an older form."""
+    if asked is None or asked in known:
+        return asked
+    return next((name for name in known if asked in fields[name].get(WRITTEN_AS, ())), asked)
 
 
 def _choose(scene: Scene, protocols: Sequence[str], reference: str | None) -> Scene:

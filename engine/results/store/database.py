@@ -17,13 +17,14 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
-from engine.results.store import tables
+from engine.results.store import migrations
 from engine.results.store.filling import Connection, Report, take_in
 from engine.results.store.place import place
 
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
+_UNWRITABLE = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
 
 
 def lock(ws: Workspace) -> AbstractContextManager[None]:
@@ -50,8 +51,9 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
     refuse_if_read_only(ws, "rebuild the results")
+    other = unreadable(ws) is not None
     with lock(ws):
-        discard(ws)
+        discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged") if other else None)
         return _ask_anew(ws, lambda _: None)[1]
 
 
@@ -75,10 +77,27 @@ def unreadable(ws: Workspace) -> str | None:
     with lock(ws):
         try:
             connection = _connect(database)
-        except duckdb.Error as error:
-            return str(error).splitlines()[0]
-        connection.close()
-    return None
+            try:
+                return other_form(connection)
+            finally:
+                connection.close()
+        except (duckdb.Error, OSError) as error:
+            return first_line(error)
+
+
+def other_form(connection: Connection) -> str | None:
+    """Return what tells a database that opens from those made here, now or earlier; None for these."""
+    held = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if not held:
+        return None
+    if "migrations" not in held:
+        return f"it is another program's (it holds {', '.join(sorted(held)[:3])})"
+    known = {name for name, _ in migrations.MIGRATIONS}
+    applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
+    if applied - known:
+        return f"a later version made it ({', '.join(sorted(applied - known)[:3])})"
+    missing = sorted(set(migrations.TABLES) - held) if applied == known else []
+    return f"it lacks {', '.join(missing)}" if missing else None
 
 
 def _connect(path: Path) -> Connection:
@@ -90,7 +109,12 @@ def _connect(path: Path) -> Connection:
 def opened(ws: Workspace) -> Iterator[Connection]:
     connection = _connect(place(ws).database)
     try:
-        tables.migrate(connection)
+        if reason := other_form(connection):
+            raise EngineError(
+                f"{ws.database} cannot be used: {reason}.",
+                "Build it again, and keep this one beside it: python -m engine rebuild-db",
+            )
+        migrations.migrate(connection)
         yield connection
     finally:
         connection.close()
@@ -103,14 +127,19 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
         raise EngineError(
             "results.duckdb is open in another program.", f"Close it there and repeat. {text}"
         ) from error
-    if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system")):
+    if any(sign in text for sign in _UNWRITABLE):
         raise EngineError(
             f"{place(ws).database} cannot be written: {text}", "Free disk space or mend the rights."
         ) from error
-    if isinstance(
-        error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.OutOfMemoryException)
-    ):
-        raise error
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise EngineError(
+            f"There is not enough memory for results.duckdb: {text}", "End other programs and repeat."
+        ) from error
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)):
+        raise EngineError(
+            f"results.duckdb does not hold what it should: {text}",
+            "Build it anew from the run folders: python -m engine rebuild-db",
+        ) from error
     return text
 
 

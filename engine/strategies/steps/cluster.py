@@ -13,15 +13,17 @@ import numpy as np
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
 from engine.data.dataset import load_dataset, load_splits
+from engine.domains.registry import domain_of
 from engine.lm.features import Features, adapter_features, behaviour_features, character_features, joined
 from engine.lm.merge import products, stacked
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.scorer import Scorer
 from engine.runs.context import RunContext
 from engine.stats.clusters import Clustering, cluster
+from engine.strategies.clusterings import FILE
 from engine.strategies.steps.sources import Sources, shares_of
 
-CLUSTERS, FEATURES, EXPORT = "clusters.json", "features.npz", "cluster_map.json"
+FEATURES, EXPORT = "features.npz", "cluster_map.json"
 
 
 def run(context: RunContext) -> None:
@@ -40,7 +42,7 @@ def run(context: RunContext) -> None:
     context.progress("cluster", 1, 1)
     features.save(context.folder / FEATURES)
     record = as_json(features, found, kind=parameters["features"])
-    write_json(context.folder / CLUSTERS, record)
+    write_json(context.folder / FILE, record)
     write_json(context.workspace.splits / EXPORT, study_form(record))
     told = ("k", "silhouette", "silhouette_shuffled", "stability_ari", "sizes", "warning")
     context.summary(**{name: record[name] for name in told})
@@ -97,7 +99,9 @@ def _features(context: RunContext) -> Features:
             )
         )
     if kind in ("behaviour", "both"):
-        parts.append(behaviour_features(dataset, load_splits(context.workspace)))
+        parts.append(
+            behaviour_features(dataset, load_splits(context.workspace), domain_of(context.workspace))
+        )
     features = parts[0] if len(parts) == 1 else joined(parts)
     missing = len(dataset.personas) - len(features.personas)
     if missing:

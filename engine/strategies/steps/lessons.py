@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.lm.encode import Encoded, encode_chat
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
@@ -21,6 +22,7 @@ from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
+from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 
 _WANTED_STEPS, _MOST_AT_ONCE = 600, 8
@@ -58,8 +60,7 @@ def persona_groups(context: RunContext) -> list[Group]:
 
 
 def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
-    folder = context.workspace.run_folder(context.spec.upstream["clusters"])
-    clusters: dict[str, int] = read_json(folder / "clusters.json")["assignment"]
+    clusters = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
     missing = [persona for persona in ids if persona not in clusters]
     if missing:
         raise EngineError(
@@ -112,7 +113,7 @@ def training_dialogues(
     made = augmented_for(context, chosen)
     chosen.update(dialogue.dialogue_id for dialogue in made)
     rows: dict[str, dict[str, list[Encoded]]] = {}
-    too_long = 0
+    too_long, domain = 0, domain_of(context.workspace)
     window = int(getattr(base.model.config, "max_position_embeddings", None) or 4096)
     for dialogue in (*dataset.dialogues, *made):
         split = "train" if dialogue.dialogue_id in chosen else splits.assignment.get(dialogue.dialogue_id)
@@ -121,7 +122,7 @@ def training_dialogues(
         others_judge = split == "val" and splits.scheme == "by-persona"
         if not (dialogue.persona_id in personas or others_judge):
             continue
-        row = _encode(base, dialogue)
+        row = _encode(base, domain, dialogue)
         if len(row) > window:
             too_long += 1
         elif any(row.is_reply):
@@ -150,8 +151,8 @@ def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) 
         yield from ids if history is None else ids[-history:]
 
 
-def _encode(base: Base, dialogue: Dialogue) -> Encoded:
-    return encode_chat(base.tokenizer, chat(system_text(meta=dialogue.meta), dialogue.messages))
+def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> Encoded:
+    return encode_chat(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
 
 
 def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
 from engine.data.dataset import examples, load_dataset, load_splits
+from engine.domains import metrics
+from engine.domains.registry import domain_of
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
@@ -28,10 +28,11 @@ from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
+from engine.runs import answers
 from engine.runs.context import Cancelled, RunContext
-from engine.strategies.steps.cluster import CLUSTERS, FEATURES
+from engine.strategies.clusterings import read_clusters
+from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
-from engine.strategies.steps.scoring import SCORES
 from engine.strategies.steps.sources import Sources, shares_of
 
 
@@ -65,17 +66,10 @@ def mixes_of(
     )
 
 
-def _clustering(context: RunContext) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(
-        context.workspace.run_folder(context.spec.upstream["clusters"]) / CLUSTERS
-    )
-    return record
-
-
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
-    labels = _clustering(context)["assignment"]
+    labels = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
     _complete(context, personas, labels)
-    return {persona: int(labels[persona]) for persona in personas}
+    return {persona: labels[persona] for persona in personas}
 
 
 def _one_cluster(assignment: dict[str, int], only: int | None) -> dict[str, int]:
@@ -110,7 +104,7 @@ def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
 
 def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
     """Validation score x likeness to the cluster's centre, x the amount of useful data if asked for."""
-    centrality = _clustering(context)["centroids_similarity"]
+    centrality = read_clusters(context.workspace, context.spec.upstream["clusters"]).likeness
     val = _validation(context)
     unscored = [persona for persona in personas if persona not in val]
     if unscored:
@@ -124,17 +118,16 @@ def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
         interactions: dict[str, list[tuple[str, str]]] = {}
         for one in examples(load_dataset(context.workspace), load_splits(context.workspace), "train"):
             interactions.setdefault(one.persona_id, []).append((request_of(one), one.reference))
-        useful = merge_weights.quality(interactions)
+        useful = merge_weights.quality(interactions, domain_of(context.workspace).is_useful)
     return {persona: val[persona] * centrality[persona] * useful[persona] for persona in personas}
 
 
 def _validation(context: RunContext) -> dict[str, float]:
-    """Return each persona's mean embedding similarity on val, as the adapters' own run scored it."""
-    folder = context.workspace.run_folder(context.spec.upstream["adapters"])
-    columns = ["variant", "split", "persona_id", "embedding_similarity"]
-    table = pd.read_parquet(folder / SCORES, columns=columns, filters=[("split", "==", "val")])
-    means = table.groupby("persona_id")["embedding_similarity"].mean()
-    return {str(persona): float(value) for persona, value in means.items() if pd.notna(value)}
+    """Return each persona's mean in the primary metric on val, as the adapters' own run scored it."""
+    scored = answers.read(context.workspace, context.spec.upstream["adapters"])
+    table = scored.values(metrics.primary(context.workspace))
+    means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
+    return {str(persona): float(value) for persona, value in means.items()}
 
 
 def _learned(

@@ -14,6 +14,7 @@ from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import read_personas
 from engine.results.comparing.pilots import pilots
 from engine.runs.runfolder import RunSpec, read_log
+from tests.scores_for_tests import scores_of
 from tests.strategies.steps.test_steps import do
 from tests.tiny_base import prepare_study
 
@@ -39,7 +40,7 @@ def records(ws: Workspace, spec: RunSpec) -> dict[str, dict[str, Any]]:
 
 
 def scores(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def test_the_pilots_adapters_are_taken_over_bit_by_bit(studied: tuple[Workspace, RunSpec, RunSpec]) -> None:
@@ -91,7 +92,7 @@ def test_a_pilot_forecasts_the_study_on_validation(studied: tuple[Workspace, Run
     assert (found.reference, found.split) == ("unified", "val")
     assert found.scale_up == (
         "python -m engine run per-persona --set learning_rate=0.02 --set epochs=2"
-        " --set examples_per_persona=3 --set max_new_tokens=8"
+        f" --set examples_per_persona=3 --set max_new_tokens=8 --workspace {ws.root}"
     )
     assert (found.forecast is None) == (found.reason is not None)
 

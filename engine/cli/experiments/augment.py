@@ -1,0 +1,106 @@
+"""The commands about augmentation: augment preview. Thin: options in, a few pairs out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.text import Text
+
+from engine.cli.frame import Call, command, out
+from engine.core.errors import unknown_name
+from engine.data.augment import Change, Growing, Preview, changes, preview
+from engine.data.augment.methods import ALL_RULES
+from engine.domains.registry import domain_of
+
+
+@click.group("augment")
+def augment() -> None:
+    """More training dialogues from those that are there."""
+
+
+@command(
+    "preview",
+    examples=(
+        "augment preview --persona p001",
+        "augment preview --persona p001 --methods paraphrase,synonyms --count 5 --no-scorer",
+    ),
+)
+@click.option("--persona", "persona_id", required=True, help="Whose train dialogues.")
+@click.option("--count", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many to make.")
+@click.option(
+    "--methods",
+    default=ALL_RULES,
+    show_default=True,
+    help="Rules, separated by commas; rules stands for all.",
+)
+@click.option("--threshold", type=click.FloatRange(-1, 1), help="Least likeness of a changed message.")
+@click.option("--no-scorer", is_flag=True, help="Do not judge likeness: no model is loaded.")
+def preview_command(
+    call: Call, *, persona_id: str, count: int, methods: str, threshold: float | None, no_scorer: bool
+) -> int:
+    """Show what augmentation by rules makes of a persona's dialogues, and what it refuses. Runs nothing."""
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    rules = domain_of(call.ws).augmenting.rules
+    for name in names:
+        if name not in (ALL_RULES, *rules):
+            raise unknown_name("rule", name, rules)
+    growing = Growing(seed=int(call.ws.read_config()["seed"]))
+    if threshold is not None:
+        growing = Growing(seed=growing.seed, threshold=threshold)
+    nearness = None
+    if not no_scorer:
+        from engine.lm.scorer import Scorer  # loads the model code, so it comes after every other check
+
+        nearness = Scorer(call.ws).nearness
+    found = preview(call.ws, persona_id, count, methods=names, growing=growing, nearness=nearness)
+    call.answer(_record(found), lambda: _show(found))
+    return 0
+
+
+def _record(found: Preview) -> dict[str, Any]:
+    made = [_one(pair.source.dialogue_id, pair.method, pair.nearness, pair.changes) for pair in found.pairs]
+    refused = [
+        _one(one.source.dialogue_id, one.method, one.nearness, changes(one.source, one.dialogue))
+        | {"reason": one.reason}
+        for one in found.refused
+    ]
+    return {
+        "persona_id": found.persona_id,
+        "sources": found.sources,
+        "pairs": made,
+        "rejected": found.rejected,
+        "refused": refused,
+    }
+
+
+def _one(source: str, method: str, nearness: float | None, changed: Sequence[Change]) -> dict[str, Any]:
+    listed = [asdict(change) for change in changed]
+    return {"source_id": source, "method": method, "nearness": nearness, "changes": listed}
+
+
+def _show(found: Preview) -> None:
+    out().print(Text(f"{found.persona_id}: {len(found.pairs)} made of {found.sources} train dialogues"))
+    for pair in found.pairs:
+        _show_one(pair.source.dialogue_id, pair.method, pair.nearness, pair.changes)
+    reasons = ", ".join(f"{why} {number}" for why, number in found.rejected.items())
+    out().print(Text(f"\nRejected: {reasons or 'none'}", style="bold"))
+    for one in found.refused[:3]:
+        named = f"{one.method}, {one.reason}"
+        _show_one(one.source.dialogue_id, named, one.nearness, changes(one.source, one.dialogue))
+
+
+def _show_one(source: str, method: str, nearness: float | None, changed: Sequence[Change]) -> None:
+    near = f", likeness {nearness:.2f}" if nearness is not None else ""
+    out().print(Text(f"\n{source} ({method}{near})", style="bold"))
+    for change in changed:
+        out().print(Text(f"  {change.where}"))
+        out().print(Text(f"    - {change.before or '(unknown)'}", style="red"))
+        out().print(Text(f"    + {change.after or '(unknown)'}", style="green"))
+
+
+augment.add_command(preview_command)
+
+COMMANDS = (augment,)

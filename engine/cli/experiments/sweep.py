@@ -1,0 +1,186 @@
+"""The commands for many runs at once and for few personas first: sweep, pilot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from rich.text import Text
+
+from engine.cli.experiments.planning import plan_record, read_settings, show_plan
+from engine.cli.frame import Call, command, note, out, table
+from engine.cli.watch import watch
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import count, interval, percent, points, signed_points
+from engine.runs import jobs
+from engine.strategies.plan import Plan, plan
+from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
+
+
+@command(
+    "sweep",
+    examples=(
+        "sweep constrained-lambda",
+        "sweep learning-curve --detach",
+        "sweep constrained l2=0.01,0.05,0.1,0.5 --set epochs=5",
+        "sweep constrained-lambda --results",
+    ),
+)
+@click.argument("name")
+@click.argument("values", required=False, metavar="[PARAMETER=VALUE,VALUE...]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of all; repeatable.")
+@click.option("--seed", type=int, help="The runs' seed; by default the workspace's.")
+@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@click.option("--results", "only_results", is_flag=True, help="Show what is there, and run nothing.")
+def sweep(
+    call: Call,
+    *,
+    name: str,
+    values: str | None,
+    settings: Sequence[str],
+    seed: int | None,
+    detach: bool,
+    dry_run: bool,
+    only_results: bool,
+) -> int:
+    """Run an experiment at several values of one parameter, or a sweep that has a name, and compare.
+
+    Values that were run before are not run again. Choose a value on val; each value shown on test counts
+    as a look at test.
+    """
+    chosen = _sweep(call.ws, name, values)
+    if only_results:
+        return _answer_results(call, chosen)
+    plans = plan_sweep(call.ws, chosen, read_settings(settings), seed=seed)
+    if dry_run:
+        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(_joined(plans)))
+        return 0
+    return _launch(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
+
+
+@command("pilot", examples=("pilot", "pilot hybrid --personas 20", "pilot --split test --json"))
+@click.argument("name", required=False)
+@click.option("--personas", type=click.IntRange(min=3), default=20, show_default=True, help="How many.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="Where.")
+def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str], split: str) -> int:
+    """Forecast the full study from its pilots; with an experiment's name, run its pilot first.
+
+    The full run takes over what the pilot trained and said.
+    """
+    from engine.results.comparing.pilots import pilots
+
+    if name is not None:
+        given = {**read_settings(settings), "personas": personas}
+        failed = _launch(call, [plan(call.ws, name, given)], detach=False)
+        if failed:
+            return failed
+    call.ws.read_config()
+    found = [one for one in pilots(call.ws, split=split) if name in (None, one.experiment)]
+    call.answer({"pilots": [one.as_json() for one in found]}, lambda: _show_pilots(call, found))
+    return 0
+
+
+def _sweep(ws: Workspace, name: str, given: str | None) -> Sweep:
+    if given is None:
+        return sweep_of(ws, name)
+    ((parameter, values),) = read_settings([given]).items()
+    return sweep_of(ws, name, parameter, values if isinstance(values, list) else [values])
+
+
+def _joined(plans: Sequence[Plan]) -> Plan:
+    """All plans as one, each run once."""
+    runs = {run.run_id: run for one in plans for run in one.runs}
+    return Plan(plans[0].experiment, tuple(runs.values()))
+
+
+def _launch(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
+    """Queue every plan and, unless detached, wait; raises EngineError for the first run that failed."""
+    for line in dict.fromkeys(line for one in plans for line in one.notes):
+        note(line)
+    submitted = [entry for one in plans for entry in jobs.submit(call.ws, one, retry=True)]
+    run_ids = list(dict.fromkeys(entry.record.run_id for entry in submitted))
+    if detach:
+        call.answer({"runs": run_ids}, lambda: out().print(f"{count(len(run_ids), 'run')} queued."))
+        return 0
+    bad = [record for record in watch(call.ws, run_ids, quiet=call.as_json) if record.state != "succeeded"]
+    if bad:
+        message = f"{bad[0].run_id} {bad[0].state}" + (f": {bad[0].error}" if bad[0].error else ".")
+        raise EngineError(message, bad[0].status.hint or f"See: python -m engine logs {bad[0].run_id}")
+    return 0
+
+
+def _answer_results(call: Call, chosen: Sweep) -> int:
+    from engine.results.comparing.sweeps import sweep_results_of
+
+    call.ws.read_config()
+    found = sweep_results_of(call.ws, chosen)
+    call.answer(
+        {"sweep": chosen.name, "results": [one.as_json() for one in found]},
+        lambda: _show_results(chosen, found),
+    )
+    return 0
+
+
+def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
+    out().print(Text(chosen.question, style="bold"))
+    numbers = ("val", "difference", "95 % CI")
+    columns = [*numbers, *(f"{name} (test)" for name in numbers[1:])]
+    shown = table("experiment", chosen.parameter, *columns, "run", right=columns)
+    for results in found:
+        for point in results.points:
+            mark = " (best on val)" if point.value == results.best and results.best is not None else ""
+            val, test = point.rows.get("val"), point.rows.get("test")
+            shown.add_row(
+                results.experiment,
+                f"{'all' if point.value is None else point.value}{mark}",
+                points(val["mean"]) if val else point.state,
+                *_difference(val),
+                *_difference(test),
+                point.run_id,
+            )
+    out().print(shown)
+    for reference in dict.fromkeys(results.reference for results in found if results.reference):
+        note(f"Differences in points to {reference}. Choose on val; test judges what was chosen.")
+
+
+def _difference(row: Any) -> tuple[str, str]:
+    if row is None or row["role"] == "reference":
+        return ("reference", "") if row else ("", "")
+    return signed_points(row["delta"]), interval(row["ci_low"], row["ci_high"])
+
+
+def _show_pilots(call: Call, found: Sequence[Any]) -> None:
+    if not found:
+        call.say(f"No pilot yet. Start one: {call.command('pilot', 'per-persona', personas=20)}")
+    for one in found:
+        title = f"{one.variant}: {count(one.personas, 'persona')} of {one.personas_full}, {one.split}"
+        out().print(Text(f"{title}, against {one.reference or 'nobody yet'}", style="bold"))
+        if one.forecast is None:
+            out().print(Text(f"  {one.reason}"))
+        else:
+            out().print(_prospects(one.forecast))
+            for line in one.forecast.words:
+                out().print(Text(f"  {line}"))
+        out().print(Text(f"  Full study, taking over what is done: {one.scale_up}"))
+
+
+def _prospects(made: Any) -> Any:
+    shown = table("if the true difference is", "power", "cautiously", "personas for 80 %", "cautiously ")
+    for words, one in (("as observed", made.observed), ("the smallest worth having", made.criterion)):
+        needed = [
+            "over 100,000" if number is None else f"{number:,}" for number in (one.needed, one.needed_high)
+        ]
+        shown.add_row(
+            f"{words}: {signed_points(one.effect)}",
+            percent(one.power),
+            percent(one.power_low),
+            *needed,
+        )
+    return shown
+
+
+COMMANDS = (sweep, pilot)

@@ -1,0 +1,60 @@
+"""The command that does the main job in one go: demo. Nothing in it that the other commands do not do."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+
+import click
+
+from engine.cli.compare import compare
+from engine.cli.frame import Call, command, note
+from engine.cli.watch import watch
+from engine.core.command import command_line
+from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY, Workspace
+from engine.core.wording import duration
+from engine.runs import jobs
+from engine.strategies.plan import plan
+
+FOLDER = REPOSITORY / "data" / "demo"
+EXPERIMENTS = ("unified", "profile-prompt", "retrieval", "ceiling")
+
+
+@command("demo", examples=("demo", "demo --personas 10 --workspace W"))
+@click.option("--personas", type=click.IntRange(min=5), default=20, show_default=True)
+@click.option("--dialogues", type=click.IntRange(min=10), default=50, show_default=True)
+def demo(call: Call, *, personas: int, dialogues: int) -> int:
+    """Prepare a small world, train the unified LoRA, score it beside its rivals, and compare.
+
+    Uses data/demo unless --workspace names another folder. Run twice, it shows the results it has.
+    """
+    from engine.data.prepare import prepare
+
+    began = time.monotonic()
+    ws = call.ws if call.ws.root != REPOSITORY else Workspace(FOLDER)
+    card = prepare(ws, dataset="world:default", personas=personas, dialogues=dialogues)
+    note(f"{ws.root}: {card['counts']['personas']} personas, {card['counts']['dialogues']} dialogues")
+    for experiment in EXPERIMENTS:
+        submitted = jobs.submit(ws, plan(ws, experiment), retry=True)
+        for record in watch(ws, [entry.record.run_id for entry in submitted], quiet=call.as_json):
+            if record.state != "succeeded":
+                raise EngineError(
+                    f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
+                    f"See: {command_line('logs', record.run_id, ws=ws)}",
+                )
+    note(f"Done in {duration(time.monotonic() - began)}. Look at it: {_app_command(ws.root)}")
+    compare.main([*_options(ws, call.as_json)], standalone_mode=False)
+    return 0
+
+
+def _options(ws: Workspace, as_json: bool) -> list[str]:
+    return ["--workspace", str(ws.root), *(["--json"] if as_json else [])]
+
+
+def _app_command(root: Path) -> str:
+    return f"PERSONA_LAB_WORKSPACE={shlex.quote(str(root))} make run"
+
+
+COMMANDS = (demo,)
