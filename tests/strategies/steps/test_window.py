@@ -32,14 +32,15 @@ def talk(persona: str, number: int, turns: int, words: int) -> dict[str, Any]:
     lines = [
         {"role": role, "content": f"{said} {turn}"} for turn in range(turns) for role in ("user", "assistant")
     ]
-    return {"persona_id": persona, "dialogue_id": f"{persona}-{number}", "messages": lines}
+    return {"persona_id": persona, "session_id": f"{persona}-{number}", "messages": lines}
 
 
 @pytest.fixture(scope="module")
 def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three personas over a GPT-2 of few positions: short dialogues, long dialogues, endless messages."""
+    """Three personas over an OPT of few positions: short dialogues, long dialogues, endless messages."""
     root = tmp_path_factory.mktemp("window")
-    base = write_tiny("gpt2", root / "base", load_base(str(tiny_base)).tokenizer, n_positions=_WINDOW)
+    tokenizer = load_base(str(tiny_base)).tokenizer
+    base = write_tiny("opt", root / "base", tokenizer, max_position_embeddings=_WINDOW)
     kinds = {"brief": (2, 5), "chatty": (6, 10), "endless": (2, 200)}
     rows = [talk(name, number, *kind) for name, kind in kinds.items() for number in range(8)]
     (root / "talks.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -57,7 +58,7 @@ def test_scores_are_of_cut_prompts_and_say_so(ws: Workspace) -> None:
     counts = summary(ws, base)
     assert counts["prompts_cut"] > 0
     assert counts["examples_left_out"] > 0
-    own = do(ws, "per-persona", epochs=1, target_modules=["c_attn"]).run_id
+    own = do(ws, "per-persona", epochs=1).run_id
     counts = summary(ws, own)
     assert counts["dialogues_cut"] > 0
     assert counts["dialogues_left_out"] > 0
