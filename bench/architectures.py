@@ -318,12 +318,13 @@ def _chats() -> list[list[dict[str, str]]]:
     """Return some dialogues of the `default` world as chats."""
     from engine.core.types import Message
     from engine.data.worlds import draw_world
+    from engine.domains.smart_home import SMART_HOME
     from engine.lm.prompts import chat, system_text
 
     (_, sessions), *_ = draw_world("default", personas=1, dialogues=14, seed=0)
     return [
         chat(
-            system_text(meta=session.meta),
+            system_text(SMART_HOME, meta=session.meta),
             [
                 message
                 for turn in session.turns[:3]
