@@ -44,6 +44,22 @@ def local_base(name: str) -> Path | None:
     return None
 
 
+def base_on_disk(name: str) -> Path | None:
+    """Return the folder of a base that is on this machine, of a hub model that in the hub cache; else None."""
+    folder = local_base(name)
+    if folder is not None:
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    owner, _, revision = name.partition("@")
+    try:
+        found = try_to_load_from_cache(owner, "config.json", revision=revision or None)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def smollm2_folder() -> Path:
     """The folder in this user's cache where SmolLM2 lies, once it is set up."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"

@@ -25,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, read_json
 from engine.lm.effects import Activations, Prefix, Weights
+from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
 
 Factors = tuple[Tensor, Tensor]
@@ -72,10 +73,7 @@ def targets(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Module
     known = {path.rsplit(".", 1)[-1] for path in layers}
     missing = [name for name in names if name not in known]
     if missing:
-        raise EngineError(
-            f"The base model has no layer called {', '.join(missing)}.",
-            f"target_modules may hold: {', '.join(sorted(known))}.",
-        )
+        raise no_such_layer(missing, sorted(known))
     return {path: module for path, module in layers.items() if path.rsplit(".", 1)[-1] in set(names)}
 
 
