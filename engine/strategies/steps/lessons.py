@@ -14,7 +14,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
-from engine.lm.encode import Encoded, encode_chat
+from engine.lm.encode import Encoded, encode_dialogue
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
 from engine.lm.shape import LoraShape
@@ -121,12 +121,12 @@ def training_dialogues(
         others_judge = split == "val" and splits.scheme == "by-persona"
         if not (dialogue.persona_id in personas or others_judge):
             continue
-        row = _encode(base, dialogue)
-        if len(row) > window:
-            too_long += 1
-        elif any(row.is_reply):
-            owner = "" if others_judge else dialogue.persona_id
-            rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
+        owner = "" if others_judge else dialogue.persona_id
+        for row in _encode(base, dialogue):
+            if len(row) > window:
+                too_long += 1
+            elif any(row.is_reply):
+                rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
     if too_long:
         context.log(f"{too_long} dialogues are left out: longer than the model's window of {window} tokens")
     return rows
@@ -150,8 +150,8 @@ def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) 
         yield from ids if history is None else ids[-history:]
 
 
-def _encode(base: Base, dialogue: Dialogue) -> Encoded:
-    return encode_chat(base.tokenizer, chat(system_text(meta=dialogue.meta), dialogue.messages))
+def _encode(base: Base, dialogue: Dialogue) -> list[Encoded]:
+    return encode_dialogue(base.tokenizer, chat(system_text(meta=dialogue.meta), dialogue.messages))
 
 
 def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
