@@ -44,7 +44,7 @@ def local_base(name: str) -> Path | None:
     return None
 
 
-def base_on_disk(name: str) -> Path | None:
+def base_on_disk(name: str, *, cache: Path | None = None) -> Path | None:
     """Return the folder of a base that is on this machine, of a hub model that in the hub cache; else None."""
     folder = local_base(name)
     if folder is not None:
@@ -54,7 +54,7 @@ def base_on_disk(name: str) -> Path | None:
 
     owner, _, revision = name.partition("@")
     try:
-        found = try_to_load_from_cache(owner, "config.json", revision=revision or None)
+        found = try_to_load_from_cache(owner, "config.json", revision=revision or None, cache_dir=cache)
     except HFValidationError:
         return None
     return Path(found).parent if isinstance(found, str) else None
@@ -64,6 +64,11 @@ def smollm2_folder() -> Path:
     """The folder in this user's cache where SmolLM2 lies, once it is set up."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
     return root / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Say whether a model folder holds a tokenizer's vocabulary."""
+    return any(path for pattern in _TOKENIZERS for path in folder.glob(pattern))
 
 
 def check_base(folder: Path) -> None:
@@ -81,7 +86,7 @@ def check_base(folder: Path) -> None:
                 "Convert them to safetensors: model.save_pretrained(DIR).",
             )
         raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
-    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         raise EngineError(
             f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
             "Save it beside the model: tokenizer.save_pretrained(DIR).",
