@@ -10,7 +10,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ray setup-auth run demo test check format bench clean
+.PHONY: help setup setup-ray setup-auth run demo test check audit format bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: $(VENV)/.ready-dev  ## Check style, types and docs (ruff, mypy, the docs 
 	$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -q tests/docs
+
+audit: $(VENV)/.ready  ## Look the pinned packages up in the list of known vulnerabilities
+	@PYTHON=$(PY) .ci/audit
 
 format: $(VENV)/.ready-dev  ## Format the code
 	$(VENV)/bin/ruff format .

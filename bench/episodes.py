@@ -42,7 +42,7 @@ SILENCE_SECONDS = 900.0
 RECOVERY_SECONDS = 4 * 3600.0
 LEAVING_SECONDS = 300.0
 BIDE_SECONDS = 240.0
-BAD = ("lost", "doubled", "different", "wrong_states", "not_recovered")
+BAD = ("lost", "doubled", "different", "wrong_states", "not_recovered", "unnoticed", "left_behind")
 _DISK_BYTES = 100_000_000
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -77,7 +77,12 @@ def episode(pristine: Workspace, number: int, seed: int, expected: dict[str, dic
             endure(one, FAULTS_AN_EPISODE)
             _end_pilot(one)
             _see_off(one)
-            return Outcome(one.hurt, one.hit, judge(one, expected), [*one.lost, *one.wrong])
+            return Outcome(
+                one.hurt,
+                one.hit,
+                judge(one, expected),
+                [*one.lost, *one.wrong, *one.unnoticed, *one.left_behind],
+            )
         finally:
             _end_pilot(one)
             end_all(ws)
@@ -264,6 +269,8 @@ def judge(one: Episode, expected: dict[str, dict[str, str]]) -> dict[str, int]:
         "different": sum(mine.get(run_id) != expected[run_id] for run_id in done),
         "wrong_states": len(one.wrong),
         "not_recovered": len(one.plans) - len(done),
+        "unnoticed": len(one.unnoticed),
+        "left_behind": len(one.left_behind),
     }
 
 

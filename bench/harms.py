@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,14 +22,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace
 from engine.results import store
 from engine.results.study import autopilot
 from engine.runs import jobs, standby
-from engine.runs.processes import ProcessIdentity, signal_group
+from engine.runs.processes import ProcessIdentity, running, signal_group
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import read_log, read_status
+from engine.show.doctor import examine
 from engine.strategies.plan import Plan
 
 _HOLD_SECONDS = (2.5, 6.0)
@@ -35,6 +39,7 @@ _EVIDENCE_SECONDS = 5.0
 _FAR_SECONDS = 1800.0
 _CLOCKS = ("+0", "+3600", "-86400", "+400d", "-3d", "@2000-01-01 00:00:00", "2031-05-05 05:05:05")
 _APP_SECONDS = 30.0
+_GONE_SECONDS = 60.0
 _READER_SECONDS = 120.0
 
 
@@ -57,6 +62,8 @@ class Episode:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    unnoticed: list[str] = field(default_factory=list)
+    left_behind: list[str] = field(default_factory=list)
 
 
 def kill_worker(one: Episode) -> bool | None:
@@ -216,6 +223,89 @@ def step_clock(one: Episode) -> bool | None:
     return False
 
 
+def edit_data(one: Episode) -> bool | None:
+    """Edit a file that the study stands on: it must be named, and nothing may start on it. Put it back."""
+    found = [*one.ws.dataset.glob("*.json*"), one.ws.splits / "splits.json"]
+    path, record = one.draw.choice(sorted(found)), _at_work(one)
+    whole = path.read_bytes()
+    place = one.draw.randrange(len(whole) // 2)
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    try:
+        if path not in [changed.path for changed in integrity.changed(one.ws)]:
+            one.unnoticed.append(f"{path.name} was edited and nobody says so")
+        with suppress(EngineError):  # some damage stops the planning itself, in words
+            jobs.submit(one.ws, one.plans[0])
+            one.unnoticed.append(f"a run was launched on an edited {path.name}")
+        time.sleep(one.draw.uniform(*_HOLD_SECONDS))
+    finally:
+        _replace(path, whole)
+    return record is not None
+
+
+def tear_config(one: Episode) -> bool | None:
+    """Tear, empty or replace a file that everybody reads: doctor must name it and finish."""
+    found = [one.ws.config, one.ws.splits / "splits.json", one.ws.dataset / "card.json"]
+    path, record = one.draw.choice(found), _at_work(one)
+    whole = path.read_bytes()
+    path.write_bytes(one.draw.choice((whole[: one.draw.randrange(len(whole))], b"", b"[]", b"null", b"{}")))
+    try:
+        named = [
+            check for check in examine(one.ws) if not check.ok and path.name in check.name + check.detail
+        ]
+        if not named:
+            one.unnoticed.append(f"{path.name} is torn and doctor does not name it")
+        with suppress(EngineError):
+            store.refresh(one.ws)
+        time.sleep(one.draw.uniform(*_HOLD_SECONDS))
+    except Exception:  # noqa: BLE001 - counting them is the point
+        one.unnoticed.append(f"a torn {path.name}: {traceback.format_exc(limit=-3)}")
+    finally:
+        _replace(path, whole)
+    return record is not None
+
+
+def hang_with_lock(one: Episode) -> bool | None:
+    """Let a process hang while it holds the queue's lock: doctor must name it; then kill it."""
+    program = "import sys, time\nfrom engine.core.locks import queue_lock\n"
+    program += "from engine.core.paths import Workspace\n"
+    program += "from pathlib import Path\nwith queue_lock(Workspace(Path(sys.argv[1]))):\n"
+    program += "    print('held', flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", program, str(one.ws.root)]
+    child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        if child.stdout is None or not child.stdout.readline():
+            return None
+        child.send_signal(signal.SIGSTOP)
+        told = " ".join(check.detail for check in examine(one.ws) if not check.ok)
+        if f"process {child.pid} " not in told:
+            one.unnoticed.append(f"a process hangs with the queue's lock and doctor does not name it: {told}")
+    finally:
+        child.kill()
+        child.wait()
+    return True
+
+
+def move_workspace(one: Episode) -> bool | None:
+    """Move the workspace away under a run: its processes must end and leave nothing; then move it back."""
+    record = _at_work(one)
+    if record is None or record.status.worker is None:
+        return None
+    away = one.ws.root.with_name("moved")
+    os.rename(one.ws.root, away)
+    until = time.monotonic() + _GONE_SECONDS
+    processes = [record.status.worker, record.status.supervisor]
+    while any(map(running, processes)) and time.monotonic() < until:
+        time.sleep(0.2)
+    if any(map(running, processes)):
+        one.left_behind.append(f"{record.run_id}: its processes go on where the workspace was moved away")
+    if one.ws.root.exists():
+        left = sorted(str(path.relative_to(one.ws.root)) for path in one.ws.root.rglob("*"))[:5]
+        one.left_behind.append(f"a second folder grew at the old place: {', '.join(left)}")
+        shutil.rmtree(one.ws.root, ignore_errors=True)
+    os.rename(away, one.ws.root)
+    return True
+
+
 FAULTS: dict[str, Callable[[Episode], bool | None]] = {
     "kill -9 of a worker": kill_worker,
     "kill -9 of a supervisor": kill_supervisor,
@@ -232,6 +322,10 @@ FAULTS: dict[str, Callable[[Episode], bool | None]] = {
     "finished result torn": tear_a_result,
     "database deleted": delete_database,
     "clock stepped or stopped": step_clock,
+    "data edited": edit_data,
+    "configuration torn": tear_config,
+    "hung with the queue's lock": hang_with_lock,
+    "workspace moved away": move_workspace,
 }
 
 

@@ -26,23 +26,39 @@ class _Later:
         return getattr(REGISTERED, name)
 
 
+def receive_keys() -> None:
+    """Take the keys that this process was handed, and put them where libraries look for them."""
+    from engine.core import keyring
+
+    keyring.receive()
+    keyring.use()
+
+
 def main() -> None:
     """Start what the arguments name; the last words of a process are its exit code."""
     match sys.argv[1:]:
         case ["supervise", root, run_id, attempt]:
+            from engine.core import keyring
+            from engine.core.paths import WorkspaceGone
             from engine.runs import supervisor
             from engine.runs.launchers.local import leave
 
-            supervisor.main(root, run_id, attempt, registry=registry())
+            keyring.receive()
+            try:
+                supervisor.main(root, run_id, attempt, registry=registry())
+            except WorkspaceGone as gone:
+                print(gone, flush=True)
             leave(0)
         case ["work", root, run_id, attempt]:
             from engine.runs import worker
             from engine.runs.launchers.local import leave
 
+            receive_keys()
             leave(worker.main(root, run_id, attempt, registry=registry()))
         case ["work-on-ray", root, run_id, attempt]:
             from engine.runs.launchers import ray_driver
 
+            receive_keys()
             sys.exit(ray_driver.main(root, run_id, attempt, registry=registry()))
         case _:
             from engine.cli import run

@@ -19,7 +19,7 @@ from tests.workspaces import make_workspace
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a user's machine remembers of costs, kernels and consent neither enters the tests nor changes.
+    """What a user's machine remembers of costs, kernels, consent and permits neither enters nor changes.
 
     Supervisors stand by for seconds only: each test has a workspace of its own.
     """
@@ -27,6 +27,7 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv(standby.SECONDS, "3")
         yield
 

@@ -74,7 +74,7 @@ def _end(ending: str) -> None:
     if ending == "badly":
         raise ValueError("the sum is wrong")
     if ending == "tells a secret":
-        raise ValueError(f"the server refused {os.environ['OPENAI_API_KEY']}")
+        raise ValueError(f"the server refused {os.environ['HF_TOKEN']}")
     if ending == "with a hint":
         raise EngineError("There is nothing to count.", "Give it something.")
     if ending == "by exit":

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from engine.core import roles
 from engine.core.errors import EngineError
 from engine.core.limits import Limits
 from engine.core.machine import READ_ONLY, change_machine, read_only
-from engine.core.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace, write_json
 from engine.core.secrecy import HIDDEN, without_secrets
 from engine.data import prepare, prepare_upload
 from engine.results.comparing import looks
@@ -23,9 +24,11 @@ from engine.results.study import autopilot
 from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.runs.records import find, scan
+from engine.serve import client
+from engine.show.report import making
 from engine.strategies import registry
 from engine.strategies.plan import plan
-from pages.shared.sign_in import may_enter
+from pages.shared.sign_in import role_of
 from tests.workspaces import eventually, finish
 
 SOURCES = [
@@ -101,10 +104,12 @@ def test_keys_of_the_environment_are_in_no_spec_log_or_store(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = "sk-very-secret-4711"
-    monkeypatch.setenv("OPENAI_API_KEY", secret)
-    monkeypatch.setenv("HF_TOKEN", secret + "-hf")
+    monkeypatch.setenv("OPENAI_API_KEY", secret + "-openai")
+    monkeypatch.setenv("HF_TOKEN", secret)
     done = finish(ws, "count")
     change_machine(ws, training_slots=2)  # this process is the finished run's worker, and holds a slot
+    of_the_hub = f"owner/hub-model@{'0' * 40}"  # which needs the hub's token
+    write_json(ws.config, {**ws.read_config(), "base": of_the_hub})
     failing = jobs.submit(ws, plan(ws, "count", {"ending": "tells a secret"}))[0].record.run_id
     (record,) = jobs.wait(ws, [failing], timeout_seconds=120, poll_seconds=0.1)
     assert record.state == "failed"
@@ -206,6 +211,7 @@ def test_a_read_only_workspace_can_be_opened_again_but_not_by_an_onlooker(
     [
         ("ada@lab.org", True, (), True),
         ("", True, (), True),
+        ("ada@lab.org", True, "ada@lab.org", True),
         ("ada@lab.org", True, ("ada@lab.org",), True),
         ("Ada@Lab.org", True, (" ada@lab.org",), True),
         ("eve@lab.org", True, ("ada@lab.org",), False),
@@ -218,4 +224,51 @@ def test_a_read_only_workspace_can_be_opened_again_but_not_by_an_onlooker(
     ],
 )
 def test_who_may_enter(email: str, verified: bool, allowed: tuple[str, ...], enters: bool) -> None:
-    assert may_enter(email, verified, allowed) is enters
+    assert role_of(email, verified, {}, allowed) == ("look" if enters else None)
+
+
+NAMED = {"own": ["ada@lab.org"], "run": ["@lab.org", "bo@else.org"], "look": "@guests.org"}
+
+
+@pytest.mark.parametrize(
+    ("email", "verified", "role"),
+    [
+        ("Ada@lab.org", True, "own"),
+        ("eve@lab.org", True, "run"),
+        ("bo@else.org", True, "run"),
+        ("cy@guests.org", True, "look"),
+        ("cy@reviewers.org", True, "look"),
+        ("ada@lab.org", False, None),
+        ("ada@lab.org.evil.com", True, None),
+        ("cy@else.org", True, None),
+        ("", True, None),
+    ],
+)
+def test_who_has_which_role(email: str, verified: bool, role: str | None) -> None:
+    assert role_of(email, verified, NAMED, ["@reviewers.org"]) == role
+
+
+def test_a_misspelt_role_lets_nobody_in() -> None:
+    with pytest.raises(EngineError, match="no role named 'owner'"):
+        role_of("ada@lab.org", True, {"owner": ["ada@lab.org"]})
+
+
+@pytest.mark.parametrize(("mine", "may"), [(None, ""), ("look", ""), ("run", "run"), ("own", "run own")])
+def test_the_engine_refuses_what_a_role_may_not(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, mine: roles.Role | None, may: str
+) -> None:
+    finish(ws, "count")
+    change_machine(ws, training_slots=0)
+    jobs.submit(ws, plan(ws, "count", {"ticks": 5}))
+    doings = {**attempts(ws), "answer": lambda: client.cancel(ws, "x"), "report": lambda: making.start(ws)}
+    doings["settings"] = lambda: change_machine(ws, training_slots=0)
+    owners = {"import", "upload", "study", "settings"}
+    with monkeypatch.context() as patch:
+        patch.setattr(roles, "_who", lambda: mine)
+        for name, doing in doings.items():
+            least = "own" if name in owners else "run"
+            if least not in may.split():  # what it does where it may is another test's matter
+                assert f"that takes the role {least!r}" in refusal(doing), name
+        assert roles.may("run") is ("run" in may)
+        assert roles.may("own") is ("own" in may)
+        assert (roles.obstacle("own") == "") is ("own" in may)

@@ -1,51 +1,70 @@
-"""The command line, `python -m engine`: a thin face over the engine. One module a group of commands."""
+"""The command line, `python -m engine`: a thin face over the engine. Its groups are the pages."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
-from engine.cli.frame import show_error, show_warnings
+from engine.cli.frame import note, show_error, show_warnings, steady_streams
 from engine.core.errors import EngineError, refusal
 
 __all__ = ["cli", "main", "run"]
 
 
-_HOMES = {
-    "demo": ("demo",),
-    "setup": ("init", "doctor"),
-    "runs": ("run", "experiments", "status", "cancel", "resume", "logs"),
-    "sweeping": ("sweep", "pilot"),
-    "queue": ("queue", "retry", "clone", "machine"),
-    "estimates": ("estimates",),
-    "results": ("compare", "rebuild-db"),
-    "report": ("report",),
-    "study_import": ("import-study", "route-imported"),
-    "tree": ("tree",),
-    "autopilot": ("autopilot",),
-    "talk": ("generate",),
-    "augmenting": ("augment",),
-    "worlds": ("worlds", "base"),
-    "bench": ("bench",),
+_PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "Study": {
+        "study.demo": ("demo",),
+        "study.tree": ("tree",),
+        "study.autopilot": ("autopilot",),
+        "study.published": ("import-study", "route-imported"),
+    },
+    "Experiments": {
+        "experiments.launch": ("run", "experiments"),
+        "experiments.sweep": ("sweep", "pilot"),
+        "experiments.augment": ("augment",),
+        "experiments.estimates": ("estimates",),
+    },
+    "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
+    "Compare": {"compare": ("compare",)},
+    "Playground": {"playground": ("generate",)},
+    "Data": {"data": ("init", "worlds")},
+    "Report": {"report": ("report",)},
+    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench"), "keys": ("keys",)},
 }
+"""The commands by the page of the app that does the same, and the module that each is in."""
+_EARLIER = {"retry": "start-over"}
+"""Words of earlier versions; they still work, and say what the word is now."""
 
 
 class _Commands(click.Group):
     """All commands by name; a command's module is imported when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for names in _HOMES.values() for name in names)
+        return sorted(name for homes in _PAGES.values() for names in homes.values() for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        home = next((module for module, names in _HOMES.items() if cmd_name in names), None)
-        if home is None:
+        name = _EARLIER.get(cmd_name, cmd_name)
+        homes = {one: home for page in _PAGES.values() for home, names in page.items() for one in names}
+        if name not in homes:
             return None
-        commands: Sequence[click.Command] = importlib.import_module(f"engine.cli.{home}").COMMANDS
-        return next(command for command in commands if command.name == cmd_name)
+        if name != cmd_name:
+            note(f"{cmd_name} is called {name} now, as in the app.")
+        commands: Sequence[click.Command] = importlib.import_module(f"engine.cli.{homes[name]}").COMMANDS
+        return next(command for command in commands if command.name == name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands under the names of the pages, in their order."""
+        widest = max(map(len, self.list_commands(ctx)))
+        for page, homes in _PAGES.items():
+            found = [self.get_command(ctx, name) for names in homes.values() for name in names]
+            room = formatter.width - 6 - widest
+            rows = [(one.name or "", one.get_short_help_str(room)) for one in found if one is not None]
+            with formatter.section(page):
+                formatter.write_dl([(name.ljust(widest), told) for name, told in rows])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -71,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: it failed, with a message and a hint. 2: the command was written wrongly. 130: interrupted.
     """
+    steady_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     show_warnings()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_terminal, json_text
@@ -30,12 +34,46 @@ class Call:
     ws: Workspace
     as_json: bool
 
+    def command(self, *words: str, **options: Any) -> str:
+        """Return a command line that means this workspace."""
+        return command_line(*words, ws=self.ws, options=options)
+
+    def say(self, text: str) -> None:
+        """Print a line beside the answer's tables; however long, it can be copied whole."""
+        out().print(Text(in_workspace(text, self.ws)), soft_wrap=True)
+
     def answer(self, value: Any, show: Callable[[], None]) -> None:
         """Print the answer: `value` as one JSON object, or whatever `show` prints."""
         if self.as_json:
-            click.echo(json_text(value))
+            click.echo(as_text(value))
         else:
             show()
+
+
+def as_text(value: Any) -> str:
+    """Return `value` as JSON that stdout can write whatever its encoding. Raises ValueError on NaN."""
+    return json_text(value, ascii_only=not _writes_unicode(sys.stdout))
+
+
+def steady_streams() -> None:
+    """Let every locale, and streams that were closed, take what is printed.
+
+    ASCII, which a bare locale means, becomes UTF-8 unless PYTHONIOENCODING asks for it; in any other narrow
+    encoding a letter that it lacks is written by its number. A closed stream swallows.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's life
+        elif isinstance(stream, io.TextIOWrapper) and not _writes_unicode(stream):
+            bare = codecs.lookup(stream.encoding).name == "ascii" and not os.environ.get("PYTHONIOENCODING")
+            stream.reconfigure(encoding="utf-8" if bare else stream.encoding, errors="backslashreplace")
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # half a letter pair, from a file's name
+
+
+def _writes_unicode(stream: Any) -> bool:
+    return "utf" in (getattr(stream, "encoding", None) or "utf-8").lower()
 
 
 def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
@@ -46,7 +84,12 @@ def command(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., An
         @click.option("--json", "as_json", is_flag=True, help="Answer with one JSON object.")
         @functools.wraps(function)
         def called(workspace: Path | None, as_json: bool, **values: Any) -> Any:
-            return function(Call(open_workspace(workspace), as_json), **values)
+            ws = open_workspace(workspace)
+            try:
+                return function(Call(ws, as_json), **values)
+            except EngineError as error:
+                error.hint = in_workspace(error.hint, ws)
+                raise
 
         shown = "\n".join(f"  python -m engine {example}" for example in examples)
         return click.command(name, epilog=f"\b\nExamples:\n{shown}")(called)
@@ -100,7 +143,7 @@ def show_error(error: EngineError, *, as_json: bool) -> None:
     faults = [str(fault) for fault in error.faults] if isinstance(error, DataError) else []
     if as_json:
         record = {"error": error.message, "hint": error.hint} | ({"faults": faults} if faults else {})
-        click.echo(json_text(record))
+        click.echo(as_text(record))
         return
     console = err()
     console.print(Text(f"Error: {error.message}", style="bold red"))

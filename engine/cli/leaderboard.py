@@ -13,6 +13,7 @@ from engine.cli.frame import note, out, table
 from engine.core.plain import in_cell
 from engine.core.wording import count, known, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS, Metric
+from engine.results.comparing.protocol_guard import older_words
 
 _STYLES = {"better": "green", "worse": "red"}
 Record = dict[str, Any]
@@ -144,6 +145,7 @@ def _met(met: bool | None) -> str:
 def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
+    told += [older_words(found["older"])] if found["older"] else []
     others = [row for row in found["rows"] if row["role"] != "reference"]
     smallest = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
     if smallest:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engine.cli.frame import Call, command, out
+from engine.core.integrity import warn_changed
 
 
 @command("report", examples=("report --workspace W", "report --workspace W --output my-report --json"))
@@ -19,6 +20,7 @@ def report(call: Call, *, output: Path | None) -> int:
     """Write what was found as report.md and a self-contained report.html, with figures as PNG and SVG."""
     from engine.show.report import write_report
 
+    warn_changed(call.ws)
     written = write_report(call.ws, output)
     value = {
         "folder": str(written.folder),

@@ -1,36 +1,26 @@
-"""The commands that launch, watch and end runs: run, status, cancel, resume, logs."""
+"""The commands of the Runs page: status, cancel, resume, start-over, logs, queue, clone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, note, out, pairs, table
-from engine.cli.planning import (
-    experiment_record,
-    experiments,
-    plan_record,
-    read_settings,
-    show_registry,
-    show_experiments,
-    show_plan,
-    sweeps,
-)
-from engine.cli.watch import watch
+from engine.cli.experiments.planning import plan_record, read_settings, show_plan
+from engine.cli.frame import Call, command, note, out, table
+from engine.cli.watch import answer_detached, answer_ended, watch
 from engine.core.errors import EngineError
-from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.integrity import warn_changed
+from engine.core.machine import read_machine
 from engine.core.plain import in_terminal
 from engine.core.wording import count, duration
-from engine.runs import jobs
+from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
-from engine.strategies import registry
-from engine.strategies.plan import plan
+from engine.strategies.cloning import clone as clone_plan
 
 _SILENT_SECONDS = 15.0
 _STYLES = {
@@ -43,93 +33,6 @@ _STYLES = {
 }
 
 
-@command(
-    "run",
-    examples=(
-        "run unified --workspace W",
-        "run unified --set rank=16 --set target_modules=q_proj,v_proj --dry-run",
-        "run retrieval --detach",
-        "run per-persona --use-augmented",
-        "run per-persona --launcher ray --ray-address 10.0.0.1:6379",
-        "run --list",
-    ),
-)
-@click.argument("name", required=False)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
-@click.option("--use-augmented", is_flag=True, help="Train on augmented dialogues too: use_augmented=true.")
-@click.option("--preset", help="Named parameters of the experiment; --set goes before them.")
-@click.option("--seed", type=int, help="The run's seed; by default the workspace's.")
-@click.option(
-    "--upstream", multiple=True, metavar="ROLE=RUN", help="Build on this run instead of the newest."
-)
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
-@click.option("--list", "list_them", is_flag=True, help="List the experiments and their parameters.")
-@click.option("--launcher", type=click.Choice(LAUNCHERS), help="Where it is executed; by default as set.")
-@click.option("--ray-address", help="The Ray cluster: HOST:PORT, or auto.")
-@click.option("--ray-cpus", type=float, help="Processors that each task asks for.")
-@click.option("--ray-gpus", type=float, help="GPUs that each task asks for.")
-@click.option("--ray-tasks", type=int, help="Into how many tasks a run is divided.")
-def run(
-    call: Call,
-    *,
-    name: str | None,
-    settings: Sequence[str],
-    use_augmented: bool,
-    preset: str | None,
-    seed: int | None,
-    upstream: Sequence[str],
-    detach: bool,
-    dry_run: bool,
-    list_them: bool,
-    **where: Any,
-) -> int:
-    """Run an experiment, and first what it needs; wait for the end with its progress.
-
-    Launching the same thing twice gives the run that exists. Interrupting the command ends the waiting
-    only: the runs go on.
-    """
-    if list_them:
-        call.answer({"experiments": experiments(call.ws)}, lambda: show_experiments(call.ws))
-        return 0
-    if name is None:
-        raise EngineError(
-            "Which experiment?",
-            f"One of: {', '.join(registry.experiments(call.ws))}. See: python -m engine run --list",
-        )
-    roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
-    named = registry.get(name, call.ws).preset(preset).parameters if preset else {}
-    named = {**named, "use_augmented": True} if use_augmented else named
-    planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
-    for line in planned.notes:
-        note(line)
-    if dry_run and planned.obstacle is not None:
-        note(f"It cannot be launched yet: {planned.obstacle}")
-    if dry_run:
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
-    machine = replace(
-        read_machine(call.ws), **{name: value for name, value in where.items() if value is not None}
-    )
-    submitted = jobs.submit(call.ws, planned, retry=True, machine=machine)
-    for entry in submitted:
-        if entry.what == "resumed":
-            note(f"{entry.record.run_id} goes on from its last checkpoint.")
-    if detach:
-        return answer_detached(call, [entry.record for entry in submitted])
-    records = watch(call.ws, [entry.record.run_id for entry in submitted], quiet=call.as_json)
-    return answer_ended(call, records)
-
-
-@command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
-@click.argument("name", required=False)
-def experiments_command(call: Call, *, name: str | None) -> int:
-    """Show what can be run: each experiment's question, what it needs, its parameters and presets."""
-    records = experiments(call.ws) if name is None else [experiment_record(registry.get(name, call.ws))]
-    call.answer({"experiments": records, "sweeps": sweeps(name)}, lambda: show_registry(call.ws, name))
-    return 0
-
-
 @command("status", examples=("status", "status --json", "status unified-1a2b3c4d"))
 @click.argument("run_id", required=False)
 def status(call: Call, *, run_id: str | None) -> int:
@@ -137,9 +40,10 @@ def status(call: Call, *, run_id: str | None) -> int:
     call.ws.read_config()
     if run_id is not None:
         find(call.ws, run_id)
+    warn_changed(call.ws)
     records = [record for record in jobs.list_runs(call.ws) if run_id in (None, record.run_id)]
     value = {"workspace": str(call.ws.root), "runs": [record.to_json() for record in records]}
-    call.answer(value, lambda: _show_runs(records))
+    call.answer(value, lambda: _show_runs(call, records))
     return 0
 
 
@@ -171,6 +75,18 @@ def resume(call: Call, *, run_id: str, detach: bool) -> int:
     return answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
 
 
+@command("start-over", examples=("start-over unified-1a2b3c4d", "start-over unified-1a2b3c4d --detach"))
+@click.argument("run_id")
+@click.option("--detach", is_flag=True, help="Return at once; the run goes on in the background.")
+def start_over(call: Call, *, run_id: str, detach: bool) -> int:
+    """Queue a failed, cancelled or lost run again from its beginning: what it had done so far is deleted."""
+    call.ws.read_config()
+    record = jobs.start_over(call.ws, run_id)
+    if detach:
+        return answer_detached(call, [record])
+    return answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
+
+
 @command(
     "logs",
     examples=("logs unified-1a2b3c4d", "logs unified-1a2b3c4d --follow", "logs base-1a2b3c4d --lines 20"),
@@ -196,46 +112,84 @@ def logs(call: Call, *, run_id: str, follow: bool, lines: int | None) -> int:
     return 0
 
 
-def _echo(lines: Sequence[str]) -> None:
-    for line in lines:
-        click.echo(in_terminal(line))
+@command(
+    "queue",
+    examples=(
+        "queue",
+        "queue move unified-1a2b3c4d --first",
+        "queue move unified-1a2b3c4d --before retrieval-5e6f7a8b",
+        "queue move unified-1a2b3c4d --last",
+        "queue take",
+        "queue take unified-1a2b3c4d",
+    ),
+)
+@click.argument("action", required=False, type=click.Choice(["move", "take"]))
+@click.argument("run_id", required=False)
+@click.option("--first", is_flag=True, help="To the front.")
+@click.option("--before", metavar="RUN", help="Right before another queued run.")
+@click.option("--last", is_flag=True, help="To the end.")
+def queue(
+    call: Call, *, action: str | None, run_id: str | None, first: bool, before: str | None, last: bool
+) -> int:
+    """Show what is at work and what waits, in order; or move a queued run, and with it what it needs.
 
-
-def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
-    """Answer with the runs as they stand."""
-
-    def show() -> None:
-        for record in records:
-            out().print(f"{record.run_id}: {record.state}")
-        out().print("Watch: python -m engine status")
-
-    call.answer({"run_id": records[-1].run_id, "runs": [record.to_json() for record in records]}, show)
+    Runs that were queued elsewhere (in another place, on another machine, by another user) start only once
+    they are taken up: `queue take` does so for all of them, or for one.
+    """
+    call.ws.read_config()
+    if action == "take":
+        taken = jobs.take_up(call.ws, [run_id] if run_id else None)
+        note(f"Taken up: {', '.join(record.run_id for record in taken) or 'nothing, for none can run here'}.")
+    if action == "move":
+        if run_id is None:
+            raise EngineError("Which run?", "Example: queue move unified-1a2b3c4d --first")
+        if first + last + (before is not None) != 1:
+            raise EngineError("Where to?", "Give one of --first, --before RUN and --last.")
+        jobs.move(call.ws, run_id, before=before, last=last)
+    records = [record for record in jobs.list_runs(call.ws) if not record.ended]
+    value = {
+        "slots": [
+            {"device": device, "holder": _holder(device, records)}
+            for device in slots.in_use(read_machine(call.ws), records)
+        ],
+        "running": [record.to_json() for record in records if record.state == "running"],
+        "queued": [record.to_json() for record in records if record.state == "queued"],
+    }
+    call.answer(value, lambda: _show_queue(call, value, records))
     return 0
 
 
-def answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
-    """Show how the runs ended; the exit code is 0 only when all of them succeeded."""
-    target, bad = records[-1], [record for record in records if record.state != "succeeded"]
-    value: dict[str, Any] = {
-        "run_id": target.run_id,
-        "state": target.state,
-        "runs": [record.to_json() for record in records],
-    }
-    if not bad:
-        call.answer(value, lambda: out().print("Done. See: python -m engine compare"))
+@command(
+    "clone",
+    examples=(
+        "clone unified-1a2b3c4d --set rank=16",
+        "clone per-persona-1a2b3c4d --seed 1 --detach",
+        "clone unified-1a2b3c4d --set epochs=5 --dry-run",
+    ),
+)
+@click.argument("run_id")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What to change; repeatable.")
+@click.option("--seed", type=int, help="Another seed.")
+@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
+@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+def clone(
+    call: Call, *, run_id: str, settings: Sequence[str], seed: int | None, detach: bool, dry_run: bool
+) -> int:
+    """Run something like an earlier run: its parameters, seed and upstreams, save for what is changed."""
+    planned = clone_plan(call.ws, run_id, read_settings(settings), seed=seed)
+    if dry_run:
+        call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
-    first = bad[0]
-    message = f"{first.run_id} {first.state}" + (f": {first.error}" if first.error else ".")
-    hint = first.status.hint or f"See: python -m engine logs {first.run_id}"
-    if not call.as_json:
-        raise EngineError(message, hint)
-    call.answer(value | {"error": message, "hint": hint}, lambda: None)
-    return 1
+    submitted = jobs.submit(call.ws, planned, retry=True)
+    if detach:
+        return answer_detached(call, [entry.record for entry in submitted])
+    records = watch(call.ws, [entry.record.run_id for entry in submitted], quiet=call.as_json)
+    return answer_ended(call, records)
 
 
-def _show_runs(records: Sequence[RunRecord]) -> None:
+def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
     if not records:
-        out().print("No runs yet. Start one: python -m engine run unified")
+        call.say(f"No runs yet. Start one: {call.command('run', 'unified')}")
         return
     shown = table(
         "run",
@@ -261,16 +215,16 @@ def _show_runs(records: Sequence[RunRecord]) -> None:
             Text(_remark(record)),
         )
     out().print(shown)
-    note_elsewhere(records)
+    _note_elsewhere(call, records)
 
 
-def note_elsewhere(records: Sequence[RunRecord]) -> None:
+def _note_elsewhere(call: Call, records: Sequence[RunRecord]) -> None:
     """Say which queued runs came from elsewhere, and how they are started."""
     there = [record for record in records if record.elsewhere]
     if any(record.error is None for record in there):
         note(
             f"{count(len(there), 'run')} in the queue came from elsewhere: nothing of that starts by itself. "
-            "To start them here: python -m engine queue take. To leave them: do nothing."
+            f"To start them here: {call.command('queue', 'take')}. To leave them: do nothing."
         )
 
 
@@ -287,4 +241,46 @@ def _remark(record: RunRecord) -> str:
     return (record.error or "").split("\n", 1)[0]
 
 
-COMMANDS = (run, experiments_command, status, cancel, resume, logs)
+def _echo(lines: Sequence[str]) -> None:
+    for line in lines:
+        click.echo(in_terminal(line))
+
+
+def _show_queue(call: Call, value: dict[str, Any], records: Sequence[RunRecord]) -> None:
+    if not value["slots"]:
+        note(f"The queue is paused. Go on: {call.command('machine', training_slots=1)}")
+    for slot in value["slots"]:
+        out().print(Text(f"{slot['device']}: {slot['holder'] or 'free'}"))
+    if not records:
+        call.say(f"Nothing runs and nothing waits. Start something: {call.command('run', 'unified')}")
+        return
+    shown = table("place", "run", "state", "waits for", "estimate", right=("place", "estimate"))
+    place = 0
+    for record in records:
+        place += record.state == "queued"
+        estimate = record.spec.estimate_seconds if record.spec else None
+        shown.add_row(
+            str(place) if record.state == "queued" else "-",
+            record.run_id,
+            record.state,
+            Text(_waits_for(record)),
+            duration(estimate) if estimate is not None else "-",
+        )
+    out().print(shown)
+    _note_elsewhere(call, records)
+
+
+def _waits_for(record: RunRecord) -> str:
+    if record.elsewhere:
+        return record.error or "you: it was queued elsewhere"
+    return ", ".join(record.waiting_for) or "-"
+
+
+def _holder(device: str, records: Sequence[RunRecord]) -> str | None:
+    """Who holds a slot: a run of this workspace, or of another one on the same GPU."""
+    at_work = (one.run_id for one in records if one.state == "running" and one.status.device == device)
+    elsewhere = leases.holder(device)
+    return next(at_work, elsewhere.what if elsewhere else None)
+
+
+COMMANDS = (status, cancel, resume, start_over, logs, queue, clone)

@@ -1,12 +1,15 @@
-"""Waiting for runs at a terminal: live bars with the time left, or one line a change where there is none."""
+"""Waiting for runs at a terminal: live bars with the time left, or a line a change; and how they ended."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from engine.cli.frame import err
+from engine.cli.frame import Call, err, note, out
+from engine.core.command import command_line, in_workspace
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.runs import jobs
@@ -25,7 +28,7 @@ def watch(ws: Workspace, run_ids: Sequence[str], *, quiet: bool) -> list[RunReco
         with _progress() as progress:
             return jobs.wait(ws, run_ids, show=_bars(progress))
     except KeyboardInterrupt:
-        err().print("No longer waiting; the runs go on. See: python -m engine status")
+        note(f"No longer waiting; the runs go on. See: {command_line('status', ws=ws)}")
         raise
 
 
@@ -78,3 +81,35 @@ def _left(record: RunRecord) -> str:
     if record.state == "running" and record.status.eta_seconds is not None:
         return f"{duration(record.status.eta_seconds)} left"
     return f"in {duration(record.status.seconds)}" if record.ended else ""
+
+
+def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
+    """Answer with the runs as they stand."""
+
+    def show() -> None:
+        for record in records:
+            out().print(f"{record.run_id}: {record.state}")
+        call.say(f"Watch: {call.command('status')}")
+
+    call.answer({"run_id": records[-1].run_id, "runs": [record.to_json() for record in records]}, show)
+    return 0
+
+
+def answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
+    """Show how the runs ended; the exit code is 0 only when all of them succeeded."""
+    target, bad = records[-1], [record for record in records if record.state != "succeeded"]
+    value: dict[str, Any] = {
+        "run_id": target.run_id,
+        "state": target.state,
+        "runs": [record.to_json() for record in records],
+    }
+    if not bad:
+        call.answer(value, lambda: call.say(f"Done. See: {call.command('compare')}"))
+        return 0
+    first = bad[0]
+    message = f"{first.run_id} {first.state}" + (f": {first.error}" if first.error else ".")
+    hint = in_workspace(first.status.hint or f"See: python -m engine logs {first.run_id}", call.ws)
+    if not call.as_json:
+        raise EngineError(message, hint)
+    call.answer(value | {"error": message, "hint": hint}, lambda: None)
+    return 1

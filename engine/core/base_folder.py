@@ -5,11 +5,10 @@ Refuses pickled weights and models that bring their own code, before anything of
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from engine.core.errors import EngineError
-from engine.core.paths import embedded_base, read_json
+from engine.core.paths import embedded_base, read_json, user_cache
 
 EMBEDDED, SMOLLM2 = "embedded", "smollm2"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -17,6 +16,8 @@ SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 _SMOLLM2_FORM = 1  # raised where the conversion writes other files
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
+_DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
+_PROSE = ("readme", "license", "notice", "requirements")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -37,9 +38,10 @@ def local_base(name: str) -> Path | None:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
-            f"There is no base model at {name}.", "Give a folder, a hub id (owner/name), 'embedded' or 'smollm2'."
+            f"There is no base model at {name}.",
+            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'.",
         )
     return None
 
@@ -62,13 +64,19 @@ def base_on_disk(name: str, *, cache: Path | None = None) -> Path | None:
 
 def smollm2_folder() -> Path:
     """The folder in this user's cache where SmolLM2 lies, once it is set up."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
-    return root / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
+    return user_cache() / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
 
 
 def has_tokenizer(folder: Path) -> bool:
     """Say whether a model folder holds a tokenizer's vocabulary."""
     return any(path for pattern in _TOKENIZERS for path in folder.glob(pattern))
+def deciding_files(folder: Path) -> list[Path]:
+    """Return the files of a base that decide what it says: weights, tokenizer, template, configuration."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in _DECISIVE and not path.stem.lower().startswith(_PROSE) and path.is_file()
+    )
 
 
 def check_base(folder: Path) -> None:

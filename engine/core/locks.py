@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, WorkspaceGone, make_folder
 
 _POLL_SECONDS = 0.01
 
@@ -31,7 +31,12 @@ def locked(path: Path, *, what: str, timeout_seconds: float = 60.0) -> Iterator[
 
 
 def queue_lock(ws: Workspace) -> AbstractContextManager[None]:
-    """Return the lock that every change of the queue, and every claim of a run, is made under."""
+    """Return the lock that every change of the queue, and every claim of a run, is made under.
+
+    Raises WorkspaceGone where the workspace is there no more.
+    """
+    if not ws.data.is_dir():
+        raise WorkspaceGone(ws.root)
     return locked(ws.runs / ".queue.lock", what="The queue")
 
 
@@ -55,14 +60,41 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def holders(path: Path) -> list[str]:
+    """Return who holds that lock, as "PID (command line)"; none where nobody does or the kernel tells nobody.
+
+    Of a process in another container the kernel does not tell the number.
+    """
+    try:
+        found = path.stat()
+        lines = Path("/proc/locks").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    rows = [line.split() for line in lines if "->" not in line]  # those with an arrow only wait
+    pids = {row[4] for row in rows if len(row) > 5 and row[5] == place and row[4].isdigit()}
+    return [f"{pid} ({_command(pid)})" for pid in sorted(pids) if pid != "0"]
+
+
+def _command(pid: str) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "gone meanwhile"
+    halted = "; it is stopped" if state in "Tt" else ""
+    return " ".join(word for word in words if word)[:200] + halted
+
+
 def _acquire(path: Path, *, what: str, timeout_seconds: float) -> FileLock:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock = FileLock(path, thread_local=False, preserve_lock_file=True)
         lock.acquire(timeout=timeout_seconds, poll_interval=_POLL_SECONDS)
     except Timeout as error:
+        who = ", ".join(f"process {one}" for one in holders(path)) or "another process"
         raise EngineError(
-            f"{what} is busy: another process holds {path.name}.",
+            f"{what} is busy: {who} holds {path.name}.",
             "Wait a moment and repeat. If it stays so, run: python -m engine doctor",
         ) from error
     except OSError as error:

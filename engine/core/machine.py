@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_json, write_json
+from engine.core.roles import Role, refuse_unless
 
 Change = TypeVar("Change", bound=Callable[..., Any])
 
@@ -87,6 +88,7 @@ def change_machine(ws: Workspace, **values: Any) -> Machine:
     Works in a read-only workspace too, so that it can be opened again; not under PERSONA_LAB_READ_ONLY.
     """
     ws.read_config()
+    refuse_unless("own", "change the settings")
     if _told_read_only() or unwritable(ws) is not None:
         refuse_if_read_only(ws, "change the settings")
     changed = replace(read_machine(ws), **values)
@@ -150,15 +152,16 @@ def refuse_if_read_only(ws: Workspace, doing: str) -> None:
         )
 
 
-def changes(doing: str) -> Callable[[Change], Change]:
+def changes(doing: str, *, least: Role = "run") -> Callable[[Change], Change]:
     """Make a function, whose first argument is a workspace, refuse its work where that is read-only.
 
-    `doing` completes "cannot ...".
+    `doing` completes "cannot ..."; `least` is the role that may do it (engine/core/roles.py).
     """
 
     def wrap(function: Change) -> Change:
         @functools.wraps(function)
         def checked(ws: Workspace, *args: Any, **kwargs: Any) -> Any:
+            refuse_unless(least, doing)
             refuse_if_read_only(ws, doing)
             return function(ws, *args, **kwargs)
 

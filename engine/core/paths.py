@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.forms import FORMS, fault
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Where the product's own files lie: the checkout, or what pip installed it into."""
@@ -17,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 _umask = os.umask(0o077)  # the only way to read it is to set it
 os.umask(_umask)
 _FILE_MODE = 0o666 & ~_umask
+_LARGEST_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,12 @@ def default_root() -> Path:
     return REPOSITORY if (REPOSITORY / "Makefile").exists() else Path.cwd()
 
 
+def user_cache() -> Path:
+    """The folder for what this user's machine remembers; nothing is lost with it."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(root) / "persona-lab"
+
+
 def embedded_base() -> Path:
     """The folder of the base model that ships with the project."""
     return REPOSITORY / "models" / "base"
@@ -133,6 +143,16 @@ def first_link(*folders: Path, deep: bool = False) -> Path | None:
     return None
 
 
+class WorkspaceGone(EngineError):
+    """The workspace was moved or deleted while something here worked on it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(
+            f"{root} holds no workspace any more: it was moved or deleted.",
+            "Name its new place: --workspace DIR. A run that was at work resumes there.",
+        )
+
+
 class TornFile(EngineError):
     """A file that is not what was written: cut off, or changed by something else."""
 
@@ -141,17 +161,91 @@ class TornFile(EngineError):
         self.path = path
 
 
-def read_json(path: Path) -> Any:
-    """Return the parsed JSON of `path`. Raises TornFile, an EngineError naming the file, when it is none."""
+def read_text(path: Path, *, errors: str = "strict") -> str:
+    """Return the text of a file of a workspace, in UTF-8. Raises FileNotFoundError where there is none.
+
+    Raises TornFile for a folder, a pipe or anything else in its place and for another encoding, EngineError
+    where it cannot be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe has no end to wait for
+        try:
+            _refuse_other_than_files(path, os.fstat(handle))
+            with open(handle, "rb", closefd=False) as file:
+                return file.read().decode("utf-8", errors)
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise TornFile(path, f"is not text in UTF-8: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise EngineError(
+            f"{path} cannot be read: {error.strerror or error}.", "Check that it belongs to you."
+        ) from error
+
+
+def _refuse_other_than_files(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "no file"
+        raise TornFile(path, f"is {what}.", f"Put the file back in its place, or remove {path}.")
+    if found.st_size > _LARGEST_BYTES:
+        raise TornFile(path, f"holds {found.st_size / 1e9:.1f} GB, which nothing here writes.")
+
+
+def read_json(path: Path, form: Any = None) -> Any:
+    """Return the parsed JSON of `path`: of `form`, by default the form that files of its name have.
+
+    Raises FileNotFoundError where there is none, and TornFile, an EngineError naming the file and what is
+    wrong, when it is no JSON or of another form (engine/core/forms.py).
+    """
+    try:
+        value = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise TornFile(path, f"is not valid JSON: {error}") from error
+    wanted = form if form is not None else FORMS.get(path.name)
+    wrong = fault(wanted, value) if wanted is not None else ""
+    if wrong:
+        raise TornFile(path, f"is of another form: {wrong}.")
+    return value
+
+
+def read_rows(path: Path) -> list[Any]:
+    """Return the values of a file of JSON lines that only grows; lines torn by a kill are left out.
+
+    None where there is no file. A reply may hold one of the rarer line separators, so only newlines count.
+    """
+    rows = []
+    for line in read_text(path, errors="replace").split("\n") if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+    return rows
+
+
+_anchored: set[Path] = set()
+
+
+def anchor(folder: Path) -> None:
+    """Let nothing in this process make `folder` anew once it has gone: its work was moved elsewhere."""
+    _anchored.add(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those it stands in. Raises FileNotFoundError below an anchored one that has gone."""
+    for root in _anchored.intersection((folder, *folder.parents)):
+        if not root.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace `path` by `content` so that a reader sees the old or the new file, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
+
+    Makes its folder where that is missing, as make_folder does.
+    """
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -160,6 +254,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, _FILE_MODE)
         os.replace(temporary, path)
+    except IsADirectoryError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise TornFile(path, "is a folder.", f"Remove {path}: a file belongs in its place.") from error
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -61,7 +61,10 @@ def in_table(value: Any) -> Any:
     return f"{_JOINER}{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
-def json_text(value: Any) -> str:
-    """Return `value` as JSON text for people and programs, in which no character moves a terminal."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
+    """Return `value` as JSON text for people and programs, in which no character moves a terminal.
+
+    Raises ValueError on NaN.
+    """
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=2, allow_nan=False)
     return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

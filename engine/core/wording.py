@@ -129,17 +129,6 @@ def spelled(value: Any) -> str:
     return ", ".join(spelled(one) for one in value)
 
 
-def typed(value: Any) -> str:
-    """Word a parameter's value as it is typed after --set: lists with commas, None as "null"."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        return str(value)
-    return ",".join(typed(one) for one in value)
-
-
 def fact(name: str, value: Any) -> tuple[str, str] | None:
     """Word one number of a run's summary: ("val_loss_nats", 0.347) -> ("Validation loss, nats", "0.347").
 

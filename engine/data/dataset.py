@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
@@ -27,16 +28,16 @@ SPLITS = "splits.json"
 def load_dataset(ws: Workspace) -> Dataset:
     """Return the workspace's dataset; the same object again while the files stay the same.
 
-    Raises EngineError when `init` has not run here or a file is damaged.
+    Raises EngineError when `init` has not run here or a file is damaged, or is not what was taken in.
     """
-    ws.read_config()
+    integrity.refuse_changed(ws, PERSONAS, DIALOGUES)
     personas, dialogues = ws.dataset / PERSONAS, ws.dataset / DIALOGUES
     return _load_dataset(personas, dialogues, _stamp(personas), _stamp(dialogues))
 
 
 def load_splits(ws: Workspace) -> Splits:
     """Return which dialogue is for what. Raises EngineError as load_dataset does."""
-    ws.read_config()
+    integrity.refuse_changed(ws, SPLITS)
     path = ws.splits / SPLITS
     return _load_splits(path, _stamp(path))
 

@@ -7,15 +7,18 @@ replace data that runs were made with.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
+from engine.core import integrity
 from engine.core.base_folder import EMBEDDED, SMOLLM2, check_base, local_base
+from engine.core.base_identity import hub_id, pin_base
 from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace, embedded_base, read_json, write_json
 from engine.core.types import Dataset, Splits
 from engine.data.archive import Upload, named, unpack_upload
 from engine.data.assemble import Imported, accept
@@ -37,6 +40,7 @@ from engine.data.splits import (
     check_splits,
     choose_personas,
     export_edgesplits,
+    hash_splits,
     make_splits,
     split_statistics,
     too_short_for_time,
@@ -45,6 +49,7 @@ from engine.data.staging import incoming, move_in, write_files
 from engine.data.statistics import dataset_statistics
 
 Scheme = Literal["auto", "by-time", "by-persona"]
+_DECISIVE = ("dataset/personas.jsonl", "dataset/dialogues.jsonl", "dataset/truth.jsonl", "splits/splits.json")
 
 
 class Options(TypedDict, total=False):
@@ -92,7 +97,7 @@ class Ready:
     notes: tuple[str, ...]
 
 
-@changes("import data")
+@changes("import data", least="own")
 def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> dict[str, Any]:
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
@@ -114,7 +119,7 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
         return _prepare(ws, source, choices, staging)
 
 
-@changes("import data")
+@changes("import data", least="own")
 def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> dict[str, Any]:
     """Import uploaded files (names with contents: .jsonl files, or one .zip) as `prepare` does for a path."""
     choices = Choices(**options)
@@ -136,20 +141,24 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
         },
-        "base": _base_name(choices.base),
+        "base": _base_name(ws, choices.base),
         "split": ready.splits.scheme,
         "seed": choices.seed,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if _is_same(ws, config, splits):
-        return {**read_json(ws.dataset / CARD), "unchanged": True}
-    _refuse_loss(ws, force=choices.force)
     truth = _truth(ready)
-    if truth:
-        files[TRUTH] = json_lines(truth)
-    write_files(staging / "dataset", files | {CARD: _json(card)})
+    files |= {CARD: _json(card)} | ({TRUTH: json_lines(truth)} if truth else {})
     exported = export_edgesplits(ready.dataset, ready.splits)
-    write_files(staging / "splits", {SPLITS: _json(splits), "edgesplits.json": _json(exported)})
+    divided = {SPLITS: _json(splits), "edgesplits.json": _json(exported)}
+    config |= noted(files, divided) | _noted_base(str(config["base"]))
+    is_same = _is_same(ws, config, splits)
+    if is_same and not integrity.changed(ws):
+        _take_up_base(ws, config)
+        return {**read_json(ws.dataset / CARD), "unchanged": True}
+    if not is_same:
+        _refuse_loss(ws, config, splits, force=choices.force)
+    write_files(staging / "dataset", files)
+    write_files(staging / "splits", divided)
     write_files(staging, {ws.config.name: _json(config)})
     moves = [
         (staging / "dataset", ws.dataset),
@@ -158,6 +167,31 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     ]
     move_in(moves, aside=staging / "aside")
     return card | {"unchanged": False}
+
+
+def noted(dataset: Mapping[str, bytes], splits: Mapping[str, bytes]) -> dict[str, dict[str, str]]:
+    """Return what workspace.json says of the files written beside it (engine/core/integrity.py)."""
+    places = {"dataset": dataset, "splits": splits}
+    return {
+        "files": {
+            f"{place}/{name}": digest
+            for place, contents in places.items()
+            for name, digest in integrity.digests(contents).items()
+        }
+    }
+
+
+def _noted_base(base: str) -> dict[str, dict[str, str]]:
+    """The same of a base that is a folder; the hub's own are kept by their digests."""
+    folder = local_base(base) if base != EMBEDDED or (embedded_base() / "config.json").exists() else None
+    return {"base_files": integrity.base_digests(folder)} if folder is not None else {}
+
+
+def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
+    """Note the base as it is now: results over other weights stand in another table, so none is lost."""
+    held = ws.read_config()
+    if held.get("base_files", {}) != config.get("base_files", {}):
+        write_json(ws.config, {**held, "base_files": config["base_files"]})
 
 
 def _read(source: Source, choices: Choices) -> Ready:
@@ -283,31 +317,64 @@ def _check_base(base: str) -> None:
         check_base(folder)
 
 
-def _base_name(base: str) -> str:
-    """A base given as a path keeps its meaning wherever the next command is run."""
+def _base_name(ws: Workspace, base: str) -> str:
+    """A base keeps its meaning wherever and whenever the next command is run: a path whole, a hub id pinned.
+
+    Asked for again by its bare id it is the revision that this workspace has already.
+    """
     path = Path(base).expanduser()
-    return str(path.resolve()) if base not in (EMBEDDED, SMOLLM2) and path.is_dir() else base
+    if base in (EMBEDDED, SMOLLM2) or path.is_dir():
+        return base if base in (EMBEDDED, SMOLLM2) else str(path.resolve())
+    held = _held_base(ws)
+    return held if hub_id(held)[0] == base else pin_base(base)
+
+
+def _held_base(ws: Workspace) -> str:
+    try:
+        return str(ws.read_config()["base"])
+    except EngineError:  # none yet, or torn: it is written anew
+        return ""
 
 
 def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:
-    """Tell whether the workspace holds exactly this already. Where its files came from does not matter."""
-    if not all(path.is_file() for path in (ws.config, ws.splits / SPLITS, ws.dataset / CARD)):
+    """Tell whether the workspace took in exactly this. Where its files came from does not matter."""
+    try:
+        old = ws.read_config()
+    except EngineError:
         return False
-    old = read_json(ws.config)
     same = all(old.get(key) == config[key] for key in ("base", "split", "seed"))
-    same = same and old["dataset"]["data_hash"] == config["dataset"]["data_hash"]
-    return same and read_json(ws.splits / SPLITS).get("splits_hash") == splits["splits_hash"]
+    same = same and old["dataset"].get("data_hash") == config["dataset"]["data_hash"]
+    if old.get("files"):
+        return same and all(old["files"].get(name) == config["files"].get(name) for name in _DECISIVE)
+    try:
+        return same and read_json(ws.splits / SPLITS).get("splits_hash") == splits["splits_hash"]
+    except (OSError, EngineError):
+        return False
 
 
-def _refuse_loss(ws: Workspace, *, force: bool) -> None:
+def _made_with_this(runs: Sequence[Path], config: dict[str, Any], splits: dict[str, Any]) -> bool:
+    """Tell whether all runs were made with this data, split and base, whatever the files now say."""
+    split_hash = hash_splits(splits)
+    for folder in runs:
+        try:
+            spec = read_json(folder / "spec.json")
+        except (OSError, EngineError):
+            return False
+        theirs = (spec["data_hash"], spec.get("protocol", {}).get("split_hash", split_hash), spec["base"])
+        if theirs != (config["dataset"]["data_hash"], split_hash, config["base"]):
+            return False
+    return True
+
+
+def _refuse_loss(ws: Workspace, config: dict[str, Any], splits: dict[str, Any], *, force: bool) -> None:
     runs = [path for path in ws.runs.glob("*") if path.is_dir() and not path.name.startswith(".")]
-    if runs:
+    if runs and not _made_with_this(runs, config, splits):
         count = "a run was" if len(runs) == 1 else f"{len(runs)} runs were"
         raise EngineError(
             f"{ws.root} holds other data, and {count} made with it; it is not replaced.",
             "Use another folder: --workspace DIR",
         )
-    if ws.config.exists() and not force:
+    if ws.config.exists() and not force and not runs:
         raise EngineError(
             f"{ws.root} holds other data already.",
             "Replace it with --force (there are no runs yet), or use another folder: --workspace DIR",

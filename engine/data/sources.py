@@ -22,6 +22,7 @@ from engine.data.edgewise import SESSIONS, read_edgewise
 from engine.data.flattened import read_flattened
 from engine.data.folder import files_in
 from engine.data.lines import read_lines
+from engine.data.own import is_own, read_own
 
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50
@@ -195,6 +196,8 @@ def _read_folder(folder: Path, label: str) -> Imported:
         return read_edgewise(sessions[0].parent)
     if len(sessions) > 1:
         raise _several(folder, label, sessions)
+    if is_own(folder):
+        return read_own(folder)
     flattened = [path for path in _visible(folder) if _keys(path) & {"messages", "persona_id"}]
     if len(flattened) == 1:
         return read_flattened(flattened[0])

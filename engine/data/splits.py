@@ -6,8 +6,9 @@ record {name, ok, detail} each. Refuses data that a scheme cannot divide.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from engine.core.errors import EngineError
@@ -239,6 +240,13 @@ def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:
             "examples": sum(len(example_turns(row.messages)) for row in rows),
         }
     return found | {"online": {"dialogues": len(splits.online)}}
+
+
+def hash_splits(record: Mapping[str, Any]) -> str:
+    """Return what tells one division of the data, as splits.json holds it, from another: 16 hex digits."""
+    placed = [record["scheme"], record["assignment"], sorted(record.get("online", ()))]
+    text = json.dumps(placed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hash_of(text)[:16]
 
 
 def export_edgesplits(dataset: Dataset, splits: Splits) -> dict[str, dict[str, list[int]]]:

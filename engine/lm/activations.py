@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, write_json
+from engine.core.paths import TornFile, make_folder, write_json
 from engine.lm.effects import Activations
 
 _WEIGHTS, _CONFIG, _LAYER = "adapter_model.safetensors", "adapter_config.json", "layer."
@@ -115,7 +115,7 @@ def save_offsets(offsets: Offsets, folder: Path, *, base: str = "") -> None:
     """Write `folder`; it is there whole or not at all. Replaces an older one."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    make_folder(part)
     write_json(part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": base or None})
     tensors = {
         f"{_LAYER}{number}": offset.detach().float().cpu().contiguous()

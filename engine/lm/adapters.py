@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, read_json
+from engine.core.paths import TornFile, make_folder, read_json
 from engine.lm.effects import Activations, Prefix, Weights
 from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
@@ -93,7 +93,7 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> 
     """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    make_folder(part)
     config = LoraConfig(
         r=shape.rank,
         lora_alpha=shape.alpha,  # type: ignore[arg-type]

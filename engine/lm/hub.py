@@ -102,8 +102,12 @@ def _fetch(name: str, cache: Path | None, lacking: list[str]) -> Path:
         cached = f"only partly in the hub cache (it lacks {', '.join(lacking)})" if lacking else "not in the hub cache"
         raise EngineError(
             f"The model {owner} is {cached} and cannot be fetched{offline}: {_first_line(error)}",
-            f"Fetch it where there is a network: hf download {owner}; or give a folder.",
+            f"Fetch it where there is a network: hf download {_fetched(owner, asked)}; or give a folder.",
         ) from error
+
+
+def _fetched(owner: str, revision: str) -> str:
+    return f"{owner} --revision {revision}" if revision else owner
 
 
 def _first_line(error: BaseException) -> str:

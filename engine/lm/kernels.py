@@ -6,7 +6,6 @@ of timing: it is a rule on counts (`Kernels`), kept in the workspace and named i
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -18,7 +17,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_json, user_cache, write_json
 from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
@@ -102,8 +101,7 @@ def _frozen(path: Path) -> dict[str, Any]:
 
 
 def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
-    path = root / f"kernels-{key.replace('/', '_')}.json"
+    path = user_cache() / f"kernels-{key.replace('/', '_')}.json"
     try:
         known: dict[str, Any] = read_json(path)
         return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}

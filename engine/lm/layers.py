@@ -64,7 +64,7 @@ def usual_layers(folder: Path) -> list[str]:
 def chosen_layers(folder: Path, asked: Sequence[str]) -> list[str]:
     """Return the names of layers that `asked` means on a base. Raises EngineError for one it has not got."""
     if list(asked) == [AUTO]:
-        return usual_layers(folder)
+        return sorted(usual_layers(folder))
     if list(asked) == [AUTO_ONE]:
         return usual_layers(folder)[:1]
     if AUTO in asked or AUTO_ONE in asked:
@@ -75,7 +75,7 @@ def chosen_layers(folder: Path, asked: Sequence[str]) -> list[str]:
     missing = [] if names is None else [name for name in asked if name not in names]
     if missing:
         raise no_such_layer(missing, names or ())
-    return list(asked)
+    return sorted(asked)
 
 
 def no_such_layer(missing: Sequence[str], known: Sequence[str]) -> EngineError:

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, read_json
+from engine.core.paths import TornFile, make_folder, read_json
 from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
 
@@ -107,7 +107,7 @@ def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, b
     layers, heads, size = key_value_shape(model)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    make_folder(part)
     PrefixTuningConfig(
         task_type="CAUSAL_LM",
         inference_mode=True,

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.core import integrity
+from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
@@ -94,7 +96,7 @@ def write_personas(ws: Workspace, run_id: str, own: Mapping[str, Sequence[Stored
 
 def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Stored, ...]]:
     """Return the effects of each persona that the run has some for."""
-    path = ws.adapters(run_id) / PERSONAS
+    path = integrity.adapter(ws, run_id, PERSONAS)
     if not path.exists():
         raise EngineError(
             f"{run_id} has no adapters of its own for single personas.",
@@ -121,6 +123,7 @@ class Shelf:
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._own: dict[str, dict[str, tuple[Stored, ...]]] = {}
         self._told: dict[tuple[str, str], Any] = {}
+        self._over_todays: set[str] = set()
         self._changes: dict[tuple[Stored, ...], Change | None] = {}
 
     def sides(self, recipe: Recipe, persona_id: str) -> tuple[Side, ...]:
@@ -186,7 +189,10 @@ class Shelf:
     def adapter(self, run: str, name: str) -> Loaded:
         """Return what a run stored under a name. Raises EngineError when its folder is not there."""
         if (run, name) not in self._loaded:
-            folder = self._ws.adapter(run, name)
+            if run not in self._over_todays:
+                refuse_other_weights(self._ws, run)
+                self._over_todays.add(run)
+            folder = integrity.adapter(self._ws, run, name)
             self._loaded[run, name] = _LOADING.get(effect_kind(folder), load_lora)(folder)
         return self._loaded[run, name]
 
@@ -281,7 +287,7 @@ class Shelf:
 
     def _left(self, run: str, name: str, what: str) -> Any:
         if (run, name) not in self._told:
-            path = self._ws.run_folder(run) / name
+            path = integrity.result(self._ws, run, name)
             if not path.exists():
                 raise EngineError(
                     f"{run} has left no {what}.", f"Repeat the run: python -m engine resume {run}"

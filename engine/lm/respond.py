@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from engine.core.base_identity import BaseIdentity, base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Example, Message
@@ -84,7 +85,7 @@ def _reply(
             recency=shown.recency,
         )
         return said, one.memories
-    base, shelf = _loaded(ws, str(ws.read_config()["base"]))
+    base, shelf = _loaded(ws, base_of(ws))
     (ask,) = Asker(ws, base, shelf, max_new_tokens=max_new_tokens).asks(recipe, [asked])
     (reply,) = answer(base.model, base.tokenizer, [ask.rows], max_new_tokens=max_new_tokens)
     return reply, ask.memories
@@ -105,5 +106,5 @@ def _actions(text: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(ws: Workspace, name: str) -> tuple[Base, Shelf]:
-    return load_base(name), Shelf(ws)
+def _loaded(ws: Workspace, which: BaseIdentity) -> tuple[Base, Shelf]:
+    return load_base(which.name), Shelf(ws)

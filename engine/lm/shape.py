@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.lm.layers import AUTO
 
 
@@ -17,7 +17,7 @@ class LoraShape(Parameters):
     rank: int = Field(default=8, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(default=16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the update, while training.")
-    target_modules: ListOf[str] = Field(
+    target_modules: SetOf[str] = Field(
         default=[AUTO],
         min_length=1,
         description="Linear layers of the base that get an update; auto: the usual ones of its architecture.",

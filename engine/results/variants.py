@@ -9,8 +9,8 @@ from typing import Any
 
 from engine.lm.effects import Swapped, effects_of
 
-BOUND, CONTROL = "ceiling", "placebo"
-"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
+BOUND = "ceiling"
+"""The family of what nobody can exceed: it never competes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_rows
 from engine.core.questions import Answer, Question
 from engine.runs.runfolder import append_line, now
 
@@ -96,12 +96,9 @@ def undo(ws: Workspace) -> Vote | None:
 
 def read(ws: Workspace) -> list[Vote]:
     """Return the votes that stand, first to last; a line torn by a kill or of another form is left out."""
-    if not path(ws).exists():
-        return []
     found: dict[str, Vote] = {}
-    for line in path(ws).read_text(encoding="utf-8", errors="replace").split("\n"):
+    for value in read_rows(path(ws)):
         try:
-            value = json.loads(line)
             if _UNDONE in value:
                 found.pop(str(value[_UNDONE]), None)
             else:

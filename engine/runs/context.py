@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from engine.core.paths import Workspace, write_json
+from engine.core.paths import Workspace, make_folder, write_json
 from engine.core.secrecy import without_secrets
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
+from engine.runs.protocol import completed, protocol_id, without_remarks
 from engine.runs.runfolder import (
     BEAT_SECONDS,
     Heartbeat,
@@ -28,12 +31,13 @@ from engine.runs.runfolder import (
     Status,
     append_line,
     declared,
-    fingerprint,
     now,
     write_status,
 )
 
 WRITE_SECONDS = 0.5
+GONE_SECONDS = 2.0
+_PATIENCE_SECONDS = 20.0
 _LEAST_PROGRESS_FOR_ETA = 0.01
 
 
@@ -67,7 +71,9 @@ class RunContext:
         self.part = part
         self._reports = reports or self.folder
         self._unwanted = unwanted
-        self._reports.mkdir(parents=True, exist_ok=True)
+        make_folder(self._reports)
+        self._place = _identity(self.folder)
+        self._gone_since: float | None = None
         self._status = replace(status or Status(state="running"), worker=identity())
         self._earlier_seconds = self._status.seconds
         self._began = self._told = time.monotonic()
@@ -87,6 +93,11 @@ class RunContext:
         self._closing.set()
         self._beat.join()
         self.flush()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the run's folder is no longer where it was: moved or deleted. Nothing is written then."""
+        return _identity(self.folder) != self._place
 
     def flush(self) -> None:
         """Write what was said since the last heartbeat: whoever sees the run's end sees all of it."""
@@ -161,9 +172,10 @@ class RunContext:
         self._declare("variants", [*others, entry])
 
     def protocol(self, fields_: Mapping[str, Any]) -> str:
-        """Declare a protocol the run scored under; return its hash, for the column `protocol`."""
-        name = fingerprint(dict(fields_), 12)
-        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: dict(fields_)})
+        """Declare a protocol the run scored under, its base added; return its hash (column `protocol`)."""
+        whole = without_remarks(completed(fields_, self.spec))
+        name = protocol_id(whole)
+        self._declare("protocols", {**declared(self.folder, "protocols", {}), name: whole})
         return name
 
     def summary(self, **values: Any) -> None:
@@ -218,6 +230,8 @@ class RunContext:
         while not self._closing.wait(WRITE_SECONDS):
             if self._unwanted():
                 self.request_stop()
+            if self._end_when_gone():
+                continue
             if not self._changed and time.monotonic() - written < BEAT_SECONDS:
                 continue
             try:
@@ -228,6 +242,19 @@ class RunContext:
                     missed = None
             except OSError as error:  # a full disk must not end the work; the next beat tries again
                 missed = error
+
+    def _end_when_gone(self) -> bool:
+        """Ask the step to stop where the run's folder has gone, and end this process where it does not."""
+        if not self.is_gone:
+            self._gone_since = None
+            return False
+        self._gone_since = self._gone_since or time.monotonic()
+        gone_seconds = time.monotonic() - self._gone_since
+        if gone_seconds > GONE_SECONDS:
+            self.request_stop()
+        if gone_seconds > GONE_SECONDS + _PATIENCE_SECONDS:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
 
     def _write(self) -> None:
         with self._writing:  # an older status must not come last
@@ -240,6 +267,14 @@ class RunContext:
 
     def _declare(self, name: str, value: Any) -> None:
         write_json(self.folder / f"{name}.json", value)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _overall(stages: Mapping[str, float], stage: str, share: float) -> float:

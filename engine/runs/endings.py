@@ -84,7 +84,7 @@ def _unexplained(folder: Path, status: Status, exit_code: int | None) -> Status:
     else:
         reason = f"The process ended with exit code {exit_code} and without a result."
     error = f"{reason}\nLast lines of the log:\n{tail}" if tail else reason
-    hint = f"Go on from the last checkpoint: python -m engine resume {folder.name}"
+    hint = f"Resume it from its last checkpoint: python -m engine resume {folder.name}"
     return replace(status, state=state, error=error, hint=hint)
 
 

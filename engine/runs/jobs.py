@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
 from engine.core.machine import (
@@ -76,10 +77,12 @@ def submit(
     A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
     failed, cancelled or lost one is queued again and goes on from its last checkpoint. One that was put into
     a queue elsewhere is taken up. `machine` says where the runs are executed, by default as the workspace's
-    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so.
+    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so, and
+    ChangedFiles where the data or the base is not what was taken in.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
+    integrity.refuse_changed(ws, base=True)
     machine = machine or read_machine(ws)
     launch = _told(ws, machine)
     with queue_lock(ws):

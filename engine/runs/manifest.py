@@ -6,12 +6,12 @@ and is never taken in.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.integrity import sha256
 from engine.core.paths import TornFile, Workspace, read_json, write_json
 from engine.runs.runfolder import CANCEL, declared, now
 
@@ -62,12 +62,6 @@ def faults(folder: Path, done: dict[str, Any]) -> list[str]:
 def adapter_faults(workspace: Workspace, run_id: str, done: dict[str, Any]) -> list[str]:
     """Return the adapter files that are missing or changed since the run ended."""
     return _compare(workspace.adapters(run_id), done.get("adapters", {}))
-
-
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compare(folder: Path, expected: dict[str, str]) -> list[str]:

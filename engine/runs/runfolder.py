@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, plain_name, read_json, write_json
+from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_rows, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
@@ -200,16 +201,7 @@ def read_status(folder: Path) -> Status:
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """Return the run's events in order; a last line torn by a kill is left out."""
-    path = folder / "events.jsonl"
-    if not path.exists():
-        return []
-    events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue  # cut off in the middle of a write; the step repeats it after its checkpoint
-    return events
+    return [row for row in read_rows(folder / "events.jsonl") if isinstance(row, dict)]
 
 
 def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:
@@ -274,6 +266,8 @@ def forget_work(ws: Workspace, run_id: str) -> None:
 
 def append_line(path: Path, line: str) -> None:
     """Append one line in one write; a line torn before it is closed first, so that it stays alone."""
+    if os.path.lexists(path) and not path.is_file():
+        raise TornFile(path, "is no file.", f"Remove {path}: lines are appended to a file in its place.")
     with path.open("ab+") as file:
         if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
             line = f"\n{line}"

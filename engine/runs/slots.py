@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
 
+from engine.core import secrecy
 from engine.core.machine import Machine
 from engine.runs.processes import running
 from engine.runs.records import RunRecord
@@ -30,6 +31,16 @@ def slots(machine: Machine, launcher: str) -> list[str]:
     if machine.training_slots == 0:  # paused
         return []
     return list(gpus()) or [CPU] * machine.training_slots
+
+
+def in_use(machine: Machine, records: Iterable[RunRecord]) -> list[str]:
+    """Return the device of every slot of the launchers that unended runs, or the settings, use."""
+    used = {record.status.launcher for record in records if not record.ended}
+    return [
+        device
+        for launcher in sorted({machine.launcher, "local", *used})
+        for device in slots(machine, launcher)
+    ]
 
 
 def free(machine: Machine, records: Iterable[RunRecord], launcher: str) -> list[str]:
@@ -83,7 +94,14 @@ def gpus() -> tuple[str, ...]:
         return ()
     try:
         asked = [program, "--query-gpu=uuid", "--format=csv,noheader"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=True)
+        told = subprocess.run(
+            asked,
+            env=secrecy.environment(),
+            capture_output=True,
+            text=True,
+            timeout=_ANSWER_SECONDS,
+            check=True,
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(f"{_GPU}{line.strip()}" for line in told.stdout.splitlines() if line.startswith("GPU-"))

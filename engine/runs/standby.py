@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
 from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
@@ -36,11 +37,11 @@ class _Offer:
 
 
 def origin() -> str:
-    """Return a fingerprint of what a new process starts from: environment, this code, installed packages."""
+    """Return a fingerprint of what a new process starts from: environment, keys, this code, packages."""
     environment = {name: value for name, value in local.inherited().items() if name not in _OF_A_SHELL}
     code = sorted((str(path), path.stat().st_mtime_ns) for path in (REPOSITORY / "engine").rglob("*.py"))
     installed = Path(sysconfig.get_path("purelib")).stat().st_mtime_ns
-    return fingerprint([environment, code, installed], 64)
+    return fingerprint([environment, keyring.held(), code, installed], 64)
 
 
 def _patience_seconds() -> float:

@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, WorkspaceGone, anchor
+from engine.lm.remote.keys import names_for
 from engine.runs import jobs, launchers, slots, standby, worker
 from engine.runs.endings import settle
 from engine.runs.launchers import local
@@ -37,6 +38,7 @@ Answer = TypeVar("Answer")
 def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> None:
     """Supervise the run. Where loading took its time, leave an heir, which stands by for the next one."""
     ws, origin = Workspace(Path(root)), standby.origin()
+    anchor(ws.root)
     todo: tuple[str, int] | None = (run_id, int(attempt))
     worth_keeping = False
     while todo is not None:
@@ -73,14 +75,15 @@ def supervise(ws: Workspace, run_id: str, attempt: int, origin: str, registry: R
 def patiently(do: Callable[[], Answer], trouble: str) -> Answer:
     """Try for an hour while the disk is full or a lock is busy: nobody else may be looking.
 
-    What stands in the way is told once, in the run's log. Raises the last error after the hour.
+    What stands in the way is told once, in the run's log. Raises the last error after the hour, and at once
+    where the workspace was moved away.
     """
     until, told = time.monotonic() + _PATIENCE_SECONDS, ""
     while True:
         try:
             return do()
         except (OSError, EngineError) as error:
-            if time.monotonic() > until:
+            if isinstance(error, WorkspaceGone) or time.monotonic() > until:
                 raise
             if str(error) != told:
                 with suppress(OSError):
@@ -126,12 +129,15 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int, registry: Registry) 
         status = _mine(ws, run_id, attempt)
         if status is None:
             return None
+        keys = _keys_for(ws, run_id, status)
         if not _forks(status):
             module = launchers.get(status.launcher).WORKER
-            apart = local.spawn(module, ws, run_id, attempt, environment=slots.environment(status.device))
+            apart = local.spawn(
+                module, ws, run_id, attempt, environment=slots.environment(status.device), keys=keys
+            )
             _name_worker(ws, run_id, status, apart.pid)
             return apart.pid
-    child = local.fork(local.WORKER, partial(worker.main, registry=registry), ws, run_id, attempt)
+    child = local.fork(local.WORKER, partial(worker.main, registry=registry), ws, run_id, attempt, keys=keys)
     try:
         with queue_lock(ws):
             status = _mine(ws, run_id, attempt)
@@ -141,6 +147,15 @@ def _start_worker(ws: Workspace, run_id: str, attempt: int, registry: Registry) 
     finally:
         child.close()
     return child.pid if status is not None else None
+
+
+def _keys_for(ws: Workspace, run_id: str, status: Status) -> tuple[str, ...]:
+    """Return the names of the keys that the run's worker gets: what it needs, of what this process holds."""
+    try:
+        spec = read_spec(ws.run_folder(run_id))
+    except EngineError:
+        return ()  # the worker will say what is wrong with it
+    return names_for(spec.parameters, spec.base, status.launcher)
 
 
 def _mine(ws: Workspace, run_id: str, attempt: int) -> Status | None:

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from engine.core import integrity
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.locks import locked, queue_lock
-from engine.core.paths import TornFile, Workspace
+from engine.core.paths import TornFile, Workspace, WorkspaceGone, anchor
 from engine.core.secrecy import without_secrets
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
@@ -24,6 +26,7 @@ from engine.runs.leases import Holder, lease
 from engine.runs.processes import running
 from engine.runs.registry import Registry, Step
 from engine.runs.runfolder import (
+    RunSpec,
     State,
     Status,
     cancel_requested,
@@ -33,6 +36,8 @@ from engine.runs.runfolder import (
 )
 from engine.runs.slots import is_gpu
 
+GONE_HINT = "At its new place it reads as lost, and resumes from its last checkpoint."
+
 
 def work(ws: Workspace, run_id: str, attempt: int, registry: Registry, *, do: Step | None = None) -> int:
     """Execute the run as attempt `attempt`; return the exit code (0 only when it succeeded).
@@ -41,6 +46,9 @@ def work(ws: Workspace, run_id: str, attempt: int, registry: Registry, *, do: St
     attempt.
     """
     folder = ws.run_folder(run_id)
+    if not folder.is_dir():
+        print(WorkspaceGone(ws.root), flush=True)
+        return 1
     with locked(folder / ".worker.lock", what=f"Run {run_id}"):
         with queue_lock(ws):
             status = read_status(folder)
@@ -65,6 +73,9 @@ def execute(
         context.log(f"{run_id} starts: {spec.experiment} {spec.version}, seed {spec.seed}, {spec.parameters}")
         state, error, hint = _run_step(context, registry, do)
         signal.signal(signal.SIGTERM, before)
+    if context.is_gone:
+        print(f"The folder of {run_id} was moved or deleted, so the work ends. {GONE_HINT}", flush=True)
+        return 1
     context.end(state, error=error, hint=hint)
     context.log(f"{run_id} {state}" + (f": {error}" if error else ""))
     if state == "succeeded":
@@ -82,13 +93,15 @@ def _run_step(
         with _device(context):
             _do(context, do or registry.step(context.workspace, context.spec))
     except Cancelled:
-        hint = f"Go on from the last checkpoint: python -m engine resume {run_id}"
+        hint = f"Resume it from its last checkpoint: python -m engine resume {run_id}"
         if cancel_requested(context.folder, context.attempt):
             return "cancelled", None, hint
         return "lost", "The process was stopped from outside, by SIGTERM.", hint
     except EngineError as error:
         return "failed", str(error).removesuffix(f"\n{error.hint}"), error.hint or None
     except Exception as error:  # noqa: BLE001 - the boundary: the traceback goes to the log
+        if context.is_gone:
+            return "lost", "Its folder has gone.", None
         print(without_secrets(traceback.format_exc()), file=sys.stderr, flush=True)
         summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return "failed", summary, f"The traceback is in the log: python -m engine logs {run_id}"
@@ -98,6 +111,7 @@ def _run_step(
 def _do(context: RunContext, step: Step) -> None:
     """Run the step, then write done.json; where a file of the run's own is torn, once more from the start."""
     workspace, run_id = context.workspace, context.spec.run_id
+    _refuse_other_ground(workspace, context.spec)
     try:
         step(context)
         context.flush()
@@ -110,6 +124,20 @@ def _do(context: RunContext, step: Step) -> None:
         step(context)
         context.flush()
         manifest.write(workspace, run_id)
+
+
+def _refuse_other_ground(ws: Workspace, spec: RunSpec) -> None:
+    """Raise ChangedFiles where data, base or a result it builds on is not what the run was launched on."""
+    integrity.refuse_changed(ws, base=True)
+    refuse_other_base(spec.base, spec.base_fingerprint)
+    told = ws.read_config()["dataset"].get("data_hash")
+    if told and spec.data_hash and told != spec.data_hash:
+        raise integrity.ChangedFiles(
+            f"{spec.run_id} was launched on other data ({spec.data_hash[:12]}) than the workspace holds now.",
+            "Launch the experiment again, on this data.",
+        )
+    for run_id in dict.fromkeys(spec.upstream.values()):
+        integrity.refuse_changed_results(ws, run_id)
 
 
 @contextmanager
@@ -139,6 +167,8 @@ def _replace_supervisor(ws: Workspace, run_id: str, attempt: int) -> None:
 def main(root: str, run_id: str, attempt: str, *, registry: Registry) -> int:
     """Do the run, then see that the queue goes on; return the exit code."""
     ws = Workspace(Path(root))
+    for folder in (ws.root, ws.run_folder(run_id)):
+        anchor(folder)
     exit_code = work(ws, run_id, int(attempt), registry)
     _replace_supervisor(ws, run_id, int(attempt))
     return exit_code

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from engine.core.base_folder import local_base
+from engine.core.base_identity import BaseIdentity, base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, Speaker, State
@@ -50,19 +50,19 @@ class Host:
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
         self._stage: Stage | None = None
-        self._loaded: tuple[Any, ...] = ()
+        self._loaded: BaseIdentity | None = None
 
     def begin(self, question: Question, answer: Answer, tell: Callable[[Answer], None]) -> Answering:
         """Begin to answer; `tell` gets the answer when the model has to be loaded first.
 
         Raises EngineError when the base cannot be loaded or the persona is unknown.
         """
-        name = str(self._ws.read_config()["base"])
-        if self._stage is None or self._loaded != _stamp(name):
+        wanted = base_of(self._ws)
+        if self._stage is None or self._loaded != wanted:
             tell(replace(answer, state="loading", ahead=0))
-            base = load_base(name)
+            base = load_base(wanted.name)
             spread(base)
-            self._stage, self._loaded = Stage(self._ws, base), _stamp(name)
+            self._stage, self._loaded = Stage(self._ws, base), wanted
         return Answering(self._stage, question, answer)
 
 
@@ -163,11 +163,3 @@ def actions(text: str) -> dict[str, Any]:
     found = extract(text)
     settings = sorted(([s.device, s.parameter, s.value] for s in found.settings), key=str)
     return {"devices": sorted(found.devices), "settings": settings}
-
-
-def _stamp(name: str) -> tuple[Any, ...]:
-    """Return what changes when the base is another one."""
-    folder = local_base(name)
-    if folder is None or not (folder / "config.json").exists():
-        return (name,)
-    return name, (folder / "config.json").stat().st_mtime_ns

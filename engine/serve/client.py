@@ -21,6 +21,8 @@ from engine.core.locks import locked
 from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, failed, read_answer
+from engine.core.roles import refuse_unless
+from engine.lm.remote.keys import names_for_base
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
 from engine.serve import line
@@ -92,6 +94,7 @@ def follow(ws: Workspace, question_id: str, *, wait_seconds: float = 1.0) -> Ite
 @changes("end a question")
 def cancel(ws: Workspace, question_id: str) -> None:
     """End a question where it is; what it has said so far is kept. Does nothing when it has ended."""
+    refuse_unless("run", "stop an answer")
     told = _tell(ws, {"do": "cancel", "question": question_id})
     if (told is None or not told.get("known")) and kept_answer(ws, question_id) is None:
         write_answer(ws, Answer(find_question(ws, question_id).question_id, "cancelled"))
@@ -165,7 +168,9 @@ def _start(ws: Workspace) -> None:
     place.socket.unlink(missing_ok=True)
     _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
     try:
-        process = detached(["engine.serve.server", str(ws.root), str(IDLE_SECONDS)], output=place.log)
+        keys = names_for_base(str(ws.read_config()["base"]))
+        words = ["engine.serve.server", str(ws.root), str(IDLE_SECONDS)]
+        process = detached(words, output=place.log, keys=keys)
     except OSError as error:
         raise EngineError(
             f"The generator cannot be started: {error}.", "Check free memory and disk space."

@@ -23,7 +23,7 @@ from engine.serve.folder import find_question
 
 def can_answer(variant: Variant) -> bool:
     """Say whether a variant is a model's answer: not a ceiling, nor scores that were only published."""
-    return answers(variant.recipe)
+    return answers(variant.recipe) and not variant.is_bound
 
 
 def default_cast(variants: Sequence[Variant], ranked: Sequence[str]) -> list[str]:

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace
 from engine.lm.effects import Recipe
 from engine.lm.recipes import Shelf, Side
 from engine.runs.runfolder import read_spec
+from engine.strategies.clusterings import FILE, read_clusters
 
-_CLUSTERS = "clusters.json"
 _TOLD = ("variant", "gain_val", "metric", "fallback")
 
 
@@ -22,7 +22,7 @@ def lineage(ws: Workspace, shelf: Shelf, recipe: Recipe, *, persona_id: str) -> 
     """Return where an answer of `recipe` comes from, as a JSON object.
 
     routes: the choices followed, outermost first, each with the gain on val that made it. sides: what answers
-    together, each with its weight (its share of probabilities, or its coefficient on logits), whose it is,
+    together, each with its weight (of probabilities) and coefficient (of logits), whose it is,
     what acts in it (`adapters`: kind, run, name, experiment, weight) and whether it shows the profile.
     cluster: the persona's, where a run behind the recipe was made by cluster.
     """
@@ -51,8 +51,8 @@ def _side(ws: Workspace, shelf: Shelf, side: Side) -> dict[str, Any]:
         }
         for effect in side.effects
     ]
-    told = {"weight": side.weight * side.coefficient, "persona_id": side.persona_id, "adapters": adapters}
-    return {**told, "profile": side.prompt.profile, "memories": side.prompt.memories}
+    told = {"weight": side.weight, "coefficient": side.coefficient, "persona_id": side.persona_id}
+    return {**told, "adapters": adapters, "profile": side.prompt.profile, "memories": side.prompt.memories}
 
 
 def _experiment(ws: Workspace, run_id: str) -> str | None:
@@ -65,11 +65,12 @@ def _experiment(ws: Workspace, run_id: str) -> str | None:
 def _cluster(ws: Workspace, runs: Sequence[str], persona_id: str) -> dict[str, Any] | None:
     """Return the persona's cluster, by the nearest clustering that one of the runs was made from."""
     for run_id in _with_upstreams(ws, runs):
-        path = ws.run_folder(run_id) / _CLUSTERS
-        found = read_json(path) if path.exists() else {"assignment": {}}
-        number = found["assignment"].get(persona_id)
+        if not (ws.run_folder(run_id) / FILE).exists():
+            continue
+        found = read_clusters(ws, run_id)
+        number = found.assignment.get(persona_id)
         if number is not None:
-            return {"run": run_id, "number": number, "personas": found["sizes"][number], "of": found["k"]}
+            return {"run": run_id, "number": number, "personas": found.sizes[number], "of": len(found.sizes)}
     return None
 
 

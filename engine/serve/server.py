@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.paths import Workspace
@@ -233,6 +234,8 @@ def _answer_caller(caller: socket.socket, desk: Desk) -> None:
 
 
 if __name__ == "__main__":
+    keyring.receive()
+    keyring.use()
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before any model code is loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     serve(Workspace(Path(sys.argv[1])), float(sys.argv[2]))

@@ -14,10 +14,11 @@ from typing import Any
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
 from engine.core.errors import EngineError
+from engine.core.keyring import key_of
 from engine.core.paths import Workspace, read_json
+from engine.core.permits import permits
 from engine.runs import slots
 
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
@@ -55,6 +56,15 @@ class Processor:
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """A key by its variable's name: whether it is set, and the addresses that it may be sent to."""
+
+    name: str
+    present: bool
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A file or folder of the workspace, what it holds, and its size on disk (0 where it is not there)."""
 
@@ -86,9 +96,18 @@ def processor() -> Processor:
     return Processor(len(os.sched_getaffinity(0)), _memory_bytes(), told)
 
 
-def keys() -> dict[str, bool]:
-    """Return for each key whether it is set. The values are never read into anything."""
-    return {name: bool(os.environ.get(name, "").strip()) for name in KEYS}
+def endpoint_keys() -> list[Key]:
+    """Return each key that endpoints may get, by name, whether it is set, and where it may go."""
+    goes: dict[str, list[str]] = {}
+    for one in permits():
+        if one.key:
+            goes.setdefault(one.key, []).append(one.address)
+    return [Key(name, key_of(name) is not None, tuple(goes[name])) for name in sorted(goes)]
+
+
+def keyless_addresses() -> tuple[str, ...]:
+    """Return the addresses that the owner allows and that get no key."""
+    return tuple(one.address for one in permits() if one.key is None)
 
 
 def places(ws: Workspace) -> list[Place]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from engine.core import integrity
+from engine.core.checkup import wrong_files
 from engine.core.errors import EngineError
-from engine.core.locks import queue_lock
+from engine.core.locks import holders, is_held, queue_lock
 from engine.core.machine import read_machine, read_only, refuse_if_read_only
-from engine.core.paths import Workspace
+from engine.core.paths import REPOSITORY, Workspace
 from engine.results import store
 from engine.runs import jobs, launchers, leases, manifest, slots
 from engine.runs.records import RunRecord, scan
@@ -25,6 +28,7 @@ from engine.strategies.ground import read_ground
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
+_LOCK_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +45,103 @@ def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
     """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing."""
     if fix:
         refuse_if_read_only(ws, "mend anything")
-    if fix and ws.config.exists():
-        jobs.advance(ws)
-    records = scan(ws)
+    busy = _looked("locks", lambda: _locks(ws))
+    free = all(check.ok for check in busy)
+    moved = _looked("queue", lambda: _moved_on(ws)) if fix and free else []
+    records: list[RunRecord] = []
+    read = _looked("runs", lambda: _scanned(ws, records))
     return [
-        *_files(ws),
-        *_dataset(ws),
-        _database(ws, fix=fix),
-        *_runs(records),
-        *_folders(ws, records),
-        *_strays(ws, records, fix=fix),
-        *_machine(ws),
-        _temporary(ws, records, fix=fix),
-        _space(ws),
-        _versions(),
+        *busy,
+        *moved,
+        *read,
+        *_looked("files", lambda: _wrong_files(ws)),
+        *_looked("workspace", lambda: _files(ws)),
+        *_looked("data as taken in", lambda: _changed(ws)),
+        *_looked("dataset", lambda: _dataset(ws)),
+        *_looked("results.duckdb", lambda: [_database(ws, fix=fix)] if free else []),
+        *_looked("runs", lambda: _runs(records)),
+        *_looked("folders", lambda: _folders(ws, records)),
+        *_looked("folders", lambda: _strays(ws, records, fix=fix and free)),
+        *_looked("machine", lambda: _machine(ws)),
+        *_looked("temporary files", lambda: [_temporary(ws, records, fix=fix)]),
+        *_looked("disk", lambda: [_space(ws)]),
+        *_looked("versions", lambda: [_versions()]),
     ]
+
+
+def _looked(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+    """Return what a look finds; one that cannot be finished is a finding too, and the next look follows."""
+    found: list[Check] = []
+    try:
+        found.extend(look())
+    except EngineError as error:
+        found.append(Check(name, False, error.message, error.hint))
+    except OSError as error:
+        what = f"{error.filename or 'A file'}: {error.strerror or error}."
+        found.append(Check(name, False, what, "Check that it is there and belongs to you."))
+    except Exception as error:  # noqa: BLE001 - a check-up that breaks off tells nothing of all the rest
+        what = f"The check broke off: {type(error).__name__}: {error}"
+        found.append(Check(name, False, what, "Mend what is named above and repeat; else report it."))
+    return found
+
+
+def _scanned(ws: Workspace, records: list[RunRecord]) -> Iterator[Check]:
+    records.extend(scan(ws))
+    return iter(())
+
+
+def _locks(ws: Workspace) -> Iterator[Check]:
+    """Locks are held for moments: one that stays held is named with its holder."""
+    names = {ws.runs / ".queue.lock": "the queue", ws.data / ".results.lock": "the results database"}
+    until = time.monotonic() + _LOCK_SECONDS
+    held = [path for path in names if path.is_file()]
+    while (held := [path for path in held if is_held(path)]) and time.monotonic() < until:
+        time.sleep(_LOCK_SECONDS / 10)
+    for path in held:
+        who = holders(path)
+        told = " and ".join(f"process {one}" for one in who) or "a process that the kernel does not name"
+        numbers = " ".join(one.split(" ", 1)[0] for one in who) or "PID"
+        yield Check(
+            f"lock of {names[path]}",
+            False,
+            f"{path} is held by {told} for more than {_LOCK_SECONDS:.0f} s.",
+            f"See what it does: ps -fp {numbers}. Where it hangs, kill {numbers} frees the lock.",
+        )
+    if not held:
+        yield Check("locks", True, "nobody holds one")
+
+
+def _moved_on(ws: Workspace) -> Iterator[Check]:
+    if ws.config.exists():
+        jobs.advance(ws)
+    return iter(())
+
+
+def _wrong_files(ws: Workspace) -> Iterator[Check]:
+    found = list(wrong_files(ws))
+    for one in found:
+        yield Check(f"file {_within(ws, one.path)}", False, f"{one.path} {one.what}.", one.mend)
+    if not found and ws.data.is_dir():
+        yield Check("files", True, "all can be read and are of their form")
+
+
+def _changed(ws: Workspace) -> Iterator[Check]:
+    if not ws.config.exists():
+        return
+    try:
+        found = [*integrity.changed(ws), *(base := integrity.changed_base(ws))]
+    except EngineError as error:  # told by the look at workspace.json itself
+        yield Check("data as taken in", False, error.message, error.hint)
+        return
+    for one in found:
+        hint = integrity.remedy(ws, "base" if one in base else "data")
+        yield Check(f"file {_within(ws, one.path)}", False, f"{one}.", hint)
+    if not found:
+        yield Check("data as taken in", True, "no file was changed since")
+
+
+def _within(ws: Workspace, path: Path) -> str:
+    return str(path.relative_to(ws.root)) if path.is_relative_to(ws.root) else str(path)
 
 
 def _files(ws: Workspace) -> Iterator[Check]:
@@ -109,7 +195,7 @@ def _runs(records: list[RunRecord]) -> Iterator[Check]:
         if record.spec is None or record.state in ("failed", "lost"):
             what = (record.error or "").split("\n", 1)[0]
             again = f"python -m engine resume {record.run_id}"
-            hint = f"Go on with it: {again}" if record.spec else "Launch the same thing again: it is mended."
+            hint = f"Resume it: {again}" if record.spec else "Launch the same thing again: it is mended."
             yield Check(f"run {record.run_id}", False, f"{record.state}: {what}", hint)
     good = sum(record.state == "succeeded" for record in records)
     yield Check("runs", True, f"{len(records)}, of which {good} succeeded")
@@ -212,7 +298,7 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _space(ws: Workspace) -> Check:
-    place = ws.root if ws.root.exists() else Path.cwd()
+    place = ws.root if ws.root.exists() else REPOSITORY
     free = shutil.disk_usage(place).free
     return Check(
         "disk",

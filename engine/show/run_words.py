@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.core.paths import REPOSITORY, Workspace
-from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage, typed
-from engine.results.study.standing import command
+from engine.core.command import typed
+from engine.core.paths import Workspace
+from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies import registry
@@ -79,19 +79,6 @@ def matches(record: RunRecord, query: str) -> bool:
     told = " ".join((record.run_id, title(record), changed_words(record), record.error or "")).lower()
     typed_too = " ".join(f"{k}={typed(v)}" for k, v in changed(record.spec).items()) if record.spec else ""
     return all(word in told or word in typed_too.lower() for word in query.lower().split())
-
-
-def exact_command(spec: RunSpec, ws: Workspace) -> str:
-    """Return the command line that asks for this very run."""
-    own = {name: typed(value) for name, value in changed(spec).items() if name != "seed"}
-    return command(
-        spec.experiment,
-        own,
-        ws,
-        is_default=ws.root == REPOSITORY,
-        seed=spec.seed if "seed" in spec.changed else None,
-        upstream=spec.upstream,
-    )
 
 
 def origin(spec: RunSpec) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from engine.core.errors import EngineError
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import ListOf, Parameters, SetOf
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Traits
 
@@ -31,7 +31,7 @@ class AugmentationParameters(Parameters):
         le=100,
         description="Instead of the target, so many times the dialogues that are there (3: 2,160 to 6,480).",
     )
-    methods: ListOf[MethodName] = Field(
+    methods: SetOf[MethodName] = Field(
         ["paraphrase", "synonyms", "context-variation", "context-noise"],
         min_length=1,
         description="How dialogues are changed, in turn. The last two of the list need a model.",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.data.dataset import TRUTH
+from engine.core.paths import read_text
 from engine.strategies.spec import Experiment, Traits, truth_needed
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ ORACLES = {"ceiling-persona": "knows_persona", "ceiling-population": "knows_popu
 
 def step(context: RunContext) -> None:
     """Score what an assistant says that knows the persona, and one that knows only the population."""
+    from engine.data.dataset import TRUTH
     from engine.lm.generate import Reply
     from engine.lm.load import load_base
     from engine.lm.scorer import Scorer
@@ -26,7 +28,8 @@ def step(context: RunContext) -> None:
     chosen = example_set(context)
     # The base takes no part, but its dtype and device belong to the protocol the others are scored under.
     protocol = declare_protocol(context, chosen, load_base(context.spec.base))
-    lines = (context.workspace.dataset / TRUTH).read_text(encoding="utf-8").splitlines()
+    integrity.refuse_changed(context.workspace, TRUTH)
+    lines = read_text(context.workspace.dataset / TRUTH).split("\n")[:-1]
     truth = {record["example_id"]: record for record in map(json.loads, lines)}
     missing = [example.example_id for _, example in chosen.all if example.example_id not in truth]
     if missing:

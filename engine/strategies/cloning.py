@@ -1,10 +1,14 @@
-"""The plan of a run like another one, with some things changed. Launches nothing."""
+"""A run asked for again: as the command line that says so, or as a plan with some things changed.
+
+Launches nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.runs.records import find
@@ -25,6 +29,31 @@ def settings_of(ws: Workspace, spec: RunSpec) -> dict[str, Any]:
     }
     asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
     return {**values, **asked}
+
+
+def command_of(
+    spec: RunSpec,
+    ws: Workspace,
+    *,
+    seed: int | None = None,
+    upstream: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+) -> str:
+    """Return the command line that asks for the same settings, those in `without` at their defaults.
+
+    By default for the same seed too, and for the very runs that it builds on.
+    """
+    if spec.experiment in registry.experiments(ws):
+        valid = validate(registry.get(spec.experiment, ws), settings_of(ws, spec))
+        told = {**valid.parameters.model_dump(mode="json"), **valid.settings.model_dump(mode="json")}
+        changed = valid.changed
+    else:  # an older one, or a user's own that is not approved here
+        told, changed = {**spec.parameters, **spec.protocol}, spec.changed
+    settings = {name: told[name] for name in changed if name in told and name not in without}
+    if seed is None and "seed" in spec.changed:
+        seed = spec.seed
+    options = {"seed": seed, "upstream": dict(spec.upstream if upstream is None else upstream)}
+    return command_line("run", spec.experiment, ws=ws, settings=settings, options=options)
 
 
 def clone(

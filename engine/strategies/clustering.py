@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.ground import Ground
 from engine.strategies.published import START
 from engine.strategies.spec import (
@@ -30,7 +30,7 @@ class ClusteringParameters(Parameters):
         "behaviour",
         description="Where likeness is seen: training dialogues, character text, both, or trained adapters.",
     )
-    k: ListOf[int] = Field(
+    k: SetOf[int] = Field(
         [5, 10, 15, 20, 25],
         min_length=1,
         description="Numbers of clusters to try; the one with the highest silhouette is kept.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf
+from engine.core.parameters import SetOf
 from engine.lm.layers import AUTO_ONE
 from engine.strategies.published import BACKUP, CONSTRAINED, START
 from engine.strategies.spec import Preset
@@ -17,7 +17,7 @@ class ConstrainedParameters(OwnLoraParameters):
     rank: int = Field(4, ge=1, le=256, description="Rank of the low-rank update.")
     alpha: float = Field(8, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the update, while training.")
-    target_modules: ListOf[str] = Field(
+    target_modules: SetOf[str] = Field(
         [AUTO_ONE],
         min_length=1,
         description="Linear layers of the base that get an update; auto-one: the first of the usual ones.",

@@ -6,7 +6,6 @@ Reads run records; launches and measures nothing itself.
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_json, user_cache, write_json
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
@@ -143,8 +142,7 @@ def _open(path: Path) -> Any:
 
 
 def _path(ground: Ground) -> Path:
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
-    return root / f"costs-{_UNITS}-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
+    return user_cache() / f"costs-{_UNITS}-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
@@ -25,7 +25,7 @@ class MixtureParameters(Parameters):
     second: Annotated[str, Having("mixable")] = Field(
         "cluster", description="The experiment whose variant has the rest."
     )
-    weights: ListOf[Share] = Field(
+    weights: SetOf[Share] = Field(
         [0.6],
         min_length=1,
         description="The first one's share of the probabilities; of several the best on val is kept.",

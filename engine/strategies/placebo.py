@@ -15,7 +15,6 @@ from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import write_json
 from engine.lm.effects import Prompt, Recipe, Swapped
-from engine.stats.derangement import derange
 from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ def _needs(parameters: PlaceboParameters) -> tuple[Upstream, ...]:
 def step(context: RunContext) -> None:
     """Pair the personas whom the variant exists for, and score it with the pairs swapped."""
     from engine.lm.recipes import PLACEBO, Shelf
+    from engine.stats.derangement import derange
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import example_set, score_variant
 

@@ -191,8 +191,23 @@ class _Planner:
             created_at=runfolder.now(),
             versions=dict(_versions()),
         )
+        before = self._made_before(entry, spec)
+        if before is not None:
+            return before
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
+
+    def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
+        """The run that asked for this same thing when sets were not put in order yet, if there is one."""
+        alike = [
+            known
+            for known, record in self.existing
+            if known.experiment == spec.experiment
+            and record.run_id != spec.run_id
+            and _in_one_form(entry, known).hash == spec.hash
+        ]
+        exists = any(record.run_id == spec.run_id for _, record in self.existing)
+        return alike[-1] if alike and not exists else None
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
@@ -220,6 +235,7 @@ class _Planner:
             self._note_changes(need, found)
             return found
         spec = self._default_spec(self.entry(need.experiment), need.parameters)
+        self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
 
@@ -247,6 +263,22 @@ class _Planner:
         asked = {name: value for name, value in self.asked.items() if name in entry.parameters.model_fields}
         valid = validate(entry, {**asked, **parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
+
+    def _note_other_base(self, need: Upstream, spec: RunSpec) -> None:
+        """Say why a run that is there is not built on: its adapters mean nothing over other weights."""
+        made = [
+            record.run_id
+            for known, record in self.existing
+            if known.experiment == need.experiment
+            and record.state == "succeeded"
+            and known.data_hash == spec.data_hash
+            and known.base_fingerprint != spec.base_fingerprint
+        ]
+        if made:
+            self.notes.append(
+                f"{need.role}: {made[-1]} was made over other weights than today's base model has;"
+                f" {spec.run_id} is made anew."
+            )
 
     def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
         changed = _unasked(spec, need.parameters)
@@ -291,6 +323,21 @@ def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
 
     return replace(
         valid, parameters=settled, changed=tuple(name for name in valid.changed if not is_usual(name))
+    )
+
+
+def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
+    """A spec with its sets in order, as it would be made today; as it is where its parameters are unknown."""
+    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    try:
+        valid = validate(entry, {**own, **asked})
+    except EngineError:
+        return spec
+    return replace(
+        spec,
+        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json", include=set(own))},
+        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
     )
 
 

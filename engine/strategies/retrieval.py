@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import START
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
@@ -20,7 +20,7 @@ class RetrievalParameters(Parameters):
     over: Annotated[str, Having("readable")] = Field(
         "unified", description="The experiment whose variant reads the memories."
     )
-    k: ListOf[int] = Field(
+    k: SetOf[int] = Field(
         [0, 1, 3, 5], min_length=1, description="How many past interactions to show; each is a variant."
     )
     recency: float = Field(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import START
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RoutingParameters(Parameters):
     """Among what each persona is routed, and how sure the choice must be."""
 
-    among: Annotated[ListOf[str], Having("routable")] = Field(
+    among: Annotated[SetOf[str], Having("routable")] = Field(
         ["unified", "per-persona", "hybrid"],
         min_length=2,
         description="The experiments whose variants compete.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import ListOf, Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
@@ -54,7 +54,7 @@ class Having:
 class EvaluationSettings(Parameters):
     """What every experiment is scored on. Part of the protocol: other settings are never compared."""
 
-    splits: ListOf[Literal["val", "test"]] = Field(
+    splits: SetOf[Literal["val", "test"]] = Field(
         ["val", "test"],
         min_length=1,
         description="The splits to score: choices are made on val, verdicts on test.",

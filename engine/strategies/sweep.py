@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.command import command_line, typed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.strategies import registry
@@ -89,6 +90,13 @@ def sweep_of(ws: Workspace, name: str, parameter: str | None = None, values: Seq
         )
     question = f"How much does {name} gain at different values of {parameter}?"
     return Sweep(f"{name} {parameter}", f"{entry.title}: {parameter}", question, (name,), parameter, distinct)
+
+
+def command_of(sweep: Sweep, settings: Mapping[str, Any], ws: Workspace, *, seed: int | None = None) -> str:
+    """Return the command line of a sweep; `settings` hold for all its runs."""
+    over = f"{sweep.parameter}={typed(list(sweep.values))}"
+    named = [sweep.name] if sweep.name in SWEEPS else [*sweep.experiments, over]
+    return command_line("sweep", *named, ws=ws, settings=settings, options={"seed": seed})
 
 
 def plan_sweep(

@@ -12,12 +12,11 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count
 from engine.domains.metrics import METRICS, SIMILARITY, Metric
 from engine.show import charts
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
-from pages.shared import frame
+from pages.shared import frame, reads
 
 PAGE = "compare"
 ALL = "all"
@@ -160,11 +159,11 @@ def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
     known = list(dict.fromkeys([first, *protocols["protocol"]]))
     if len(known) < 2:
         return asked
-    variants = dict(zip(protocols["protocol"], protocols["variants"], strict=True))
+    told = reads.protocol_words(protocols)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         protocol = choice(
             "Protocol", known, name="protocol", help="The settings that scores share.",
-            words=lambda name: f"{name}: {count(variants[name], 'variant')}",
+            words=lambda name: told[name],
         )  # fmt: skip
         shown = choice(
             "Variants of", list(_PROTOCOLS), name="protocols", segmented=True,

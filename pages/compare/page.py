@@ -10,6 +10,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.results.comparing import looks
+from engine.results.comparing.protocol_guard import older_words
 from pages.compare import certainty as compare_certainty
 from pages.compare import choices as compare_choices
 from pages.compare import cost as compare_cost
@@ -34,6 +35,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
+    frame.changed_files(ws)
     protocols = reads.protocols(ws)
     if protocols.empty:
         frame.empty_state(
@@ -87,6 +89,8 @@ def _remarks(ws: Workspace, view: View) -> None:
         _looks_at_test(ws, found)
         _other_protocols(found)
         _overlap(found)
+    if found["older"]:
+        st.caption(frame.plain(older_words(found["older"])))
     if found["warnings"]:
         with st.expander(
             f"Read these differences with care: {count(len(found['warnings']), 'warning')}",
@@ -105,7 +109,9 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
             help="Choices are made on validation, so its numbers flatter what was chosen.",
         )
         return
-    seen = len(looks.seen(ws, found["protocol"]))  # by now: `found` may be from an earlier visit
+    seen = len(
+        looks.seen(ws, found["protocol"], found["older"])
+    )  # by now: `found` may be from an earlier visit
     if seen:
         st.badge(
             f"Test seen {count(seen, 'time')}",

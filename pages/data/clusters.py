@@ -9,7 +9,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.show.charts import CHOSEN
 from engine.show.persona import charts
-from engine.show.persona.place import Clusters
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame
 

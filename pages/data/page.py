@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core.command import command_line
 from engine.core.paths import Workspace
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
@@ -44,6 +45,7 @@ def show() -> None:
         st.subheader("Or look at a published study", anchor=False)
         study_upload.show(ws, key="data")
         return
+    frame.changed_files(ws)
     pages: dict[str, Callable[[Workspace], None]] = {
         "overview": _overview,
         "dialogues": data_dialogues.show,
@@ -189,7 +191,8 @@ def _import(ws: Workspace) -> None:
         )
         st.markdown("Prepare one and open it:")
         st.code(
-            "python -m engine init --workspace another --dataset path/to/dialogues.jsonl\n"
+            command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"})
+            + "\n"
             "PERSONA_LAB_WORKSPACE=another make run",
             language=None,
             wrap_lines=True,
@@ -246,8 +249,13 @@ def _import_form(ws: Workspace) -> None:
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
+        closed = frame.closed("own")
         sent = st.form_submit_button(
-            "Replace the data" if replaces else "Import", type="primary", icon=":material/download:"
+            "Replace the data" if replaces else "Import",
+            type="primary",
+            icon=":material/download:",
+            disabled=bool(closed),
+            help=frame.plain(closed) or None,
         )
     if sent:
         options: dict[str, Any] = {

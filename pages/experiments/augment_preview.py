@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core import integrity
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.domains.smart_home.augment import RULES, Change, Pair, changes, preview
@@ -74,9 +75,9 @@ def _last_run(ws: Workspace) -> None:
     done = [one for one in scan(ws) if one.experiment == "augmentation" and one.state == "succeeded"]
     if not done:
         st.caption("Nothing is augmented yet. From a terminal, or on the page Experiments:")
-        st.code("python -m engine run per-persona --use-augmented", language=None)
+        st.code(frame.command("run", "per-persona", use_augmented=True), language=None)
         return
-    told: dict[str, Any] = read_json(ws.run_folder(done[-1].run_id) / "augmentation.json")
+    told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))
     with st.container(horizontal=True, gap="medium"):
         st.metric("Train dialogues", f"{told['sources']:,}", width="content")
         st.metric("Made of them", f"{told['made']:,}", width="content")

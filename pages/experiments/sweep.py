@@ -10,11 +10,10 @@ from typing import Any
 import streamlit as st
 
 from engine.core.errors import EngineError
-from engine.core.paths import REPOSITORY, Workspace
-from engine.core.wording import count, duration, spelled, typed
+from engine.core.paths import Workspace
+from engine.core.wording import count, duration, spelled
 from engine.results import store
 from engine.results.comparing.sweeps import SweepResults, sweep_results_of
-from engine.results.study.standing import sweep_command
 from engine.runs import jobs
 from engine.show.charts.sweep import sweep_chart, sweep_words
 from engine.show.run_words import title_of
@@ -22,7 +21,7 @@ from engine.strategies import registry
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun
 from engine.strategies.spec import Experiment, validate
-from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
+from engine.strategies.sweep import Sweep, command_of, plan_sweep, sweep_of
 from pages.experiments import cards
 from pages.shared import frame, launch, launch_fields
 from pages.shared.launch import Asked
@@ -154,8 +153,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         st.markdown(f"First, what it needs or is compared with: **{names}**")
     st.markdown("\n".join(f"- {_line(one, sweep)}" for one in plans))
     st.caption(_summary(todo))
-    told = {name: typed(value) for name, value in fixed.items()}
-    launch.show_command(sweep_command(sweep, told, ws, is_default=ws.root == REPOSITORY, seed=seed))
+    launch.show_command(command_of(sweep, fixed, ws, seed=seed))
     waiting = [run for run in todo if run.state not in ("queued", "running")]
     if not waiting:
         ids = ",".join(one.target.run_id for one in plans)
@@ -166,7 +164,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
             query_params={"run": ids},
         )
         return
-    if st.button(
+    if frame.action(
         f"Run {count(len(waiting), 'run')}",
         type="primary",
         icon=":material/play_arrow:",

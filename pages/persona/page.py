@@ -12,9 +12,9 @@ from engine.core.paths import Workspace
 from engine.core.types import Persona
 from engine.core.wording import count, known, points, signed_points
 from engine.domains.metrics import SIMILARITY
-from engine.show.persona.place import Clusters
 from engine.show.persona.routines import in_words
 from engine.show.persona.table import scored
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene

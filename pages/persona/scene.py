@@ -13,11 +13,10 @@ from typing import Any
 import pandas as pd
 
 from engine.core.paths import Workspace
-from engine.core.wording import count
 from engine.domains.metrics import METRICS, SIMILARITY, Metric
 from engine.show.charts import is_bound
-from engine.show.persona.place import Clusters
 from engine.show.persona.table import ORDERS, ordered
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame, reads
 
@@ -78,10 +77,10 @@ def _protocol(
     names = list(dict.fromkeys([first["protocol"], *protocols["protocol"]]))
     if len(names) < 2:
         return first
-    variants = dict(zip(protocols["protocol"], protocols["variants"], strict=True))
+    told = reads.protocol_words(protocols)
     chosen = _choice(
         "Protocol", names, name="protocol", help="The settings that scores share.",
-        words=lambda name: f"{name}: {count(variants[name], 'variant')}",
+        words=lambda name: told[name],
     )  # fmt: skip
     if chosen in (None, first["protocol"]):
         return first

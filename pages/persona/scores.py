@@ -11,9 +11,9 @@ from engine.core.wording import count, signed_points
 from engine.domains.metrics import METRICS, Metric
 from engine.show.charts import CHOSEN
 from engine.show.persona import charts
-from engine.show.persona.place import Clusters
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
+from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
 from pages.shared import frame
 
@@ -25,7 +25,7 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
     st.subheader("Among the others", anchor=False)
     if clusters is None:
         st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
-        st.code("python -m engine run clustering", language="bash")
+        st.code(frame.command("run", "clustering"), language="bash")
         return
 
     def clicked() -> None:
@@ -135,7 +135,7 @@ def route(
     routed = persona_reads.routed(ws)
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
-        st.code("python -m engine run routing", language="bash")
+        st.code(frame.command("run", "routing"), language="bash")
         return
     name = variant if variant in routed else next(iter(routed))
     found = _route(ws, routed[name], persona_id, protocol)
@@ -204,7 +204,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     st.subheader("What was merged?", anchor=False)
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
-        st.code("python -m engine run merge-moe", language="bash")
+        st.code(frame.command("run", "merge-moe"), language="bash")
         return
     names = list(known)
     name = variant if variant in known else None

@@ -119,7 +119,7 @@ def _answering(question: Question, hidden: bool) -> None:
     if answer.ended:
         st.rerun()
     playground_turn.show(question, answer, hidden=hidden)
-    if st.button("Stop", icon=":material/stop_circle:", shortcut="Esc", key="playground_stop"):
+    if frame.action("Stop", icon=":material/stop_circle:", shortcut="Esc", key="playground_stop"):
         client.cancel(ws, question.question_id)
 
 
@@ -130,7 +130,9 @@ def _listen(
     busy = answer is not None and not answer.ended
     who = question.persona_id if question else setup.persona_id
     said = st.chat_input(
-        f"Go on as {who}" if question else f"Say something as {who}", key="playground_said", disabled=busy
+        f"Go on as {who}" if question else f"Say something as {who}",
+        key="playground_said",
+        disabled=busy or bool(frame.closed()),
     )
     asked: Question | None = None
     if setup.ask_example and setup.example is not None:

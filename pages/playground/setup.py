@@ -228,12 +228,12 @@ def _ask(example: Example | None, chosen: Sequence[Variant], *, blind: bool) -> 
     """The message that would be sent, and the button that sends it."""
     few = 2 if blind else 1
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        pressed = st.button(
+        pressed = frame.action(
             "Ask",
             type="primary",
             icon=":material/send:",
             key="playground_ask",
-            disabled=example is None or len(chosen) < few,
+            off=example is None or len(chosen) < few,
             shortcut="Ctrl+Enter",
         )
         if len(chosen) < few:

@@ -76,7 +76,7 @@ def _state(answer: Answer, who: str) -> None:
         )
     elif answer.state == "failed" and answer.error:
         st.error(frame.plain(answer.error), icon=":material/error:")
-        st.caption(frame.plain(answer.hint or ""))
+        st.caption(frame.hint(answer.hint))
     elif answer.state == "cancelled":
         st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
 
@@ -99,7 +99,7 @@ def _reply(
         return
     if reply.error:
         st.warning(frame.plain(reply.error), icon=":material/block:")
-        st.caption(frame.plain(reply.hint or ""))
+        st.caption(frame.hint(reply.hint))
         return
     going = not reply.finished and not answer.ended
     cursor = _CURSOR if going and answer.state == "answering" else ""
@@ -148,6 +148,9 @@ def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | N
     st.markdown("&ensp; ".join(told), help=_metrics_help())
 
 
+_KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset of activations"}
+
+
 def _metrics_help() -> str:
     lines = [f"- {_SHORT[name]}: {METRICS[name].label}. {METRICS[name].help}" for name in _SHOWN_METRICS]
     return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
@@ -166,8 +169,7 @@ def _lineage(reply: Reply, question: Question) -> None:
         st.markdown(f":material/route: Routed to **{frame.plain(route['variant'])}**: {frame.plain(why)}")
     several = len(told["sides"]) > 1
     for side in told["sides"]:
-        share = f"{100 * side['weight']:.0f} % of each token's probability: the " if several else ""
-        _side(side, share, question.persona_id)
+        _side(side, _share(side) if several else "", question.persona_id)
     if told["cluster"]:
         cluster = told["cluster"]
         st.markdown(
@@ -188,8 +190,15 @@ def _lineage(reply: Reply, question: Question) -> None:
             st.code(prompt, language=None, wrap_lines=True)
 
 
+def _share(side: Mapping[str, Any]) -> str:
+    """A side's part in each token; what was answered before sides could be put together on logits has 1."""
+    coefficient = side.get("coefficient", 1)
+    on_logits = "" if coefficient == 1 else f", its logits × {coefficient:.2f}".replace("-", MINUS)
+    return f"{100 * side['weight']:.0f} % of each token's probability{on_logits}: the "
+
+
 def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
-    """One recipe that answers: base, adapters with their weights and runs, whose they are."""
+    """One recipe that answers: base, what acts in it with its weights and runs, whose it is."""
     adapters = side["adapters"]
     whose = "" if side["persona_id"] == persona_id else f", of {frame.plain(side['persona_id'])} (a placebo)"
     told = "base model, and" if adapters else "base model alone"
@@ -199,7 +208,7 @@ def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
         weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
         st.page_link(
             frame.RUNS,
-            label=frame.plain(f"{one['name']} of {one['run']}{weight}"),
+            label=frame.plain(f"{one['name']} of {one['run']}{weight}{_KINDS.get(one.get('kind', ''), '')}"),
             icon=":material/add:",
             query_params={"run": one["run"]},
         )

@@ -42,9 +42,9 @@ def _choices(ws: Workspace, question: Question, answer: Answer, conversation_id:
         st.caption("Both say the same.")
     with st.container(horizontal=True, gap="small"):
         for choice, label, icon, key in _BUTTONS:
-            pressed = st.button(
+            pressed = frame.action(
                 label, icon=icon, shortcut=key, key=f"playground_vote_{choice}",
-                disabled=not differ and choice in ("left", "right"),
+                off=not differ and choice in ("left", "right"),
             )  # fmt: skip
             if pressed:
                 with frame.boundary():
@@ -60,14 +60,14 @@ def _revealed(ws: Workspace, vote: Vote, conversation_id: str) -> bool:
         st.markdown(f":material/how_to_vote: {told}", width="content")
         standing = votes.read(ws)
         mine = bool(standing) and standing[-1].conversation_id == conversation_id
-        if mine and st.button("Take it back", icon=":material/undo:", key="playground_undo"):
+        if mine and frame.action("Take it back", icon=":material/undo:", key="playground_undo"):
             votes.undo(ws)
             st.rerun()
         return _another()
 
 
 def _another() -> bool:
-    return st.button(
+    return frame.action(
         "Another", icon=":material/casino:", shortcut="5", key="playground_another",
         help="A message of anybody's test dialogues, drawn at random, to two of the chosen variants.",
     )  # fmt: skip

@@ -156,7 +156,7 @@ def _pairings(found: Board) -> None:
 def _last(ws: Workspace, cast: list[Vote]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Last votes", anchor=False, width="content")
-        if st.button("Take the last one back", icon=":material/undo:", key="votes_undo"):
+        if frame.action("Take the last one back", icon=":material/undo:", key="votes_undo"):
             votes.undo(ws)
             st.rerun()
     for vote in reversed(cast[-_LAST:]):

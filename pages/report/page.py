@@ -9,7 +9,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.core.wording import ago, duration
 from engine.show.report import default_folder, making
@@ -67,7 +66,7 @@ def _state(ws: Workspace) -> None:
     if found is not None and found.state in ("failed", "lost"):
         st.error(frame.plain(found.error or "The report could not be written."), icon=":material/error:")
         if found.hint:
-            st.caption(frame.plain(found.hint))
+            st.caption(frame.hint(found.hint))
     if not prints:
         _offer(ws)
         return
@@ -90,20 +89,17 @@ def _offer(ws: Workspace) -> None:
         )
         _button(ws, "Write the report", primary=True)
     st.caption("The same in a terminal:")
-    st.code(f"python -m engine report --workspace {ws.root}", language=None, wrap_lines=True)
+    st.code(frame.command("report"), language=None, wrap_lines=True)
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:
-    closed = read_only(ws)
-    st.button(
+    frame.action(
         label,
         type="primary" if primary else "secondary",
         icon=":material/description:",
         key="report_write",
         on_click=_write,
         args=(ws,),
-        disabled=closed,
-        help="This workspace is read-only." if closed else None,
     )
 
 

@@ -11,8 +11,9 @@ from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
 from engine.show.charts.losses import loss_chart, loss_table, thinned
-from engine.show.run_words import against_estimate, changed, exact_command, origin, settings, title
+from engine.show.run_words import against_estimate, changed, origin, settings, title
 from engine.strategies import registry
+from engine.strategies.cloning import command_of
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
 from pages.shared import frame, launch
@@ -55,7 +56,7 @@ def _why(record: RunRecord) -> None:
     tell = st.error if record.state == "failed" else st.warning
     tell(frame.plain(record.error or ""), icon=frame.STATE_ICONS[record.state])
     if record.status.hint and record.state == "failed":  # of the others, the button beside it says the same
-        st.caption(frame.plain(record.status.hint))
+        st.caption(frame.hint(record.status.hint))
 
 
 def _actions(ws: Workspace, record: RunRecord) -> None:
@@ -63,12 +64,11 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     cancelled = resumed = over = False
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if record.state in ACTIVE:
-            cancelled = st.button("Cancel", icon=":material/stop_circle:", key="runs_cancel")
+            cancelled = frame.action("Cancel", icon=":material/stop_circle:", key="runs_cancel")
         if record.state in RESUMABLE or record.blocked:
-            label = "Retry" if record.state == "failed" else "Resume"
-            resumed = st.button(label, icon=":material/resume:", key="runs_resume")
+            resumed = frame.action("Resume", icon=":material/resume:", key="runs_resume")
         if record.state in RESUMABLE and record.progress:
-            over = st.button(
+            over = frame.action(
                 "Start over", icon=":material/restart_alt:", key="runs_over",
                 help="From the beginning: what it had done so far is deleted.",
             )  # fmt: skip
@@ -136,8 +136,7 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         st.caption("The log is empty so far.")
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
-    whole = frame.plain(f"python -m engine logs {record.run_id}")
-    st.caption(f"The last {count(len(lines), 'line')}. All of it: {whole}")
+    st.caption(f"The last {count(len(lines), 'line')}. All of it: `{frame.command('logs', record.run_id)}`")
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:
@@ -189,4 +188,4 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
         alt="Origin of the run: data, base model, versions",
     )
     st.caption("The same run from a terminal:")
-    launch.show_command(exact_command(spec, ws))
+    launch.show_command(command_of(spec, ws))

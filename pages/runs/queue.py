@@ -67,7 +67,7 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{place}.", width="content")
             _opening(record, choose)
-            if place > 1 and st.button(
+            if place > 1 and frame.action(
                 "First",
                 icon=":material/vertical_align_top:",
                 key=f"runs_first_{record.run_id}",
@@ -76,7 +76,7 @@ def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> 
             ):
                 jobs.move(frame.workspace(), record.run_id)
                 st.rerun()
-            if st.button(
+            if frame.action(
                 "Cancel", icon=":material/close:", key=f"runs_drop_{record.run_id}", type="tertiary"
             ):
                 cancel(record.run_id)

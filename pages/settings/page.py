@@ -17,6 +17,7 @@ from engine.core.machine import (
     refuse_if_read_only,
 )
 from engine.core.paths import Workspace, embedded_base
+from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.results import store
 from engine.runs.launchers import LAUNCHERS
@@ -29,10 +30,6 @@ _SIZES_SECONDS = 60
 _LAUNCHER_WORDS = {
     "local": "**This machine** (local): each run is a process of its own that outlives the app.",
     "ray": "**A Ray cluster** (ray): runs are divided over an existing cluster.",
-}
-_KEY_HELP = {
-    "OPENAI_API_KEY": "for OpenAI and other endpoints of its kind",
-    "ANTHROPIC_API_KEY": "for Anthropic's models",
 }
 
 
@@ -65,7 +62,7 @@ def _base(ws: Workspace) -> None:
     found = about.base_model(ws)
     if found.fault:
         st.error(frame.plain(found.fault), icon=":material/error:")
-        st.caption(frame.plain(found.hint))
+        st.caption(frame.hint(found.hint))
         return
     st.markdown(f"**{frame.plain(found.name)}**")
     if found.folder is None:
@@ -119,7 +116,7 @@ def _machine(ws: Workspace, *, prepared: bool) -> None:
     settings = read_machine(ws)
     for name in LAUNCHERS:
         st.markdown(f"{_LAUNCHER_WORDS.get(name, frame.plain(name))} {_launcher_state(name, settings)}")
-    st.caption("Settings of the queue and of the cluster: `python -m engine machine`")
+    st.caption(f"Settings of the queue and of the cluster: `{frame.command('machine')}`")
     st.subheader("Changes", anchor=False)
     _read_only(ws, settings)
 
@@ -150,10 +147,10 @@ def _read_only(ws: Workspace, settings: Machine) -> None:
         "Read-only workspace",
         value=read_only(ws),
         key="settings_read_only",
-        disabled=forced,
+        disabled=forced or bool(obstacle("own")),
         on_change=_change_read_only,
         args=(ws,),
-        help=f"Set by {READ_ONLY} for this app." if forced else "For showing a finished study.",
+        help=f"Set by {READ_ONLY} for this app." if forced else obstacle("own") or "For showing a study.",
     )
     st.caption("While it is on, nothing can be launched, cancelled, written or rebuilt.")
 
@@ -165,14 +162,20 @@ def _change_read_only(ws: Workspace) -> None:
 
 def _keys() -> None:
     st.subheader("Keys", anchor=False)
-    for name, present in about.keys().items():
+    for key in about.endpoint_keys():
         mark = (
             ":green[:material/check_circle: present]"
-            if present
+            if key.present
             else ":gray[:material/do_not_disturb_on: absent]"
         )
-        st.markdown(f"`{name}` {mark}  \n:gray[{_KEY_HELP.get(name, '')}]")
-    st.caption("Keys come from the environment of the app and are never written down or shown.")
+        goes = frame.plain(", ".join(key.addresses))
+        st.markdown(f"`{key.name}` {mark}  \n:gray[sent to {goes} alone]")
+    if keyless := about.keyless_addresses():
+        st.markdown(f"Asked without a key  \n:gray[{frame.plain(', '.join(keyless))}]")
+    st.caption(
+        "Keys come from the environment of the app and are never written down or shown. The owner of this "
+        "machine says where they go: `python -m engine keys`"
+    )
 
 
 def _own_code(ws: Workspace) -> None:
@@ -251,7 +254,7 @@ def _findings(checks: list[Check]) -> None:
             if check.ok
             else ":orange[:material/warning:] :orange[look here]"
         )
-        hint = f"  \n{frame.plain(check.hint)}" if check.hint and not check.ok else ""
+        hint = f"  \n{frame.hint(check.hint)}" if check.hint and not check.ok else ""
         detail = frame.plain(check.detail)
         st.markdown(f"{mark} **{frame.plain(check.name)}**  \n:gray[{detail}]{hint}")
 
@@ -263,14 +266,14 @@ def _confirm_rebuild(ws: Workspace) -> None:
         f"`results.duckdb` is deleted and built again from {runs}. Nothing is lost: it holds only what the "
         "runs' folders hold."
     )
-    closed = read_only(ws)
+    closed = frame.closed("own")
     if closed:
-        st.caption("This workspace is read-only.")
+        st.caption(frame.plain(closed))
     sure = st.button(
         "Rebuild",
         type="primary",
         key="settings_rebuild_yes",
-        disabled=closed,
+        disabled=bool(closed),
         on_click=_rebuild,
         args=(ws,),
     )
@@ -280,6 +283,7 @@ def _confirm_rebuild(ws: Workspace) -> None:
 
 def _rebuild(ws: Workspace) -> None:
     with frame.boundary():
+        refuse_unless("own", "rebuild the results")
         refuse_if_read_only(ws, "rebuild the results")
         report = store.rebuild(ws)
         torn = f"; {count(len(report.torn), 'torn run')} left out" if report.torn else ""

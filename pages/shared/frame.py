@@ -18,11 +18,13 @@ from altair.utils import schemapi
 from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
-from engine.core import machine
+from engine.core import integrity, machine, roles
+from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
+from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
 from pages.shared import sign_in
@@ -57,6 +59,7 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
 
 Given = ParamSpec("Given")
+roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
 
 # Icon and badge colour of each state of a run; the word always stands beside them.
@@ -122,6 +125,19 @@ def read_only() -> bool:
     return machine.read_only(workspace())
 
 
+def closed(least: Role = "run") -> str:
+    """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
+    return "This workspace is read-only." if read_only() else roles.obstacle(least)
+
+
+def action(
+    label: str, *, least: Role = "run", off: bool = False, help: str | None = None, **told: Any
+) -> bool:
+    """Show a button for what changes something: it is off, and says why, where it may not be done."""
+    why = closed(least)
+    return st.button(label, disabled=off or bool(why), help=plain(why) if why else help, **told)
+
+
 def is_prepared(ws: Workspace) -> bool:
     """Say whether the workspace has data."""
     return ws.config.exists()
@@ -185,7 +201,7 @@ def show_error(error: EngineError) -> None:
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(plain(error.hint))
+        st.caption(hint(error.hint))
 
 
 def heading(title: str, lead: str) -> None:
@@ -213,6 +229,26 @@ def no_data_yet() -> None:
         label="Prepare the first data",
         icon=":material/arrow_forward:",
     )
+
+
+def changed_files(ws: Workspace) -> None:
+    """Say which files are not what was taken in, and what can be done; nothing where all are."""
+    for one in integrity.changed(ws):
+        st.warning(
+            f"{plain(str(one))}. {plain('Results here were made before that; nothing new starts on it.')}",
+            icon=":material/edit_document:",
+        )
+        st.caption(plain(integrity.remedy(ws)))
+
+
+def hint(text: str | None) -> str:
+    """Return a remedy as Markdown; commands in it name this workspace, so that they can be pasted."""
+    return plain(in_workspace(text or "", workspace()))
+
+
+def command(*words: str, **options: Any) -> str:
+    """Return a command line that means this workspace."""
+    return command_line(*words, ws=workspace(), options=options)
 
 
 def state_badge(state: str) -> None:

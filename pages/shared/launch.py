@@ -1,7 +1,7 @@
 """Launching from the app: the parameters as a form, the plan before the click, the same command to copy.
 
-Forms come from the registry's declarations alone, so a new experiment needs nothing here. The Experiments page
-and the nodes of the tree show the same form and the same plan.
+Forms come from the registry's declarations alone, so a new experiment needs nothing here. The Experiments
+page and the nodes of the tree show the same form and the same plan.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.errors import EngineError
-from engine.core.paths import REPOSITORY, Workspace
-from engine.core.wording import count, duration, typed
-from engine.results.study import standing as study
+from engine.core.paths import Workspace
+from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from engine.show.run_words import changed, title_of
+from engine.show.run_words import title_of
 from engine.strategies import registry
-from engine.strategies.cloning import settings_of
+from engine.strategies.cloning import command_of, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
 from engine.strategies.spec import Experiment, Upstream, validate
@@ -151,12 +150,7 @@ def show_plan(
     for note in planned.notes:
         st.caption(f":material/info: {frame.plain(note)}")
     st.caption(_summary(planned, todo))
-    values = {name: typed(value) for name, value in changed(planned.target.spec).items() if name != "seed"}
-    show_command(
-        study.command(
-            experiment.name, values, ws, is_default=ws.root == REPOSITORY, seed=seed, upstream=upstream
-        )
-    )
+    show_command(command_of(planned.target.spec, ws, seed=seed, upstream=upstream or {}))
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
@@ -168,7 +162,7 @@ def show_plan(
         )
         return
     closed = _obstacle(planned)
-    verb = "Run" if state is None else "Go on with"
+    verb = "Run" if state is None else "Resume"
     if st.button(
         f"{verb} {experiment.title}",
         type="primary" if prominent else "secondary",
@@ -184,9 +178,9 @@ def _obstacle(planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
     if planned.obstacle is not None:
         st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
-        st.caption(frame.plain(planned.obstacle.hint))
+        st.caption(frame.hint(planned.obstacle.hint))
         return "Something is missing: see above."
-    return "This workspace is read-only." if frame.read_only() else ""
+    return frame.closed()
 
 
 def launch(ws: Workspace, planned: Plan) -> None:

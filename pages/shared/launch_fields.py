@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
 
-from engine.core.wording import typed
+from engine.core.command import typed
 from engine.strategies.faults import bounds
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
 from pages.shared import frame

@@ -13,11 +13,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Splits
+from engine.core.wording import count
 from engine.data import load_dataset, load_splits
 from engine.results import store
 from engine.results.comparing import comparison
+from engine.results.comparing.protocol_guard import base_words
 from engine.results.variants import Variant
 from engine.serve.conversation import choices
 
@@ -59,9 +62,22 @@ def protocols(ws: Workspace) -> pd.DataFrame:
     return _protocols(str(ws.root), store.version(ws))
 
 
+def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
+    """Word each protocol for a choice: how many variants it has, and its base where there are several."""
+    bases = {
+        name: base_words(fields)
+        for name, fields in zip(protocols["protocol"], protocols["fields"], strict=True)
+    }
+    several = len(set(bases.values())) > 1
+    return {
+        name: f"{name}: {count(number, 'variant')}" + (f", base {bases[name]}" if several else "")
+        for name, number in zip(protocols["protocol"], protocols["variants"], strict=True)
+    }
+
+
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json")
+    found: dict[str, Any] = read_json(ws.dataset / "card.json", WHOLE_CARD)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import engine  # noqa: F401 - first: it sees to libraries that `python -OO` would break
 from pages.shared import frame
 
 frame.draw().run()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration, stage
 from engine.data import prepare
@@ -42,6 +43,7 @@ def show() -> None:
         _first_visit(ws)
         return
     frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    frame.changed_files(ws)
     _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -74,11 +76,12 @@ def _first_visit(ws: Workspace) -> None:
             "tone, and the best possible score is known. It takes seconds and runs on this machine."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            clicked = st.button(
+            clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
                 type="primary",
                 icon=":material/play_arrow:",
                 key="home_prepare",
+                least="own",
             )
             st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
         if clicked:
@@ -121,7 +124,7 @@ def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     by = "by time" if config["split"] == "by-time" else "by persona"
-    source, base = str(config["dataset"]["source"]), str(config["base"]).rsplit("/", 1)[-1]
+    source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),

@@ -45,8 +45,8 @@ def autopilot_box(ws: Workspace, stood: Stand) -> None:
             )
         if stood.walk.result is not None:
             return
-        label = "Go on" if resumable else "Start the autopilot"
-        if st.button(label, icon=":material/flight_takeoff:", key="home_autopilot_start"):
+        label = "Resume" if resumable else "Start the autopilot"
+        if frame.action(label, icon=":material/flight_takeoff:", key="home_autopilot_start"):
             autopilot.start(ws, tree.name, cluster=tree.cluster)
             st.rerun()
 
@@ -61,7 +61,7 @@ def _watched() -> None:
         st.rerun()
     assert found is not None
     _told(ws, found)
-    if st.button("Stop", icon=":material/stop_circle:", key="home_autopilot_stop"):
+    if frame.action("Stop", icon=":material/stop_circle:", key="home_autopilot_stop"):
         with st.spinner("Stopping ..."):
             autopilot.stop(ws)
         st.rerun()
@@ -137,7 +137,7 @@ def edit(ws: Workspace, tree_name: str) -> None:
         st.caption("This tree ships with Persona Lab and stays as it is. A copy is yours to edit.")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             new_name = st.text_input("Name of the copy", f"my-{tree_name}", key=f"home_copy_name_{tree_name}")
-            if st.button("Copy", icon=":material/content_copy:", key="home_copy"):
+            if frame.action("Copy", icon=":material/content_copy:", key="home_copy"):
                 with frame.boundary():
                     tree_library.copy(ws, tree_name, (new_name or "").strip())
                     open_tree((new_name or "").strip())
@@ -145,8 +145,8 @@ def edit(ws: Workspace, tree_name: str) -> None:
         return
     edited = st.text_area("The tree, as YAML", text, height=420, key=f"home_edit_{tree_name}")
     with st.container(horizontal=True):
-        saved = st.button("Check and save", type="primary", icon=":material/save:", key="home_save")
-        removed = st.button("Delete this tree", icon=":material/delete:", key="home_delete")
+        saved = frame.action("Check and save", type="primary", icon=":material/save:", key="home_save")
+        removed = frame.action("Delete this tree", icon=":material/delete:", key="home_delete")
     if saved:
         with frame.boundary():
             tree_library.save(ws, tree_name, edited)

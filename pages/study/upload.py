@@ -38,12 +38,12 @@ def show(ws: Workspace, *, key: str) -> None:
             help="A dictionary by persona, a list `per_persona_metrics`, a router's `routing_decisions`, or "
             "a table with the column persona_id. A zip keeps the folders, which name the variants.",
         )
-        closed = frame.read_only()
+        closed = frame.closed("own")
         sent = st.form_submit_button(
             "Import the study",
             icon=":material/upload_file:",
-            disabled=closed,
-            help="This workspace is read-only." if closed else None,
+            disabled=bool(closed),
+            help=frame.plain(closed) or None,
         )
     if sent:
         st.session_state.pop(_KEPT, None)

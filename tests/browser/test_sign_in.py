@@ -16,6 +16,7 @@ Open = Callable[..., Visit]
 USERS = [
     User(sub="ann", claims={"email": "Ann@lab.example", "email_verified": True}),
     User(sub="eve", claims={"email": "eve@elsewhere.example", "email_verified": True}),
+    User(sub="olga", claims={"email": "olga@lab.example", "email_verified": True}),
     User(sub="mal", claims={"email": "mal@lab.example", "email_verified": False}),
 ]
 SECRETS = """
@@ -28,6 +29,9 @@ server_metadata_url = "{provider}/.well-known/openid-configuration"
 
 [persona_lab]
 allowed = ["@lab.example"]
+
+[roles]
+own = ["olga@lab.example"]
 """
 
 
@@ -79,3 +83,18 @@ def test_a_stranger_and_an_unverified_address_stay_outside(visit: Open, app: str
     page = _sign_in(visit, app, name)
     expect(page.get_by_text("This account may not open this study.")).to_be_visible()
     expect(page.get_by_role("link", name="Settings")).to_have_count(0)
+
+
+def test_who_may_only_look_finds_what_changes_things_turned_off(visit: Open, app: str) -> None:
+    page = _sign_in(visit, app, "ann")
+    page.get_by_role("link", name="Study").click()
+    prepare = page.get_by_role("button", name="Prepare")
+    expect(prepare).to_be_disabled()
+    prepare.hover(force=True)
+    expect(page.get_by_text("this takes the role 'own'").first).to_be_visible()
+
+
+def test_the_owner_may_prepare_data(visit: Open, app: str) -> None:
+    page = _sign_in(visit, app, "olga")
+    page.get_by_role("link", name="Study").click()
+    expect(page.get_by_role("button", name="Prepare")).to_be_enabled()

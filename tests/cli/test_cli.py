@@ -285,9 +285,35 @@ def test_the_module_is_the_command_and_ends_with_its_exit_code(ws: Workspace) ->
 
 def test_every_command_is_where_the_command_line_looks_for_it() -> None:
     context = click.Context(cli)
-    files = (REPOSITORY / "engine" / "cli").glob("[a-z]*.py")
-    modules = [importlib.import_module(f"engine.cli.{path.stem}") for path in files]
+    root = REPOSITORY / "engine" / "cli"
+    files = [path.relative_to(root).with_suffix("") for path in root.rglob("[a-z]*.py")]
+    modules = [importlib.import_module(f"engine.cli.{'.'.join(path.parts)}") for path in files]
     there = {command.name for module in modules for command in getattr(module, "COMMANDS", ())}
     assert set(cli.list_commands(context)) == there
     assert {getattr(cli.get_command(context, name), "name", None) for name in there} == there
     assert cli.get_command(context, "no-such-command") is None
+
+
+def test_commands_are_grouped_as_the_pages_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    heads = [line[:-1] for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    pages = {path.parent.name.capitalize() for path in (REPOSITORY / "pages").glob("*/page.py")}
+    assert heads[0] == "Options"
+    assert set(heads[1:]) <= pages
+    assert all(f"\n  {name} " in said for name in cli.list_commands(click.Context(cli)))
+
+
+@pytest.mark.parametrize(("word", "starts"), [("resume", 2), ("start-over", 1), ("retry", 1)])
+def test_resuming_keeps_what_was_done_and_starting_over_does_not(
+    ws: Workspace, run: Run, word: str, starts: int
+) -> None:
+    run_id = ask(run, "run", "count", "--set", "ticks=40", "--set", "pause=0.05", "--detach")["run_id"]
+    eventually(lambda: find(ws, run_id).status.done)
+    ask(run, "cancel", run_id)
+    code, said, told = run(word, run_id)
+    assert (code, "Done" in said, "start-over now" in told) == (0, True, word == "retry")
+    events = [json.loads(line) for line in (ws.run_folder(run_id) / "events.jsonl").read_text().splitlines()]
+    begun = [event["at"] for event in events if event["kind"] == "start"]
+    assert len(begun) == starts
+    assert (begun[-1] == 0) == (word != "resume")

@@ -68,8 +68,8 @@ def test_a_clone_is_shown_before_it_is_run(ws: Workspace, shell: Shell) -> None:
     assert [one["state"] for one in made["runs"]] == ["queued"]
 
 
-def test_retrying_says_why_it_cannot(ws: Workspace, shell: Shell) -> None:
-    code, _, told = shell.call("retry", finish(ws, "count"))
+def test_starting_over_says_why_it_cannot(ws: Workspace, shell: Shell) -> None:
+    code, _, told = shell.call("start-over", finish(ws, "count"))
     assert (code, "it has succeeded" in told) == (1, True)
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.core import integrity
 from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, read_json
 from engine.data import examples, load_dataset, load_splits, prepare
@@ -61,7 +62,13 @@ def test_the_same_again_changes_nothing(ws: Workspace, edgewise: Path, made: Sim
 
 @pytest.mark.parametrize(
     "change",
-    [{"personas": 4}, {"seed": 1}, {"dialogues": 8}, {"split": "by-persona"}, {"base": "some/model"}],
+    [
+        {"personas": 4},
+        {"seed": 1},
+        {"dialogues": 8},
+        {"split": "by-persona"},
+        {"base": f"some/model@{'a' * 40}"},
+    ],
 )
 def test_other_data_are_replaced_only_with_force_and_never_under_runs(
     ws: Workspace, edgewise: Path, made: SimpleNamespace, change: dict[str, Any]
@@ -335,3 +342,35 @@ def test_no_value_of_another_type_raises_anything_else(
         assert not ws.root.exists()
     else:
         assert len(load_dataset(ws).dialogues) == 15
+
+
+def test_a_hub_base_is_pinned_to_its_revision_and_stays(
+    ws: Workspace, edgewise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--lab--tiny"
+    for commit in ("a" * 40, "b" * 40):
+        (cached / "snapshots" / commit).mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("a" * 40)
+    prepare(ws, dataset=edgewise, base="lab/tiny")
+    assert ws.read_config()["base"] == f"lab/tiny@{'a' * 40}"
+    (cached / "refs" / "main").write_text("b" * 40)  # the hub moves on, the workspace does not
+    assert prepare(ws, dataset=edgewise, base="lab/tiny")["unchanged"]
+    assert ws.read_config()["base"] == f"lab/tiny@{'a' * 40}"
+
+
+def test_a_base_that_was_changed_is_taken_up_by_the_same_init(
+    ws: Workspace, edgewise: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (base / name).write_text("{}")
+    prepare(ws, dataset=edgewise, base=str(base))
+    (base / "model.safetensors").write_text("other weights")
+    with pytest.raises(EngineError, match=r"model\.safetensors was changed") as caught:
+        integrity.refuse_changed(ws, base=True)
+    assert "repeat its init" in caught.value.hint
+    assert prepare(ws, dataset=edgewise, base=str(base))["unchanged"]
+    integrity.refuse_changed(ws, base=True)

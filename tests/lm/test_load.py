@@ -189,6 +189,7 @@ from engine.core.errors import EngineError
 from engine.lm.load import load_base
 base = load_base("lab/tiny")
 print(base.name, sum(p.numel() for p in base.model.parameters()))
+print(load_base("lab/tiny@0123456789abcdef0123456789abcdef01234567").name)
 try:
     load_base("lab/absent")
 except EngineError as error:
@@ -209,7 +210,8 @@ def test_a_hub_id_is_found_in_the_local_cache_without_a_network(tiny_base: Path,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found, absent = done.stdout.splitlines()
+    found, pinned, absent = done.stdout.splitlines()
+    assert pinned == "lab/tiny@0123456789abcdef0123456789abcdef01234567"
     parameters = sum(parameter.numel() for parameter in load_base(str(tiny_base)).model.parameters())
     assert found == f"lab/tiny {parameters}"
     assert "lab/absent is not in the hub cache" in absent

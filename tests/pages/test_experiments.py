@@ -59,9 +59,12 @@ def test_what_a_remote_model_lacks_is_said_before_the_click(
     app = open_page(prepared, "experiments", experiment="frontier")
     assert lacks in texts(app)
     assert app.button(key="experiments_frontier_launch").disabled
-    app = open_page(
-        prepared, "experiments", experiment="frontier", model="one", base_url="http://localhost:8000/v1"
-    )
+    own = {"model": "one", "base_url": "http://localhost:8000/v1"}
+    app = open_page(prepared, "experiments", experiment="frontier", **own)
+    assert "localhost:8000 is an address of this machine or its network that the owner" in texts(app)
+    assert app.button(key="experiments_frontier_launch").disabled
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", "localhost:8000")
+    app = open_page(prepared, "experiments", experiment="frontier", **own)
     assert "It needs" not in texts(app)
     assert "Sends the dialogues of the examples to localhost:8000" in texts(app)
     assert not app.button(key="experiments_frontier_launch").disabled
@@ -211,8 +214,8 @@ def test_a_clone_opens_filled_with_what_the_run_was(open_page: Open, prepared: W
     assert clone(prepared, planned.target.run_id, {"epochs": 2}).target.spec.parameters["epochs"] == 2
 
 
-def test_a_failed_run_is_gone_on_with_from_its_form(open_page: Open, prepared: Workspace) -> None:
+def test_a_failed_run_is_resumed_from_its_form(open_page: Open, prepared: Workspace) -> None:
     end_badly(prepared, "unified", state="failed", error="No memory left.")
     app = open_page(prepared, "experiments", experiment="unified")
-    assert app.button(key="experiments_unified_launch").label == "Go on with Unified LoRA"
+    assert app.button(key="experiments_unified_launch").label == "Resume Unified LoRA"
     assert Path(prepared.root).exists()

@@ -109,7 +109,7 @@ def test_a_failed_step_is_offered_again(open_page: Open, prepared: Workspace) ->
     run_id = end_badly(prepared, "unified", state="failed", error="No memory left.")
     app = open_page(prepared)
     assert f"Its run {run_id} failed: No memory left." in texts(app)
-    assert app.button(key="home_next_launch").label == "Go on with Unified LoRA"
+    assert app.button(key="home_next_launch").label == "Resume Unified LoRA"
 
 
 def test_faulty_parameters_are_named_before_the_launch(open_page: Open, prepared: Workspace) -> None:

@@ -104,13 +104,13 @@ def test_time_taken_stands_beside_the_estimate(open_page: Open, prepared: Worksp
     assert " expected" in texts(open_page(prepared, "runs", run=estimated.run_id))
 
 
-def test_a_failed_run_shows_error_remedy_and_retry(open_page: Open, prepared: Workspace) -> None:
+def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: Workspace) -> None:
     end_badly(prepared, "unified", state="failed", error="No memory *left*.", hint="Use a smaller batch.")
     app = open_page(prepared, "runs")
     seen = texts(app)
     assert "No memory *left*." in seen
     assert "Use a smaller batch." in seen
-    assert [button.label for button in app.button] == ["Retry", "Start over"]
+    assert [button.label for button in app.button] == ["Resume", "Start over"]
 
 
 def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace, paced: None) -> None:

@@ -22,6 +22,14 @@ AUTH = {
 }
 
 
+def at_the_door(user: dict[str, object], **secrets: object) -> AppTest:
+    app = AppTest.from_string(DOOR, default_timeout=240)
+    app.user = {"is_logged_in": True, **user}
+    for name, value in {"auth": AUTH, **secrets}.items():
+        app.secrets[name] = value
+    return app.run()
+
+
 def opened(**secrets: object) -> AppTest:
     app = AppTest.from_string(DOOR, default_timeout=240)
     for name, value in secrets.items():
@@ -50,4 +58,32 @@ def test_without_its_packages_the_door_stays_shut_and_says_so(monkeypatch: pytes
     app = opened(auth=AUTH)
     assert not app.exception
     assert "make setup-auth" in said(app)[0]
+    assert "inside" not in said(app)
+
+
+ROLES = {"own": ["ada@lab.example"], "run": ["@lab.example"]}
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        ({"email": "ada@lab.example", "email_verified": True}, "owner"),
+        ({"email": "Bo@Lab.example", "email_verified": "true"}, "may look and run"),
+        ({"email": "eve@guests.example"}, "may look"),
+        ({"email": "ada@lab.example", "email_verified": "false"}, None),
+        ({"email": "mal@elsewhere.example"}, None),
+        ({}, None),
+    ],
+)
+def test_who_comes_in_is_told_what_she_may(user: dict[str, object], told: str | None) -> None:
+    app = at_the_door(user, roles=ROLES, persona_lab={"allowed": ["@guests.example"]})
+    assert ("inside" in said(app)) is (told is not None)
+    (button,) = app.button
+    assert button.label == "Sign out"
+    assert told is None or str(button.help).endswith(f": {told}")
+
+
+def test_misspelt_roles_keep_the_door_shut() -> None:
+    app = at_the_door({"email": "ada@lab.example"}, roles={"owner": ["ada@lab.example"]})
+    assert "There is no role named 'owner'" in said(app)[0]
     assert "inside" not in said(app)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core.paths import Workspace, write_json
-from engine.lm.effects import Weights, read_recipe
+from engine.lm.effects import Activations, Recipe, Weights, read_recipe, steered
 from engine.lm.recipes import Shelf, write_personas
 from engine.runs.runfolder import RunSpec, write_spec
 from engine.serve.lineage import lineage
@@ -90,3 +90,11 @@ def test_an_adapter_outlives_its_runs_folder(ws: Workspace) -> None:
     (ws.run_folder("hybrid-1") / "spec.json").unlink()
     adapters = told(ws, HYBRID)["sides"][0]["adapters"]
     assert [one["experiment"] for one in adapters] == ["unified", None]
+
+
+def test_what_is_togethertells_its_coefficients_and_kinds(ws: Workspace) -> None:
+    together = steered(read_recipe(HYBRID), Recipe((Activations("s-1", "all", 2.0),)), 0.5)
+    found = lineage(ws, Shelf(ws), together, persona_id="ana")
+    assert [(side["weight"], side["coefficient"]) for side in found["sides"]] == [(1.0, 1.5), (1.0, -0.5)]
+    (offset,) = found["sides"][1]["adapters"]
+    assert (offset["kind"], offset["weight"], offset["experiment"]) == ("activations", 2.0, None)

@@ -12,6 +12,7 @@ from engine.core.paths import Workspace
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import Status, write_spec, write_status
 from engine.show import run_words
+from engine.strategies.cloning import command_of
 from engine.strategies.plan import plan
 
 
@@ -55,7 +56,7 @@ def test_a_state_has_a_sign_and_says_how_far_it_came(ws: Workspace) -> None:
 def test_the_command_asks_for_the_very_run(ws: Workspace) -> None:
     record = _left(ws, "after", seed=99, ticks=5, ending="with a hint")
     assert record.spec
-    line = shlex.split(run_words.exact_command(record.spec, ws))
+    line = shlex.split(command_of(record.spec, ws))
     assert line[:3] == ["python", "-m", "engine"]
     _succeed(ws, record.spec.upstream["over"])
     answer = CliRunner().invoke(cli, [*line[3:], "--dry-run", "--json"])

@@ -85,3 +85,25 @@ def test_an_unknown_experiment_gets_the_nearest_name() -> None:
     with pytest.raises(EngineError) as caught:
         registry.get("unifed")
     assert caught.value.hint == "Did you mean 'unified'?"
+
+
+ORDERED = {"translators"}
+"""Lists whose order means something: there and back."""
+
+
+@pytest.mark.parametrize("entry", registry.EXPERIMENTS.values(), ids=lambda entry: entry.name)
+def test_every_list_of_parameters_is_a_set_in_one_order_or_means_its_order(entry: Experiment) -> None:
+    for form in (entry.parameters, EvaluationSettings):
+        for name, field in form.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            if not isinstance(default, list) or name in ORDERED:
+                continue
+            turned = validate(entry, {name: [*reversed(default), *default]})
+            settings = turned.settings if form is EvaluationSettings else turned.parameters
+            assert getattr(settings, name) == default, f"{entry.name}.{name}: is it a SetOf?"
+
+
+def test_there_is_one_zero_and_one_form_of_a_number() -> None:
+    entry = registry.get("retrieval")
+    assert repr(validate(entry, {"recency": -0.0}).parameters.recency) == "0.0"  # type: ignore[attr-defined]
+    assert validate(entry, {"recency": 1, "k": [3, 1.0]}) == validate(entry, {"recency": 1.0, "k": [1, 3]})

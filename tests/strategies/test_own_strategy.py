@@ -187,7 +187,7 @@ def test_a_full_study_takes_over_what_its_pilot_trained_and_nothing_trained_othe
 
 
 def test_its_form_is_in_the_app_and_on_the_command_line(
-    ws: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["experiments", "steering", "--json", "--workspace", str(ws.root)]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["experiments"]
@@ -195,9 +195,7 @@ def test_its_form_is_in_the_app_and_on_the_command_line(
     assert main(["experiments", "--workspace", str(ws.root)]) == 0
     assert "Does an offset of her own" in capsys.readouterr().out
     monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))
-    script = tmp_path / "app.py"
-    script.write_text((REPOSITORY / "app.py").read_text(encoding="utf-8"), encoding="utf-8")
-    app = AppTest.from_file(str(script), default_timeout=240)
+    app = AppTest.from_file(str(REPOSITORY / "pages" / "shared" / "script.py"), default_timeout=240)
     app.run()
     app.switch_page(frame.script_of("experiments")).run()
     assert "Steering" in [one.value for one in app.subheader]

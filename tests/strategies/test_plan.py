@@ -11,10 +11,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.runs.runfolder import Status, put_here, read_status, write_spec, write_status
 from engine.strategies import registry
-from engine.strategies.ground import fingerprint_base, read_ground
-from engine.strategies.plan import Plan, inapplicable, plan
+from engine.strategies.ground import read_ground
+from engine.strategies.plan import Plan, PlannedRun, inapplicable, plan
 from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish, leave, make_workspace
 
 
 @pytest.fixture
@@ -120,13 +120,30 @@ def test_another_ground_has_other_runs(ws: Workspace) -> None:
 
 
 def test_a_rebuilt_base_is_another_base(ws: Workspace) -> None:
-    base = Path(read_ground(ws).base)
-    before = fingerprint_base(str(base))
-    (base / "model.safetensors").write_bytes(b"weights")
-    assert fingerprint_base(str(base)) != before
-    assert fingerprint_base("owner/some-model") == ""
-    with pytest.raises(EngineError, match="no base model at"):
-        fingerprint_base(str(base / "nowhere"))
+    finish(ws, "gain")
+    before = plan(ws, "after").target.spec
+    (Path(read_ground(ws).base) / "model.safetensors").write_bytes(b"weights")
+    again = plan(ws, "after")
+    assert shape(again) == [("gain", "upstream"), ("after", "asked")]
+    assert "made over other weights" in again.notes[0]
+    with pytest.raises(EngineError, match="another base model"):
+        plan(ws, "after", upstream=before.upstream)
+
+
+@pytest.mark.parametrize("splits", [["test", "val"], ["val", "test", "val"], ["val", "test"]])
+def test_a_set_asked_for_in_another_order_is_the_same_run(ws: Workspace, splits: list[str]) -> None:
+    usual = plan(ws, "gain").target
+    assert plan(ws, "gain", {"splits": splits}).target.run_id == usual.run_id
+
+
+def test_a_run_made_before_sets_had_an_order_is_found_again(ws: Workspace) -> None:
+    made = plan(ws, "gain", {"splits": ["val", "test"]}).target.spec
+    older = replace(made, protocol={**made.protocol, "splits": ["test", "val"]})
+    assert older.run_id != made.run_id
+    leave(ws, Plan("gain", (PlannedRun(older, "asked", None),)))
+    again = plan(ws, "gain")
+    assert (again.target.run_id, again.target.state) == (older.run_id, "succeeded")
+    assert plan(ws, "after").specs[-1].upstream == {"over": older.run_id}
 
 
 def test_what_cannot_exist_is_refused_with_the_reason(tmp_path: Path) -> None:

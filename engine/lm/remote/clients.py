@@ -9,35 +9,53 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.lm.remote.asking import Ask, Messages
 from engine.lm.remote.bounded import in_bounds
 from engine.lm.remote.endpoint import Endpoint, Said
-from engine.lm.remote.faults import worded
+from engine.lm.remote.faults import hidden, worded
 from engine.lm.remote.prices import tokens_about
+from engine.lm.remote.reach import reaching
 
 
 @asynccontextmanager
 async def opened(
     endpoint: Endpoint, key: str, *, timeout_seconds: float = 60.0, retries: int = 4
 ) -> AsyncIterator[Ask]:
-    """Yield the way to ask an endpoint; it raises EngineError, without the key, where it gets no reply."""
+    """Yield the way to ask an endpoint; it raises EngineError where it gets no reply.
+
+    Neither what is said nor an error holds the key, even where the endpoint repeats it.
+    """
     opener = {"openai-compatible": _openai, "anthropic": _anthropic}[endpoint.provider]
-    async with opener(endpoint, key, timeout_seconds, retries) as ask:
-        yield in_bounds(ask, endpoint)
+    async with reaching(endpoint, key, timeout_seconds) as http, opener(endpoint, key, http, retries) as ask:
+
+        async def ask_hiding(messages: Messages) -> Said:
+            said = await ask(messages)
+            return replace(said, text=hidden(said.text, key), ended_by=hidden(said.ended_by, key))
+
+        yield in_bounds(ask_hiding, endpoint)
 
 
 @asynccontextmanager
-async def _openai(endpoint: Endpoint, key: str, timeout_seconds: float, retries: int) -> AsyncIterator[Ask]:
-    from openai import AsyncOpenAI, OpenAIError
+async def _openai(endpoint: Endpoint, key: str, http: Any, retries: int) -> AsyncIterator[Ask]:
+    from openai import AsyncOpenAI, Omit, OpenAIError
 
     # OpenAI's newer models take the new name only; servers of its kind often know the old one only.
     longest = "max_completion_tokens" if endpoint.base_url is None else "max_tokens"
+    # Whose account it is, as the environment says, is the vendor's business alone.
+    whose = ("OpenAI-Organization", "OpenAI-Project")
+    unnamed: Any = {} if endpoint.base_url is None else dict.fromkeys(whose, Omit())
     settings: dict[str, Any] = {longest: endpoint.max_output_tokens, **_temperature(endpoint)}
     async with AsyncOpenAI(
-        api_key=key, base_url=endpoint.url, timeout=timeout_seconds, max_retries=retries
+        api_key=key,
+        base_url=endpoint.url,
+        timeout=http.timeout,
+        max_retries=retries,
+        http_client=http,
+        default_headers=unnamed,
     ) as client:
 
         async def ask(messages: Messages) -> Said:
@@ -66,13 +84,11 @@ async def _openai(endpoint: Endpoint, key: str, timeout_seconds: float, retries:
 
 
 @asynccontextmanager
-async def _anthropic(
-    endpoint: Endpoint, key: str, timeout_seconds: float, retries: int
-) -> AsyncIterator[Ask]:
+async def _anthropic(endpoint: Endpoint, key: str, http: Any, retries: int) -> AsyncIterator[Ask]:
     from anthropic import AnthropicError, AsyncAnthropic
 
     async with AsyncAnthropic(
-        api_key=key, base_url=endpoint.url, timeout=timeout_seconds, max_retries=retries
+        api_key=key, base_url=endpoint.url, timeout=http.timeout, max_retries=retries, http_client=http
     ) as client:
 
         async def ask(messages: Messages) -> Said:

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import unknown_name
+from engine.core.permits import split_address
 
 Provider = Literal["openai-compatible", "anthropic"]
 _DEFAULT_URLS: Mapping[Provider, str] = {
@@ -33,7 +34,7 @@ class Endpoint:
     @property
     def url(self) -> str:
         """The address, always said: no variable of the environment changes a client's default unseen."""
-        return self.base_url or _DEFAULT_URLS[self.provider]
+        return url_of(self.provider, self.base_url)
 
     @property
     def host(self) -> str:
@@ -64,23 +65,16 @@ def read_endpoint(value: Mapping[str, Any]) -> Endpoint:
 
 
 def check_address(base_url: str | None) -> None:
-    """Raise EngineError for what is no http address, or one with a password, a query or a fragment."""
-    if base_url is None:
-        return
-    try:
-        parts = urlsplit(base_url)
-        has_place = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        has_place = False
-    if "@" in base_url or "?" in base_url or "#" in base_url:  # never repeated: it may hold a secret
-        raise EngineError(
-            "The address of the endpoint carries a name, a password or a query, and specs are kept on disk.",
-            "Give the bare address; the key belongs into the environment.",
-        )
-    if not has_place:
-        raise EngineError(
-            f"{base_url!r} is no address of an endpoint.", "Such as: --set base_url=http://localhost:8000/v1"
-        )
+    """Raise EngineError for what is no plain http address, or one with a password, a query or a fragment."""
+    if base_url is not None:
+        split_address(base_url)
+
+
+def url_of(provider: str, base_url: str | None) -> str:
+    """Return the address that is asked: the given one, else the provider's own."""
+    if provider not in get_args(Provider):
+        raise unknown_name("provider", provider, get_args(Provider))
+    return base_url or _DEFAULT_URLS[cast(Provider, provider)]
 
 
 @dataclass(frozen=True, slots=True)

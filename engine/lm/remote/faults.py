@@ -6,11 +6,13 @@ Knows the clients' errors by what they carry (`status_code`, `message`), so that
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from engine.core.errors import EngineError
+from engine.core.permits import permit_for
 from engine.core.secrecy import HIDDEN, without_secrets
 from engine.lm.remote.endpoint import Endpoint
-from engine.lm.remote.keys import NO_KEY, VARIABLES
+from engine.lm.remote.keys import NO_KEY
 
 _LONGEST = 300
 _PREFIX = re.compile(r"^Error code: \d+ - ")
@@ -22,11 +24,15 @@ def worded(error: Exception, endpoint: Endpoint, key: str) -> EngineError:
     status = getattr(error, "status_code", None)
     if status is None:
         return _unreached(error, endpoint, key)
+    if 300 <= status < 400:
+        return _redirected(error, endpoint, key)
     said = _said(error, key)
     if status in (401, 403):
+        permit = permit_for(endpoint.url)
+        name = permit.key if permit is not None and permit.key else "the key of this address"
         return EngineError(
             f"{endpoint.host} refuses the key ({status}): {said}",
-            f"Set {VARIABLES[endpoint.provider]} to a key that may use {endpoint.model}, {_GO_ON}.",
+            f"Set {name} to a key that may use {endpoint.model}, {_GO_ON}.",
         )
     if status == 404:
         return EngineError(
@@ -41,6 +47,17 @@ def worded(error: Exception, endpoint: Endpoint, key: str) -> EngineError:
     if status >= 500:
         return EngineError(f"{endpoint.host} fails ({status}): {said}", f"Wait until it is well, {_GO_ON}.")
     return EngineError(f"{endpoint.host} refuses the request ({status}): {said}", _remedy(said))
+
+
+def _redirected(error: Exception, endpoint: Endpoint, key: str) -> EngineError:
+    """A redirect is never followed: it could lead the dialogues, and the key, anywhere."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    target = urlsplit(str(headers.get("location", "")))
+    where = f" to {target.hostname}" if target.hostname else ""
+    return EngineError(
+        hidden(f"{endpoint.host} redirects{where}, and redirects are not followed.", key),
+        f"If that is the right place, give its address as base_url, {_GO_ON}.",
+    )
 
 
 def _unreached(error: Exception, endpoint: Endpoint, key: str) -> EngineError:
@@ -66,6 +83,9 @@ def _remedy(said: str) -> str:
 def _said(error: BaseException, key: str) -> str:
     """The endpoint's own words on one line, without the key that it may repeat."""
     text = " ".join(str(getattr(error, "message", "") or error or type(error).__name__).split())
-    text = _PREFIX.sub("", text)
-    text = text if key == NO_KEY else text.replace(key, HIDDEN)
-    return without_secrets(text)[:_LONGEST]
+    return hidden(_PREFIX.sub("", text), key)[:_LONGEST]
+
+
+def hidden(text: str, key: str) -> str:
+    """Return an endpoint's words without the key that they may repeat."""
+    return without_secrets(text if key == NO_KEY else text.replace(key, HIDDEN))

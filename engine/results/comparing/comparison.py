@@ -18,6 +18,7 @@ from engine.results.comparing import across, criteria, looks
 from engine.results.comparing.namesakes import distinctions
 from engine.results.comparing.pairings import ordered, with_margin
 from engine.results.comparing.placebos import above
+from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
@@ -29,8 +30,10 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
 from engine.results.variants import Variant, resolve
+from engine.runs.runfolder import read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
+from engine.strategies.cloning import command_of
 
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
@@ -53,7 +56,8 @@ def compare_variants(
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
-    other_protocols (hashes), others (protocol, variants scored there only, differs, words), warnings,
+    other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
+    under which its runs wrote the protocol in an older form), base (words, todays), warnings,
     test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
     of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
     above_noise, above_placebo (placebos.py, or None), protocol, paired_by, settings (what
@@ -86,6 +90,8 @@ def compare_variants(
         "rows": shown,
         "other_protocols": [name for name in scene.protocols if name != scene.protocol],
         "others": [other.as_json() for other in elsewhere],
+        "older": list(scene.older),
+        "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "warnings": _warnings(scene, rows),
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
@@ -200,12 +206,15 @@ def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
 def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
     """Record what is judged on test; return how many verdicts on test there are under this protocol."""
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {})
+    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row]) -> list[str]:
     """What a reader must know: what the protocol itself says, and what differs in rows from elsewhere."""
     found = [str(one) for one in scene.fields[scene.protocol].get("warnings", ())]
+    if not scene.on_todays_base:
+        words = base_words(scene.fields[scene.protocol])
+        found.append(f"Made with another base model ({words}) than the workspace has today.")
     for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
@@ -240,10 +249,10 @@ def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
 
 def _second_seed(ws: Workspace, scene: Scene) -> str | None:
     """The command that makes the reference again from another seed; None where it is not trained."""
-    origin = store.overview(ws).origins.get(scene.reference.run_id)
+    origin = scene.origins.get(scene.reference.run_id)
     if origin is None or not scene.reference.parameters_trained:
         return None
-    return f"python -m engine run {origin.experiment} --seed {origin.seed + 1}"
+    return command_of(read_spec(ws.run_folder(scene.reference.run_id)), ws, seed=origin.seed + 1)
 
 
 # --- criteria

@@ -22,6 +22,7 @@ from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 from engine.stats.forecast import Forecast, forecast
 from engine.stats.pairing import Pairing, Row, pair
+from engine.strategies.cloning import command_of
 from engine.strategies.ground import read_ground
 
 _NO_REFERENCE = "Unified is not scored under the pilot's protocol, so there is nothing to compare it with."
@@ -70,11 +71,13 @@ def pilots(ws: Workspace, *, metric: str = SIMILARITY, split: str = "val") -> li
 
 def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> list[Pilot]:
     """The pilots of one protocol."""
+    ground = read_ground(ws)
     there = [(one, specs.get(one.run_id)) for one in scene.under(scene.protocol)]
+    there = [(one, spec) for one, spec in there if spec and ground.carries(spec)]
     asked = [(one, spec) for one, spec in there if spec and spec.parameters.get("personas") is not None]
     if not asked:
         return []
-    everybody, values = read_ground(ws).personas, _values(ws, scene)
+    everybody, values = ground.personas, _values(ws, scene)
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
     made = []
     for one, spec in asked:
@@ -83,7 +86,9 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
         served = len({persona for _, persona, _ in values[one.variant]})
         if served < everybody:
             name = reference.variant if reference else None
-            made.append(_pilot(one, spec, scene, paired, reference=name, served=served, everybody=everybody))
+            made.append(
+                _pilot(one, spec, scene, paired, ws=ws, reference=name, served=served, everybody=everybody)
+            )
     return made
 
 
@@ -106,6 +111,7 @@ def _pilot(
     scene: Scene,
     paired: Pairing,
     *,
+    ws: Workspace,
     reference: str | None,
     served: int,
     everybody: int,
@@ -127,19 +133,5 @@ def _pilot(
         personas_full=everybody,
         forecast=found,
         reason=reason,
-        scale_up=_scale_up(spec),
+        scale_up=command_of(spec, ws, without=("personas",)),
     )
-
-
-def _scale_up(spec: RunSpec) -> str:
-    """The command for the same run with everybody: its changed parameters, its seed and its upstreams."""
-    values = spec.parameters | spec.protocol
-    changed = [name for name in spec.changed if name in values and name != "personas"]
-    parts = [f"--set {name}={_spelled(values[name])}" for name in changed]
-    parts += [f"--seed {spec.seed}"] if "seed" in spec.changed else []
-    parts += [f"--upstream {role}={run_id}" for role, run_id in sorted(spec.upstream.items())]
-    return " ".join(["python -m engine run", spec.experiment, *parts])
-
-
-def _spelled(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -6,24 +6,26 @@ knows of the persona; what both gain over unified is more training or a longer p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.lm.effects import normal
+from engine.results.comparing.repeats import Origin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison
 
 _FIELDS = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
-def placebos(variants: Iterable[Variant]) -> dict[str, str]:
-    """Return variant id -> id of its placebo; of several, from other seeds, the one made first."""
+def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of its placebo over the same base; of several the one made first."""
     known = list(variants)
+    base = {one.run_id: origins[one.run_id].base for one in known if one.run_id in origins}
     found: dict[str, str] = {}
     for placebo in sorted(known, key=lambda one: one.made_at):
         of = placebo.control_of
         for variant in known if of is not None else ():
-            if normal(variant.recipe) == of:
+            if normal(variant.recipe) == of and base.get(variant.run_id) == base.get(placebo.run_id):
                 found.setdefault(variant.variant_id, placebo.variant_id)
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.runs.protocol import BASE, BASE_NAME, WRITTEN_AS
 
 WORDS: Mapping[str, str] = {
     "data_hash": "data",
@@ -22,6 +23,8 @@ WORDS: Mapping[str, str] = {
     "examples_hash": "examples",
     "max_new_tokens": "longest reply in tokens",
     "decoding": "decoding",
+    "domain": "domain",
+    "base": "base model",
     "prompt_version": "prompt",
     "scorer": "scorer",
     "metrics_version": "metrics",
@@ -33,7 +36,7 @@ WORDS: Mapping[str, str] = {
     "paired_by": "paired by",
     "scored_on": "examples of each variant",
 }
-_REMARKS = frozenset({"warnings", "files"})  # they follow from the other fields
+_REMARKS = frozenset({"warnings", "files", BASE_NAME, WRITTEN_AS})  # they follow from the other fields
 _LONGEST = 40
 _HASH = 8
 
@@ -57,10 +60,30 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[Diffe
     order = {name: place for place, name in enumerate(WORDS)}
     names = sorted((here.keys() | there.keys()) - _REMARKS, key=lambda name: (order.get(name, 99), name))
     return [
-        Difference(name, here.get(name), there.get(name))
+        Difference(name, _told(name, here), _told(name, there))
         for name in names
         if here.get(name) != there.get(name)
     ]
+
+
+def _told(name: str, fields: Mapping[str, Any]) -> Any:
+    return base_words(fields) if name == BASE and name in fields else fields.get(name)
+
+
+def base_words(fields: Mapping[str, Any]) -> str:
+    """Word the base a protocol stands on: its name and the beginning of what tells its contents apart."""
+    name = str(fields.get(BASE_NAME, "")).partition("@")[0].rstrip("/").rpartition("/")[2]
+    mark = str(fields.get(BASE, ""))
+    return f"{name} {mark[:_HASH] if mark.isalnum() else mark}".strip() or "not said"
+
+
+def older_words(older: Sequence[str]) -> str:
+    """Word what stands in a table from runs that wrote its protocol in an older form."""
+    names = ", ".join(older)
+    return (
+        f"Runs made before protocols named their base model count too (written then as {names}): the base is "
+        "the one that their specs name."
+    )
 
 
 def told(found: Sequence[Difference]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core.base_identity import base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.domains.metrics import Metric
@@ -22,6 +23,7 @@ from engine.results.comparing.placebos import placebos
 from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, resolve
+from engine.runs.protocol import BASE, WRITTEN_AS
 
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO = "placebo"
@@ -32,7 +34,8 @@ class Scene:
     """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
-    that of its placebo; `origins` says what each run was made from.
+    that of its placebo; `origins` says what each run was made from. `base` tells the contents of today's base
+    model apart; None where it is not there.
     """
 
     metric: Metric
@@ -45,6 +48,17 @@ class Scene:
     fields: Mapping[str, Mapping[str, Any]]
     placebos: Mapping[str, str]
     origins: Mapping[str, Origin]
+    base: str | None
+
+    @property
+    def older(self) -> tuple[str, ...]:
+        """The hashes under which runs of the chosen protocol wrote it in an older form."""
+        return tuple(self.fields[self.protocol].get(WRITTEN_AS, ()))
+
+    @property
+    def on_todays_base(self) -> bool:
+        """Whether the chosen protocol stands on the base as it is now, or on none of ours."""
+        return _stands_on(self.fields[self.protocol], self.base)
 
     @property
     def protocols(self) -> list[str]:
@@ -86,7 +100,7 @@ class Scene:
 def set_scene(
     ws: Workspace, *, metric: str, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
-    """Return the scene asked for; the newest protocol with the reference where none is named.
+    """Return the scene asked for; else the newest protocol with the reference, today's base before others.
 
     Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
     another protocol only.
@@ -97,7 +111,10 @@ def set_scene(
     if scored.empty:
         raise EngineError(f"Nothing is scored on {split} yet.", "Start with: python -m engine run unified")
     repeated = repeats(seen.variants.values(), seen.origins)
-    known = list(dict.fromkeys(str(name) for name in scored["protocol"]))
+    base = _todays_base(ws)
+    newest = dict.fromkeys(str(name) for name in scored["protocol"])
+    known = sorted(newest, key=lambda name: not _stands_on(seen.protocols[name], base))
+    protocol = _todays_name(protocol, known, seen.protocols)
     if protocol is not None and protocol not in known:
         raise unknown_name("protocol", protocol, known)
     first = known[0] if protocol is None else protocol
@@ -111,8 +128,9 @@ def set_scene(
         seen.variants,
         repeated,
         seen.protocols,
-        placebos(seen.variants.values()),
+        placebos(seen.variants.values(), seen.origins),
         seen.origins,
+        base,
     )
     return _choose(scene, [first] if protocol else known, reference)
 
@@ -136,6 +154,24 @@ def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bo
                 raise protocol_guard.refusal(found.variant, scene.reference.variant, differ)
         names.add(found.variant)
     return names
+
+
+def _todays_base(ws: Workspace) -> str | None:
+    try:
+        return base_of(ws).fingerprint
+    except EngineError:  # no base is needed to look at results
+        return None
+
+
+def _stands_on(fields: Mapping[str, Any], base: str | None) -> bool:
+    return base is None or fields.get(BASE) in (None, base)
+
+
+def _todays_name(asked: str | None, known: Sequence[str], fields: Mapping[str, Any]) -> str | None:
+    """The protocol asked for, also by a hash under which it was written in an older form."""
+    if asked is None or asked in known:
+        return asked
+    return next((name for name in known if asked in fields[name].get(WRITTEN_AS, ())), asked)
 
 
 def _choose(scene: Scene, protocols: Sequence[str], reference: str | None) -> Scene:

@@ -153,7 +153,11 @@ def _variant(ws: Workspace, record: RunRecord, seen: store.Overview) -> str | No
         return None
     recipes = [normal(entry["recipe"]) for entry in declared(ws.run_folder(record.run_id), "variants", [])]
     made = [name for name, one in seen.variants.items() if one.run_id == record.run_id]
-    made = made or [name for name, one in seen.variants.items() if dict(one.recipe) in recipes]
+    own = seen.origins.get(record.run_id)
+    alike = {run for run, one in seen.origins.items() if own is not None and one.base == own.base}
+    made = made or [
+        name for name, one in seen.variants.items() if one.run_id in alike and dict(one.recipe) in recipes
+    ]
     return made[0] if made else None
 
 

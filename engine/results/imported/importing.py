@@ -27,8 +27,9 @@ from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, rea
 from engine.results.store.intake import METRIC_COLUMNS
 from engine.runs import manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import protocol_id
 from engine.runs.records import scan
-from engine.runs.runfolder import RunSpec, Status, fingerprint, now, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 
 EXPERIMENT = "import-study"
 
@@ -53,7 +54,7 @@ class Imported:
         return asdict(self)
 
 
-@changes("import a study")
+@changes("import a study", least="own")
 def import_study(ws: Workspace, source: str | Path) -> Imported:
     """Import the result files in `source`, a folder or a .zip, as one finished run of the workspace.
 
@@ -70,7 +71,7 @@ def import_study(ws: Workspace, source: str | Path) -> Imported:
     return _import(ws, read_study(path.resolve()), path.resolve().name)
 
 
-@changes("import a study")
+@changes("import a study", least="own")
 def import_upload(ws: Workspace, files: Upload) -> Imported:
     """Import uploaded files (with names: .json and .csv files, or one .zip) as `import_study` does."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -185,7 +186,7 @@ def _imported(
 ) -> Imported:
     return Imported(
         run_id=spec.run_id,
-        protocol=fingerprint(dict(fields), 12),
+        protocol=protocol_id(fields),
         unchanged=unchanged,
         created_workspace=fresh,
         rows=tuple(

@@ -13,7 +13,8 @@ from typing import Any
 from engine.core.paths import Workspace
 from engine.core.types import Dataset, Persona
 from engine.core.wording import count
-from engine.data.dataset import CARD, PERSONAS, SPLITS, data_hash, dataset_files, hash_of
+from engine.data.dataset import CARD, PERSONAS, SPLITS, data_hash, dataset_files, hash_of, load_dataset
+from engine.data.prepare import noted
 from engine.data.splits import NAMES
 from engine.data.staging import write_files
 from engine.data.statistics import dataset_statistics
@@ -27,7 +28,7 @@ def strangers(ws: Workspace, personas: Sequence[str]) -> list[str]:
     path = ws.dataset / PERSONAS
     if not ws.config.exists() or not path.exists():
         return []
-    own = {json.loads(line)["persona_id"] for line in path.read_text(encoding="utf-8").splitlines()}
+    own = {one.persona_id for one in load_dataset(ws).personas}
     others = [name for name in personas if name not in own]
     if not others:
         return []
@@ -47,8 +48,11 @@ def make_room(ws: Workspace, personas: Sequence[str], label: str, staging: Path)
     card = _card(dataset, source, digest)
     about = {"source": source, "data_hash": digest, "personas": len(personas), "dialogues": 0}
     config = {"dataset": about, "base": "embedded", "split": "by-time", "seed": 0, "created_at": now()}
-    write_files(staging / "dataset", files | {CARD: _json(card)})
-    write_files(staging / "splits", {SPLITS: _json(_splits())})
+    files |= {CARD: _json(card)}
+    divided = {SPLITS: _json(_splits())}
+    config |= noted(files, divided)
+    write_files(staging / "dataset", files)
+    write_files(staging / "splits", divided)
     write_files(staging, {ws.config.name: _json(config)})
     return [
         (staging / "dataset", ws.dataset),

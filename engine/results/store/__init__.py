@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from engine.core.errors import unknown_name
+from engine.core.base_identity import base_of
+from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.results import votes as votes_file
 from engine.results.comparing.repeats import Origin
@@ -33,6 +34,7 @@ from engine.results.store.intake import METRIC_COLUMNS
 from engine.results.store.place import place
 from engine.results.store.statistics import Question
 from engine.results.variants import Variant
+from engine.runs.protocol import WRITTEN_AS, without_remarks
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 
@@ -65,8 +67,12 @@ def rebuild(ws: Workspace) -> Report:
 
 
 def version(ws: Workspace) -> str:
-    """Return a token that changes whenever the results do; opens no database."""
-    return fingerprint(present_runs(ws), 16)
+    """Return a token that changes whenever the results do, or the base they stand on; opens no database."""
+    try:
+        base = base_of(ws).fingerprint
+    except EngineError:  # no base is needed to look at results
+        base = ""
+    return fingerprint([base, present_runs(ws)], 16)
 
 
 def variants(ws: Workspace) -> list[Variant]:
@@ -79,9 +85,12 @@ def protocols(ws: Workspace) -> pd.DataFrame:
 
     Columns: protocol, split, variants, personas, examples (counts), newest_at, fields (a dict).
     """
-    frame = ask(ws, lambda connection: connection.execute(tables.PROTOCOLS).df())[0]
-    frame["fields"] = [json.loads(text) for text in frame["fields"]]
-    return frame
+
+    def question(connection: Connection) -> pd.DataFrame:
+        frame, fields = connection.execute(tables.PROTOCOLS).df(), _protocol_fields(connection)
+        return frame.assign(fields=[fields[name] for name in frame["protocol"]])
+
+    return ask(ws, question)[0]
 
 
 def newest_protocol(ws: Workspace) -> str | None:
@@ -115,9 +124,8 @@ def overview(ws: Workspace) -> Overview:
     def question(connection: Connection) -> Overview:
         named = named_variants(connection)
         coverage = _joined(connection, named, tables.COVERAGE, ())
-        fields = connection.execute(tables.PROTOCOL_FIELDS).fetchall()
-        protocols = {name: json.loads(text) for name, text in fields}
-        return Overview(coverage, {one.variant: one for one in named}, origins_of(connection), protocols)
+        found = {one.variant: one for one in named}
+        return Overview(coverage, found, origins_of(connection), _protocol_fields(connection))
 
     return ask(ws, question)[0]
 
@@ -165,6 +173,16 @@ def _with_names(ws: Workspace, query: str, values: tuple[Any, ...]) -> pd.DataFr
         return _joined(connection, named_variants(connection), query, values)
 
     return ask(ws, question)[0]
+
+
+def _protocol_fields(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Each protocol's fields; `written_as` lists the hashes under which its older runs wrote it."""
+    found = {}
+    for name, told in connection.execute(tables.PROTOCOL_FIELDS).fetchall():
+        read: list[dict[str, Any]] = [json.loads(text) for text in told]
+        older = sorted({str(fields[WRITTEN_AS]) for fields in read if WRITTEN_AS in fields})
+        found[str(name)] = without_remarks(read[0]) | ({WRITTEN_AS: older} if older else {})
+    return found
 
 
 def _joined(

@@ -50,8 +50,9 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders. Raises EngineError when it cannot be written."""
     refuse_if_read_only(ws, "rebuild the results")
+    other = unreadable(ws) is not None
     with lock(ws):
-        discard(ws)
+        discard(ws, keep_as=ws.database.with_suffix(".duckdb.damaged") if other else None)
         return _ask_anew(ws, lambda _: None)[1]
 
 
@@ -75,10 +76,27 @@ def unreadable(ws: Workspace) -> str | None:
     with lock(ws):
         try:
             connection = _connect(database)
-        except duckdb.Error as error:
-            return str(error).splitlines()[0]
-        connection.close()
-    return None
+            try:
+                return other_form(connection)
+            finally:
+                connection.close()
+        except (duckdb.Error, OSError) as error:
+            return first_line(error)
+
+
+def other_form(connection: Connection) -> str | None:
+    """Return what tells a database that opens from those made here, now or earlier; None for these."""
+    held = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+    if not held:
+        return None
+    if "migrations" not in held:
+        return f"it is another program's (it holds {', '.join(sorted(held)[:3])})"
+    known = {migration.__name__.removeprefix("_") for migration in tables.MIGRATIONS}
+    applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
+    if applied - known:
+        return f"a later version made it ({', '.join(sorted(applied - known)[:3])})"
+    missing = sorted(set(tables.TABLES) - held) if applied == known else []
+    return f"it lacks {', '.join(missing)}" if missing else None
 
 
 def _connect(path: Path) -> Connection:
@@ -90,6 +108,11 @@ def _connect(path: Path) -> Connection:
 def opened(ws: Workspace) -> Iterator[Connection]:
     connection = _connect(place(ws).database)
     try:
+        if reason := other_form(connection):
+            raise EngineError(
+                f"{ws.database} cannot be used: {reason}.",
+                "Build it again, and keep this one beside it: python -m engine rebuild-db",
+            )
         tables.migrate(connection)
         yield connection
     finally:

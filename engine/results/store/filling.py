@@ -12,7 +12,8 @@ from typing import Any
 
 import duckdb
 
-from engine.core.paths import Workspace, write_json
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json, write_json
 from engine.lm.effects import normal
 from engine.results import votes
 from engine.results.comparing.repeats import Origin
@@ -23,6 +24,8 @@ from engine.results.variants import Declaration, Variant, name_variants
 from engine.runs import manifest
 
 Connection = duckdb.DuckDBPyConnection
+_FORM = 2
+"""Which form of taking in the runs were taken in by; another number takes them all in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def present_runs(ws: Workspace) -> dict[str, str]:
             done = (folder / manifest.NAME).stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found[folder.name] = f"{done.st_mtime_ns}:{done.st_size}"
+        found[folder.name] = f"{_FORM}:{done.st_mtime_ns}:{done.st_size}"
     return dict(sorted(found.items()))
 
 
@@ -118,7 +121,8 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
         connection.execute(
             "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                *(spec.run_id, spec.experiment, spec.version, spec.seed, spec.data_hash, spec.base),
+                *(spec.run_id, spec.experiment, spec.version, spec.seed, spec.data_hash),
+                f"{spec.base} {spec.base_fingerprint}".strip(),
                 *(_text(spec.parameters), _text(spec.upstream), spec.has_defaults),
                 *(spec.created_at, run.finished_at, run.seconds, signature),
             ],
@@ -168,8 +172,8 @@ def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> N
 
 def read_stamp(ws: Workspace) -> Any:
     try:
-        return json.loads(place(ws).stamp.read_text())
-    except (OSError, ValueError):
+        return read_json(place(ws).stamp)
+    except (OSError, EngineError):
         return None  # it only saves an opening
 
 

@@ -14,6 +14,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.effects import identity
 from engine.runs import manifest
+from engine.runs.protocol import in_todays_form
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 METRIC_COLUMNS = (
@@ -90,15 +91,28 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
         raise TornRun("; ".join(faults))
     path = folder / "scores.parquet"
     scores = _read_scores(path, variants) if path.exists() else _no_scores()
+    protocols, scores = _in_todays_form(spec, done["protocols"], scores)
     return Finished(
         spec=spec,
         finished_at=str(done["finished_at"]),
         seconds=read_status(folder).seconds,
         summary=done.get("summary", {}),
-        protocols={name: {} for name in pc.unique(scores["protocol"]).to_pylist()} | done["protocols"],
+        protocols=protocols,
         variants=variants,
         scores=scores,
     )
+
+
+def _in_todays_form(
+    spec: RunSpec, declared: dict[str, dict[str, Any]], scores: pa.Table
+) -> tuple[dict[str, dict[str, Any]], pa.Table]:
+    """Protocols and scores under the hashes of today's form, whatever form the run wrote them in."""
+    scored = pc.unique(scores["protocol"]).to_pylist()
+    undeclared: dict[str, dict[str, Any]] = {name: {} for name in scored}
+    known = in_todays_form(undeclared | declared, spec)
+    place = scores.column_names.index("protocol")
+    column = pa.array([known[name][0] for name in scores["protocol"].to_pylist()], pa.string())
+    return dict(known.values()), scores.set_column(place, "protocol", column)
 
 
 def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:

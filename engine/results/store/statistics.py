@@ -64,7 +64,7 @@ def keep_defaults(connection: Connection, variants: Sequence[Variant], origins: 
     for protocol, split, variant_id in connection.execute(tables.SCORED).fetchall():
         scored.setdefault((protocol, split), set()).add(variant_id)
     defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
-    pairs = [*repeats(variants, origins).items(), *placebos(variants).items()]
+    pairs = [*repeats(variants, origins).items(), *placebos(variants, origins).items()]
     for (protocol, split), there in scored.items():
         questions = [Question(protocol, split, name) for name in defaults if name in there]
         for one, against in pairs:

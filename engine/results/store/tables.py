@@ -27,8 +27,7 @@ from variants v join runs r using (run_id)
 PROTOCOLS = """
 select s.protocol, s.split,
        count(distinct s.variant_id) as variants, count(distinct s.persona_id) as personas,
-       count(distinct s.example_id) as examples, max(r.finished_at) as newest_at,
-       (select any_value(p.fields) from protocols p where p.protocol = s.protocol) as fields
+       count(distinct s.example_id) as examples, max(r.finished_at) as newest_at
 from scores s join runs r using (run_id)
 group by s.protocol, s.split
 order by max(max(r.finished_at)) over (partition by s.protocol) desc, s.protocol, s.split
@@ -85,7 +84,7 @@ join names n using (variant_id)
 where (?::varchar is null or n.variant = ?)
 order by s.persona_id, s.dialogue_id, s.turn, n.variant
 """
-PROTOCOL_FIELDS = "select protocol, any_value(fields) from protocols group by protocol"
+PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
 SCORED = "select distinct protocol, split, variant_id from scores"
 SCORED_THERE = "select distinct variant_id from scores where protocol = ? and split = ?"

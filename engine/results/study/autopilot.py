@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_json, read_rows, write_json
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Tree
 from engine.runs import jobs
@@ -84,12 +85,11 @@ def status(ws: Workspace) -> Autopilot | None:
 
 def log(ws: Workspace, flight: int) -> list[Entry]:
     """Return the log of one flight in order; a line torn by a kill is left out."""
-    path = folder(ws) / "log.jsonl"
     found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+    for row in read_rows(folder(ws) / "log.jsonl"):
         try:
-            entry = Entry(**json.loads(line))
-        except (ValueError, TypeError):
+            entry = Entry(**row)
+        except TypeError:
             continue  # cut off in the middle of a write
         if entry.flight == flight:
             found.append(entry)
@@ -201,7 +201,8 @@ def _spawn(ws: Workspace) -> subprocess.Popen[bytes]:
     """Start the walking process as the leader of its own session, its output in a file."""
     folder(ws).mkdir(parents=True, exist_ok=True)
     try:
-        process = detached(["engine.results.study.walking", str(ws.root)], output=folder(ws) / "output.txt")
+        words = ["engine.results.study.walking", str(ws.root)]
+        process = detached(words, output=folder(ws) / "output.txt", keys=keyring.held())
     except OSError as error:
         raise EngineError(
             f"The autopilot cannot be started: {error}.", "Check free memory and disk space."

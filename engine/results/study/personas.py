@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace
+from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Seen
-
-CLUSTERING = "clustering"
-_FILE = "clusters.json"
 
 
 def clusters(ws: Workspace, seen: Seen) -> Mapping[str, int]:
     """Return the cluster of each persona by the newest clustering on this ground; empty without one."""
-    done = [
-        record
-        for record in seen.records
-        if record.experiment == CLUSTERING
-        and record.state == "succeeded"
-        and record.spec is not None
-        and seen.ground.carries(record.spec)
-    ]
-    if not done:
-        return {}
-    newest = max(done, key=lambda record: (record.status.ended_at or "", record.order))
-    try:
-        return {str(name): int(number) for name, number in _assignment(ws, newest.run_id).items()}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise EngineError(
-            f"The clusters of {newest.run_id} cannot be read: {error}",
-            "Run it again: delete its folder first.",
-        ) from error
+    found = newest_clusters(ws, seen)
+    return {} if found is None else found.assignment
 
 
 def personas_of(ws: Workspace, cluster: str | int, seen: Seen) -> frozenset[str] | None:
     """Return the personas of a cluster (a number or "largest"); None for all, nobody where it is unknown."""
     if cluster == "all":
         return None
-    assigned = clusters(ws, seen)
-    sizes = Counter(assigned.values())
-    wanted = (
-        min(sizes, key=lambda number: (-sizes[number], number)) if cluster == "largest" and sizes else cluster
-    )
-    return frozenset(name for name, number in assigned.items() if number == wanted)
-
-
-def _assignment(ws: Workspace, run_id: str) -> Mapping[str, Any]:
-    found = read_json(ws.run_folder(run_id) / _FILE)["assignment"]
-    if not isinstance(found, dict):
-        raise TypeError("its assignment is no mapping")
-    return found
+    found = newest_clusters(ws, seen)
+    if found is None:
+        return frozenset()
+    largest = max(found.sizes, key=lambda number: (found.sizes[number], -number), default=None)
+    wanted = largest if cluster == "largest" else cluster
+    return frozenset(name for name, number in found.assignment.items() if number == wanted)

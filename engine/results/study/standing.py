@@ -7,7 +7,6 @@ findings alone) and launches nothing. Every number comes from the one comparison
 from __future__ import annotations
 
 import fnmatch
-import shlex
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,7 +14,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import duration, typed
+from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
 from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO
@@ -26,7 +25,6 @@ from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
 from engine.strategies.plan import Plan, Seen, look, plan
-from engine.strategies.sweep import SWEEPS, Sweep
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
@@ -100,42 +98,6 @@ def stand(
 def rewalk(before: Stand, tree: Tree) -> Walk:
     """Return the walk of the same findings under other thresholds: what if? Reads nothing."""
     return walk(tree, before.walk.findings)
-
-
-def command(
-    experiment: str,
-    changed: Mapping[str, str],
-    ws: Workspace,
-    *,
-    is_default: bool,
-    seed: int | None = None,
-    upstream: Mapping[str, str] | None = None,
-) -> str:
-    """Return the command line that does the same; `changed` maps parameters to their spelling.
-
-    `seed` and `upstream` (a run id for each role) are given where they are not the usual ones.
-    """
-    built_on = [f"--upstream {role}={run_id}" for role, run_id in (upstream or {}).items()]
-    words = ["python -m engine run", experiment, *_options(changed, seed), *built_on]
-    return _line(words, ws, is_default=is_default)
-
-
-def sweep_command(
-    sweep: Sweep, changed: Mapping[str, str], ws: Workspace, *, is_default: bool, seed: int | None = None
-) -> str:
-    """Return the command line of a sweep; `changed` maps what holds for all its runs to its spelling."""
-    over = f"{sweep.parameter}={','.join(typed(value) for value in sweep.values)}"
-    named = [sweep.name] if sweep.name in SWEEPS else [*sweep.experiments, shlex.quote(over)]
-    return _line(["python -m engine sweep", *named, *_options(changed, seed)], ws, is_default=is_default)
-
-
-def _options(changed: Mapping[str, str], seed: int | None) -> list[str]:
-    told = [f"--set {shlex.quote(f'{name}={value}')}" for name, value in changed.items()]
-    return told if seed is None else [*told, f"--seed {seed}"]
-
-
-def _line(words: Sequence[str], ws: Workspace, *, is_default: bool) -> str:
-    return " ".join(words if is_default else [*words, f"--workspace {shlex.quote(str(ws.root))}"])
 
 
 class _Gathering:
@@ -253,6 +215,8 @@ class _Gathering:
         try:
             found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
         except EngineError:  # nothing is scored on this split, or not the reference: there are no numbers
+            return []
+        if not found["base"]["todays"]:  # no gate is passed by what another base did
             return []
         if self.personas is not None:
             found = compare_within(self.ws, found, self.personas)

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from engine.core import keyring
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, anchor
 from engine.core.wording import duration
 from engine.results.study import autopilot
 from engine.results.study import standing as study
@@ -171,6 +172,7 @@ def _error(record: RunRecord) -> str:
 def main(root: str) -> None:
     """Walk as the process that state.json names; do nothing when that is another one."""
     ws = Workspace(Path(root))
+    anchor(ws.root)
     with autopilot.lock(ws):
         pilot = autopilot.read(ws)
     if pilot is None or pilot.state != "walking" or pilot.process != identity():
@@ -180,4 +182,5 @@ def main(root: str) -> None:
 
 
 if __name__ == "__main__":
+    keyring.receive()
     main(sys.argv[1])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.core.errors import EngineError, unknown_name
-from engine.strategies.spec import ListOf
+from engine.core.parameters import ListOf
 
 Outcome = Literal["use", "not-effective", "open"]
 GATE_VALUES = ("threshold", "share", "alpha")

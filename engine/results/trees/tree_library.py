@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.machine import changes
-from engine.core.paths import Workspace, write_atomically
+from engine.core.paths import Workspace, read_text, write_atomically
 from engine.results.trees.tree import Tree
 from engine.results.trees.tree_check import read_tree, read_tree_file
 
@@ -44,7 +44,7 @@ def find(ws: Workspace, name: str) -> Tree:
 
 def source(ws: Workspace, name: str) -> str:
     """Return a tree's YAML text, sound or not. Raises EngineError for a name nobody knows."""
-    return _path(ws, name).read_text(encoding="utf-8", errors="replace")
+    return read_text(_path(ws, name), errors="replace")
 
 
 @changes("save a tree")

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from setproctitle import setproctitle
 
+from engine.core import keyring, secrecy
 from engine.core.errors import EngineError
 from engine.core.machine import Machine
 from engine.core.paths import REPOSITORY, Workspace
@@ -35,7 +36,7 @@ def told(machine: Machine) -> dict[str, Any]:
 
 def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
     """Start the run's supervisor, detached; return who it is. Raises EngineError when it cannot start."""
-    process = spawn(SUPERVISOR, ws, run_id, attempt)
+    process = spawn(SUPERVISOR, ws, run_id, attempt, keys=keyring.held())
     _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
     _started.append(process)
     who = identity(process.pid)
@@ -47,36 +48,51 @@ def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
 
 
 def spawn(
-    module: str, ws: Workspace, run_id: str, attempt: int, *, environment: Mapping[str, str] | None = None
+    module: str,
+    ws: Workspace,
+    run_id: str,
+    attempt: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    keys: Collection[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `python -m module ROOT RUN ATTEMPT` as the leader of its own session, output to log.txt.
 
-    `environment` holds further variables. Raises EngineError when the system refuses.
+    `environment` holds further variables, `keys` names the keys that it is handed. Raises EngineError when
+    the system refuses.
     """
     words = [*module.split(), str(ws.root), run_id, str(attempt)]
     try:
-        return detached(words, output=ws.run_folder(run_id) / "log.txt", environment=environment)
+        return detached(words, output=ws.run_folder(run_id) / "log.txt", environment=environment, keys=keys)
     except OSError as error:
         raise _refusal(run_id, error) from error
 
 
 def detached(
-    words: Sequence[str], *, output: Path, environment: Mapping[str, str] | None = None
+    words: Sequence[str],
+    *,
+    output: Path,
+    environment: Mapping[str, str] | None = None,
+    keys: Collection[str] = (),
 ) -> subprocess.Popen[bytes]:
     """Start `python -m WORDS` as the leader of its own session, its output appended to a file.
 
-    Raises OSError when the system refuses.
+    Its environment holds no secret; the keys of these names are handed to it (engine/core/keyring.py). Raises
+    OSError when the system refuses.
     """
     with output.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", *words],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=REPOSITORY,
             env={**inherited(), **(environment or {})},
         )
+    assert process.stdin is not None
+    keyring.hand_on(process.stdin, keys)
+    return process
 
 
 @dataclass(slots=True)
@@ -100,10 +116,19 @@ class Child:
             os.waitpid(self.pid, 0)
 
 
-def fork(module: str, do: Callable[[str, str, str], int], ws: Workspace, run_id: str, attempt: int) -> Child:
+def fork(
+    module: str,
+    do: Callable[[str, str, str], int],
+    ws: Workspace,
+    run_id: str,
+    attempt: int,
+    *,
+    keys: Collection[str] = (),
+) -> Child:
     """Fork what is to do the same as `python -m module ROOT RUN ATTEMPT` and is `do`; it waits at its gate.
 
-    It begins with all that this process has loaded. Raises EngineError when the system refuses.
+    It begins with all that this process has loaded, and of its keys with those of these names. Raises
+    EngineError when the system refuses.
     """
     entrance, gate = os.pipe()
     try:
@@ -121,6 +146,7 @@ def fork(module: str, do: Callable[[str, str, str], int], ws: Workspace, run_id:
                 os.setsid()
                 signal.signal(signal.SIGINT, signal.SIG_DFL)  # to be seen as what ended it
                 be_known_as(module, ws, run_id, attempt)
+                keyring.use(keys)
                 exit_code = do(str(ws.root), run_id, str(attempt))
         except SystemExit as asked:
             exit_code = asked.code if isinstance(asked.code, int) else 1
@@ -165,13 +191,16 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def inherited() -> dict[str, str]:
-    """Return the environment that a process started here gets; of one started so, that is its own."""
+    """Return the environment that a process started here gets; of one started so, that is its own.
+
+    No secret is in it.
+    """
     cores = str(len(os.sched_getaffinity(0)))
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     search = os.pathsep.join(dict.fromkeys(filter(None, (str(REPOSITORY), *before))))
     threads = {"OMP_NUM_THREADS": cores}
     log = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", "TQDM_DISABLE": "1"}
-    return {**threads, **log, **os.environ, "PYTHONPATH": search}
+    return {**threads, **log, **secrecy.environment(), "PYTHONPATH": search}
 
 
 def _refusal(run_id: str, error: OSError) -> EngineError:

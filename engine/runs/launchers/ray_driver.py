@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.lm.remote.keys import asks
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.launchers.ray_cluster import connect, fitting, request, words
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, reports_of
@@ -49,7 +50,14 @@ class Piece:
 
 
 def drive(context: RunContext, registry: Registry) -> None:
-    """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails."""
+    """Do the run on the cluster. Raises Cancelled when asked to stop, EngineError when a part fails.
+
+    A run that asks a remote model is done by this process: one alone can keep the pace, and no key of an
+    endpoint leaves this machine.
+    """
+    if asks(context.spec.parameters):
+        registry.step(context.workspace, context.spec)(context)
+        return
     divisible = registry.divisible(context.workspace, context.spec)
     ray = connect(str(context.launch["address"]))
     parts = context.folder / PARTS
@@ -265,8 +273,9 @@ def _bootstrap(repository: str) -> Callable[..., dict[str, Any]]:
         if repository not in sys.path:
             sys.path.insert(0, repository)
         from engine.__main__ import registry
-        from engine.runs.launchers.ray_tasks import do_part
+        from engine.runs.launchers.ray_tasks import do_part, keep_needed_keys
 
+        keep_needed_keys(root, run_id)
         return do_part(root, run_id, attempt, name, part, turn, registry=registry())
 
     return task

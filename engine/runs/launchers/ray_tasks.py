@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.core import keyring
+from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
+from engine.lm.remote.keys import names_for
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import Part, PartDone
 from engine.runs.registry import Registry
@@ -25,6 +28,16 @@ TURN = "turn.json"
 def reports_of(ws: Workspace, run_id: str, name: str) -> Path:
     """The folder in which a part reports: status.json, events.jsonl, log.txt."""
     return ws.run_folder(run_id) / PARTS / name
+
+
+def keep_needed_keys(root: str, run_id: str) -> None:
+    """Drop every secret that the run does not need from this process's environment: a node's may hold any."""
+    try:
+        spec = read_spec(Workspace(Path(root)).run_folder(run_id))
+    except EngineError:
+        keyring.use(keyring.CLUSTER)
+        return
+    keyring.use(names_for(spec.parameters, spec.base, "ray"))
 
 
 def do_part(
@@ -62,6 +75,7 @@ def do_part(
             reports=reports,
             unwanted=lambda: unwanted(ws, run_id, attempt, name, turn),
         ) as context:
+            refuse_other_base(spec.base, spec.base_fingerprint)
             registry.step(ws, spec)(context)
     except PartDone as done:
         return {"state": "succeeded", "waves": done.waves}

@@ -18,10 +18,10 @@ import pandas as pd
 from engine.core.wording import count, interval, percent, points, signed_points
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale
 from engine.show.persona.merged import Merge
-from engine.show.persona.place import Clusters
 from engine.show.persona.route import Route
 from engine.show.persona.table import Scored
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
+from engine.strategies.clusterings import Clusters
 
 Spec = dict[str, Any]
 """A chart as Vega-Lite, with its rows as data frames under "datasets"."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.results.variants import Variant
@@ -37,7 +38,7 @@ def merge_of(ws: Workspace, variant: str, run_id: str, persona_id: str) -> Merge
     Raises EngineError when weights.json is torn.
     """
     try:
-        found = read_json(ws.run_folder(run_id) / _FILE)
+        found = read_json(integrity.result(ws, run_id, _FILE))
         name = found["assignment"].get(persona_id)
         if name is None:
             return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.lm.effects import Own, effects_of, normal
@@ -72,7 +73,7 @@ def read_routes(ws: Workspace, run_id: str, variants: Sequence[Variant]) -> dict
     file is torn.
     """
     try:
-        found = read_json(ws.run_folder(run_id) / ROUTES)
+        found = read_json(integrity.result(ws, run_id, ROUTES))
         names = {name: _on_screen(name, entry, variants) for name, entry in found["candidates"].items()}
         return {
             "metric": str(found["metric"]),

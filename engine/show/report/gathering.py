@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
 from engine.domains.metrics import SIMILARITY
 from engine.results import store
@@ -90,7 +91,7 @@ def gather(ws: Workspace) -> Gathered:
     return Gathered(
         ws=ws,
         config=config,
-        card=read_json(ws.dataset / "card.json"),
+        card=read_json(ws.dataset / "card.json", WHOLE_CARD),
         splits=read_json(ws.splits / "splits.json"),
         runs=tuple(record for record in scan(ws) if record.spec is not None),
         compared=tuple(_compare(ws, name, split, fields[name]) for name in order[:MOST_PROTOCOLS]),

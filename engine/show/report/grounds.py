@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from engine.core.command import command_line
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
+from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
+from engine.runs.protocol import WRITTEN_AS
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.stats.compare import SMALL_SAMPLE
+from engine.strategies.cloning import command_of
+from engine.strategies.clusterings import FILE, read_clusters
 
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
-_NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported"})
+_NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
 
@@ -76,6 +81,9 @@ def protocol_section(gathered: Gathered) -> Section | None:
         rows = tuple((name.replace("_", " "), _worded(value)) for name, value in fields.items())
         kind = "Imported protocol" if compared.imported else "Protocol"
         blocks.append(Table(f"{kind} {compared.protocol}.", ("field", "value"), rows))
+        older = compared.fields.get(WRITTEN_AS, ())
+        if older:
+            blocks.append(Text(older_words(older)))
         if compared.imported:
             blocks.append(_scored_on(compared))
     if gathered.left_out:
@@ -155,9 +163,9 @@ def _undefined(compared: Compared) -> list[str]:
 def _clusters(gathered: Gathered, record: RunRecord) -> Iterator[str]:
     """The quality of a clustering, of a run here or of a published study."""
     folder = gathered.ws.run_folder(record.run_id)
-    path = folder / "clusters.json"
-    if path.exists():
-        facts = read_json(path)
+    if (folder / FILE).exists():
+        read = read_clusters(gathered.ws, record.run_id)
+        facts = {"k": read.k, "silhouette": read.silhouette, "stability_ari": read.stability}
     elif record.experiment == _IMPORT:
         try:
             facts = read_manifest(folder).get("summary", {}).get("clusters", {})
@@ -204,38 +212,24 @@ def _took(record: RunRecord) -> str:
 
 
 def _commands(gathered: Gathered, done: list[RunRecord]) -> Iterator[str]:
-    config, card = gathered.config, gathered.card
+    """What is typed to make it again, in a folder of one's own that the reader calls W."""
+    config, card, there = gathered.config, gathered.card, {"workspace": "W"}
     if card.get("importer") != _IMPORT:
-        words = ["init", "--dataset", str(config["dataset"]["source"]), "--split", str(config["split"])]
-        world = card.get("world")
-        if world:
-            words += ["--personas", str(world["personas"]), "--dialogues", str(world["dialogues"])]
-        words += ["--base", str(config["base"]), "--seed", str(config["seed"])]
-        yield _command(words)
+        made = {"dataset": config["dataset"]["source"], "split": config["split"]}
+        made |= {name: (card.get("world") or {}).get(name) for name in ("personas", "dialogues")}
+        made |= {"base": config["base"], "seed": config["seed"]}
+        yield command_line("init", options={**made, **there})
     for record in done:
         if record.experiment == _IMPORT:
-            yield _command(["import-study", "RESULTS"])
+            yield command_line("import-study", "RESULTS", options=there)
         elif record.spec is not None:
-            yield _command(["run", *_asked(record.spec, int(config["seed"]))])
+            yield command_of(record.spec, Workspace(Path("W")), upstream=_unusual(record.spec))
 
 
-def _asked(spec: RunSpec, seed: int) -> Iterator[str]:
-    yield spec.experiment
-    values = {**spec.parameters, **spec.protocol}
-    for name in spec.changed:
-        if name in values and name != "seed":
-            yield "--set"
-            yield f"{name}={_spelled(values[name])}"
-    if spec.seed != seed:
-        yield from ("--seed", str(spec.seed))
-
-
-def _spelled(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _command(words: list[str]) -> str:
-    return shlex.join(["python", "-m", "engine", *words, "--workspace", "W"])
+def _unusual(spec: RunSpec) -> dict[str, str]:
+    """What a run builds on that a launch would not take by itself: runs with settings of their own."""
+    roles = {name.partition(".")[0] for name in spec.changed if "." in name}
+    return {role: run_id for role, run_id in spec.upstream.items() if role in roles}
 
 
 def _versions(spec: RunSpec | None) -> Iterator[str]:

@@ -18,6 +18,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace, open_workspace, read_json, write_json
+from engine.core.roles import refuse_unless
 from engine.results import store
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity, running
@@ -70,6 +71,7 @@ def start(ws: Workspace) -> Making:
     Raises EngineError in a read-only workspace, without data, and when the system refuses a process.
     """
     ws.read_config()
+    refuse_unless("run", "write a report")
     refuse_if_read_only(ws, "write a report")
     with locked(_folder(ws) / ".lock", what="The report"):
         found = status(ws)

@@ -1,1 +1,1 @@
-"""What a worker executes, one module a kind of experiment. Steps speak through their RunContext only."""
+"""What strategies' steps share: training, lessons, scoring, merging. They speak by their context only."""

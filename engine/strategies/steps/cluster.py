@@ -19,9 +19,10 @@ from engine.lm.recipes import Shelf, read_personas
 from engine.lm.scorer import Scorer
 from engine.runs.context import RunContext
 from engine.stats.clusters import Clustering, cluster
+from engine.strategies.clusterings import FILE
 from engine.strategies.steps.sources import Sources, shares_of
 
-CLUSTERS, FEATURES, EXPORT = "clusters.json", "features.npz", "cluster_map.json"
+FEATURES, EXPORT = "features.npz", "cluster_map.json"
 
 
 def run(context: RunContext) -> None:
@@ -40,7 +41,7 @@ def run(context: RunContext) -> None:
     context.progress("cluster", 1, 1)
     features.save(context.folder / FEATURES)
     record = as_json(features, found, kind=parameters["features"])
-    write_json(context.folder / CLUSTERS, record)
+    write_json(context.folder / FILE, record)
     write_json(context.workspace.splits / EXPORT, study_form(record))
     told = ("k", "silhouette", "silhouette_shuffled", "stability_ari", "sizes", "warning")
     context.summary(**{name: record[name] for name in told})

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.keyring import key_of
 from engine.core.paths import Workspace
+from engine.core.permits import permit_for
 from engine.core.types import Example
 from engine.core.wording import duration
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
 from engine.lm.remote.endpoint import Endpoint
-from engine.lm.remote.keys import VARIABLES, key_of, required_key
+from engine.lm.remote.keys import required_key
 from engine.lm.remote.prices import Prices, money, tokens_about
 from engine.lm.remote.prompts import characters_of, tell
 from engine.runs.runfolder import RunSpec
@@ -86,8 +88,9 @@ def _nobody_named(spec: RunSpec) -> EngineError:
     """What is missing where not even a model is named: its name, and whatever is needed to reach it."""
     endpoint = endpoint_of(spec)
     missing = ["the name of a model"]
-    if endpoint.base_url is None and key_of(endpoint.provider) is None:
-        missing.append(f"either {VARIABLES[endpoint.provider]} or the address of a server of your own")
+    vendor = permit_for(endpoint.url) if endpoint.base_url is None else None
+    if vendor is not None and vendor.key and key_of(vendor.key) is None:
+        missing.append(f"either {vendor.key} or the address of a server of your own")
     return EngineError(
         f"It needs {', and '.join(missing)}.",
         "Such as: --set model=NAME --set base_url=http://localhost:8000/v1. Keys stay in the environment.",

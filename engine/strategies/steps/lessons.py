@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.encode import Encoded, encode_dialogue
@@ -21,6 +20,7 @@ from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
+from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 
 _WANTED_STEPS, _MOST_AT_ONCE = 600, 8
@@ -58,8 +58,7 @@ def persona_groups(context: RunContext) -> list[Group]:
 
 
 def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
-    folder = context.workspace.run_folder(context.spec.upstream["clusters"])
-    clusters: dict[str, int] = read_json(folder / "clusters.json")["assignment"]
+    clusters = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
     missing = [persona for persona in ids if persona not in clusters]
     if missing:
         raise EngineError(

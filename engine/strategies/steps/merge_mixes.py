@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
@@ -29,7 +28,8 @@ from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
-from engine.strategies.steps.cluster import CLUSTERS, FEATURES
+from engine.strategies.clusterings import read_clusters
+from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
 from engine.strategies.steps.scoring import SCORES
 from engine.strategies.steps.sources import Sources, shares_of
@@ -65,17 +65,10 @@ def mixes_of(
     )
 
 
-def _clustering(context: RunContext) -> dict[str, Any]:
-    record: dict[str, Any] = read_json(
-        context.workspace.run_folder(context.spec.upstream["clusters"]) / CLUSTERS
-    )
-    return record
-
-
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
-    labels = _clustering(context)["assignment"]
+    labels = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
     _complete(context, personas, labels)
-    return {persona: int(labels[persona]) for persona in personas}
+    return {persona: labels[persona] for persona in personas}
 
 
 def _one_cluster(assignment: dict[str, int], only: int | None) -> dict[str, int]:
@@ -110,7 +103,7 @@ def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
 
 def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
     """Validation score x likeness to the cluster's centre, x the amount of useful data if asked for."""
-    centrality = _clustering(context)["centroids_similarity"]
+    centrality = read_clusters(context.workspace, context.spec.upstream["clusters"]).likeness
     val = _validation(context)
     unscored = [persona for persona in personas if persona not in val]
     if unscored:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_json, read_rows, write_json
 from engine.core.types import Example
 from engine.domains.metrics import SIMILARITY
 from engine.lm.asking import Asker
@@ -133,13 +133,12 @@ def _replies(
 
 def _kept(context: RunContext, expected: int) -> dict[int, list[str]]:
     """Return what an earlier attempt answered, example -> its texts; a line torn by a kill is left out."""
-    path, kept = context.folder / _KEPT, dict[int, list[str]]()
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            try:
-                kept |= {place: texts for place, texts in json.loads(line) if place < expected}
-            except (ValueError, TypeError):
-                continue  # the batch is answered again
+    kept: dict[int, list[str]] = {}
+    for row in read_rows(context.folder / _KEPT):
+        try:
+            kept |= {place: texts for place, texts in row if place < expected}
+        except (ValueError, TypeError):
+            continue  # the batch is answered again
     return kept
 
 

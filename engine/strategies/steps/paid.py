@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_rows
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.remote.endpoint import Said
 from engine.runs.records import scan
@@ -30,13 +30,9 @@ def keep(folder: Path, example_id: str, said: Said) -> None:
 
 def read(folder: Path) -> dict[str, Said]:
     """Return example id -> reply of one run; torn lines and those to another prompt version are left out."""
-    path, found = folder / REPLIES, dict[str, Said]()
-    if not path.exists():
-        return found
-    # Not splitlines(): a reply may hold one of the rarer line separators.
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    found: dict[str, Said] = {}
+    for entry in read_rows(folder / REPLIES):
         try:
-            entry = json.loads(line)
             if entry["prompt"] == PROMPT_VERSION:
                 found[entry["example"]] = Said(**entry["said"])
         except (ValueError, TypeError, KeyError):

@@ -19,6 +19,8 @@ from engine.lm.effects import Own, Recipe
 from engine.lm.recipes import ROUTES
 from engine.runs import manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import in_todays_form, without_remarks
+from engine.runs.runfolder import read_spec
 from engine.stats.pairing import Row
 from engine.stats.routing import Judgement, Routes, choose, judge
 from engine.strategies.steps.scoring import SCORES
@@ -73,8 +75,10 @@ def read_candidates(
     for run_id in upstream.values():
         folder = ws.run_folder(run_id)
         done, table = manifest.read(folder), pd.read_parquet(folder / SCORES)
-        protocols |= {name: done["protocols"].get(name, {}) for name in table["protocol"].unique()}
-        seen.add(tuple(sorted(table["protocol"].unique())))
+        scored = {name: done["protocols"].get(name, {}) for name in table["protocol"].unique()}
+        known = in_todays_form(scored, read_spec(folder))
+        protocols |= {name: without_remarks(fields) for name, fields in known.values()}
+        seen.add(tuple(sorted(name for name, _ in known.values())))
         recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
         for name, rows in table.groupby("variant", sort=False):
             candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.core.paths import write_atomically
+from engine.core.paths import read_rows, write_atomically
 from engine.core.types import Dataset, Example, Splits
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
 from engine.domains.metrics import METRICS_VERSION, score_texts
@@ -268,10 +268,9 @@ def _kept_replies(context: RunContext, variant: str, expected: int) -> dict[int,
     """Return the replies that are on disk, row -> reply; a line torn by a kill is left out."""
     kept: dict[int, Reply] = {}
     for path in sorted(context.folder.glob(f"replies-{_file_name(variant)}.*jsonl")):
-        # Not splitlines(): a reply may hold one of the rarer line separators.
-        for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        for batch in read_rows(path):
             try:
-                kept |= {row: Reply(**values) for row, values in json.loads(line) if row < expected}
+                kept |= {row: Reply(**values) for row, values in batch if row < expected}
             except (ValueError, TypeError):
                 continue  # the batch is answered again
     return kept

@@ -26,8 +26,9 @@ from engine.lm.recipes import Shelf
 from engine.lm.train import Lesson, TrainSettings
 from engine.runs import manifest
 from engine.runs.context import RunContext
+from engine.runs.protocol import in_todays_form
 from engine.runs.records import scan
-from engine.runs.runfolder import fingerprint
+from engine.runs.runfolder import fingerprint, read_spec
 from engine.strategies.spec import PARTIAL
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.scoring import SCORES, declare_protocol, example_set, keep_replies
@@ -125,7 +126,7 @@ def take_replies(context: RunContext, base: Base, recipe: Recipe, shelf: Shelf) 
     kept: dict[tuple[str, str], Reply] = {}
     for run_id in sorted(set(personas.values())):
         own = {persona for persona, donor in personas.items() if donor == run_id}
-        kept |= _replies(context.workspace.run_folder(run_id) / SCORES, protocol, own)
+        kept |= _replies(context.workspace.run_folder(run_id), protocol, own)
     found = {
         row: kept[split, example.example_id]
         for row, (split, example) in enumerate(rows)
@@ -168,12 +169,14 @@ def _link(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _replies(path: Path, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
+def _replies(folder: Path, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
     """Return (split, example id) -> the reply of one run, of these personas under this protocol."""
-    if not path.exists():
+    if not (folder / SCORES).exists():
         return {}
-    table = pd.read_parquet(path)
-    table = table[(table["protocol"] == protocol) & table["persona_id"].isin(personas)]
+    declared = in_todays_form(manifest.read(folder)["protocols"], read_spec(folder))
+    alike = [name for name, (today, _) in declared.items() if today == protocol]
+    table = pd.read_parquet(folder / SCORES)
+    table = table[table["protocol"].isin(alike) & table["persona_id"].isin(personas)]
     return {
         (row.split, row.example_id): Reply(
             row.reply, int(row.prompt_tokens), int(row.reply_tokens), float(row.seconds)

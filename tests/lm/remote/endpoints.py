@@ -18,13 +18,17 @@ from typing import Any
 
 @dataclass
 class Endpoint:
-    """A running server: its address, what it was sent, and how it fails the next requests (status, body)."""
+    """A running server: its address, what it was sent, and how it fails the next requests (status, body).
+
+    With `moved_to` it redirects everything there.
+    """
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     failing: list[tuple[int, Any]] = field(default_factory=list)
     always: tuple[int, Any] | None = None
+    moved_to: str = ""
     slow_seconds: float = 0.0
     thinking_tokens: int = 0
     most_at_once: int = 0
@@ -64,6 +68,7 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             try:
                 time.sleep(endpoint.slow_seconds)
                 status, answer = fault or (200, _answer(self.path, body, endpoint.thinking_tokens))
+                status = 307 if endpoint.moved_to else status
                 self._send(status, answer)
             except OSError:
                 pass  # the client has gone, as it may
@@ -75,6 +80,8 @@ def _handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             content = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            if endpoint.moved_to:
+                self.send_header("Location", endpoint.moved_to)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

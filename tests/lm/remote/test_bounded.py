@@ -14,8 +14,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.limits import SETTING
 from engine.lm.remote.bounded import HEADERS, TooLarge, in_bounds, no_larger
-from engine.lm.remote.endpoint import Endpoint
-from engine.lm.remote.paid import Said
+from engine.lm.remote.endpoint import Endpoint, Said
 
 
 @pytest.fixture

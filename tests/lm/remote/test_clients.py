@@ -23,8 +23,9 @@ PROVIDERS: tuple[Provider, ...] = ("openai-compatible", "anthropic")
 
 
 @pytest.fixture
-def server() -> Iterator[endpoints.Endpoint]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[endpoints.Endpoint]:
     with endpoints.serving() as running:
+        monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"{running.url}=OPENAI_API_KEY")
         yield running
 
 
@@ -58,6 +59,14 @@ def test_a_reply_with_its_tokens(server: endpoints.Endpoint, provider: Provider)
     assert sent["messages"] == (ASKED if provider == "openai-compatible" else ASKED[1:])
     assert sent.get("system") == (None if provider == "openai-compatible" else ASKED[0]["content"])
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_key_that_an_endpoint_repeats_in_its_reply_is_hidden(server: endpoints.Endpoint) -> None:
+    answer = endpoints.answer_of(f"I know {KEY}.")
+    answer["choices"][0]["finish_reason"] = KEY
+    server.always = (200, answer)
+    said = ask(endpoint_at(server, "openai-compatible"))
+    assert (said.text, said.ended_by) == ("I know [hidden].", "[hidden]")
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -100,9 +109,10 @@ def test_every_refusal_says_what_to_do(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_nobody_there(provider: Provider) -> None:
+def test_nobody_there(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"127.0.0.1:{port}")
     error = refusal(Endpoint(provider, "a-model", f"http://127.0.0.1:{port}/v1"))
     assert f"http://127.0.0.1:{port}/v1 cannot be reached" in error.message
     assert "Start the server" in error.hint

@@ -15,6 +15,7 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.placebos import placebos
+from engine.results.comparing.repeats import Origin
 from engine.results.variants import Variant
 from engine.runs import manifest
 from engine.strategies import registry
@@ -22,8 +23,10 @@ from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
 
-def variant(name: str, recipe: dict[str, object], *, family: str = "hybrid", made_at: str = "1") -> Variant:
-    return Variant(name, f"id-{name}", name, family, f"run-{name}", recipe, 1, None, (), made_at, True)
+def variant(
+    name: str, recipe: dict[str, object], *, family: str = "hybrid", made_at: str = "1", run_id: str = "r"
+) -> Variant:
+    return Variant(name, f"id-{name}", name, family, run_id, recipe, 1, None, (), made_at, True)
 
 
 def test_a_placebo_belongs_to_the_variant_whose_recipe_it_holds() -> None:
@@ -38,8 +41,19 @@ def test_a_placebo_belongs_to_the_variant_whose_recipe_it_holds() -> None:
         for seed in ("3", "2")
     ]
     known = [*of_hybrid, variant("hybrid", hybrid), variant("per-persona", other)]
-    assert placebos(known) == {"id-hybrid": "id-hybrid~placebo-2"}
-    assert placebos(known[2:]) == {}
+    assert placebos(known, {}) == {"id-hybrid": "id-hybrid~placebo-2"}
+    assert placebos(known[2:], {}) == {}
+
+
+def test_a_placebo_over_another_base_is_nobodys() -> None:
+    plain = {"memories": 3}
+    known = [
+        variant("plain", plain, run_id="r-1"),
+        variant("plain~placebo", {"placebo": {"of": plain, "run": "r-2"}}, family="placebo", run_id="r-2"),
+    ]
+    origins = {name: Origin("x", 1, 0, "d", base, {}, {}) for name, base in (("r-1", "b 1"), ("r-2", "b 2"))}
+    assert placebos(known, origins) == {}
+    assert placebos(known, {**origins, "r-2": origins["r-1"]}) == {"id-plain": "id-plain~placebo"}
 
 
 @pytest.fixture

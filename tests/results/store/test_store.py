@@ -135,7 +135,7 @@ def _change_variant(ws: Workspace, run_id: str, *, recipe: Mapping[str, Any], na
         ),
         (lambda folder: (folder / "scores.parquet").unlink(), "scores.parquet is missing"),
         (lambda folder: (folder / "done.json").write_text('{"run_id": "co'), "done.json is not valid JSON"),
-        (lambda folder: (folder / "done.json").write_text("[]"), "not the record of a finished run"),
+        (lambda folder: (folder / "done.json").write_text("[]"), "of another form"),
         (lambda folder: (folder / "spec.json").write_text("{}"), "spec.json"),
     ],
 )

@@ -196,13 +196,6 @@ def test_one_cluster_is_judged_on_its_own_personas(ws: Workspace, monkeypatch: p
         assert measured.n_paired == personas
 
 
-def test_the_command_names_only_what_differs(tmp_path: Path) -> None:
-    ws = Workspace(tmp_path)
-    assert study.command("unified", {}, ws, is_default=True) == "python -m engine run unified"
-    told = study.command("unified", {"rank": "16"}, ws, is_default=False)
-    assert told == f"python -m engine run unified --set rank=16 --workspace {tmp_path}"
-
-
 def _protocol(ws: Workspace) -> str:
     from engine.results import store
 

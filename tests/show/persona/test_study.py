@@ -12,10 +12,10 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.results import store
 from engine.show.persona import charts
 from engine.show.persona.merged import merge_of, merged_variants
-from engine.show.persona.place import newest_clusters, read_clusters
 from engine.show.persona.route import read_routes, route_of, routing_runs
 from engine.show.persona.routines import in_words, situation
 from engine.show.persona.table import scored, wide
+from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan
 from tests.persona_study import leave_clusters, make_study
 from tests.sample_study import prepare_world
@@ -43,7 +43,7 @@ def test_without_a_clustering_there_is_no_map(tmp_path: Any) -> None:
     assert newest_clusters(ws, look(ws)) is None
     run_id = leave_clusters(ws)
     write_json(ws.run_folder(run_id) / "clusters.json", {"assignment": 3})
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match=r"clusters\.json was changed"):
         read_clusters(ws, run_id)
 
 

@@ -71,8 +71,9 @@ def ws(tiny_base: Path, tmp_path: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def server() -> Iterator[endpoints.Endpoint]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[endpoints.Endpoint]:
     with endpoints.serving() as running:
+        monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", f"{running.url}=OPENAI_API_KEY")
         yield running
 
 
@@ -104,8 +105,15 @@ def holders_of_the_key(root: Path) -> list[str]:
 # --- a real model behind a real server
 
 
+@pytest.fixture
+def served(base_served: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the served base, which the owner allows."""
+    monkeypatch.setenv("PERSONA_LAB_ENDPOINTS", base_served)
+    return base_served
+
+
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def base_served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of `transformers serve` with the embedded base, offline, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -209,6 +217,10 @@ def test_the_estimate_and_what_leaves_the_machine(ws: Workspace, server: endpoin
         ({"model": ""}, "needs the name of a model"),
         ({"base_url": None}, "OPENAI_API_KEY is not set"),
         ({"base_url": None, "provider": "anthropic"}, "ANTHROPIC_API_KEY is not set"),
+        ({"base_url": "https://evil.example/v1"}, "evil.example is an address that the owner"),
+        ({"base_url": "https://api.openai.com.evil.example/v1"}, "the owner of this machine has not allowed"),
+        ({"base_url": "http://127.0.0.1:9/v1"}, "127.0.0.1:9 is an address of this machine or its network"),
+        ({"base_url": "http://2130706433/v1"}, "the owner of this machine has not allowed"),
         ({"budget": 1.0}, "prices are not known"),
         ({"budget": 0.0001, "price_in": 5.0, "price_out": 5.0}, "exceeds the budget"),
     ],
@@ -220,8 +232,9 @@ def test_what_cannot_be_launched_is_refused_before(
     given: dict[str, Any],
     told: str,
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "")
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "")
+    if "base_url" in given and given["base_url"] is None:
+        monkeypatch.setenv("OPENAI_API_KEY", "")
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "")
     monkeypatch.setenv("HOME", str(ws.root))
     planned = plan(ws, "frontier", asked_of(server, **given))
     with pytest.raises(EngineError, match=told):
@@ -284,6 +297,18 @@ def test_a_refused_key_fails_the_run_and_is_written_nowhere(
     assert "OPENAI_API_KEY" in (ended.hint or "")
     assert len(server.requests) == 1
     assert holders_of_the_key(ws.root) == []
+
+
+def test_a_spec_whose_address_nobody_has_allowed_is_refused_by_its_worker_too(
+    ws: Workspace, server: endpoints.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PERSONA_LAB_ENDPOINTS")
+    spec = attempt(ws, "frontier", asked_of(server))
+    ended = read_status(ws.run_folder(spec.run_id))
+    assert ended.state == "failed"
+    assert "has not allowed: nothing is sent there" in (ended.error or "")
+    assert "keys allow 127.0.0.1:" in (ended.hint or "")
+    assert server.requests == []
 
 
 def test_after_a_failure_only_the_rest_is_asked(ws: Workspace, server: endpoints.Endpoint) -> None:

@@ -91,7 +91,7 @@ def test_a_pilot_forecasts_the_study_on_validation(studied: tuple[Workspace, Run
     assert (found.reference, found.split) == ("unified", "val")
     assert found.scale_up == (
         "python -m engine run per-persona --set learning_rate=0.02 --set epochs=2"
-        " --set examples_per_persona=3 --set max_new_tokens=8"
+        f" --set examples_per_persona=3 --set max_new_tokens=8 --workspace {ws.root}"
     )
     assert (found.forecast is None) == (found.reason is not None)
 

@@ -33,7 +33,8 @@ def start(call: Call, *, name: str, cluster: str | None, wait: bool) -> int:
     begun = autopilot.start(call.ws, name, cluster=cluster)
     if not wait:
         call.answer(
-            begun.as_json(), lambda: out().print(f"The autopilot walks {name}. Watch: autopilot status")
+            begun.as_json(),
+            lambda: call.say(f"The autopilot walks {name}. Watch: {call.command('autopilot', 'status')}"),
         )
         return 0
     ended = _follow(call, begun.flight)
@@ -47,7 +48,9 @@ def stop(call: Call, *, cancel_run: bool) -> int:
     """Stop walking. The run under way goes on, unless told otherwise."""
     call.ws.read_config()
     ended = autopilot.stop(call.ws, cancel_run=cancel_run)
-    call.answer(ended.as_json(), lambda: out().print("Stopped. Go on: python -m engine autopilot start"))
+    call.answer(
+        ended.as_json(), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}")
+    )
     return 0
 
 
@@ -60,9 +63,8 @@ def status(call: Call) -> int:
     def show() -> None:
         pilot = value["autopilot"]
         if pilot is None:
-            out().print(
-                "No autopilot has walked here. Start one: python -m engine autopilot start quick-wins"
-            )
+            start_one = call.command("autopilot", "start", tree_library.DEFAULT)
+            call.say(f"No autopilot has walked here. Start one: {start_one}")
             return
         out().print(Text(f"{pilot['tree']}: {pilot['state']}, {duration(pilot['seconds'])}", style="bold"))
         for entry in value["log"]:

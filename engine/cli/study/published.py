@@ -53,7 +53,7 @@ def _show(call: Call, found: Imported) -> None:
         note(f"Left aside, of no known form: {', '.join(found.left_aside)}")
     if found.created_workspace:
         note(f"{call.ws.root} is a new workspace of these scores; it holds no dialogues to train on.")
-    out().print(f"Next: python -m engine compare --workspace {call.ws.root}", soft_wrap=True)
+    call.say(f"Next: {call.command('compare')}")
 
 
 @command(

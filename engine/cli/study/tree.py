@@ -110,7 +110,7 @@ def _list(call: Call) -> int:
             fault = Text(str(one.error).split("\n")[0] if one.error else "", style="red")
             shown.add_row(one.name, one.title, "this workspace's" if one.own else "shipped", fault)
         out().print(shown)
-        out().print("Where one stands: python -m engine tree quick-wins")
+        call.say(f"Where one stands: {call.command('tree', tree_library.DEFAULT)}")
 
     call.answer({"trees": value}, show)
     return 0

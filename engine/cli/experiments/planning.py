@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from engine.cli.frame import out, pairs, table
+from engine.core.command import command_line, read_value, typed
 from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.strategies import registry
@@ -20,15 +20,7 @@ from engine.strategies.sweep import SWEEPS
 
 def read_settings(given: Iterable[str]) -> dict[str, Any]:
     """Return the parameters given as KEY=VALUE. Raises EngineError on a pair that is none."""
-    return {key: _value(text) for key, text in pairs(given, option="--set", example="rank=16").items()}
-
-
-def _value(text: str) -> Any:
-    """Read a value as JSON; else a comma makes a list; else it is a text."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [_value(part.strip()) for part in text.split(",")] if "," in text else text
+    return {key: read_value(text) for key, text in pairs(given, option="--set", example="rank=16").items()}
 
 
 def plan_record(planned: Plan) -> dict[str, Any]:
@@ -101,9 +93,9 @@ def show_registry(ws: Workspace, experiment: str | None = None) -> None:
         if any(notes):
             out().print(Text(f"  {'; '.join(filter(None, notes))}"))
     for sweep in SWEEPS.values():
-        values = ",".join(map(str, sweep.values))
+        values = typed(list(sweep.values))
         out().print(Text(f"sweep {sweep.name}: {', '.join(sweep.experiments)} {sweep.parameter}={values}"))
-    out().print("One of them whole: python -m engine experiments NAME")
+    out().print(f"One of them whole: {command_line('experiments', 'NAME')}")
 
 
 def _show_experiment(entry: Experiment) -> None:
@@ -112,10 +104,10 @@ def _show_experiment(entry: Experiment) -> None:
     out().print(Text(f"  makes {entry.makes}; needs {', '.join(needs) or 'nothing first'}"))
     _show_parameters(entry.parameters)
     for preset in entry.presets:
-        values = ", ".join(f"{name}={_spelled(value)}" for name, value in preset.parameters.items())
+        values = ", ".join(f"{name}={typed(value)}" for name, value in preset.parameters.items())
         out().print(Text(f"  --preset {preset.name}   {preset.title} ({values}). {preset.source}"))
     for sweep in sweeps(entry.name):
-        out().print(Text(f"  python -m engine sweep {sweep['name']}   {sweep['question']}"))
+        out().print(Text(f"  {command_line('sweep', sweep['name'])}   {sweep['question']}"))
 
 
 def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
@@ -137,8 +129,4 @@ def show_experiments(ws: Workspace) -> None:
 
 def _show_parameters(form: type[Parameters]) -> None:
     for entry in _parameters(form):
-        out().print(Text(f"  --set {entry['name']}={_spelled(entry['default'])}   {entry['description']}"))
-
-
-def _spelled(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else "null" if value is None else str(value)
+        out().print(Text(f"  --set {entry['name']}={typed(entry['default'])}   {entry['description']}"))

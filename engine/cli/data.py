@@ -1,14 +1,15 @@
-"""The commands about a workspace: init, doctor."""
+"""The commands of the Data page: init, and worlds, which writes a synthetic world's files."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 from rich.text import Text
 
-from engine.cli.frame import Call, command, out, table
+from engine.cli.frame import Call, command, out
+from engine.core.errors import EngineError
 
 
 @command(
@@ -48,27 +49,6 @@ def init(call: Call, **choices: Any) -> int:
     return 0
 
 
-@command("doctor", examples=("doctor --workspace W", "doctor --fix", "doctor --json"))
-@click.option("--fix", is_flag=True, help="Mend what loses nothing.")
-def doctor(call: Call, *, fix: bool) -> int:
-    """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
-    from engine.show.doctor import examine
-
-    checks = examine(call.ws, fix=fix)
-    healthy = all(check.ok for check in checks)
-
-    def show() -> None:
-        shown = table("", "check", "found")
-        shown.columns[2].no_wrap = False
-        for check in checks:
-            mark = Text("ok", style="green") if check.ok else Text("!!", style="bold red")
-            shown.add_row(mark, Text(check.name), Text(f"{check.detail} {check.hint}".strip()))
-        out().print(shown)
-
-    call.answer({"ok": healthy, "checks": [asdict(check) for check in checks]}, show)
-    return 0 if healthy else 1
-
-
 def _show_card(call: Call, card: dict[str, Any]) -> None:
     counts = card["counts"]
     state = "already holds" if card.get("unchanged") else "holds"
@@ -84,7 +64,34 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
         out().print(
             Text(f"{len(card['left_out'])} faulty rows were left out; card.json lists them.", style="yellow")
         )
-    out().print("Next: python -m engine run unified")
+    out().print(Text(f"Base model: {call.ws.read_config()['base']}"))
+    call.say(f"Next: {call.command('run', 'unified')}")
 
 
-COMMANDS = (init, doctor)
+@click.group("worlds")
+def worlds() -> None:
+    """Synthetic worlds: data whose truth is known."""
+
+
+@command("make", examples=("worlds make default out/", "worlds make uniform out/ --personas 50 --seed 3"))
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--personas", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--dialogues", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def make(call: Call, *, name: str, folder: Path, personas: int, dialogues: int, seed: int) -> int:
+    """Write a world's files (characters, routines, sessions, truth) into FOLDER."""
+    from engine.data.worlds import write_world
+
+    if folder.exists() and any(folder.iterdir()):
+        raise EngineError(f"{folder} is not empty.", "Name a new folder.")
+    write_world(folder, name=name, personas=personas, dialogues=dialogues, seed=seed)
+    value = {"world": name, "folder": str(folder), "personas": personas, "dialogues": dialogues, "seed": seed}
+    call.answer(
+        value, lambda: out().print(Text(f"{folder}: {name}, {personas} personas x {dialogues} dialogues."))
+    )
+    return 0
+
+
+worlds.add_command(make)
+COMMANDS = (init, worlds)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 from rich.text import Text
 
+from engine.cli.experiments.planning import plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
-from engine.cli.planning import plan_record, read_settings, show_plan
 from engine.cli.watch import watch
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
@@ -80,7 +80,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
             return failed
     call.ws.read_config()
     found = [one for one in pilots(call.ws, split=split) if name in (None, one.experiment)]
-    call.answer({"pilots": [one.as_json() for one in found]}, lambda: _show_pilots(found))
+    call.answer({"pilots": [one.as_json() for one in found]}, lambda: _show_pilots(call, found))
     return 0
 
 
@@ -153,9 +153,9 @@ def _difference(row: Any) -> tuple[str, str]:
     return signed_points(row["delta"]), interval(row["ci_low"], row["ci_high"])
 
 
-def _show_pilots(found: Sequence[Any]) -> None:
+def _show_pilots(call: Call, found: Sequence[Any]) -> None:
     if not found:
-        out().print("No pilot yet. Start one: python -m engine pilot per-persona --personas 20")
+        call.say(f"No pilot yet. Start one: {call.command('pilot', 'per-persona', personas=20)}")
     for one in found:
         title = f"{one.variant}: {count(one.personas, 'persona')} of {one.personas_full}, {one.split}"
         out().print(Text(f"{title}, against {one.reference or 'nobody yet'}", style="bold"))

@@ -1,15 +1,14 @@
-"""The commands about results: compare, rebuild-db."""
+"""The command of the Compare page: compare."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
-from rich.text import Text
 
-from engine.cli.frame import Call, command, note, out
+from engine.cli.frame import Call, command, note
 from engine.cli.leaderboard import print_csv, show
+from engine.core.integrity import warn_changed
 
 
 @command(
@@ -49,7 +48,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     from engine.results.comparing.comparison import compare_variants
     from engine.results.store import refresh
 
-    call.ws.read_config()
+    warn_changed(call.ws)
     _tell(refresh(call.ws))
     unit = 100 if metric(asked["metric"]).unit == "fraction" else 1
     found = compare_variants(call.ws, margin=margin / unit, **asked)
@@ -60,26 +59,9 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     return 0
 
 
-@command("rebuild-db", examples=("rebuild-db", "rebuild-db --workspace W --json"))
-def rebuild_db(call: Call) -> int:
-    """Build results.duckdb anew from the run folders, and report what was found."""
-    from engine.results.store import rebuild
-
-    call.ws.read_config()
-    report = rebuild(call.ws)
-
-    def show_report() -> None:
-        out().print(f"results.duckdb holds {len(report.taken_in)} runs.")
-        for torn in report.torn:
-            out().print(Text(f"Left out: {torn.run_id}: {torn.reason}", style="red"))
-
-    call.answer(asdict(report), show_report)
-    return 1 if report.torn else 0
-
-
 def _tell(report: Any) -> None:
     for torn in report.torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
 
 
-COMMANDS = (compare, rebuild_db)
+COMMANDS = (compare,)

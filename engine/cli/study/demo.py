@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
 import click
 
+from engine.cli.compare import compare
 from engine.cli.frame import Call, command, note
-from engine.cli.results import compare
 from engine.cli.watch import watch
+from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace
 from engine.core.wording import duration
@@ -40,7 +42,7 @@ def demo(call: Call, *, personas: int, dialogues: int) -> int:
             if record.state != "succeeded":
                 raise EngineError(
                     f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
-                    f"See: python -m engine logs {record.run_id} --workspace {ws.root}",
+                    f"See: {command_line('logs', record.run_id, ws=ws)}",
                 )
     note(f"Done in {duration(time.monotonic() - began)}. Look at it: {_app_command(ws.root)}")
     compare.main([*_options(ws, call.as_json)], standalone_mode=False)
@@ -52,7 +54,7 @@ def _options(ws: Workspace, as_json: bool) -> list[str]:
 
 
 def _app_command(root: Path) -> str:
-    return f"PERSONA_LAB_WORKSPACE={root} make run"
+    return f"PERSONA_LAB_WORKSPACE={shlex.quote(str(root))} make run"
 
 
 COMMANDS = (demo,)

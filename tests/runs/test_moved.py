@@ -1,0 +1,55 @@
+"""A workspace moved while a run trains: the worker ends, nothing grows at the old place, the run resumes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.core import paths
+from engine.core.errors import EngineError
+from engine.core.locks import queue_lock
+from engine.core.paths import Workspace, WorkspaceGone, write_json
+from engine.runs import jobs
+from engine.runs.processes import running
+from engine.runs.records import find
+from engine.strategies.plan import plan
+from tests.workspaces import eventually
+
+
+@pytest.mark.parametrize("what", ["workspace", "run folder"])
+def test_a_run_whose_folder_goes_ends_and_leaves_nothing_behind(
+    ws: Workspace, tmp_path_factory: pytest.TempPathFactory, what: str
+) -> None:
+    run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 40, "pause": 0.25}))[0].record.run_id
+    worker = eventually(lambda: find(ws, run_id).status.done and find(ws, run_id).status.worker)
+    supervisor = find(ws, run_id).status.supervisor
+    new = Workspace(tmp_path_factory.mktemp("new") / "moved")
+    if what == "workspace":
+        os.rename(ws.root, new.root)
+    else:
+        shutil.copytree(ws.root, new.root, ignore=shutil.ignore_patterns("runs"))
+        os.rename(ws.runs, new.runs)
+    eventually(lambda: not running(worker), timeout_seconds=60)
+    eventually(lambda: not running(supervisor), timeout_seconds=60)
+    assert not (ws.root.exists() if what == "workspace" else ws.run_folder(run_id).exists())
+    assert find(new, run_id).state == "lost"
+    assert "was moved or deleted" in (new.run_folder(run_id) / "log.txt").read_text(encoding="utf-8")
+    jobs.resume(new, run_id)
+    assert jobs.wait(new, [run_id], timeout_seconds=120)[0].state == "succeeded"
+
+
+def test_nothing_is_written_or_locked_where_a_workspace_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Workspace(tmp_path / "gone")
+    monkeypatch.setattr(paths, "_anchored", set())
+    paths.anchor(gone.root)
+    with pytest.raises(FileNotFoundError):
+        write_json(gone.run_folder("x-1") / "status.json", {})
+    with pytest.raises(WorkspaceGone), queue_lock(gone):
+        pass
+    assert issubclass(WorkspaceGone, EngineError)
+    assert not gone.root.exists()
