@@ -70,6 +70,8 @@ def smollm2_folder() -> Path:
 def has_tokenizer(folder: Path) -> bool:
     """Say whether a model folder holds a tokenizer's vocabulary."""
     return any(path for pattern in _TOKENIZERS for path in folder.glob(pattern))
+
+
 def deciding_files(folder: Path) -> list[Path]:
     """Return the files of a base that decide what it says: weights, tokenizer, template, configuration."""
     return sorted(

@@ -187,6 +187,19 @@ def _noted_base(base: str) -> dict[str, dict[str, str]]:
     return {"base_files": integrity.base_digests(folder)} if folder is not None else {}
 
 
+def write_base(ws: Workspace, base: str) -> str:
+    """Make another base the workspace's, as `init` would name it; return that name.
+
+    Results over the base before stand in a table of their own, so none is lost. Raises EngineError for one that
+    no run could load.
+    """
+    _check_base(base)
+    held, name = ws.read_config(), _base_name(ws, base)
+    kept = {key: value for key, value in held.items() if key != "base_files"}
+    write_json(ws.config, {**kept, "base": name, **_noted_base(name)})
+    return name
+
+
 def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
     """Note the base as it is now: results over other weights stand in another table, so none is lost."""
     held = ws.read_config()

@@ -47,9 +47,7 @@ def missing_files(folder: Path) -> list[str]:
 def needed(files: Iterable[str]) -> list[str]:
     """Return those of a repository's files that loading takes: configuration, tokenizer, one set of weights."""
     there = [name for name in files if "/" not in name]
-    kept = [
-        name for name in there if name.endswith(_BESIDE) and not name.lower().startswith(_PROSE)
-    ]
+    kept = [name for name in there if name.endswith(_BESIDE) and not name.lower().startswith(_PROSE)]
     if _WHOLE in there:
         return [*(name for name in kept if name != _INDEX), _WHOLE]
     return [*kept, *(name for name in there if name.startswith("model-") and name.endswith(".safetensors"))]
@@ -99,7 +97,11 @@ def _fetch(name: str, cache: Path | None, lacking: list[str]) -> Path:
         ) from error
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        cached = f"only partly in the hub cache (it lacks {', '.join(lacking)})" if lacking else "not in the hub cache"
+        cached = (
+            f"only partly in the hub cache (it lacks {', '.join(lacking)})"
+            if lacking
+            else "not in the hub cache"
+        )
         raise EngineError(
             f"The model {owner} is {cached} and cannot be fetched{offline}: {_first_line(error)}",
             f"Fetch it where there is a network: hf download {_fetched(owner, asked)}; or give a folder.",

@@ -29,7 +29,10 @@ from engine.lm.turns import Chat, fitted, render, traits
 
 Verdict = Literal["works", "mended", "refused"]
 _CHAT: Chat = [
-    {"role": "system", "content": "You are the assistant of a smart home.\nNow: evening, monday, 12 outside."},
+    {
+        "role": "system",
+        "content": "You are the assistant of a smart home.\nNow: evening, monday, 12 outside.",
+    },
     {"role": "user", "content": "Good evening. Could you dim the lights in the living room to 35, please?"},
     {"role": "assistant", "content": "I have dimmed the lights to 35. Shall I warm the room as well?"},
     {"role": "user", "content": "Yes, heat it to 22 and play some jazz at volume 20."},
@@ -98,7 +101,9 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     facts |= {"folder": str(folder), "architecture": str(config.get("model_type", "?")), "size_bytes": size}
     if folder.parent.name == "snapshots":
         facts["revision"] = folder.name
-    yield Finding("Files", "works", f"{facts['architecture']}, {size / 1e6:,.0f} MB of safetensors, a tokenizer.")
+    yield Finding(
+        "Files", "works", f"{facts['architecture']}, {size / 1e6:,.0f} MB of safetensors, a tokenizer."
+    )
     yield _memory(folder, size, config, facts)
     base = load_base(name, cache=cache)
     facts |= {"parameters": base.model.num_parameters(), "dtype": base.dtype, "device": base.device}
@@ -154,7 +159,9 @@ def _ids(base: Base, facts: dict[str, Any]) -> Finding:
             "Choose the model that these tokens were added to, or save it after resize_token_embeddings.",
         )
     if beyond:
-        detail = f"Its padding token {padding!r} has no row; padding is never seen, so another id stands for it."
+        detail = (
+            f"Its padding token {padding!r} has no row; padding is never seen, so another id stands for it."
+        )
         return Finding("Token ids", "mended", detail)
     return Finding("Token ids", "works", f"All {len(base.tokenizer):,} have one of {rows:,} rows.")
 
@@ -163,18 +170,24 @@ def _template(base: Base, folder: Path) -> Iterator[Finding]:
     tokenizer = base.tokenizer
     found = traits(tokenizer)
     if str(tokenizer.chat_template).endswith(PLAIN_TEMPLATE):
-        yield Finding("Chat template", "mended", 'It has none, so turns are written "User: ..." and "Assistant: ...".')
+        yield Finding(
+            "Chat template", "mended", 'It has none, so turns are written "User: ..." and "Assistant: ...".'
+        )
     else:
         yield Finding("Chat template", "works", "Its own.")
     yield (
         Finding("System message", "works", "The template has a place for it.")
         if found.system
-        else Finding("System message", "mended", "The template has none, so its text opens the first user turn.")
+        else Finding(
+            "System message", "mended", "The template has none, so its text opens the first user turn."
+        )
     )
     yield (
         Finding("Two turns of one role", "works", "The template takes them.")
         if found.repeats
-        else Finding("Two turns of one role", "mended", "The template wants turns to alternate, so they are joined.")
+        else Finding(
+            "Two turns of one role", "mended", "The template wants turns to alternate, so they are joined."
+        )
     )
     yield _extension(base)
     thinking = _thinking(base)
@@ -198,7 +211,9 @@ def _extension(base: Base) -> Finding:
     for end in ends:
         prompt = encode_prompt(base.tokenizer, chat[:end])
         if list(row.ids[: len(prompt)]) != prompt:
-            detail = "It extends the shorter one letter for letter; a token joins a prompt's end with the reply."
+            detail = (
+                "It extends the shorter one letter for letter; a token joins a prompt's end with the reply."
+            )
             return Finding(name, "mended", f"{detail} Replies are learned from their first whole token on.")
     return Finding(name, "works", "It extends the shorter one token for token: one pass trains all replies.")
 
@@ -210,7 +225,9 @@ def _thinking(base: Base) -> Finding | None:
     if quiet != usual:
         return Finding("Thinking", "mended", "The template can ask for it; prompts here ask for none.")
     if quiet.rstrip().endswith("<think>"):
-        detail = "Its prompts begin a thought that cannot be switched off: short replies may be thoughts alone."
+        detail = (
+            "Its prompts begin a thought that cannot be switched off: short replies may be thoughts alone."
+        )
         return Finding("Thinking", "mended", f"{detail} Give a larger max_new_tokens.")
     return None
 
@@ -224,7 +241,9 @@ def _end(base: Base) -> Finding:
     if ids and ids[0] == tokenizer.eos_token_id:
         return Finding("End of a turn", "works", f"{after!r}, the end-of-text token.")
     if ids:
-        return Finding("End of a turn", "mended", f"The template ends it with {after!r}; replies end there too.")
+        return Finding(
+            "End of a turn", "mended", f"The template ends it with {after!r}; replies end there too."
+        )
     return Finding(
         "End of a turn", "mended", f"The template ends it with nothing; replies get {tokenizer.eos_token!r}."
     )

@@ -319,7 +319,10 @@ def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
         if field is None:
             return False
         default = valid.parameters.model_copy(update={name: field.get_default(call_default_factory=True)})
-        return bool(getattr(entry.settle(default, ground), name) == getattr(settled, name))
+        try:
+            return bool(getattr(entry.settle(default, ground), name) == getattr(settled, name))
+        except EngineError:  # the default means nothing on this ground
+            return False
 
     return replace(
         valid, parameters=settled, changed=tuple(name for name in valid.changed if not is_usual(name))
