@@ -37,9 +37,7 @@ def take_in(context: RunContext) -> None:
         context.workspace, run_id, {persona: [Weights(run_id, folder_name(persona))] for persona in owners}
     )
     recipe = Recipe((Own(run_id),))
-    context.variant(
-        given["variant"], recipe.as_json(), family="imported", parameters_trained=parameters
-    )
+    context.variant(given["variant"], recipe.as_json(), family="imported", parameters_trained=parameters)
     context.summary(adapters=len(owners), parameters_trained=parameters)
     score_variants(context, {given["variant"]: recipe}, base=base, shelf=Shelf(context.workspace))
 
