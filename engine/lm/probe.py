@@ -102,7 +102,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     if folder.parent.name == "snapshots":
         facts["revision"] = folder.name
     yield Finding(
-        "Files", "works", f"{facts['architecture']}, {size / 1e6:,.0f} MB of safetensors, a tokenizer."
+        "Files", "works", f"{facts['architecture']}, {_size(size)} of safetensors, a tokenizer."
     )
     yield _memory(folder, size, config, facts)
     base = load_base(name, cache=cache)
@@ -128,12 +128,16 @@ def _memory(folder: Path, size: int, config: dict[str, Any], facts: dict[str, An
     else:
         free, wanted = available_bytes(), int(size * _ROOM * (2 if halves else 1))
     facts |= {"memory_bytes": wanted, "free_bytes": free}
-    words = f"up to {wanted / 1e9:,.1f} GB of memory, {free / 1e9:,.1f} GB are free here."
+    words = f"up to {_size(wanted)} of memory; {_size(free)} are free here."
     if wanted > free:
         return Finding(
             "Memory", "refused", f"It takes {words}", "Choose a smaller base, or a machine with more memory."
         )
     return Finding("Memory", "works", f"It takes {words}")
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
 
 
 def available_bytes() -> int:
