@@ -198,7 +198,7 @@ def placebo(options: argparse.Namespace) -> dict[str, Any]:
     """Return how often each variant beat its placebo in small studies."""
     from engine.core.paths import Workspace
     from engine.results import store
-    from engine.results.comparing.placebos import above as above_placebo
+    from engine.results.variants import above as above_placebo
     from engine.stats.compare import compare
     from engine.stats.pairing import index, pair
 

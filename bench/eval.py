@@ -46,6 +46,7 @@ def prompts_of(base: Any, personas: int, each: int) -> list[tuple[int, list[int]
     """Return (persona, prompt ids): test-like turns of the `default` world, `each` of a persona."""
     from engine.core.types import Message
     from engine.data.worlds import draw_world
+    from engine.domains.smart_home import SMART_HOME
     from engine.lm.encode import encode_prompt
     from engine.lm.prompts import chat, system_text
 
@@ -62,7 +63,9 @@ def prompts_of(base: Any, personas: int, each: int) -> list[tuple[int, list[int]
                     for message in (Message("user", turn.user), Message("assistant", turn.reply))
                 ]
                 messages = [*said, Message("user", session.turns[place].user)]
-                mine.append(encode_prompt(base.tokenizer, chat(system_text(meta=session.meta), messages)))
+                mine.append(
+                    encode_prompt(base.tokenizer, chat(system_text(SMART_HOME, meta=session.meta), messages))
+                )
         found += [(number, prompt) for prompt in mine[:each]]
     return found
 

@@ -101,6 +101,7 @@ def persona_rows(base: Any, personas: int, dialogues: int) -> list[list[Any]]:
     """Return the encoded dialogues of the first personas of the `default` world."""
     from engine.core.types import Message
     from engine.data.worlds import draw_world
+    from engine.domains.smart_home import SMART_HOME
     from engine.lm.encode import encode_chat
     from engine.lm.prompts import chat, system_text
 
@@ -111,7 +112,7 @@ def persona_rows(base: Any, personas: int, dialogues: int) -> list[list[Any]]:
                 encode_chat(
                     base.tokenizer,
                     chat(
-                        system_text(meta=session.meta),
+                        system_text(SMART_HOME, meta=session.meta),
                         [
                             message
                             for turn in session.turns

@@ -17,9 +17,9 @@ import pandas as pd
 from engine.core.paths import Workspace, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
-from engine.domains.metrics import SIMILARITY, score_texts
+from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.runs import manifest
+from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec
 from engine.strategies.plan import look, plan
@@ -27,6 +27,7 @@ from engine.strategies.plan import look, plan
 EXAMPLES = 10  # of each split and persona
 _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the first is the example's own
 _CLUSTERS = 10
+_PRIMARY = next(iter(METRICS))
 _STEPS = 120
 
 Recipe = Mapping[str, Any]
@@ -131,7 +132,7 @@ class _Drawer:
                 "retrieved": [
                     self.memories[one.persona_id][made.memories] if made.memories else None for one in chosen
                 ],
-                SIMILARITY: level.clip(0.0, 1.0),
+                _PRIMARY: level.clip(0.0, 1.0),
             }
         )
         return pd.concat([ids, held], axis=1)
@@ -147,8 +148,15 @@ def _scored_replies(chosen: Sequence[Example]) -> pd.DataFrame:
         others = own[one.persona_id]
         for step in range(_DRAWN):
             reply = one.reference if not step else others[(at + step) % len(others)]
-            rows.append({"reply": reply, **score_texts(reply, one.reference)})
+            scores = {m.name: m.values_of(reply, one.reference)[""] for m in METRICS.values() if m.of_texts}
+            rows.append({"reply": reply, **scores})
     return pd.DataFrame(rows)
+
+
+def _long(table: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in METRICS if name in table]
+    scores = table.melt(list(answers.KEY_COLUMNS), names, "metric", "value")
+    return scores.assign(version=scores["metric"].map({name: METRICS[name].version for name in names}))
 
 
 def _memories(found: Sequence[Example]) -> dict[str, dict[int, str]]:
@@ -179,7 +187,8 @@ def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int) -> None
             )  # fmt: skip
             tables.append(drawer.table(made, context.protocol({**spec.protocol, "scorer": "drawn"})))
         if tables:
-            pd.concat(tables).to_parquet(folder / "scores.parquet", index=False)
+            table = pd.concat(tables)
+            answers.write(folder, table, _long(table))
         context.log("scores written")
     context.end("succeeded")
     write_spec(folder, spec)
@@ -238,7 +247,7 @@ def _files(ws: Workspace, spec: RunSpec, drawer: _Drawer) -> dict[str, Any]:
         roads = {role: spec.upstream[role] for role in ("unified", "per-persona", "hybrid")}
         return {
             "routes.json": {
-                "metric": SIMILARITY,
+                "metric": _PRIMARY,
                 "margin": 0.02,
                 "fallback": "unified",
                 "candidates": {

@@ -17,11 +17,11 @@ import pandas as pd
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
-from engine.domains.metrics import score_texts
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
 from engine.strategies.plan import Plan, PlannedRun, plan
+from tests.scores_for_tests import score_texts
 from tests.steps_for_tests import PACE
 
 # experiment -> variants it makes: name -> (family, share of right replies, trained parameters)

@@ -334,7 +334,7 @@ def test_a_database_that_came_with_the_folder_reads_no_file_of_this_machine(
         connection.execute(
             f"create view runs as select * replace (content as base) from kept, read_text('{secret}')"
         )
-    frame = store.coverage(ws)
+    frame = store.overview(ws).coverage
     assert len(frame)
     with duckdb.connect(str(ws.database)) as connection:
         assert connection.execute("select count(*) from runs where base = 'a private key'").fetchone() == (0,)

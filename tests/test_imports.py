@@ -14,8 +14,8 @@ from engine.core.paths import REPOSITORY
 
 ROOMS = (
     "core",
-    "data",
     "domains",
+    "data",
     "stats",
     "lm",
     "runs",

@@ -17,6 +17,7 @@ from engine.data.worlds.dialogues import Session, need_request, write_session
 from engine.data.worlds.households import Household, WorldSpec, draw_household
 from engine.data.worlds.replies import Plan, own_manner, phrase
 from engine.data.worlds.words import REASONS
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.prompts import Memory, chat, system_text
 
 ELSEWHERE = WorldSpec(
@@ -95,6 +96,7 @@ def _dialogue(
     ]
     memories = nearest(anchor.user, earlier, count, rng)
     system = system_text(
+        SMART_HOME,
         meta=session.meta if rng.random() < 0.9 else None,
         character=household.character if rng.random() < 0.25 else None,
         memories=memories,
@@ -124,6 +126,7 @@ def _drill(household: Household, session: Session, rng: random.Random) -> Corpus
         messages.append(Message("user", need_request(need, household, rng)))
         messages.append(Message("assistant", habitual_reply(household, need, rng)))
     system = system_text(
+        SMART_HOME,
         meta=session.meta if rng.random() < 0.9 else None,
         character=household.character if rng.random() < 0.25 else None,
         memories=memories,

@@ -16,6 +16,7 @@ from engine.core.types import Message
 from engine.data.worlds.dialogues import need_request
 from engine.data.worlds.households import Household, draw_household
 from engine.data.worlds.replies import Plan, known_manner, phrase, phrase_settings
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.prompts import Memory, chat, system_text
@@ -65,7 +66,9 @@ def _question(source: str, index: int, seed: int) -> Question:
     if source == "request":
         device, values = needs[0].split("/")[0], household.settings[needs[0]]
         asked = f"Please set it up: the {device} at {phrase_settings(device, values, 'comma')}."
-        return Question(chat(system_text(), [Message("user", asked)]), _answer(household, manner, needs[0]))
+        return Question(
+            chat(system_text(SMART_HOME), [Message("user", asked)]), _answer(household, manner, needs[0])
+        )
     shown = [needs[0]] if source == "one memory" else needs
     memories = [
         Memory(need_request(need, household, rng), _answer(household, manner, need)) for need in shown
@@ -73,7 +76,8 @@ def _question(source: str, index: int, seed: int) -> Question:
     rng.shuffle(memories)
     asked = need_request(needs[0], household, rng)
     return Question(
-        chat(system_text(memories=memories), [Message("user", asked)]), _answer(household, manner, needs[0])
+        chat(system_text(SMART_HOME, memories=memories), [Message("user", asked)]),
+        _answer(household, manner, needs[0]),
     )
 
 

@@ -11,6 +11,7 @@ import click
 
 from engine.cli import cli
 from engine.core.paths import REPOSITORY
+from engine.domains.metrics import METRICS
 from engine.strategies.registry import EXPERIMENTS
 from engine.strategies.spec import EvaluationSettings, Parameters
 
@@ -24,7 +25,7 @@ experiment's form in the app say more.
 
 def reference() -> str:
     """Return the page's Markdown."""
-    return "\n".join([_OPENING, *_commands(), *_experiments()])
+    return "\n".join([_OPENING, *_commands(), *_experiments(), *_metrics()])
 
 
 def _commands() -> Iterator[str]:
@@ -59,6 +60,22 @@ def _experiments() -> Iterator[str]:
             yield from _parameters(entry.parameters)
         if entry.presets:
             yield "\nPresets: " + ", ".join(f"`{one.name}` ({one.source})" for one in entry.presets) + "."
+
+
+def _metrics() -> Iterator[str]:
+    yield "\n## Metrics\n"
+    yield "A study shows its domain's. `compare --metric NAME` shows one; `rescore` computes new ones.\n"
+    told = {True: "more is better", False: "less is better", None: "neither"}
+    yield from _table(
+        ("metric", "label", "domain", "unit", "direction", "version", "meaning"),
+        (
+            (
+                *(f"`{one.name}`", one.label, ", ".join(one.domains) or "any"),
+                *(one.unit, told[one.higher_is_better], one.version, one.help),
+            )
+            for one in METRICS.values()
+        ),
+    )
 
 
 def _parameters(form: type[Parameters]) -> Iterator[str]:

@@ -30,7 +30,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.estimates": ("estimates",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare",)},
+    "Compare": {"compare": ("compare", "rescore")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

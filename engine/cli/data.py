@@ -13,6 +13,7 @@ from engine.cli.frame import Call, command, out
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
+from engine.domains.registry import BUILT_IN
 
 
 @command(
@@ -37,6 +38,10 @@ from engine.core.errors import EngineError
     default="embedded",
     show_default=True,
     help="The base model: embedded, smollm2, a path, or a hub id.",
+)
+@click.option(
+    "--domain",
+    help=f"What the data is about: {', '.join(one.name for one in BUILT_IN)}, or one's own; else recognised.",
 )
 @click.option(
     "--personas", type=click.IntRange(min=1), help="A seeded subset of so many (a world: how many)."
@@ -80,7 +85,10 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
     out().print(Text(f"{call.ws.root} {state} {card['source']}", style="bold"))
     by_split = ", ".join(f"{number} {name}" for name, number in counts["examples_by_split"].items())
     out().print(
-        Text(f"{counts['personas']} personas, {counts['dialogues']} dialogues, split {card['split']}")
+        Text(
+            f"{counts['personas']} personas, {counts['dialogues']} dialogues, split {card['split']}"
+            + (f", domain {card['domain']}" if "domain" in card else "")
+        )
     )
     out().print(Text(f"{counts['examples']} examples: {by_split}"))
     for remark in card.get("notes", ()):

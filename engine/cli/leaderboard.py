@@ -12,7 +12,8 @@ from rich.text import Text
 from engine.cli.frame import note, out, table
 from engine.core.plain import in_cell
 from engine.core.wording import count, known, p_value, percent, points, signed_points
-from engine.domains.metrics import METRICS, Metric
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
 
 _STYLES = {"better": "green", "worse": "red"}

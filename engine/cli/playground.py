@@ -18,9 +18,9 @@ from engine.results.variants import Variant
 @command(
     "generate",
     examples=(
-        'generate --persona p001 --variant unified "It is too dark in here."',
+        'generate --persona p001 --variant unified "What do you think?"',
         'generate --persona p001 --variant base --meta time_of_day=evening "Good night."',
-        'generate --persona p001 --variant unified --stream "Warm up the room."',
+        'generate --persona p001 --variant unified --stream "Good morning."',
     ),
 )
 @click.option("--persona", "persona_id", required=True, help="Who speaks.")
@@ -30,7 +30,7 @@ from engine.results.variants import Variant
     "circumstances",
     multiple=True,
     metavar="KEY=VALUE",
-    help="A circumstance, such as weather=rain.",
+    help="A circumstance, such as time_of_day=evening.",
 )
 @click.option("--stream", is_flag=True, help="Show the reply as it grows, from the playground's generator.")
 @click.argument("message")
@@ -41,9 +41,9 @@ def generate(
     call.ws.read_config()
     if not message.strip():
         raise EngineError(
-            "The message is empty.", 'Example: generate --persona p001 --variant base "Lights on."'
+            "The message is empty.", 'Example: generate --persona p001 --variant base "Good night."'
         )
-    meta = pairs(circumstances, option="--meta", example="weather=rain")
+    meta = pairs(circumstances, option="--meta", example="time_of_day=evening")
     chosen = _variant(call, variant)
     if stream:
         return _stream(call, persona_id, chosen, message, meta)

@@ -54,9 +54,8 @@ class Question:
 class Reply:
     """One variant's reply, as far as it is. Times are in seconds since its question's turn came.
 
-    `actions` is {"devices": [...], "settings": [[device, parameter, value], ...]}; `scores` maps metrics to
-    values (None where undefined) and is empty without a reference; `lineage` is what engine/serve/lineage.py
-    tells.
+    `scores` maps metrics to values (None where undefined) and is empty without a reference; `lineage` is what
+    engine/serve/lineage.py tells. What a reply does is read from its text by whoever shows it.
     """
 
     text: str = ""
@@ -65,7 +64,6 @@ class Reply:
     first_token_seconds: float | None = None
     seconds: float = 0.0
     finished: bool = False
-    actions: Mapping[str, Any] | None = None
     scores: Mapping[str, float | None] = field(default_factory=dict)
     lineage: Mapping[str, Any] | None = None
     error: str | None = None
@@ -127,7 +125,8 @@ def read_question(value: Mapping[str, Any]) -> Question:
 
 def read_answer(value: Mapping[str, Any]) -> Answer:
     """Return the answer written as JSON. Raises KeyError or TypeError on another form."""
-    return Answer(**{**value, "replies": tuple(Reply(**one) for one in value["replies"])})
+    replies = ({key: said for key, said in one.items() if key != "actions"} for one in value["replies"])
+    return Answer(**{**value, "replies": tuple(Reply(**one) for one in replies)})  # older ones held actions
 
 
 def failed(answer: Answer, error: str, hint: str = "") -> Answer:

@@ -47,6 +47,8 @@ from engine.data.splits import (
 )
 from engine.data.staging import incoming, move_in, write_files
 from engine.data.statistics import dataset_statistics
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of, find_domain, recognise
 
 Scheme = Literal["auto", "by-time", "by-persona"]
 _DECISIVE = ("dataset/personas.jsonl", "dataset/dialogues.jsonl", "dataset/truth.jsonl", "splits/splits.json")
@@ -57,6 +59,7 @@ class Options(TypedDict, total=False):
 
     split: Scheme
     base: str
+    domain: str | None
     personas: int | None
     dialogues: int | None
     seed: int
@@ -70,6 +73,7 @@ class Choices:
 
     split: Scheme = "auto"
     base: str = EMBEDDED
+    domain: str | None = None
     personas: int | None = None
     dialogues: int | None = None
     seed: int = 0
@@ -87,12 +91,13 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Everything about to be written."""
+    """Everything about to be written. `domain` is what the data is about, named or recognised."""
 
     source: Source
     imported: Imported
     dataset: Dataset
     splits: Splits
+    domain: Domain
     faults: tuple[Fault, ...]
     notes: tuple[str, ...]
 
@@ -103,7 +108,8 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
 
     `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
     numbers). "auto" splits by time where every persona has 5 dialogues, else by persona. `keep_good`
-    leaves faulty rows out and lists them in the card; `force` replaces data that has no runs yet. The
+    leaves faulty rows out and lists them in the card; `domain` is what the data is about (None: as it looks);
+    `force` replaces data that has no runs yet. The
     returned card also holds "unchanged": True when the workspace held exactly this already. Raises
     EngineError (DataError with all faults), and then the workspace is as it was.
     """
@@ -130,7 +136,7 @@ def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> 
 
 
 def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> dict[str, Any]:
-    ready = _read(source, choices)
+    ready = _read(ws, source, choices)
     files = dataset_files(ready.dataset)
     card = _card(ready, data_hash(files))
     splits = _splits_record(ready)
@@ -141,6 +147,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
         },
+        "domain": ready.domain.name,
         "base": _base_name(ws, choices.base),
         "split": ready.splits.scheme,
         "seed": choices.seed,
@@ -151,7 +158,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     exported = export_edgesplits(ready.dataset, ready.splits)
     divided = {SPLITS: _json(splits), "edgesplits.json": _json(exported)}
     config |= noted(files, divided) | _noted_base(str(config["base"]))
-    is_same = _is_same(ws, config, splits)
+    is_same = _is_same(ws, config, splits, choices)
     if is_same and not integrity.changed(ws):
         _take_up_base(ws, config)
         return {**read_json(ws.dataset / CARD), "unchanged": True}
@@ -207,7 +214,7 @@ def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
         write_json(ws.config, {**held, "base_files": config["base_files"]})
 
 
-def _read(source: Source, choices: Choices) -> Ready:
+def _read(ws: Workspace, source: Source, choices: Choices) -> Ready:
     """Read, choose and split. Every fault of the rows and of a given split is known before any stops it."""
     imported = read_source(source)
     dataset, faults, notes = imported.dataset, imported.faults, imported.notes
@@ -228,7 +235,13 @@ def _read(source: Source, choices: Choices) -> Ready:
         _restrict(given, chosen) if given else make_splits(chosen, scheme=choices.split, seed=choices.seed)
     )
     _refuse_empty_split(chosen, splits)
-    return Ready(source, imported, chosen, splits, faults, notes)
+    domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
+    if choices.base == EMBEDDED and not domain.embedded_base_fits:
+        notes += (
+            f"The embedded base was not made for the domain {domain.name}: its replies will be poor. Choose"
+            " another one with --base.",
+        )
+    return Ready(source, imported, chosen, splits, domain, faults, notes)
 
 
 def _wants_time(dataset: Dataset, choices: Choices) -> bool:
@@ -264,6 +277,7 @@ def _card(ready: Ready, digest: str) -> dict[str, Any]:
     card: dict[str, Any] = {
         "source": ready.source.label,
         "importer": ready.imported.importer,
+        "domain": ready.domain.name,
         "data_hash": digest,
         "counts": {
             "personas": len(ready.dataset.personas),
@@ -349,13 +363,18 @@ def _held_base(ws: Workspace) -> str:
         return ""
 
 
-def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any]) -> bool:
-    """Tell whether the workspace took in exactly this. Where its files came from does not matter."""
+def _is_same(ws: Workspace, config: dict[str, Any], splits: dict[str, Any], choices: Choices) -> bool:
+    """Tell whether the workspace took in exactly this. Where its files came from does not matter.
+
+    A workspace older than domains stays as it is, unless another domain is asked for.
+    """
     try:
         old = ws.read_config()
     except EngineError:
         return False
     same = all(old.get(key) == config[key] for key in ("base", "split", "seed"))
+    older = "domain" not in old and choices.domain in (None, domain_of(ws).name)
+    same = same and (older or old.get("domain") == config["domain"])
     same = same and old["dataset"].get("data_hash") == config["dataset"]["data_hash"]
     if old.get("files"):
         return same and all(old["files"].get(name) == config["files"].get(name) for name in _DECISIVE)

@@ -1,7 +1,7 @@
 """Numbers that describe a set of dialogues: how much, how long, about what.
 
 Owns the one definition of them, used for a dataset's card and for holding synthetic text against real
-text. The patterns for devices and numbers are coarse on purpose: they describe text, they score nothing.
+text. What replies act on is read by the domain's judge.
 """
 
 from __future__ import annotations
@@ -13,17 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.core.types import Dataset, Dialogue, Message
+from engine.domains.domain import Domain
 
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
-DEVICES = {
-    "tv": re.compile(r"\b(?:tv|television|telly)s?\b", re.IGNORECASE),
-    "ac": re.compile(
-        r"\b(?:ac|a/c|air[- ]?con(?:ditioner|ditioning)?|thermostat|heat(?:er|ing)?|cooling)\b", re.IGNORECASE
-    ),
-    "lights": re.compile(r"\b(?:lights?|lighting|lamps?)\b", re.IGNORECASE),
-    "speaker": re.compile(r"\b(?:speakers?|sound ?bar|stereo)\b", re.IGNORECASE),
-    "security": re.compile(r"\b(?:security|alarms?|locks?|cameras?)\b", re.IGNORECASE),
-}
 _TENS = "ten|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred"
 NUMBER = re.compile(rf"\d|\b(?:{_TENS})\b", re.IGNORECASE)
 
@@ -38,7 +30,6 @@ def text_statistics(dialogues: Sequence[Dialogue]) -> dict[str, Any]:
     words = [[word.lower() for word in WORD.findall(message.text)] for message in messages]
     replies = [message.text for message in messages if message.role == "assistant"]
     vocabulary = Counter(word for found in words for word in found)
-    named = [names_devices(text) for text in replies]
     return {
         "dialogues": len(dialogues),
         "messages": len(messages),
@@ -50,10 +41,8 @@ def text_statistics(dialogues: Sequence[Dialogue]) -> dict[str, Any]:
         "message_words": _lengths(map(len, words)),
         "user_words": _lengths(_words_of("user", messages, words)),
         "reply_words": _lengths(_words_of("assistant", messages, words)),
-        "share_replies_with_device": _share(map(bool, named)),
         "share_replies_with_number": _share(NUMBER.search(text) is not None for text in replies),
         "share_replies_with_question": _share("?" in text for text in replies),
-        "share_replies_by_device": {name: _share(name in found for found in named) for name in DEVICES},
     }
 
 
@@ -78,9 +67,16 @@ def meta_coverage(dialogues: Sequence[Dialogue]) -> dict[str, float]:
     return {key: count / len(dialogues) for key, count in sorted(held.items())}
 
 
-def names_devices(text: str) -> tuple[str, ...]:
-    """Return which of the five devices `text` seems to name, coarsely."""
-    return tuple(name for name, pattern in DEVICES.items() if pattern.search(text))
+def subject_shares(dialogues: Iterable[Dialogue], domain: Domain) -> dict[str, float]:
+    """Return subject -> share of the replies that act on it or name it, the most frequent first.
+
+    {} where the domain cannot tell what a reply does, or there is none.
+    """
+    if not domain.judges:
+        return {}
+    replies = [one.text for dialogue in dialogues for one in dialogue.messages if one.role == "assistant"]
+    found = Counter(subject for text in replies for subject in domain.subjects(text))
+    return {name: number / len(replies) for name, number in found.most_common()}
 
 
 def _words_of(role: str, messages: Sequence[Message], words: Sequence[Sequence[str]]) -> list[int]:

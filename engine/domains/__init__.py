@@ -1,1 +1,5 @@
-"""What a study's data is about: instruction, wording, metrics and features of each domain."""
+"""What a study's data is about: a domain is one record (domain.py), and registry.py says which there are.
+
+`smart_home/` and `chat.py` come with Persona Lab; a user's own is one file that the workspace's settings
+name. Nothing outside a domain knows what its replies do.
+"""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
+from engine.domains.registry import domain_of
 from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
 from engine.lm.mixture import Row
@@ -47,6 +48,7 @@ class Asker:
         """`on_progress` gets (done, total) of the texts embedded to find memories; it may raise to stop."""
         self._ws, self._base, self._shelf, self._scorer = ws, base, shelf, scorer
         self._budget, self._on_progress = prompt_budget(base, max_new_tokens), on_progress
+        self._domain = domain_of(ws)
         self._characters = {one.persona_id: one.character for one in load_dataset(ws).personas}
         self._prompts: dict[_Key, Built] = {}
         self._index: MemoryIndex | None = None
@@ -91,6 +93,7 @@ class Asker:
         for (key, (example, side)), shown in zip(new.items(), memories, strict=True):
             self._prompts[key] = build_prompt(
                 self._base,
+                self._domain,
                 example.context,
                 meta=example.meta,
                 character=self._characters.get(side.persona_id) if side.prompt.profile else None,

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
+from engine.lm.ends import closed
 from engine.lm.turns import Chat, fitted, render, traits
 
 IGNORED = -100
@@ -36,7 +37,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
     A reply includes the token that ends it. Raises EngineError when the template does not render a
     chat as a prefix of the longer chat, so that no span could be trusted.
     """
-    chat = fitted(tokenizer, chat)
+    chat = closed(tokenizer, fitted(tokenizer, chat))
     text = render(tokenizer, chat)
     spans = []
     for index, message in enumerate(chat):
@@ -63,7 +64,7 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[Enco
     """
     if traits(tokenizer).extends:
         return [encode_chat(tokenizer, chat)]
-    chat = fitted(tokenizer, chat)
+    chat = closed(tokenizer, fitted(tokenizer, chat))
     return [
         _only_last(tokenizer, chat[: index + 1])
         for index, one in enumerate(chat)
@@ -89,7 +90,7 @@ def _only_last(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[int]:
     """Return the ids of a chat that ends with the user, with the header that asks for a reply."""
-    text = render(tokenizer, fitted(tokenizer, chat), add_generation_prompt=True)
+    text = render(tokenizer, closed(tokenizer, fitted(tokenizer, chat)), add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

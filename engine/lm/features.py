@@ -7,22 +7,25 @@ that is engine.stats.clusters.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 from engine.core.types import Dataset, Splits
 from engine.data.dataset import examples
-from engine.domains.smart_home.behaviour import habits, standardised, words
+from engine.domains.domain import Domain
 from engine.lm.retrieve import request_of
 from engine.lm.scorer import Scorer
 
 Matrix = NDArray[np.float64]
+_LEAST_SHARE = 0.1  # of the personas, who must share a word for it to tell them apart
+_WORD = r"[^\W_]+(?:'[^\W_]+)?"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,17 +69,33 @@ def character_features(
     return _features([persona.persona_id for persona in told], vectors.astype(np.float64))
 
 
-def behaviour_features(dataset: Dataset, splits: Splits) -> Features:
-    """Return what each persona's training dialogues ask, set and say; personas without any are left out.
+def behaviour_features(dataset: Dataset, splits: Splits, domain: Domain) -> Features:
+    """Return what each persona's training dialogues ask, do and say; personas without any are left out.
 
-    Half of it is the habits (what is asked and set), half the words of the replies.
+    Half of it is her habits, where the domain knows any, half the words of the replies.
     """
     interactions: dict[str, list[tuple[str, str]]] = {}
     for example in examples(dataset, splits, "train"):
         interactions.setdefault(example.persona_id, []).append((request_of(example), example.reference))
-    found = habits(interactions)
-    what = _features(found.personas, standardised(found))
-    return joined([what, _features(found.personas, words(interactions))])
+    personas = tuple(interactions)
+    parts = [domain.habits(interactions)] if domain.habits else []
+    return joined([_features(personas, part) for part in (*parts, words(interactions))])
+
+
+def words(interactions: Mapping[str, Sequence[tuple[str, str]]]) -> Matrix:
+    """Return the words of each persona's replies by tf-idf (log term counts), [personas, words kept].
+
+    The words of requests are left out: they tell how people talk, and no reply has to follow them. So are
+    words of fewer than one or more than nine in ten personas. Personas without interactions have no row.
+    """
+    texts = ["\n".join(reply for _, reply in pairs) for pairs in interactions.values() if pairs]
+    if not texts:
+        return np.zeros((0, 0))
+    table = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(texts)
+    spread = np.asarray((table > 0).sum(axis=0)).ravel()
+    kept = (spread >= _LEAST_SHARE * len(texts)) & (spread <= (1 - _LEAST_SHARE) * len(texts))
+    weights: Matrix = table[:, kept].toarray()
+    return weights
 
 
 def joined(parts: Sequence[Features]) -> Features:

@@ -24,12 +24,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
-
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
+from engine.lm.template import plain_template
+from engine.lm.vocabulary import check_ids, padding_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +35,10 @@ class Base:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
+
+    @property
+    def pad_id(self) -> int:
+        return padding_id(self.model, self.tokenizer)
 
     @property
     def dtype(self) -> str:
@@ -55,7 +55,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     The checkpoint's own dtype on a GPU; on a CPU fp32, but bf16 for a checkpoint in bf16 where the processor
     multiplies in it. A tokenizer without a chat template gets a plain
     one ("User: ...", "Assistant: ..."). Raises EngineError when the model is missing, out of reach,
-    pickled, or wants to run code of its own.
+    pickled, has no embedding for some of its tokens, or wants to run code of its own.
     """
     folder = find_base(name, cache=cache)
     check_base(folder)
@@ -87,8 +87,9 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             f"The tokenizer in {folder} has no end-of-text token, so replies would never end.",
             "Set eos_token in its tokenizer_config.json.",
         )
+    check_ids(model, tokenizer)
     if tokenizer.chat_template is None:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = plain_template(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)

@@ -5,14 +5,13 @@ Knows personas, their groups, likeness and validation scores, but no adapter. Te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
-from engine.domains.smart_home.actions import extract
 
 Matrix = NDArray[np.float64]
 Interaction = tuple[str, str]
@@ -92,13 +91,15 @@ def nearest(
     return mixes
 
 
-def quality(interactions: Mapping[str, Sequence[Interaction]]) -> dict[str, float]:
+def quality(
+    interactions: Mapping[str, Sequence[Interaction]], useful_reply: Callable[[str], bool]
+) -> dict[str, float]:
     """Return how much useful training data each persona has, as a share of the best persona's, 0..1.
 
-    Useful are distinct interactions whose reply names a device.
+    Useful are distinct interactions whose reply is (where a domain judges replies: those that do something).
     """
     useful = {
-        persona: len({pair for pair in pairs if extract(pair[1]).devices})
+        persona: len({pair for pair in pairs if useful_reply(pair[1])})
         for persona, pairs in interactions.items()
     }
     most = max(useful.values(), default=0)

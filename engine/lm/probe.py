@@ -19,13 +19,17 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.lm.adapters import linear_layers
 from engine.lm.encode import encode_dialogue, encode_prompt
+from engine.lm.ends import closing_of, ends_of
 from engine.lm.forms import LoraForm
 from engine.lm.generate import generate
 from engine.lm.layers import usual_layers
-from engine.lm.load import PLAIN_TEMPLATE, Base, find_base, load_base
+from engine.lm.load import Base, find_base, load_base
 from engine.lm.shape import LoraShape
+from engine.lm.tail import changes_logits, tail_error
+from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
 from engine.lm.turns import Chat, fitted, render, traits
+from engine.lm.vocabulary import embedding_rows
 
 Verdict = Literal["works", "mended", "refused"]
 _CHAT: Chat = [
@@ -38,7 +42,7 @@ _CHAT: Chat = [
     {"role": "user", "content": "Yes, heat it to 22 and play some jazz at volume 20."},
     {"role": "assistant", "content": "The AC heats to 22 degrees and jazz is playing at volume 20."},
 ]
-_NEW_TOKENS, _ROOM, _SHORT_WINDOW = 16, 1.3, 1024
+_NEW_TOKENS, _ROOM, _SHORT_WINDOW, _ROUNDING = 16, 1.3, 1024, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     facts |= {"folder": str(folder), "architecture": str(config.get("model_type", "?")), "size_bytes": size}
     if folder.parent.name == "snapshots":
         facts["revision"] = folder.name
-    yield Finding(
-        "Files", "works", f"{facts['architecture']}, {_size(size)} of safetensors, a tokenizer."
-    )
+    yield Finding("Files", "works", f"{facts['architecture']}, {_size(size)} of safetensors, a tokenizer.")
     yield _memory(folder, size, config, facts)
     base = load_base(name, cache=cache)
     facts |= {"parameters": base.model.num_parameters(), "dtype": base.dtype, "device": base.device}
@@ -113,6 +115,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
         f"{facts['parameters'] / 1e6:,.1f} M parameters in {base.dtype} on {base.device}.",
     )
     yield _ids(base, facts)
+    yield _logits(base)
     yield from _template(base, folder)
     yield _end(base)
     yield _window(base, facts)
@@ -149,31 +152,36 @@ def available_bytes() -> int:
 
 
 def _ids(base: Base, facts: dict[str, Any]) -> Finding:
-    rows = int(base.model.get_input_embeddings().weight.shape[0])
-    beyond = {word: index for word, index in base.tokenizer.get_vocab().items() if index >= rows}
-    facts |= {"vocabulary": len(base.tokenizer), "embedding_rows": rows}
-    padding = base.tokenizer.pad_token
-    other = sorted(word for word in beyond if word != padding)
-    if other:
+    rows, count = embedding_rows(base.model), len(base.tokenizer)
+    facts |= {"vocabulary": count, "embedding_rows": rows}
+    own = base.tokenizer.pad_token_id
+    if own is not None and own != base.pad_id:
+        detail = f"Its padding token {base.tokenizer.pad_token!r} has no row of the embedding"
         return Finding(
-            "Token ids",
+            "Token ids", "mended", f"{detail}; padding is never seen, so another id stands for it."
+        )
+    return Finding("Token ids", "works", f"All {count:,} have one of {rows:,} rows.")
+
+
+def _logits(base: Base) -> Finding:
+    """Whether what we make of the last hidden states is what the model itself would say."""
+    ids = torch.tensor([encode_prompt(base.tokenizer, _CHAT[:2])], device=base.model.device)
+    error = tail_error(base.model, ids)
+    if not error <= _ROUNDING:  # NaN is refused too
+        return Finding(
+            "Loss",
             "refused",
-            f"The tokenizer has {len(other)} tokens beyond the {rows:,} rows of the embedding, {other[0]!r} "
-            "among them.",
-            "Choose the model that these tokens were added to, or save it after resize_token_embeddings.",
+            f"Its own logits differ from those of its last hidden states by {error:.1%}: no loss would be right.",
+            "Choose a base of another architecture.",
         )
-    if beyond:
-        detail = (
-            f"Its padding token {padding!r} has no row; padding is never seen, so another id stands for it."
-        )
-        return Finding("Token ids", "mended", detail)
-    return Finding("Token ids", "works", f"All {len(base.tokenizer):,} have one of {rows:,} rows.")
+    how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"
+    return Finding("Loss", "works", f"Its own: {how}.")
 
 
 def _template(base: Base, folder: Path) -> Iterator[Finding]:
     tokenizer = base.tokenizer
     found = traits(tokenizer)
-    if str(tokenizer.chat_template).endswith(PLAIN_TEMPLATE):
+    if tokenizer.chat_template == plain_template(tokenizer):
         yield Finding(
             "Chat template", "mended", 'It has none, so turns are written "User: ..." and "Assistant: ...".'
         )
@@ -237,20 +245,15 @@ def _thinking(base: Base) -> Finding | None:
 
 
 def _end(base: Base) -> Finding:
-    """What the template writes behind a reply, and whether generation stops there."""
-    tokenizer = base.tokenizer
-    chat = fitted(tokenizer, [*_CHAT[:2], {"role": "assistant", "content": "qdonez"}])
-    after = render(tokenizer, chat).rpartition("qdonez")[2].strip()
-    ids = tokenizer(after, add_special_tokens=False)["input_ids"] if after else []
-    if ids and ids[0] == tokenizer.eos_token_id:
-        return Finding("End of a turn", "works", f"{after!r}, the end-of-text token.")
-    if ids:
-        return Finding(
-            "End of a turn", "mended", f"The template ends it with {after!r}; replies end there too."
-        )
-    return Finding(
-        "End of a turn", "mended", f"The template ends it with nothing; replies get {tokenizer.eos_token!r}."
-    )
+    """What the template writes behind a reply; generation stops there."""
+    closing, ends = closing_of(base.tokenizer), ends_of(base.model, base.tokenizer)
+    if not closing:
+        detail = f"The template writes none, so replies get {base.tokenizer.eos_token!r}."
+        return Finding("End of a turn", "mended", detail)
+    if closing.startswith(str(base.tokenizer.eos_token)):
+        return Finding("End of a turn", "works", f"{closing!r}, the end-of-text token.")
+    as_text = " (a text, looked for while generating)" if ends.text else ""
+    return Finding("End of a turn", "works", f"{closing!r}{as_text}, beside the end-of-text token.")
 
 
 def _window(base: Base, facts: dict[str, Any]) -> Finding:
@@ -289,7 +292,7 @@ def _time(base: Base, facts: dict[str, Any]) -> Finding:
     for turn in range(2):
         began = time.perf_counter()
         settings = TrainSettings(epochs=1, batch_size=len(rows))
-        trained = Trainer(base.model, form, settings, [Lesson("probe", rows)], pad_id=0).fit()
+        trained = Trainer(base.model, form, settings, [Lesson("probe", rows)], pad_id=base.pad_id).fit()
         step[turn] = time.perf_counter() - began
         began = time.perf_counter()
         generate(base.model, base.tokenizer, [prompt], max_new_tokens=_NEW_TOKENS)

@@ -1,6 +1,7 @@
 """What a model is told: the one prompt skeleton that all variants of a protocol share.
 
-Owns the wording of the system message and its version. Knows chat messages only, no tokenizer.
+Owns the order of the system message and its version; what it says of the subject is the domain's. Knows chat
+messages only, no tokenizer.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.core.types import Message
+from engine.domains.domain import Domain
 
 PROMPT_VERSION = 1
-INSTRUCTION = "You are the assistant of a smart home."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,21 @@ class Memory:
 
 
 def system_text(
-    *, meta: Mapping[str, Any] | None = None, character: str | None = None, memories: Sequence[Memory] = ()
+    domain: Domain,
+    *,
+    meta: Mapping[str, Any] | None = None,
+    character: str | None = None,
+    memories: Sequence[Memory] = (),
 ) -> str:
     """Return the system message: instruction, context, profile and earlier interactions, as far as given.
 
+    Of the metadata only what the domain shows is told.
+
     Memories are listed in the given order; callers put the most similar one last, next to the request.
     """
-    lines = [INSTRUCTION]
-    if meta:
-        context = ", ".join(_context(key, value) for key, value in meta.items() if value not in (None, ""))
-        lines += [f"Now: {context}."] if context else []
+    lines = [domain.instruction]
+    if context := ", ".join(domain.context(meta or {})):
+        lines.append(f"Now: {context}.")
     if character:
         lines.append(f"About the user: {character}")
     if memories:
@@ -43,10 +49,6 @@ def system_text(
         for memory in memories:
             lines += [f"User: {memory.request}", f"You: {memory.reply}"]
     return "\n".join(lines)
-
-
-def _context(key: str, value: Any) -> str:
-    return f"{value} outside" if key == "outdoor_temp" else str(value).replace("_", " ")
 
 
 def chat(system: str, messages: Sequence[Message]) -> list[dict[str, str]]:

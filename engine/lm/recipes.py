@@ -18,6 +18,7 @@ from engine.core.base_identity import refuse_other_weights
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Message
+from engine.domains.domain import Domain
 from engine.lm.activations import Offsets, load_offsets
 from engine.lm.adapters import Lora, effect_kind, load_lora
 from engine.lm.bank import Change, change_of
@@ -306,6 +307,7 @@ class Built:
 
 def build_prompt(
     base: Base,
+    domain: Domain,
     messages: Sequence[Message],
     *,
     meta: Mapping[str, Any] | None,
@@ -316,7 +318,7 @@ def build_prompt(
     """Return the prompt for a reply to `messages`, with as many memories as the budget has room for."""
 
     def ids(shown: Sequence[Memory]) -> list[int]:
-        system = system_text(meta=meta, character=character, memories=shown)
+        system = system_text(domain, meta=meta, character=character, memories=shown)
         return encode_prompt(base.tokenizer, chat(system, messages))
 
     kept = fit(memories, lambda shown: len(ids(shown)), budget_tokens)

@@ -11,7 +11,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.domains.smart_home.actions import extract
+from engine.domains.registry import domain_of
 from engine.lm.asking import Asker
 from engine.lm.effects import Recipe, read_recipe
 from engine.lm.generate import Reply
@@ -32,7 +32,7 @@ def respond(
     history: Sequence[Message] = (),
     max_new_tokens: int = 64,
 ) -> dict[str, Any]:
-    """Return the reply of `recipe` to `message`, with its tokens, seconds, actions and the memories it saw.
+    """Return the reply of `recipe` to `message`, with tokens, seconds, what it does and the memories it saw.
 
     Raises EngineError on an unknown persona, an empty message or a recipe that cannot answer.
     """
@@ -53,7 +53,7 @@ def respond(
         "prompt_tokens": reply.prompt_tokens,
         "reply_tokens": reply.reply_tokens,
         "seconds": round(reply.seconds, 3),
-        "actions": _actions(reply.text),
+        "acts": [act.words for act in domain_of(ws).acts(reply.text)],
         "recipe": _acting(wanted, answering).as_json(),
         "retrieved": [
             {"request": m.request, "reply": m.reply, "similarity": m.similarity, "example_id": m.example_id}
@@ -97,12 +97,6 @@ def _acting(recipe: Recipe, answering: Sequence[Side]) -> Recipe:
         return recipe
     (only,) = answering
     return Recipe((*only.effects, only.prompt), remote=only.remote)
-
-
-def _actions(text: str) -> dict[str, Any]:
-    found = extract(text)
-    settings = sorted(((s.device, s.parameter, s.value) for s in found.settings), key=str)
-    return {"devices": sorted(found.devices), "settings": settings}
 
 
 @lru_cache(maxsize=2)

@@ -24,10 +24,6 @@ from engine.lm.quiet import quieten
 
 Alternatives = dict[str, tuple[str, ...]]
 
-_TASK = (
-    "Reword what a user says to a smart home. Keep its meaning and every device, room, name, setting and"
-    " number. Answer with the new wording alone."
-)
 _WAYS = ("Say it in other words.", "Say it more politely.", "Say it shorter.", "Say it as people talk.")
 _MARIAN_FILES, _EXAMPLE = ("source.spm", "target.spm", "vocab.json"), "Helsinki-NLP/opus-mt-en-de"
 _MORE_TOKENS, _ROWS, _BEAMS, _MOST_TOKENS = 24, 32, 4, 256
@@ -41,14 +37,16 @@ class Rewriter(Protocol):
         ...
 
 
-def make_rewriter(method: str, parameters: Mapping[str, Any], *, base: str) -> Rewriter:
+def make_rewriter(method: str, parameters: Mapping[str, Any], *, base: str, task: str) -> Rewriter:
     """Return the rewriter of an augmentation method; `base` is the workspace's own model.
+
+    `task` is what an instruction-following model is told to do (the domain's words).
 
     Raises EngineError when its weights are out of reach, with what to fetch and how.
     """
     if method == "lm-paraphrase":
         named = parameters["language_model"]
-        return Paraphraser(load_base(base if named == "workspace" else named))
+        return Paraphraser(load_base(base if named == "workspace" else named), task)
     if method == "back-translation":
         there, back = parameters["translators"]
         return BackTranslator(Translator(there), Translator(back))
@@ -58,8 +56,8 @@ def make_rewriter(method: str, parameters: Mapping[str, Any], *, base: str) -> R
 class Paraphraser:
     """An instruction-following causal model, asked in several ways for other words."""
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
+    def __init__(self, base: Base, task: str) -> None:
+        self._base, self._task = base, task
 
     def alternatives(self, texts: Sequence[str]) -> Alternatives:
         """Return up to one rewording of each text for each way of asking."""
@@ -71,7 +69,7 @@ class Paraphraser:
             encode_prompt(
                 tokenizer,
                 [
-                    {"role": "system", "content": _TASK},
+                    {"role": "system", "content": self._task},
                     {"role": "user", "content": f"{way}\n\n{text}"},
                 ],
             )

@@ -1,4 +1,9 @@
-"""Which name a variant goes by. The one place where recipes that share a name are told apart."""
+"""Variants: their names on screens, and what one is to another. Reads nothing.
+
+Owns which name a variant goes by where recipes share one, which is a repeat of another from another seed (the
+A/A control of every difference), which is the placebo of which, what tells variants of one plain name apart,
+and what had to be trained to have one.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from engine.lm.effects import Swapped, effects_of
+from engine.core.wording import spelled
+from engine.lm.effects import Swapped, effects_of, normal
+from engine.runs.runfolder import fingerprint
+from engine.stats.compare import Comparison
 
-BOUND = "ceiling"
-"""The family of what nobody can exceed: it never competes."""
+BOUND, CONTROL = "ceiling", "placebo"
+"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
+_ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +119,176 @@ def _merge(entries: list[Declaration]) -> tuple[Variant, str]:
 
 def _named(variant: Variant, *, keeps: bool) -> Variant:
     return variant if keeps else replace(variant, variant=f"{variant.name}@{variant.variant_id}")
+
+
+# --- the same but for the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What decides a run, its seed apart. `upstream` maps a role to a run id."""
+
+    experiment: str
+    version: int
+    seed: int
+    data_hash: str
+    base: str
+    parameters: Mapping[str, Any]
+    upstream: Mapping[str, str]
+
+
+def repeats(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of the variant that it repeats with another seed.
+
+    Of several such variants the one made with default settings is repeated by the others, else the first.
+    """
+    groups: dict[tuple[str, str], list[tuple[Variant, str]]] = {}
+    for variant in variants:
+        found = _lineage(variant.run_id, origins)
+        if found is not None:
+            groups.setdefault((variant.name, found[0]), []).append((variant, found[1]))
+    repeated = {}
+    for group in groups.values():
+        first, seeds = min(group, key=lambda entry: _rank(entry[0]))
+        for variant, others in group:
+            if variant.variant_id != first.variant_id and others != seeds:
+                repeated[variant.variant_id] = first.variant_id
+    return repeated
+
+
+def _rank(variant: Variant) -> tuple[bool, str, str]:
+    return not variant.default, variant.made_at, variant.variant_id
+
+
+def _lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | None:
+    """The hash of a run and its upstreams without seeds, and that of their seeds; None where one is gone."""
+    origin = origins.get(run_id)
+    if origin is None:
+        return None
+    above = {role: _lineage(run, origins) for role, run in sorted(origin.upstream.items())}
+    if None in above.values():
+        return None
+    known = {role: found for role, found in above.items() if found is not None}
+    made = [origin.experiment, origin.version, origin.data_hash, origin.base, dict(origin.parameters)]
+    recipe = fingerprint([*made, {role: found[0] for role, found in known.items()}], 16)
+    return recipe, fingerprint([origin.seed, {role: found[1] for role, found in known.items()}], 16)
+
+
+# --- another persona's adapters or memories in place of the own
+
+
+def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of its placebo over the same base; of several the one made first."""
+    known = list(variants)
+    base = {one.run_id: origins[one.run_id].base for one in known if one.run_id in origins}
+    found: dict[str, str] = {}
+    for placebo in sorted(known, key=lambda one: one.made_at):
+        of = placebo.control_of
+        for variant in known if of is not None else ():
+            if normal(variant.recipe) == of and base.get(variant.run_id) == base.get(placebo.run_id):
+                found.setdefault(variant.variant_id, placebo.variant_id)
+    return found
+
+
+def above(comparison: Comparison | None) -> dict[str, Any] | None:
+    """Return a row's `above_placebo`: variant less placebo, paired by persona, with its interval and p.
+
+    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo.
+    """
+    if comparison is None:
+        return None
+    told = comparison.as_json()
+    return {
+        "placebo": comparison.reference,
+        "placebo_mean": comparison.reference_mean,
+        **{name: told[name] for name in _ABOVE},
+    }
+
+
+# --- of one plain name
+
+
+def distinctions(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> words such as "history 20, unified's epochs 2", where a plain name is shared.
+
+    Told is what is not the same for all that share it: parameters, seeds, data and base, a run's own and
+    those of the runs it is built on.
+    """
+    groups: dict[str, list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault(variant.name, []).append(variant)
+    told = {}
+    for group in groups.values():
+        made = [_settings(variant.run_id, origins) for variant in group]
+        names = dict.fromkeys(name for settings in made for name in settings)
+        apart = [name for name in names if len({settings.get(name) for settings in made}) > 1]
+        for variant, settings in zip(group, made, strict=True):
+            words = [f"{name} {settings[name]}" for name in apart if name in settings]
+            if words:
+                told[variant.variant_id] = ", ".join(words)
+    return told
+
+
+def _settings(run_id: str, origins: Mapping[str, Origin], whose: str = "") -> dict[str, str]:
+    """Everything that decides a run and the runs below it, in words, its own first."""
+    origin = origins.get(run_id)
+    if origin is None:
+        return {}
+    own: dict[str, Any] = {
+        **origin.parameters,
+        "seed": origin.seed,
+        "version": origin.version,
+        "data": origin.data_hash[:8],
+        "base": origin.base,
+    }
+    told = {f"{whose}{name.replace('_', ' ')}": spelled(value) for name, value in own.items()}
+    for role, run in sorted(origin.upstream.items()):
+        told |= _settings(run, origins, f"{whose}{role}'s ")
+    return told
+
+
+# --- what had to be trained
+
+
+@dataclass(frozen=True, slots=True)
+class Outlay:
+    """Trained parameters and the seconds it took; `seconds` is None where some run told no time."""
+
+    parameters: int
+    seconds: float | None
+
+
+def outlays(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, Outlay]:
+    """Return the outlay of each variant, by its name on screens."""
+    known = list(variants)
+    by_run: dict[str, list[Variant]] = {}
+    for one in known:
+        by_run.setdefault(one.run_id, []).append(one)
+    return {one.variant: _outlay(one, by_run, origins) for one in known}
+
+
+def _outlay(variant: Variant, by_run: Mapping[str, list[Variant]], origins: Mapping[str, Origin]) -> Outlay:
+    below = _built_on(variant.run_id, origins) - {variant.run_id}
+    trained = [_largest(by_run[run]) for run in sorted(below) if run in by_run]
+    made = [variant, *trained]
+    seconds = [one.train_seconds or (0.0 if not one.parameters_trained else None) for one in made]
+    times = [value for value in seconds if value is not None]
+    return Outlay(
+        parameters=sum(one.parameters_trained for one in made),
+        seconds=sum(times) if len(times) == len(made) else None,
+    )
+
+
+def _largest(made: Iterable[Variant]) -> Variant:
+    """The variant that stands for what a run trained: the variants of one run share their adapters."""
+    return max(made, key=lambda one: (one.parameters_trained, one.train_seconds or 0.0))
+
+
+def _built_on(run_id: str, origins: Mapping[str, Origin]) -> set[str]:
+    found, open_ = set[str](), [run_id]
+    while open_:
+        run = open_.pop()
+        if run not in found:
+            found.add(run)
+            open_ += origins[run].upstream.values() if run in origins else ()
+    return found

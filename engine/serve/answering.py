@@ -1,6 +1,6 @@
 """One question being answered: its prompts, its stream, and what is told of it after each token.
 
-Owns the order of things: prompts, tokens, actions, then the scores where there is a reference. Knows nothing
+Owns the order of things: prompts, tokens, then the scores where there is a reference. Knows nothing
 of sockets, queues and files.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from engine.core.base_identity import BaseIdentity, base_of
 from engine.core.errors import EngineError, unknown_name
@@ -17,11 +16,11 @@ from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, Speaker, State
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
-from engine.domains.metrics import SIMILARITY, score_texts
-from engine.domains.smart_home.actions import extract
+from engine.domains import metrics
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import read_recipe
 from engine.lm.load import Base, load_base
+from engine.lm.measure import of_reply
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import Scorer
 from engine.lm.streaming import Stream, spread
@@ -107,9 +106,7 @@ class Answering:
 
     def cancelled(self) -> Answer:
         """End it where it is; return what has been said."""
-        self._replies = [
-            replace(reply, finished=True, actions=actions(reply.text)) for reply in self._replies
-        ]
+        self._replies = [replace(reply, finished=True) for reply in self._replies]
         return self._told("cancelled")
 
     def _ask(self, asker: Asker, place: int, speaker: Speaker) -> Ask:
@@ -131,7 +128,7 @@ class Answering:
         return Reply(prompt_tokens=sum(len(row.ids) for row in ask.rows), lineage=told)
 
     def _note(self, stream: Stream) -> None:
-        """Write down what every voice has said by now; a finished reply is read for its actions."""
+        """Write down what every voice has said by now."""
         now = time.perf_counter() - self._began
         for voice, place in enumerate(self._places):
             reply = self._replies[place]
@@ -141,25 +138,18 @@ class Answering:
             first = reply.first_token_seconds if reply.first_token_seconds is not None else now
             reply = replace(reply, text=text, tokens=tokens, first_token_seconds=first, seconds=now)
             if stream.ended(voice):
-                reply = replace(reply, finished=True, actions=actions(text))
+                reply = replace(reply, finished=True)
             self._replies[place] = reply
 
     def _scored(self) -> Answer:
         reference = self.question.reference or ""
-        said = [self._replies[place].text for place in self._places]
-        likeness = self._stage.scorer.similarity(said, [reference] * len(said))
-        for place, text, value in zip(self._places, said, likeness, strict=True):
-            scores = {SIMILARITY: round(float(value), 6), **score_texts(text, reference)}
+        shown = metrics.of_study(self._stage.ws).values()
+        for place in self._places:
+            text = self._replies[place].text
+            scores = of_reply(shown, text, reference, scorer=self._stage.scorer)
             self._replies[place] = replace(self._replies[place], scores=scores)
         return self._told("done")
 
     def _told(self, state: State) -> Answer:
         self._answer = replace(self._answer, state=state, replies=tuple(self._replies))
         return self._answer
-
-
-def actions(text: str) -> dict[str, Any]:
-    """Return what a reply names and sets, as a JSON object in a stable order."""
-    found = extract(text)
-    settings = sorted(([s.device, s.parameter, s.value] for s in found.settings), key=str)
-    return {"devices": sorted(found.devices), "settings": settings}

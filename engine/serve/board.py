@@ -5,16 +5,15 @@ Computes from votes handed in; reads and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.domains.metrics import METRICS, SIMILARITY
+from engine.domains.metric import Metric
 from engine.results.votes import Ballot, Choice, Vote
 from engine.stats.bradley_terry import Game, Rating, ratings
 from engine.stats.shares import wilson
 
 FEW_VOTES = 30
-COMPARED_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")
 _SCORES: Mapping[Choice, float] = {"left": 1.0, "right": 0.0, "tie": 0.5, "both bad": 0.5}
 
 
@@ -25,7 +24,7 @@ class Agreement:
     `low` and `high` are Wilson's 95 % interval of the share; None where there is no such vote.
     """
 
-    metric: str
+    metric: Metric
     agreed: int
     decided: int
     low: float | None
@@ -60,24 +59,27 @@ class Board:
     right_won: int
 
 
-def board(votes: Sequence[Vote], names: Mapping[str, str]) -> Board:
-    """Return what the votes say; `names` maps variant ids to today's names, others keep those of the vote."""
+def board(votes: Sequence[Vote], names: Mapping[str, str], metrics: Iterable[Metric]) -> Board:
+    """Return what the votes say, and how often each of `metrics` that has a direction agrees with them.
+
+    `names` maps variant ids to today's names, others keep those of the vote.
+    """
     games = [Game(_name(vote.left, names), _name(vote.right, names), _SCORES[vote.choice]) for vote in votes]
     return Board(
         ratings=tuple(ratings([game for game in games if game.first != game.second])),
         pairings=_pairings(votes, names),
-        agreement=tuple(_agreement(votes, metric) for metric in COMPARED_METRICS),
+        agreement=tuple(_agreement(votes, one) for one in metrics if one.higher_is_better is not None),
         votes=len(votes),
         left_won=sum(vote.choice == "left" for vote in votes),
         right_won=sum(vote.choice == "right" for vote in votes),
     )
 
 
-def _agreement(votes: Sequence[Vote], metric: str) -> Agreement:
-    higher_wins = METRICS[metric].higher_is_better is not False
+def _agreement(votes: Sequence[Vote], metric: Metric) -> Agreement:
+    higher_wins = metric.higher_is_better is not False
     agreed = decided = 0
     for vote in votes:
-        left, right = vote.left.scores.get(metric), vote.right.scores.get(metric)
+        left, right = vote.left.scores.get(metric.name), vote.right.scores.get(metric.name)
         if vote.choice not in ("left", "right") or left is None or right is None or left == right:
             continue
         decided += 1

@@ -6,27 +6,26 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError
+from engine.stats import whole
 from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
 from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
-from engine.stats.pairing import Pairing, Row, Table, Vector, index, pair
+from engine.stats.pairing import Pairing, Vector, pair
 from engine.stats.shares import wilson
 
 __all__ = [
     "Comparison",
-    "Options",
     "Outcomes",
     "Pairing",
     "compare",
     "corrected",
     "holm",
-    "leaderboard",
     "outcomes",
     "pair",
 ]
@@ -44,12 +43,13 @@ NO_SPREAD = "All personas differ by the same amount: p is the sign test's, the i
 class Comparison:
     """One variant against the reference, over the personas they share.
 
-    `mean`, `reference_mean` and `delta` are macro means over personas. [ci_low, ci_high] is the interval of
-    `delta` by `ci_kind`. `p` is the paired t-test's, `p_holm` the same corrected over the family. `n_paired`
-    counts personas; `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona
-    better by more than the margin; [share_low, share_high] is Wilson's interval of the share improved;
-    `catastrophic` counts personas worse by more than the allowed drop. None means that there is no such
-    number; `reason` says why.
+    `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
+    statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind`. `p` is the paired t-test's
+    (of a statistic of the whole set, that of swapping the two variants in personas at random), `p_holm` the
+    same corrected over the family. `n_paired` counts personas; `n_examples`, `n_only_*` and `n_null_*` count
+    examples (see Pairing). A win is a persona better by more than the margin; [share_low, share_high] is
+    Wilson's interval of the share improved; `catastrophic` counts personas worse by more than the allowed
+    drop. None means that there is no such number; `reason` says why.
     """
 
     variant: str
@@ -59,7 +59,7 @@ class Comparison:
     delta: float | None
     ci_low: float | None
     ci_high: float | None
-    ci_kind: IntervalKind
+    ci_kind: IntervalKind | Literal["percentile"]
     confidence: float
     p: float | None
     p_wilcoxon: float | None
@@ -88,18 +88,6 @@ class Comparison:
         return asdict(self)
 
 
-class Options(TypedDict, total=False):
-    """What a comparison may be told; the defaults are those of `compare`."""
-
-    margin: float
-    confidence: float
-    seed: int
-    resamples: int
-    interval_kind: IntervalKind
-    higher_is_better: bool
-    catastrophic_drop: float
-
-
 @dataclass(frozen=True, slots=True)
 class _Inference:
     ci_low: float | None = None
@@ -122,7 +110,7 @@ def compare(
     higher_is_better: bool = True,
     catastrophic_drop: float = 0.10,
 ) -> Comparison:
-    """Return the paired statistics of `pairing`; `p_holm` is left to `leaderboard`.
+    """Return the paired statistics of `pairing`; `p_holm` is left to `corrected`.
 
     `margin` and `catastrophic_drop` are in the metric's unit (fractions). Below 8 personas the interval is
     Student's t whatever was asked for, and `ci_kind` says so. `delta` is candidate minus reference also where
@@ -131,17 +119,24 @@ def compare(
     _check(margin=margin, confidence=confidence, resamples=resamples)
     differences = pairing.differences
     kind = usable_kind(interval_kind, pairing.n_paired)
+    ci_kind: IntervalKind | Literal["percentile"] = kind
     gains = differences if higher_is_better else -differences
-    found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    means = _mean(pairing.candidate), _mean(pairing.reference), _mean(differences)
+    if pairing.counts is None:
+        found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+    else:
+        drawn = whole.infer(pairing.counts, confidence=confidence, resamples=resamples, seed=seed)
+        ci_kind, means = whole.KIND, (drawn.candidate, drawn.reference, drawn.difference)
+        found = _infer_whole(drawn, differences)
     return Comparison(
         variant="candidate",
         reference="reference",
-        mean=_mean(pairing.candidate),
-        reference_mean=_mean(pairing.reference),
-        delta=_mean(differences),
+        mean=means[0],
+        reference_mean=means[1],
+        delta=means[2],
         ci_low=found.ci_low,
         ci_high=found.ci_high,
-        ci_kind=kind,
+        ci_kind=ci_kind,
         confidence=confidence,
         p=found.p,
         p_wilcoxon=found.p_wilcoxon,
@@ -195,36 +190,12 @@ def outcomes(
     )
 
 
-def leaderboard(
-    tables: Mapping[str, Iterable[Row]],
-    *,
-    reference: str,
-    outside_family: Collection[str] = (),
-    **options: Unpack[Options],
-) -> list[Comparison]:
-    """Return one comparison per table, the reference's own included, in the given order.
-
-    Holm's family is every variant but the reference and those `outside_family` (bounds such as ceilings),
-    which get no `p_holm`. Raises EngineError when `reference` is not among the tables.
-    """
-    if reference not in tables:
-        raise unknown_name("variant", reference, tables)
-    indexed = {variant: index(rows, name=variant) for variant, rows in tables.items()}
-    rows = [_row(variant, indexed, reference, options) for variant in indexed]
-    return corrected(rows, outside_family={reference, *outside_family})
-
-
 def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:
     """Return the rows with Holm's correction over all variants but those `outside_family`."""
     family = [row.variant for row in rows if row.variant not in outside_family]
     p_values = {row.variant: row.p for row in rows}
     adjusted = dict(zip(family, holm([p_values[variant] for variant in family]), strict=True))
     return [replace(row, p_holm=adjusted.get(row.variant)) for row in rows]
-
-
-def _row(variant: str, tables: Mapping[str, Table], reference: str, options: Options) -> Comparison:
-    comparison = compare(pair(tables[variant], tables[reference]), **options)
-    return replace(comparison, variant=variant, reference=reference)
 
 
 def _mean(values: Vector) -> float | None:
@@ -249,6 +220,24 @@ def _infer(
     low, high = interval(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
     smallest = detectable_in_deviations(n, ALPHA, POWER) * deviation
     return _Inference(low, high, paired_t(differences), p_wilcoxon, p_sign, smallest)
+
+
+def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
+    """What the personas' own statistics say stands beside: who wins is counted by persona."""
+    if drawn.difference is None:
+        return _Inference(reason=NO_PERSONA)
+    if drawn.p is None:
+        return _Inference(reason=ONE_PERSONA)
+    return _Inference(
+        drawn.low,
+        drawn.high,
+        drawn.p,
+        wilcoxon(differences) if differences.any() else 1.0,
+        sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),
+        None
+        if drawn.deviation is None
+        else detectable_in_deviations(drawn.n, ALPHA, POWER) * drawn.deviation,
+    )
 
 
 def _check(*, margin: float, confidence: float, resamples: int) -> None:

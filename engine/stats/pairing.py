@@ -2,15 +2,19 @@
 
 An example counts where both tables hold a value for it. Persona means are taken over exactly those examples,
 so a persona's two means always rest on the same examples; the persona is the unit of every statistic.
+
+A statistic of the whole set (a macro-F1) has no mean over personas: each persona then brings what her
+examples count, and the statistic is taken of their sums.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
@@ -18,7 +22,23 @@ from engine.core.errors import EngineError
 Row = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
 Vector = NDArray[np.float64]
 
+Total = Callable[[Mapping[str, Vector]], Vector]  # sums by name -> one value each, NaN where undefined
+
 _NOISE = 1e-12  # differences below it come from rounding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counts:
+    """What each persona's shared examples count for two variants, [personas, names], and their `total`."""
+
+    names: tuple[str, ...]
+    candidate: Vector
+    reference: Vector
+    total: Total
+
+    def values(self, sums: Vector) -> Vector:
+        """Return the statistic of sums [n, names], as [n]."""
+        return self.total({name: sums[:, place] for place, name in enumerate(self.names)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +46,8 @@ class Pairing:
     """Two variants on the examples they share.
 
     `candidate`, `reference` and `differences` are persona means, of shape (len(personas),), in the order of
-    `personas` (sorted). Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
+    `personas` (sorted); of a statistic of the whole set, each persona's own, and `counts` is what the whole
+    is computed from. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
     table only, `n_null_*` stand in both but are undefined in the named table alone (or in both).
     """
 
@@ -40,18 +61,12 @@ class Pairing:
     n_null_candidate: int
     n_null_reference: int
     n_null_both: int
+    counts: Counts | None = None
 
     @property
     def n_paired(self) -> int:
         """How many personas have at least one paired example."""
         return len(self.personas)
-
-    @property
-    def overlap(self) -> float | None:
-        """The share of examples of either table that both hold; None when both are empty."""
-        both = self.n_examples + self.n_null_candidate + self.n_null_reference + self.n_null_both
-        either = both + self.n_only_candidate + self.n_only_reference
-        return both / either if either else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,85 @@ def pair(candidate: Table | Iterable[Row], reference: Table | Iterable[Row]) -> 
         n_null_reference=null_reference,
         n_null_both=null_both,
     )
+
+
+def pairing_of(
+    table: pd.DataFrame, held: Mapping[str, int], *, personas: Collection[str] | None = None
+) -> Pairing:
+    """Return a pairing that was added up by persona: one row each with persona_id, candidate, reference,
+    difference and the counts of Pairing.
+
+    `held` says how many examples of each persona the reference has; `personas` leaves out all others. Raises
+    EngineError when an example (`misplaced`) belongs to different personas in the two tables.
+    """
+    rows = table if personas is None else table[table["persona_id"].isin(list(personas))]
+    for example in rows["misplaced"]:
+        if example:
+            raise EngineError(
+                f"Example {example} belongs to different personas in two tables.",
+                "Compare scores of the same data only.",
+            )
+    paired = rows[rows["n_examples"] > 0].sort_values("persona_id")
+    counted = {
+        name: int(rows[name].sum())
+        for name in ("n_examples", "n_only_candidate", "n_null_candidate", "n_null_reference", "n_null_both")
+    }
+    shared = sum(counted.values()) - counted["n_only_candidate"]
+    return Pairing(
+        personas=tuple(paired["persona_id"].astype(str)),
+        candidate=paired["candidate"].to_numpy(np.float64),
+        reference=paired["reference"].to_numpy(np.float64),
+        differences=_without_noise(paired["difference"].to_numpy(np.float64)),
+        n_examples=counted["n_examples"],
+        n_only_candidate=counted["n_only_candidate"],
+        n_only_reference=_examples(held, personas) - shared,
+        n_null_candidate=counted["n_null_candidate"],
+        n_null_reference=counted["n_null_reference"],
+        n_null_both=counted["n_null_both"],
+    )
+
+
+def counted_pairing(
+    table: pd.DataFrame, held: Mapping[str, int], total: Total, *, personas: Collection[str] | None = None
+) -> Pairing:
+    """Return a pairing of a statistic of the whole set, from what each persona's shared examples count.
+
+    `table` has a row a persona, side (`of_reference`) and name (`part`) with its `total`, and `n_examples`,
+    how many examples of the persona both hold. Where candidate and reference are one variant, its rows are
+    those of the candidate alone. A persona whose own statistic is undefined counts in the whole only.
+    """
+    rows = table if personas is None else table[table["persona_id"].isin(list(personas))]
+    names = tuple(sorted(set(rows["part"])))
+    known = sorted(set(rows["persona_id"]))
+    sides = [_sums(rows[rows["of_reference"] == side], known, names) for side in (False, True)]
+    ours, theirs = sides if rows["of_reference"].any() or rows.empty else (sides[0], sides[0])
+    counts = Counts(names, ours, theirs, total)
+    own, other = (counts.values(side) if len(known) else np.zeros(0) for side in (ours, theirs))
+    defined = np.isfinite(own) & np.isfinite(other)
+    shared = int(rows.groupby("persona_id")["n_examples"].max().sum())
+    return Pairing(
+        personas=tuple(persona for persona, is_defined in zip(known, defined, strict=True) if is_defined),
+        candidate=own[defined],
+        reference=other[defined],
+        differences=_without_noise((own - other)[defined]),
+        n_examples=shared,
+        n_only_candidate=0,
+        n_only_reference=_examples(held, personas) - shared,
+        n_null_candidate=0,
+        n_null_reference=0,
+        n_null_both=0,
+        counts=counts,
+    )
+
+
+def _sums(rows: pd.DataFrame, personas: list[str], names: tuple[str, ...]) -> Vector:
+    held = rows.pivot_table(index="persona_id", columns="part", values="total", aggfunc="sum", fill_value=0.0)
+    filled = held.reindex(index=personas, columns=list(names), fill_value=0.0)
+    return filled.to_numpy(np.float64).reshape(len(personas), len(names))
+
+
+def _examples(held: Mapping[str, int], personas: Collection[str] | None) -> int:
+    return sum(n for persona, n in held.items() if personas is None or persona in personas)
 
 
 def _means(values: list[list[float]]) -> Vector:

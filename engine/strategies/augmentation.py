@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.core.parameters import ListOf, Parameters, SetOf
+from engine.data.augment.methods import ALL_RULES, MODEL_METHODS, chosen_methods
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Traits
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
-
-MethodName = Literal[
-    "paraphrase", "synonyms", "context-variation", "context-noise", "lm-paraphrase", "back-translation"
-]
 
 
 class AugmentationParameters(Parameters):
@@ -31,10 +28,11 @@ class AugmentationParameters(Parameters):
         le=100,
         description="Instead of the target, so many times the dialogues that are there (3: 2,160 to 6,480).",
     )
-    methods: SetOf[MethodName] = Field(
-        ["paraphrase", "synonyms", "context-variation", "context-noise"],
+    methods: SetOf[str] = Field(
+        [ALL_RULES],
         min_length=1,
-        description="How dialogues are changed, in turn. The last two of the list need a model.",
+        description="How dialogues are changed, in turn: rules (all of the domain's), single ones of them, "
+        f"or by a model: {', '.join(MODEL_METHODS)}.",
     )
     threshold: float = Field(
         0.7,
@@ -61,6 +59,7 @@ class AugmentationParameters(Parameters):
 
 
 def _applies(parameters: AugmentationParameters, ground: Ground) -> None:
+    chosen_methods(ground.domain, parameters.methods)
     wants_model = "lm-paraphrase" in parameters.methods and parameters.language_model == "workspace"
     if wants_model and ground.base == "embedded":
         raise EngineError(

@@ -15,6 +15,8 @@ from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
 from engine.data.prepare import write_base
 from engine.data.splits import hash_splits
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 
@@ -33,11 +35,13 @@ class Ground:
     with_character: int
     has_truth: bool
     dialogues: int
+    domain: Domain
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""
-        theirs = (spec.base_fingerprint, spec.data_hash, spec.protocol.get("split_hash"))
-        return theirs == (self.base_fingerprint, self.data_hash, self.split_hash)
+        told = (spec.protocol.get("split_hash"), spec.protocol.get("domain", ""))
+        ours = (self.base_fingerprint, self.data_hash, self.split_hash, self.domain.identity)
+        return (spec.base_fingerprint, spec.data_hash, *told) == ours
 
     def needs_dialogues(self) -> None:
         """Raise EngineError where there are published scores only, and nothing to answer or to train on."""
@@ -66,6 +70,7 @@ def read_ground(ws: Workspace) -> Ground:
             with_character=int(counts["personas_with_character"]),
             has_truth=(ws.dataset / "truth.jsonl").exists(),
             dialogues=int(counts["dialogues"]),
+            domain=domain_of(ws),
         )
     except (OSError, KeyError, TypeError) as error:
         raise EngineError(

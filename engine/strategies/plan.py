@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
@@ -85,6 +86,7 @@ class Seen:
 
 def look(ws: Workspace) -> Seen:
     """Read the ground and the runs. Raises EngineError without data or without the base model."""
+    metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
     return Seen(ground, records, learned, elsewhere, registry.experiments(ws))
@@ -109,9 +111,10 @@ def plan(
     parameter faults at once, and where the experiment cannot exist here.
     """
     entry = registry.get(experiment, ws)
+    seen = seen or look(ws)
     valid = validate(entry, parameters or {})
     asked = {name: value for name, value in (parameters or {}).items() if name in _INHERITED}
-    planner = _Planner(seen or look(ws), valid.settings, asked)
+    planner = _Planner(seen, valid.settings, asked)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )
@@ -224,6 +227,8 @@ class _Planner:
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
         data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
+        if ground.domain.identity:
+            data["domain"] = ground.domain.identity
         return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:

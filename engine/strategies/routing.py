@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import START
-from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, Having, MetricName, Preset, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
@@ -29,8 +29,8 @@ class RoutingParameters(Parameters):
         le=1,
         description="How much a variant must gain on a persona's val examples (0.02: 2 points).",
     )
-    metric: Literal["embedding_similarity", "device_f1", "param_f1", "exact_action_match"] = Field(
-        "embedding_similarity", description="The metric that decides."
+    metric: MetricName | None = Field(
+        None, description="The metric that decides; by default the study's primary one."
     )
 
 

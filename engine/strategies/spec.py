@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import Parameters, SetOf
+from engine.domains import metrics
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
@@ -22,6 +24,24 @@ if TYPE_CHECKING:
 
 PARTIAL = ("personas", "cluster")
 """Parameters that leave personas out and change nothing for those who are left."""
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Marks a parameter whose choices are known when a form is shown, not yet when it is declared."""
+
+    names: Callable[[], Iterable[str]]
+
+
+def _known_metric(name: str) -> str:
+    known = metrics.choosable()
+    if name not in known:
+        raise PydanticCustomError("literal_error", "must be {expected}", {"expected": ", ".join(known)})
+    return name
+
+
+MetricName = Annotated[str, OneOf(metrics.choosable), AfterValidator(_known_metric)]
+"""A metric of the study that has a better and a worse."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
-
 from engine.lm.layers import AUTO, AUTO_ONE, chosen_layers
 from engine.lm.shape import LoraShape
 from engine.strategies.ground import Ground
@@ -143,15 +142,17 @@ def train_lora(context: RunContext) -> None:
 
 def train_prefix(context: RunContext) -> None:
     """The step of strategies that train prefixes of the length that their parameters name."""
+    from engine.domains.registry import domain_of
     from engine.lm.encode import encode_prompt
     from engine.lm.prefix import PrefixForm
-    from engine.lm.prompts import INSTRUCTION, chat
+    from engine.lm.prompts import chat, system_text
     from engine.strategies.steps.train_adapters import train
 
     length = int(context.spec.parameters["length"])
+    opening = chat(system_text(domain_of(context.workspace)), [])
     train(
         context,
-        lambda base: PrefixForm(base.model, length, encode_prompt(base.tokenizer, chat(INSTRUCTION, []))),
+        lambda base: PrefixForm(base.model, length, encode_prompt(base.tokenizer, opening)),
     )
 
 

@@ -12,7 +12,8 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.show import charts
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
@@ -108,13 +109,14 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     """Show the controls and return the comparison they ask for."""
     scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
     columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
+    shown = metrics.of_study(ws)
     with columns[0]:
-        metric = choice("Metric", list(METRICS), name="metric", words=lambda name: METRICS[name].label)
+        metric = choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[3]:
         split = choice("Split", scored_on, name="split", words=lambda name: _SPLITS[name], segmented=True)
     with columns[4]:
         more = st.popover("Options", icon=":material/tune:", width="stretch")
-    asked = Asked(metric or SIMILARITY, split or scored_on[0])
+    asked = Asked(metric or next(iter(shown)), split or scored_on[0])
     asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
     default = compare_reads.found(ws, asked)
     names = [row["variant"] for row in default["rows"] if not charts.is_bound(row)]
@@ -123,12 +125,12 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     with columns[2]:
         cluster = _cluster(ws)
     with more:
-        margin = _margin(METRICS[asked.metric])
+        margin = _margin(shown[asked.metric])
         family = _family(default)
     other = None if reference == default["reference"] else reference  # None: the answer is there already
     wanted = replace(asked, reference=other, margin=margin, cluster=cluster)
     found = compare_reads.found(ws, wanted)
-    return View(ws, wanted, _of_family(found, family), METRICS[wanted.metric])
+    return View(ws, wanted, _of_family(found, family), shown[wanted.metric])
 
 
 def candidate(view: View, *, label: str = "Variant") -> str:

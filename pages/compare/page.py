@@ -9,7 +9,9 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count
+from engine.results import rescoring
 from engine.results.comparing import looks
+from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
 from pages.compare import certainty as compare_certainty
 from pages.compare import choices as compare_choices
@@ -18,7 +20,7 @@ from pages.compare import heatmap as compare_heatmap
 from pages.compare import personas as compare_personas
 from pages.compare import table as compare_table
 from pages.compare.choices import View
-from pages.shared import frame, reads
+from pages.shared import frame, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
@@ -47,7 +49,11 @@ def show() -> None:
         )
         return
     compare_choices.come_back()
-    view = compare_choices.ask(ws, protocols)
+    try:
+        view = compare_choices.ask(ws, protocols)
+    except NotComputed as missing:
+        rescore.instead(ws, missing)
+        return
     _remarks(ws, view)
     section = compare_choices.choice(
         "Question",
@@ -98,6 +104,8 @@ def _remarks(ws: Workspace, view: View) -> None:
             expanded=len(found["warnings"]) <= 2,
         ):
             st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
+            if found["unscored"] and view.metric.name in rescoring.missing(ws):
+                rescore.offer(ws, [view.metric])
 
 
 def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:

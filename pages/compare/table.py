@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.wording import count, percent, signed_points
-from engine.domains.metrics import SIMILARITY, Metric
+from engine.domains.metric import Metric
+from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
@@ -85,7 +86,7 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
         columns[columns.index("improved")] = "placebo"
-    return [*columns, "criterion"] if metric.name == SIMILARITY and any(table["criterion"]) else columns
+    return [*columns, "criterion"] if metric.name == DECIDES and any(table["criterion"]) else columns
 
 
 def _column_config(metric: Metric) -> dict[str, Any]:

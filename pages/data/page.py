@@ -15,6 +15,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
+from engine.domains.registry import domains
 from engine.show import views
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
@@ -27,10 +28,11 @@ _COUNTED = ("personas", "dialogues", "examples")
 _SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
 _WORLD_WORDS = {
     "default": "default: habits and manners, some shared and some one's own",
-    "archetypes": "archetypes: a few types of household, so clusters should win",
+    "archetypes": "archetypes: a few types of people, so clusters should win",
     "individualists": "individualists: each in its own way, so only personal information helps",
     "uniform": "uniform: nobody differs, so nothing personal should win",
 }
+_SUBJECTS = 8
 _SCHEMES = {
     "auto": "By time if possible, else by persona",
     "by-time": "By time within each persona",
@@ -78,31 +80,36 @@ def _overview(ws: Workspace) -> None:
     with st.container(horizontal=True, gap="medium"):
         for label in ("personas", "dialogues", "messages", "examples"):
             st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
-    st.caption(f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}")
+    domain = reads.domain(ws)
+    st.caption(
+        f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}. "
+        f"Domain: {frame.plain(domain.title)}"
+    )
     for note in card.get("notes", ()):
         st.info(frame.plain(note), icon=":material/info:")
     left, right = st.columns(2, gap="large")
     with left:
         _splits(record)
         _lengths(statistics)
-        _devices(statistics)
+        _subjects(ws)
     with right:
         _checks(record)
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
 
 
-def _devices(statistics: dict[str, Any]) -> None:
-    st.subheader("Devices named in replies", anchor=False)
-    shares = {_device(name): share for name, share in statistics["share_replies_by_device"].items()}
+def _subjects(ws: Workspace) -> None:
+    """What replies act on, where the domain can tell."""
+    shares, title = reads.subjects(ws), reads.domain(ws).acts_title
+    if not shares:
+        return
+    st.subheader(title, anchor=False)
     st.altair_chart(
-        views.share_chart(shares, title="Share of assistant replies, %"),
-        alt="Share of replies that name each device",
+        views.share_chart(dict(list(shares.items())[:_SUBJECTS]), title="Share of assistant replies, %"),
+        alt=f"{title}: share of replies",
     )
-
-
-def _device(name: str) -> str:
-    return name.upper() if len(name) == 2 else name.capitalize()
+    if len(shares) > _SUBJECTS:
+        st.caption(f"And {count(len(shares) - _SUBJECTS, 'more', 'more')}, each rarer.")
 
 
 def _splits(record: dict[str, Any]) -> None:
@@ -242,6 +249,15 @@ def _import_form(ws: Workspace) -> None:
         scheme = st.selectbox(
             "Split", list(_SCHEMES), format_func=lambda name: _SCHEMES[name], key="data_split"
         )
+        known = domains(ws)
+        domain = st.selectbox(
+            "What it is about",
+            list(known),
+            index=None,
+            format_func=lambda name: f"{known[name].title}: {known[name].about}",
+            placeholder="recognised from the data",
+            key="data_domain",
+        )
         base = base_card.choose("data_base")
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
@@ -258,6 +274,7 @@ def _import_form(ws: Workspace) -> None:
         options: dict[str, Any] = {
             **sizes,
             "split": scheme,
+            "domain": domain,
             "base": base,
             "keep_good": keep_good,
             "force": replaces,

@@ -11,19 +11,11 @@ import streamlit as st
 from engine.core import integrity
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
-from engine.domains.smart_home.augment import RULES, Change, Pair, changes, preview
+from engine.data.augment import Change, Pair, changes, method_words, preview
 from engine.runs.records import scan
 from pages.shared import frame, reads
 
 _MOST = 10
-_WORDS = {
-    "paraphrase": "Paraphrase",
-    "synonyms": "Synonyms",
-    "context-variation": "Other time or weather",
-    "context-noise": "Noise",
-    "lm-paraphrase": "Paraphrase by a model",
-    "back-translation": "Back-translation",
-}
 
 
 def show(ws: Workspace) -> None:
@@ -41,16 +33,18 @@ def show(ws: Workspace) -> None:
     if not names:
         st.info("No dialogue is in the train split, so there is nothing to augment.", icon=":material/info:")
         return
+    domain = reads.domain(ws)
+    rules = domain.augmenting.rules
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
         persona = frame.linked_choice("Persona", names, page="data", name="persona") or names[0]
     with middle:
         methods = st.pills(
             "How",
-            RULES,
+            list(rules),
             selection_mode="multi",
-            default=RULES,
-            format_func=lambda name: _WORDS[name],
+            default=list(rules),
+            format_func=lambda name: rules[name],
             key="data_augment_methods",
         )
     with right:
@@ -61,12 +55,14 @@ def show(ws: Workspace) -> None:
     with frame.boundary():
         found = preview(ws, persona, int(number), methods=methods)
         for pair in found.pairs:
-            _pair(pair)
+            _pair(pair, method_words(domain, pair.method))
         if not found.pairs:
             st.info("These ways find nothing to change in her dialogues.", icon=":material/search_off:")
         _refused(found.rejected)
         for one in found.refused[:3]:
-            with st.expander(f"Refused: {frame.plain(one.reason)} ({_WORDS[one.method].lower()})"):
+            with st.expander(
+                f"Refused: {frame.plain(one.reason)} ({method_words(domain, one.method).lower()})"
+            ):
                 _changes(changes(one.source, one.dialogue))
     st.caption("The run also refuses what strays too far from its source, by the scorer's likeness.")
 
@@ -77,6 +73,7 @@ def _last_run(ws: Workspace) -> None:
         st.caption("Nothing is augmented yet. From a terminal, or on the page Experiments:")
         st.code(frame.command("run", "per-persona", use_augmented=True), language=None)
         return
+    domain = reads.domain(ws)
     told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))
     with st.container(horizontal=True, gap="medium"):
         st.metric("Train dialogues", f"{told['sources']:,}", width="content")
@@ -85,7 +82,7 @@ def _last_run(ws: Workspace) -> None:
         st.metric("Refused", f"{sum(told['rejected'].values()):,}", width="content")
     rows = [
         {
-            "Way": _WORDS.get(method, method),
+            "Way": method_words(domain, method),
             "Made": counts.get("taken", 0),
             **{reason.capitalize(): counts.get(reason, 0) for reason in told["rejected"]},
         }
@@ -104,10 +101,10 @@ def _last_run(ws: Workspace) -> None:
     )
 
 
-def _pair(pair: Pair) -> None:
+def _pair(pair: Pair, way: str) -> None:
     with st.container(border=True):
         near = f", likeness {percent(pair.nearness)}" if pair.nearness is not None else ""
-        st.markdown(f"**Dialogue {pair.source.order + 1}** :gray[{_WORDS[pair.method]}{near}]")
+        st.markdown(f"**Dialogue {pair.source.order + 1}** :gray[{way}{near}]")
         _changes(pair.changes)
 
 

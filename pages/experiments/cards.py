@@ -11,7 +11,6 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, interval, signed_points, spelled
-from engine.results.comparing.comparison import SIMILARITY
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -73,7 +72,7 @@ def show(ws: Workspace) -> None:
 def results(ws: Workspace) -> tuple[dict[str, Row], str]:
     """Return the best result on val of each experiment, by name, and what they are compared with."""
     try:
-        found = reads.compared(ws, metric=SIMILARITY, split=_SPLIT)
+        found = reads.compared(ws, split=_SPLIT)
     except EngineError:  # nothing is scored yet
         return {}, ""
     best: dict[str, Row] = {}

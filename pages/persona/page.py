@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.types import Persona
 from engine.core.wording import count, known, points, signed_points
-from engine.domains.metrics import SIMILARITY
-from engine.show.persona.routines import in_words
+from engine.domains import metrics
+from engine.domains.domain import Routine
+from engine.results.comparing.comparison import NotComputed
 from engine.show.persona.table import scored
 from engine.strategies.clusterings import Clusters
 from pages.persona import reads as persona_reads
@@ -20,7 +20,7 @@ from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import frame, reads
+from pages.shared import frame, reads, rescore
 
 _choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
@@ -36,7 +36,11 @@ def show() -> None:
         return
     top = st.container()
     columns = st.columns([3, 3, 3, 3, 3], vertical_alignment="bottom")
-    scene = persona_scene.choose(ws, columns[2:])
+    try:
+        scene = persona_scene.choose(ws, columns[2:])
+    except NotComputed as missing:
+        rescore.instead(ws, missing)
+        return
     clusters = persona_reads.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
@@ -162,7 +166,7 @@ def _character(ws: Workspace, persona_id: str) -> None:
         st.caption("Only published scores are known of this persona.")
         return
     st.markdown(frame.plain(persona.character) if persona.character else ":gray[There is no character text.]")
-    _routines(persona)
+    _routines(reads.domain(ws).routines(persona.routines))
     dialogues = reads.dialogues_of(ws, persona_id)
     if dialogues:
         st.page_link(
@@ -173,8 +177,7 @@ def _character(ws: Workspace, persona_id: str) -> None:
         )
 
 
-def _routines(persona: Persona) -> None:
-    found = in_words(persona.routines)
+def _routines(found: Sequence[Routine]) -> None:
     if not found:
         st.caption("There are no routines.")
         return
@@ -187,7 +190,7 @@ def _routines(persona: Persona) -> None:
 
 
 def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
-    told = "; ".join(f"**{frame.plain(device)}** {frame.plain(what)}" for device, what in then)
+    told = "; ".join(f"**{frame.plain(thing)}** {frame.plain(what)}" for thing, what in then)
     return f":gray[{frame.plain(when)}]  \n{told or 'nothing'}"
 
 
@@ -217,7 +220,7 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
             persona_id,
             variant=scene.variant,
             protocol=scene.protocol,
-            on_test=deltas if scene.split == "test" and scene.metric.name == SIMILARITY else {},
+            on_test=deltas if scene.split == "test" and scene.metric == metrics.primary(ws) else {},
             bounds=scene.bounds,
         )
         persona_scores.merge(ws, persona_id, variant=scene.variant)
@@ -249,6 +252,7 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
     )
     persona_replies.show(
         found,
+        domain=reads.domain(ws),
         metric=scene.metric,
         reference=scene.reference,
         looked_at=scene.variant,

@@ -23,7 +23,7 @@ function pieces(parent, list) {
 function findings(parent, list) {
   if (!list.length) return;
   const made = make("ul", "findings", parent);
-  made.setAttribute("aria-label", "Devices and values against the right reply");
+  made.setAttribute("aria-label", "What it does, against the right reply");
   for (const one of list) {
     const item = make("li", one.kind, made, `${one.sign} ${one.words}`);
     item.title = WORDS[one.kind] ?? "";
@@ -51,10 +51,10 @@ function rightReply(parent, example) {
   const card = make("div", "card right-reply", parent);
   make("div", "names", make("div", "head", card), "Right reply");
   make("div", "text", card, example.reference);
-  if (!example.settings.length) return;
+  if (!example.acts.length) return;
   const list = make("ul", "findings", card);
   list.setAttribute("aria-label", "What it does");
-  for (const words of example.settings) make("li", "held", list, words);
+  for (const words of example.acts) make("li", "held", list, words);
 }
 
 function reply(parent, one) {

@@ -13,9 +13,9 @@ from typing import Any
 import streamlit as st
 
 from engine.core.wording import points, signed_points
-from engine.domains.metrics import Metric
+from engine.domains.domain import Domain
+from engine.domains.metric import Metric
 from engine.show.persona.replies import Answered, Memory, Piece, Reply
-from engine.show.persona.routines import situation
 
 _HERE = Path(__file__).resolve().parent
 _SIGNS = {"right": "✓", "other": "≠", "missing": "−", "extra": "+"}
@@ -30,6 +30,7 @@ _panes = st.components.v2.component(
 def show(
     found: Sequence[Answered],
     *,
+    domain: Domain,
     metric: Metric,
     reference: str,
     looked_at: str | None,
@@ -48,7 +49,7 @@ def show(
     data = {
         "open": example_id,
         "examples": [
-            _example(one, number, metric, reference=reference, looked_at=looked_at, bounds=bounds)
+            _example(one, number, metric, domain, reference=reference, looked_at=looked_at, bounds=bounds)
             for number, one in enumerate(found, 1)
         ],
     }
@@ -59,6 +60,7 @@ def _example(
     one: Answered,
     number: int,
     metric: Metric,
+    domain: Domain,
     *,
     reference: str,
     looked_at: str | None,
@@ -70,15 +72,16 @@ def _example(
         "id": one.example_id,
         "number": number,
         "place": f"Dialogue {one.dialogue_id.rsplit('/', 1)[-1]}, turn {one.turn}",
-        "situation": situation(one.meta) if one.meta else "",
+        "situation": domain.situation(one.meta),
         "asked": asked,
         "difference": "" if own is None or looked_at == reference else _difference(own.delta, metric),
         "tone": "" if own is None else _tone(own.delta, metric),
         "before": [
-            {"who": "User" if role == "user" else "Home", "text": text} for role, text in one.context[:-1]
+            {"who": "User" if role == "user" else domain.assistant, "text": text}
+            for role, text in one.context[:-1]
         ],
         "reference": one.reference,
-        "settings": list(one.settings),
+        "acts": list(one.acts),
         "replies": [
             _reply(reply, metric, reference=reference, looked_at=looked_at, bounds=bounds)
             for reply in one.replies

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from engine.core.paths import Workspace
-from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.show.charts import is_bound
 from engine.show.persona.table import ORDERS, ordered
 from engine.strategies.clusterings import Clusters
@@ -45,11 +46,12 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     splits = [split for split in SPLITS if (protocols["split"] == split).any()]
     if not splits:
         return None
+    shown = metrics.of_study(ws)
     with columns[1]:
-        metric = _choice("Metric", list(METRICS), name="metric", words=lambda name: METRICS[name].label)
+        metric = _choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[2]:
         split = _choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
-    metric, split = metric or SIMILARITY, split or splits[0]
+    metric, split = metric or next(iter(shown)), split or splits[0]
     first = reads.compared(ws, metric=metric, split=split)
     found = _protocol(ws, protocols[protocols["split"] == split], first, metric=metric, split=split)
     rows, reference = found["rows"], found["reference"]
@@ -58,7 +60,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     with columns[0]:
         variant = _choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)
     return Scene(
-        metric=METRICS[metric],
+        metric=shown[metric],
         split=split,
         protocol=found["protocol"],
         reference=reference,

@@ -8,7 +8,8 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count, signed_points
-from engine.domains.metrics import METRICS, Metric
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.show.charts import CHOSEN
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of

@@ -92,19 +92,19 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         frame.persona_link(question.persona_id, question.persona_id)
-        where = playground_setup.circumstances(question.meta)
-        st.caption(frame.plain(f"Now: {where}" if where else "No circumstances told"), width="stretch")
+        where = reads.domain(ws).situation(question.meta)
+        st.caption(frame.plain(where if where else "No circumstances told"), width="stretch")
         if hidden:
             st.badge("Blind", icon=":material/visibility_off:", color="blue")
         st.button("New conversation", icon=":material/add_comment:", on_click=_begin_anew)
     playground_turn.before(chain[0])
     for earlier in chain[:-1]:
-        playground_turn.show(earlier, client.look(ws, earlier.question_id), hidden=hidden)
+        playground_turn.show(ws, earlier, client.look(ws, earlier.question_id), hidden=hidden)
     answer = client.look(ws, question.question_id)
     if not answer.ended:
         _answering(question, hidden)
         return answer, False
-    playground_turn.show(question, answer, hidden=hidden)
+    playground_turn.show(ws, question, answer, hidden=hidden)
     if not question.blind:
         return answer, False
     return answer, playground_vote.show(ws, question, answer, vote, conversation_id=chain[0].question_id)
@@ -118,7 +118,7 @@ def _answering(question: Question, hidden: bool) -> None:
     answer = client.look(ws, question.question_id)
     if answer.ended:
         st.rerun()
-    playground_turn.show(question, answer, hidden=hidden)
+    playground_turn.show(ws, question, answer, hidden=hidden)
     if frame.action("Stop", icon=":material/stop_circle:", shortcut="Esc", key="playground_stop"):
         client.cancel(ws, question.question_id)
 

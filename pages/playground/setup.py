@@ -14,7 +14,7 @@ from engine.core.questions import MOST_SPEAKERS, Question
 from engine.core.types import Dataset, Example, Persona
 from engine.core.wording import count
 from engine.data import choose_examples, examples
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
 from engine.results.variants import Variant
 from engine.serve.conversation import default_cast, open_question
 from pages.shared import frame, reads
@@ -74,16 +74,6 @@ def show(ws: Workspace, variants: Sequence[Variant], question: Question | None) 
                 meta, most = _circumstances(ws, example)
         asked = _ask(example, chosen, blind=blind)
     return Setup(persona.persona_id, example, meta, tuple(chosen), blind, most, asked)
-
-
-def circumstances(meta: Mapping[str, Any]) -> str:
-    """Word circumstances: "evening, weekday, rainy, cold outside"."""
-    told = [
-        f"{value} outside" if name == "outdoor_temp" else str(value).replace("_", " ")
-        for name, value in meta.items()
-        if value not in (None, "")
-    ]
-    return ", ".join(dict.fromkeys(told))  # "night" is an hour and a sky
 
 
 def _take_over(question: Question | None) -> None:
@@ -162,13 +152,14 @@ def _variants(ws: Workspace, variants: Sequence[Variant]) -> list[Variant]:
 
 
 def _ranked(ws: Workspace) -> list[str]:
-    """Variants by their mean similarity on val, best first; chosen there, so that test stays unseen."""
+    """Variants by their mean in the primary metric on val, best first; there, so that test stays unseen."""
     protocols = reads.protocols(ws)
     on_val = protocols[protocols["split"] == "val"]
     if on_val.empty:
         return []
-    scores = reads.scores(ws, metric=SIMILARITY, split="val", protocol=str(on_val["protocol"].iloc[0]))
-    means = scores.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
+    first, protocol = metrics.primary(ws), str(on_val["protocol"].iloc[0])
+    scores = reads.scores(ws, metric=first.name, split="val", protocol=protocol)
+    means = first.sign * scores.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
     return [str(name) for name in means.dropna().sort_values(ascending=False).index]
 
 
@@ -207,7 +198,7 @@ def _circumstances(ws: Workspace, example: Example | None) -> tuple[dict[str, An
                 found[name] = st.text_input(label, str(held or ""), key=key, placeholder="Not told") or None
         most = _length()
     told = {name: value for name, value in found.items() if value is not None}
-    st.caption(frame.plain(circumstances(told) or "nothing told"), width="stretch")
+    st.caption(frame.plain(reads.domain(ws).situation(told) or "nothing told"), width="stretch")
     return told, most
 
 

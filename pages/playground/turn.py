@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
 from engine.core.wording import MINUS, count, points, signed_points
-from engine.domains.metrics import METRICS, SIMILARITY
-from engine.serve.chips import Chip, chips
-from pages.shared import frame
+from engine.domains import metrics
+from engine.domains.acts import Finding, findings
+from engine.domains.domain import Domain
+from engine.domains.metric import Metric
+from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
-_SHOWN_METRICS = (SIMILARITY, "device_f1", "param_f1", "numerical_precision")
-_SHORT = {
-    SIMILARITY: "similarity",
-    "device_f1": "devices",
-    "param_f1": "settings",
-    "numerical_precision": "numbers",
-}
 _CURSOR = "▌"
-_CHIPS: Mapping[str, tuple[str, str, str]] = {
-    "plain": ("blue", ":material/bolt:", "Set by the reply"),
+_MARKS: Mapping[str, tuple[str, str, str]] = {
+    "plain": ("blue", ":material/bolt:", "Done by the reply"),
     "right": ("green", ":material/check:", "As in the right reply"),
-    "wrong": ("orange", ":material/close:", "Not in the right reply"),
+    "other": ("orange", ":material/close:", "Another value in the right reply"),
+    "extra": ("orange", ":material/add:", "Not in the right reply"),
     "missing": ("gray", ":material/remove:", "Only in the right reply: missing here"),
 }
 
@@ -40,7 +37,7 @@ def before(first: Question) -> None:
         _said(earlier)
 
 
-def show(question: Question, answer: Answer, *, hidden: bool) -> None:
+def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> None:
     """Show a turn: message, the right reply where it is known, and the replies side by side.
 
     `hidden` keeps back whatever tells who is who, and the right reply.
@@ -57,7 +54,15 @@ def show(question: Question, answer: Answer, *, hidden: bool) -> None:
         name = _HIDDEN_NAMES[place] if hidden else speaker.variant
         baseline = answer.replies[0] if place else None
         with column, st.container(border=True, gap="small", key=f"reply_{question.question_id}_{place}"):
-            _reply(name, answer.replies[place], question, answer, baseline=baseline, hidden=hidden)
+            _reply(
+                name,
+                answer.replies[place],
+                question,
+                answer,
+                reads.domain(ws),
+                baseline=baseline,
+                hidden=hidden,
+            )
 
 
 def _state(answer: Answer, who: str) -> None:
@@ -88,7 +93,14 @@ def _reference(text: str) -> None:
 
 
 def _reply(
-    name: str, reply: Reply, question: Question, answer: Answer, *, baseline: Reply | None, hidden: bool
+    name: str,
+    reply: Reply,
+    question: Question,
+    answer: Answer,
+    domain: Domain,
+    *,
+    baseline: Reply | None,
+    hidden: bool,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"**{frame.plain(name)}**", width="content")
@@ -108,8 +120,9 @@ def _reply(
         return
     if baseline is not None and reply.finished and reply.text == baseline.text:
         st.caption(f"Word for word as {frame.plain(question.speakers[0].variant)}.")
-    if reply.actions is not None:
-        _actions(chips(reply.actions, question.reference))
+    if reply.finished and domain.judges:
+        right = question.reference
+        _acts(findings(domain.acts(reply.text), None if right is None else domain.acts(right)))
     if reply.scores:
         _scores(reply.scores, baseline.scores if baseline else {})
     if reply.lineage is not None:
@@ -123,36 +136,41 @@ def _speed(reply: Reply) -> str:
     return " · ".join([*told, *([f"{speed:.0f} tokens/s"] if speed else [])])
 
 
-def _actions(found: list[Chip]) -> None:
+def _acts(found: Sequence[Finding]) -> None:
+    """What the reply does, each act held against the right reply's."""
     if not found:
-        st.caption("It does nothing to a device.")
+        st.caption("It only talks; it does nothing.")
         return
     with st.container(horizontal=True, gap="xsmall"):
-        for chip in found:
-            colour, icon, meaning = _CHIPS[chip.mark]
-            st.badge(frame.plain(chip.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
+        for one in found:
+            colour, icon, meaning = _MARKS[one.kind]
+            st.badge(frame.plain(one.words), icon=icon, color=colour, help=meaning)  # type: ignore[arg-type]
 
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
     """The scores in points, and the difference to the first variant's."""
-    told = []
-    for metric in _SHOWN_METRICS:
-        value, other = scores.get(metric), baseline.get(metric)
+    told, shown = [], _shown_metrics()
+    for metric in shown:
+        value, other = scores.get(metric.name), baseline.get(metric.name)
         if value is None:
             continue
         difference = ""
         if other is not None and round(1000 * (value - other)):
-            colour = "blue" if value > other else "orange"
+            colour = "blue" if metric.sign * (value - other) > 0 else "orange"
             difference = f"&nbsp;:{colour}[{signed_points(value - other)}]"
-        told.append(f"{_SHORT[metric]}&nbsp;**{points(value)}**{difference}")
-    st.markdown("&ensp; ".join(told), help=_metrics_help())
+        told.append(f"{frame.plain(metric.short)}&nbsp;**{points(value)}**{difference}")
+    st.markdown("&ensp; ".join(told), help=_metrics_help(shown))
 
 
 _KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset of activations"}
 
 
-def _metrics_help() -> str:
-    lines = [f"- {_SHORT[name]}: {METRICS[name].label}. {METRICS[name].help}" for name in _SHOWN_METRICS]
+def _shown_metrics() -> list[Metric]:
+    return [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
+
+
+def _metrics_help(shown: Sequence[Metric]) -> str:
+    lines = [f"- {one.short}: {one.label}. {one.help}" for one in shown]
     return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
 
 

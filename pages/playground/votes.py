@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, percent
-from engine.domains.metrics import METRICS
+from engine.domains import metrics
 from engine.results import store, votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
@@ -35,7 +33,7 @@ def show() -> None:
             )
             _to_blind("Cast the first vote")
         return
-    found = _board(str(ws.root), votes.signature(ws), store.version(ws))
+    found = _board(ws, votes.signature(ws))
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.votes < FEW_VOTES:
             st.badge(
@@ -57,18 +55,18 @@ def show() -> None:
 
 
 def _cast(ws: Workspace) -> list[Vote]:
-    return _votes(str(ws.root), votes.signature(ws))
+    return _votes(ws, votes.signature(ws))
 
 
-@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
-def _votes(root: str, signature: str) -> list[Vote]:
-    return store.votes(Workspace(Path(root)))
+@reads.kept
+def _votes(ws: Workspace, signature: str) -> list[Vote]:
+    return store.votes(ws)
 
 
-@st.cache_data(ttl=3600, max_entries=4, show_spinner=False)
-def _board(root: str, signature: str, version: str) -> Board:
-    ws = Workspace(Path(root))
-    return board(_votes(root, signature), {one.variant_id: one.variant for one in reads.variants(ws)})
+@reads.kept
+def _board(ws: Workspace, signature: str) -> Board:
+    names = {one.variant_id: one.variant for one in reads.variants(ws)}
+    return board(_votes(ws, signature), names, metrics.headline(ws))
 
 
 def _to_blind(label: str) -> None:
@@ -115,7 +113,7 @@ def _agreement(found: Board) -> None:
     frame.table(
         pd.DataFrame(
             {
-                "Metric": [METRICS[one.metric].label for one in known],
+                "Metric": [one.metric.label for one in known],
                 "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
                 "Share": [percent(one.share) for one in known],
                 "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],

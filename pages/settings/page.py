@@ -19,13 +19,14 @@ from engine.core.machine import (
 from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
-from engine.results import store
+from engine.domains import metrics
+from engine.results import rescoring, store
 from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
 from engine.show.doctor import Check, examine
 from pages.settings import base
-from pages.shared import frame, reads
+from pages.shared import frame, reads, rescore
 
 _SIZES_SECONDS = 60
 _LAUNCHER_WORDS = {
@@ -187,6 +188,7 @@ def _doctor(ws: Workspace) -> None:
                 st.session_state["settings_checks"] = (examine(ws), store.version(ws))
         if st.button("Rebuild the results", icon=":material/refresh:", key="settings_rebuild"):
             _confirm_rebuild(ws)
+    _missing_metrics(ws)
     done = st.session_state.pop("settings_rebuilt", None)
     if done:
         st.success(frame.plain(done), icon=":material/check_circle:")
@@ -198,6 +200,17 @@ def _doctor(ws: Workspace) -> None:
     _findings(checks)
     if version != store.version(ws):
         st.caption("Runs have ended since this check.")
+
+
+def _missing_metrics(ws: Workspace) -> None:
+    missing = rescoring.missing(ws)
+    if not missing:
+        return
+    shown = metrics.of_study(ws)
+    runs = len({run_id for lacking in missing.values() for run_id in lacking})
+    names = ", ".join(shown[name].label for name in missing)
+    st.caption(frame.plain(f"Not computed for the replies of {count(runs, 'run')}: {names}."))
+    rescore.offer(ws, [shown[name] for name in missing])
 
 
 def _findings(checks: list[Check]) -> None:

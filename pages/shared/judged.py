@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
-from engine.domains.metrics import Metric
+from engine.domains.metric import Metric
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from pages.shared import frame
 

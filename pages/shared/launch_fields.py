@@ -14,7 +14,7 @@ import streamlit as st
 
 from engine.core.command import typed
 from engine.strategies.faults import bounds
-from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
+from engine.strategies.spec import EvaluationSettings, Experiment, OneOf, Parameters
 from pages.shared import frame
 from pages.shared.addresses import Written
 
@@ -216,9 +216,11 @@ def _kinds(annotation: Any) -> set[Any]:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """The values of every Literal in an annotation, also inside a list or a union."""
+    """The values of every Literal and OneOf in an annotation, also inside a list or a union."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
+    if isinstance(annotation, OneOf):
+        return list(annotation.names())
     parts = [part for part in get_args(annotation) if not isinstance(part, str)]
     return [value for part in parts for value in _choices(part)]
 

@@ -1,14 +1,16 @@
-"""What pages read, kept between reruns. Every key holds the store's version, so nothing stale is shown.
+"""What pages read, kept between reruns by the one cache there is: until the results change.
 
 Filters are applied after the load; no connection and no model is ever kept.
 """
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -18,48 +20,106 @@ from engine.core.paths import Workspace, read_json
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
+from engine.data.statistics import subject_shares
+from engine.domains import metrics
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import comparison
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.variants import Variant
 from engine.serve.conversation import choices
 
-_KEEP_SECONDS = 3600
-_kept = st.cache_data(ttl=_KEEP_SECONDS, max_entries=64, show_spinner=False)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
+def _by_version(cache: Any, function: Callable[Concatenate[Workspace, P], R]) -> Any:
+    @functools.wraps(function)
+    def read(root: str, version: str, *args: P.args, **kwargs: P.kwargs) -> R:
+        return function(Workspace(Path(root)), *args, **kwargs)
+
+    del read.__wrapped__  # its parameters are its own: Streamlit looks at them
+    keeper = cache(read)
+
+    @functools.wraps(function)
+    def asked(ws: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
+        found: R = keeper(str(ws.root), _version(ws), *args, **kwargs)
+        return found
+
+    return asked
+
+
+def _version(ws: Workspace) -> str:
+    """What changes with the results, and with the definition of a metric."""
+    return " ".join(
+        [store.version(ws), *(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values())]
+    )
+
+
+def kept(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
+    """Keep what a function of a workspace returns until its results change; each reader gets a copy."""
+    made: Callable[Concatenate[Workspace, P], R] = _by_version(
+        st.cache_data(ttl=3600, max_entries=128, show_spinner=False), function
+    )
+    return made
+
+
+def shared(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
+    """As `kept`, for large tables: all sessions read one object, and nobody may change it."""
+    made: Callable[Concatenate[Workspace, P], R] = _by_version(
+        st.cache_resource(ttl=3600, max_entries=8, show_spinner=False), function
+    )
+    return made
+
+
+@kept
 def compared(
     ws: Workspace,
     *,
-    metric: str,
     split: str,
+    metric: str | None = None,
     reference: str | None = None,
     protocol: str | None = None,
+    variants: tuple[str, ...] = (),
     across_protocols: bool = False,
+    margin: float = 0.0,
 ) -> dict[str, Any]:
     """Return the comparison of every variant with the reference, as `compare --json` prints it."""
-    version = store.version(ws)
-    return _compared(str(ws.root), version, metric, split, reference, protocol, across_protocols)
+    return comparison.compare_variants(
+        ws,
+        metric=metric,
+        split=split,
+        reference=reference,
+        protocol=protocol,
+        variants=variants,
+        across_protocols=across_protocols,
+        margin=margin,
+    )
 
 
+@kept
 def scores(ws: Workspace, *, metric: str, split: str, protocol: str) -> pd.DataFrame:
     """Return one row a variant and example: variant, persona_id, example_id, value."""
-    return _scores(str(ws.root), store.version(ws), metric, split, protocol)
+    return store.score_table(ws, metric=metric, split=split, protocol=protocol)
 
 
+@kept
 def example_rows(ws: Workspace, *, persona_id: str, split: str, protocol: str) -> pd.DataFrame:
     """Return what every variant said to one persona."""
-    return _example_rows(str(ws.root), store.version(ws), persona_id, split, protocol)
+    return store.example_rows(ws, persona_id=persona_id, split=split, protocol=protocol)
 
 
+@kept
 def variants(ws: Workspace) -> list[Variant]:
     """Return every variant, in the order of their making."""
-    return _variants(str(ws.root), store.version(ws))
+    return store.variants(ws)
 
 
+@kept
 def protocols(ws: Workspace) -> pd.DataFrame:
     """Return one row a protocol and split, newest protocol first."""
-    return _protocols(str(ws.root), store.version(ws))
+    return store.protocols(ws)
 
 
 def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
@@ -103,51 +163,29 @@ def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
     return list(held[bisect_left(held, persona_id, key=whose) : bisect_right(held, persona_id, key=whose)])
 
 
+def domain(ws: Workspace) -> Domain:
+    """Return what the workspace's data is about."""
+    return domain_of(ws)
+
+
 def circumstances(ws: Workspace) -> dict[str, list[Any]]:
-    """Return what each circumstance of a dialogue can be, as `conversation.choices`."""
-    return _circumstances(str(ws.root), card(ws)["data_hash"])
+    """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
+    return _circumstances(str(ws.root), card(ws)["data_hash"], domain(ws).identity)
 
 
-@_kept
-def _circumstances(root: str, data_hash: str) -> dict[str, list[Any]]:
-    return choices(dialogue.meta for dialogue in dataset(Workspace(Path(root))).dialogues)
+def subjects(ws: Workspace) -> dict[str, float]:
+    """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
+    return _subjects(str(ws.root), card(ws)["data_hash"], domain(ws).identity)
 
 
-@_kept
-def _compared(
-    root: str,
-    version: str,
-    metric: str,
-    split: str,
-    reference: str | None,
-    protocol: str | None,
-    across_protocols: bool,
-) -> dict[str, Any]:
-    return comparison.compare_variants(
-        Workspace(Path(root)),
-        reference=reference,
-        metric=metric,
-        split=split,
-        protocol=protocol,
-        across_protocols=across_protocols,
-    )
+@st.cache_data(ttl=3600, max_entries=8, show_spinner=False)
+def _circumstances(root: str, data_hash: str, domain_identity: str) -> dict[str, list[Any]]:
+    ws = Workspace(Path(root))
+    about = domain(ws)
+    return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
 
 
-@_kept
-def _scores(root: str, version: str, metric: str, split: str, protocol: str) -> pd.DataFrame:
-    return store.score_table(Workspace(Path(root)), metric=metric, split=split, protocol=protocol)
-
-
-@_kept
-def _example_rows(root: str, version: str, persona_id: str, split: str, protocol: str) -> pd.DataFrame:
-    return store.example_rows(Workspace(Path(root)), persona_id=persona_id, split=split, protocol=protocol)
-
-
-@_kept
-def _variants(root: str, version: str) -> list[Variant]:
-    return store.variants(Workspace(Path(root)))
-
-
-@_kept
-def _protocols(root: str, version: str) -> pd.DataFrame:
-    return store.protocols(Workspace(Path(root)))
+@st.cache_data(ttl=3600, max_entries=8, show_spinner=False)
+def _subjects(root: str, data_hash: str, domain_identity: str) -> dict[str, float]:
+    ws = Workspace(Path(root))
+    return subject_shares(dataset(ws).dialogues, domain(ws))

@@ -11,6 +11,7 @@ from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration, stage
 from engine.data import prepare
+from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
 from engine.results.study.personas import clusters
@@ -24,7 +25,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_reads, tree_tools
+from pages.study import tree_map, tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -71,10 +72,7 @@ def _first_visit(ws: Workspace) -> None:
     st.space("small")
     with st.container(border=True, gap="small", width=760):
         st.subheader("Start with a small world", anchor=False)
-        st.markdown(
-            f"{_FIRST_PERSONAS} synthetic households talk to their smart homes. Each has its habits and its "
-            "tone, and the best possible score is known. It takes seconds and runs on this machine."
-        )
+        st.markdown(f"{_FIRST_PERSONAS} {ABOUT} It takes seconds and runs on this machine.")
         with st.container(horizontal=True, vertical_alignment="center"):
             clicked = frame.action(
                 f"Prepare {_FIRST_PERSONAS} personas",
@@ -115,7 +113,7 @@ _HOW = (
 
 
 def _prepare(ws: Workspace) -> None:
-    with st.spinner("Writing the households, their dialogues and the split ..."):
+    with st.spinner("Writing the personas, their dialogues and the split ..."):
         prepare(ws, dataset="world:default", personas=_FIRST_PERSONAS)
     st.rerun()
 
@@ -166,7 +164,7 @@ def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
 
 def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     """The next step above, the tree large, and beside it the chosen node and the tools."""
-    stood = study.stand(ws, tree, compared=tree_reads.compared, seen=seen)
+    stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:

@@ -11,9 +11,9 @@ from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.data import prepare
+from engine.data.augment import preview
 from engine.data.dataset import load_splits
-from engine.domains.smart_home.augment import RULES
-from engine.domains.smart_home.augment.preview import preview
+from engine.domains.smart_home import RULES
 from tests.sample_study import prepare_world
 
 

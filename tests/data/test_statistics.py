@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from engine.core.types import Dataset, Dialogue, Message, Persona
-from engine.data.statistics import dataset_statistics, meta_coverage, names_devices, text_statistics
+from engine.data.statistics import dataset_statistics, meta_coverage, subject_shares, text_statistics
+from engine.domains.chat import CHAT
+from engine.domains.smart_home import SMART_HOME
 
 
 def dialogue(number: int, *texts: str, **meta: str) -> Dialogue:
@@ -25,33 +27,27 @@ def test_counts_and_shares() -> None:
     assert found["words"] == 3 + 5 + 2 + 5 + 1 + 6
     assert found["turns"] == {"mean": 3.0, "p10": 2.2, "p50": 3.0, "p90": 3.8}
     assert found["reply_words"]["mean"] == pytest.approx(16 / 3, abs=1e-3)
-    assert found["share_replies_with_device"] == pytest.approx(2 / 3)
     assert found["share_replies_with_number"] == pytest.approx(2 / 3)
     assert found["share_replies_with_question"] == pytest.approx(1 / 3)
-    assert found["share_replies_by_device"]["ac"] == pytest.approx(1 / 3)
-    assert found["share_replies_by_device"]["tv"] == 0
     # "the" is said three times, "lights" twice, all else once
     assert found["vocabulary"] == found["words"] - 3
     assert found["vocabulary_used_once"] == found["vocabulary"] - 2
 
 
-@pytest.mark.parametrize(
-    ("text", "devices"),
-    [
-        ("Turning the TV and the air conditioning off", ("tv", "ac")),
-        ("The back door is locked", ()),
-        ("Alarms armed, soundbar on", ("speaker", "security")),
-        ("A delightful act", ()),
-    ],
-)
-def test_devices_are_found_as_whole_words(text: str, devices: tuple[str, ...]) -> None:
-    assert names_devices(text) == devices
+def test_what_replies_act_on_is_counted_by_the_domains_judge() -> None:
+    rows = [
+        dialogue(
+            0, "Is it safe?", "The camera is on.", "And the light?", "The lights are off.", "Thanks", "Enjoy."
+        )
+    ]
+    assert subject_shares(rows, SMART_HOME) == {"Camera": 1 / 3, "Lights": 1 / 3}
+    assert subject_shares(rows, CHAT) == {}
+    assert subject_shares([], SMART_HOME) == {}
 
 
 def test_nothing_to_measure_is_none_and_never_zero() -> None:
     found = text_statistics([dialogue(0, "Hello")])
     assert found["reply_words"] is None
-    assert found["share_replies_with_device"] is None
     assert text_statistics([])["turns"] is None
 
 

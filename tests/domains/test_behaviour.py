@@ -1,11 +1,11 @@
-"""Habits and words, read from a handful of interactions whose answer can be counted by hand."""
+"""Habits, read from a handful of interactions whose answer can be counted by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from engine.domains.smart_home.behaviour import habits, standardised, words
+from engine.domains.smart_home.behaviour import habits, standardised
 
 TOLD = {
     "ada": [
@@ -64,17 +64,4 @@ def test_standardised_habits_have_mean_zero_and_unknown_is_the_mean() -> None:
 def test_what_tells_nobody_apart_is_left_out() -> None:
     same = {f"p{i}": [("", "The lights are on.")] for i in range(5)}
     assert standardised(habits(same)).shape == (5, 0)
-    assert words(same).shape == (5, 0)
     assert standardised(habits({})).shape == (0, 0)
-    assert words({}).shape == (0, 0)
-
-
-def test_words_are_those_of_replies_that_some_use_and_others_do_not() -> None:
-    told = {
-        f"p{i}": [("gladly", "Sure thing, lights on." if i % 2 else "Certainly, lights on.")]
-        for i in range(6)
-    }
-    table = words(told)
-    assert table.shape == (6, 3)  # sure, thing, certainly: not "lights", which all say, nor the user's word
-    assert np.allclose(table[0], table[2])
-    assert table[0] @ table[1] == 0.0

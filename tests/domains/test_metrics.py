@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
-from engine.domains.metrics import METRICS, METRICS_VERSION, SIMILARITY, metric, score_texts
+from engine.domains.metrics import METRICS, chosen, primary
+from engine.domains.smart_home import SMART_HOME
 from engine.domains.smart_home.actions import ACTIONS_VERSION
+from tests.scores_for_tests import SIMILARITY, score_texts
 from tests.stats.cases import GROUPS
+from tests.workspaces import make_workspace
 
 REPLIES = st.sampled_from([text for rows in GROUPS.values() for text, _ in rows])
 
@@ -122,9 +126,10 @@ def test_f1_is_the_harmonic_mean(one: str, other: str, kind: str) -> None:
 
 
 def test_the_registry_names_every_score_in_order() -> None:
-    assert list(METRICS) == [SIMILARITY, *score_texts("", "")]
+    assert list(SMART_HOME.metrics) == [SIMILARITY, *score_texts("", "")]
+    assert set(SMART_HOME.metrics) <= set(METRICS)
     assert all(name == record.name and record.help.endswith(".") for name, record in METRICS.items())
-    assert ACTIONS_VERSION in METRICS_VERSION
+    assert METRICS["device_f1"].version == ACTIONS_VERSION
 
 
 def test_a_score_cannot_be_changed_by_its_reader() -> None:
@@ -132,6 +137,11 @@ def test_a_score_cannot_be_changed_by_its_reader() -> None:
     assert score_texts(LIGHTS, LIGHTS)["device_f1"] == 1.0
 
 
-def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
+def test_an_unknown_metric_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="device_recall"):
-        metric("device_recal")
+        chosen(make_workspace(tmp_path), "device_recal")
+
+
+def test_the_primary_metric_decides_where_none_is_named(tmp_path: Path) -> None:
+    ws = make_workspace(tmp_path)
+    assert chosen(ws, None) == primary(ws) == METRICS[SIMILARITY]

@@ -14,6 +14,8 @@ from engine.core.types import Dataset, Message, Persona, Splits
 from engine.data import load_dataset, load_splits
 from engine.data.worlds import WORLDS
 from engine.data.worlds.households import draw_household
+from engine.domains.chat import CHAT
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.features import (
     Features,
     adapter_features,
@@ -21,6 +23,7 @@ from engine.lm.features import (
     character_features,
     joined,
     load_features,
+    words,
 )
 from engine.lm.scorer import Scorer
 from engine.stats.clusters import cluster
@@ -39,7 +42,7 @@ def world(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Da
 
 
 def test_archetypes_are_found_by_behaviour(world: tuple[Dataset, Splits]) -> None:
-    features = behaviour_features(*world)
+    features = behaviour_features(*world, SMART_HOME)
     truth = [draw_household(WORLDS["archetypes"], seed=0, index=i).archetype for i in range(PERSONAS)]
     found = cluster(features.vectors, [2, 3, 5, 8], method="k-means", seed=0)
     assert found.k == len(set(truth)) == 5
@@ -56,11 +59,31 @@ def test_only_training_dialogues_are_looked_at(world: tuple[Dataset, Splits]) ->
         for row in dataset.dialogues
     )
     one, other = (
-        behaviour_features(Dataset(dataset.personas, rows), splits) for rows in (dataset.dialogues, loud)
+        behaviour_features(Dataset(dataset.personas, rows), splits, SMART_HOME)
+        for rows in (dataset.dialogues, loud)
     )
     assert np.array_equal(one.vectors, other.vectors)
     silenced = {name: "test" if split == "train" else split for name, split in splits.assignment.items()}
-    assert behaviour_features(dataset, Splits("by-time", silenced)).personas == ()
+    assert behaviour_features(dataset, Splits("by-time", silenced), SMART_HOME).personas == ()
+
+
+def test_words_are_those_of_replies_that_some_use_and_others_do_not() -> None:
+    told = {
+        f"p{i}": [("gladly", "Sure thing, lights on." if i % 2 else "Certainly, lights on.")]
+        for i in range(6)
+    }
+    table = words(told)
+    assert table.shape == (6, 3)  # sure, thing, certainly: not "lights", which all say, nor the user's word
+    assert np.allclose(table[0], table[2])
+    assert table[0] @ table[1] == 0.0
+    assert words({}).shape == (0, 0)
+
+
+def test_a_domain_without_habits_goes_by_words_alone(world: tuple[Dataset, Splits]) -> None:
+    dataset, splits = world
+    alone = behaviour_features(dataset, splits, CHAT)
+    assert alone.personas == behaviour_features(dataset, splits, SMART_HOME).personas
+    assert 0 < alone.vectors.shape[1] < behaviour_features(dataset, splits, SMART_HOME).vectors.shape[1]
 
 
 def test_characters_are_compared_by_meaning(scorer: Scorer) -> None:

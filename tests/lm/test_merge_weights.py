@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
+from engine.domains.chat import CHAT
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.merge_weights import Mix, average, cluster_average, cluster_weighted, nearest, quality, softmax
 
 PEOPLE = ["a", "b", "c", "d", "e"]
@@ -121,8 +123,9 @@ def test_quality_counts_distinct_interactions_that_name_a_device() -> None:
         "b": [("Lights?", "The lights are on."), ("Lights?", "The lights are on.")],
         "c": [("Hi", "Hello!")],
     }
-    assert quality(told) == {"a": 1.0, "b": 0.5, "c": 0.0}
-    assert quality({"c": [("Hi", "Hello!")]}) == {"c": 1.0}
+    assert quality(told, SMART_HOME.is_useful) == {"a": 1.0, "b": 0.5, "c": 0.0}
+    assert quality(told, CHAT.is_useful) == {"a": 1.0, "b": 1 / 3, "c": 1 / 3}
+    assert quality({"c": [("Hi", "Hello!")]}, SMART_HOME.is_useful) == {"c": 1.0}
 
 
 def test_a_temperature_of_zero_is_refused() -> None:

@@ -64,8 +64,8 @@ def test_tokens_beyond_the_embedding_are_refused_unless_they_are_padding(folder:
     tokenizer.save_pretrained(folder)
     card = probe(str(folder))
     assert not card.usable
-    assert "'<more>'" in card.findings[-1].detail
-    with pytest.raises(EngineError, match="cannot be the base. Token ids"):
+    assert "<more>" in card.findings[-1].detail
+    with pytest.raises(EngineError, match="cannot be the base. Weights and tokenizer"):
         card.refuse()
 
 

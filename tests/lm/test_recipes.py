@@ -12,6 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_json
 from engine.core.types import Message
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.adapters import added, fresh, save_lora, targets
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
@@ -46,6 +47,7 @@ TAIL = (
 def prompt_text(base: Base, *, budget: int = 1000, **told: object) -> str:
     prompt = build_prompt(
         base,
+        SMART_HOME,
         REQUEST,
         **{"meta": None, "character": None, **told},  # type: ignore[arg-type]
         budget_tokens=budget,
@@ -72,7 +74,7 @@ def test_memories_are_told_in_the_order_given(base: Base) -> None:
         "\nUser: Lights.\nYou: On at 50%."
     )
     assert prompt_text(base, memories=MEMORIES) == HEAD + shown + TAIL
-    everything = system_text(meta=META, character=CHARACTER, memories=MEMORIES).splitlines()
+    everything = system_text(SMART_HOME, meta=META, character=CHARACTER, memories=MEMORIES).splitlines()
     assert [line.split(":")[0] for line in everything[:4]] == [
         "You are the assistant of a smart home.",
         "Now",
@@ -82,12 +84,14 @@ def test_memories_are_told_in_the_order_given(base: Base) -> None:
 
 
 def test_where_room_is_short_the_least_similar_memories_go_and_the_request_never(base: Base) -> None:
-    bare = build_prompt(base, REQUEST, meta=None, character=None, budget_tokens=1)
-    full = build_prompt(base, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=1000)
+    bare = build_prompt(base, SMART_HOME, REQUEST, meta=None, character=None, budget_tokens=1)
+    full = build_prompt(
+        base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=1000
+    )
     counts = []
     for budget in range(1, len(full.ids) + 1):
         prompt = build_prompt(
-            base, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=budget
+            base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=budget
         )
         assert list(prompt.memories) == MEMORIES[len(MEMORIES) - len(prompt.memories) :]
         assert base.tokenizer.decode(prompt.ids).endswith(TAIL)

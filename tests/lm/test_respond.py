@@ -30,7 +30,7 @@ def test_a_reply_tells_what_it_took_and_what_it_does(ws: Workspace) -> None:
         "prompt_tokens",
         "reply_tokens",
         "seconds",
-        "actions",
+        "acts",
         "recipe",
         "retrieved",
     }

@@ -14,10 +14,12 @@ import torch
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
 from engine.core.errors import EngineError
+from engine.domains.domain import ANY_TEXT
 from engine.lm.load import Base
 from engine.lm.rewriting import BackTranslator, Paraphraser, Translator, make_rewriter
 from tests.lm.conftest import Chat
 
+TASK = ANY_TEXT.rewording
 TEXTS = ["Can you dim the lights?", "Set the TV to volume 40.", "That's all.", "Can you dim the lights?"]
 
 
@@ -78,7 +80,7 @@ def translators(pieces: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 def test_back_translation_gives_other_words_by_two_models(translators: list[str]) -> None:
-    rewriter = make_rewriter("back-translation", {"translators": translators}, base="embedded")
+    rewriter = make_rewriter("back-translation", {"translators": translators}, base="embedded", task=TASK)
     found = rewriter.alternatives(TEXTS)
     assert list(found) == list(dict.fromkeys(TEXTS))
     assert all(1 <= len(others) <= 4 for others in found.values())
@@ -148,18 +150,18 @@ def test_a_model_that_is_no_translator_is_refused(tiny_base: Path) -> None:
 
 
 def test_a_language_model_is_asked_in_several_ways(base: Base) -> None:
-    found = Paraphraser(base).alternatives(TEXTS)
+    found = Paraphraser(base, TASK).alternatives(TEXTS)
     assert list(found) == list(dict.fromkeys(TEXTS))
     assert all(len(others) <= 4 and text not in others for text, others in found.items())
     assert any(found.values())
-    assert found == Paraphraser(base).alternatives(TEXTS)
+    assert found == Paraphraser(base, TASK).alternatives(TEXTS)
     assert all("\n" not in other for others in found.values() for other in others)
 
 
 def test_the_language_model_is_the_workspaces_or_one_by_name(tiny_base: Path) -> None:
     asked = {"language_model": "workspace"}
-    own = make_rewriter("lm-paraphrase", asked, base=str(tiny_base)).alternatives(TEXTS[:1])
-    named = make_rewriter("lm-paraphrase", {"language_model": str(tiny_base)}, base="embedded")
+    own = make_rewriter("lm-paraphrase", asked, base=str(tiny_base), task=TASK).alternatives(TEXTS[:1])
+    named = make_rewriter("lm-paraphrase", {"language_model": str(tiny_base)}, base="embedded", task=TASK)
     assert named.alternatives(TEXTS[:1]) == own
     with pytest.raises(EngineError, match="no rewriting method"):
-        make_rewriter("paraphrase", asked, base="embedded")
+        make_rewriter("paraphrase", asked, base="embedded", task=TASK)

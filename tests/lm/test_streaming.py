@@ -9,6 +9,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.types import Message
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.adapters import fresh, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
@@ -41,7 +42,7 @@ def change(base: Base, seed: int) -> Change | None:
 
 
 def prompt(base: Base, said: str) -> list[int]:
-    return encode_prompt(base.tokenizer, chat(system_text(), [Message("user", said)]))
+    return encode_prompt(base.tokenizer, chat(system_text(SMART_HOME), [Message("user", said)]))
 
 
 @pytest.fixture(scope="module")

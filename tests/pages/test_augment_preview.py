@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.paths import Workspace, write_json
-from engine.domains.smart_home.augment import RULES
+from engine.domains.smart_home import RULES
 from engine.runs.runfolder import Status, write_spec, write_status
 from engine.strategies.plan import plan
 from tests.pages.conftest import Open, texts

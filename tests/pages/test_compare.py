@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.paths import Workspace
 from engine.core.wording import p_value, percent, signed_points
-from engine.domains.metrics import METRICS
+from engine.domains import metrics
 from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.imported import import_study
@@ -200,7 +200,7 @@ def test_published_scores_are_shown_with_their_warnings(open_page: Open, publish
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_draws_every_metric(open_page: Open, full: Workspace, section: str) -> None:
     app = open_page(full, "compare", view=section)
-    for metric in METRICS:
+    for metric in metrics.of_study(full):
         app.selectbox(key="compare_metric").set_value(metric).run()
         assert not app.exception, metric
         assert not app.error, metric

@@ -12,6 +12,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import new_id
+from engine.domains import metrics
 from engine.results import store, votes
 from engine.results.votes import Choice, Vote
 from engine.serve.board import board
@@ -115,7 +116,7 @@ def test_the_board_counts_sides_pairs_and_agreement(ws: Workspace) -> None:
     cast(ws, "left", scores=(0.5, 0.5))  # equal scores decide nothing
     cast(ws, "left", scores=(None, None))
     cast(ws, "left", sides=("unified", "base"), scores=(0.9, 0.1))
-    found = board(votes.read(ws), {"id-unified": "unified-today"})
+    found = board(votes.read(ws), {"id-unified": "unified-today"}, metrics.headline(ws))
     assert {one.name for one in found.ratings} == {"base", "unified-today"}
     (pair,) = found.pairings
     assert (pair.first, pair.first_won, pair.second_won, pair.ties, pair.both_bad) == ("base", 3, 3, 1, 1)
@@ -129,4 +130,4 @@ def test_the_board_counts_sides_pairs_and_agreement(ws: Workspace) -> None:
 
 def test_votes_on_variants_that_became_one_are_no_games(ws: Workspace) -> None:
     cast(ws, "left")
-    assert board(votes.read(ws), {"id-unified": "same", "id-base": "same"}).ratings == ()
+    assert board(votes.read(ws), {"id-unified": "same", "id-base": "same"}, ()).ratings == ()

@@ -37,7 +37,6 @@ def answered(asked: Question, *texts: str, scores: Sequence[float | None] = ()) 
             first_token_seconds=0.1,
             seconds=0.3,
             finished=True,
-            actions={"devices": [], "settings": []},
             scores={} if value is None else {"embedding_similarity": value},
         )
         for text, value in zip(texts, given, strict=True)

@@ -13,9 +13,10 @@ from scipy import stats
 
 from engine.core.errors import EngineError
 from engine.stats.bootstrap import DEFAULT_KIND, KINDS, interval, intervals
-from engine.stats.compare import NO_PERSONA, NO_SPREAD, ONE_PERSONA, Comparison, Options, compare, leaderboard
+from engine.stats.compare import NO_PERSONA, NO_SPREAD, ONE_PERSONA, Comparison, compare
 from engine.stats.pairing import Pairing, Row, by_persona, index, pair
 from engine.stats.shares import wilson
+from tests.stats.leaderboards import Options, leaderboard
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=40)
 

@@ -69,7 +69,6 @@ def test_a_persona_mean_rests_on_the_shared_examples_only() -> None:
     assert pairing.candidate.tolist() == [1.0]
     assert pairing.reference.tolist() == [0.5]
     assert (pairing.n_only_candidate, pairing.n_only_reference, pairing.n_null_reference) == (1, 1, 1)
-    assert pairing.overlap == 2 / 4
 
 
 def test_rounding_is_no_difference() -> None:
@@ -97,4 +96,3 @@ def test_an_example_of_two_personas_is_refused() -> None:
 def test_empty_tables_pair_to_nothing() -> None:
     pairing = pair([], [])
     assert pairing.personas == ()
-    assert pairing.overlap is None

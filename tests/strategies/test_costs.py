@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.paths import Workspace
+from engine.domains.chat import CHAT
 from engine.runs import jobs
 from engine.runs.context import RunContext
 from engine.runs.records import RunRecord, find
@@ -18,7 +19,7 @@ from engine.strategies.plan import look, plan
 from engine.strategies.workload import workload
 from tests.workspaces import eventually
 
-GROUND = Ground("embedded", "f00d", "data", "by-time", "split", 0, 20, 20, True, 1000)
+GROUND = Ground("embedded", "f00d", "data", "by-time", "split", 0, 20, 20, True, 1000, CHAT)
 SPEC = RunSpec(
     "per-persona", 1, {"epochs": 3, "personas": None}, 0, "data", "embedded",
     protocol={"examples_per_persona": 10, "splits": ["val", "test"]},

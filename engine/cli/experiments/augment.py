@@ -11,7 +11,9 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out
 from engine.core.errors import unknown_name
-from engine.domains.smart_home.augment import RULES, Change, Growing, Preview, changes, preview
+from engine.data.augment import Change, Growing, Preview, changes, preview
+from engine.data.augment.methods import ALL_RULES
+from engine.domains.registry import domain_of
 
 
 @click.group("augment")
@@ -28,7 +30,12 @@ def augment() -> None:
 )
 @click.option("--persona", "persona_id", required=True, help="Whose train dialogues.")
 @click.option("--count", type=click.IntRange(1, 1000), default=4, show_default=True, help="How many to make.")
-@click.option("--methods", default=",".join(RULES), show_default=True, help="Rules, separated by commas.")
+@click.option(
+    "--methods",
+    default=ALL_RULES,
+    show_default=True,
+    help="Rules, separated by commas; rules stands for all.",
+)
 @click.option("--threshold", type=click.FloatRange(-1, 1), help="Least likeness of a changed message.")
 @click.option("--no-scorer", is_flag=True, help="Do not judge likeness: no model is loaded.")
 def preview_command(
@@ -36,9 +43,10 @@ def preview_command(
 ) -> int:
     """Show what augmentation by rules makes of a persona's dialogues, and what it refuses. Runs nothing."""
     names = [name.strip() for name in methods.split(",") if name.strip()]
+    rules = domain_of(call.ws).augmenting.rules
     for name in names:
-        if name not in RULES:
-            raise unknown_name("rule", name, RULES)
+        if name not in (ALL_RULES, *rules):
+            raise unknown_name("rule", name, rules)
     growing = Growing(seed=int(call.ws.read_config()["seed"]))
     if threshold is not None:
         growing = Growing(seed=growing.seed, threshold=threshold)

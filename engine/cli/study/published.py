@@ -58,9 +58,9 @@ def _show(call: Call, found: Imported) -> None:
 
 @command(
     "route-imported",
-    examples=("route-imported --workspace W", "route-imported --metric device_precision --margin 1"),
+    examples=("route-imported --workspace W", "route-imported --metric embedding_similarity --margin 1"),
 )
-@click.option("--metric", default="embedding_similarity", show_default=True, help="The metric to choose by.")
+@click.option("--metric", help="The metric to choose by; by default the study's primary one.")
 @click.option("--fallback", help="Who is not routed stays here; by default unified, else base.")
 @click.option(
     "--margin",
@@ -69,18 +69,18 @@ def _show(call: Call, found: Imported) -> None:
     help="Route only for a gain of more than so many points.",
 )
 @click.option("--protocol", help="The import to route on; by default the newest.")
-def route_imported(call: Call, *, metric: str, margin: float, **asked: str | None) -> int:
+def route_imported(call: Call, *, metric: str | None, margin: float, **asked: str | None) -> int:
     """Say what routing is worth on published scores: a bound in hindsight, and what is left without it.
 
     Such scores are one mean a persona on one split, so a route by persona is chosen on what judges it.
     """
-    from engine.domains.metrics import metric as find_metric
+    from engine.domains.metrics import chosen
     from engine.results.imported.routing import route_imported as route
     from engine.results.store import refresh
 
     call.ws.read_config()
     refresh(call.ws)
-    unit = 100 if find_metric(metric).unit == "fraction" else 1
+    unit = 100 if chosen(call.ws, metric).unit == "fraction" else 1
     found = route(call.ws, metric=metric, margin=margin / unit, **asked)
     call.answer(found.as_json(), lambda: _show_routing(found, unit))
     return 0

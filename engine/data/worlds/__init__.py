@@ -15,7 +15,13 @@ from engine.core.errors import EngineError, unknown_name
 from engine.data.worlds.dialogues import Session, write_session
 from engine.data.worlds.households import WORLDS, Household, WorldSpec, draw_household
 
-__all__ = ["WORLDS", "Household", "Session", "WorldSpec", "draw_world", "write_world"]
+__all__ = ["ABOUT", "WORLDS", "Household", "Session", "WorldSpec", "draw_world", "write_world"]
+
+ABOUT = (
+    "synthetic households talk to their smart homes. Each has its habits and its tone, and the best possible "
+    "score is known."
+)
+"""What a world is, for who has never seen one."""
 
 
 def draw_world(

@@ -1,7 +1,7 @@
 """What a reply does to the devices of a home, read from its words alone.
 
-Owns `extract` and what counts; the grammar and its words are in replies/. Refuses to look at the user's
-request: a reply is judged by what it says.
+Owns `extract`, the one judge of what counts, and `acts`, the same in words; the grammar is in replies/.
+Refuses to look at the user's request: a reply is judged by what it says.
 
 What counts:
 - A device counts as named in a statement, an offer or a question ("Would you like me to adjust the lights?"
@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from engine.domains.acts import Act
 from engine.domains.smart_home.replies.grammar import read
 from engine.domains.smart_home.replies.lexicon import LEXICON_VERSION
 
@@ -56,3 +57,27 @@ def extract(text: str) -> Actions:
     """Return what `text` does. Any text is accepted; one that names no device gives empty sets."""
     devices, settings = read(text)
     return Actions(frozenset(devices), frozenset(Setting(*setting) for setting in settings))
+
+
+def acts(text: str) -> tuple[Act, ...]:
+    """Return what `extract` finds in words, sorted; a device counts by name where nothing of it is set."""
+    found = extract(text)
+    named = found.devices - {setting.device for setting in found.settings}
+    made = [_act(setting) for setting in found.settings] + [Act(device_name(device)) for device in named]
+    return tuple(sorted(made, key=lambda act: (act.subject, act.aspect, act.value)))
+
+
+def device_name(device: str) -> str:
+    """Word a device: "ac" -> "AC", "robot_vacuum" -> "Robot vacuum"."""
+    return device.upper() if len(device) == 2 else device.replace("_", " ").capitalize()
+
+
+def _act(setting: Setting) -> Act:
+    """ "AC fan speed 3", "Lights on", "Security disarmed": a switch needs no name beside its device's."""
+    device, value = device_name(setting.device), setting.value
+    if isinstance(value, bool):
+        return Act(device, setting.parameter, "armed" if value else "disarmed", device)
+    told = f"{value:g}" if isinstance(value, float) else value.replace("_", " ")
+    is_switch = setting.parameter == "power"
+    label = device if is_switch else f"{device} {setting.parameter.replace('_', ' ')}"
+    return Act(device, setting.parameter, told, label, in_text=not is_switch)

@@ -1,4 +1,4 @@
-"""What a persona asks for, what is set for her and in which words, as numbers: one row a persona.
+"""What a persona asks for and what is set for her, as numbers: one row a persona.
 
 Read from (request, reply) pairs alone, by the same grammar that scores replies. Which pairs are shown is the
 caller's business: only training interactions may be.
@@ -12,17 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 
+from engine.domains.domain import Interaction
 from engine.domains.smart_home.actions import Setting, extract
 
 Matrix = NDArray[np.float64]
-Interaction = tuple[str, str]
-"""What the user said, and what was replied."""
 
 _LEVELS = (0.1, 0.5, 0.9)
 _LEAST_SHARE = 0.1  # of the personas, who must have a habit for it to be told apart by
-_WORD = r"[^\W_]+(?:'[^\W_]+)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +62,6 @@ def standardised(found: Habits) -> Matrix:
     kept = (deviation > 1e-9) & (shown >= max(2.0, _LEAST_SHARE * len(values)))
     standard: Matrix = centred[:, kept] / deviation[kept]
     return standard
-
-
-def words(interactions: Mapping[str, Sequence[Interaction]]) -> Matrix:
-    """Return the words of each persona's replies by tf-idf (log term counts), [personas, words kept].
-
-    The words of requests are left out: they tell how people talk, and no reply has to follow them. So are
-    words of fewer than one or more than nine in ten personas. Personas without interactions have no row.
-    """
-    texts = ["\n".join(reply for _, reply in pairs) for pairs in interactions.values() if pairs]
-    if not texts:
-        return np.zeros((0, 0))
-    table = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(texts)
-    spread = np.asarray((table > 0).sum(axis=0)).ravel()
-    kept = (spread >= _LEAST_SHARE * len(texts)) & (spread <= (1 - _LEAST_SHARE) * len(texts))
-    weights: Matrix = table[:, kept].toarray()
-    return weights
 
 
 def _row(pairs: Sequence[Interaction]) -> dict[str, float]:

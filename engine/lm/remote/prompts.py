@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from engine.core.paths import Workspace
 from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.lm.prompts import Memory, chat, system_text
 
 if TYPE_CHECKING:
@@ -62,15 +64,16 @@ def told(
             on_progress=on_progress,
         )
         shown = index.nearest(examples, memories, recency=recency, whose=owners)
+    domain = domain_of(ws)
     return [
-        tell(example, characters.get(owner), remembered)
+        tell(domain, example, characters.get(owner), remembered)
         for example, owner, remembered in zip(examples, owners, shown, strict=True)
     ]
 
 
-def tell(example: Example, character: str | None, memories: Sequence[Memory] = ()) -> Told:
+def tell(domain: Domain, example: Example, character: str | None, memories: Sequence[Memory] = ()) -> Told:
     """Return the messages for one example."""
-    system = system_text(meta=example.meta, character=character, memories=memories)
+    system = system_text(domain, meta=example.meta, character=character, memories=memories)
     return Told(chat(system, example.context), tuple(memories))
 
 

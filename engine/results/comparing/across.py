@@ -6,19 +6,20 @@ persona) and that it gets no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from engine.core.paths import Workspace
+from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
 from engine.results.comparing.scene import Scene
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare
-from engine.stats.pairing import Row, Table, by_persona, index, pair
+from engine.stats.pairing import Pairing, Row, Table, by_persona, index, pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +60,67 @@ def compared(ws: Workspace, scene: Scene, other: Other) -> list[tuple[Variant, C
 
     No comparison gets a `p_holm`: across protocols there is no family, and no verdict.
     """
-    if not other.variants:
-        return []
-    reference = _tables(ws, scene, scene.protocol, [scene.reference])[scene.reference.variant]
-    tables = _tables(ws, scene, other.protocol, other.variants)
-    higher_is_better = scene.metric.higher_is_better is not False
-    found = []
+    names = [one.variant for one in other.variants]
+    here = (scene.protocol, scene.reference.variant)
+    found = paired(ws, scene.metric, scene.split, reference=here, protocol=other.protocol, names=names)
+    better = scene.metric.higher_is_better is not False
+    told = []
     for variant in other.variants:
-        ours, theirs, by = _alike(tables[variant.variant], reference)
-        row = compare(pair(ours, theirs), higher_is_better=higher_is_better)
-        named = replace(row, variant=variant.variant, reference=scene.reference.variant)
-        found.append((variant, named, by))
-    return found
+        if variant.variant in found:
+            pairing, by = found[variant.variant]
+            row = compare(pairing, higher_is_better=better)
+            told.append(
+                (variant, replace(row, variant=variant.variant, reference=scene.reference.variant), by)
+            )
+    return told
 
 
-def _alike(candidate: Table, reference: Table) -> tuple[Table, Table, str]:
+def paired(
+    ws: Workspace,
+    metric: Metric,
+    split: str,
+    *,
+    reference: tuple[str, str],
+    protocol: str,
+    names: Collection[str],
+    personas: Collection[str] | None = None,
+) -> dict[str, tuple[Pairing, str]]:
+    """Return each named variant of another protocol against the reference (its protocol and name), and what
+    it was paired by; only those that are scored in the metric. `personas` leaves out all others."""
+    ours = _tables(ws, metric, split, reference[0], [reference[1]], personas).get(reference[1], Table({}))
+    theirs = _tables(ws, metric, split, protocol, names, personas)
+    return {name: _pair(table, ours) for name, table in theirs.items()}
+
+
+def _pair(candidate: Table, reference: Table) -> tuple[Pairing, str]:
     if any(
         example in reference.rows and reference.rows[example][0] == persona
         for example, (persona, _) in candidate.rows.items()
     ):
-        return candidate, reference, "example"
-    return by_persona(candidate), by_persona(reference), "persona"
+        return pair(candidate, reference), "example"
+    return pair(by_persona(candidate), by_persona(reference)), "persona"
 
 
-def _tables(ws: Workspace, scene: Scene, protocol: str, variants: Iterable[Variant]) -> dict[str, Table]:
-    scores = store.score_table(ws, metric=scene.metric.name, split=scene.split, protocol=protocol)
-    grouped = {str(name): table for name, table in scores.groupby("variant", sort=False)}
-    return {one.variant: index(_rows(grouped[one.variant]), name=one.variant) for one in variants}
+def _tables(
+    ws: Workspace,
+    metric: Metric,
+    split: str,
+    protocol: str,
+    names: Collection[str],
+    personas: Collection[str] | None,
+) -> dict[str, Table]:
+    if not names:
+        return {}
+    scores = store.score_table(ws, metric=metric.name, split=split, protocol=protocol)
+    if personas is not None:
+        scores = scores[scores["persona_id"].isin(list(personas))]
+    return {
+        str(name): index(_rows(table), name=str(name))
+        for name, table in scores.groupby("variant", sort=False)
+        if name in names
+    }
 
 
 def _rows(table: pd.DataFrame) -> Iterable[Row]:
-    columns = (table["example_id"], table["persona_id"], table["value"])
-    for example_id, persona_id, value in zip(*columns, strict=True):
-        yield example_id, persona_id, None if pd.isna(value) else float(value)
+    values = table["value"].astype(object).where(table["value"].notna(), None)
+    return zip(table["example_id"], table["persona_id"], values, strict=True)

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.core.errors import unknown_name
+from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import across, criteria, looks
-from engine.results.comparing.namesakes import distinctions
 from engine.results.comparing.pairings import ordered, with_margin
-from engine.results.comparing.placebos import above
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import (
     IS_BOUND,
@@ -29,7 +30,7 @@ from engine.results.comparing.scene import (
     set_scene,
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
@@ -45,7 +46,7 @@ def compare_variants(
     ws: Workspace,
     *,
     reference: str | None = None,
-    metric: str = SIMILARITY,
+    metric: str | None = None,
     split: str = "test",
     protocol: str | None = None,
     family: str | None = None,
@@ -57,23 +58,29 @@ def compare_variants(
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
-    under which its runs wrote the protocol in an older form), base (words, todays), warnings,
-    test_looks, noise (repeats, floor, command), criteria (variant -> bands), margin. A row holds the fields
-    of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of, noise_floor,
-    above_noise, above_placebo (placebos.py, or None), protocol, paired_by, settings (what
-    tells it from others of its plain name, in words).
+    under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
+    without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
+    -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
+    verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by,
+    settings (what tells it from others of its plain name, in words).
 
-    `reference` is by default unified where it is scored, else base. `family` and `variants` choose the rows
-    shown; Holm's correction is over all that compete. `across_protocols` adds variants that were scored
-    elsewhere only, marked and without a verdict. A win is better by more than `margin`, in the metric's unit;
-    criteria, tests and intervals know no margin. Raises EngineError for names nobody knows, where nothing is
-    scored, and for variants scored under another protocol only, with the fields that differ. Side effect: on
-    test, the variants that compete are recorded as seen.
+    `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
+    base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
+    `across_protocols` adds variants that were scored elsewhere only, marked and without a verdict. A win is
+    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Raises
+    EngineError for names nobody knows, where nothing is scored, for a metric that was not computed for the
+    reference (NotComputed), and for variants scored under another protocol only, with the fields that differ.
+    Side effect: on test, the variants that compete are recorded as seen.
     """
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
     compared = _read(ws, scene)
+    known = {row.variant for row in compared.rows}
+    unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
+    if scene.reference.variant in unscored:
+        can_be = not scene.fields[scene.protocol].get("imported")
+        raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
     rows = [_row(scene, row, compared) for row in compared.rows]
     elsewhere = across.others(scene)
     if across_protocols:
@@ -84,7 +91,7 @@ def compare_variants(
     seen = _look(ws, scene, shown)
     found = {
         "reference": scene.reference.variant,
-        "metric": metric,
+        "metric": scene.metric.name,
         "split": split,
         "protocol": scene.protocol,
         "rows": shown,
@@ -92,13 +99,27 @@ def compare_variants(
         "others": [other.as_json() for other in elsewhere],
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
-        "warnings": _warnings(scene, rows),
+        "unscored": unscored,
+        "warnings": _warnings(scene, rows, unscored),
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
-        "criteria": _criteria(scene, compared.against_unified),
+        "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
         "margin": margin,
     }
     return with_margin(ws, found, margin) if margin else found
+
+
+class NotComputed(EngineError):
+    """A metric not computed for replies that are there (`can_be`), or that a publication leaves out."""
+
+    def __init__(self, metric: Metric, variant: str, *, can_be: bool) -> None:
+        hint = _rescore(metric) if can_be else "The published files do not say it: choose another metric."
+        super().__init__(f"{variant} is not scored in {metric.label}.", hint)
+        self.metric, self.can_be = metric, can_be
+
+
+def _rescore(metric: Metric) -> str:
+    return f"Compute it for the replies that are there: python -m engine rescore --metric {metric.name}"
 
 
 def _check_family(scene: Scene, family: str | None) -> None:
@@ -125,18 +146,20 @@ class _Compared:
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
-    place, metrics = (scene.protocol, scene.split), (scene.metric.name,)
+    place, asked = (scene.protocol, scene.split), (scene.metric,)
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    questions = [Question(*place, scene.reference.variant_id, metrics)]
+    questions = [Question(*place, scene.reference.variant_id, asked)]
     pairs = [
         *controls.items(),
         *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
     ]
-    questions += [Question(*place, against, metrics, frozenset({one})) for one, against in pairs]
+    questions += [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
     if unified is not None:
-        questions.append(Question(*place, unified.variant_id, criteria.NEEDED_METRICS))
+        shown = metrics.of_study(ws)
+        needed = tuple(shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown)
+        questions.append(Question(*place, unified.variant_id, needed))
     answers = [
         {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
     ]
@@ -209,12 +232,21 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
     return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
 
 
-def _warnings(scene: Scene, rows: Sequence[Row]) -> list[str]:
-    """What a reader must know: what the protocol itself says, and what differs in rows from elsewhere."""
+def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
+    """What a reader must know: what the protocol itself says, who is left out, and what differs in rows from
+    elsewhere."""
     found = [str(one) for one in scene.fields[scene.protocol].get("warnings", ())]
     if not scene.on_todays_base:
         words = base_words(scene.fields[scene.protocol])
         found.append(f"Made with another base model ({words}) than the workspace has today.")
+    if scene.metric.version not in ("", METRICS[scene.metric.name].version):
+        found.append(
+            f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
+            f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
+        )
+    if unscored:
+        names = ", ".join(unscored)
+        found.append(f"Not scored in {scene.metric.label}, so left out: {names}. {_rescore(scene.metric)}")
     for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
@@ -258,21 +290,29 @@ def _second_seed(ws: Workspace, scene: Scene) -> str | None:
 # --- criteria
 
 
-def _criteria(scene: Scene, against_unified: Mapping[str, Named]) -> dict[str, list[dict[str, Any]]]:
+def _criteria(
+    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
     """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
-    rows = against_unified.get(SIMILARITY, {})
+    rows = against_unified.get(criteria.DECIDES, {})
     per_persona = _per_persona(scene, rows)
     return {
-        name: [judged.as_json() for judged in criteria.judge(_standing(row, against_unified, per_persona))]
+        name: [
+            judged.as_json()
+            for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
+        ]
         for name, row in rows.items()
         if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
     }
 
 
 def _standing(
-    row: Comparison, against_unified: Mapping[str, Named], per_persona: float | None
+    row: Comparison,
+    against_unified: Mapping[str, Named],
+    per_persona: float | None,
+    also_up: Sequence[str],
 ) -> criteria.Standing:
-    others = {metric: against_unified[metric].get(row.variant) for metric in criteria.ALSO_UP}
+    others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,

@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from engine.core.wording import count, p_value, percent, points, signed_points
-from engine.domains.metrics import METRICS, SIMILARITY
+from engine.domains.metrics import METRICS
 
 UNIFIED_OF_THE_STUDY: Final = 0.8214
 PER_PERSONA: Final = "per-persona"
-ALSO_UP: Final = ("param_f1", "numerical_precision")
-NEEDED_METRICS: Final = (SIMILARITY, *ALSO_UP)
+DECIDES: Final = "embedding_similarity"
 _NOISE = 1e-9
 
 Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
@@ -25,7 +24,10 @@ Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One named level of success. `absolute` is the study's mean; None: a condition is not asked for."""
+    """One named level of success. `absolute` is the study's mean; None: a condition is not asked for.
+
+    `all_up` asks for the further metrics that the domain names to rise as well.
+    """
 
     name: str
     title: str
@@ -33,7 +35,7 @@ class Band:
     share_improved: float | None = None
     alpha: float | None = None
     fewer_catastrophic: bool = False
-    also_up: tuple[str, ...] = ()
+    all_up: bool = False
 
     @property
     def gain(self) -> float:
@@ -51,14 +53,14 @@ BANDS: Final[tuple[Band, ...]] = (
     Band("excellent", "Excellent", 0.87),
     Band(
         "stretch", "Stretch", 0.88,
-        share_improved=0.80, alpha=0.05, fewer_catastrophic=True, also_up=ALSO_UP,
+        share_improved=0.80, alpha=0.05, fewer_catastrophic=True, all_up=True,
     ),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One variant against unified. `gains` maps other metrics to their difference.
+    """One variant against unified. `gains` maps the further metrics that must rise to their difference.
 
     `p` is Holm's where there is one. `per_persona_lost` is the share of personas that lose more than ten
     points under per-persona LoRA, None where that is not scored; `lost` is the variant's own.
@@ -134,7 +136,7 @@ def _judge(standing: Standing, band: Band) -> Judged:
         *([_share(band.share_improved, standing)] if band.share_improved is not None else []),
         *([_significance(band.alpha, standing)] if band.alpha is not None else []),
         *([_catastrophic(standing)] if band.fewer_catastrophic else []),
-        *(_also_up(metric, standing) for metric in band.also_up),
+        *(_also_up(metric, standing) for metric in standing.gains if band.all_up),
     ]
     return Judged(
         band=band.name,
@@ -156,14 +158,14 @@ def _all(conditions: list[Condition]) -> bool | None:
 
 def _mean(kind: Kind, wanted: float, found: float | None) -> Condition:
     if found is None:
-        return Condition(kind, SIMILARITY, wanted, None, None, None, "no mean to compare")
+        return Condition(kind, DECIDES, wanted, None, None, None, "no mean to compare")
     met = found > _NOISE if wanted == 0 else found >= wanted - _NOISE
     if kind == "mean":
         goal = "above 0" if wanted == 0 else f"{signed_points(wanted)} wanted"
         words = f"{signed_points(found)} points over unified, {goal}"
     else:
         words = f"mean {points(found)}, {points(wanted)} wanted"
-    return Condition(kind, SIMILARITY, wanted, found, _short(wanted - found, met), met, words)
+    return Condition(kind, DECIDES, wanted, found, _short(wanted - found, met), met, words)
 
 
 def _share(wanted: float, standing: Standing) -> Condition:

@@ -6,18 +6,21 @@ declared it beforehand), and with a margin for wins. Both pair by the same funct
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from engine.core.paths import Workspace
-from engine.domains.metrics import METRICS, Metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import store
+from engine.results.comparing import across
 from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE
+from engine.results.store.statistics import Question
 from engine.stats.compare import Comparison, compare, corrected, outcomes
-from engine.stats.pairing import Pairing, Table, by_persona, index, pair
+from engine.stats.pairing import Pairing, pair
 from engine.stats.verdicts import verdict
 
 Found = Mapping[str, Any]
@@ -34,13 +37,27 @@ def pairings(
     as their `paired_by` says. A variant without a common example has an empty pairing.
     """
     rows = [row for row in found["rows"] if not variants or row["variant"] in variants]
-    names = {found["reference"], *(row["variant"] for row in rows)}
-    held = {
-        protocol: _tables(ws, found, str(protocol), names, personas)
-        for protocol in dict.fromkeys([found["protocol"], *(row["protocol"] for row in rows)])
+    described = {row["variant"]: row["variant_id"] for row in found["rows"]}
+    reference = described[found["reference"]]
+    metric = metrics.chosen(ws, found["metric"])
+    question = Question(found["protocol"], found["split"], reference, (metric,))
+    here = [row["variant_id"] for row in rows if row["protocol"] == found["protocol"]]
+    paired = store.pairings(ws, question, here, personas=personas)
+    beside: dict[str, tuple[Pairing, str]] = {}
+    for protocol in dict.fromkeys(row["protocol"] for row in rows):
+        if protocol != found["protocol"]:
+            names = [row["variant"] for row in rows if row["protocol"] == protocol]
+            own = (found["protocol"], found["reference"])
+            beside |= across.paired(
+                ws, metric, found["split"], reference=own, protocol=protocol, names=names, personas=personas
+            )
+    nothing = pair([], [])
+    return {
+        row["variant"]: beside[row["variant"]][0]
+        if row["variant"] in beside
+        else paired.get(row["variant_id"], nothing)
+        for row in rows
     }
-    reference = held[found["protocol"]].get(found["reference"], Table({}))
-    return {row["variant"]: _pair(row, held[row["protocol"]], reference, found) for row in rows}
 
 
 def differences(paired: Mapping[str, Pairing]) -> pd.DataFrame:
@@ -70,7 +87,7 @@ def compare_within(
     so every verdict here is exploratory. Noise floor, placebo and criteria belong to the whole study and are
     left out. Rows without any of these personas are dropped.
     """
-    metric = METRICS[found["metric"]]
+    metric = metrics.chosen(ws, found["metric"])
     described = {row["variant"]: row for row in found["rows"]}
     paired = pairings(ws, found, personas=personas)
     rows = [
@@ -89,7 +106,7 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 
     `margin` is in the metric's unit. Tests, intervals, verdicts and criteria stay as they are.
     """
-    metric = METRICS[found["metric"]]
+    metric = metrics.chosen(ws, found["metric"])
     paired = pairings(ws, found)
     better = metric.higher_is_better is not False
     return {
@@ -122,28 +139,3 @@ def _within(described: Row, row: Comparison, metric: Metric) -> dict[str, Any]:
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
     word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
     return {**told, **unknown, "role": described.get("role", ""), "verdict": word}
-
-
-def _pair(row: Row, tables: Mapping[str, Table], reference: Table, found: Found) -> Pairing:
-    own = tables.get(row["variant"], Table({}))
-    if row["protocol"] != found["protocol"] and row["paired_by"] == "persona":
-        return pair(by_persona(own), by_persona(reference))
-    return pair(own, reference)
-
-
-def _tables(
-    ws: Workspace, found: Found, protocol: str, names: Collection[str], personas: Collection[str] | None
-) -> dict[str, Table]:
-    scores = store.score_table(ws, metric=found["metric"], split=found["split"], protocol=protocol)
-    if personas is not None:
-        scores = scores[scores["persona_id"].isin(list(personas))]
-    return {
-        str(name): index(_rows(table), name=str(name))
-        for name, table in scores.groupby("variant", sort=False)
-        if name in names
-    }
-
-
-def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, float | None]]:
-    values = table["value"].astype(object).where(table["value"].notna(), None)
-    return zip(table["example_id"], table["persona_id"], values, strict=True)

@@ -6,22 +6,21 @@ forecast is made on validation by default, so that planning uses up no look at t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.domains.metrics import SIMILARITY
 from engine.results import store
 from engine.results.comparing.criteria import BANDS
 from engine.results.comparing.scene import Scene, set_scene
-from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.store.statistics import DEFAULT_REFERENCES, Question
 from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 from engine.stats.forecast import Forecast, forecast
-from engine.stats.pairing import Pairing, Row, pair
+from engine.stats.pairing import Pairing
 from engine.strategies.cloning import command_of
 from engine.strategies.ground import read_ground
 
@@ -53,7 +52,7 @@ class Pilot:
         return asdict(self)
 
 
-def pilots(ws: Workspace, *, metric: str = SIMILARITY, split: str = "val") -> list[Pilot]:
+def pilots(ws: Workspace, *, metric: str | None = None, split: str = "val") -> list[Pilot]:
     """Return every pilot's forecast, newest protocol first; an empty list where there is none.
 
     The full study is one of all the workspace's personas. The difference worth having is the study's minimum,
@@ -77,47 +76,41 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
     asked = [(one, spec) for one, spec in there if spec and spec.parameters.get("personas") is not None]
     if not asked:
         return []
-    everybody, values = ground.personas, _values(ws, scene)
+    everybody = ground.personas
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
+    paired = _pairings(ws, scene, [one for one, _ in asked], reference) if reference else {}
     made = []
     for one, spec in asked:
-        against = values[reference.variant] if reference else []
-        paired = pair(values[one.variant], against)
-        served = len({persona for _, persona, _ in values[one.variant]})
+        served = scene.served(one)
         if served < everybody:
             name = reference.variant if reference else None
+            pairing = paired.get(one.variant_id)
             made.append(
-                _pilot(one, spec, scene, paired, ws=ws, reference=name, served=served, everybody=everybody)
+                _pilot(one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody)
             )
     return made
 
 
-def _values(ws: Workspace, scene: Scene) -> dict[str, list[Row]]:
-    table = store.score_table(ws, metric=scene.metric.name, split=scene.split, protocol=scene.protocol)
-    return {
-        str(name): [
-            (str(example), str(persona), None if value != value else float(value))
-            for example, persona, value in zip(
-                rows["example_id"], rows["persona_id"], rows["value"], strict=True
-            )
-        ]
-        for name, rows in table.groupby("variant")
-    }
+def _pairings(
+    ws: Workspace, scene: Scene, variants: Sequence[Variant], reference: Variant
+) -> dict[str, Pairing]:
+    question = Question(scene.protocol, scene.split, reference.variant_id, (scene.metric,))
+    return store.pairings(ws, question, [one.variant_id for one in variants])
 
 
 def _pilot(
     variant: Variant,
     spec: RunSpec,
     scene: Scene,
-    paired: Pairing,
+    paired: Pairing | None,
     *,
     ws: Workspace,
     reference: str | None,
     served: int,
     everybody: int,
 ) -> Pilot:
-    found, reason = None, None if reference else _NO_REFERENCE
-    if reference:
+    found, reason = None, _NO_REFERENCE if paired is None else None
+    if paired is not None:
         try:
             found = forecast(paired.differences, n_full=everybody, criterion=MINIMUM.gain)
         except EngineError as error:

@@ -15,14 +15,12 @@ import pandas as pd
 from engine.core.base_identity import base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains.metrics import Metric
-from engine.domains.metrics import metric as find_metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Origin, Variant, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
@@ -31,7 +29,8 @@ IS_PLACEBO = "placebo"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """The ground of one comparison. `scored` is the coverage of the split, newest protocol first.
+    """The ground of one comparison. `metric` is in the version that its scores have; `scored` is the coverage
+    of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
     that of its placebo; `origins` says what each run was made from. `base` tells the contents of today's base
@@ -70,6 +69,13 @@ class Scene:
         names = self.scored.loc[self.scored["protocol"] == protocol, "variant"]
         return [self.variants[str(name)] for name in names]
 
+    def served(self, variant: Variant) -> int:
+        """Return for how many personas a variant is scored under the chosen protocol."""
+        rows = self.scored[
+            (self.scored["protocol"] == self.protocol) & (self.scored["variant"] == variant.variant)
+        ]
+        return int(rows["personas"].sum())
+
     def find(self, name: str) -> Variant | None:
         """Return the variant of that name scored under the chosen protocol."""
         return resolve(name, self.under(self.protocol))
@@ -98,14 +104,15 @@ class Scene:
 
 
 def set_scene(
-    ws: Workspace, *, metric: str, split: str, protocol: str | None, reference: str | None
+    ws: Workspace, *, metric: str | None, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
-    """Return the scene asked for; else the newest protocol with the reference, today's base before others.
+    """Return the scene asked for; else the newest protocol with the reference, today's base before others,
+    and the study's primary metric.
 
     Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
     another protocol only.
     """
-    kind = find_metric(metric)
+    kind = metrics.chosen(ws, metric)
     seen = store.overview(ws)
     scored = seen.coverage[seen.coverage["split"] == split]
     if scored.empty:
@@ -132,7 +139,8 @@ def set_scene(
         seen.origins,
         base,
     )
-    return _choose(scene, [first] if protocol else known, reference)
+    scene = _choose(scene, [first] if protocol else known, reference)
+    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split))
 
 
 def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:

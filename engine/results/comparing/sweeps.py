@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.core.paths import Workspace
-from engine.domains.metrics import SIMILARITY
-from engine.domains.metrics import metric as find_metric
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.lm.effects import normal
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
@@ -65,7 +65,7 @@ def sweep_results(
     parameter: str,
     *,
     values: Sequence[Any] = (),
-    metric: str = SIMILARITY,
+    metric: str | None = None,
     splits: Sequence[str] = SPLITS,
 ) -> SweepResults:
     """Return what the runs of `experiment` that differ in `parameter` alone found, value by value.
@@ -75,7 +75,7 @@ def sweep_results(
     unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
     """
     registry.get(experiment, ws)
-    find_metric(metric)
+    decides = metrics.chosen(ws, metric)
     runs = _runs(ws, experiment, parameter, values)
     store.refresh(ws)
     seen = store.overview(ws)
@@ -87,7 +87,7 @@ def sweep_results(
     for split in splits:
         scored = _scored(seen, protocol, split, names)
         if scored:
-            found = compare_variants(ws, metric=metric, split=split, protocol=protocol, variants=scored)
+            found = compare_variants(ws, metric=decides.name, split=split, protocol=protocol, variants=scored)
             reference = found["reference"]
             rows[split] = {row["variant"]: row for row in found["rows"]}
             warnings += [line for line in found["warnings"] if line not in warnings]
@@ -97,7 +97,14 @@ def sweep_results(
         for name in (named[record.run_id],)
     )
     return SweepResults(
-        experiment, parameter, metric, reference, protocol, points, _best(points, metric), tuple(warnings)
+        experiment,
+        parameter,
+        decides.name,
+        reference,
+        protocol,
+        points,
+        _best(points, decides),
+        tuple(warnings),
     )
 
 
@@ -177,11 +184,10 @@ def _rows_of(rows: Mapping[str, Mapping[str, Row]], name: str | None) -> dict[st
     return {split: found[name] for split, found in rows.items() if name is not None and name in found}
 
 
-def _best(points: Sequence[Point], metric: str) -> Any:
+def _best(points: Sequence[Point], metric: Metric) -> Any:
     """The value with the best mean on val; None while fewer than two are scored there."""
-    sign = -1.0 if find_metric(metric).higher_is_better is False else 1.0
     scored = [
-        (sign * point.rows["val"]["delta"], point.value)
+        (metric.sign * point.rows["val"]["delta"], point.value)
         for point in points
         if "val" in point.rows and point.rows["val"]["delta"] is not None
     ]

@@ -20,12 +20,12 @@ from engine.core.limits import limits, megabytes
 from engine.data.folder import opened
 from engine.data.lines import kind_of, refuse_unwritable
 from engine.data.schema import read_persona_id, shorten
-from engine.domains.metrics import METRICS, SIMILARITY
-from engine.results.store.intake import METRIC_COLUMNS
+from engine.domains.metrics import METRICS
 from engine.runs.manifest import sha256
 
 Kind = Literal["personas", "routes", "average", "clusters", "other"]
 
+PUBLISHED_METRIC = "embedding_similarity"  # what the studies of this form are judged by
 _LISTS = ("per_persona_metrics", "per_persona_results")
 _ROUTES = "routing_decisions"
 _COUNTS = ("num_predictions", "num_examples", "num_test_examples")
@@ -179,12 +179,12 @@ def _is_by_persona(document: dict[str, Any]) -> bool:
 def _metrics_of(record: Mapping[str, Any]) -> dict[str, Any]:
     inner = record.get("metrics")
     source = inner if isinstance(inner, dict) else record
-    return {metric: source[metric] for metric in METRIC_COLUMNS if metric in source}
+    return {metric: source[metric] for metric in METRICS if metric in source}
 
 
 def _average(values: Mapping[str, Any]) -> dict[str, float]:
     found = {}
-    for metric in METRIC_COLUMNS:
+    for metric in METRICS:
         value = values.get(f"{metric}_mean", values.get(metric))
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             found[metric] = float(value)
@@ -262,7 +262,7 @@ def _fault_of(metric: str, value: Any) -> str | None:
         return "is NaN (undefined is null)"
     if not math.isfinite(value):
         return "is infinite"
-    low = -1.0 if metric == SIMILARITY else 0.0
+    low = -1.0 if metric == PUBLISHED_METRIC else 0.0
     high = 1.0 if METRICS[metric].unit == "fraction" else math.inf
     if not low - _ROUNDING <= value <= high + _ROUNDING:
         return f"is {value:g}, outside {low:g} to {high:g}"
@@ -279,7 +279,7 @@ def _routes(name: str, document: dict[str, Any], faults: _Faults) -> ResultFile:
     renamed = []
     for line, given, record in _entries(document[_ROUTES], faults):
         records.setdefault(str(given), record)
-        renamed.append((line, given, {SIMILARITY: record.get("best_score")}))
+        renamed.append((line, given, {PUBLISHED_METRIC: record.get("best_score")}))
         candidates |= dict.fromkeys(key.removesuffix("_score") for key in record if key.endswith("_score"))
         for key, kind in (("best_model", str), ("best_score", (int, float))):
             if not isinstance(record.get(key), kind):
@@ -298,7 +298,7 @@ def _routes(name: str, document: dict[str, Any], faults: _Faults) -> ResultFile:
 def _read_csv(name: str, text: str, faults: _Faults) -> ResultFile:
     reader = csv.DictReader(io.StringIO(text))
     columns = reader.fieldnames or []
-    if "persona_id" not in columns or not set(columns) & set(METRIC_COLUMNS):
+    if "persona_id" not in columns or not set(columns) & set(METRICS):
         return ResultFile(name, "other")
     entries = []
     try:

@@ -12,20 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace
 from engine.data.archive import Upload, named, unpack_upload, unpack_zip
 from engine.data.staging import incoming, move_in
+from engine.domains.metrics import METRICS
 from engine.results.imported.files import PersonaScore
 from engine.results.imported.protocol import SPLIT, examples_words, protocol_fields, scored_on
 from engine.results.imported.room import make_room, strangers
 from engine.results.imported.study import SUFFIXES, PublishedVariant, Study, read_study
-from engine.results.store.intake import METRIC_COLUMNS
-from engine.runs import manifest
+from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import protocol_id
 from engine.runs.records import scan
@@ -133,8 +132,22 @@ def _leave_run(
         clusters=dict(study.clusters),
         left_aside=list(study.left_aside),
     )
-    rows = [_row(one, score, protocol) for one in study.variants for score in one.scores]
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), context.folder / "scores.parquet")
+    given = [
+        name for name in METRICS if any(name in one.values for it in study.variants for one in it.scores)
+    ]
+    rows = [(one, score, _row(one, score, protocol)) for one in study.variants for score in one.scores]
+    scores = [
+        {**row, "metric": metric, "version": answers.NO_VERSION, "part": "", "value": value}
+        for _, score, row in rows
+        for metric in given
+        for value in (score.values.get(metric),)
+    ]
+    columns = {"answers": list(answers.ANSWER_TYPES), "scores": list(answers.SCORE_TYPES)}
+    answers.write(
+        context.folder,
+        pd.DataFrame([row for *_, row in rows], columns=columns["answers"]),
+        pd.DataFrame(scores, columns=columns["scores"]),
+    )
     context.log(f"{len(study.variants)} variants from {len(study.digests)} files of {label}")
     at = now()
     done = Status("succeeded", order=order, attempt=1, progress=1.0)
@@ -164,15 +177,7 @@ def _row(one: PublishedVariant, score: PersonaScore, protocol: str) -> dict[str,
         "dialogue_id": example,
         "turn": 0,
         "n_examples": score.n_examples,
-        **{metric: score.values.get(metric) for metric in METRIC_COLUMNS},
     }
-
-
-def _schema() -> pa.Schema:
-    texts = ("variant", "split", "protocol", "example_id", "persona_id", "dialogue_id")
-    columns = [(name, pa.string()) for name in texts] + [("turn", pa.int64()), ("n_examples", pa.int64())]
-    columns += [(name, pa.string()) for name in ("reply", "reference")]
-    return pa.schema(columns + [(metric, pa.float64()) for metric in METRIC_COLUMNS])
 
 
 def _imported(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.core.wording import count, points
-from engine.domains.metrics import SIMILARITY
+from engine.results.imported.files import PUBLISHED_METRIC
 from engine.results.imported.study import PublishedVariant, Study
 
 PAIRED_BY = "persona"
@@ -139,7 +139,7 @@ def _alike(variants: Iterable[PublishedVariant]) -> list[str]:
     """Files in which most personas hold one and the same score: a mean in place of their own."""
     found = []
     for one in variants:
-        values = Counter(score.values.get(SIMILARITY) for score in one.scores)
+        values = Counter(score.values.get(PUBLISHED_METRIC) for score in one.scores)
         value, times = values.most_common(1)[0]
         if value is not None and times >= _MANY_ALIKE * len(one.scores) and times > 1:
             found.append(
@@ -157,8 +157,8 @@ def _not_own(variant: PublishedVariant) -> str:
         told = f" ({times} hold {points(value)})" if times > 1 else ""
     return (
         f"{variant.name}: {variant.config['not_own']} of {len(variant.scores)} published scores are not the"
-        f" persona's own{told}, so the published mean of {points(variant.average[SIMILARITY])} is set aside;"
-        " the choices are kept and each persona's own score is taken."
+        f" persona's own{told}, so the published mean of {points(variant.average[PUBLISHED_METRIC])} is set"
+        " aside; the choices are kept and each persona's own score is taken."
     )
 
 
@@ -167,7 +167,8 @@ def _weighted(variants: Iterable[PublishedVariant]) -> list[str]:
     found = [
         f"{one.name} {points(published)} (over personas {points(one.mean)})"
         for one in variants
-        if (published := one.average.get(SIMILARITY)) is not None and points(published) != points(one.mean)
+        if (published := one.average.get(PUBLISHED_METRIC)) is not None
+        and points(published) != points(one.mean)
     ]
     told = ", ".join(found)
     return [f"Published means over examples, not personas: {told}. Here the persona is the unit."] * bool(

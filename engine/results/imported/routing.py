@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.domains.metrics import METRICS, SIMILARITY
+from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
@@ -64,7 +64,7 @@ class ImportedRouting:
 def route_imported(
     ws: Workspace,
     *,
-    metric: str = SIMILARITY,
+    metric: str | None = None,
     fallback: str | None = None,
     margin: float = 0.0,
     protocol: str | None = None,
@@ -74,12 +74,13 @@ def route_imported(
     A variant must gain more than `margin`, in the metric's unit, to take a persona. Raises EngineError where
     nothing was imported, for names nobody knows, and for a metric without better and worse.
     """
-    found = compare_variants(
-        ws, reference=fallback, metric=metric, split=SPLIT, protocol=protocol or _newest_import(ws)
-    )
-    higher = METRICS[metric].higher_is_better
+    decides = metrics.chosen(ws, metric)
+    higher = decides.higher_is_better
     if higher is None:
-        raise EngineError(f"{METRICS[metric].label} has no better and worse.", "Choose another metric.")
+        raise EngineError(f"{decides.label} has no better and worse.", "Choose another metric.")
+    found = compare_variants(
+        ws, reference=fallback, metric=decides.name, split=SPLIT, protocol=protocol or _newest_import(ws)
+    )
     paired = pairings(ws, found)
     rows = [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
     candidates = tuple(row["variant"] for row in rows if row["family"] != ROUTING)
@@ -97,7 +98,7 @@ def route_imported(
     rules += [
         _published(row["variant"], paired[row["variant"]], higher) for row in rows if row["family"] == ROUTING
     ]
-    return ImportedRouting(found["protocol"], metric, found["reference"], candidates, tuple(rules))
+    return ImportedRouting(found["protocol"], decides.name, found["reference"], candidates, tuple(rules))
 
 
 def _newest_import(ws: Workspace) -> str:

@@ -18,8 +18,7 @@ from engine.core.errors import DataError, EngineError, Fault
 from engine.core.limits import check_time, in_time, limits
 from engine.core.wording import count
 from engine.data.folder import files_in
-from engine.domains.metrics import SIMILARITY
-from engine.results.imported.files import PersonaScore, ResultFile, read_file
+from engine.results.imported.files import PUBLISHED_METRIC, PersonaScore, ResultFile, read_file
 from engine.results.variants import BOUND
 
 SUFFIXES = (".json", ".csv")
@@ -63,9 +62,9 @@ class PublishedVariant:
     @property
     def mean(self) -> float | None:
         """The mean similarity over its personas, or the published average; None when there is neither."""
-        values = [score.values.get(SIMILARITY) for score in self.scores]
+        values = [score.values.get(PUBLISHED_METRIC) for score in self.scores]
         known = [value for value in values if value is not None]
-        return fsum(known) / len(known) if known else self.average.get(SIMILARITY)
+        return fsum(known) / len(known) if known else self.average.get(PUBLISHED_METRIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +236,11 @@ def _equal(one: float | None, other: float | None) -> bool:
 
 def _repeats(average: ResultFile, scored: ResultFile) -> bool:
     """Tell whether an average is that of the file's personas, or of their examples."""
-    published = average.average.get(SIMILARITY)
+    published = average.average.get(PUBLISHED_METRIC)
     pairs = [
-        (score.values[SIMILARITY], score.n_examples or 1)
+        (score.values[PUBLISHED_METRIC], score.n_examples or 1)
         for score in scored.scores
-        if score.values.get(SIMILARITY) is not None
+        if score.values.get(PUBLISHED_METRIC) is not None
     ]
     if published is None or not pairs:
         return False
@@ -297,15 +296,15 @@ def _routed(one: ResultFile, variants: Sequence[PublishedVariant]) -> list[Publi
         for persona in routes
     )
     strange = Counter(
-        theirs.values[SIMILARITY]
+        theirs.values[PUBLISHED_METRIC]
         for theirs, ours in zip(one.scores, own, strict=True)
-        if not _equal(theirs.values[SIMILARITY], ours.values.get(SIMILARITY))
+        if not _equal(theirs.values[PUBLISHED_METRIC], ours.values.get(PUBLISHED_METRIC))
     )
     routed = replace(
         published,
         scores=own,
         counted="file",
-        average={SIMILARITY: published.mean or 0.0},
+        average={PUBLISHED_METRIC: published.mean or 0.0},
         derived="the file's choices, with each persona's own scores",
         config={"not_own": sum(strange.values()), "alike": strange.most_common(1)},
     )
@@ -328,7 +327,7 @@ def _scores_of(name: str, variants: Sequence[PublishedVariant]) -> dict[str, Per
 
 
 def _similarity(score: PersonaScore) -> float:
-    value = score.values.get(SIMILARITY)
+    value = score.values.get(PUBLISHED_METRIC)
     return float("-inf") if value is None else value
 
 

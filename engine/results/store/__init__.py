@@ -7,17 +7,18 @@ run folders: a damaged or deleted database is built again from them, and nobody 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from engine.core.base_identity import base_of
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import votes as votes_file
-from engine.results.comparing.repeats import Origin
 from engine.results.store import database, statistics, tables
 from engine.results.store.database import ask, unreadable
 from engine.results.store.filling import (
@@ -30,25 +31,29 @@ from engine.results.store.filling import (
     present_runs,
     read_stamp,
 )
-from engine.results.store.intake import METRIC_COLUMNS
 from engine.results.store.place import place
-from engine.results.store.statistics import Question
-from engine.results.variants import Variant
+from engine.results.store.statistics import Question, Scored
+from engine.results.variants import Origin, Variant
 from engine.runs.protocol import WRITTEN_AS, without_remarks
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
+from engine.stats.pairing import Pairing
 
 __all__ = ["Overview", "Report", "Torn", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overview:
-    """What is scored where (as `coverage`), variants by name, origins by run, protocols' fields by hash."""
+    """What is scored where and in which metrics, variants by name, origins by run, protocols' fields by hash.
+
+    `coverage` has a row a protocol, split and variant, newest protocol first: personas and examples (counts).
+    """
 
     coverage: pd.DataFrame
     variants: dict[str, Variant]
     origins: dict[str, Origin]
     protocols: dict[str, dict[str, Any]]
+    scored: Scored
 
 
 def refresh(ws: Workspace) -> Report:
@@ -99,18 +104,19 @@ def newest_protocol(ws: Workspace) -> str | None:
     return None if frame.empty else str(frame["protocol"].iloc[0])
 
 
-def coverage(ws: Workspace) -> pd.DataFrame:
-    """Return what is scored where: protocol, split, variant, personas, examples; newest protocol first."""
-    return _with_names(ws, tables.COVERAGE, ())
-
-
 def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
     """Return one row a variant and example: variant, persona_id, example_id, value (NaN where undefined).
 
-    `protocol` is by default the newest. Raises EngineError for a metric that is not kept.
+    Of a statistic of the whole set one row a persona, her own. `protocol` is by default the newest. Raises
+    EngineError for a metric that the study does not have.
     """
-    query = tables.SCORES.format(value=f"s.{_known_metric(metric)}")
-    return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
+    chosen, protocol = metrics.chosen(ws, metric), protocol or newest_protocol(ws)
+    if chosen.total is None:
+        return _of_metric(ws, tables.SCORES, chosen, split, protocol)
+    found = persona_means(ws, metric=metric, split=split, protocol=protocol)
+    table = found[["variant", "persona_id"]].assign(value=found["mean"])
+    table.insert(2, "example_id", "persona:" + table["persona_id"])
+    return table
 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
@@ -118,27 +124,48 @@ def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[
     return ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
 
 
+def pairings(
+    ws: Workspace,
+    question: Question,
+    variants: Collection[str],
+    *,
+    personas: Collection[str] | None = None,
+) -> dict[str, Pairing]:
+    """Return variant id -> its pairing with the reference, in the question's one metric, persona by persona.
+
+    `personas` leaves out all others. Variants that are not scored there are left out.
+    """
+    return ask(ws, lambda held: statistics.pairings(held, question, variants, personas))[0]
+
+
 def overview(ws: Workspace) -> Overview:
     """Return what is scored where, and where it comes from, in one reading."""
 
     def question(connection: Connection) -> Overview:
         named = named_variants(connection)
-        coverage = _joined(connection, named, tables.COVERAGE, ())
-        found = {one.variant: one for one in named}
-        return Overview(coverage, found, origins_of(connection), _protocol_fields(connection))
+        coverage = _joined(connection, named, tables.COVERAGE, {})
+        found, known = {one.variant: one for one in named}, statistics.scored(connection)
+        return Overview(coverage, found, origins_of(connection), _protocol_fields(connection), known)
 
     return ask(ws, question)[0]
 
 
 def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
     """Return one row a variant and persona: variant, persona_id, mean, n (defined), n_undefined."""
-    query = tables.MEANS.format(value=f"s.{_known_metric(metric)}")
-    return _with_names(ws, query, (split, protocol or newest_protocol(ws)))
+    chosen = metrics.chosen(ws, metric)
+    rows = _of_metric(ws, tables.MEANS, chosen, split, protocol or newest_protocol(ws))
+    if chosen.total is None:
+        return rows.drop(columns=["part", "total"])
+    keys = ["variant", "persona_id"]
+    sums = rows.pivot_table(index=keys, columns="part", values="total", aggfunc="sum", fill_value=0.0)
+    values = chosen.total({str(part): sums[part].to_numpy() for part in sums.columns})
+    counts = rows.groupby(keys)[["n", "n_undefined"]].max()
+    return sums.index.to_frame(index=False).assign(mean=values).merge(counts.reset_index(), on=keys)
 
 
 def reply_costs(ws: Workspace, *, split: str, protocol: str) -> pd.DataFrame:
     """Return the mean cost of a reply, one row a variant: variant, seconds, reply_tokens (NaN: not known)."""
-    return _with_names(ws, tables.COSTS, (split, protocol))
+    return _with_names(ws, tables.COSTS, {"split": split, "protocol": protocol})
 
 
 def example_rows(
@@ -150,12 +177,42 @@ def example_rows(
     variant: str | None = None,
     example_id: str | None = None,
 ) -> pd.DataFrame:
-    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, all metrics.
+    """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column
+    a metric of the study (NaN where undefined or not computed).
 
     Every filter that is None lets everything pass; `protocol` is by default the newest.
     """
-    filters = (persona_id, persona_id, example_id, example_id, variant, variant)
-    return _with_names(ws, tables.EXAMPLES, (split, protocol or newest_protocol(ws), *filters))
+    asked = {"split": split, "protocol": protocol or newest_protocol(ws), "persona_id": persona_id}
+    asked |= {"example_id": example_id, "variant": variant}
+    shown = metrics.of_study(ws).values()
+
+    def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
+        known, under = statistics.scored(connection), str(asked["protocol"])
+        versions = {one.name: known.in_force(one, under, split).version for one in shown}
+        said = _joined(connection, named_variants(connection), tables.EXAMPLES, asked)
+        answers = {"answers": said["answer"].tolist()}
+        return said, connection.execute(tables.EXAMPLE_SCORES, answers).df(), versions
+
+    said, scores, versions = ask(ws, question)[0]
+    counts = (scores["version"] == "") | (scores["version"] == scores["metric"].map(versions))
+    wide = (
+        scores[counts].pivot(index="answer", columns="metric", values="value").reindex(columns=list(versions))
+    )
+    return said.merge(wide, left_on="answer", right_index=True, how="left").drop(columns="answer")
+
+
+def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
+    """Return metric -> the runs with replies not scored in its present version, the newest run last."""
+    shown = metrics.of_study(ws)
+
+    def question(connection: Connection) -> dict[str, tuple[str, ...]]:
+        asked = {"metrics": list(shown), "versions": [one.version for one in shown.values()]}
+        found: dict[str, list[str]] = {}
+        for metric, run_id in connection.execute(tables.UNSCORED, asked).fetchall():
+            found.setdefault(metric, []).append(run_id)
+        return {name: tuple(found[name]) for name in shown if name in found}
+
+    return ask(ws, question)[0]
 
 
 def votes(ws: Workspace) -> list[votes_file.Vote]:
@@ -166,7 +223,16 @@ def votes(ws: Workspace) -> list[votes_file.Vote]:
 # --- reading
 
 
-def _with_names(ws: Workspace, query: str, values: tuple[Any, ...]) -> pd.DataFrame:
+def _of_metric(ws: Workspace, query: str, metric: Metric, split: str, protocol: str | None) -> pd.DataFrame:
+    def question(connection: Connection) -> pd.DataFrame:
+        read = statistics.scored(connection).in_force(metric, protocol or "", split)
+        asked = {"metric": read.name, "version": read.version, "split": split, "protocol": protocol}
+        return _joined(connection, named_variants(connection), query, asked)
+
+    return ask(ws, question)[0]
+
+
+def _with_names(ws: Workspace, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
     """Run a query that may join `names` (variant_id, variant)."""
 
     def question(connection: Connection) -> pd.DataFrame:
@@ -186,14 +252,8 @@ def _protocol_fields(connection: Connection) -> dict[str, dict[str, Any]]:
 
 
 def _joined(
-    connection: Connection, named: Sequence[Variant], query: str, values: tuple[Any, ...]
+    connection: Connection, named: Sequence[Variant], query: str, values: Mapping[str, Any]
 ) -> pd.DataFrame:
     names = {"variant_id": [one.variant_id for one in named], "variant": [one.variant for one in named]}
     connection.register("names", pd.DataFrame(names, dtype="str"))
-    return connection.execute(query, list(values)).df()
-
-
-def _known_metric(metric: str) -> str:
-    if metric not in METRIC_COLUMNS:
-        raise unknown_name("metric", metric, METRIC_COLUMNS)
-    return metric
+    return connection.execute(query, dict(values)).df()

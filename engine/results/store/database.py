@@ -17,13 +17,14 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
-from engine.results.store import tables
+from engine.results.store import migrations
 from engine.results.store.filling import Connection, Report, take_in
 from engine.results.store.place import place
 
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger("engine.results.store")
+_UNWRITABLE = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
 
 
 def lock(ws: Workspace) -> AbstractContextManager[None]:
@@ -91,11 +92,11 @@ def other_form(connection: Connection) -> str | None:
         return None
     if "migrations" not in held:
         return f"it is another program's (it holds {', '.join(sorted(held)[:3])})"
-    known = {migration.__name__.removeprefix("_") for migration in tables.MIGRATIONS}
+    known = {name for name, _ in migrations.MIGRATIONS}
     applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
     if applied - known:
         return f"a later version made it ({', '.join(sorted(applied - known)[:3])})"
-    missing = sorted(set(tables.TABLES) - held) if applied == known else []
+    missing = sorted(set(migrations.TABLES) - held) if applied == known else []
     return f"it lacks {', '.join(missing)}" if missing else None
 
 
@@ -113,7 +114,7 @@ def opened(ws: Workspace) -> Iterator[Connection]:
                 f"{ws.database} cannot be used: {reason}.",
                 "Build it again, and keep this one beside it: python -m engine rebuild-db",
             )
-        tables.migrate(connection)
+        migrations.migrate(connection)
         yield connection
     finally:
         connection.close()
@@ -126,14 +127,19 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
         raise EngineError(
             "results.duckdb is open in another program.", f"Close it there and repeat. {text}"
         ) from error
-    if any(sign in text for sign in ("No space left", "Permission denied", "Read-only file system")):
+    if any(sign in text for sign in _UNWRITABLE):
         raise EngineError(
             f"{place(ws).database} cannot be written: {text}", "Free disk space or mend the rights."
         ) from error
-    if isinstance(
-        error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.OutOfMemoryException)
-    ):
-        raise error
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise EngineError(
+            f"There is not enough memory for results.duckdb: {text}", "End other programs and repeat."
+        ) from error
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError)):
+        raise EngineError(
+            f"results.duckdb does not hold what it should: {text}",
+            "Build it anew from the run folders: python -m engine rebuild-db",
+        ) from error
     return text
 
 

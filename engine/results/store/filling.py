@@ -1,27 +1,32 @@
 """Taking finished run folders into results.duckdb, idempotently. Owns what of a run is kept, and the stamp.
 
+A run is taken in again when its manifest changes, and when scores were computed for it later.
+
 Opens nothing: the database is handed in by engine/results/store/database.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.domains import metrics
 from engine.lm.effects import normal
 from engine.results import votes
-from engine.results.comparing.repeats import Origin
 from engine.results.store import statistics, tables
 from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
 from engine.results.store.place import place
-from engine.results.variants import Declaration, Variant, name_variants
-from engine.runs import manifest
+from engine.results.variants import Declaration, Origin, Variant, name_variants
+from engine.runs import answers, manifest
 
 Connection = duckdb.DuckDBPyConnection
 _FORM = 2
@@ -56,8 +61,14 @@ def present_runs(ws: Workspace) -> dict[str, str]:
             done = (folder / manifest.NAME).stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found[folder.name] = f"{_FORM}:{done.st_mtime_ns}:{done.st_size}"
+        later = "".join(f"+{one.name}:{_stamp(one)}" for one in answers.later_files(ws, folder.name))
+        found[folder.name] = f"{_FORM}:{_stamp(folder / manifest.NAME, done)}{later}"
     return dict(sorted(found.items()))
+
+
+def _stamp(path: Path, found: os.stat_result | None = None) -> str:
+    found = found or path.stat()
+    return f"{found.st_mtime_ns}:{found.st_size}"
 
 
 def take_in(ws: Workspace, connection: Connection) -> Report:
@@ -78,8 +89,11 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
             if run_id in known:
                 _forget(connection, run_id)
     report = Report(tuple(taken), tuple(removed), tuple(torn))
+    if connection.execute(tables.PLACES).fetchall() == [(0,)]:
+        connection.execute(tables.COUNT_PLACES)
     if taken or removed:
-        statistics.keep_defaults(connection, named_variants(connection), origins_of(connection))
+        shown = metrics.of_study(ws).values()
+        statistics.keep_defaults(connection, named_variants(connection), origins_of(connection), shown)
     _take_in_votes(ws, connection)
     _write_stamp(ws, present, report)
     return report
@@ -117,7 +131,7 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
     spec = run.spec
     connection.execute("begin")
     try:
-        _delete(connection, spec.run_id)
+        before = _delete(connection, spec.run_id)
         connection.execute(
             "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -134,26 +148,59 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
                 "insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", _variant_row(spec.run_id, entry)
             )
         statistics.forget(connection, spec.run_id)
-        connection.register("incoming", run.scores)
-        connection.execute(tables.INSERT_SCORES, [spec.run_id])
-        connection.execute(tables.INSERT_TEXTS, [spec.run_id])
-        connection.unregister("incoming")
+        _insert_scores(connection, run)
+        _settle(connection, before | {entry.variant_id for entry in run.variants})
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
 
 
+def _insert_scores(connection: Connection, run: Finished) -> None:
+    ((first,),) = connection.execute(tables.FIRST_FREE_ANSWER).fetchall()
+    numbers = pa.array(range(first, first + run.answers.num_rows), pa.int64())
+    connection.register("incoming_answers", run.answers.append_column("answer", numbers))
+    connection.register("incoming_scores", run.scores)
+    connection.execute(tables.INSERT_ANSWERS, {"run": run.spec.run_id})
+    connection.execute(tables.INSERT_TEXTS)
+    connection.execute(tables.INSERT_SCORES)
+    connection.execute(tables.NOTE_REPLIED, {"run": run.spec.run_id})
+    connection.execute(tables.NOTE_COMPUTED, {"run": run.spec.run_id})
+    connection.unregister("incoming_answers")
+    connection.unregister("incoming_scores")
+
+
+def _settle(connection: Connection, variants: Iterable[str]) -> None:
+    """Say anew which answers of these variants count, and what each persona's add up to.
+
+    What spans variants is only forgotten: it is counted once, after the last run.
+    """
+    connection.execute(tables.FORGET_PLACES)
+    asked = {"variants": sorted(variants)}
+    for query in (
+        *(tables.CHOOSE_BEST, tables.FORGET_SUMS, tables.SUM_UP),
+        *(tables.FORGET_SCORED, tables.NOTE_SCORED, tables.FORGET_COVERAGE, tables.COVER),
+    ):
+        connection.execute(query, asked)
+
+
 def _forget(connection: Connection, run_id: str) -> None:
     connection.execute("begin")
-    _delete(connection, run_id)
+    _settle(connection, _delete(connection, run_id))
     connection.execute("commit")
 
 
-def _delete(connection: Connection, run_id: str) -> None:
+def _delete(connection: Connection, run_id: str) -> set[str]:
+    """Delete all of a run; return the variants that it had scored."""
+    scored = connection.execute(
+        "select distinct variant_id from answers where run_id = ?", [run_id]
+    ).fetchall()
     statistics.forget(connection, run_id)
-    for table in tables.TABLES:
+    for query in tables.FORGET_OF_ANSWERS:
+        connection.execute(query, {"run": run_id})
+    for table in tables.OF_A_RUN:
         connection.execute(f"delete from {table} where run_id = ?", [run_id])
+    return {str(variant_id) for (variant_id,) in scored}
 
 
 def _variant_row(run_id: str, entry: DeclaredVariant) -> list[Any]:

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.core.errors import EngineError
-from engine.domains.metrics import METRICS
-from engine.results.comparing.placebos import placebos
-from engine.results.comparing.repeats import Origin, repeats
+from engine.domains.metric import Metric
 from engine.results.store import tables
-from engine.results.store.intake import METRIC_COLUMNS
-from engine.results.store.tables import Connection
-from engine.results.variants import Variant
+from engine.results.store.migrations import Connection
+from engine.results.variants import Origin, Variant, placebos, repeats
 from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
-from engine.stats.pairing import Table, index, pair
+from engine.stats.pairing import Pairing, counted_pairing, pairing_of
 
 DEFAULT_REFERENCES = ("unified", "base")
-VERSION = f"1-{DEFAULT_KIND}"
+VERSION = f"2-{DEFAULT_KIND}"
 
 _log = logging.getLogger("engine.results.store.statistics")
 
@@ -38,7 +34,7 @@ class Question:
     protocol: str
     split: str
     reference: str
-    metrics: tuple[str, ...] = METRIC_COLUMNS
+    metrics: tuple[Metric, ...]
     variants: frozenset[str] | None = None
 
 
@@ -46,33 +42,39 @@ def answer(connection: Connection, question: Question) -> dict[str, dict[str, Co
     """Return metric -> variant id -> its comparison, the reference's own included; computes what is missing.
 
     Names in the comparisons are ids, and `p_holm` is None: a family is the reader's. Raises EngineError when
-    an example belongs to different personas in two tables.
+    an example belongs to different personas in two variants.
     """
-    _fill(connection, question)
-    rows = connection.execute(tables.STATISTICS, [*_key(question), VERSION]).fetchall()
+    question = _in_force(question, known := scored(connection))
+    _fill(connection, question, known)
     wanted = question.variants
-    found: dict[str, dict[str, Comparison]] = {metric: {} for metric in question.metrics}
-    for metric, variant_id, record in rows:
-        if metric in found and (wanted is None or variant_id in wanted):
+    found: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in question.metrics}
+    for (metric, variant_id), record in _kept(connection, question).items():
+        if wanted is None or variant_id in wanted:
             found[metric][variant_id] = Comparison(**json.loads(record))
     return found
 
 
-def keep_defaults(connection: Connection, variants: Sequence[Variant], origins: Mapping[str, Origin]) -> None:
+def keep_defaults(
+    connection: Connection,
+    variants: Sequence[Variant],
+    origins: Mapping[str, Origin],
+    metrics: Collection[Metric],
+) -> None:
     """Compute what every first question asks; a fault in one table is left to whoever asks for it."""
-    scored: dict[tuple[str, str], set[str]] = {}
-    for protocol, split, variant_id in connection.execute(tables.SCORED).fetchall():
-        scored.setdefault((protocol, split), set()).add(variant_id)
+    known, asked = scored(connection), tuple(metrics)
     defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
     pairs = [*repeats(variants, origins).items(), *placebos(variants, origins).items()]
-    for (protocol, split), there in scored.items():
-        questions = [Question(protocol, split, name) for name in defaults if name in there]
+    there: dict[tuple[str, str], set[str]] = {}
+    for (protocol, split, _), by_version in known.held.items():
+        there.setdefault((protocol, split), set()).update(*by_version.values())
+    for (protocol, split), ids in there.items():
+        questions = [Question(protocol, split, name, asked) for name in defaults if name in ids]
         for one, against in pairs:
-            if {one, against} <= there:
-                questions.append(Question(protocol, split, against, variants=frozenset({one})))
+            if {one, against} <= ids:
+                questions.append(Question(protocol, split, against, asked, frozenset({one})))
         for question in questions:
             try:
-                _fill(connection, question)
+                _fill(connection, _in_force(question, known), known)
             except EngineError as error:
                 _log.warning(
                     "Statistics of %s on %s are not kept: %s", question.protocol, split, error.message
@@ -81,62 +83,116 @@ def keep_defaults(connection: Connection, variants: Sequence[Variant], origins: 
 
 def forget(connection: Connection, run_id: str) -> None:
     """Drop every statistic that rests on scores of this run."""
-    connection.execute(tables.FORGET_STATISTICS, [run_id, run_id])
+    connection.execute(tables.FORGET_STATISTICS, {"run": run_id})
+
+
+def pairings(
+    connection: Connection,
+    question: Question,
+    variants: Collection[str],
+    personas: Collection[str] | None = None,
+) -> dict[str, Pairing]:
+    """Return each variant's pairing with the reference in the question's one metric, by variant id.
+
+    `personas` leaves out all others. Raises EngineError when an example belongs to different personas.
+    """
+    (metric,) = _in_force(question, scored(connection)).metrics
+    asked = {
+        "protocol": question.protocol,
+        "split": question.split,
+        "metric": metric.name,
+        "version": metric.version,
+        "reference": question.reference,
+    }
+    whose = connection.execute(tables.EXAMPLES_OF, asked).fetchall()
+    held = {str(persona): int(n) for persona, n in whose}
+    fractions = metric.unit == "fraction"
+    query = tables.pairs(fractions=fractions) if metric.total is None else tables.COUNTED_PAIRS
+    rows = connection.execute(query, {**asked, "variants": sorted(variants)}).df()
+    return {
+        str(variant): (
+            pairing_of(table, held, personas=personas)
+            if metric.total is None
+            else counted_pairing(table, held, metric.total, personas=personas)
+        )
+        for variant, table in rows.groupby("variant_id", sort=False)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Which variants are scored in which version of a metric, by protocol, split and metric."""
+
+    held: Mapping[tuple[str, str, str], Mapping[str, Collection[str]]]
+
+    def in_force(self, metric: Metric, protocol: str, split: str) -> Metric:
+        """Return the metric as it is read there: in its present version, or, where nothing is scored in that,
+        in the older one that most variants are scored in. Versions are never mixed."""
+        there = self.held.get((protocol, split, metric.name), {})
+        older = [version for version in there if version]
+        if not older or metric.version in older:
+            return metric
+        return replace(metric, version=max(older, key=lambda version: (len(there[version]), version)))
+
+    def variants(self, metric: Metric, protocol: str, split: str) -> set[str]:
+        """Return the variants that are scored in just this version of the metric, or in none."""
+        there = self.held.get((protocol, split, metric.name), {})
+        return {*there.get(metric.version, ()), *there.get("", ())}
+
+
+def scored(connection: Connection) -> Scored:
+    """Read who is scored in what."""
+    found: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+    for protocol, split, metric, version, variant_id in connection.execute(tables.SCORED).fetchall():
+        found.setdefault((protocol, split, metric), {}).setdefault(version, set()).add(variant_id)
+    return Scored(found)
+
+
+def _in_force(question: Question, known: Scored) -> Question:
+    read = [known.in_force(one, question.protocol, question.split) for one in question.metrics]
+    return replace(question, metrics=tuple(read))
+
+
+def _version(metric: Metric) -> str:
+    return f"{VERSION}-{metric.version}"
 
 
 def _key(question: Question) -> list[str]:
     return [question.protocol, question.split, question.reference]
 
 
-def _fill(connection: Connection, question: Question) -> None:
-    missing = _missing(connection, question)
-    if not missing:
-        return
-    metrics = sorted({metric for metric, _ in missing}, key=METRIC_COLUMNS.index)
-    involved = sorted({variant_id for _, variant_id in missing} | {question.reference})
-    scores = _scores(connection, question, metrics, involved)
-    made = [
-        (metric, variant_id, _compare(scores, metric, variant_id, question.reference))
-        for metric, variant_id in missing
-    ]
-    connection.execute("begin")
-    connection.execute(tables.DROP_STATISTICS, [*_key(question), VERSION])
-    for metric, variant_id, record in made:
-        connection.execute(tables.KEEP_STATISTICS, [*_key(question), metric, variant_id, VERSION, record])
-    connection.execute("commit")
-
-
-def _missing(connection: Connection, question: Question) -> list[tuple[str, str]]:
-    """The (metric, variant id) not kept yet; of variants that are scored there only."""
-    rows = connection.execute(tables.SCORED_THERE, [question.protocol, question.split]).fetchall()
-    there = {variant_id for (variant_id,) in rows}
-    if question.reference not in there:
-        return []
-    wanted = there if question.variants is None else there & question.variants
-    kept_rows = connection.execute(tables.KEPT, [*_key(question), VERSION]).fetchall()
-    kept = {(metric, variant_id) for metric, variant_id in kept_rows}
-    return sorted({(metric, one) for metric in question.metrics for one in wanted} - kept)
-
-
-def _scores(
-    connection: Connection, question: Question, metrics: Iterable[str], involved: Collection[str]
-) -> dict[tuple[str, str], Table]:
-    """Return (metric, variant id) -> the scores of one variant in one metric."""
-    columns = ", ".join(metrics)
-    marks = ", ".join("?" for _ in involved)
-    query = tables.SCORES_OF.format(columns=columns, marks=marks)
-    grouped: dict[str, list[tuple[Any, ...]]] = {}
-    for row in connection.execute(query, [question.protocol, question.split, *involved]).fetchall():
-        grouped.setdefault(row[0], []).append(row)
+def _kept(connection: Connection, question: Question) -> dict[tuple[str, str], str]:
+    """The records kept in their present version, by metric and variant id."""
+    versions = {metric.name: _version(metric) for metric in question.metrics}
+    rows = connection.execute(tables.STATISTICS, _key(question)).fetchall()
     return {
-        (metric, variant_id): index(((row[1], row[2], row[3 + place]) for row in rows), name=variant_id)
-        for variant_id, rows in grouped.items()
-        for place, metric in enumerate(metrics)
+        (metric, variant_id): record
+        for metric, variant_id, version, record in rows
+        if versions.get(metric) == version
     }
 
 
-def _compare(scores: Mapping[tuple[str, str], Table], metric: str, variant_id: str, reference: str) -> str:
-    paired = pair(scores[metric, variant_id], scores[metric, reference])
-    found = compare(paired, higher_is_better=METRICS[metric].higher_is_better is not False)
-    named = {**found.as_json(), "variant": variant_id, "reference": reference}
-    return json.dumps(named, allow_nan=False)
+def _fill(connection: Connection, question: Question, known: Scored) -> None:
+    """Compute and keep what is missing: of variants that are scored there, beside the reference, only."""
+    kept = _kept(connection, question)
+    for metric in question.metrics:
+        there = known.variants(metric, question.protocol, question.split)
+        if question.reference not in there:
+            continue
+        wanted = there if question.variants is None else there & question.variants
+        missing = {one for one in wanted if (metric.name, one) not in kept}
+        if not missing:
+            continue
+        paired = pairings(connection, replace(question, metrics=(metric,)), missing)
+        connection.execute("begin")
+        for variant_id, one in paired.items():
+            key = [*_key(question), metric.name, variant_id]
+            connection.execute(tables.FORGET_STATISTIC, key)
+            record = _compare(one, metric, variant_id, question.reference)
+            connection.execute(tables.KEEP_STATISTICS, [*key, _version(metric), record])
+        connection.execute("commit")
+
+
+def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -> str:
+    found = compare(paired, higher_is_better=metric.higher_is_better is not False)
+    return json.dumps({**found.as_json(), "variant": variant_id, "reference": reference}, allow_nan=False)

@@ -1,23 +1,8 @@
-"""The tables of results.duckdb and the questions put to them. SQL only: opens nothing.
-
-Migrations are named functions; `migrate` applies each once and records it in the same transaction.
-"""
+"""The questions put to results.duckdb. SQL only: opens nothing; migrations.py has the tables' forms."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from engine.results.store.intake import METRIC_COLUMNS
-from engine.runs.runfolder import now
-
-
-class Connection(Protocol):
-    """What is used of a database connection here."""
-
-    def execute(self, query: str, parameters: Any = ..., /) -> Any: ...
-
-
-TABLES = ("runs", "protocols", "variants", "scores", "texts")
+OF_A_RUN = ("runs", "protocols", "variants", "answers", "replied", "computed")
 
 VARIANTS = """
 select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained, v.train_seconds, v.aliases,
@@ -25,94 +10,205 @@ select v.run_id, v.variant_id, v.name, v.family, v.recipe, v.parameters_trained,
 from variants v join runs r using (run_id)
 """
 PROTOCOLS = """
-select s.protocol, s.split,
-       count(distinct s.variant_id) as variants, count(distinct s.persona_id) as personas,
-       count(distinct s.example_id) as examples, max(r.finished_at) as newest_at
-from scores s join runs r using (run_id)
-group by s.protocol, s.split
-order by max(max(r.finished_at)) over (partition by s.protocol) desc, s.protocol, s.split
+select c.protocol, c.split, count(*) as variants, any_value(p.personas) as personas,
+       any_value(p.examples) as examples, max(c.newest_at) as newest_at
+from coverage c join places p using (protocol, split)
+group by c.protocol, c.split
+order by max(max(c.newest_at)) over (partition by c.protocol) desc, c.protocol, c.split
 """
 COVERAGE = """
-select s.protocol, s.split, n.variant,
-       count(distinct s.persona_id) as personas, count(distinct s.example_id) as examples
-from scores s join runs r using (run_id) join names n using (variant_id)
-group by s.protocol, s.split, n.variant
-order by max(max(r.finished_at)) over (partition by s.protocol) desc, s.protocol, s.split, n.variant
+select c.protocol, c.split, n.variant, c.personas, c.examples
+from coverage c join names n using (variant_id)
+order by max(c.newest_at) over (partition by c.protocol) desc, c.protocol, c.split, n.variant
 """
-SCORES = """
-select n.variant, s.persona_id, s.example_id, {value} as value
-from best_scores s join names n using (variant_id)
-where s.split = ? and s.protocol = ?
-order by n.variant, s.persona_id, s.example_id
+# Of one metric's scores, those of the version in force, or of none, count.
+_SCORES = """
+from answers a join scores s using (answer)
+where a.best and a.split = $split and a.protocol = $protocol
+  and s.metric = $metric and s.version in ($version, '')
+"""
+SCORES = f"""
+select n.variant, x.persona_id, x.example_id, x.value
+from (select a.variant_id, a.persona_id, a.example_id, s.value {_SCORES}) x join names n using (variant_id)
+order by n.variant, x.persona_id, x.example_id
 """
 MEANS = """
-select n.variant, s.persona_id,
-       avg({value}) as mean,
-       coalesce(sum(coalesce(s.n_examples, 1)) filter (where {value} is not null), 0)::bigint as n,
-       count(*) - count({value}) as n_undefined
-from best_scores s join names n using (variant_id)
-where s.split = ? and s.protocol = ?
-group by n.variant, s.persona_id
-order by n.variant, s.persona_id
+select n.variant, p.persona_id, p.part, p.mean, p.total, p.n, p.n_undefined
+from persona_sums p join names n using (variant_id)
+where p.split = $split and p.protocol = $protocol and p.metric = $metric and p.version in ($version, '')
+order by n.variant, p.persona_id
+"""
+# Persona by persona: what two variants share, over the examples that both hold a value for.
+_PAIRS = f"""
+with held as (select a.variant_id, a.example_id, a.persona_id, s.value {_SCORES}),
+reference as (select example_id, persona_id, value from held where variant_id = $reference)
+select h.variant_id, h.persona_id,
+       {{ours}} as candidate,
+       {{theirs}} as reference,
+       {{apart}} as difference,
+       count(h.value - r.value) as n_examples,
+       count(*) filter (where r.example_id is null) as n_only_candidate,
+       count(*) filter (where r.example_id is not null and h.value is null and r.value is not null)
+           as n_null_candidate,
+       count(*) filter (where r.example_id is not null and h.value is not null and r.value is null)
+           as n_null_reference,
+       count(*) filter (where r.example_id is not null and h.value is null and r.value is null)
+           as n_null_both,
+       coalesce(any_value(h.example_id) filter (where r.persona_id <> h.persona_id), '') as misplaced
+from held h left join reference r using (example_id)
+where h.variant_id in (select unnest($variants))
+group by h.variant_id, h.persona_id
+order by h.variant_id, h.persona_id
+"""
+
+
+def pairs(*, fractions: bool) -> str:
+    """Return the question for pairs. The same values give the same means to the last bit, in whatever order.
+
+    Fractions are added up as whole numbers, times 2^60: quicker than sorting every persona's examples.
+    """
+    both = {"ours": "h.value", "theirs": "r.value", "apart": "h.value - r.value"}
+    shared = "filter (where h.value is not null and r.value is not null)"
+    scale = 2**60
+    if fractions:
+        mean = f"sum((({{}}) * {scale}.0)::hugeint) {shared} / {scale}.0::double / count({{}}) {shared}"
+    else:
+        mean = f"favg({{}} order by h.example_id) {shared}"
+    return _PAIRS.format(**{name: mean.replace("{}", value) for name, value in both.items()})
+
+
+# The same for a statistic of the whole set: each persona's counts, over the examples that both hold.
+COUNTED_PAIRS = f"""
+with held as (select a.variant_id, a.example_id, a.persona_id, s.part, s.value {_SCORES}),
+reference as (select distinct example_id from held where variant_id = $reference),
+shared as (
+    select h.variant_id, h.example_id, h.persona_id
+    from held h join reference using (example_id)
+    where h.variant_id in (select unnest($variants))
+    group by all
+)
+select s.variant_id, s.persona_id, h.variant_id = $reference and s.variant_id <> $reference as of_reference,
+       h.part, sum(h.value) as total, count(distinct s.example_id) as n_examples
+from shared s join held h on h.example_id = s.example_id and h.variant_id in (s.variant_id, $reference)
+group by all
+order by all
+"""
+EXAMPLES_OF = f"""
+select a.persona_id, count(distinct a.example_id) as n
+{_SCORES} and a.variant_id = $reference
+group by a.persona_id
 """
 COSTS = """
-select n.variant, avg(s.seconds) as seconds, avg(s.reply_tokens) as reply_tokens
-from best_scores s join names n using (variant_id)
-where s.split = ? and s.protocol = ?
+select n.variant, avg(a.seconds) as seconds, avg(a.reply_tokens) as reply_tokens
+from answers a join names n using (variant_id)
+where a.best and a.split = $split and a.protocol = $protocol
 group by n.variant
 order by n.variant
 """
-# Filtered before the newest run is chosen, and the texts as well: neither is looked through whole.
-EXAMPLES = f"""
-with asked as (
-    select * from scores
-    where split = ? and protocol = ?
-      and (?::varchar is null or persona_id = ?)
-      and (?::varchar is null or example_id = ?)
-), best as (
-    select s.* from asked s join runs r using (run_id)
-    qualify row_number() over (
-        partition by s.variant_id, s.example_id order by r.finished_at desc, r.run_id desc) = 1
-), said as (
-    select * from texts where example_id in (select example_id from asked)
-)
-select n.variant, s.persona_id, s.dialogue_id, s.turn, s.example_id, t.reply, t.reference, t.retrieved,
-       s.prompt_tokens, s.reply_tokens, s.seconds, {", ".join(f"s.{name}" for name in METRIC_COLUMNS)}
-from best s
-join said t using (run_id, variant_id, split, protocol, example_id)
-join names n using (variant_id)
-where (?::varchar is null or n.variant = ?)
-order by s.persona_id, s.dialogue_id, s.turn, n.variant
+# The answers are filtered before their texts and scores are looked up: neither is looked through whole.
+EXAMPLES = """
+select a.answer, n.variant, a.persona_id, a.dialogue_id, a.turn, a.example_id, t.reply, t.reference,
+       t.retrieved, a.prompt_tokens, a.reply_tokens, a.seconds
+from answers a join texts t using (answer) join names n using (variant_id)
+where a.best and a.split = $split and a.protocol = $protocol
+  and ($persona_id::varchar is null or a.persona_id = $persona_id)
+  and ($example_id::varchar is null or a.example_id = $example_id)
+  and ($variant::varchar is null or n.variant = $variant)
+order by a.persona_id, a.dialogue_id, a.turn, n.variant
+"""
+EXAMPLE_SCORES = """
+select answer, metric, version, value from scores
+where part = '' and answer in (select unnest($answers))
 """
 PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
-SCORED = "select distinct protocol, split, variant_id from scores"
-SCORED_THERE = "select distinct variant_id from scores where protocol = ? and split = ?"
-SCORES_OF = """
-select variant_id, example_id, persona_id, {columns} from best_scores
-where protocol = ? and split = ? and variant_id in ({marks})
+SCORED = "select protocol, split, metric, version, variant_id from scored"
+# Published scores have no replies, and nothing can be computed for them.
+UNSCORED = """
+select m.metric, r.run_id
+from runs r join replied using (run_id)
+cross join (select unnest($metrics) as metric, unnest($versions) as version) m
+where not exists (
+    select 1 from computed c
+    where c.run_id = r.run_id and c.metric = m.metric and c.version in (m.version, ''))
+order by m.metric, r.finished_at, r.run_id
 """
 _KEPT_WHERE = "where protocol = ? and split = ? and reference_id = ?"
-KEPT = f"select metric, variant_id from statistics {_KEPT_WHERE} and version = ?"
-STATISTICS = f"select metric, variant_id, record from statistics {_KEPT_WHERE} and version = ?"
+STATISTICS = f"select metric, variant_id, version, record from statistics {_KEPT_WHERE}"
 KEEP_STATISTICS = "insert into statistics values (?, ?, ?, ?, ?, ?, ?)"
-DROP_STATISTICS = f"delete from statistics {_KEPT_WHERE} and version <> ?"
+FORGET_STATISTIC = f"delete from statistics {_KEPT_WHERE} and metric = ? and variant_id = ?"
 FORGET_STATISTICS = """
 delete from statistics
-where variant_id in (select variant_id from variants where run_id = ?)
-   or reference_id in (select variant_id from variants where run_id = ?)
+where variant_id in (select variant_id from variants where run_id = $run)
+   or reference_id in (select variant_id from variants where run_id = $run)
 """
-_SCORE_COLUMNS = (
-    *("variant_id", "split", "protocol", "example_id", "persona_id", "dialogue_id", "turn"),
-    *("prompt_tokens", "reply_tokens", "seconds"),
-    *METRIC_COLUMNS,
-    "n_examples",
+FIRST_FREE_ANSWER = "select coalesce(max(answer), -1) + 1 from answers"
+INSERT_ANSWERS = """
+insert into answers
+select answer, $run, variant_id, split, protocol, example_id, persona_id, dialogue_id, turn,
+       prompt_tokens, reply_tokens, seconds, n_examples, true
+from incoming_answers
+"""
+INSERT_TEXTS = """
+insert into texts select answer, example_id, reply, reference, retrieved
+from incoming_answers where reply is not null
+"""
+INSERT_SCORES = """
+insert into scores select a.answer, s.metric, s.version, s.part, s.value
+from incoming_scores s join incoming_answers a using (variant, split, protocol, example_id)
+order by s.metric, s.part, a.answer
+"""
+NOTE_REPLIED = """
+insert into replied select $run where exists (select 1 from incoming_answers where reply is not null)
+"""
+NOTE_COMPUTED = "insert into computed select distinct $run, metric, version from incoming_scores"
+FORGET_OF_ANSWERS = (
+    "delete from scores where answer in (select answer from answers where run_id = $run)",
+    "delete from texts where answer in (select answer from answers where run_id = $run)",
 )
-_TEXT_COLUMNS = ("variant_id", "split", "protocol", "example_id", "reply", "reference", "retrieved")
-INSERT_SCORES = f"insert into scores select ?, {', '.join(_SCORE_COLUMNS)} from incoming"
-INSERT_TEXTS = f"insert into texts select ?, {', '.join(_TEXT_COLUMNS)} from incoming where reply is not null"
-
-
+# Only where several runs scored one recipe is there anything to choose.
+CHOOSE_BEST = """
+update answers set best = chosen.best from (
+    select a.answer, row_number() over (
+        partition by a.variant_id, a.protocol, a.split, a.example_id
+        order by r.finished_at desc, r.run_id desc) = 1 as best
+    from answers a join runs r using (run_id)
+    where a.variant_id in (select unnest($variants))
+) chosen
+where answers.answer = chosen.answer and answers.best <> chosen.best
+"""
+FORGET_SUMS = "delete from persona_sums where variant_id in (select unnest($variants))"
+FORGET_COVERAGE = "delete from coverage where variant_id in (select unnest($variants))"
+COVER = """
+insert into coverage
+select a.protocol, a.split, a.variant_id, count(distinct a.persona_id), count(distinct a.example_id),
+       max(r.finished_at)
+from answers a join runs r using (run_id)
+where a.variant_id in (select unnest($variants))
+group by a.protocol, a.split, a.variant_id
+"""
+FORGET_PLACES = "delete from places"
+PLACES = "select count(*) from places"
+COUNT_PLACES = """
+insert into places
+select protocol, split, count(distinct persona_id), count(distinct example_id) from answers group by all
+"""
+FORGET_SCORED = "delete from scored where variant_id in (select unnest($variants))"
+SUM_UP = """
+insert into persona_sums
+select a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id,
+       favg(s.value order by a.example_id), fsum(s.value order by a.example_id),
+       coalesce(sum(coalesce(a.n_examples, 1)) filter (where s.value is not null), 0)::bigint,
+       count(*) - count(s.value)
+from answers a join scores s using (answer)
+where a.best and a.variant_id in (select unnest($variants))
+group by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
+order by a.protocol, a.split, s.metric, s.version, s.part, a.variant_id, a.persona_id
+"""
+NOTE_SCORED = """
+insert into scored select distinct protocol, split, metric, version, variant_id from persona_sums
+where variant_id in (select unnest($variants))
+"""
 VOTES = """
 select vote_id, cast_at, question_id, conversation_id, persona_id, example_id, message, choice,
        left_side, right_side
@@ -120,81 +216,3 @@ from votes order by place
 """
 VOTES_TAKEN = "select signature from votes_file"
 INSERT_VOTE = "insert into votes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-
-def _m001_first_tables(connection: Connection) -> None:
-    connection.execute(
-        "create table runs (run_id varchar, experiment varchar, version integer, seed bigint,"
-        " data_hash varchar, base varchar, parameters varchar, upstream varchar, has_defaults boolean,"
-        " created_at varchar,"
-        " finished_at varchar, seconds double, signature varchar)"
-    )
-    connection.execute("create table protocols (protocol varchar, run_id varchar, fields varchar)")
-    connection.execute(
-        "create table variants (run_id varchar, variant_id varchar, name varchar, family varchar,"
-        " recipe varchar, parameters_trained bigint, train_seconds double, aliases varchar)"
-    )
-    metrics = ", ".join(f"{name} double" for name in METRIC_COLUMNS)
-    connection.execute(
-        "create table scores (run_id varchar, variant_id varchar, split varchar, protocol varchar,"
-        " example_id varchar, persona_id varchar, dialogue_id varchar, turn bigint, prompt_tokens bigint,"
-        f" reply_tokens bigint, seconds double, {metrics})"
-    )
-    connection.execute(
-        "create table texts (run_id varchar, variant_id varchar, split varchar, protocol varchar,"
-        " example_id varchar, reply varchar, reference varchar, retrieved varchar)"
-    )
-
-
-def _m002_one_score_an_example(connection: Connection) -> None:
-    """Of several runs that scored one recipe on one example, the newest counts."""
-    connection.execute(
-        "create view best_scores as select s.* from scores s join runs r using (run_id)"
-        " qualify row_number() over (partition by s.variant_id, s.protocol, s.split, s.example_id"
-        " order by r.finished_at desc, r.run_id desc) = 1"
-    )
-
-
-def _m003_scores_of_several_examples(connection: Connection) -> None:
-    """A row may be a persona's published mean: over how many examples it was taken; null for one example."""
-    connection.execute("alter table scores add column n_examples bigint")
-    connection.execute("drop view best_scores")
-    _m002_one_score_an_example(connection)
-
-
-def _m004_statistics(connection: Connection) -> None:
-    """Paired statistics, one row a metric and pair of variants; `record` is a Comparison as JSON."""
-    connection.execute(
-        "create table statistics (protocol varchar, split varchar, reference_id varchar, metric varchar,"
-        " variant_id varchar, version varchar, record varchar)"
-    )
-
-
-def _m005_votes(connection: Connection) -> None:
-    """Blind votes, as data/votes.jsonl has them, and which state of that file they are."""
-    connection.execute(
-        "create table votes (place bigint, vote_id varchar primary key, cast_at varchar, question_id varchar,"
-        " conversation_id varchar, persona_id varchar, example_id varchar, message varchar, choice varchar,"
-        " left_side varchar, right_side varchar)"
-    )
-    connection.execute("create table votes_file (signature varchar)")
-
-
-MIGRATIONS = (
-    *(_m001_first_tables, _m002_one_score_an_example, _m003_scores_of_several_examples),
-    *(_m004_statistics, _m005_votes),
-)
-
-
-def migrate(connection: Connection) -> None:
-    """Bring a database, empty or of any earlier form, to the present one."""
-    connection.execute("create table if not exists migrations (name varchar primary key, applied_at varchar)")
-    applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
-    for migration in MIGRATIONS:
-        name = migration.__name__.removeprefix("_")
-        if name in applied:
-            continue
-        connection.execute("begin")
-        migration(connection)
-        connection.execute("insert into migrations values (?, ?)", [name, now()])
-        connection.execute("commit")

@@ -109,7 +109,7 @@ class _Gathering:
         self.compared = compared
         self.seen = seen
         self.personas = personas_of(ws, tree.cluster, seen)
-        self.tables: dict[tuple[str, str, tuple[str, ...]], list[Row]] = {}
+        self.tables: dict[tuple[str | None, str, tuple[str, ...]], list[Row]] = {}
         self.plans: dict[str, Plan] = {}
         self.guessed: set[str] = set()
 
@@ -201,7 +201,7 @@ class _Gathering:
             return f"No clustering says who is in cluster {self.tree.cluster}."
         return f"Nothing it made is scored beside {self.tree.reference} under one protocol."
 
-    def _rows(self, metric: str, split: str, variants: tuple[str, ...] = ()) -> list[Row]:
+    def _rows(self, metric: str | None, split: str, variants: tuple[str, ...] = ()) -> list[Row]:
         """Return the comparisons with the tree's reference; none where nothing is scored.
 
         On test, what is asked for is recorded as seen; so the verdict asks for its one variant only.
@@ -210,7 +210,7 @@ class _Gathering:
             self.tables[metric, split, variants] = self._compare(metric, split, variants)
         return self.tables[metric, split, variants]
 
-    def _compare(self, metric: str, split: str, variants: tuple[str, ...]) -> list[Row]:
+    def _compare(self, metric: str | None, split: str, variants: tuple[str, ...]) -> list[Row]:
         asked: dict[str, Any] = {"metric": metric, "split": split, "reference": self.tree.reference}
         try:
             found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
@@ -298,6 +298,6 @@ def _guess_seconds(seen: Seen, experiment: str) -> float | None:
 _TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates"}
 
 
-def _as_measured(row: Row, *, metric: str, split: str, candidates: int) -> Measured:
+def _as_measured(row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
     values = {name: row[name] for name in _TAKEN_OVER}
     return Measured(**values, metric=metric, split=split, candidates=candidates)

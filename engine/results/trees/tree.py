@@ -37,11 +37,12 @@ class Gate(_Record):
     """What a variant must reach. All values are fractions.
 
     The mean must lie `over_reference` above the reference's on the same personas, or be `at_least` so high
-    (exactly one of the two); the paired t-test must give p below `alpha`; and where `share_improved` is
-    given, so many personas must be better than under the reference. Judged on `split`.
+    (exactly one of the two), in `metric`, by default the study's primary one; the paired t-test must give p
+    below `alpha`; and where `share_improved` is given, so many personas must be better than under the
+    reference. Judged on `split`.
     """
 
-    metric: str = "embedding_similarity"
+    metric: str | None = None
     split: Literal["val", "test"] = "val"
     over_reference: Number | None = Field(default=None, ge=-1, le=1)
     at_least: Number | None = Field(default=None, ge=0, le=1)

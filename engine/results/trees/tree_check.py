@@ -226,6 +226,8 @@ class _Check:
             self._unknown(line, label, "metric", metric, METRICS)
         elif METRICS[metric].unit != "fraction":
             self._say(line, f"{label}: {metric} is no fraction, so no gate can be set on it")
+        elif not METRICS[metric].higher_is_better:
+            self._say(line, f"{label}: more of {metric} is not better, so no gate can be set on it")
 
     def _unknown(self, line: int, label: str, kind: str, name: Any, known: Iterable[str]) -> None:
         error = unknown_name(kind, str(name), known)

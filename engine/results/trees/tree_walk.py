@@ -44,7 +44,7 @@ class Measured:
 
     variant: str
     reference: str
-    metric: str
+    metric: str | None
     split: str
     delta: float | None
     ci_low: float | None

@@ -74,7 +74,7 @@ def tone(node: Node, standing: Standing) -> Tone:
 
 def gate_words(gate: Gate, reference: str) -> str:
     """Word what a gate asks: "+2.9 points over unified on val, 60 % of personas better, p < 0.05"."""
-    what = "" if gate.metric == "embedding_similarity" else f"{METRICS[gate.metric].label}: "
+    what = "" if gate.metric is None else f"{METRICS[gate.metric].label}: "
     if gate.at_least is not None:
         needed = f"at least {points(gate.at_least)} points"
     elif gate.threshold == 0:

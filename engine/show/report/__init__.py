@@ -24,8 +24,7 @@ from engine.show.report.grounds import (
     question_section,
     reproduce_section,
 )
-from engine.show.report.html import as_html
-from engine.show.report.markdown import FIGURES, as_markdown
+from engine.show.report.rendering import FIGURES, as_html, as_markdown
 from engine.show.report.results import (
     examples_section,
     leaderboard_section,

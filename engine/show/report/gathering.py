@@ -10,20 +10,19 @@ import pandas as pd
 
 from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
 from engine.results import store
-from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.comparison import NotComputed, compare_variants
 from engine.runs.records import RunRecord, scan
 from engine.show.charts import is_bound
 
 MOST_PROTOCOLS = 3
-FURTHER_METRICS = ("device_f1", "param_f1", "numerical_precision", "exact_action_match", "length_ratio")
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """One protocol on one split: the comparison in similarity, and what the protocol is made of.
+    """One protocol on one split: the comparison in the primary metric, and what the protocol is made of.
 
     `others` maps a further metric to its comparison, where it is defined for any variant.
     """
@@ -100,8 +99,10 @@ def gather(ws: Workspace) -> Gathered:
 
 
 def scores(ws: Workspace, compared: Compared) -> pd.DataFrame:
-    """Return the similarity of every variant and example of a compared protocol."""
-    return store.score_table(ws, metric=SIMILARITY, split=compared.split, protocol=compared.protocol)
+    """Return the primary metric of every variant and example of a compared protocol."""
+    return store.score_table(
+        ws, metric=compared.found["metric"], split=compared.split, protocol=compared.protocol
+    )
 
 
 def _order(ws: Workspace, known: list[str], split: str) -> list[str]:
@@ -115,10 +116,16 @@ def _order(ws: Workspace, known: list[str], split: str) -> list[str]:
 def _compare(ws: Workspace, protocol: str, split: str, fields: Mapping[str, Any]) -> Compared:
     found = compare_variants(ws, split=split, protocol=protocol)
     others = {}
-    for metric in FURTHER_METRICS:
-        table = compare_variants(
-            ws, metric=metric, split=split, protocol=protocol, reference=found["reference"]
-        )
+    for one in metrics.headline(ws):
+        metric = one.name
+        if metric == found["metric"]:
+            continue
+        try:
+            table = compare_variants(
+                ws, metric=metric, split=split, protocol=protocol, reference=found["reference"]
+            )
+        except NotComputed:  # a column less; the comparison itself says how to compute it
+            continue
         if any(row["mean"] is not None for row in table["rows"]):
             others[metric] = table
     return Compared(protocol, split, found, fields, others)

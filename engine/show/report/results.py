@@ -10,7 +10,8 @@ import pandas as pd
 from engine.core.types import Dialogue
 from engine.core.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
 from engine.data import load_dataset
-from engine.domains.metrics import METRICS, SIMILARITY, Metric
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
@@ -236,7 +237,8 @@ def _exchange(
         name: rows[rows["variant"] == name].set_index("example_id")
         for name in (compared.reference, candidate)
     }
-    difference = (said[candidate][SIMILARITY] - said[compared.reference][SIMILARITY]).dropna()
+    metric = compared.found["metric"]
+    difference = (said[candidate][metric] - said[compared.reference][metric]).dropna()
     if difference.empty:
         return None
     ordered = difference.sort_index().sort_values(ascending=not is_gain, kind="stable")
@@ -245,12 +247,12 @@ def _exchange(
     dialogue = dialogues.get(row["dialogue_id"])
     asked = dialogue.messages[int(row["turn"]) - 1].text if dialogue else "(not in the dataset)"
     replies = [Said("Right reply", _cut(row["reference"]))]
-    replies += [_said(name, said[name].loc[example_id]) for name in said]
+    replies += [_said(name, said[name].loc[example_id], metric) for name in said]
     return Exchange(heading, _cut(asked), tuple(replies))
 
 
-def _said(name: str, row: Any) -> Said:
-    return Said(name, _cut(row["reply"]) or "(an empty reply)", points(row[SIMILARITY]))
+def _said(name: str, row: Any, metric: str) -> Said:
+    return Said(name, _cut(row["reply"]) or "(an empty reply)", points(row[metric]))
 
 
 def _cut(text: str) -> str:

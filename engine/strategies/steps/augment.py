@@ -17,22 +17,14 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically, write_json
-from engine.core.types import Dialogue, Persona
+from engine.core.types import Dialogue
+from engine.data.augment.growing import TAKEN, Growing, grow, training_sources
+from engine.data.augment.methods import MODEL_METHODS, chosen_methods, make_methods, user_texts
+from engine.data.augment.records import Grown, Nearness, changes, read_augmented
 from engine.data.dataset import json_lines, load_dataset, load_splits
-from engine.domains.smart_home.augment import (
-    MODEL_METHODS,
-    Growing,
-    Grown,
-    changes,
-    grow,
-    make_methods,
-    read_augmented,
-)
-from engine.domains.smart_home.augment.context import SeenContexts, seen_contexts
-from engine.domains.smart_home.augment.growing import TAKEN, training_sources
-from engine.domains.smart_home.augment.methods import user_texts
-from engine.domains.smart_home.augment.records import Nearness
-from engine.lm.rewriting import Rewriter, make_rewriter
+from engine.domains.domain import Domain, Method
+from engine.domains.registry import domain_of
+from engine.lm.rewriting import make_rewriter
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
@@ -50,10 +42,14 @@ def run(context: RunContext) -> None:
     sources = training_sources(dataset, load_splits(context.workspace))
     if not sources:
         raise EngineError("No dialogue is in the train split, so there is nothing to augment.")
-    seen = seen_contexts(dialogue for some in sources.values() for dialogue in some)
+    domain = domain_of(context.workspace)
+    rules_of = domain.augmenting.make([dialogue for some in sources.values() for dialogue in some])
+    names = chosen_methods(domain, context.spec.parameters["methods"])
     rewriters = {
-        name: make_rewriter(name, context.spec.parameters, base=context.spec.base)
-        for name in context.spec.parameters["methods"]
+        name: make_rewriter(
+            name, context.spec.parameters, base=context.spec.base, task=domain.augmenting.rewording
+        )
+        for name in names
         if name in MODEL_METHODS
     }
     scorer = Scorer(context.workspace)
@@ -67,7 +63,9 @@ def run(context: RunContext) -> None:
             if context.stop_requested():
                 raise Cancelled
             own = sources[persona.persona_id]
-            grown = _grown(context, persona, own, seen, rewriters, scorer.nearness)
+            rewritten = {name: one.alternatives(user_texts(own)) for name, one in rewriters.items()}
+            methods = make_methods(names, rules=rules_of(persona), rewritten=rewritten)
+            grown = _grown(context, domain, own, methods, scorer.nearness)
             row = _row(persona.persona_id, own, grown)
             append_line(part, json.dumps(row, ensure_ascii=False))
             done[persona.persona_id] = row
@@ -97,17 +95,15 @@ def variant_name(context: RunContext) -> str:
 
 def _grown(
     context: RunContext,
-    persona: Persona,
+    domain: Domain,
     own: Sequence[Dialogue],
-    seen: SeenContexts,
-    rewriters: Mapping[str, Rewriter],
+    methods: Mapping[str, Method],
     nearness: Nearness,
 ) -> Grown:
     given = context.spec.parameters
-    rewritten = {name: rewriter.alternatives(user_texts(own)) for name, rewriter in rewriters.items()}
     return grow(
         own,
-        make_methods(given["methods"], routines=persona.routines, seen=seen, rewritten=rewritten),
+        methods,
         Growing(
             target=given["target"],
             multiple=given["multiple"],
@@ -115,6 +111,7 @@ def _grown(
             resemblance=given["resemblance"],
             seed=context.spec.seed,
         ),
+        keeps=domain.augmenting.keeps,
         nearness=nearness,
     )
 
@@ -159,7 +156,8 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
         outcomes[outcome] += count
     made, sources = outcomes.pop(TAKEN, 0), sum(row["sources"] for row in rows)
     short = {row["persona_id"]: len(row["made"]) for row in rows if len(row["made"]) < row["wanted"]}
-    by_method: dict[str, dict[str, int]] = {name: {} for name in context.spec.parameters["methods"]}
+    names = chosen_methods(domain_of(context.workspace), context.spec.parameters["methods"])
+    by_method: dict[str, dict[str, int]] = {name: {} for name in names}
     for (method, outcome), count in sorted(counts.items()):
         by_method[method][outcome] = count
     write_atomically(context.folder / DIALOGUES, json_lines(one for row in rows for one in row["made"]))

@@ -13,6 +13,7 @@ import numpy as np
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
 from engine.data.dataset import load_dataset, load_splits
+from engine.domains.registry import domain_of
 from engine.lm.features import Features, adapter_features, behaviour_features, character_features, joined
 from engine.lm.merge import products, stacked
 from engine.lm.recipes import Shelf, read_personas
@@ -98,7 +99,9 @@ def _features(context: RunContext) -> Features:
             )
         )
     if kind in ("behaviour", "both"):
-        parts.append(behaviour_features(dataset, load_splits(context.workspace)))
+        parts.append(
+            behaviour_features(dataset, load_splits(context.workspace), domain_of(context.workspace))
+        )
     features = parts[0] if len(parts) == 1 else joined(parts)
     missing = len(dataset.personas) - len(features.personas)
     if missing:

@@ -18,6 +18,7 @@ from engine.core.permits import permit_for
 from engine.core.types import Example
 from engine.core.wording import duration
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.domains.registry import domain_of
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.remote.keys import required_key
 from engine.lm.remote.prices import Prices, money, tokens_about
@@ -164,9 +165,10 @@ def prompt_tokens(ws: Workspace, asked: Sequence[Example], *, profile: bool, mem
     """Return about how many tokens each example's prompt has; memories count with their mean length."""
     characters = characters_of(ws) if profile else {}
     remembered = _memory_characters(ws, memories) if memories else {}
+    domain = domain_of(ws)
     return [
         tokens_about(
-            tell(example, characters.get(example.persona_id)).characters
+            tell(domain, example, characters.get(example.persona_id)).characters
             + remembered.get(example.persona_id, 0)
         )
         for example in asked

@@ -13,7 +13,6 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.types import Example
 from engine.data.dataset import hash_of
-from engine.domains.metrics import METRICS_VERSION
 from engine.lm.effects import Recipe
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
@@ -81,7 +80,6 @@ def _declare_protocol(context: RunContext, whole: ExampleSet, endpoint: Endpoint
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
             "scorer": SCORER_ID,
-            "metrics_version": METRICS_VERSION,
             "device": "remote",
         }
     )

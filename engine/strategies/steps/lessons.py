@@ -13,6 +13,8 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
+from engine.domains.domain import Domain
+from engine.domains.registry import domain_of
 from engine.lm.encode import Encoded, encode_dialogue
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
@@ -111,7 +113,7 @@ def training_dialogues(
     made = augmented_for(context, chosen)
     chosen.update(dialogue.dialogue_id for dialogue in made)
     rows: dict[str, dict[str, list[Encoded]]] = {}
-    too_long = 0
+    too_long, domain = 0, domain_of(context.workspace)
     window = int(getattr(base.model.config, "max_position_embeddings", None) or 4096)
     for dialogue in (*dataset.dialogues, *made):
         split = "train" if dialogue.dialogue_id in chosen else splits.assignment.get(dialogue.dialogue_id)
@@ -121,7 +123,7 @@ def training_dialogues(
         if not (dialogue.persona_id in personas or others_judge):
             continue
         owner = "" if others_judge else dialogue.persona_id
-        for row in _encode(base, dialogue):
+        for row in _encode(base, domain, dialogue):
             if len(row) > window:
                 too_long += 1
             elif any(row.is_reply):
@@ -149,8 +151,8 @@ def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) 
         yield from ids if history is None else ids[-history:]
 
 
-def _encode(base: Base, dialogue: Dialogue) -> list[Encoded]:
-    return encode_dialogue(base.tokenizer, chat(system_text(meta=dialogue.meta), dialogue.messages))
+def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> list[Encoded]:
+    return encode_dialogue(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
 
 
 def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:

@@ -9,11 +9,11 @@ import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
 from engine.lm.effects import Recipe, answers, read_recipe
+from engine.runs import answers as answer_files
 from engine.runs import manifest
 from engine.runs.context import RunContext
-from engine.strategies.steps.scoring import SCORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +54,19 @@ def _with_memories(found: Sequence[Made], memories: int, run_id: str) -> list[Ma
 
 
 def _best_on_val(ws: Workspace, run_id: str, found: Sequence[Made]) -> Made:
-    path = ws.run_folder(run_id) / SCORES
-    scores = pd.read_parquet(path, columns=["variant", "split", "persona_id", SIMILARITY])
-    means = val_means(scores)
+    first = metrics.primary(ws)
+    means = val_means(answer_files.read(ws, run_id).values(first))
     scored = [made for made in found if made.name in means]
     if not scored:
         raise EngineError(
             f"{run_id} has several variants and no scores on val to choose by.",
             "Score them on val as well: --set splits=val,test",
         )
-    return max(scored, key=lambda made: means[made.name])
+    return max(scored, key=lambda made: first.sign * means[made.name])
 
 
 def val_means(scores: pd.DataFrame) -> dict[str, float]:
-    """Return variant -> macro mean of the similarity over personas, on val; only of those scored there."""
+    """Return variant -> macro mean over personas of one metric's `value` on val, where it is scored."""
     val = scores[scores["split"] == "val"]
-    personas = val.groupby(["variant", "persona_id"], sort=False)[SIMILARITY].mean()
+    personas = val.groupby(["variant", "persona_id"], sort=False)["value"].mean()
     return {str(name): float(mean) for name, mean in personas.groupby("variant").mean().items()}

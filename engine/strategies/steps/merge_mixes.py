@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
 from engine.data.dataset import examples, load_dataset, load_splits
+from engine.domains import metrics
+from engine.domains.registry import domain_of
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
@@ -27,11 +28,11 @@ from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.train import Hooks, Stopped, TrainSettings
+from engine.runs import answers
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.lessons import training_dialogues
-from engine.strategies.steps.scoring import SCORES
 from engine.strategies.steps.sources import Sources, shares_of
 
 
@@ -117,17 +118,16 @@ def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
         interactions: dict[str, list[tuple[str, str]]] = {}
         for one in examples(load_dataset(context.workspace), load_splits(context.workspace), "train"):
             interactions.setdefault(one.persona_id, []).append((request_of(one), one.reference))
-        useful = merge_weights.quality(interactions)
+        useful = merge_weights.quality(interactions, domain_of(context.workspace).is_useful)
     return {persona: val[persona] * centrality[persona] * useful[persona] for persona in personas}
 
 
 def _validation(context: RunContext) -> dict[str, float]:
-    """Return each persona's mean embedding similarity on val, as the adapters' own run scored it."""
-    folder = context.workspace.run_folder(context.spec.upstream["adapters"])
-    columns = ["variant", "split", "persona_id", "embedding_similarity"]
-    table = pd.read_parquet(folder / SCORES, columns=columns, filters=[("split", "==", "val")])
-    means = table.groupby("persona_id")["embedding_similarity"].mean()
-    return {str(persona): float(value) for persona, value in means.items() if pd.notna(value)}
+    """Return each persona's mean in the primary metric on val, as the adapters' own run scored it."""
+    scored = answers.read(context.workspace, context.spec.upstream["adapters"])
+    table = scored.values(metrics.primary(context.workspace))
+    means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
+    return {str(persona): float(value) for persona, value in means.items()}
 
 
 def _learned(
@@ -182,7 +182,7 @@ def _learned(
                     rows,
                     settings,
                     name=mix.name,
-                    pad_id=base.tokenizer.pad_token_id or 0,
+                    pad_id=base.pad_id,
                     hooks=hooks,
                 )
             except Stopped as stopped:

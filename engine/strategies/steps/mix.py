@@ -12,7 +12,8 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import read_json, read_rows, write_json
 from engine.core.types import Example
-from engine.domains.metrics import SIMILARITY
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.lm.asking import Asker
 from engine.lm.effects import Recipe, mixed
 from engine.lm.generate import Reply
@@ -21,6 +22,7 @@ from engine.lm.load import Base, load_base
 from engine.lm.mixture_sweep import sweep, weighed
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import Scorer
+from engine.runs.answers import by_answer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
 from engine.strategies.steps.made import Made, made_by, val_means
@@ -48,7 +50,8 @@ def run(context: RunContext) -> None:
     if not done.exists():
         is_sweep = len(weights) > 1
         scores = _sweep(context, base, shelf, first.recipe, second.recipe, weights) if is_sweep else {}
-        write_json(done, _as_json(first, second, scores, weights))
+        decides = metrics.primary(context.workspace)
+        write_json(done, _as_json(first, second, scores, weights, decides))
         (context.folder / _KEPT).unlink(missing_ok=True)
     weight = read_json(done)["best"]
     variant = variant_name(first.name, second.name, weight)
@@ -67,7 +70,7 @@ def variant_name(first: str, second: str, weight: float) -> str:
 def _sweep(
     context: RunContext, base: Base, shelf: Shelf, first: Recipe, second: Recipe, weights: Sequence[float]
 ) -> dict[float, float]:
-    """Return the val score of each weight: the macro mean of the similarity over personas."""
+    """Return the val score of each weight: the macro mean of the primary metric over personas."""
     whole = example_set(context)
     if not whole.by_split.get("val"):
         raise EngineError(
@@ -83,11 +86,12 @@ def _sweep(
         for place, weight in enumerate(weights)
         for (split, example), texts in zip(val.all, replies, strict=True)
     ]
-    means = val_means(score_table(context, answers, declare_protocol(context, whole, base), scorer))
+    decides, protocol = metrics.primary(context.workspace), declare_protocol(context, whole, base)
+    means = val_means(by_answer(score_table(context, answers, protocol, scorer, [decides]), decides))
     scores = {weight: means[f"{weight:g}"] for weight in weights}
     for weight, score in scores.items():
         context.event("weight", weight=weight, val=score)
-        context.log(f"weight {weight:g}: {SIMILARITY} {score:.4f} on val")
+        context.log(f"weight {weight:g}: {decides.name} {score:.4f} on val")
     return scores
 
 
@@ -149,14 +153,18 @@ def _val(whole: ExampleSet, asker: Asker, first: Recipe, second: Recipe) -> Exam
 
 
 def _as_json(
-    first: Made, second: Made, scores: Mapping[float, float], weights: Sequence[float]
+    first: Made,
+    second: Made,
+    scores: Mapping[float, float],
+    weights: Sequence[float],
+    decides: Metric,
 ) -> dict[str, Any]:
     """The sweep as a JSON object; of equal scores the weight nearer to a half is the best one."""
-    best = max(weights, key=lambda weight: (scores.get(weight, 0.0), -abs(weight - 0.5)))
+    best = max(weights, key=lambda weight: (decides.sign * scores.get(weight, 0.0), -abs(weight - 0.5)))
     return {
         "parameter": "weights",
         "title": f"Weight of {first.name}, the rest {second.name}",
-        "metric": SIMILARITY,
+        "metric": decides.name,
         "split": "val",
         "points": [{"value": weight, "mean": score} for weight, score in scores.items()],
         "best": best,

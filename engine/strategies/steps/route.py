@@ -1,7 +1,7 @@
 """Routes each persona to the variant that won on her val examples. Generates nothing: scores are taken over.
 
-Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen rows of scores.parquet
-under the name of the routed variant. The choice is made from val alone.
+Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers and scores under
+the name of the routed variant. The choice is made from val alone.
 """
 
 from __future__ import annotations
@@ -13,51 +13,50 @@ from typing import Any
 import pandas as pd
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, write_atomically, write_json
-from engine.domains.metrics import metric
+from engine.core.paths import Workspace, write_json
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.lm.effects import Own, Recipe
 from engine.lm.recipes import ROUTES
-from engine.runs import manifest
+from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
 from engine.runs.runfolder import read_spec
 from engine.stats.pairing import Row
 from engine.stats.routing import Judgement, Routes, choose, judge
-from engine.strategies.steps.scoring import SCORES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One variant to route to: its run, its recipe, and its rows of scores.parquet."""
+    """One variant to route to: its run, its recipe, its answers, and their scores (both with all splits)."""
 
     run_id: str
     recipe: Mapping[str, Any]
-    scores: pd.DataFrame
+    answers: pd.DataFrame
+    scored: answers.Scored
 
 
 def run(context: RunContext) -> None:
     """Choose on val, judge on test, and write the routed variant's rows."""
     parameters = context.spec.parameters
     context.progress("route", 0, 1)
-    protocol, fields, candidates = read_candidates(context.workspace, context.spec.upstream)
+    _, fields, candidates = read_candidates(context.workspace, context.spec.upstream)
     fallback = _fallback(parameters["fallback"], candidates)
-    better = metric(parameters["metric"]).higher_is_better is not False
+    decides = metrics.chosen(context.workspace, parameters["metric"])
+    better = decides.higher_is_better is not False
     routes = choose(
-        _tables(candidates, "val", parameters["metric"]),
+        _tables(candidates, "val", decides),
         fallback=fallback,
         margin=parameters["margin"],
         higher_is_better=better,
     )
-    judgement = judge(routes, _tables(candidates, "test", parameters["metric"]), higher_is_better=better)
+    judgement = judge(routes, _tables(candidates, "test", decides), higher_is_better=better)
     variant = context.spec.experiment
     context.protocol(fields)
     recipe = Recipe((Own(context.spec.run_id, chosen=True),))
     context.variant(variant, recipe.as_json(), family="routing")
-    table = routed_rows(routes, candidates, variant=variant, protocol=protocol)
-    write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
-    write_json(
-        context.folder / ROUTES, as_json(routes, judgement, candidates, metric_name=parameters["metric"])
-    )
+    answers.write(context.folder, *routed_rows(routes, candidates, variant=variant))
+    write_json(context.folder / ROUTES, as_json(routes, judgement, candidates, metric_name=decides.name))
     _tell(context, routes, judgement)
     context.progress("route", 1, 1)
 
@@ -74,14 +73,15 @@ def read_candidates(
     seen: set[tuple[str, ...]] = set()
     for run_id in upstream.values():
         folder = ws.run_folder(run_id)
-        done, table = manifest.read(folder), pd.read_parquet(folder / SCORES)
-        scored = {name: done["protocols"].get(name, {}) for name in table["protocol"].unique()}
-        known = in_todays_form(scored, read_spec(folder))
-        protocols |= {name: without_remarks(fields) for name, fields in known.values()}
-        seen.add(tuple(sorted(name for name, _ in known.values())))
+        done, scored, spec = manifest.read(folder), answers.read(ws, run_id), read_spec(folder)
+        table = scored.answers.to_pandas()
+        names = tuple(sorted(table["protocol"].unique()))
+        known = dict(in_todays_form(done["protocols"], spec).values())
+        protocols |= {name: without_remarks(known.get(name, {})) for name in names}
+        seen.add(names)
         recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
         for name, rows in table.groupby("variant", sort=False):
-            candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows))
+            candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows, scored))
     if len(protocols) != 1 or len(seen) != 1:
         raise EngineError(
             f"These runs were scored under {len(protocols)} protocols: {', '.join(upstream.values())}.",
@@ -92,26 +92,40 @@ def read_candidates(
 
 
 def routed_rows(
-    routes: Routes, candidates: Mapping[str, Candidate], *, variant: str, protocol: str
-) -> pd.DataFrame:
-    """Return each persona's rows from the variant she is routed to, all splits, under the name `variant`.
+    routes: Routes, candidates: Mapping[str, Candidate], *, variant: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return each persona's answers from the variant she is routed to, all splits, and their scores (long).
 
-    Where that variant has no row for an example, the fallback's stands in.
+    Both under the name `variant`. Where that variant has no answer to an example, the fallback's stands in.
     """
     chosen = routes.by_persona
-    keys = ["split", "example_id"]
-    order = candidates[routes.fallback].scores
+    order = candidates[routes.fallback].answers
     order = order[order["persona_id"].isin(chosen)]
-    picked = [rows.scores[rows.scores["persona_id"].map(chosen) == name] for name, rows in candidates.items()]
-    table = pd.concat([rows for rows in picked if len(rows)])
-    known = set(zip(table["split"], table["example_id"], strict=True))
-    stays = [pair not in known for pair in zip(order["split"], order["example_id"], strict=True)]
-    table = pd.concat([table, order[stays]]) if any(stays) else table
-    rank = {pair: place for place, pair in enumerate(zip(order["split"], order["example_id"], strict=True))}
-    table = table[[pair in rank for pair in zip(table["split"], table["example_id"], strict=True)]]
-    table = table.assign(variant=variant, protocol=protocol)
-    table["_place"] = [rank[pair] for pair in zip(*(table[key] for key in keys), strict=True)]
-    return table.sort_values("_place").drop(columns="_place").reset_index(drop=True)
+    rank = {pair: place for place, pair in enumerate(_pairs(order))}
+    picked = {
+        name: one.answers[
+            [
+                chosen.get(persona) == name and pair in rank
+                for persona, pair in zip(one.answers["persona_id"], _pairs(one.answers), strict=True)
+            ]
+        ]
+        for name, one in candidates.items()
+    }
+    known = {pair for rows in picked.values() for pair in _pairs(rows)}
+    stays = order[[pair not in known for pair in _pairs(order)]]
+    picked[routes.fallback] = pd.concat([picked[routes.fallback], stays])
+    kept = {name: rows for name, rows in picked.items() if len(rows)}
+    table = pd.concat(kept.values())
+    table = table.assign(_place=[rank[pair] for pair in _pairs(table)]).sort_values("_place")
+    scores = pd.concat([answers.only(candidates[name].scored, rows) for name, rows in kept.items()])
+    return (
+        table.drop(columns="_place").assign(variant=variant).reset_index(drop=True),
+        scores.assign(variant=variant).reset_index(drop=True),
+    )
+
+
+def _pairs(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(rows["split"], rows["example_id"], strict=True))
 
 
 def as_json(
@@ -149,14 +163,21 @@ def _fallback(name: str, candidates: Mapping[str, Candidate]) -> str:
     return name
 
 
-def _tables(candidates: Mapping[str, Candidate], split: str, column: str) -> dict[str, list[Row]]:
+def _tables(candidates: Mapping[str, Candidate], split: str, decides: Metric) -> dict[str, list[Row]]:
     found = {}
     for name, candidate in candidates.items():
-        rows = candidate.scores[candidate.scores["split"] == split]
+        rows = candidate.scored.values(decides)
+        rows = rows[(rows["split"] == split) & (rows["variant"] == name)]
+        if rows.empty and (candidate.answers["split"] == split).any():
+            raise EngineError(
+                f"{name} is not scored in {decides.label}, so nobody can be routed by it.",
+                "Compute it for the replies that are there, then resume: "
+                f"python -m engine rescore --metric {decides.name}",
+            )
         found[name] = [
             (example, persona, None if pd.isna(value) else float(value))
             for example, persona, value in zip(
-                rows["example_id"], rows["persona_id"], rows[column], strict=True
+                rows["example_id"], rows["persona_id"], rows["value"], strict=True
             )
         ]
     return found

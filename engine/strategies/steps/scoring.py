@@ -7,32 +7,32 @@ variants they hand in.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from engine.core.paths import read_rows, write_atomically
+from engine.core.paths import read_rows
 from engine.core.types import Dataset, Example, Splits
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
-from engine.domains.metrics import METRICS_VERSION, score_texts
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.lm import mixture
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import Recipe
 from engine.lm.generate import BATCH_PLAN, Reply
 from engine.lm.kernels import kernels_for
 from engine.lm.load import Base, load_base
+from engine.lm.measure import measure
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import SCORER_ID, Scorer
+from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
 from engine.runs.runfolder import append_line
-
-SCORES = "scores.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,6 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
             "scorer": SCORER_ID,
-            "metrics_version": METRICS_VERSION,
             "dtype": base.dtype,
             "device": base.device,
             "kernel": kernels_for(context.workspace, base).policy,
@@ -199,33 +198,42 @@ def keep_replies(context: RunContext, variant: str, replies: Mapping[int, Reply]
 
 
 def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
-    """Score all answers and write scores.parquet; each distinct text is encoded once."""
+    """Score all answers in the study's metrics and write both files; each distinct text is encoded once."""
     if context.part is not None:
         end_of_part(context.part)
-    table = score_table(context, answers, protocol, scorer)
-    write_atomically(context.folder / SCORES, table.to_parquet(None, index=False))
-    for variant, group in table.groupby("variant", sort=False):
-        means = group.groupby("split")["embedding_similarity"].mean()
-        context.log(
-            f"{variant}: similarity " + ", ".join(f"{split} {value:.4f}" for split, value in means.items())
-        )
+    table = pd.DataFrame([_row(row, protocol) for row in answers], columns=list(answer_files.ANSWER_TYPES))
+    shown = metrics.of_study(context.workspace).values()
+    scores = score_table(context, answers, protocol, scorer, shown)
+    answer_files.write(context.folder, table, scores)
+    first = metrics.primary(context.workspace)
+    for variant, group in scores[scores["metric"] == first.name].groupby("variant", sort=False):
+        means = group[group["part"] == ""].groupby("split")["value"].mean()
+        told = ", ".join(f"{split} {value:.4f}" for split, value in means.items())
+        context.log(f"{variant}: {first.label} {told or 'is of the whole set'}")
     for path in context.folder.glob("replies-*.jsonl"):
         path.unlink()
 
 
 def score_table(
-    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer
+    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer, wanted: Iterable[Metric]
 ) -> pd.DataFrame:
-    """Return the answers with their metrics, one row each."""
-    predictions = [row.reply.text for row in answers]
-    references = [row.example.reference for row in answers]
+    """Return the scores of the answers in the metrics wanted, long, with the answers' keys and personas."""
     scorer.keep_in(context.workspace)
-    similarity = scorer.similarity(
-        predictions, references, on_progress=embedding_progress(context, "score", unit="texts")
+    found = measure(
+        wanted,
+        [row.reply.text for row in answers],
+        [row.example.reference for row in answers],
+        scorer=lambda: scorer,
+        on_progress=embedding_progress(context, "score", unit="texts"),
     )
-    return pd.DataFrame(
-        [_row(row, protocol, float(likeness)) for row, likeness in zip(answers, similarity, strict=True)]
+    whose = pd.DataFrame(
+        [
+            (row.variant, row.split, protocol, row.example.example_id, row.example.persona_id)
+            for row in answers
+        ],
+        columns=[*answer_files.KEY_COLUMNS, "persona_id"],
     )
+    return found.join(whose, on="row").drop(columns="row")
 
 
 def embedding_progress(context: RunContext, stage: str, *, unit: str) -> Callable[[int, int], None]:
@@ -239,7 +247,7 @@ def embedding_progress(context: RunContext, stage: str, *, unit: str) -> Callabl
     return tell
 
 
-def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:
+def _row(row: Answer, protocol: str) -> dict[str, Any]:
     example, reply = row.example, row.reply
     return {
         "variant": row.variant,
@@ -255,8 +263,6 @@ def _row(row: Answer, protocol: str, similarity: float) -> dict[str, Any]:
         "reply_tokens": reply.reply_tokens,
         "seconds": reply.seconds,
         "retrieved": None if row.retrieved is None else json.dumps(row.retrieved, ensure_ascii=False),
-        "embedding_similarity": similarity if math.isfinite(similarity) else None,
-        **score_texts(reply.text, example.reference),
     }
 
 

@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import pandas as pd
-
 from engine.core.paths import Workspace, read_json, write_json
 from engine.lm.effects import Recipe, Stored, Weights
 from engine.lm.encode import Encoded
@@ -24,14 +22,13 @@ from engine.lm.generate import Reply
 from engine.lm.load import Base
 from engine.lm.recipes import Shelf
 from engine.lm.train import Lesson, TrainSettings
-from engine.runs import manifest
+from engine.runs import answers, manifest
 from engine.runs.context import RunContext
-from engine.runs.protocol import in_todays_form
 from engine.runs.records import scan
-from engine.runs.runfolder import fingerprint, read_spec
+from engine.runs.runfolder import fingerprint
 from engine.strategies.spec import PARTIAL
 from engine.strategies.steps.augment import variant_name
-from engine.strategies.steps.scoring import SCORES, declare_protocol, example_set, keep_replies
+from engine.strategies.steps.scoring import declare_protocol, example_set, keep_replies
 
 TRAINING = "training.json"
 _TAKEN = "taken.json"
@@ -126,7 +123,7 @@ def take_replies(context: RunContext, base: Base, recipe: Recipe, shelf: Shelf) 
     kept: dict[tuple[str, str], Reply] = {}
     for run_id in sorted(set(personas.values())):
         own = {persona for persona, donor in personas.items() if donor == run_id}
-        kept |= _replies(context.workspace.run_folder(run_id), protocol, own)
+        kept |= _replies(context.workspace, run_id, protocol, own)
     found = {
         row: kept[split, example.example_id]
         for row, (split, example) in enumerate(rows)
@@ -169,14 +166,10 @@ def _link(source: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _replies(folder: Path, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
+def _replies(ws: Workspace, run_id: str, protocol: str, personas: set[str]) -> dict[tuple[str, str], Reply]:
     """Return (split, example id) -> the reply of one run, of these personas under this protocol."""
-    if not (folder / SCORES).exists():
-        return {}
-    declared = in_todays_form(manifest.read(folder)["protocols"], read_spec(folder))
-    alike = [name for name, (today, _) in declared.items() if today == protocol]
-    table = pd.read_parquet(folder / SCORES)
-    table = table[table["protocol"].isin(alike) & table["persona_id"].isin(personas)]
+    table = answers.read(ws, run_id).answers.to_pandas()
+    table = table[(table["protocol"] == protocol) & table["persona_id"].isin(personas)]
     return {
         (row.split, row.example_id): Reply(
             row.reply, int(row.prompt_tokens), int(row.reply_tokens), float(row.seconds)

@@ -236,7 +236,7 @@ def _trainer(
         form,
         settings,
         wave,
-        pad_id=base.tokenizer.pad_token_id or 0,
+        pad_id=base.pad_id,
         checkpoint=context.folder / CHECKPOINT / f"wave-{done}",
         hooks=Hooks(
             progress=lambda steps, total: context.progress(

@@ -69,7 +69,7 @@ def test_what_cannot_be_said_is_open_unless_something_fails() -> None:
     assert met(unknown) == {**met(GOOD), "minimum": None, "stretch": None}
     assert met(replace(unknown, gain=0.0))["minimum"] is False
     assert met(replace(unknown, lost=0))["minimum"] is True
-    assert met(replace(GOOD, gains={}))["stretch"] is None
+    assert met(replace(GOOD, gains={"param_f1": None}))["stretch"] is None
 
 
 def test_the_studys_own_value_is_judged_apart() -> None:

@@ -187,7 +187,7 @@ def test_a_run_without_scores_is_taken_in(ws: Workspace) -> None:
     write_spec(context.folder, spec)
     manifest.write(ws, spec.run_id)
     assert store.refresh(ws).taken_in == (spec.run_id,)
-    assert store.coverage(ws).empty
+    assert store.overview(ws).coverage.empty
     assert store.newest_protocol(ws) is None
 
 
@@ -253,7 +253,10 @@ def test_four_processes_take_in_the_same_folders_at_once(ws: Workspace) -> None:
         _, said = worker.communicate(timeout=120)
         assert worker.returncode == 0, said.decode()
     connection = duckdb.connect(str(ws.database))
-    assert connection.execute("select count(*), count(distinct run_id) from scores").fetchone() == (6 * 48, 6)
+    assert connection.execute("select count(*), count(distinct run_id) from answers").fetchone() == (
+        6 * 48,
+        6,
+    )
     connection.close()
 
 
@@ -269,6 +272,7 @@ def test_the_database_remembers_its_migrations(ws: Workspace) -> None:
         "m003_scores_of_several_examples",
         "m004_statistics",
         "m005_votes",
+        "m006_long_scores",
     ]
 
 

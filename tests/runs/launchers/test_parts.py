@@ -28,6 +28,7 @@ from engine.runs.runfolder import (
 )
 from engine.strategies.plan import plan
 from engine.strategies.runnable import REGISTERED, execute
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"epochs": 2, "batch_size": 2, "examples_per_persona": 3, "max_new_tokens": 8}
@@ -53,7 +54,7 @@ def part(ws: Workspace, spec: RunSpec, name: str, **fields: Any) -> dict[str, An
 
 
 def scores(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet").drop(columns="seconds")
+    return scores_of(ws, spec.run_id).drop(columns="seconds")
 
 
 def test_adapters_and_scores_are_those_of_one_process(ws: Workspace, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from engine.core.wording import interval
 from engine.show import charts
-from engine.stats.compare import leaderboard as compare_all
 from engine.stats.power import outlook
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
+from tests.stats.leaderboards import leaderboard as compare_all
 
 PERSONAS = [f"p{number:02d}" for number in range(10)]
 

@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 
 from engine.core.types import Dialogue, Message
-from engine.domains.smart_home.actions import extract
-from engine.show.persona.replies import Finding, answered, held_against, pieces
+from engine.domains.acts import Finding, findings, pieces
+from engine.domains.smart_home import SMART_HOME
+from engine.show.persona.replies import answered
 
 RIGHT = "Setting the lights to brightness at 40, color warm, and mode static."
 
 
 def found(reply: str, reference: str = RIGHT) -> list[tuple[str, str]]:
-    return [(one.kind, one.words) for one in held_against(extract(reply), extract(reference))]
+    return [(one.kind, one.words) for one in findings(SMART_HOME.acts(reply), SMART_HOME.acts(reference))]
 
 
 def test_the_right_reply_is_right_throughout() -> None:
@@ -37,14 +38,35 @@ def test_what_is_not_said_is_missing_and_what_is_too_much_is_extra() -> None:
 
 def test_a_device_that_is_only_named_counts_by_its_name() -> None:
     assert found("What would you like for the TV?", "What would you like for the lights?") == [
-        ("missing", "Lights"),
-        ("extra", "TV"),
+        ("missing", "Lights named"),
+        ("extra", "TV named"),
     ]
 
 
 def test_nothing_done_is_nothing_found() -> None:
-    assert held_against(extract("You're welcome."), extract("Enjoy.")) == ()
+    assert findings(SMART_HOME.acts("You're welcome."), SMART_HOME.acts("Enjoy.")) == ()
     assert found("You're welcome.") == [(one.kind, one.words) for one in _all_missing()]
+
+
+def test_without_a_right_reply_everything_done_is_plain() -> None:
+    told = findings(SMART_HOME.acts("Setting the AC to 22 degrees. Shall I dim the lights?"), None)
+    assert [(one.kind, one.words) for one in told] == [
+        ("plain", "AC temperature 22"),
+        ("plain", "Lights named"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ("The security system is disarmed.", "Security disarmed"),
+        ("The TV is on.", "TV on"),
+        ("Setting the TV to input source Disney+.", "TV input source disney+"),
+        ("The AC is set to 21.5 degrees.", "AC temperature 21.5"),
+    ],
+)
+def test_acts_read_as_words(reply: str, words: str) -> None:
+    assert [act.words for act in SMART_HOME.acts(reply)] == [words]
 
 
 def _all_missing() -> list[Finding]:
@@ -64,20 +86,24 @@ def _all_missing() -> list[Finding]:
     ],
 )
 def test_values_are_marked_in_the_text_and_the_text_stays(reply: str, marks: dict[str, str]) -> None:
-    cut = pieces(reply, extract(reply), extract(RIGHT))
+    cut = pieces(reply, SMART_HOME.acts(reply), SMART_HOME.acts(RIGHT))
     assert "".join(piece.text for piece in cut) == reply
     assert {piece.text: piece.kind for piece in cut if piece.kind} == marks
 
 
 def test_a_number_is_not_marked_inside_another() -> None:
     reply = "Setting the TV to volume 4 and brightness 40."
-    cut = pieces(reply, extract(reply), extract("Setting the TV to volume 4 and brightness 45."))
+    cut = pieces(
+        reply, SMART_HOME.acts(reply), SMART_HOME.acts("Setting the TV to volume 4 and brightness 45.")
+    )
     assert [(piece.text, piece.kind) for piece in cut if piece.kind] == [("4", "right"), ("40", "other")]
 
 
 def test_a_value_that_stands_for_two_things_is_not_marked() -> None:
     reply = "Setting the TV to volume 40 and brightness 40."
-    cut = pieces(reply, extract(reply), extract("Setting the TV to volume 40 and brightness 45."))
+    cut = pieces(
+        reply, SMART_HOME.acts(reply), SMART_HOME.acts("Setting the TV to volume 40 and brightness 45.")
+    )
     assert [piece.kind for piece in cut] == [""]
 
 
@@ -94,7 +120,7 @@ def test_equal_replies_stand_together_and_memories_name_who_saw_them() -> None:
     )
     said = (Message("user", "Lights"), Message("assistant", "Which?"), Message("user", "All"))
     (example,) = answered(
-        rows, [Dialogue("p", "p/5", 5, (*said, Message("assistant", "Yes.")), {})],
+        rows, [Dialogue("p", "p/5", 5, (*said, Message("assistant", "Yes.")), {})], SMART_HOME,
         metric="embedding_similarity", reference="unified",
     )  # fmt: skip
     assert [reply.variants for reply in example.replies] == [("one", "two"), ("unified",), ("three",)]
@@ -108,7 +134,7 @@ def test_equal_replies_stand_together_and_memories_name_who_saw_them() -> None:
 
 def test_published_scores_without_replies_have_no_examples() -> None:
     rows = pd.DataFrame(columns=["variant", "example_id", "dialogue_id", "turn", "reply", "reference"])
-    assert answered(rows, [], metric="embedding_similarity", reference="unified") == []
+    assert answered(rows, [], SMART_HOME, metric="embedding_similarity", reference="unified") == []
 
 
 def _row(

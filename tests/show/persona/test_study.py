@@ -9,11 +9,11 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.domains.smart_home import SMART_HOME
 from engine.results import store
 from engine.show.persona import charts
 from engine.show.persona.merged import merge_of, merged_variants
 from engine.show.persona.route import read_routes, route_of, routing_runs
-from engine.show.persona.routines import in_words, situation
 from engine.show.persona.table import scored, wide
 from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan
@@ -106,7 +106,7 @@ def test_a_filled_chart_leaves_its_template_alone(study: Workspace) -> None:
 
 
 def test_routines_are_told_in_words() -> None:
-    (told,) = in_words(
+    (told,) = SMART_HOME.routines(
         [
             {
                 "triggers": {"time_of_day": "night", "day_of_week": "weekend", "outdoor_temp": "mild"},
@@ -116,4 +116,4 @@ def test_routines_are_told_in_words() -> None:
     )
     assert told.when == "Weekend, night, mild outside"
     assert told.then == (("AC", "fan speed 2"), ("Security", "armed"))
-    assert situation({}) == "At any time"
+    assert SMART_HOME.routines([{}])[0].when == "At any time"

@@ -22,6 +22,7 @@ from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_events, read_status, write_status
 from engine.strategies.steps import mix
 from tests import in_process
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -54,11 +55,11 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def upstream(ws: Workspace, spec: RunSpec, role: str) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.upstream[role]) / "scores.parquet")
+    return scores_of(ws, spec.upstream[role])
 
 
 def found(ws: Workspace, spec: RunSpec, name: str) -> Any:

@@ -13,9 +13,9 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.data.augment.guards import numbers
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.smart_home.actions import extract
-from engine.domains.smart_home.augment.guards import numbers
 from engine.lm.scorer import Scorer
 from engine.results.store.intake import read_finished
 from engine.runs import manifest

@@ -24,6 +24,7 @@ from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
 from engine.strategies.steps.route import read_candidates
 from tests import in_process
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
@@ -57,7 +58,7 @@ def done(ws: Workspace) -> dict[str, RunSpec]:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def found(ws: Workspace, spec: RunSpec, name: str) -> Any:
@@ -247,13 +248,13 @@ def test_a_routed_persona_gets_the_rows_of_the_variant_that_won_on_val(
     assert len(rows) == 4 * 2 * 2
     _, _, candidates = read_candidates(ws, routed.upstream)
     val = {
-        name: one.scores[one.scores["split"] == "val"].groupby("persona_id")["embedding_similarity"].mean()
-        for name, one in candidates.items()
+        name: whole[whole["split"] == "val"].groupby("persona_id")["embedding_similarity"].mean()
+        for name, whole in ((name, one.scored.wide()) for name, one in candidates.items())
     }
     for persona, route in routes["routes"].items():
         means = {name: means[persona] for name, means in val.items()}
         assert means[route["variant"]] == pytest.approx(max(means.values()))
-        source = candidates[route["variant"]].scores
+        source = candidates[route["variant"]].scored.wide()
         mine = rows[rows["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         theirs = source[source["persona_id"] == persona].drop(columns="variant").reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, theirs)
@@ -274,9 +275,8 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
             kept[path] = path.read_bytes()
             scores = pd.read_parquet(path)
             noise = np.random.default_rng(number).random(len(scores))
-            scores["embedding_similarity"] = scores["embedding_similarity"].where(
-                scores["split"] == "val", noise
-            )
+            is_kept = (scores["split"] == "val") | (scores["metric"] != "embedding_similarity")
+            scores["value"] = scores["value"].where(is_kept, noise)
             scores.to_parquet(path, index=False)
         execute(ws, routed.run_id)
         after = found(ws, routed, "routes.json")
@@ -291,7 +291,7 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
 def test_a_wide_margin_leaves_everybody_with_unified(ws: Workspace, done: dict[str, RunSpec]) -> None:
     spec = do(ws, "routing", among=AMONG, margin=1.0)
     assert found(ws, spec, "routes.json")["shares"] == {"unified": 1.0}
-    unified = pd.read_parquet(ws.run_folder(spec.upstream["unified"]) / "scores.parquet")
+    unified = scores_of(ws, spec.upstream["unified"])
     pd.testing.assert_frame_equal(table(ws, spec).drop(columns="variant"), unified.drop(columns="variant"))
     assert any("regret" in line for line in read_log(ws.run_folder(spec.run_id)))
 
@@ -305,13 +305,14 @@ def test_upstreams_of_routing_are_those_of_the_same_settings(ws: Workspace, rout
 def test_scores_of_other_protocols_are_not_routed_among(ws: Workspace, routed: RunSpec) -> None:
     run_id = routed.upstream["per-persona"]
     folder = ws.run_folder(run_id)
-    before = (folder / "scores.parquet").read_bytes()
-    pd.read_parquet(folder / "scores.parquet").assign(protocol="0" * 12).to_parquet(folder / "scores.parquet")
+    before = (folder / "replies.parquet").read_bytes()
+    replies = pd.read_parquet(folder / "replies.parquet")
+    replies.assign(protocol="0" * 12).to_parquet(folder / "replies.parquet")
     try:
         with pytest.raises(EngineError, match="2 protocols"):
             read_candidates(ws, routed.upstream)
     finally:
-        (folder / "scores.parquet").write_bytes(before)
+        (folder / "replies.parquet").write_bytes(before)
 
 
 def test_nobody_is_routed_to_a_bound_or_to_routing_itself(ws: Workspace) -> None:

@@ -39,6 +39,7 @@ from engine.strategies.runnable import execute
 from engine.strategies.steps import paid
 from tests import in_process
 from tests.lm.remote import endpoints
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually
 
@@ -90,7 +91,7 @@ def do(ws: Workspace, experiment: str, parameters: dict[str, Any]) -> RunSpec:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet").set_index(["split", "example_id"])
+    return scores_of(ws, spec.run_id).set_index(["split", "example_id"])
 
 
 def done(ws: Workspace, spec: RunSpec) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from engine.runs.records import find, scan
 from engine.runs.runfolder import Status, read_events, read_status, write_spec, write_status
 from engine.strategies.plan import Plan, plan
 from engine.strategies.runnable import execute
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 # Long enough to be caught at it: some hundred steps and a dozen batches of replies.
@@ -103,7 +104,7 @@ def test_killed_in_training_and_in_evaluation_a_run_ends_like_one_left_alone(
 
     name = "unified/adapter_model.safetensors"
     assert (ws.adapters(run_id) / name).read_bytes() == (quiet.adapters(run_id) / name).read_bytes()
-    ours, theirs = (pd.read_parquet(one.run_folder(run_id) / "scores.parquet") for one in (ws, quiet))
+    ours, theirs = (scores_of(one, run_id) for one in (ws, quiet))
     pd.testing.assert_frame_equal(
         ours.drop(columns="seconds"), theirs.drop(columns="seconds"), check_exact=True
     )

@@ -15,9 +15,10 @@ from peft import PeftModel
 
 from engine.core.paths import TornFile, Workspace, read_json
 from engine.data import choose_examples, examples, load_dataset, load_splits
+from engine.domains.smart_home import SMART_HOME
 from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
-from engine.results.store.intake import METRIC_COLUMNS, read_finished
+from engine.results.store.intake import read_finished
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
@@ -25,6 +26,7 @@ from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
 from engine.strategies.steps import train_adapters
 from tests import in_process
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 COLUMNS = [
@@ -41,7 +43,7 @@ COLUMNS = [
     "reply_tokens",
     "seconds",
     "retrieved",
-    *METRIC_COLUMNS,
+    *SMART_HOME.metrics,
 ]
 SETTINGS = {"examples_per_persona": 3, "max_new_tokens": 8}
 PER_SPLIT = 12  # four personas, three examples each
@@ -71,7 +73,7 @@ def run_of(ws: Workspace, experiment: str) -> str:
 
 
 def scores(ws: Workspace, experiment: str) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(run_of(ws, experiment)) / "scores.parquet")
+    return scores_of(ws, run_of(ws, experiment))
 
 
 MADE = {
@@ -86,7 +88,7 @@ MADE = {
 @pytest.mark.parametrize("experiment", MADE)
 def test_a_step_leaves_one_row_a_variant_split_and_example(ws: Workspace, experiment: str) -> None:
     table = scores(ws, experiment)
-    assert list(table.columns) == COLUMNS
+    assert set(table.columns) == {*COLUMNS, "n_examples"}
     assert list(table["variant"].unique()) == MADE[experiment]
     dataset, splits = load_dataset(ws), load_splits(ws)
     for split in ("val", "test"):
@@ -105,7 +107,7 @@ def test_a_step_leaves_what_the_store_takes_in(ws: Workspace, experiment: str) -
     finished = read_finished(ws, run_of(ws, experiment))
     table = scores(ws, experiment)
     assert {variant.name for variant in finished.variants} >= set(MADE[experiment])
-    assert finished.scores.num_rows == len(table)
+    assert finished.answers.num_rows == len(table)
     assert set(finished.protocols) == set(table["protocol"].unique())
     status = read_status(ws.run_folder(run_of(ws, experiment)))
     assert (status.state, status.progress) == ("succeeded", 1.0)
@@ -117,7 +119,7 @@ def test_all_variants_are_scored_under_one_protocol(ws: Workspace) -> None:
     assert len(hashes) == 1
     (protocol,) = read_json(ws.run_folder(run_of(ws, "base")) / "done.json")["protocols"].values()
     assert protocol["scorer"] == "all-MiniLM-L6-v2@53aa5117"
-    told = {"data_hash", "split_hash", "examples_hash", "prompt_version", "metrics_version", "decoding"}
+    told = {"data_hash", "split_hash", "examples_hash", "prompt_version", "decoding"}
     assert told | {"dtype", "device", "kernel", "batch_plan", "max_new_tokens"} <= set(protocol)
 
 
@@ -188,7 +190,7 @@ def test_a_part_of_the_personas_trains_on_fewer_dialogues_and_is_scored_on_all(w
     summary = read_json(ws.run_folder(spec.run_id) / "done.json")["summary"]
     all_of_them = sum(split == "train" for split in load_splits(ws).assignment.values())
     assert summary["train_dialogues"] == all_of_them / 2
-    table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    table = scores_of(ws, spec.run_id)
     assert table["persona_id"].nunique() == 4
 
 
@@ -204,7 +206,7 @@ def test_layers_the_base_does_not_have_are_an_error_that_lists_those_it_has(ws: 
 def test_a_split_by_persona_trains_on_some_and_is_judged_on_others(tiny_base: Path, tmp_path: Path) -> None:
     ws = prepare_study(tmp_path, tiny_base, personas=10, dialogues=3, split="by-persona")
     spec = do(ws, "unified", epochs=1)
-    table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    table = scores_of(ws, spec.run_id)
     splits = load_splits(ws)
     seen = {
         one.persona_id for one in load_dataset(ws).dialogues if splits.assignment[one.dialogue_id] == "train"
@@ -237,9 +239,9 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         break
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
     assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
-    scores_of = [pd.read_parquet(one.run_folder(quiet) / "scores.parquet") for one in (other, ws)]
+    found = [scores_of(one, quiet) for one in (other, ws)]
     # Other runs had embedded some replies: in other company a vector differs by rounding.
-    tables = [table.drop(columns="seconds") for table in scores_of]
+    tables = [table.drop(columns="seconds") for table in found]
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
     name = "unified/adapter_model.safetensors"
     assert (context.adapters / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()
@@ -264,9 +266,9 @@ def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experim
     for name in names:
         model = load_base(str(spec.base)).model
         assert PeftModel.from_pretrained(model, ws.adapters(spec.run_id) / name).active_adapter
-    table = pd.read_parquet(folder / "scores.parquet")
+    table = scores_of(ws, folder.name)
     assert len(table) == 2 * PER_SPLIT
-    unified = pd.read_parquet(ws.run_folder(run_of(ws, "unified")) / "scores.parquet")
+    unified = scores_of(ws, run_of(ws, "unified"))
     assert set(table["protocol"]) == set(unified["protocol"])
     assert (table["reply"].to_numpy() != unified["reply"].to_numpy()).any()
     training = read_json(folder / "training.json")
@@ -276,7 +278,7 @@ def test_every_persona_answers_with_an_adapter_of_her_own(ws: Workspace, experim
 
 def test_a_pilot_scores_only_the_personas_it_trained(ws: Workspace) -> None:
     spec = do(ws, "per-persona", epochs=1, personas=2)
-    table = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    table = scores_of(ws, spec.run_id)
     assert set(table["persona_id"]) == set(read_personas(ws, spec.run_id))
     assert table["persona_id"].nunique() == 2
 

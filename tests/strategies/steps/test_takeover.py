@@ -14,6 +14,7 @@ from engine.core.paths import Workspace, read_json
 from engine.lm.recipes import read_personas
 from engine.results.comparing.pilots import pilots
 from engine.runs.runfolder import RunSpec, read_log
+from tests.scores_for_tests import scores_of
 from tests.strategies.steps.test_steps import do
 from tests.tiny_base import prepare_study
 
@@ -39,7 +40,7 @@ def records(ws: Workspace, spec: RunSpec) -> dict[str, dict[str, Any]]:
 
 
 def scores(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def test_the_pilots_adapters_are_taken_over_bit_by_bit(studied: tuple[Workspace, RunSpec, RunSpec]) -> None:

@@ -204,6 +204,3 @@ STATE_QUESTIONS = (
     "Can you tell me the {p} of {d}?",
     "Remind me, what did I set as the {p} of {d}?",
 )
-
-# What slips in when people speak or a microphone mishears.
-FILLERS = ("Um,", "Uh,", "Well,", "So,", "Hmm,", "Okay,")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from random import Random
 
+from engine.domains.rewording import noisy
 from engine.domains.smart_home.augment.grammar import sentences
-from engine.domains.smart_home.augment.lexicon import FILLERS, PHRASES, SENTENCES
+from engine.domains.smart_home.augment.lexicon import PHRASES, SENTENCES
 from engine.domains.smart_home.replies.lexicon import WORDS
 
 _CHANCE = 0.6
-_PART = re.compile(r"[a-z]{6,}")
 
 
 def _others(sets: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, ...]]:
@@ -57,30 +57,5 @@ def synonyms(text: str, rng: Random) -> str:
 
 
 def spoken_noise(text: str, rng: Random) -> str:
-    """Return a message as it may really arrive: a filler, a slip of the keys, a word twice, no full stop."""
-    kind = rng.choice(("filler", "typo", "twice", "plain"))
-    if kind == "filler":
-        return f"{rng.choice(FILLERS)} {_lower_start(text)}"
-    if kind == "plain":
-        return _lower_start(text).rstrip(".!")
-    words = text.split(" ")
-    free = [place for place, word in enumerate(words) if _is_free(word)]
-    if not free:
-        return f"{rng.choice(FILLERS)} {_lower_start(text)}"
-    place = rng.choice(free)
-    words[place] = f"{words[place]} {words[place]}" if kind == "twice" else _slipped(words[place], rng)
-    return " ".join(words)
-
-
-def _is_free(word: str) -> bool:
-    """Whether a word may be damaged: plain small letters, and nothing that any device could mean."""
-    return _PART.fullmatch(word) is not None and word not in WORDS
-
-
-def _slipped(word: str, rng: Random) -> str:
-    place = rng.randrange(1, len(word) - 2)
-    return f"{word[:place]}{word[place + 1]}{word[place]}{word[place + 2 :]}"
-
-
-def _lower_start(text: str) -> str:
-    return text if text[:2] in ("I ", "I'") or text[1:2].isupper() else text[:1].lower() + text[1:]
+    """Return a message as it may really arrive; no word that any device could mean is damaged."""
+    return noisy(text, rng, free=lambda word: word not in WORDS)

@@ -1,0 +1,91 @@
+"""Metrics for replies that are there: computed again or for the first time, without generating anything.
+
+Owns which runs lack which metric. Finished runs stay untouched: what is computed is kept beside them
+(engine/runs/answers.py), in files that the store takes in with the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.core.locks import locked
+from engine.core.machine import changes
+from engine.core.paths import Workspace
+from engine.core.wording import count
+from engine.domains import metrics
+from engine.domains.metric import Metric
+from engine.lm.measure import measure
+from engine.results import store
+from engine.runs import answers
+
+if TYPE_CHECKING:
+    from engine.lm.scorer import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    """One metric of one run's replies, computed now. `undefined` counts replies for which it has no value."""
+
+    run_id: str
+    metric: str
+    replies: int
+    undefined: int
+
+    @property
+    def words(self) -> str:
+        """The record in one line."""
+        empty = f", undefined for {self.undefined}" if self.undefined else ""
+        return f"{self.run_id}: {self.metric} of {count(self.replies, 'reply', 'replies')}{empty}"
+
+
+def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
+    """Return metric -> the runs whose replies were not scored in it, in the study's order of metrics."""
+    return store.missing(ws)
+
+
+@changes("compute metrics")
+def rescore(
+    ws: Workspace,
+    names: Collection[str] = (),
+    *,
+    on_run: Callable[[Rescored], None] = lambda one: None,
+) -> list[Rescored]:
+    """Compute what is missing of some metrics (of all, when none is named); return what was computed.
+
+    Side effect: writes data/rescored/RUN/METRIC.parquet and takes it into the store. Embeddings that a run
+    has kept are not computed again. Raises EngineError for unknown names and for a metric that fails.
+    """
+    wanted = [metrics.chosen(ws, name) for name in names] or list(metrics.of_study(ws).values())
+    done = []
+    with locked(ws.data / ".rescore.lock", what="Rescoring"):
+        lacking = store.missing(ws)
+        runs = dict.fromkeys(run_id for one in wanted for run_id in lacking.get(one.name, ()))
+        for run_id in runs:
+            found = [one for one in wanted if run_id in lacking.get(one.name, ())]
+            for record in _rescore(ws, run_id, found):
+                done.append(record)
+                on_run(record)
+    store.refresh(ws)
+    return done
+
+
+def _scorer(ws: Workspace) -> Scorer:
+    from engine.lm.scorer import Scorer  # torch, where embeddings are asked for
+
+    return Scorer(ws)
+
+
+def _rescore(ws: Workspace, run_id: str, wanted: Collection[Metric]) -> list[Rescored]:
+    said = answers.replies(ws.run_folder(run_id))
+    said = said[said["reply"].notna() & said["reference"].notna()].reset_index(drop=True)
+    found = measure(wanted, said["reply"].tolist(), said["reference"].tolist(), scorer=lambda: _scorer(ws))
+    keys = said[list(answers.KEY_COLUMNS)]
+    done = []
+    for metric in wanted:
+        rows = found[found["metric"] == metric.name]
+        answers.write_later(ws, run_id, metric.name, rows.join(keys, on="row").drop(columns="row"))
+        undefined = rows["value"].isna().sum() if not metric.of_whole_set else 0
+        done.append(Rescored(run_id, metric.name, len(said), int(undefined)))
+    return done

@@ -1,0 +1,43 @@
+"""The offer to compute a metric for replies that are there, wherever a page misses its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from engine.core.machine import read_only
+from engine.core.paths import Workspace
+from engine.core.wording import count
+from engine.domains.metric import Metric
+from engine.results import rescoring
+from engine.results.comparing.comparison import NotComputed
+from pages.shared import frame
+
+
+def instead(ws: Workspace, missing: NotComputed) -> None:
+    """Say that a metric is not there, in place of what it would show, and offer to compute it."""
+    st.info(frame.plain(missing.message), icon=":material/calculate:")
+    if missing.can_be:
+        offer(ws, [missing.metric])
+    else:
+        st.caption(frame.plain(missing.hint))
+
+
+def offer(ws: Workspace, metrics: Sequence[Metric]) -> None:
+    """Show the button that computes these metrics for all replies that lack them."""
+    closed = read_only(ws)
+    names = ", ".join(one.label for one in metrics)
+    if st.button(
+        f"Compute {frame.plain(names)}" if len(metrics) == 1 else "Compute what is missing",
+        icon=":material/calculate:",
+        key="rescore_" + "_".join(one.name for one in metrics),
+        disabled=closed,
+        help="This workspace is read-only."
+        if closed
+        else "For the replies that are there; nothing is generated again. As: python -m engine rescore",
+    ):
+        with st.spinner(f"Computing {names} ..."):
+            done = rescoring.rescore(ws, [one.name for one in metrics])
+        st.toast(f"{count(sum(one.replies for one in done), 'reply', 'replies')} scored.")
+        st.rerun()
