@@ -5,7 +5,6 @@ Refuses pickled weights and models that bring their own code. Owns the choice of
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,12 @@ from transformers import (
 )
 
 from engine.core.base_folder import check_base, local_base
-from engine.core.base_identity import hub_id
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
+from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
 from engine.lm.template import plain_template
 from engine.lm.vocabulary import check_ids, padding_id
-
-HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.spm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +120,7 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def find_base(name: str, *, cache: Path | None = None) -> Path:
     """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
     folder = local_base(name)
-    return _from_hub(name, cache) if folder is None else folder
-
-
-def _from_hub(name: str, cache: Path | None) -> Path:
-    import httpx2  # the hub library's HTTP client; it lets some of its errors through
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    owner, revision = hub_id(name)
-    try:
-        return Path(
-            snapshot_download(owner, revision=revision, allow_patterns=list(HUB_FILES), cache_dir=cache)
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise EngineError(
-            f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
-            f"Fetch it where there is a network: hf download {_fetched(owner, revision)}; or give a folder.",
-        ) from error
-
-
-def _fetched(owner: str, revision: str | None) -> str:
-    return owner if revision is None else f"{owner} --revision {revision}"
+    return hub_folder(name, cache=cache) if folder is None else folder
 
 
 def _first_line(error: BaseException) -> str:

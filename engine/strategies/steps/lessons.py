@@ -13,11 +13,11 @@ from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
-from engine.core.types import Dataset, Dialogue, Splits
+from engine.core.types import Dataset, Dialogue, Message, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
-from engine.lm.encode import Encoded, encode_chat
+from engine.lm.encode import Encoded, encode_dialogue
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
 from engine.lm.shape import LoraShape
@@ -146,20 +146,13 @@ def training_dialogues(
         others_judge = split == "val" and splits.scheme == "by-persona"
         if not (dialogue.persona_id in personas or others_judge):
             continue
-        row = _encode(base, domain, dialogue)
-        if len(row) > room:
-            kept = newest(
-                dialogue.messages,
-                lambda said, dialogue=dialogue: len(_encode(base, domain, replace(dialogue, messages=said))),  # type: ignore[misc]
-                room,
-            )
-            cut[cuts.DIALOGUES if kept else cuts.UNREAD] += 1
-            if not kept:
-                continue
-            row = _encode(base, domain, replace(dialogue, messages=tuple(kept)))
-        if any(row.is_reply):
-            owner = "" if others_judge else dialogue.persona_id
-            rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
+        made_of, was_cut = _within(base, domain, dialogue, room)
+        if was_cut:
+            cut[cuts.DIALOGUES if made_of else cuts.UNREAD] += 1
+        owner = "" if others_judge else dialogue.persona_id
+        for row in made_of:
+            if any(row.is_reply):
+                rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
     count_cuts(context, base, cut)
     return rows
 
@@ -182,8 +175,28 @@ def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) 
         yield from ids if history is None else ids[-history:]
 
 
-def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> Encoded:
-    return encode_chat(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
+def _within(base: Base, domain: Domain, dialogue: Dialogue, room: int) -> tuple[list[Encoded], bool]:
+    """Return what a dialogue is trained on in so many tokens, and whether it was too long as a whole.
+
+    Too long, it is its newest turns, or nothing.
+    """
+
+    def rows_of(said: Sequence[Message]) -> list[Encoded]:
+        return _encode(base, domain, replace(dialogue, messages=tuple(said)))
+
+    whole = _encode(base, domain, dialogue)
+    if _longest(whole) <= room:
+        return whole, False
+    kept = newest(dialogue.messages, lambda said: _longest(rows_of(said)), room)
+    return (rows_of(kept) if kept else []), True
+
+
+def _longest(rows: Sequence[Encoded]) -> int:
+    return max(map(len, rows), default=0)
+
+
+def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> list[Encoded]:
+    return encode_dialogue(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
 
 
 def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
