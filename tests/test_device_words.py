@@ -20,10 +20,10 @@ SEARCHED = (".py", ".js", ".css", ".html", ".yaml", ".json", ".md", ".jinja")
 # A device is also what a model is computed on, and what is no file; a temperature a softmax's or a sampler's.
 DEVICE = re.compile(r"\bdevices?\b", re.IGNORECASE)
 NO_HOMES = (
-    *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/queue.py"),
+    *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/runs.py"),
     *("engine/results/comparing/protocol_guard.py", "engine/show/doctor.py"),
     *("pages/settings/", "pages/runs/", "engine/core/forms.py"),
-    *("engine/data/archive.py", "engine/data/folder.py"),
+    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py"),
 )
 
 SAID_OTHERWISE = {

@@ -21,20 +21,11 @@ from engine.strategies import registry
 from engine.strategies.plan import look
 from pages.shared import launch_fields
 from tests.pages.conftest import Open, texts
+from tests.recipes import recipe
 from tests.sample_study import finish, prepare_world
 from tests.workspaces import make_workspace
 
-OWN = """
-from engine.domains.metric import Metric
-
-METRICS = (
-    Metric(
-        name="politeness", label="Politeness", version="1",
-        help="Share of the reference's courtesies that the reply has.",
-        of_texts=lambda said, held: float("the" in said.lower()) if "the" in held.lower() else None,
-    ),
-)
-"""
+OWN = recipe("metric")
 TREE = """
 title: Polite
 question: Is it polite?

@@ -13,6 +13,8 @@ import yaml
 from engine.core.errors import Fault
 from engine.core.limits import limits
 
+_SCANNER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # Python's own takes minutes over nested brackets
+
 
 class Located(dict[str, Any]):
     """A mapping that remembers its line (1-based), and the line of each of its keys."""
@@ -29,7 +31,7 @@ def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
     if len(text) > longest:
         return None, [Fault(file, 0, f"more than {longest:,} characters: this is no tree")]
     try:
-        aliases = [token for token in yaml.scan(text) if isinstance(token, yaml.AliasToken)]
+        aliases = [token for token in yaml.scan(text, Loader=_SCANNER) if isinstance(token, yaml.AliasToken)]
         if aliases:
             return None, [Fault(file, _line(token), "aliases (*) are not allowed") for token in aliases]
         loader = yaml.SafeLoader(text)
