@@ -26,10 +26,15 @@ class TooLong(EngineError):
     """A query that does not fit into the model's window even alone."""
 
 
-def window_of(model: PreTrainedModel) -> int:
-    """Return how many tokens the model reads at once; for one without positions of its own 4,096."""
+def positions_of(model: PreTrainedModel) -> int | None:
+    """Return how many positions the model has; None where its architecture sets no limit."""
     found = (getattr(model.config, name, None) for name in _POSITIONS)
-    return next((int(one) for one in found if isinstance(one, int) and one > 0), _UNLIMITED)
+    return next((int(one) for one in found if isinstance(one, int) and one > 0), None)
+
+
+def window_of(model: PreTrainedModel) -> int:
+    """Return how many tokens the model reads at once; where nothing limits them 4,096."""
+    return positions_of(model) or _UNLIMITED
 
 
 def prompt_room(model: PreTrainedModel, max_new_tokens: int) -> int:

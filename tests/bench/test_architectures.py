@@ -22,7 +22,9 @@ def base(tiny_base: Path) -> Base:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_loss_texts_and_exports_are_those_of_the_ordinary_tools(base: Base, tmp_path: Path, name: str) -> None:
+def test_loss_texts_and_exports_are_as_the_ordinary_tools_have_them(
+    base: Base, tmp_path: Path, name: str
+) -> None:
     found = look_at(name, base.tokenizer, _chats(), tmp_path)
     assert found.holds, found
     assert found.changes_logits is (name in ("granite", "gemma2"))
