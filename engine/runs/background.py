@@ -56,7 +56,7 @@ class Background:
         return identity(process.pid)
 
     def read(self, form: type[Record]) -> Record | None:
-        """Return state.json as a record of that form, None when there is none; EngineError when it is torn."""
+        """Return state.json as a record of that form, None without one; EngineError when it is torn."""
         path = self.folder / "state.json"
         if not path.exists():
             return None

@@ -20,6 +20,7 @@ from engine.core.permits import permits
 from engine.runs import slots
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
+MISSING = "missing"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -132,7 +133,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
+            found[name] = MISSING
     return found
 
 

@@ -48,9 +48,7 @@ def stop(call: Call, *, cancel_run: bool) -> int:
     """Stop walking. The run under way goes on, unless told otherwise."""
     call.ws.read_config()
     ended = autopilot.stop(call.ws, cancel_run=cancel_run)
-    call.answer(
-        asdict(ended), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}")
-    )
+    call.answer(asdict(ended), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}"))
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,6 @@ class Imported:
     rows: tuple[dict[str, Any], ...]
     warnings: tuple[str, ...]
     left_aside: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return asdict(self)
 
 
 @changes("import a study", least="own")

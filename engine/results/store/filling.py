@@ -21,7 +21,7 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.domains import metrics
 from engine.lm.effects import normal
 from engine.results.store import statistics, tables
-from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
+from engine.results.store.intake import Finished, TornRun, read_finished
 from engine.results.store.place import place
 from engine.results.store.statistics import Connection
 from engine.results.variants import Declaration, Origin, Variant, name_variants
@@ -116,9 +116,9 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
         for name, fields in run.protocols.items():
             connection.execute("insert into protocols values (?, ?, ?)", [name, spec.run_id, _text(fields)])
         for entry in run.variants:
-            connection.execute(
-                "insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", _variant_row(spec.run_id, entry)
-            )
+            told = {**asdict(entry), "recipe": _text(entry.recipe), "aliases": _text(entry.aliases)}
+            row = [spec.run_id, *told.values()]
+            connection.execute("insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", row)
         statistics.forget(connection, spec.run_id)
         _insert_scores(connection, run)
         _settle(connection, before | {entry.variant_id for entry in run.variants})
@@ -173,12 +173,6 @@ def _delete(connection: Connection, run_id: str) -> set[str]:
     for table in tables.OF_A_RUN:
         connection.execute(f"delete from {table} where run_id = ?", [run_id])
     return {str(variant_id) for (variant_id,) in scored}
-
-
-def _variant_row(run_id: str, entry: DeclaredVariant) -> list[Any]:
-    values = asdict(entry)
-    values["recipe"], values["aliases"] = _text(entry.recipe), _text(list(entry.aliases))
-    return [run_id, *values.values()]
 
 
 def stamp_of(present: Mapping[str, str], torn: Iterable[Torn] = ()) -> dict[str, Any]:
