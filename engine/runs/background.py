@@ -61,11 +61,12 @@ class Background:
         if not path.exists():
             return None
         try:
-            return _reader(form).validate_python(read_json(path))
+            found: Record = _reader(form).validate_python(read_json(path))
         except ValidationError as error:
             raise EngineError(
                 f"{path} does not say how {self.what.lower()} stands.", "Delete it and start again."
             ) from error
+        return found
 
     def write(self, state: Any) -> None:
         """Replace state.json by a record, atomically."""
@@ -73,5 +74,5 @@ class Background:
 
 
 @cache
-def _reader(form: type[Record]) -> TypeAdapter[Record]:
+def _reader(form: Any) -> TypeAdapter[Any]:
     return TypeAdapter(form)
