@@ -170,5 +170,5 @@ def _records(path: Path, make: Callable[[dict[str, Any]], _Record]) -> Iterator[
     for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
         try:
             yield make(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _damaged(path, f"line {number} is damaged") from error

@@ -24,6 +24,8 @@ from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
 from engine.lm.shape import LoraShape
+from engine.lm.vocabulary import embedding_rows
+from engine.lm.window import prompt_room
 
 Mixed = Literal["stacked", "masked"]
 _PROMPT, _NEW = 160, 16
@@ -130,8 +132,9 @@ def measure(base: Base) -> Costs:
     changes: list[Change | None] = [
         change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(many)
     ]
-    vocabulary = int(base.model.config.vocab_size)
-    prompts = [[(7 * place + row) % vocabulary for place in range(_PROMPT)] for row in range(many)]
+    vocabulary = embedding_rows(base.model)
+    length = min(_PROMPT, prompt_room(base.model, _NEW))
+    prompts = [[(7 * place + row) % vocabulary for place in range(length)] for row in range(many)]
 
     def answer(count: int, rows: Rows | None = None) -> Callable[[], object]:
         def once() -> None:

@@ -14,9 +14,8 @@ from engine.data import prepare
 from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
-from engine.results.study.personas import clusters
 from engine.results.study.picture import picture as tree_picture
-from engine.results.study.standing import Stand
+from engine.results.study.standing import Stand, clusters
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
