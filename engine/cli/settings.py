@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from engine.cli import bases
 from engine.cli.frame import Call, command, note, out, table
 from engine.core import extensions, secrecy
 from engine.core.errors import EngineError, unknown_name
@@ -132,7 +133,7 @@ def rebuild_db(call: Call) -> int:
 
 @click.group("base")
 def base() -> None:
-    """The base model that ships with the project."""
+    """Base models: look at one, change the workspace's, the card of the embedded one."""
 
 
 @command("card", examples=("base card", "base card --json"))
@@ -165,5 +166,6 @@ def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
 
 bench.context_settings = {"ignore_unknown_options": True}
 
-base.add_command(card)
+for _one in (card, bases.probe, bases.use):
+    base.add_command(_one)
 COMMANDS = (machine, doctor, rebuild_db, base, bench)

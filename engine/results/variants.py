@@ -17,8 +17,8 @@ from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 
-BOUND, CONTROL = "ceiling", "placebo"
-"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
+BOUND = "ceiling"
+"""The family of what nobody can exceed: it never competes."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 

@@ -255,9 +255,12 @@ def _running() -> None:
     for record in active:
         if record.state == "running":
             _progress(record)
-    queued = sum(record.state == "queued" for record in active)
-    if queued:
-        st.caption(f"{count(queued, 'run')} waiting in the queue")
+    queued = [record for record in active if record.state == "queued"]
+    foreign = sum(record.elsewhere for record in queued)
+    if len(queued) > foreign:
+        st.caption(f"{count(len(queued) - foreign, 'run')} waiting in the queue")
+    if foreign:
+        st.caption(f"{count(foreign, 'run')} from elsewhere, not started: see Runs")
 
 
 def _progress(record: RunRecord) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.domains import metrics
@@ -31,7 +32,7 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
 from engine.results.variants import Variant, above, distinctions, resolve
-from engine.runs.runfolder import read_spec
+from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 from engine.strategies.cloning import command_of
@@ -100,7 +101,7 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": _warnings(scene, rows, unscored),
+        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
         "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
@@ -252,6 +253,16 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
         words = told(scene.differences(protocol))
         found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
+    return found
+
+
+def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
+    """What the base's window cut off in the runs that made what is shown."""
+    found = []
+    for run_id in dict.fromkeys(row["run_id"] for row in rows):
+        if words := cuts.told(declared(ws.run_folder(run_id), "summary", {})):
+            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
+            found.append(f"Too long for the base's window, {names}: {words}.")
     return found
 
 

@@ -6,14 +6,13 @@ output.txt. The report's own files stay in the workspace's report folder, whoeve
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from engine.core.errors import EngineError
+from engine.core.integrity import sha256
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace, open_workspace
 from engine.core.roles import refuse_unless
@@ -83,7 +82,7 @@ def start(ws: Workspace) -> Making:
 def basis(ws: Workspace) -> str:
     """Return a token of all that a report is made from: results, looks at test, trees, card of the data."""
     files = [ws.data / "looks.jsonl", ws.config, ws.dataset / "card.json", *sorted(ws.data.glob("trees/*"))]
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    contents = [sha256(path) for path in files if path.is_file()]
     return fingerprint([store.version(ws), contents], 16)
 
 
@@ -111,7 +110,7 @@ def prints(ws: Workspace) -> dict[str, str]:
     """Return the sha256 of the texts that lie in the report's folder now; empty where there is no report."""
     folder = default_folder(ws)
     paths = [folder / name for name in _KEPT]
-    return {path.name: _print(path) for path in paths if path.is_file()}
+    return {path.name: sha256(path) for path in paths if path.is_file()}
 
 
 def _compared(found: Making, made_from: str, made: dict[str, str]) -> Making:
@@ -120,11 +119,7 @@ def _compared(found: Making, made_from: str, made: dict[str, str]) -> Making:
 
 
 def _prints(written: Written) -> dict[str, str]:
-    return {path.name: _print(path) for path in (written.markdown, written.html)}
-
-
-def _print(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {path.name: sha256(path) for path in (written.markdown, written.html)}
 
 
 def _process(ws: Workspace) -> Background:

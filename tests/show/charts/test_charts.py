@@ -47,7 +47,11 @@ def rows() -> list[dict[str, Any]]:
     }
     found = compare_all(tables, reference="unified", outside_family=["ceiling-persona"])
     families = {"ceiling-persona": "ceiling"}
-    return [{**row.as_json(), "family": families.get(row.variant, "test")} for row in found]
+    roles = {"ceiling-persona": "bound"}
+    return [
+        {**row.as_json(), "family": families.get(row.variant, "test"), "role": roles.get(row.variant, "")}
+        for row in found
+    ]
 
 
 def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: list[dict[str, Any]]) -> None:
