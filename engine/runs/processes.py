@@ -97,7 +97,7 @@ def end_group(process: ProcessIdentity | None, *, grace_seconds: float) -> None:
 
 def _resident_bytes(pid: int) -> int:
     """A process's resident memory; of pages shared with others its share, where the kernel tells that."""
-    import psutil  # takes longer to load than all that every command needs of this module
+    import psutil  # type: ignore[import-untyped]  # takes longer to load than all else here
 
     try:
         process = psutil.Process(pid)

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
 from engine.core.errors import EngineError
