@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.data.worlds.words import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
+from engine.domains.wordlists import read_words
 
 Source = Literal["world", "elsewhere"]
 Settings = dict[str, dict[str, Any]]
 
+_lists = read_words(__file__, "households.yaml")
+
 TIMES = ("morning", "afternoon", "evening", "night")
-WEATHER_TEMPERATURE = {
-    "sunny": (14, 34),
-    "cloudy": (4, 26),
-    "rainy": (2, 20),
-    "snowy": (-12, 1),
-    "windy": (0, 22),
-}
+WEATHER_TEMPERATURE: dict[str, tuple[int, int]] = _lists["weather_temperature"]
+POPULATION_SETTINGS: Settings = _lists["population_settings"]
 INPUT_SOURCES = ("Netflix", "YouTube", "HDMI1", "HDMI2", "Disney+", "Prime Video")
 EQUALIZERS = ("balanced", "bass boost", "treble boost")
 COLORS = ("warm", "cool", "neutral")
@@ -35,8 +33,8 @@ class WorldSpec:
     `own` and `archetype` are the chances that a slot of a persona's manner is her own or her archetype's
     (the rest follows the population); `fidelity` is how often a reply keeps to the manner, `conformity` how
     often it otherwise uses the most common way of all. `own_settings` is the chance that the values she
-    wants for a device are her own. `flat` draws
-    own manners evenly instead of by how common they are, so that no shared habit is left to learn.
+    wants for a device are her own. `flat` draws own manners evenly instead of by how common they are, so that
+    no shared habit is left to learn.
     """
 
     name: str
@@ -50,46 +48,7 @@ class WorldSpec:
     archetypes: int = 5
 
 
-WORLDS: dict[str, WorldSpec] = {
-    spec.name: spec
-    for spec in (
-        WorldSpec(
-            "default",
-            "A mixed population: shared habits, some types, some personal manners.",
-            own=0.25,
-            archetype=0.15,
-            fidelity=0.88,
-            own_settings=0.6,
-            conformity=0.7,
-        ),
-        WorldSpec(
-            "archetypes",
-            "Five types of households: clusters exist.",
-            own=0.0,
-            archetype=1.0,
-            fidelity=0.94,
-            own_settings=0.0,
-        ),
-        WorldSpec(
-            "individualists",
-            "Every household is its own: only personal information helps.",
-            own=1.0,
-            archetype=0.0,
-            fidelity=0.95,
-            own_settings=1.0,
-            flat=True,
-        ),
-        WorldSpec(
-            "uniform",
-            "Nobody differs: personalising must not help.",
-            own=0.0,
-            archetype=0.0,
-            fidelity=0.0,
-            own_settings=0.0,
-            conformity=0.7,
-        ),
-    )
-}
+WORLDS: dict[str, WorldSpec] = {row["name"]: WorldSpec(**row) for row in _lists["worlds"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +106,6 @@ def draw_settings(rng: random.Random) -> Settings:
         "speaker/on": {"volume": 5 * rng.randint(3, 15), "equalizer": rng.choice(EQUALIZERS)},
         "security/on": {"armed": True, "alarm_volume": 5 * rng.randint(6, 20)},
     }
-
-
-POPULATION_SETTINGS: Settings = {
-    "ac/heat": {"temperature": 23, "mode": "heat", "fan_speed": 2},
-    "ac/cool": {"temperature": 22, "mode": "cool", "fan_speed": 2},
-    "ac/auto": {"temperature": 22, "mode": "auto", "fan_speed": 1},
-    "lights/dim": {"brightness": 40, "color": "warm", "mode": "static"},
-    "lights/bright": {"brightness": 80, "color": "neutral", "mode": "static"},
-    "tv/on": {"input_source": "Netflix", "volume": 30, "brightness": 60},
-    "speaker/on": {"volume": 30, "equalizer": "balanced"},
-    "security/on": {"armed": True, "alarm_volume": 50},
-}
 
 
 def mix_settings(own: Settings, shared: Settings, share_own: float, rng: random.Random) -> Settings:

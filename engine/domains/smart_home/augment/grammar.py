@@ -19,6 +19,7 @@ from engine.domains.smart_home.augment.lexicon import (
     ASKING,
     GIVING,
     LINKS,
+    LOWERED,
     STATE_QUESTIONS,
     TELLING,
     VERBS,
@@ -27,12 +28,6 @@ from engine.domains.smart_home.augment.lexicon import (
 _CHANCE = 0.8
 _BREAK = re.compile(r"(?<=[.!?])\s+(?=\S)")
 _LEANS_BACK = re.compile(r"\b(it|its|that|this|them|they|then|there|instead|too|without)\b", re.IGNORECASE)
-# Value words that lose their capital inside a sentence; names such as Netflix keep it.
-_LOWERED = frozenset(
-    ("temperature", "volume", "brightness", "color", "input", "fan", "mode", "alarm", "equalizer")
-    + ("warm", "cool", "neutral", "static", "dynamic", "heat", "auto", "balanced", "bass", "treble", "dry")
-    + ("the", "a", "full", "low", "medium", "high")
-)
 
 
 def sentences(text: str) -> list[str]:
@@ -68,7 +63,7 @@ def read_given(sentence: str) -> str | None:
         if found is not None and re.search(r"\d", found["s"]) and not _NO_VALUE.match(found["s"]):
             return _value_start(found["s"].strip())
     bare = sentence.rstrip(".!")
-    starts_so = bool(bare) and (bare[0].isdigit() or bare.split()[0].lower() in _LOWERED)
+    starts_so = bool(bare) and (bare[0].isdigit() or bare.split()[0].lower() in LOWERED)
     return _value_start(bare) if starts_so and re.search(r"\d", bare) and "?" not in sentence else None
 
 
@@ -167,4 +162,4 @@ def _lower_start(text: str) -> str:
 
 def _value_start(values: str) -> str:
     first = values.split(" ", 1)[0].rstrip(",:")
-    return values[:1].lower() + values[1:] if first.lower() in _LOWERED else values
+    return values[:1].lower() + values[1:] if first.lower() in LOWERED else values
