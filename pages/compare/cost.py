@@ -64,7 +64,6 @@ def _front(view: View, table: pd.DataFrame, cost: CostName) -> None:
     st.markdown("**The front**, from cheap to good")
     frame.table(
         leading[["variant", "mean_words", "cost_words", "verdict"]],
-        hide_index=True,
         width=760,
         alt="Variants on the front, from the cheapest to the best",
         column_config={
@@ -77,7 +76,6 @@ def _front(view: View, table: pd.DataFrame, cost: CostName) -> None:
 
 
 def _choose_mark() -> None:
-    picked = st.session_state[_CHART]["selection"].get(charts.CHOSEN, [])
-    if picked:
-        compare_choices.choose_candidate(picked[0]["variant"])
+    if picked := frame.clicked(_CHART):
+        compare_choices.choose_candidate(picked["variant"])
         compare_choices.choose_section("table")

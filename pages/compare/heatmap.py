@@ -66,9 +66,8 @@ def show(view: View) -> None:
         f"One column a persona, one row a variant, against {frame.plain(view.reference)}; blank: not scored. "
         "Click a cell to open that persona with that variant."
     )
-    picked = event["selection"].get(charts.CHOSEN, [])
-    if picked:
-        frame.open_persona(picked[0]["persona_id"], picked[0]["variant"])
+    if picked := frame.clicked(event):
+        frame.open_persona(picked["persona_id"], picked["variant"])
 
 
 def _page(personas: list[str]) -> list[str]:

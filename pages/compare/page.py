@@ -43,9 +43,6 @@ def show() -> None:
         frame.empty_state(
             "Nothing is scored yet",
             "A comparison needs two variants, scored on the same examples. The first run makes both.",
-            page=frame.HOME,
-            label="Run the first experiment",
-            icon=":material/arrow_forward:",
         )
         return
     compare_choices.come_back()

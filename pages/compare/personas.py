@@ -83,9 +83,8 @@ def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
 
 def _open(event: Any, candidate: str) -> None:
     """Go to the persona under a click."""
-    picked = event["selection"].get(charts.CHOSEN, [])
-    if picked:
-        frame.open_persona(picked[0]["persona_id"], candidate)
+    if picked := frame.clicked(event):
+        frame.open_persona(picked["persona_id"], candidate)
 
 
 def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
@@ -135,7 +134,6 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     event = frame.table(
         frame.with_signs(drawn, "difference"),
         key=f"compare_people_{candidate}_{len(shown)}",
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) <= _ROWS_SHOWN else 440,

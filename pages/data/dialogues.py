@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -76,16 +75,13 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     st.caption(f"{told}; select one to read it.")
     whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
     event = frame.table(
-        pd.DataFrame(
-            {
-                **whose,
-                "No": [dialogue.order + 1 for dialogue in shown],
-                "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
-                "Begins with": [dialogue.messages[0].text for dialogue in shown],
-            }
-        ),
+        {
+            **whose,
+            "No": [dialogue.order + 1 for dialogue in shown],
+            "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
+            "Begins with": [dialogue.messages[0].text for dialogue in shown],
+        },
         key=key,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) < 10 else 560,

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.command import command_line
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
@@ -73,7 +73,7 @@ def show() -> None:
 
 
 def _overview(ws: Workspace) -> None:
-    card, record = reads.card(ws), reads.split_record(ws)
+    card, record = reads.card(ws), read_json(ws.splits / "splits.json")
     counts, statistics = card["counts"], card["statistics"]
     with st.container(horizontal=True, gap="medium"):
         for label in ("personas", "dialogues", "messages", "examples"):
@@ -125,7 +125,6 @@ def _splits(record: dict[str, Any]) -> None:
                 for name, word in _SPLIT_WORDS.items()
             ]
         ).style.format("{:,}", subset=[what.capitalize() for what in _COUNTED]),
-        hide_index=True,
         alt="Personas, dialogues and examples in each split",
     )
     online = found["online"]["dialogues"]
@@ -155,7 +154,6 @@ def _lengths(statistics: dict[str, Any]) -> None:
     )
     frame.table(
         table,
-        hide_index=True,
         alt="Lengths of dialogues and messages",
         column_config={
             "what": "Length",
@@ -180,7 +178,7 @@ def _left_out(faults: list[dict[str, Any]]) -> None:
         with st.expander(
             f"{count(len(faults), 'faulty row')} left out at the import", icon=":material/warning:"
         ):
-            frame.table(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
+            frame.table(faults, alt="Rows left out, and why")
 
 
 # --- import
@@ -265,13 +263,12 @@ def _import_form(ws: Workspace) -> None:
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
-        closed = frame.closed("own")
-        sent = st.form_submit_button(
+        sent = frame.action(
             "Replace the data" if replaces else "Import",
+            form=True,
+            least="own",
             type="primary",
             icon=":material/download:",
-            disabled=bool(closed),
-            help=frame.plain(closed) or None,
         )
     if sent:
         options: dict[str, Any] = {

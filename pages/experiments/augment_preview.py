@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from engine.core import integrity
@@ -88,17 +87,11 @@ def _last_run(ws: Workspace) -> None:
         }
         for method, counts in told["by_method"].items()
     ]
-    frame.table(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
+    frame.table(rows, alt="What each way made, and what was refused and why")
     if told["short_of_target"]:
         short = count(len(told["short_of_target"]), "persona stays", "personas stay")
         st.caption(f"{short} short of the target: what is left repeats itself.")
-    run_id = done[-1].run_id
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(run_id),
-        icon=frame.STATE_ICONS["succeeded"],
-        query_params={"run": run_id},
-    )
+    frame.run_link(done[-1].run_id, icon=frame.STATE_ICONS["succeeded"])
 
 
 def _pair(pair: Pair, way: str) -> None:

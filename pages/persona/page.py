@@ -278,9 +278,6 @@ def _nothing_scored() -> None:
     frame.empty_state(
         "Nothing is scored yet",
         "Scores, routes and replies appear here with the first run.",
-        page=frame.HOME,
-        label="Run the first experiment",
-        icon=":material/arrow_forward:",
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.show.persona import table as tables
-from engine.show.persona.merged import Merge, merge_of, merged_variants
+from engine.show.persona.merged import merge_of, merged_variants
 from engine.show.persona.replies import Answered, answered
 from engine.show.persona.route import read_routes, routing_runs
 from engine.strategies.clusterings import Clusters, newest_clusters
@@ -63,10 +63,7 @@ def merges(ws: Workspace) -> dict[str, str]:
     return merged_variants(ws, reads.variants(ws))
 
 
-@reads.kept
-def merge(ws: Workspace, variant: str, run_id: str, persona_id: str) -> Merge | None:
-    """Return the weights of a persona's merge, None when she has none."""
-    return merge_of(ws, variant, run_id, persona_id)
+merge = reads.kept(merge_of)
 
 
 @reads.kept

@@ -126,6 +126,5 @@ def column(table: pd.DataFrame, variant: str, metric: Metric) -> dict[str, float
     """Return one variant's values by persona, signed so that more is better."""
     if variant not in table:
         return {}
-    sign = -1.0 if metric.higher_is_better is False else 1.0
-    found: dict[str, float] = (sign * table[variant]).to_dict()
+    found: dict[str, float] = (metric.sign * table[variant]).to_dict()
     return found

@@ -10,7 +10,6 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, signed_points
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
-from engine.show.charts import CHOSEN
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
@@ -30,9 +29,8 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         return
 
     def clicked() -> None:
-        picked = st.session_state["persona_map"]["selection"].get(CHOSEN, [])
-        if picked:
-            on_choose(picked[0]["persona_id"])
+        if picked := frame.clicked("persona_map"):
+            on_choose(picked["persona_id"])
 
     st.vega_lite_chart(
         charts.map_chart(clusters, persona_id),
@@ -71,14 +69,14 @@ def scores(
     if not paired:
         st.caption(f"{frame.plain(persona_id)} has no score in {metric.label.lower()} on this split.")
         return
-    sign = -1.0 if metric.higher_is_better is False else 1.0
-    ordered = sorted(paired, key=lambda one: (one.variant in bounds, -sign * (one.delta or 0.0), one.variant))
+    ordered = sorted(
+        paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
+    )
     _summary(ordered, metric, reference=reference, bounds=bounds)
 
     def clicked() -> None:
-        picked = st.session_state["persona_scores"]["selection"].get(CHOSEN, [])
-        if picked:
-            frame.choose("persona", "variant", picked[0]["variant"])
+        if picked := frame.clicked("persona_scores"):
+            frame.choose("persona", "variant", picked["variant"])
 
     st.vega_lite_chart(
         charts.score_chart(
@@ -112,8 +110,7 @@ def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: 
     rivals = [one for one in rows if one.variant != reference and one.variant not in bounds]
     if not rivals or metric.higher_is_better is None:
         return
-    sign = 1.0 if metric.higher_is_better else -1.0
-    gains = [sign * (one.delta or 0.0) for one in rivals]
+    gains = [metric.sign * (one.delta or 0.0) for one in rivals]
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     equal = len(gains) - better - worse
     st.markdown(

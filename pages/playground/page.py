@@ -36,9 +36,6 @@ def show() -> None:
         frame.empty_state(
             "Nobody can answer yet",
             "Variants are made by runs: the base model alone, or one trained on dialogues.",
-            page=frame.HOME,
-            label="Run the first experiment",
-            icon=":material/arrow_forward:",
         )
         return
     question = _asked(ws)

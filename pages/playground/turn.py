@@ -224,12 +224,8 @@ def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
     st.markdown(f":material/layers: {share or 'The '}{told}{whose}{profile}")
     for one in adapters:
         weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
-        st.page_link(
-            frame.RUNS,
-            label=frame.plain(f"{one['name']} of {one['run']}{weight}{_KINDS.get(one.get('kind', ''), '')}"),
-            icon=":material/add:",
-            query_params={"run": one["run"]},
-        )
+        kind = _KINDS.get(one.get("kind", ""), "")
+        frame.run_link(one["run"], f"{one['name']} of {one['run']}{weight}{kind}", icon=":material/add:")
 
 
 def _said(messages: tuple[Message, ...]) -> None:

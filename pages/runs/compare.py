@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -60,9 +59,7 @@ def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
         times = {"Took": duration(record.status.seconds or None), "Expected": duration(expected)}
         rows.append({"Run": record.run_id, "State": state_words(record), **times, **told})
     st.markdown("**How they went**")
-    frame.table(
-        pd.DataFrame(rows), hide_index=True, placeholder="", alt="State, time and outcome of each run"
-    )
+    frame.table(rows, placeholder="", alt="State, time and outcome of each run")
 
 
 def _configs(chosen: Sequence[RunRecord]) -> None:
@@ -75,8 +72,7 @@ def _configs(chosen: Sequence[RunRecord]) -> None:
         return
     columns = {record.run_id: [values[at] for values in rows.values()] for at, record in enumerate(chosen)}
     frame.table(
-        pd.DataFrame({"What": list(rows), **columns}),
-        hide_index=True,
+        {"What": list(rows), **columns},
         alt="Parameters, data, base model and versions that differ between the runs",
     )
 

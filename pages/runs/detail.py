@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -152,14 +151,11 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
     names = list(values) if everything else list(own)
     if names:
         frame.table(
-            pd.DataFrame(
-                {
-                    "Parameter": [name.replace("_", " ") for name in names],
-                    "Value": [spelled(values[name]) for name in names],
-                    "": ["changed" if name in own else "" for name in names],
-                }
-            ),
-            hide_index=True,
+            {
+                "Parameter": [name.replace("_", " ") for name in names],
+                "Value": [spelled(values[name]) for name in names],
+                "": ["changed" if name in own else "" for name in names],
+            },
             alt="Parameters of the run",
         )
     inherited = [name for name in spec.changed if name not in values]
@@ -177,14 +173,10 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
-                st.page_link(
-                    frame.RUNS, label=frame.plain(f"{role}: {run_id}"), icon=":material/account_tree:",
-                    query_params={"run": run_id},
-                )  # fmt: skip
+                frame.run_link(run_id, f"{role}: {run_id}", icon=":material/account_tree:")
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
     frame.table(
-        pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
-        hide_index=True,
+        {"What": list(rows), "Value": list(rows.values())},
         alt="Origin of the run: data, base model, versions",
     )
     st.caption("The same run from a terminal:")

@@ -28,7 +28,7 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
         return
     shown = [record.run_id for record in found]
     key = f"{_TABLE}_{fingerprint(shown, 8)}"  # a tick that comes late must not mean what stands there now
-    _select(key, [shown.index(name) for name in opened if name in shown])
+    frame.select_rows(key, [shown.index(name) for name in opened if name in shown])
 
     def take() -> None:
         rows = st.session_state[key]["selection"]["rows"]
@@ -38,7 +38,6 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
     frame.table(
         _table(found),
         key=key,
-        hide_index=True,
         on_select=take,
         selection_mode="multi-row",
         height="content" if len(found) <= 6 else 268,
@@ -66,8 +65,9 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
         )  # fmt: skip
     with columns[1]:
         experiment = frame.linked_choice(
-            "Experiment", [_ALL, *experiments], page=_PAGE, name="experiment", words=_title
-        )
+            "Experiment", [_ALL, *experiments], page=_PAGE, name="experiment",
+            words=lambda one: "All" if one == _ALL else title_of(one, frame.workspace()),
+        )  # fmt: skip
     with columns[2]:
         query = st.text_input(
             "Search", key="q", bind="query-params", placeholder="rank=16, a name, an error",
@@ -80,17 +80,6 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
         and experiment in (None, _ALL, record.experiment)
         and (not query or matches(record, query))
     ]
-
-
-def _title(name: str) -> str:
-    return "All" if name == _ALL else title_of(name, frame.workspace())
-
-
-def _select(key: str, rows: list[int]) -> None:
-    """Tick the rows of the open runs, so that the table shows what is open."""
-    held = st.session_state.get(key)
-    if held is None or list(held["selection"]["rows"]) != rows:
-        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
 def _table(found: Sequence[RunRecord]) -> pd.DataFrame:

@@ -49,7 +49,6 @@ def _nothing(*, prepared: bool) -> None:
         "A run trains or evaluates in the background. It goes on when this page or the app is closed.",
         page=frame.EXPERIMENTS,
         label="Choose the first experiment",
-        icon=":material/arrow_forward:",
     )
 
 

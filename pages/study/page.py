@@ -263,12 +263,7 @@ def _running() -> None:
 
 def _progress(record: RunRecord) -> None:
     status = record.status
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(f"Running: {record.run_id}"),
-        icon=frame.STATE_ICONS["running"],
-        query_params={"run": record.run_id},
-    )
+    frame.run_link(record.run_id, f"Running: {record.run_id}", icon=frame.STATE_ICONS["running"])
     left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     where = frame.plain(stage(status.stage, status.done, status.total, status.unit))
     st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
@@ -280,9 +275,7 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(
-                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
-            )
+            frame.run_link(record.run_id, width=210)
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

@@ -156,5 +156,5 @@ def _runs(finding: Finding, records: Mapping[str, RunRecord]) -> None:
         if record is None:
             continue
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=frame.plain(run_id), query_params={"run": run_id}, width="content")
+            frame.run_link(run_id, width="content")
             frame.state_badge(record.state)

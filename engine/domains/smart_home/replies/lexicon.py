@@ -60,7 +60,7 @@ def _entries() -> Iterator[tuple[str, Meaning]]:
             yield from ((phrase, (kind, name)) for phrase in split(phrases))
     for strength in ("strong", "weak"):
         for parameters, value, phrases in _LISTS[f"{strength}_values"]:
-            reading = Reading(split(parameters, "|"), value, strength)  # type: ignore[arg-type]
+            reading = Reading(split(parameters, "|"), value, strength)
             yield from ((phrase, ("value", reading)) for phrase in split(phrases))
     for name in split(_LISTS["color_names"]):
         yield name, ("value", Reading(("color",), name, "weak"))
