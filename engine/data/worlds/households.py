@@ -18,7 +18,10 @@ Settings = dict[str, dict[str, Any]]
 
 _lists = read_words(__file__, "households.yaml")
 
-TIMES = ("morning", "afternoon", "evening", "night")
+_SUN_PHASES = {
+    "morning": "after_sunrise", "afternoon": "daylight", "evening": "after_sunset", "night": "night",
+}  # fmt: skip
+TIMES = tuple(_SUN_PHASES)
 WEATHER_TEMPERATURE: dict[str, tuple[int, int]] = _lists["weather_temperature"]
 POPULATION_SETTINGS: Settings = _lists["population_settings"]
 INPUT_SOURCES = ("Netflix", "YouTube", "HDMI1", "HDMI2", "Disney+", "Prime Video")
@@ -88,16 +91,8 @@ def draw_settings(rng: random.Random) -> Settings:
         "ac/heat": {"temperature": rng.randint(20, 26), "mode": "heat", "fan_speed": rng.randint(1, 3)},
         "ac/cool": {"temperature": rng.randint(18, 25), "mode": "cool", "fan_speed": rng.randint(1, 3)},
         "ac/auto": {"temperature": rng.randint(20, 24), "mode": "auto", "fan_speed": rng.randint(1, 3)},
-        "lights/dim": {
-            "brightness": 5 * rng.randint(4, 12),
-            "color": rng.choice(COLORS),
-            "mode": rng.choice(("static", "dynamic")),
-        },
-        "lights/bright": {
-            "brightness": 5 * rng.randint(13, 20),
-            "color": rng.choice(COLORS),
-            "mode": rng.choice(("static", "dynamic")),
-        },
+        "lights/dim": _lights(rng.randint(4, 12), rng),
+        "lights/bright": _lights(rng.randint(13, 20), rng),
         "tv/on": {
             "input_source": rng.choice(INPUT_SOURCES),
             "volume": 5 * rng.randint(3, 12),
@@ -106,6 +101,11 @@ def draw_settings(rng: random.Random) -> Settings:
         "speaker/on": {"volume": 5 * rng.randint(3, 15), "equalizer": rng.choice(EQUALIZERS)},
         "security/on": {"armed": True, "alarm_volume": 5 * rng.randint(6, 20)},
     }
+
+
+def _lights(twentieths: int, rng: random.Random) -> dict[str, Any]:
+    color, mode = rng.choice(COLORS), rng.choice(("static", "dynamic"))
+    return {"brightness": 5 * twentieths, "color": color, "mode": mode}
 
 
 def mix_settings(own: Settings, shared: Settings, share_own: float, rng: random.Random) -> Settings:
@@ -118,26 +118,14 @@ def draw_routines(settings: Settings, rng: random.Random) -> tuple[dict[str, Any
     routines = []
     for time in rng.sample(TIMES, rng.randint(3, 4)):
         weather = rng.choice(tuple(WEATHER_TEMPERATURE))
-        low, high = WEATHER_TEMPERATURE[weather]
-        temperature = rng.randint(low, high)
+        temperature = rng.randint(*WEATHER_TEMPERATURE[weather])
         needs = [need for need in (_climate_need(temperature), _light_need(time, rng)) if rng.random() < 0.85]
         needs += [need for need in ("tv/on", "speaker/on") if rng.random() < 0.5]
         needs += ["security/on"] if rng.random() < (0.5 if time == "night" else 0.15) else []
         actions: dict[str, Any] = dict.fromkeys(("tv", "ac", "lights", "speaker", "security"))
         for need in needs or ["lights/dim"]:
             actions[need.split("/")[0]] = dict(settings[need])
-        routines.append(
-            {
-                "triggers": {
-                    "time_of_day": time,
-                    "day_of_week": rng.choice(("weekday", "weekend")),
-                    "sun_phase": sun_phase(time),
-                    "weather": weather,
-                    "outdoor_temp": outdoor_temperature(temperature),
-                },
-                "actions": actions,
-            }
-        )
+        routines.append({"triggers": circumstances(time, weather, temperature, rng), "actions": actions})
     return tuple(routines)
 
 
@@ -162,16 +150,21 @@ def _light_need(time: str, rng: random.Random) -> str:
     )
 
 
-def sun_phase(time: str) -> str:
-    """Return the sun's phase at a time of day."""
-    return {"morning": "after_sunrise", "afternoon": "daylight", "evening": "after_sunset", "night": "night"}[
-        time
-    ]
-
-
-def outdoor_temperature(celsius: int) -> str:
-    """Return EdgeWisePersona's word for a temperature outside."""
-    return "cold" if celsius < 8 else "mild" if celsius < 18 else "warm" if celsius < 27 else "hot"
+def circumstances(time: str, weather: str, celsius: int, rng: random.Random) -> dict[str, Any]:
+    """Return the facts of a dialogue in EdgeWisePersona's words; the day is drawn."""
+    return {
+        "time_of_day": time,
+        "day_of_week": rng.choice(("weekday", "weekend")),
+        "sun_phase": _SUN_PHASES[time],
+        "weather": weather,
+        "outdoor_temp": "cold"
+        if celsius < 8
+        else "mild"
+        if celsius < 18
+        else "warm"
+        if celsius < 27
+        else "hot",
+    }
 
 
 def draw_manner(
