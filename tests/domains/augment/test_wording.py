@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from engine.data.augment.guards import numbers
+from engine.data.augment.growing import numbers
 from engine.data.worlds import draw_world
 from engine.domains.smart_home.actions import extract
 from engine.domains.smart_home.augment.grammar import as_order, paraphrase, read_given, read_request
