@@ -10,8 +10,8 @@ from engine.core.paths import Workspace
 from engine.core.types import Dialogue
 from engine.core.wording import count, spelled
 from pages.shared import frame, reads
+from pages.shared.reads import SPLIT_WORDS
 
-SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _ALL = "all"
 _SHOWN = 200
 
@@ -42,7 +42,11 @@ def show(ws: Workspace) -> None:
         _about(one, characters[one])
     dialogues = dataset.dialogues if one is None else reads.dialogues_of(ws, one)
     wanted = (sought or "").strip().lower()
-    found = [dialogue for dialogue in dialogues if _holds(dialogue, wanted)]
+    found = [
+        dialogue
+        for dialogue in dialogues
+        if not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
+    ]
     if not found:
         whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(one)}"
         st.info(f"{whose} holds this. Search for less, or elsewhere.", icon=":material/search_off:")
@@ -58,10 +62,6 @@ def _about(persona_id: str, character: str | None) -> None:
     if character:
         st.markdown(frame.plain(character))
     frame.persona_link(f"Scores and replies of {persona_id}", persona_id)
-
-
-def _holds(dialogue: Dialogue, wanted: str) -> bool:
-    return not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
 
 
 def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:

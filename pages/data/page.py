@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.command import command_line
 from engine.core.paths import Workspace, read_json
@@ -21,7 +22,6 @@ from pages.experiments import augment_preview
 from pages.shared import frame, reads
 from pages.study import upload as study_upload
 
-_SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _COUNTED = ("personas", "dialogues", "examples")
 _SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
 _WORLD_WORDS = {
@@ -122,7 +122,7 @@ def _splits(record: dict[str, Any]) -> None:
                     **{what.capitalize(): found[name][what] for what in _COUNTED},
                     "Share": percent(found[name]["share"]),
                 }
-                for name, word in _SPLIT_WORDS.items()
+                for name, word in reads.SPLIT_WORDS.items()
             ]
         ).style.format("{:,}", subset=[what.capitalize() for what in _COUNTED]),
         alt="Personas, dialogues and examples in each split",
@@ -283,28 +283,16 @@ def _import_form(ws: Workspace) -> None:
 
 
 def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
-    columns = st.columns(2)
-    default = (20, 50) if is_world else (None, None)
     word, kind = ("How many", "world") if is_world else ("At most so many", "files")
-    with columns[0]:
-        personas = st.number_input(
-            f"{word} personas",
-            min_value=1,
-            value=default[0],
-            step=1,
-            placeholder="all",
-            key=f"data_personas_{kind}",
-        )
-    with columns[1]:
-        dialogues = st.number_input(
-            f"{word} dialogues each",
-            min_value=1,
-            value=default[1],
-            step=1,
-            placeholder="all",
-            key=f"data_dialogues_{kind}",
-        )
-    return personas, dialogues
+
+    def number(column: DeltaGenerator, what: str, default: int, more: str = "") -> int | None:
+        return column.number_input(
+            f"{word} {what}{more}", min_value=1, value=default if is_world else None, step=1,
+            placeholder="all", key=f"data_{what}_{kind}",
+        )  # fmt: skip
+
+    left, right = st.columns(2)
+    return number(left, "personas", 20), number(right, "dialogues", 50, " each")
 
 
 def _run_import(

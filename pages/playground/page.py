@@ -10,6 +10,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question
 from engine.core.wording import ago
+from engine.results import votes
 from engine.serve import client, folder
 from engine.serve.conversation import can_answer, conversation, next_question
 from pages.playground import setup as playground_setup
@@ -84,7 +85,7 @@ def _asked(ws: Workspace) -> Question | None:
 def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     """The conversation up to a question, and whether another one is wished; what grows draws itself anew."""
     chain = conversation(ws, question.question_id)
-    vote = playground_vote.vote_of(ws, chain[0].question_id) if question.blind else None
+    vote = votes.vote_of(ws, chain[0].question_id) if question.blind else None
     hidden = question.blind and vote is None
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -136,7 +137,8 @@ def _listen(
         asked = setup.question()
     elif said and question is not None and answer is not None:
         asked = next_question(question, answer, said)
-        if question.blind and playground_vote.vote_of(ws, _first(ws, question)) is not None:
+        first = conversation(ws, question.question_id)[0].question_id
+        if question.blind and votes.vote_of(ws, first) is not None:
             asked = replace(asked, blind=False)
     elif said:
         asked = setup.question(said)
@@ -148,10 +150,6 @@ def open_(ws: Workspace, question: Question) -> None:
     """Ask, and show the page with the new question in its address."""
     st.query_params["question"] = client.ask(ws, question)
     st.rerun()
-
-
-def _first(ws: Workspace, question: Question) -> str:
-    return conversation(ws, question.question_id)[0].question_id
 
 
 def _begin_anew() -> None:

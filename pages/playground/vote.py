@@ -18,11 +18,6 @@ _BUTTONS: tuple[tuple[Choice, str, str, str], ...] = (
 )
 
 
-def vote_of(ws: Workspace, conversation_id: str) -> Vote | None:
-    """Return the vote of a conversation, None while it has none."""
-    return votes.vote_of(ws, conversation_id)
-
-
 def show(
     ws: Workspace, question: Question, answer: Answer, vote: Vote | None, *, conversation_id: str
 ) -> bool:

@@ -22,7 +22,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
-    cast = _cast(ws)
+    cast = _votes(ws, votes.signature(ws))
     if not cast:
         with st.container(border=True, horizontal_alignment="left", gap="small"):
             st.subheader("No votes yet", anchor=False)
@@ -51,10 +51,6 @@ def show() -> None:
         _agreement(found)
         _pairings(found)
     _last(ws, cast)
-
-
-def _cast(ws: Workspace) -> list[Vote]:
-    return _votes(ws, votes.signature(ws))
 
 
 @reads.kept

@@ -157,11 +157,10 @@ def persona_query(persona_id: str, variant: str | None = None, **more: str) -> d
     return {"persona": persona_id, **({"variant": variant} if variant else {}), **more}
 
 
-def persona_link(label: str, persona_id: str, *, variant: str | None = None) -> None:
-    """Show a link to a persona's page, with one variant looked at."""
-    st.page_link(
-        PERSONA, label=plain(label), icon=":material/person:", query_params=persona_query(persona_id, variant)
-    )
+def persona_link(label: str, persona_id: str) -> None:
+    """Show a link to a persona's page."""
+    query = persona_query(persona_id)
+    st.page_link(PERSONA, label=plain(label), icon=":material/person:", query_params=query)
 
 
 def run_link(run_id: str, label: str = "", **told: Any) -> None:
@@ -309,7 +308,6 @@ def linked_choice(
     page: str,
     name: str,
     words: Callable[[str], str] = str,
-    optional: str | None = None,
     segmented: bool = False,
     labelled: bool = True,
     always: bool = False,
@@ -318,10 +316,9 @@ def linked_choice(
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
 
-    The first option is the default and leaves the address clean; with `optional` (the text shown then)
-    nothing is chosen at first; with `always` the default stands in the address as well; with `kept` whoever
-    comes back to the page finds it as it was. Code sets the choice through `choose`, before the widget is
-    drawn.
+    The first option is the default and leaves the address clean; with `always` it stands there as well; with
+    `kept` whoever comes back to the page finds the choice as it was. Code sets the choice through `choose`,
+    before the widget is drawn.
     """
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
@@ -341,11 +338,8 @@ def linked_choice(
             label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
-        value = st.selectbox(
-            label, options, index=None if optional else 0, format_func=words, key=key, help=help,
-            placeholder=optional,
-        )  # fmt: skip
-    default = None if optional or always else options[0]
+        value = st.selectbox(label, options, format_func=words, key=key, help=help)
+    default = None if always else options[0]
     if value in (None, default):
         st.query_params.pop(name, None)
     else:

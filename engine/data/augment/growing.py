@@ -1,8 +1,8 @@
 """Grows one persona's training dialogues to a number, round by round, through every guard.
 
 Owns the order in which candidates are made and judged; the same sources, settings and seed give the same
-dialogues. Owns the refusals that need no model, too: `fault` compares message by message (the numbers must be
-the same, and what else must be is the domain's to say), `is_repeat` tells what is too much alike to keep both.
+dialogues. Owns the refusals that need no model, too: `fault` compares message by message (the numbers must
+be the same, and what else must be is the domain's to say), `is_repeat` tells what is too much alike.
 Knows nothing of val and test: it is handed train dialogues only (`training_sources`).
 """
 

@@ -66,7 +66,7 @@ def read_augmented(row: Mapping[str, Any]) -> Augmented:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a method made of a source; `reason` is why it was not taken, "" where nothing speaks against it."""
+    """What a method made of a source; `reason` is why it was not taken, "" where it may be."""
 
     source: Dialogue
     dialogue: Dialogue
