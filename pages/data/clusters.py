@@ -8,7 +8,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.show.persona import charts
 from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
+from pages.persona import scene as persona_scene
 from pages.shared import frame
 
 _ALL = "all"
@@ -18,7 +18,7 @@ _NAMED = 12
 
 def show(ws: Workspace) -> None:
     """Show the map with one cluster marked; a click on a persona opens its page."""
-    found = persona_reads.clusters(ws)
+    found = persona_scene.clusters(ws)
     if found is None:
         frame.empty_state(
             "No clusters yet",

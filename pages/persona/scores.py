@@ -14,7 +14,7 @@ from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
+from pages.persona import scene as persona_scene
 from pages.shared import frame
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
@@ -130,7 +130,7 @@ def route(
 ) -> None:
     """Show where this persona is routed to and the val scores that decided it."""
     st.subheader("Which route, and why?", anchor=False)
-    routed = persona_reads.routed(ws)
+    routed = persona_scene.routed(ws)
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
         st.code(frame.command("run", "routing"), language="bash")
@@ -152,8 +152,8 @@ def route(
 
 
 def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route | None:
-    routes = persona_reads.routes(ws, run_id)
-    val = persona_reads.scores(
+    routes = persona_scene.routes(ws, run_id)
+    val = persona_scene.everybodys(
         ws, metric=routes["metric"], split="val", protocol=protocol, reference=routes["fallback"]
     )
     higher = METRICS[routes["metric"]].higher_is_better is not False
@@ -198,7 +198,7 @@ def _worth(found: Route, metric: Metric, on_test: Mapping[str, float | None], bo
 
 def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     """Show whose adapters went into this persona's merge, and how much of each."""
-    known = persona_reads.merges(ws)
+    known = persona_scene.merges(ws)
     st.subheader("What was merged?", anchor=False)
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
@@ -208,7 +208,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     name = variant if variant in known else None
     if name is None:
         name = frame.linked_choice("Merge", names, page="persona", name="merge") or names[0]
-    found = persona_reads.merge(ws, name, known[name], persona_id)
+    found = persona_scene.merge(ws, name, known[name], persona_id)
     if found is None:
         st.caption(f"{frame.plain(name)} has no merge for {frame.plain(persona_id)}: not applicable.")
         return

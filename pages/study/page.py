@@ -25,7 +25,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_tools
+from pages.study import tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -168,7 +168,7 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:
-        detail = st.container(border=True, gap="small", key=tree_map.DETAIL)
+        detail = st.container(border=True, gap="small", key=tree_node.DETAIL)
         tree_tools.autopilot_box(ws, stood)
         with st.expander("What if?", icon=":material/help:"):
             changed = tree_tools.what_if(stood)
@@ -176,13 +176,13 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     with detail:
         node = _chosen_node(stood)
         records = {record.run_id: record for record in seen.records}
-        tree_node.show(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+        tree_node.show_node(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
     with picture:
         if changed is not None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
                 st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
-        tree_map.show(
+        tree_node.show_map(
             tree_picture(stood, done, chosen=node.id),
             key=f"home_map_{tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
