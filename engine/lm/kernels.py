@@ -17,7 +17,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, user_cache, write_json
+from engine.core.paths import Workspace, read_json, user_folder, write_json
 from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
@@ -103,7 +103,7 @@ def _frozen(path: Path) -> dict[str, Any]:
 
 
 def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
-    path = user_cache() / f"kernels-{key.replace('/', '_')}.json"
+    path = user_folder("cache") / f"kernels-{key.replace('/', '_')}.json"
     try:
         known: dict[str, Any] = read_json(path)
         return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}

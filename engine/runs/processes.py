@@ -1,7 +1,8 @@
 """Who a process is, and whether it still is. Owns process identity; starts nothing and records nothing.
 
 A pid alone lies: it is reused, and it survives in a file over a reboot. A process is named by
-(boot id, pid, start ticks), which the kernel never gives twice, and no clock enters.
+(boot id, pid, start ticks), which the kernel never gives twice, and no clock enters: psutil's create_time,
+which is reckoned from the clock's boot time, moves when the clock is set.
 """
 
 from __future__ import annotations
@@ -84,6 +85,13 @@ def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) 
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def end_group(process: ProcessIdentity | None, *, grace_seconds: float) -> None:
+    """End the group that `process` leads, by SIGTERM, after the grace by SIGKILL; return once it is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not signal_group(process, number) or wait_until_gone(process, timeout_seconds=grace_seconds):
+            return
 
 
 def _session(entry: Path) -> int | None:

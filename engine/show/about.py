@@ -21,6 +21,7 @@ from engine.runs import slots
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
 _WINDOWS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+MISSING = "missing"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -133,7 +134,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
+            found[name] = MISSING
     return found
 
 

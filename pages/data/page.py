@@ -16,7 +16,7 @@ from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
 from engine.domains.registry import domains
-from engine.show import views
+from engine.show.charts import shares as views
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
 from pages.experiments import augment_preview

@@ -14,9 +14,8 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.show.persona import table as tables
-from engine.show.persona.merged import Merge, merge_of, merged_variants
 from engine.show.persona.replies import Answered, answered
-from engine.show.persona.route import read_routes, routing_runs
+from engine.show.persona.route import Merge, merge_of, merged_variants, read_routes, routing_runs
 from engine.strategies.clusterings import Clusters, newest_clusters
 from engine.strategies.plan import look
 from pages.shared import reads

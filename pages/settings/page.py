@@ -20,7 +20,7 @@ from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.domains import metrics
-from engine.results import rescoring, store
+from engine.results import store
 from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
@@ -142,7 +142,7 @@ def _own_code(ws: Workspace) -> None:
     st.subheader("Your own code", anchor=False)
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
-        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
+        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)
@@ -203,7 +203,7 @@ def _doctor(ws: Workspace) -> None:
 
 
 def _missing_metrics(ws: Workspace) -> None:
-    missing = rescoring.missing(ws)
+    missing = store.missing(ws)
     if not missing:
         return
     shown = metrics.of_study(ws)

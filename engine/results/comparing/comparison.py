@@ -18,9 +18,9 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import across, criteria, looks
-from engine.results.comparing.pairings import ordered, with_margin
-from engine.results.comparing.protocol_guard import base_words
+from engine.results.comparing import criteria, looks
+from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
+from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
@@ -83,7 +83,7 @@ def compare_variants(
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
     rows = [_row(scene, row, compared) for row in compared.rows]
-    elsewhere = across.others(scene)
+    elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
@@ -218,12 +218,12 @@ def _origin(row: Comparison, variant: Variant) -> Row:
     return {**row.as_json(), **origin, "aliases": list(variant.aliases)}
 
 
-def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
+def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
-        for variant, row, by in across.compared(ws, scene, other)
+        for variant, row, by in compared_across(ws, scene, other)
     ]
 
 
@@ -251,7 +251,7 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
     for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
-        words = across.protocol_guard.told(scene.differences(protocol))
+        words = told(scene.differences(protocol))
         found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
     return found
 

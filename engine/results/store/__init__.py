@@ -18,18 +18,17 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.results import votes as votes_file
 from engine.results.store import database, statistics, tables
 from engine.results.store.database import ask, unreadable
 from engine.results.store.filling import (
     Connection,
     Report,
     Torn,
-    kept_votes,
     named_variants,
     origins_of,
     present_runs,
     read_stamp,
+    stamp_of,
 )
 from engine.results.store.place import place
 from engine.results.store.statistics import Question, Scored
@@ -58,9 +57,7 @@ class Overview:
 
 def refresh(ws: Workspace) -> Report:
     """Take in runs finished or changed since, drop those whose folder is gone; cheap when there are none."""
-    present = present_runs(ws)
-    wanted = {"present": present, "torn": [], "votes": votes_file.signature(ws)}
-    if place(ws).database.exists() and read_stamp(ws) == wanted:
+    if place(ws).database.exists() and read_stamp(ws) == stamp_of(present_runs(ws)):
         return Report()
     return ask(ws, lambda _: None)[1]
 
@@ -213,11 +210,6 @@ def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
         return {name: tuple(found[name]) for name in shown if name in found}
 
     return ask(ws, question)[0]
-
-
-def votes(ws: Workspace) -> list[votes_file.Vote]:
-    """Return the blind votes that stand, first to last."""
-    return ask(ws, kept_votes)[0]
 
 
 # --- reading

@@ -10,7 +10,17 @@ import numpy as np
 import pandas as pd
 
 from engine.core.wording import points, signed_points
-from engine.show.charts.looks import CATASTROPHE, GRID, Chart, brushed, clicked, factor_of, line_at, scale
+from engine.show.charts.looks import (
+    CATASTROPHE,
+    GRID,
+    Chart,
+    brushed,
+    clicked,
+    factor_of,
+    line_at,
+    scale,
+    tips,
+)
 from engine.stats.pairing import Pairing, pair
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
@@ -94,14 +104,14 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
 
 
 def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("persona_id:N", title="Persona"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("outcome:N", title="Outcome"),
-        alt.Tooltip("candidate_words:N", title=candidate),
-        alt.Tooltip("reference_words:N", title=reference),
-        alt.Tooltip("rank:Q", title="Rank"),
-    ]
+    return tips(
+        persona_id="Persona",
+        words="Difference",
+        outcome="Outcome",
+        candidate_words=candidate,
+        reference_words=reference,
+        rank="Rank",
+    )
 
 
 def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
@@ -228,10 +238,7 @@ def distribution_chart(
             x2="high:Q",
             y=alt.Y("personas:Q", title="Personas", axis=alt.Axis(tickMinStep=1, tickCount=5)),
             color=alt.Color("outcome:N", scale=scale(), legend=None),
-            tooltip=[
-                alt.Tooltip("words:N", title="Difference"),
-                alt.Tooltip("personas:Q", title="Personas"),
-            ],
+            tooltip=tips(words="Difference", personas="Personas"),
         )
         .add_params(brushed("x"))
     )  # fmt: skip

@@ -260,22 +260,6 @@ def test_four_processes_take_in_the_same_folders_at_once(ws: Workspace) -> None:
     connection.close()
 
 
-def test_the_database_remembers_its_migrations(ws: Workspace) -> None:
-    store.refresh(ws)
-    store.rebuild(ws)
-    connection = duckdb.connect(str(ws.database))
-    applied = [name for (name,) in connection.execute("select name from migrations order by name").fetchall()]
-    connection.close()
-    assert applied == [
-        "m001_first_tables",
-        "m002_one_score_an_example",
-        "m003_scores_of_several_examples",
-        "m004_statistics",
-        "m005_votes",
-        "m006_long_scores",
-    ]
-
-
 def test_unknown_names_are_clear_errors(ws: Workspace, tmp_path: Path) -> None:
     finish(ws, "count")
     with pytest.raises(EngineError, match="no metric named 'device_f2'") as caught:
