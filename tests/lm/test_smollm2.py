@@ -57,9 +57,7 @@ def test_it_trains_and_is_scored(base: Base, tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == str(smollm2_folder())
 
 
-def test_where_it_is_not_set_up_the_command_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_it_is_not_set_up_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(EngineError) as refused:
         load_base(SMOLLM2)
