@@ -46,7 +46,7 @@ class Asked:
     """
 
     given: Mapping[str, Any]
-    faults: Mapping[str, str]
+    faults: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     upstream: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def experiment_form(ws: Workspace, *, key: str) -> None:
     with frame.boundary():
         seen = look(ws)
         asked = form(experiment, seen, key=f"{key}_{name}", columns=3)
-        show_asked(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
+        show_plan(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
 
 
 def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, linked: bool = False) -> Asked:
@@ -104,7 +104,7 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
     return Asked(given, found, None if raw["seed"] == ground.seed else raw["seed"], chosen)
 
 
-def show_asked(
+def show_plan(
     ws: Workspace,
     experiment: Experiment,
     asked: Asked,
@@ -112,45 +112,26 @@ def show_asked(
     key: str,
     prominent: bool,
     seen: Seen | None = None,
-) -> None:
-    """Show the plan of what a form asks for, or which of its fields keep it from being planned."""
-    if asked.faults:
-        names = ", ".join(name.replace("_", " ") for name in asked.faults)
-        few = len(asked.faults) == 1
-        st.error(
-            f"Not ready to run: {names} {'needs' if few else 'need'} another look.", icon=":material/edit:"
-        )
-        return
-    show_plan(
-        ws, experiment, asked.given, key=key, prominent=prominent,
-        seed=asked.seed, upstream=asked.upstream, seen=seen,
-    )  # fmt: skip
-
-
-def show_plan(
-    ws: Workspace,
-    experiment: Experiment,
-    given: Mapping[str, Any],
-    *,
-    key: str,
-    prominent: bool,
-    seed: int | None = None,
-    upstream: Mapping[str, str] | None = None,
-    seen: Seen | None = None,
     beside: DeltaGenerator | None = None,
 ) -> None:
     """Show what a launch will run (`beside`, where one is given), the command that does the same, the button.
 
-    Raises EngineError with every fault of the parameters.
+    Where fields keep it from being planned it says which. Raises EngineError with every fault of parameters
+    that no form has checked.
     """
-    planned = plan(ws, experiment.name, given, seed=seed, upstream=upstream, seen=seen)
+    if asked.faults:
+        names = ", ".join(name.replace("_", " ") for name in asked.faults)
+        need = "needs" if len(asked.faults) == 1 else "need"
+        st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
+        return
+    planned = plan(ws, experiment.name, asked.given, seed=asked.seed, upstream=asked.upstream, seen=seen)
     todo = [run for run in planned.runs if run.state != "succeeded"]
     with beside or nullcontext():
         _list(todo)
     for note in planned.notes:
         st.caption(f":material/info: {frame.plain(note)}")
     st.caption(_summary(planned, todo))
-    show_command(command_of(planned.target.spec, ws, seed=seed, upstream=upstream or {}))
+    show_command(command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream))
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]

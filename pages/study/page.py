@@ -223,9 +223,8 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
             if standing.state == "stopped":
                 st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
         with plan:
-            launch.show_plan(
-                ws, experiment, node.parameters, key="home_next", prominent=not active, beside=words
-            )
+            asked = launch.Asked(node.parameters)
+            launch.show_plan(ws, experiment, asked, key="home_next", prominent=not active, beside=words)
 
 
 def _at_the_end(stood: Stand) -> None:

@@ -104,7 +104,8 @@ def show_node(
         st.caption("This is the next step: its button is above the tree.")
     elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
-            launch.show_plan(ws, experiment, node.parameters, key=f"home_node_{node.id}", prominent=False)
+            asked = launch.Asked(node.parameters)
+            launch.show_plan(ws, experiment, asked, key=f"home_node_{node.id}", prominent=False)
 
 
 def verdict(found: Verdict, reference: str) -> None:

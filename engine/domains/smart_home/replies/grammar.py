@@ -3,7 +3,7 @@
 Owns the walk over the sentences, how devices and parameters bind (a device before a value holds it, a device
 after it, "25 on the TV", claims what nothing else holds, and a parameter waits for its value), and the rules
 for power and arming: "turn off the TV", "the lights are on", "shut it down", "arm the alarm". Values are read
-by quantities.py and values.py. Keeps nothing between replies.
+by values.py. Keeps nothing between replies.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from collections.abc import Callable
 
 from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
 from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
-from engine.domains.smart_home.replies.quantities import read_measured, read_number
 from engine.domains.smart_home.replies.state import Pending, State, Value, takes
 from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
-from engine.domains.smart_home.replies.values import read_level, read_value
+from engine.domains.smart_home.replies.values import read_level, read_measured, read_number, read_value
 
 _AFTER_ON = frozenset({"end", "comma", "and", "bind", "with", "prep", "adverb", "break", "time", "in"})
 _LIGHT = frozenset({"aux", "adverb"})
