@@ -141,7 +141,7 @@ def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
             orient="top",
             gradientLength=220,
             gradientThickness=10,
-            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{'+.0f' if reach >= 3 else '+.2f'}')",
+            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{ticks}')",
             titleLimit=400,
             tickCount=5,
         ),
