@@ -13,8 +13,11 @@ from engine.runs.records import scan
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.paced import PLACE as PACED
+from tests.smollm2 import smollm2
 from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace
+
+__all__ = ["smollm2"]
 
 
 @pytest.fixture(scope="session", autouse=True)
