@@ -7,7 +7,7 @@ selection that hands back the names of variants or personas.
 from engine.show.charts.cost import COSTS, Cost, cost_chart, front, tradeoff_table
 from engine.show.charts.heatmap import HEATMAP_PERSONAS, heatmap, ordered_personas
 from engine.show.charts.intervals import interval_chart
-from engine.show.charts.leaderboard import best, is_bound, leaderboard
+from engine.show.charts.leaderboard import is_bound, leaderboard
 from engine.show.charts.looks import BRUSHED, CATASTROPHE, CHOSEN, PALETTE, Chart, quick, scale
 from engine.show.charts.personas import (
     catastrophes,
@@ -29,7 +29,6 @@ __all__ = [
     "PALETTE",
     "Chart",
     "Cost",
-    "best",
     "catastrophes",
     "cost_chart",
     "distribution_chart",
