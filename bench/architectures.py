@@ -68,6 +68,7 @@ ZOO: dict[str, dict[str, Any]] = {
         v_head_dim=8,
         num_key_value_heads=4,
     ),
+    "ernie4_5": _SHAPE,
     "exaone4": {**_SHAPE, "sliding_window": 64},
     "falcon": _less("num_key_value_heads", "intermediate_size", "head_dim", alibi=False),
     "gemma": _SHAPE,
@@ -75,6 +76,9 @@ ZOO: dict[str, dict[str, Any]] = {
     "gemma3_text": {**_SHAPE, "query_pre_attn_scalar": 8, "sliding_window": 64},
     "glm": _SHAPE,
     "glm4": _SHAPE,
+    "glm4_moe": _less(
+        of=_MOE, n_routed_experts=4, n_shared_experts=1, n_group=1, topk_group=1, first_k_dense_replace=1
+    ),
     "gpt2": _GPT,
     "gpt_bigcode": _GPT,
     "gpt_neo": {
@@ -88,15 +92,25 @@ ZOO: dict[str, dict[str, Any]] = {
     "gpt_neox": _less("num_key_value_heads", "head_dim"),
     "gptj": {**_GPT, "rotary_dim": 4},
     "granite": {**_SHAPE, "logits_scaling": 8.0},
+    "granitemoeshared": _less(
+        "head_dim",
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        shared_intermediate_size=24,
+        logits_scaling=8.0,
+        embedding_multiplier=1.0,
+    ),
     "helium": _SHAPE,
+    "hunyuan_v1_dense": _SHAPE,
     "llama": _SHAPE,
-    "minicpm": _SHAPE,
     "mistral": {**_SHAPE, "sliding_window": None},
     "mixtral": {**_SHAPE, "num_local_experts": 4, "num_experts_per_tok": 2},
     "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 512, "initializer_range": 0.3},
+    "nanochat": {**_SHAPE, "final_logit_softcapping": 5.0},
     "nemotron": _SHAPE,
     "olmo": _SHAPE,
     "olmo2": _SHAPE,
+    "olmo3": {**_SHAPE, "sliding_window": 64},
     "olmoe": _less("head_dim", of=_MOE),
     "opt": {
         "hidden_size": 32,
@@ -318,12 +332,13 @@ def _chats() -> list[list[dict[str, str]]]:
     """Return some dialogues of the `default` world as chats."""
     from engine.core.types import Message
     from engine.data.worlds import draw_world
+    from engine.domains.smart_home import SMART_HOME
     from engine.lm.prompts import chat, system_text
 
     (_, sessions), *_ = draw_world("default", personas=1, dialogues=14, seed=0)
     return [
         chat(
-            system_text(meta=session.meta),
+            system_text(SMART_HOME, meta=session.meta),
             [
                 message
                 for turn in session.turns[:3]

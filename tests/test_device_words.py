@@ -20,19 +20,18 @@ SEARCHED = (".py", ".js", ".css", ".html", ".yaml", ".json", ".md", ".jinja")
 # A device is also what a model is computed on, and what is no file; a temperature a softmax's or a sampler's.
 DEVICE = re.compile(r"\bdevices?\b", re.IGNORECASE)
 NO_HOMES = (
-    *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/queue.py"),
+    *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/runs.py"),
     *("engine/results/comparing/protocol_guard.py", "engine/show/doctor.py"),
     *("pages/settings/", "pages/runs/", "engine/core/forms.py"),
-    *("engine/data/archive.py", "engine/data/folder.py"),
+    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py"),
 )
 
 SAID_OTHERWISE = {
     r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
     r"security": r"(?i:content-security-policy)",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
-    # Published scores are of the study about smart homes; a schema that once landed stays as it was.
-    r"param_\w+|numerical_\w+": r"engine/results/(?:imported/protocol|store/migrations)\.py",
-    r"device_\w+|exact_action_match": r"engine/results/store/migrations\.py",
+    # Published scores are of the study about smart homes.
+    r"param_\w+|numerical_\w+": r"engine/results/imported/protocol\.py",
 }
 """A word that means something else, or must stand there: where it does, by path or in the line itself."""
 

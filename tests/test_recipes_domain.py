@@ -19,52 +19,11 @@ from engine.results.comparing.comparison import compare_variants
 from engine.strategies.plan import plan
 from tests import in_process
 from tests.pages.conftest import Open, open_page, texts
+from tests.recipes import recipe
 
 __all__ = ["open_page"]
 
-OWN = '''
-"""Support tickets: an agent refunds, escalates or closes."""
-
-import re
-
-from engine.domains.acts import Act
-from engine.domains.domain import Domain
-from engine.domains.metric import Metric
-
-DONE = re.compile(r"\\b(refund|escalate|close)\\w* (?:ticket )?#?(\\d+)", re.IGNORECASE)
-
-
-def acts(text):
-    return tuple(
-        Act("Ticket", found[1].lower(), found[2], f"Ticket {found[1].lower()}d", in_text=True)
-        for found in DONE.finditer(text)
-    )
-
-
-def same_acts(reply, reference):
-    held = set(acts(reference))
-    return float(set(acts(reply)) == held) if held else None
-
-
-METRICS = [
-    Metric(
-        name="acts_right", label="Right acts", help="1 when the reply does just what the reference does.",
-        version="1", domains=("tickets",), of_texts=same_acts, short="acts",
-    )
-]
-DOMAIN = Domain(
-    name="tickets",
-    title="Support tickets",
-    about="People who write to a shop's support.",
-    instruction="You answer a shop's customers and act on their tickets.",
-    metrics=("acts_right", "embedding_similarity", "length_ratio"),
-    shown=("channel",),
-    acts=acts,
-    acts_title="What replies act on",
-    assistant="Agent",
-    recognises=lambda dataset: any("ticket" in row.meta for row in dataset.dialogues),
-)
-'''
+OWN = recipe("domain")
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
 
 

@@ -12,10 +12,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -38,7 +40,7 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "eva")
 """Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and their like put a part of it aside."""
 _MORE = (
     *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),
-    *("target_parameters", "layer_replication", "use_qalora", "use_bdlora", "alora_invocation_tokens"),
+    *("layer_replication", "use_qalora", "use_bdlora", "alora_invocation_tokens"),
     *("arrow_config", "kasa_config", "monteclora_config", "megatron_config"),
 )
 """Options of PEFT that make more of an adapter than A and B; rsLoRA is a scale, and read as one."""
@@ -99,8 +101,12 @@ def fresh(modules: Mapping[str, nn.Module], shape: LoraShape, *, seed: int) -> L
     return Lora(factors, shape.scale)
 
 
-def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> None:
-    """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
+def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "", architecture: str = "") -> None:
+    """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one.
+
+    `architecture` is the model's type: of some, PEFT takes the names of linear layers for those of experts.
+    """
+    apart = taken_for_experts(architecture, shape.target_modules)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_folder(part)
@@ -108,8 +114,9 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> 
     config = LoraConfig(
         r=shape.rank,
         lora_alpha=shape.alpha,  # type: ignore[arg-type]
-        lora_dropout=shape.dropout,
-        target_modules=list(shape.target_modules),
+        lora_dropout=0.0 if apart else shape.dropout,  # PEFT drops nothing before a weight that is named
+        target_modules=[name for name in shape.target_modules if name not in apart],
+        target_parameters=sorted(f"{path}.weight" for path in lora.factors if _last(path) in apart) or None,
         bias="none",
         task_type="CAUSAL_LM",
         inference_mode=True,
@@ -125,6 +132,30 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> 
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(part, folder)
+
+
+def taken_for_experts(architecture: str, names: Sequence[str]) -> frozenset[str]:
+    """Return which names of layers PEFT takes for those of experts in models of an architecture.
+
+    Older versions of transformers had each expert's layers by themselves, under the names that shared experts
+    and dense layers still have; now the experts are one tensor, and PEFT looks for all layers of these names
+    there. It would leave a change of the others out without an error. Named by their weights, they are found.
+    """
+    model: Any = SimpleNamespace(config=SimpleNamespace(model_type=architecture))
+    moved = set()
+    for name in names:
+        config = LoraConfig(target_modules=[name], task_type="CAUSAL_LM")
+        try:
+            convert_peft_config_for_transformers(config, model, None)
+        except ValueError:  # half of what is now one tensor
+            moved.add(name)
+        else:
+            moved |= {name}.difference(config.target_modules or ())
+    return frozenset(moved)
+
+
+def _last(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
 
 
 def effect_kind(folder: Path) -> str:

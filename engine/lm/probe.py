@@ -30,6 +30,7 @@ from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
 from engine.lm.turns import Chat, fitted, render, traits
 from engine.lm.vocabulary import embedding_rows
+from engine.lm.window import positions_of
 
 Verdict = Literal["works", "mended", "refused"]
 _CHAT: Chat = [
@@ -257,7 +258,7 @@ def _end(base: Base) -> Finding:
 
 
 def _window(base: Base, facts: dict[str, Any]) -> Finding:
-    window = getattr(base.model.config, "max_position_embeddings", None)
+    window = positions_of(base.model)
     facts["window"] = window
     if window is None:
         return Finding("Window", "works", "The architecture sets none.")

@@ -6,6 +6,8 @@ without a row is fine too: padding is never seen, so any id serves.
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
@@ -27,7 +29,8 @@ def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Non
 
 def embedding_rows(model: PreTrainedModel) -> int:
     """Return how many token ids the model knows."""
-    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[arg-type]
+    embedding: Any = model.get_input_embeddings()
+    return int(embedding.weight.shape[0])
 
 
 def padding_id(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -6,12 +6,10 @@ database (built again from the run folders), dead runs noted as running. Never t
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from engine.core import integrity
@@ -24,10 +22,10 @@ from engine.core.paths import REPOSITORY, Workspace
 from engine.results import store
 from engine.runs import jobs, launchers, leases, manifest, slots
 from engine.runs.records import RunRecord, scan
+from engine.show import about
 from engine.show.base_cards import probed
 from engine.strategies.ground import read_ground
 
-_PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
 _LOCK_SECONDS = 2.0
@@ -330,11 +328,7 @@ def _space(ws: Workspace) -> Check:
 
 
 def _versions() -> Check:
-    found, missing = [f"python {platform.python_version()}"], []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            missing.append(name)
+    found = about.versions()
+    missing = [name for name, version in found.items() if version == about.MISSING]
     hint = f"Missing: {', '.join(missing)}. Run: make setup" if missing else ""
-    return Check("versions", not missing, ", ".join(found), hint)
+    return Check("versions", not missing, ", ".join(f"{name} {found[name]}" for name in found), hint)

@@ -96,9 +96,7 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
             _result(found[experiment.name], reference)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.page_link(
-                    frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}
-                )
+                frame.run_link(record.run_id)
                 frame.state_badge(record.state)
                 st.caption(frame.plain(changed_words(record) or "defaults"), width="content")
         st.page_link(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from engine.core import extensions
@@ -20,7 +19,7 @@ from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.domains import metrics
-from engine.results import rescoring, store
+from engine.results import store
 from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
@@ -142,7 +141,7 @@ def _own_code(ws: Workspace) -> None:
     st.subheader("Your own code", anchor=False)
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
-        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
+        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)
@@ -165,15 +164,12 @@ def _disk(ws: Workspace) -> None:
     st.code(str(ws.root), language=None)
     found = _places(str(ws.root), store.version(ws))
     frame.table(
-        pd.DataFrame(
-            {
-                "Part": [place.name for place in found],
-                "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
-                "What it is": [place.what for place in found],
-                "Path": [str(place.path.relative_to(ws.root)) for place in found],
-            }
-        ),
-        hide_index=True,
+        {
+            "Part": [place.name for place in found],
+            "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
+            "What it is": [place.what for place in found],
+            "Path": [str(place.path.relative_to(ws.root)) for place in found],
+        },
         height="content",
         alt="Parts of the workspace with their sizes on disk",
     )
@@ -203,7 +199,7 @@ def _doctor(ws: Workspace) -> None:
 
 
 def _missing_metrics(ws: Workspace) -> None:
-    missing = rescoring.missing(ws)
+    missing = store.missing(ws)
     if not missing:
         return
     shown = metrics.of_study(ws)
@@ -240,15 +236,14 @@ def _confirm_rebuild(ws: Workspace) -> None:
     closed = frame.closed("own")
     if closed:
         st.caption(frame.plain(closed))
-    sure = st.button(
+    if st.button(
         "Rebuild",
         type="primary",
         key="settings_rebuild_yes",
         disabled=bool(closed),
         on_click=_rebuild,
         args=(ws,),
-    )
-    if sure:
+    ):
         st.rerun()
 
 
@@ -277,8 +272,7 @@ def _about(ws: Workspace) -> None:
         st.caption(f"This workspace was made {ago(created)}." if created else "")
     found = about.versions()
     frame.table(
-        pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
-        hide_index=True,
+        {"Package": list(found), "Version": list(found.values())},
         height="content",
         alt="Versions of Python and of the packages that results depend on",
     )

@@ -77,7 +77,7 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
     seed = Field("seed", "whole", ground.seed, f"The run's seed; the workspace's is {ground.seed}.")
     raw = launch_fields.hold([*fields, seed], key=key, linked=linked)
     given = {one.name: one.given(raw[one.name]) for one in fields}
-    found = faults(experiment, given) | _seed_faults(raw["seed"])
+    found = faults(experiment, given) | ({} if raw["seed"] is not None else {"seed": "needs a whole number"})
     own = [one for one in fields if one.name in experiment.parameters.model_fields]
     if experiment.presets:
         _presets(experiment, fields, given, key=key)
@@ -154,12 +154,8 @@ def show_plan(
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
-        st.page_link(
-            frame.RUNS,
-            label=f"This run {words}: {planned.target.run_id}",
-            icon=frame.STATE_ICONS[state],
-            query_params={"run": planned.target.run_id},
-        )
+        run_id = planned.target.run_id
+        frame.run_link(run_id, f"This run {words}: {run_id}", icon=frame.STATE_ICONS[state])
         return
     closed = _obstacle(planned)
     verb = "Run" if state is None else "Resume"
@@ -256,17 +252,9 @@ def _presets(experiment: Experiment, fields: list[Field], given: Mapping[str, An
 def _holds(fields: list[Field], given: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Say whether a form holds exactly these values, and defaults elsewhere."""
     return all(
-        one.written(one.to_raw(values.get(one.name, one.default))) == _spelled(one, given) for one in fields
+        one.written(one.to_raw(values.get(one.name, one.default))) == one.written(one.to_raw(given[one.name]))
+        for one in fields
     )
-
-
-def _spelled(field: Field, given: Mapping[str, Any]) -> str:
-    value = given[field.name]
-    return field.written(field.to_raw(value))
-
-
-def _seed_faults(seed: int | None) -> dict[str, str]:
-    return {"seed": "needs a whole number"} if seed is None else {}
 
 
 def _list(todo: list[PlannedRun]) -> None:

@@ -14,9 +14,8 @@ from engine.data import prepare
 from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
-from engine.results.study.personas import clusters
 from engine.results.study.picture import picture as tree_picture
-from engine.results.study.standing import Stand
+from engine.results.study.standing import Stand, clusters
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
@@ -25,7 +24,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_tools
+from pages.study import tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -168,7 +167,7 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:
-        detail = st.container(border=True, gap="small", key=tree_map.DETAIL)
+        detail = st.container(border=True, gap="small", key=tree_node.DETAIL)
         tree_tools.autopilot_box(ws, stood)
         with st.expander("What if?", icon=":material/help:"):
             changed = tree_tools.what_if(stood)
@@ -176,13 +175,13 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     with detail:
         node = _chosen_node(stood)
         records = {record.run_id: record for record in seen.records}
-        tree_node.show(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+        tree_node.show_node(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
     with picture:
         if changed is not None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
                 st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
-        tree_map.show(
+        tree_node.show_map(
             tree_picture(stood, done, chosen=node.id),
             key=f"home_map_{tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
@@ -256,19 +255,17 @@ def _running() -> None:
     for record in active:
         if record.state == "running":
             _progress(record)
-    queued = sum(record.state == "queued" for record in active)
-    if queued:
-        st.caption(f"{count(queued, 'run')} waiting in the queue")
+    queued = [record for record in active if record.state == "queued"]
+    foreign = sum(record.elsewhere for record in queued)
+    if len(queued) > foreign:
+        st.caption(f"{count(len(queued) - foreign, 'run')} waiting in the queue")
+    if foreign:
+        st.caption(f"{count(foreign, 'run')} from elsewhere, not started: see Runs")
 
 
 def _progress(record: RunRecord) -> None:
     status = record.status
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(f"Running: {record.run_id}"),
-        icon=frame.STATE_ICONS["running"],
-        query_params={"run": record.run_id},
-    )
+    frame.run_link(record.run_id, f"Running: {record.run_id}", icon=frame.STATE_ICONS["running"])
     left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     where = frame.plain(stage(status.stage, status.done, status.total, status.unit))
     st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
@@ -280,9 +277,7 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(
-                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
-            )
+            frame.run_link(record.run_id, width=210)
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from safetensors.torch import load_file, save_file
 
 from engine.core.paths import Workspace, read_json
-from engine.results import store, votes
+from engine.results import votes
 from engine.serve import client
 from engine.strategies.plan import plan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
@@ -117,7 +117,7 @@ def test_a_blind_vote_is_stored(visit: Open, app: str, talking: Workspace) -> No
     (left if left.is_enabled() else tie).click()
     expect(page.get_by_text("Your vote")).to_be_visible()
     expect(page.get_by_text("tokens/s").first).to_be_visible()
-    (vote,) = store.votes(talking)
+    (vote,) = votes.read(talking)
     assert {vote.left.variant, vote.right.variant} == {"base", "profile-prompt"}
     assert vote.question_id in page.url
     page.get_by_role("link", name="Votes").click()

@@ -24,7 +24,7 @@ _COMMAND = re.compile(r"(?:^|[`\s/])python -m engine ((?:[^`\n]|\\\n)*)", re.MUL
 def guides() -> list[Path]:
     """Everything a reader may be told by, but the log and the decisions, which tell of their own day."""
     docs = [path for path in (REPOSITORY / "docs").rglob("*.md") if path.parent.name != "decisions"]
-    return [REPOSITORY / "README.md", *sorted(docs)]
+    return [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(docs)]
 
 
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in guides() if path.name != "LOG.md")

@@ -173,7 +173,7 @@ def test_an_idle_generator_ends_itself_and_leaves_nothing(
     name = client.ask(ws, asked(ws, PLAIN, max_new_tokens=4))
     assert ended(ws, name).state == "done"
     eventually(lambda: client.alive(ws) is None)
-    eventually(lambda: not folder.Place(ws).socket.exists())
+    eventually(lambda: not folder.ear_of(ws).exists())
     assert client.look(ws, name).state == "done"  # kept without a process
     assert not client.stop(ws)
 
@@ -192,7 +192,7 @@ def test_a_torn_line_is_refused_and_a_stranger_hears_nothing(ws: Workspace, tmp_
         line.unpacked(b'{"torn": ')
     with pytest.raises(OSError, match=r"."):
         line.request(tmp_path / "nobody.sock", {"do": "hello"}, timeout_seconds=1.0)
-    told = line.request(folder.Place(ws).socket, {"do": "look", "question": "x"}, timeout_seconds=10.0)
+    told = line.request(folder.ear_of(ws), {"do": "look", "question": "x"}, timeout_seconds=10.0)
     assert "no question" in told["error"]
 
 

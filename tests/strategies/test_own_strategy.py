@@ -31,41 +31,11 @@ from engine.strategies.cloning import clone
 from engine.strategies.plan import plan
 from pages.shared import frame
 from tests import in_process
+from tests.recipes import recipe
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
-FILE = '''"""An offset of her own for each persona, added to what one layer gives."""
-
-from __future__ import annotations
-
-from pydantic import Field
-
-from engine.strategies.trained import HistoryParameters, trained
-
-
-class SteeringParameters(HistoryParameters):
-    """Where the offset is added, and how it is trained."""
-
-    layer: int = Field(1, ge=0, le=1000, description="The decoder layer, from 0.")
-    learning_rate: float = Field(0.2, gt=0, le=1, description="Peak learning rate of AdamW.")
-    epochs: int = Field(1, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
-
-
-def step(context):
-    from engine.lm.activations import OffsetsForm
-    from engine.strategies.steps.train_adapters import train
-
-    train(context, lambda base: OffsetsForm(base.model, [context.spec.parameters["layer"]]))
-
-
-STRATEGY = trained(
-    "steering",
-    title="Steering vectors",
-    question="Does an offset of her own in one layer add what is personal?",
-    parameters=SteeringParameters,
-    step=step,
-    group="Steering",
-)
-'''
+FILE = recipe("strategy")
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
 ROWS = 4 * 2 * 2  # personas, splits, examples
 
@@ -104,7 +74,7 @@ def steered(ws: Workspace) -> RunSpec:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def trained_from(ws: Workspace, spec: RunSpec) -> set[Any]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.text import Text
 
-from engine.cli.experiments.planning import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
-from engine.cli.watch import watch
-from engine.core.errors import EngineError
+from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
 from engine.core.wording import count, interval, percent, points, signed_points
 from engine.runs import jobs
@@ -80,7 +80,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
             return failed
     call.ws.read_config()
     found = [one for one in pilots(call.ws, split=split) if name in (None, one.experiment)]
-    call.answer({"pilots": [one.as_json() for one in found]}, lambda: _show_pilots(call, found))
+    call.answer({"pilots": [asdict(one) for one in found]}, lambda: _show_pilots(call, found))
     return 0
 
 
@@ -108,8 +108,7 @@ def _launch(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
         return 0
     bad = [record for record in watch(call.ws, run_ids, quiet=call.as_json) if record.state != "succeeded"]
     if bad:
-        message = f"{bad[0].run_id} {bad[0].state}" + (f": {bad[0].error}" if bad[0].error else ".")
-        raise EngineError(message, bad[0].status.hint or f"See: python -m engine logs {bad[0].run_id}")
+        raise failure(bad[0], call.ws)
     return 0
 
 
@@ -119,7 +118,7 @@ def _answer_results(call: Call, chosen: Sweep) -> int:
     call.ws.read_config()
     found = sweep_results_of(call.ws, chosen)
     call.answer(
-        {"sweep": chosen.name, "results": [one.as_json() for one in found]},
+        {"sweep": chosen.name, "results": [asdict(one) for one in found]},
         lambda: _show_results(chosen, found),
     )
     return 0

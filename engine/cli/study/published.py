@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def import_study(call: Call, *, source: Path) -> int:
 
     found = take_in(call.ws, source)
     store.refresh(call.ws)
-    call.answer(found.as_json(), lambda: _show(call, found))
+    call.answer(asdict(found), lambda: _show(call, found))
     return 0
 
 
@@ -92,17 +93,8 @@ def _show_routing(found: ImportedRouting, unit: int) -> None:
 
     title = f"Routing by {METRICS[found.metric].label} over {found.fallback}, import {found.protocol}"
     out().print(Text(title, style="bold"))
-    shown = table(
-        "choice",
-        "gain",
-        "95 % CI",
-        "better",
-        "equal",
-        "worse",
-        "it is",
-        "how",
-        right=("gain", "95 % CI", "better", "equal", "worse"),
-    )
+    numbers = ("gain", "95 % CI", "better", "equal", "worse")
+    shown = table("choice", *numbers, "it is", "how", right=numbers)
     scale = unit / 100
     for rule in found.rules:
         row = rule.comparison

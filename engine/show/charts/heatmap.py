@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.core.wording import signed_points
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
 _NUMBERED = 24  # personas up to which each cell shows its number
@@ -110,12 +110,7 @@ def _cluster_word(clusters: Mapping[str, int] | None, persona: str) -> str:
 
 
 def _tooltip(clusters: Mapping[str, int] | None) -> list[alt.Tooltip]:
-    shown = [
-        alt.Tooltip("persona_id:N", title="Persona"),
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("mean_words:N", title="Its mean"),
-    ]
+    shown = tips(persona_id="Persona", variant="Variant", words="Difference", mean_words="Its mean")
     return [*shown, alt.Tooltip("cluster:N", title="Cluster")] if clusters else shown
 
 

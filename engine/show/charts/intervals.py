@@ -10,7 +10,7 @@ import pandas as pd
 
 from engine.core.wording import interval, signed_points
 from engine.show.charts.leaderboard import REPEATED, is_bound, on_scale
-from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale
+from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale, tips
 from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them
@@ -92,12 +92,7 @@ def _record(row: Row, factor: float, higher_is_better: bool | None) -> dict[str,
 
 
 def _tooltip() -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("personas:Q", title="Personas"),
-    ]
+    return tips(variant="Variant", words="Difference", interval="95 % interval", personas="Personas")
 
 
 def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:

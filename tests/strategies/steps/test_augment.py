@@ -13,7 +13,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
-from engine.data.augment.guards import numbers
+from engine.data.augment.growing import numbers
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.smart_home.actions import extract
 from engine.lm.scorer import Scorer
@@ -26,6 +26,7 @@ from engine.strategies.plan import plan
 from engine.strategies.steps import augment
 from tests import in_process
 from tests.tiny_base import prepare_study
+from tests.workspaces import count_as_taken_in
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
 QUICK = {"epochs": 1, "batch_size": 4}
@@ -118,6 +119,7 @@ def test_val_and_test_have_no_say(ws: Workspace, made: RunSpec, tiny_base: Path,
             ]
             row["meta"] = dict.fromkeys(row["meta"], "zebra")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    count_as_taken_in(other)
     spec = do(other, "augmentation", target=14)
     assert lines(other, spec.run_id) == lines(ws, made.run_id)
     assert "ebra" not in (other.run_folder(spec.run_id) / augment.DIALOGUES).read_text()
@@ -237,7 +239,7 @@ def test_the_variant_has_a_name_of_its_own_under_the_same_protocol(ws: Workspace
     assert [one.name for one in finished.variants] == ["per-persona+augmented"]
     assert [one.name for one in plain.variants] == ["per-persona"]
     for column in ("protocol", "example_id", "reference"):
-        assert finished.scores.column(column).to_pylist() == plain.scores.column(column).to_pylist()
+        assert finished.answers.column(column).to_pylist() == plain.answers.column(column).to_pylist()
 
 
 def test_less_history_never_gets_more_of_it_by_augmentation(ws: Workspace, made: RunSpec) -> None:

@@ -7,8 +7,7 @@ brightness"), else its unit's ("22 degrees"), else the main parameter of the dev
 from __future__ import annotations
 
 from engine.domains.smart_home.replies.lexicon import DEVICES, MAIN_PARAMETER, NUMERIC
-from engine.domains.smart_home.replies.scope import Pending
-from engine.domains.smart_home.replies.state import State
+from engine.domains.smart_home.replies.state import Pending, State
 from engine.domains.smart_home.replies.tokens import Quantity, Symbol
 
 FILL = frozenset({"det", "adverb"})

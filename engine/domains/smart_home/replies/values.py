@@ -15,8 +15,7 @@ from engine.domains.smart_home.replies.lexicon import (
     Reading,
 )
 from engine.domains.smart_home.replies.quantities import FILL, following_device, following_parameter
-from engine.domains.smart_home.replies.scope import Pending, takes
-from engine.domains.smart_home.replies.state import State
+from engine.domains.smart_home.replies.state import Pending, State, takes
 from engine.domains.smart_home.replies.tokens import Symbol
 
 _BEFORE_VALUE = frozenset({"bind", "in", "on", "with", "aux", "verb", "device"})
