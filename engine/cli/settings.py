@@ -102,7 +102,7 @@ def doctor(call: Call, *, fix: bool) -> int:
     """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
     from engine.show.doctor import examine
 
-    checks = examine(call.ws, fix=fix)
+    checks = examine(call.ws, fix=fix, base=True)
     healthy = all(check.ok for check in checks)
 
     def show() -> None:
