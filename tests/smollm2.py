@@ -1,4 +1,4 @@
-"""SmolLM2 for tests: the folder of this machine where it is set up, converted once where only the package is."""
+"""SmolLM2 for tests: the folder of this machine where it is set up, else converted once."""
 
 from __future__ import annotations
 

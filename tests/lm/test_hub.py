@@ -1,4 +1,4 @@
-"""Models of the hub: what is fetched, what the cache alone gives, and what the hub refuses, over a local hub."""
+"""Models of the hub: what is fetched, what the cache alone gives, and what it refuses, over a local hub."""
 
 from __future__ import annotations
 
