@@ -82,7 +82,7 @@ def test_code_of_ones_own_is_shown_with_what_lets_it_run(
     own.write_text("raise RuntimeError('must not run')\n", encoding="utf-8")
     found = extensions.name_file(prepared, own)
     app = open_page(prepared, "settings")
-    assert f"`{own}` :orange[:material/block: not approved]" in texts(app)
+    assert f"{own} :orange[:material/block: not approved]" in texts(app)
     assert found.sha256 in texts(app)
     assert any(f"machine --approve {own}" in entry.value for entry in app.code)
     own.write_text("STRATEGIES = ()\n", encoding="utf-8")
