@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.core.errors import EngineError
-from engine.core.paths import embedded_base, read_json, user_cache
+from engine.core.paths import embedded_base, read_json, user_folder
 
 EMBEDDED, SMOLLM2 = "embedded", "smollm2"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -64,7 +64,7 @@ def base_on_disk(name: str, *, cache: Path | None = None) -> Path | None:
 
 def smollm2_folder() -> Path:
     """The folder in this user's cache where SmolLM2 lies, once it is set up."""
-    return user_cache() / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
+    return user_folder("cache") / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -63,7 +63,9 @@ def test_history_is_the_end_of_train(
     spec = RunSpec("per-persona", 1, {"by": "persona", **parameters}, 0, "", "")
     base = load_base(str(read_json(ws.config)["base"]))
     seen = []
-    monkeypatch.setattr("engine.strategies.steps.lessons._encode", lambda _, row: seen.append(row) or _row())
+    monkeypatch.setattr(
+        "engine.strategies.steps.lessons._encode", lambda *told: seen.append(told[-1]) or _row()
+    )
     personas = {persona.persona_id for persona in load_dataset(ws).personas}
     rows = training_dialogues(RunContext(ws, spec), base, personas)
     splits = load_splits(ws)
@@ -77,7 +79,7 @@ def test_history_is_the_end_of_train(
 def _row() -> Any:
     from engine.lm.encode import Encoded
 
-    return Encoded((1, 2, 3), (False, True, True))
+    return [Encoded((1, 2, 3), (False, True, True))]
 
 
 def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Workspace) -> None:
