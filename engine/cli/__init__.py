@@ -23,18 +23,17 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "study.published": ("import-study", "route-imported"),
     },
     "Experiments": {
-        "experiments.launch": ("run", "experiments"),
+        "experiments.launch": ("run", "experiments", "estimates"),
         "experiments.sweep": ("sweep", "pilot"),
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
-        "experiments.estimates": ("estimates",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
     "Compare": {"compare": ("compare", "rescore")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},
-    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench"), "keys": ("keys",)},
+    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
 }
 """The commands by the page of the app that does the same, and the module that each is in."""
 _EARLIER = {"retry": "start-over"}

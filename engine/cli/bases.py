@@ -88,7 +88,7 @@ def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int
 
     They are checked, copied into the workspace, and scored like any other variant.
     """
-    from engine.cli.watch import answer_detached, answer_ended, watch
+    from engine.cli.watch import answer
     from engine.runs import jobs
     from engine.strategies.plan import plan
 
@@ -97,9 +97,7 @@ def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int
     for line in planned.notes:
         note(line)
     records = [entry.record for entry in jobs.submit(call.ws, planned, retry=True)]
-    if detach:
-        return answer_detached(call, records)
-    return answer_ended(call, watch(call.ws, [one.run_id for one in records], quiet=call.as_json))
+    return answer(call, records, detach=detach)
 
 
 COMMANDS = (import_adapters,)

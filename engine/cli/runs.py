@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.planning import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
-from engine.cli.watch import answer_detached, answer_ended, watch
+from engine.cli.watch import answer
 from engine.core.errors import EngineError
 from engine.core.integrity import warn_changed
 from engine.core.machine import read_machine
@@ -63,28 +63,25 @@ def cancel(call: Call, *, run_id: str, grace: float) -> int:
     return 0 if record.state == "cancelled" else 1
 
 
+_detach = click.option("--detach", is_flag=True, help="Return at once; the run goes on in the background.")
+
+
 @command("resume", examples=("resume unified-1a2b3c4d", "resume unified-1a2b3c4d --detach"))
 @click.argument("run_id")
-@click.option("--detach", is_flag=True, help="Return at once; the run goes on in the background.")
+@_detach
 def resume(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again; it goes on from its last checkpoint."""
     call.ws.read_config()
-    record = jobs.resume(call.ws, run_id)
-    if detach:
-        return answer_detached(call, [record])
-    return answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
+    return answer(call, [jobs.resume(call.ws, run_id)], detach=detach)
 
 
 @command("start-over", examples=("start-over unified-1a2b3c4d", "start-over unified-1a2b3c4d --detach"))
 @click.argument("run_id")
-@click.option("--detach", is_flag=True, help="Return at once; the run goes on in the background.")
+@_detach
 def start_over(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again from its beginning: what it had done so far is deleted."""
     call.ws.read_config()
-    record = jobs.start_over(call.ws, run_id)
-    if detach:
-        return answer_detached(call, [record])
-    return answer_ended(call, watch(call.ws, [run_id], quiet=call.as_json))
+    return answer(call, [jobs.start_over(call.ws, run_id)], detach=detach)
 
 
 @command(
@@ -181,27 +178,15 @@ def clone(
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
     submitted = jobs.submit(call.ws, planned, retry=True)
-    if detach:
-        return answer_detached(call, [entry.record for entry in submitted])
-    records = watch(call.ws, [entry.record.run_id for entry in submitted], quiet=call.as_json)
-    return answer_ended(call, records)
+    return answer(call, [entry.record for entry in submitted], detach=detach)
 
 
 def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
     if not records:
         call.say(f"No runs yet. Start one: {call.command('run', 'unified')}")
         return
-    shown = table(
-        "run",
-        "state",
-        "progress",
-        "stage",
-        "time",
-        "left",
-        "pid",
-        "note",
-        right=("progress", "time", "left", "pid"),
-    )
+    columns = ("run", "state", "progress", "stage", "time", "left", "pid", "note")
+    shown = table(*columns, right=("progress", "time", "left", "pid"))
     for record in records:
         left = duration(record.status.eta_seconds) if record.state == "running" else "-"
         shown.add_row(

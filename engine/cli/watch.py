@@ -83,8 +83,14 @@ def _left(record: RunRecord) -> str:
     return f"in {duration(record.status.seconds)}" if record.ended else ""
 
 
-def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
-    """Answer with the runs as they stand."""
+def answer(call: Call, records: Sequence[RunRecord], *, detach: bool) -> int:
+    """Answer with the runs as they stand, or wait for them and answer with how they ended.
+
+    The exit code is 0 only when all of them succeeded.
+    """
+    if not detach:
+        ended = watch(call.ws, [record.run_id for record in records], quiet=call.as_json)
+        return _answer_ended(call, ended)
 
     def show() -> None:
         for record in records:
@@ -95,8 +101,14 @@ def answer_detached(call: Call, records: Sequence[RunRecord]) -> int:
     return 0
 
 
-def answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
-    """Show how the runs ended; the exit code is 0 only when all of them succeeded."""
+def failure(record: RunRecord, ws: Workspace) -> EngineError:
+    """Return the error of a run that has not succeeded."""
+    message = f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else ".")
+    hint = record.status.hint or f"See: python -m engine logs {record.run_id}"
+    return EngineError(message, in_workspace(hint, ws))
+
+
+def _answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
     target, bad = records[-1], [record for record in records if record.state != "succeeded"]
     value: dict[str, Any] = {
         "run_id": target.run_id,
@@ -106,10 +118,8 @@ def answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
     if not bad:
         call.answer(value, lambda: call.say(f"Done. See: {call.command('compare')}"))
         return 0
-    first = bad[0]
-    message = f"{first.run_id} {first.state}" + (f": {first.error}" if first.error else ".")
-    hint = in_workspace(first.status.hint or f"See: python -m engine logs {first.run_id}", call.ws)
+    error = failure(bad[0], call.ws)
     if not call.as_json:
-        raise EngineError(message, hint)
-    call.answer(value | {"error": message, "hint": hint}, lambda: None)
+        raise error
+    call.answer(value | {"error": error.message, "hint": error.hint}, lambda: None)
     return 1

@@ -47,7 +47,7 @@ def local_base(name: str) -> Path | None:
 
 
 def base_on_disk(name: str, *, cache: Path | None = None) -> Path | None:
-    """Return the folder of a base that is on this machine, of a hub model that in the hub cache; else None."""
+    """Return the folder of a base that is on this machine (a hub model's in the hub cache); else None."""
     folder = local_base(name)
     if folder is not None:
         return folder

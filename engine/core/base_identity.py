@@ -62,7 +62,7 @@ def shown_base(name: str) -> str:
 
 
 def peft_base(name: str) -> tuple[str | None, str | None]:
-    """Return the base of an adapter as PEFT finds it: a folder, or a hub id and its revision; None for none."""
+    """Return the base of an adapter as PEFT finds it: a folder, or a hub id and revision; None for none."""
     if not name:
         return None, None
     folder = local_base(name)
@@ -116,8 +116,8 @@ def refuse_other_weights(ws: Workspace, run_id: str) -> None:
     if not _may_be(BaseIdentity(str(spec["base"]), str(spec.get("base_fingerprint", ""))), now):
         raise EngineError(
             f"{run_id} was trained over other weights than those that {now.name} has today.",
-            f"Train it again over these: python -m engine run {run_id.rpartition('-')[0]}. Or go back to its own: "
-            f"python -m engine base use {spec['base']}",
+            f"Train it again over these: python -m engine run {run_id.rpartition('-')[0]}. "
+            f"Or go back to its own: python -m engine base use {spec['base']}",
         )
 
 

@@ -157,10 +157,8 @@ def _safe_entries(archive: zipfile.ZipFile, name: str, suffixes: tuple[str, ...]
         raise EngineError(f"{name} holds {len(entries):,} files (at most {allowed.files:,}).", _PACK_AGAIN)
     for entry in entries:
         if _unsafe(entry.filename) or _unsafe(entry.orig_filename):
-            raise EngineError(
-                f"{name} was refused: the entry {entry.filename[:100]!r} leads out of the archive.",
-                _PACK_AGAIN,
-            )
+            what = f"the entry {entry.filename[:100]!r} leads out of the archive"
+            raise EngineError(f"{name} was refused: {what}.", _PACK_AGAIN)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             what = "a link" if kind == stat.S_IFLNK else "no ordinary file"
@@ -178,10 +176,8 @@ def _refuse_overlaps(entries: Sequence[zipfile.ZipInfo], name: str) -> None:
     ordered = sorted(entries, key=lambda entry: entry.header_offset)
     for one, following in pairwise(ordered):
         if following.header_offset < one.header_offset + _LOCAL_HEADER_BYTES + one.compress_size:
-            raise EngineError(
-                f"{name} was refused: the entries {one.filename!r} and {following.filename!r} overlap.",
-                _PACK_AGAIN,
-            )
+            what = f"the entries {one.filename!r} and {following.filename!r} overlap"
+            raise EngineError(f"{name} was refused: {what}.", _PACK_AGAIN)
 
 
 def _wanted(entry: zipfile.ZipInfo, suffixes: tuple[str, ...]) -> bool:

@@ -36,8 +36,8 @@ class Draft:
 class Imported:
     """What an importer made of its files: the good rows, and every fault of the others.
 
-    `lines` maps dialogue_id -> index of its line from 0 (flattened layout only: a given split names
-    lines); `line_count` counts the lines of that file; `given_split` is the edgesplits.json beside it.
+    `lines` maps dialogue_id -> index of its line from 0. Of the flattened layout only: a given split names
+    lines, `line_count` counts them, and `given_split` is the edgesplits.json beside the file.
     """
 
     importer: str
@@ -49,21 +49,14 @@ class Imported:
     given_split: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """A dataset with the faults that show only across rows, and where each dialogue came from."""
+def assemble(
+    importer: str, personas: Iterable[Persona], drafts: Iterable[Draft], wrong: Iterable[Fault]
+) -> Imported:
+    """Return the dataset of all personas that have an example, and all that was wrong with the rest.
 
-    dataset: Dataset
-    faults: tuple[Fault, ...]
-    notes: tuple[str, ...]
-    drafts: dict[str, Draft]
-
-
-def assemble(personas: Iterable[Persona], drafts: Iterable[Draft]) -> Assembled:
-    """Return the dataset of all personas that have at least one example, and what was wrong with the rest.
-
-    Dialogues are ordered within a persona by their id where all ids are numbers (the only clock the
-    layouts have), else as they stand in the file.
+    `wrong` is what the importer found already; the faults that show only across rows follow it. Dialogues are
+    ordered within a persona by their id where all ids are numbers (the only clock the layouts have), else as
+    they stand in the file.
     """
     known, faults = _without_duplicates(drafts)
     by_persona: dict[str, list[Draft]] = defaultdict(list)
@@ -71,45 +64,41 @@ def assemble(personas: Iterable[Persona], drafts: Iterable[Draft]) -> Assembled:
         by_persona[draft.persona_id].append(draft)
     kept: list[Persona] = []
     dialogues: list[Dialogue] = []
-    notes = _Notes()
+    silent = reordered = 0
     for persona in sorted(personas, key=lambda persona: persona.persona_id):
         rows = by_persona[persona.persona_id]
         if not rows:
             continue
-        notes.silent_dialogues += sum(not example_turns(row.messages) for row in rows)
+        silent += sum(not example_turns(row.messages) for row in rows)
         if not any(example_turns(row.messages) for row in rows):
             what = f"{persona.persona_id} has no assistant reply after a user message: it gives no example"
             faults.append(Fault(rows[0].file, rows[0].line, what))
             continue
         kept.append(persona)
         ordered = _in_time(rows)
-        notes.reordered_personas += ordered != rows
-        dialogues.extend(_dialogue(row, order) for order, row in enumerate(ordered))
-    return Assembled(
+        reordered += ordered != rows
+        dialogues.extend(
+            Dialogue(row.persona_id, _dialogue_id(row), order, row.messages, row.meta)
+            for order, row in enumerate(ordered)
+        )
+    return Imported(
+        importer,
         Dataset(tuple(kept), tuple(dialogues)),
-        tuple(faults),
-        notes.sentences(),
-        {_dialogue_id(draft): draft for draft in known},
+        (*wrong, *faults),
+        _notes(silent, reordered),
+        lines={_dialogue_id(draft): draft.line - 1 for draft in known},
     )
 
 
-@dataclass(slots=True)
-class _Notes:
+def _notes(silent: int, reordered: int) -> tuple[str, ...]:
     """What is worth saying about valid data."""
-
-    silent_dialogues: int = 0
-    reordered_personas: int = 0
-
-    def sentences(self) -> tuple[str, ...]:
-        found = []
-        if self.silent_dialogues:
-            found.append(f"{self.silent_dialogues} dialogues have no reply after a user message: no example.")
-        if self.reordered_personas:
-            found.append(
-                f"The dialogues of {self.reordered_personas} personas do not stand in the order of their ids;"
-                " the ids decide the order in time."
-            )
-        return tuple(found)
+    found = [f"{silent} dialogues have no reply after a user message: no example."] if silent else []
+    if reordered:
+        found.append(
+            f"The dialogues of {reordered} personas do not stand in the order of their ids;"
+            " the ids decide the order in time."
+        )
+    return tuple(found)
 
 
 def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Fault]]:
@@ -135,10 +124,6 @@ def _in_time(rows: list[Draft]) -> list[Draft]:
 
 def _dialogue_id(draft: Draft) -> str:
     return f"{draft.persona_id}/{draft.session}"
-
-
-def _dialogue(draft: Draft, order: int) -> Dialogue:
-    return Dialogue(draft.persona_id, _dialogue_id(draft), order, draft.messages, draft.meta)
 
 
 def refuse_too_many(faults: Sequence[Fault], file: str) -> None:

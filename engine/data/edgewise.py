@@ -58,8 +58,7 @@ def read_edgewise(folder: Path) -> Imported:
         refuse_too_many(faults, SESSIONS)
         drafts.extend(read)
         personas.append(Persona(persona_id, characters.at(index), routines.at(index) or ()))
-    assembled = assemble(personas, drafts)
-    return Imported("edgewise", assembled.dataset, (*faults, *assembled.faults), assembled.notes)
+    return assemble("edgewise", personas, drafts, faults)
 
 
 def persona_name(index: int, users: int) -> str:

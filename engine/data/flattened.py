@@ -6,6 +6,7 @@ on none) and must agree. An edgesplits.json beside the file is noted here and re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,8 @@ def read_flattened(path: Path) -> Imported:
         if draft is not None:
             drafts.append(draft)
     personas = [profile.persona(persona_id) for persona_id, profile in profiles.items()]
-    assembled = assemble(personas, drafts)
-    beside = path.parent / GIVEN_SPLIT
-    return Imported(
-        "flattened",
-        assembled.dataset,
-        (*faults, *assembled.faults),
-        assembled.notes,
-        lines={dialogue_id: draft.line - 1 for dialogue_id, draft in assembled.drafts.items()},
-        line_count=line_count,
-        given_split=beside if beside.exists() else None,
-    )
+    imported, beside = assemble("flattened", personas, drafts, faults), path.parent / GIVEN_SPLIT
+    return replace(imported, line_count=line_count, given_split=beside if beside.exists() else None)
 
 
 class _Profile:

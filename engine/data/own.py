@@ -38,8 +38,7 @@ def read_own(folder: Path) -> Imported:
     for name in dict.fromkeys(one.persona_id for one in drafts):
         if name not in known:
             personas.append(Persona(name))
-    assembled = assemble(personas, drafts)
-    return Imported("own", assembled.dataset, (*faults, *assembled.faults), assembled.notes)
+    return assemble("own", personas, drafts, faults)
 
 
 def _persona(line: Line, faults: list[Fault]) -> Persona | None:

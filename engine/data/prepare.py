@@ -197,8 +197,8 @@ def _noted_base(base: str) -> dict[str, dict[str, str]]:
 def write_base(ws: Workspace, base: str) -> str:
     """Make another base the workspace's, as `init` would name it; return that name.
 
-    Results over the base before stand in a table of their own, so none is lost. Raises EngineError for one that
-    no run could load.
+    Results over the base before stand in a table of their own, so none is lost. Raises EngineError for one
+    that no run could load.
     """
     _check_base(base)
     held, name = ws.read_config(), _base_name(ws, base)

@@ -163,11 +163,8 @@ def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
         elif split == "test":
             tested[text] = row.dialogue_id
     repeated = sorted(dialogue_id for text, dialogue_id in tested.items() if text in trained)
-    return (
-        "no repeats",
-        _named("test dialogues are word for word in train", repeated),
-        ("no test dialogue is word for word in train"),
-    )
+    wrong = _named("test dialogues are word for word in train", repeated)
+    return "no repeats", wrong, "no test dialogue is word for word in train"
 
 
 def _check_order(dataset: Dataset, splits: Splits) -> _Check:
@@ -178,11 +175,8 @@ def _check_order(dataset: Dataset, splits: Splits) -> _Check:
         for persona_id, rows in by_persona(dataset).items()
         if not in_time([splits.assignment.get(row.dialogue_id) for row in rows])
     ]
-    return (
-        "order in time",
-        _named("personas have a later split before an earlier one", wrong),
-        ("train comes before val and val before test, for every persona"),
-    )
+    fault = _named("personas have a later split before an earlier one", wrong)
+    return "order in time", fault, "train comes before val and val before test, for every persona"
 
 
 def in_time(places: Sequence[str | None]) -> bool:
@@ -216,11 +210,8 @@ def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
         held[dialogue.persona_id][split] += len(example_turns(dialogue.messages))
     if splits.scheme == "by-persona":
         total = sum(held.values(), Counter())
-        return (
-            "coverage",
-            _named("splits without an example", [s for s in NAMES if not total[s]]),
-            ("every split has examples"),
-        )
+        wrong = _named("splits without an example", [split for split in NAMES if not total[split]])
+        return "coverage", wrong, "every split has examples"
     poor = sorted(persona_id for persona_id, found in held.items() if not all(found[s] for s in NAMES))
     detail = "every persona has examples in each split"
     return "coverage", _named("personas lack examples in a split", poor), detail

@@ -59,8 +59,8 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
 def encode_dialogue(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[Encoded]:
     """Return what a dialogue is trained on: one row with all replies marked, which one pass serves.
 
-    Where the template rewrites earlier turns (a block of thinking that only the newest reply has) each reply is
-    a row of its own behind the very prompt that asks for it.
+    Where the template rewrites earlier turns (a block of thinking that only the newest reply has) each reply
+    is a row of its own behind the very prompt that asks for it.
     """
     if traits(tokenizer).extends:
         return [encode_chat(tokenizer, chat)]
@@ -75,8 +75,8 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[Enco
 def _only_last(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
     """Return a chat as its prompt and its last reply, which alone is marked.
 
-    The reply is what the template adds to the prompt; where it changes the prompt as well, the reply's own text
-    and what stands after it.
+    The reply is what the template adds to the prompt; where it changes the prompt as well, the reply's own
+    text and what stands after it.
     """
     prompt = render(tokenizer, chat[:-1], add_generation_prompt=True)
     whole = render(tokenizer, chat).rstrip()

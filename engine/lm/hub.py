@@ -1,7 +1,7 @@
 """Models of the hub: which files of one are needed, where they lie in the cache, and how they get there.
 
-A model whose needed files are in the cache is used without asking the hub. Fetches no other weights (a second
-format, another library's), no code and nothing pickled. What the hub refuses is said in words with the remedy.
+A model whose needed files are in the cache is used without asking the hub. Fetches no other weights (a
+second format, another library's), no code and nothing pickled. What the hub refuses is said with the remedy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def needed(files: Iterable[str]) -> list[str]:
-    """Return those of a repository's files that loading takes: configuration, tokenizer, one set of weights."""
+    """Return the files of a repository that loading takes: configuration, tokenizer, one set of weights."""
     there = [name for name in files if "/" not in name]
     kept = [name for name in there if name.endswith(_BESIDE) and not name.lower().startswith(_PROSE)]
     if _WHOLE in there:

@@ -1,7 +1,7 @@
 """Which linear layers of a base get an update: the usual ones of its architecture, and which names there are.
 
-Read from a model folder's configuration and the headers of its safetensors, so that a launch can refuse a name
-before anything is loaded. Loads no model code.
+Read from a model folder's configuration and the headers of its safetensors, so that a launch can refuse a
+name before anything is loaded. Loads no model code.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ def no_such_layer(missing: Sequence[str], known: Sequence[str]) -> EngineError:
 def layer_names(folder: Path) -> list[str] | None:
     """Return the last names of a base's linear layers, sorted; None where its files do not tell.
 
-    They are the matrices in the safetensors that are no embedding, head or norm. Experts of a mixture are left
-    out: they are held as one block.
+    They are the matrices in the safetensors that are no embedding, head or norm. Experts of a mixture are
+    left out: they are held as one block.
     """
     stamped = tuple(
         (path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*.safetensors"))

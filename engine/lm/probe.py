@@ -1,4 +1,4 @@
-"""One look at a base before anything is built on it: what works, what is done about what does not, what is refused.
+"""One look at a base before anything is built on it: what works, what is mended, what is refused.
 
 Takes seconds: the files, the chat template, the tokenizer against the weights, a training step and a reply.
 Trains and keeps nothing. Every finding is tried on the base itself, not looked up by its name.
@@ -172,7 +172,7 @@ def _logits(base: Base) -> Finding:
         return Finding(
             "Loss",
             "refused",
-            f"Its own logits differ from those of its last hidden states by {error:.1%}: no loss would be right.",
+            f"Its logits differ from those of its last hidden states by {error:.1%}: no loss would be right.",
             "Choose a base of another architecture.",
         )
     how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"
@@ -215,8 +215,8 @@ def _extension(base: Base) -> Finding:
         return Finding(
             name,
             "mended",
-            "The template rewrites earlier turns, so each reply is trained by itself behind the prompt that asks "
-            "for it: right, and slower.",
+            "The template rewrites earlier turns, so each reply is trained by itself behind the prompt that "
+            "asks for it: right, and slower.",
         )
     (row,) = encode_dialogue(base.tokenizer, _CHAT)
     chat = fitted(base.tokenizer, _CHAT)
@@ -310,6 +310,6 @@ def _time(base: Base, facts: dict[str, Any]) -> Finding:
     return Finding(
         "Training and answering",
         "works",
-        f"{step[1]:.2f} s for a dialogue of {tokens} tokens, {reply[1]:.2f} s for a reply of {_NEW_TOKENS} alone "
-        "(many at once are faster).",
+        f"{step[1]:.2f} s for a dialogue of {tokens} tokens, {reply[1]:.2f} s for a reply of {_NEW_TOKENS} "
+        "alone (many at once are faster).",
     )

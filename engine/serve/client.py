@@ -20,7 +20,7 @@ from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, failed, read_answer
 from engine.core.roles import refuse_unless
 from engine.lm.remote.keys import names_for_base
-from engine.runs.processes import ProcessIdentity, end_group, running
+from engine.runs.processes import ProcessIdentity, running
 from engine.serve import line
 from engine.serve.folder import (
     ear_of,
@@ -99,15 +99,6 @@ def alive(ws: Workspace) -> ProcessIdentity | None:
     """Return the generator's process, None when none runs."""
     found = who(ws)
     return found if running(found) else None
-
-
-def stop(ws: Workspace, *, grace_seconds: float = 5.0) -> bool:
-    """End the generator; False when none runs. Questions under way begin anew when they are looked at."""
-    found = alive(ws)
-    if found is None:
-        return False
-    end_group(found, grace_seconds=grace_seconds)
-    return True
 
 
 def _again(ws: Workspace, question: Question) -> Answer:

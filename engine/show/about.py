@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
 from engine.core.errors import EngineError
@@ -48,7 +51,7 @@ class Processor:
     """What runs are executed on: cores, memory, and the names of the GPUs that they will use."""
 
     cores: int
-    memory_bytes: int | None
+    memory_bytes: int
     gpus: tuple[str, ...]
 
     @property
@@ -95,7 +98,7 @@ def processor() -> Processor:
     names = slots.gpus()
     models = _gpu_models()
     told = tuple(models[place] if place < len(models) else name for place, name in enumerate(names))
-    return Processor(len(os.sched_getaffinity(0)), _memory_bytes(), told)
+    return Processor(len(os.sched_getaffinity(0)), psutil.virtual_memory().total, told)
 
 
 def endpoint_keys() -> list[Key]:
@@ -171,13 +174,6 @@ def _without_front_matter(card: Path) -> str:
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
 
 
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return None
-
-
 def _gpu_models() -> list[str]:
     """The names of the GPUs as the driver's files tell them; empty where there is no such driver."""
     found = []
@@ -192,18 +188,9 @@ def _size(path: Path) -> tuple[int, int]:
     if path.is_file():
         return path.stat().st_size, 1
     total = files = 0
-    folders = [path] if path.is_dir() else []
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                else:
-                    total, files = total + entry.stat(follow_symlinks=False).st_size, files + 1
-            except OSError:
-                continue
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+                files += 1
     return total, files

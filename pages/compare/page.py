@@ -13,21 +13,19 @@ from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
-from pages.compare import certainty as compare_certainty
 from pages.compare import choices as compare_choices
-from pages.compare import cost as compare_cost
-from pages.compare import heatmap as compare_heatmap
 from pages.compare import personas as compare_personas
 from pages.compare import table as compare_table
+from pages.compare import worth as compare_worth
 from pages.compare.choices import View
 from pages.shared import frame, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
-    "personas": ("For whom?", compare_personas.show),
-    "heatmap": ("Everyone", compare_heatmap.show),
-    "cost": ("At what cost?", compare_cost.show),
-    "certainty": ("How sure?", compare_certainty.show),
+    "personas": ("For whom?", compare_personas.show_personas),
+    "heatmap": ("Everyone", compare_personas.show_everyone),
+    "cost": ("At what cost?", compare_worth.show_cost),
+    "certainty": ("How sure?", compare_worth.show_certainty),
 }
 
 
@@ -43,9 +41,6 @@ def show() -> None:
         frame.empty_state(
             "Nothing is scored yet",
             "A comparison needs two variants, scored on the same examples. The first run makes both.",
-            page=frame.HOME,
-            label="Run the first experiment",
-            icon=":material/arrow_forward:",
         )
         return
     compare_choices.come_back()

@@ -1,15 +1,22 @@
-"""For whom? One variant against the reference, every persona as a bar, a point and part of a spread."""
+"""For whom, and everyone at once: the two sections about single personas.
+
+One variant against the reference, every persona as a bar, a point and part of a spread; and all variants and
+all personas at once, one cell each.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pandas as pd
 import streamlit as st
 
 from engine.core.wording import count
 from engine.show import charts
+from engine.show.charts.heatmap import Order
 from pages.compare import choices as compare_choices
+from pages.compare import reads as compare_reads
 from pages.compare.choices import View
 from pages.shared import frame, judged
 
@@ -17,7 +24,7 @@ _LISTS = {"lost": "Lost over 10", "brushed": "Marked in a chart", "all": "All"}
 _ROWS_SHOWN = 12
 
 
-def show(view: View) -> None:
+def show_personas(view: View) -> None:
     """Show who gains and who loses; a click on anything opens the persona."""
     left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
     with left:
@@ -83,9 +90,8 @@ def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
 
 def _open(event: Any, candidate: str) -> None:
     """Go to the persona under a click."""
-    picked = event["selection"].get(charts.CHOSEN, [])
-    if picked:
-        frame.open_persona(picked[0]["persona_id"], candidate)
+    if picked := frame.clicked(event):
+        frame.open_persona(picked["persona_id"], candidate)
 
 
 def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
@@ -135,7 +141,6 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     event = frame.table(
         frame.with_signs(drawn, "difference"),
         key=f"compare_people_{candidate}_{len(shown)}",
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) <= _ROWS_SHOWN else 440,
@@ -155,3 +160,74 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(shown):
         frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), candidate)
+
+
+_ORDERS: Mapping[str, str] = {
+    "difference": "Difference",
+    "mean": "Mean of all variants",
+    "cluster": "Cluster",
+    "name": "Name",
+}
+
+
+def show_everyone(view: View) -> None:
+    """Show the heatmap; a click on a cell opens the persona with that variant."""
+    clusters = compare_reads.clusters(view.ws)
+    left, right = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+    with left:
+        by = compare_choices.choice(
+            "Sort personas by",
+            [name for name in _ORDERS if name != "cluster" or clusters],
+            name="sort",
+            words=lambda name: _ORDERS[name],
+            segmented=True,
+        )
+    with right:
+        by = by or "difference"
+        candidate = (
+            compare_choices.candidate(view, label="of the variant")
+            if by in ("difference", "cluster")
+            else compare_choices.chosen_candidate(view)
+        )
+    data = compare_reads.by_persona(view.ws, view.asked)
+    data = data[data["variant"].isin(view.candidates)]
+    personas = charts.ordered_personas(data, cast(Order, by), candidate=candidate, clusters=clusters)
+    if view.metric.higher_is_better is False and by in ("difference", "mean"):
+        personas = personas[::-1]
+    personas = _some(personas)
+    event = frame.chart(
+        charts.heatmap(
+            data,
+            variants=view.candidates,
+            personas=personas,
+            clusters=clusters if by == "cluster" else None,
+            in_points=view.in_points,
+            reverse=view.metric.higher_is_better is False,
+            dark=st.context.theme.type == "dark",
+        ),
+        key="compare_heatmap",
+        on_select="rerun",
+        alt=f"Difference of every variant to {view.reference} for {count(len(personas), 'persona')}",
+    )
+    st.caption(
+        f"One column a persona, one row a variant, against {frame.plain(view.reference)}; blank: not scored. "
+        "Click a cell to open that persona with that variant."
+    )
+    if picked := frame.clicked(event):
+        frame.open_persona(picked["persona_id"], picked["variant"])
+
+
+def _some(personas: list[str]) -> list[str]:
+    """As many personas as a screen can show; where there are more, which of them."""
+    size = charts.HEATMAP_PERSONAS
+    if len(personas) <= size:
+        return personas
+    starts = [str(start) for start in range(0, len(personas), size)]
+    start = compare_choices.choice(
+        "Personas shown",
+        starts,
+        name="from",
+        words=lambda one: f"{int(one) + 1:,} to {min(int(one) + size, len(personas)):,} of {len(personas):,}",
+    )
+    begin = int(start or 0)
+    return personas[begin : begin + size]

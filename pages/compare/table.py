@@ -47,7 +47,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
     st.session_state["compare_shown"] = shown
-    frame.select_row(_TABLE, shown.index(candidate) if candidate in shown else None)
+    frame.select_rows(_TABLE, [shown.index(candidate)] if candidate in shown else [])
     unit = ", in points," if view.in_points else ""
     st.markdown(
         f"**{metric.label}**{unit} of each variant against {frame.plain(view.reference)}", help=metric.help
@@ -55,7 +55,6 @@ def leaderboard(view: View, candidate: str | None) -> None:
     frame.table(
         frame.with_signs(table, "delta"),
         key=_TABLE,
-        hide_index=True,
         on_select=_choose_row,
         selection_mode="single-row",
         height="content" if len(table) <= _ROWS_SHOWN else _HEIGHT,
@@ -162,9 +161,8 @@ def _intervals(view: View) -> None:
 
 
 def _choose_mark() -> None:
-    picked = st.session_state[_CHART]["selection"].get(charts.CHOSEN, [])
-    if picked:
-        compare_choices.choose_candidate(picked[0]["variant"])
+    if picked := frame.clicked(_CHART):
+        compare_choices.choose_candidate(picked["variant"])
 
 
 def _one(view: View, candidate: str) -> None:

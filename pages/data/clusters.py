@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count
-from engine.show.charts import CHOSEN
 from engine.show.persona import charts
 from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
+from pages.persona import scene as persona_scene
 from pages.shared import frame
 
 _ALL = "all"
@@ -20,7 +18,7 @@ _NAMED = 12
 
 def show(ws: Workspace) -> None:
     """Show the map with one cluster marked; a click on a persona opens its page."""
-    found = persona_reads.clusters(ws)
+    found = persona_scene.clusters(ws)
     if found is None:
         frame.empty_state(
             "No clusters yet",
@@ -28,8 +26,7 @@ def show(ws: Workspace) -> None:
             "Cluster adapters, merges and trees build on it.",
             page=frame.EXPERIMENTS,
             label="Look for clusters",
-            icon=":material/arrow_forward:",
-            query={"experiment": "clustering"},
+            query_params={"experiment": "clustering"},
         )
         return
     sizes = found.sizes
@@ -60,9 +57,8 @@ def _map(found: Clusters, marked: int | None) -> None:
         on_select="rerun",
         alt=f"Map of {len(found.places)} personas in {groups} by {found.features}",
     )
-    picked = event["selection"].get(CHOSEN, [])
-    if picked:
-        frame.open_persona(picked[0]["persona_id"])
+    if picked := frame.clicked(event):
+        frame.open_persona(picked["persona_id"])
     told = f"Grouped by {found.features}. The nearer two marks, the more alike. Numbers: clusters."
     if found.silhouette is not None:
         told += f" Silhouette {found.silhouette:.2f}: 1 is well apart, 0 is no clusters at all."
@@ -82,26 +78,17 @@ def _table(found: Clusters) -> None:
         for number in found.sizes
     }
     frame.table(
-        pd.DataFrame(
-            {
-                "Cluster": list(who),
-                "Personas": [len(names) for names in who.values()],
-                "The most typical first": [
-                    ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
-                    for names in who.values()
-                ],
-            }
-        ),
-        hide_index=True,
+        {
+            "Cluster": list(who),
+            "Personas": [len(names) for names in who.values()],
+            "The most typical first": [
+                ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "") for names in who.values()
+            ],
+        },
         alt="Clusters with their sizes and their most typical personas",
         column_config={
             "Cluster": st.column_config.NumberColumn(width=70),
             "Personas": st.column_config.NumberColumn(width=80),
         },
     )
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(f"Run {found.run_id}"),
-        icon=":material/timeline:",
-        query_params={"run": found.run_id},
-    )
+    frame.run_link(found.run_id, f"Run {found.run_id}", icon=":material/timeline:")

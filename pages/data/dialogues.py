@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.types import Dialogue
 from engine.core.wording import count, spelled
 from pages.shared import frame, reads
+from pages.shared.reads import SPLIT_WORDS
 
-SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _ALL = "all"
 _SHOWN = 200
 
@@ -43,7 +42,11 @@ def show(ws: Workspace) -> None:
         _about(one, characters[one])
     dialogues = dataset.dialogues if one is None else reads.dialogues_of(ws, one)
     wanted = (sought or "").strip().lower()
-    found = [dialogue for dialogue in dialogues if _holds(dialogue, wanted)]
+    found = [
+        dialogue
+        for dialogue in dialogues
+        if not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
+    ]
     if not found:
         whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(one)}"
         st.info(f"{whose} holds this. Search for less, or elsewhere.", icon=":material/search_off:")
@@ -61,10 +64,6 @@ def _about(persona_id: str, character: str | None) -> None:
     frame.persona_link(f"Scores and replies of {persona_id}", persona_id)
 
 
-def _holds(dialogue: Dialogue, wanted: str) -> bool:
-    return not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
-
-
 def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:
     """The dialogues found, whose they are where they are of several; returns the one selected."""
     assignment, shown = reads.splits(ws).assignment, found[:_SHOWN]
@@ -76,16 +75,13 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     st.caption(f"{told}; select one to read it.")
     whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
     event = frame.table(
-        pd.DataFrame(
-            {
-                **whose,
-                "No": [dialogue.order + 1 for dialogue in shown],
-                "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
-                "Begins with": [dialogue.messages[0].text for dialogue in shown],
-            }
-        ),
+        {
+            **whose,
+            "No": [dialogue.order + 1 for dialogue in shown],
+            "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
+            "Begins with": [dialogue.messages[0].text for dialogue in shown],
+        },
         key=key,
-        hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) < 10 else 560,

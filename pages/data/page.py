@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.base_folder import EMBEDDED
 from engine.core.command import command_line
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
@@ -23,7 +24,6 @@ from pages.experiments import augment_preview
 from pages.shared import base_card, frame, reads
 from pages.study import upload as study_upload
 
-_SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
 _COUNTED = ("personas", "dialogues", "examples")
 _SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
 _WORLD_WORDS = {
@@ -75,7 +75,7 @@ def show() -> None:
 
 
 def _overview(ws: Workspace) -> None:
-    card, record = reads.card(ws), reads.split_record(ws)
+    card, record = reads.card(ws), read_json(ws.splits / "splits.json")
     counts, statistics = card["counts"], card["statistics"]
     with st.container(horizontal=True, gap="medium"):
         for label in ("personas", "dialogues", "messages", "examples"):
@@ -124,10 +124,9 @@ def _splits(record: dict[str, Any]) -> None:
                     **{what.capitalize(): found[name][what] for what in _COUNTED},
                     "Share": percent(found[name]["share"]),
                 }
-                for name, word in _SPLIT_WORDS.items()
+                for name, word in reads.SPLIT_WORDS.items()
             ]
         ).style.format("{:,}", subset=[what.capitalize() for what in _COUNTED]),
-        hide_index=True,
         alt="Personas, dialogues and examples in each split",
     )
     online = found["online"]["dialogues"]
@@ -157,7 +156,6 @@ def _lengths(statistics: dict[str, Any]) -> None:
     )
     frame.table(
         table,
-        hide_index=True,
         alt="Lengths of dialogues and messages",
         column_config={
             "what": "Length",
@@ -182,7 +180,7 @@ def _left_out(faults: list[dict[str, Any]]) -> None:
         with st.expander(
             f"{count(len(faults), 'faulty row')} left out at the import", icon=":material/warning:"
         ):
-            frame.table(pd.DataFrame(faults), hide_index=True, alt="Rows left out, and why")
+            frame.table(faults, alt="Rows left out, and why")
 
 
 # --- import
@@ -262,13 +260,12 @@ def _import_form(ws: Workspace) -> None:
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
-        closed = frame.closed("own")
-        sent = st.form_submit_button(
+        sent = frame.action(
             "Replace the data" if replaces else "Import",
+            form=True,
+            least="own",
             type="primary",
             icon=":material/download:",
-            disabled=bool(closed),
-            help=frame.plain(closed) or None,
         )
     if sent:
         options: dict[str, Any] = {
@@ -283,28 +280,16 @@ def _import_form(ws: Workspace) -> None:
 
 
 def _sizes(*, is_world: bool) -> tuple[int | None, int | None]:
-    columns = st.columns(2)
-    default = (20, 50) if is_world else (None, None)
     word, kind = ("How many", "world") if is_world else ("At most so many", "files")
-    with columns[0]:
-        personas = st.number_input(
-            f"{word} personas",
-            min_value=1,
-            value=default[0],
-            step=1,
-            placeholder="all",
-            key=f"data_personas_{kind}",
-        )
-    with columns[1]:
-        dialogues = st.number_input(
-            f"{word} dialogues each",
-            min_value=1,
-            value=default[1],
-            step=1,
-            placeholder="all",
-            key=f"data_dialogues_{kind}",
-        )
-    return personas, dialogues
+
+    def number(column: DeltaGenerator, what: str, default: int, more: str = "") -> int | None:
+        return column.number_input(
+            f"{word} {what}{more}", min_value=1, value=default if is_world else None, step=1,
+            placeholder="all", key=f"data_{what}_{kind}",
+        )  # fmt: skip
+
+    left, right = st.columns(2)
+    return number(left, "personas", 20), number(right, "dialogues", 50, " each")
 
 
 def _run_import(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from engine.core import integrity
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
-from engine.data.augment import Change, Pair, changes, method_words, preview
+from engine.data.augment import Attempt, method_words, preview
 from engine.runs.records import scan
 from pages.shared import frame, reads
 
@@ -63,7 +61,7 @@ def show(ws: Workspace) -> None:
             with st.expander(
                 f"Refused: {frame.plain(one.reason)} ({method_words(domain, one.method).lower()})"
             ):
-                _changes(changes(one.source, one.dialogue))
+                _changes(one)
     st.caption("The run also refuses what strays too far from its source, by the scorer's likeness.")
 
 
@@ -88,29 +86,23 @@ def _last_run(ws: Workspace) -> None:
         }
         for method, counts in told["by_method"].items()
     ]
-    frame.table(pd.DataFrame(rows), hide_index=True, alt="What each way made, and what was refused and why")
+    frame.table(rows, alt="What each way made, and what was refused and why")
     if told["short_of_target"]:
         short = count(len(told["short_of_target"]), "persona stays", "personas stay")
         st.caption(f"{short} short of the target: what is left repeats itself.")
-    run_id = done[-1].run_id
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(run_id),
-        icon=frame.STATE_ICONS["succeeded"],
-        query_params={"run": run_id},
-    )
+    frame.run_link(done[-1].run_id, icon=frame.STATE_ICONS["succeeded"])
 
 
-def _pair(pair: Pair, way: str) -> None:
+def _pair(pair: Attempt, way: str) -> None:
     with st.container(border=True):
         near = f", likeness {percent(pair.nearness)}" if pair.nearness is not None else ""
         st.markdown(f"**Dialogue {pair.source.order + 1}** :gray[{way}{near}]")
-        _changes(pair.changes)
+        _changes(pair)
 
 
-def _changes(found: Sequence[Change]) -> None:
+def _changes(pair: Attempt) -> None:
     """Show what differs: the old after a minus, the new after a plus."""
-    for one in found:
+    for one in pair.changes:
         where = frame.plain(one.where.replace("_", " ").capitalize())
         before, after = (frame.plain(text.replace("_", " ")) or "unknown" for text in (one.before, one.after))
         st.markdown(f":gray[{where}]  \n:red[**−**] {before}  \n:green[**+**] {after}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -33,6 +34,7 @@ _VERDICTS = {
 }
 
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ def show(ws: Workspace) -> None:
         st.info("No experiment is like this. Choose another family, or search for less.")
     for group in _groups(shown):
         st.subheader(frame.plain(group), anchor=False)
-        _grid([card for card in shown if card.experiment.group == group], reference)
+        _grid([card for card in shown if card.experiment.group == group], partial(_draw, reference=reference))
     if len(shown) == len(cards):
-        _sweeps()
+        st.subheader("Sweeps", anchor=False)
+        _grid(list(SWEEPS.values()), _sweep)
 
 
 def results(ws: Workspace) -> tuple[dict[str, Row], str]:
@@ -96,9 +99,7 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
             _result(found[experiment.name], reference)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-                st.page_link(
-                    frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}
-                )
+                frame.run_link(record.run_id)
                 frame.state_badge(record.state)
                 st.caption(frame.plain(changed_words(record) or "defaults"), width="content")
         st.page_link(
@@ -165,14 +166,14 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str,
     return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited))
 
 
-def _grid(cards: Sequence[Card], reference: str) -> None:
-    for start in range(0, len(cards), _WIDE):
-        for column, card in zip(st.columns(_WIDE), cards[start : start + _WIDE], strict=False):
+def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
+    for start in range(0, len(held), _WIDE):
+        for column, one in zip(st.columns(_WIDE), held[start : start + _WIDE], strict=False):
             with column, st.container(border=True, height="stretch", gap="small"):
-                _draw(card, reference)
+                draw(one)
 
 
-def _draw(card: Card, reference: str) -> None:
+def _draw(card: Card, *, reference: str) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name)
@@ -224,21 +225,17 @@ def _lines(card: Card) -> list[str]:
     missing = [run for run in needed if run.state != "succeeded"]
     lines = [f"Makes {card.experiment.makes}"]
     if missing:
-        names = ", ".join(title_of(run.spec.experiment, frame.workspace()) for run in missing)
+        needs = ", ".join(title_of(run.spec.experiment, frame.workspace()) for run in missing)
         known = [run.spec.estimate_seconds for run in missing if run.spec.estimate_seconds is not None]
         takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
-        lines.append(f"Needs {names}{takes}, run first")
+        lines.append(f"Needs {needs}{takes}, run first")
     elif card.planned.target.spec.upstream:
         how = "under way" if card.awaited else "done"
-        lines.append(f"Builds on {', '.join(_built_on(card))}, {how}")
+        names = (run_id.rpartition("-")[0] for run_id in card.planned.target.spec.upstream.values())
+        built_on = ", ".join(title_of(name, frame.workspace()) for name in names)
+        lines.append(f"Builds on {built_on}, {how}")
     lines.append(_time(card))
     return lines
-
-
-def _built_on(card: Card) -> list[str]:
-    assert card.planned is not None
-    names = (run_id.rpartition("-")[0] for run_id in card.planned.target.spec.upstream.values())
-    return [title_of(name, frame.workspace()) for name in names]
 
 
 def _time(card: Card) -> str:
@@ -276,15 +273,6 @@ def _result(row: Row, reference: str) -> None:
         color=colour,  # type: ignore[arg-type]
     )
     st.caption(frame.plain(f"{interval(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
-
-
-def _sweeps() -> None:
-    st.subheader("Sweeps", anchor=False)
-    for start in range(0, len(SWEEPS), _WIDE):
-        held = list(SWEEPS.values())[start : start + _WIDE]
-        for column, sweep in zip(st.columns(_WIDE), held, strict=False):
-            with column, st.container(border=True, height="stretch", gap="small"):
-                _sweep(sweep)
 
 
 def _sweep(sweep: Sweep) -> None:

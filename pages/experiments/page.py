@@ -60,7 +60,7 @@ def _one(ws: Workspace, experiment: Experiment) -> None:
             st.markdown("**What will run**")
             with frame.boundary():
                 if swept is None:
-                    launch.show_asked(ws, experiment, asked, key=key, prominent=True, seen=seen)
+                    launch.show_plan(ws, experiment, asked, key=key, prominent=True, seen=seen)
                 else:
                     sweeps.show_plan(ws, swept, asked, key=key)
         cards.already(ws, experiment, seen)

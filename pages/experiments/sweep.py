@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -12,7 +11,6 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, spelled
-from engine.results import store
 from engine.results.comparing.sweeps import SweepResults, sweep_results_of
 from engine.runs import jobs
 from engine.show.charts.sweep import sweep_chart, sweep_words
@@ -23,7 +21,7 @@ from engine.strategies.plan import Plan, PlannedRun
 from engine.strategies.spec import Experiment, validate
 from engine.strategies.sweep import Sweep, command_of, plan_sweep, sweep_of
 from pages.experiments import cards
-from pages.shared import frame, launch, launch_fields
+from pages.shared import frame, launch, launch_fields, reads
 from pages.shared.launch import Asked
 from pages.shared.launch_fields import Field
 
@@ -90,7 +88,7 @@ def show_named(ws: Workspace, sweep: Sweep) -> None:
 
 def show_results(ws: Workspace, sweep: Sweep) -> None:
     """Show the gain at each value as far as it is scored, on val."""
-    results = _results(str(ws.root), store.version(ws), sweep)
+    results = _results(ws, sweep)
     scored = [one for one in results if any(point.rows for point in one.points)]
     if not scored:
         st.caption("The gain at each value appears here once the first runs are scored.")
@@ -157,12 +155,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
     waiting = [run for run in todo if run.state not in ("queued", "running")]
     if not waiting:
         ids = ",".join(one.target.run_id for one in plans)
-        st.page_link(
-            frame.RUNS,
-            label="See these runs side by side",
-            icon=":material/timeline:",
-            query_params={"run": ids},
-        )
+        frame.run_link(ids, "See these runs side by side", icon=":material/timeline:")
         return
     if frame.action(
         f"Run {count(len(waiting), 'run')}",
@@ -194,6 +187,6 @@ def _summary(todo: Sequence[PlannedRun]) -> str:
     return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
 
 
-@st.cache_data(ttl=3600, max_entries=16, show_spinner=False, hash_funcs={Sweep: repr})
-def _results(root: str, version: str, sweep: Sweep) -> list[SweepResults]:
-    return sweep_results_of(Workspace(Path(root)), sweep, splits=_SPLITS)
+@reads.kept
+def _results(ws: Workspace, sweep: Sweep) -> list[SweepResults]:
+    return sweep_results_of(ws, sweep, splits=_SPLITS)

@@ -15,7 +15,6 @@ from engine.domains.domain import Routine
 from engine.results.comparing.comparison import NotComputed
 from engine.show.persona.table import scored
 from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
 from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
@@ -41,7 +40,7 @@ def show() -> None:
     except NotComputed as missing:
         rescore.instead(ws, missing)
         return
-    clusters = persona_reads.clusters(ws)
+    clusters = persona_scene.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
         persona_id = _persona(names)
@@ -119,10 +118,10 @@ def _numbers(
         facts.append(
             ("Cluster", told, f"Of {count(len(clusters.sizes), 'cluster')}, by {clusters.features}.")
         )
-    routed = persona_reads.routed(ws)
+    routed = persona_scene.routed(ws)
     if routed and scene is not None:
         name, run_id = next(iter(routed.items()))
-        goes = persona_reads.routes(ws, run_id)["routes"].get(persona_id)
+        goes = persona_scene.routes(ws, run_id)["routes"].get(persona_id)
         if goes:
             facts.append(("Routed to", goes, f"By {name}, from validation alone."))
     if facts:
@@ -231,7 +230,7 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
 def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
     """The examples; a fragment, so that opening one draws nothing else anew."""
     st.subheader("What was said", anchor=False)
-    found = persona_reads.replies(
+    found = persona_scene.replies(
         ws,
         persona_id,
         metric=scene.metric.name,
@@ -278,9 +277,6 @@ def _nothing_scored() -> None:
     frame.empty_state(
         "Nothing is scored yet",
         "Scores, routes and replies appear here with the first run.",
-        page=frame.HOME,
-        label="Run the first experiment",
-        icon=":material/arrow_forward:",
     )
 
 

@@ -15,7 +15,7 @@ import streamlit as st
 from engine.core.wording import points, signed_points
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
-from engine.show.persona.replies import Answered, Memory, Piece, Reply
+from engine.show.persona.replies import Answered, Memory, Reply
 
 _HERE = Path(__file__).resolve().parent
 _SIGNS = {"right": "✓", "other": "≠", "missing": "−", "extra": "+"}
@@ -105,16 +105,14 @@ def _reply(
         "score": _level(reply.score, metric),
         "difference": "" if reference in reply.variants else _difference(reply.delta, metric),
         "tone": "" if reference in reply.variants else _tone(reply.delta, metric),
-        "pieces": [_piece(piece) for piece in reply.pieces],
+        "pieces": [
+            {"text": one.text, "kind": one.kind, "sign": _SIGNS.get(one.kind, "")} for one in reply.pieces
+        ],
         "findings": [
             {"kind": one.kind, "sign": _SIGNS[one.kind], "words": one.words} for one in reply.findings
         ],
         "tokens": reply.tokens,
     }
-
-
-def _piece(piece: Piece) -> dict[str, str]:
-    return {"text": piece.text, "kind": piece.kind, "sign": _SIGNS.get(piece.kind, "")}
 
 
 def _memory(memory: Memory) -> dict[str, Any]:

@@ -1,6 +1,8 @@
-"""What the Persona page looks at: variant, metric, split and protocol, and the order of the personas.
+"""What the Persona page reads, and what it looks at: variant, metric, split, protocol, order of the personas.
 
-All of it stands in the address, so that a link opens what its sender saw.
+All of it stands in the address, so that a link opens what its sender saw. What is read is kept between
+reruns; the wide tables as they are (never copied, never changed), so that two thousand personas cost as
+little a rerun as twenty.
 """
 
 from __future__ import annotations
@@ -15,11 +17,71 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results import store
 from engine.show.charts import is_bound
+from engine.show.persona import table as tables
+from engine.show.persona.replies import Answered, answered
+from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs
 from engine.show.persona.table import ORDERS, ordered
-from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
+from engine.strategies.clusterings import Clusters, newest_clusters
+from engine.strategies.plan import look
 from pages.shared import frame, reads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One metric on one split: every example (wide), persona means, and gains over the reference."""
+
+    wide: pd.DataFrame
+    means: pd.DataFrame
+    gains: pd.DataFrame
+
+
+@reads.shared
+def everybodys(ws: Workspace, *, metric: str, split: str, protocol: str, reference: str) -> Scores:
+    """Return the scores of all variants and personas. Shared by all sessions: not to be changed."""
+    wide = tables.wide(store.score_table(ws, metric=metric, split=split, protocol=protocol))
+    gains = tables.persona_gains(wide, reference) if reference in wide else wide.iloc[:0]
+    return Scores(wide, tables.persona_means(wide), gains)
+
+
+@reads.kept
+def clusters(ws: Workspace) -> Clusters | None:
+    """Return the newest clustering on the workspace's ground, None without one."""
+    return newest_clusters(ws, look(ws))
+
+
+@reads.kept
+def routed(ws: Workspace) -> dict[str, str]:
+    """Return the routed variants and the run of each, newest first."""
+    return routing_runs(ws, reads.variants(ws))
+
+
+@reads.shared
+def routes(ws: Workspace, run_id: str) -> dict[str, Any]:
+    """Return a run's routes, with candidates under their names on screens."""
+    return read_routes(ws, run_id, reads.variants(ws))
+
+
+@reads.kept
+def merges(ws: Workspace) -> dict[str, str]:
+    """Return the merged variants and the run of each, newest first."""
+    return merged_variants(ws, reads.variants(ws))
+
+
+merge = reads.kept(merge_of)
+
+
+@reads.kept
+def replies(
+    ws: Workspace, persona_id: str, *, metric: str, split: str, protocol: str, reference: str
+) -> list[Answered]:
+    """Return a persona's examples with every variant's reply."""
+    rows = reads.example_rows(ws, persona_id=persona_id, split=split, protocol=protocol)
+    return answered(
+        rows, reads.dialogues_of(ws, persona_id), reads.domain(ws), metric=metric, reference=reference
+    )
+
 
 SPLITS = {"test": "Test", "val": "Validation"}
 _choice = partial(frame.linked_choice, page="persona")
@@ -37,7 +99,7 @@ class Scene:
     reference: str
     variant: str
     bounds: frozenset[str]
-    scores: persona_reads.Scores
+    scores: Scores
 
 
 def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
@@ -66,9 +128,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
         reference=reference,
         variant=variant or reference,
         bounds=frozenset(bounds),
-        scores=persona_reads.scores(
-            ws, metric=metric, split=split, protocol=found["protocol"], reference=reference
-        ),
+        scores=everybodys(ws, metric=metric, split=split, protocol=found["protocol"], reference=reference),
     )
 
 
@@ -126,6 +186,5 @@ def column(table: pd.DataFrame, variant: str, metric: Metric) -> dict[str, float
     """Return one variant's values by persona, signed so that more is better."""
     if variant not in table:
         return {}
-    sign = -1.0 if metric.higher_is_better is False else 1.0
-    found: dict[str, float] = (sign * table[variant]).to_dict()
+    found: dict[str, float] = (metric.sign * table[variant]).to_dict()
     return found

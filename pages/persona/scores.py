@@ -10,12 +10,11 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, signed_points
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
-from engine.show.charts import CHOSEN
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
-from pages.persona import reads as persona_reads
+from pages.persona import scene as persona_scene
 from pages.shared import frame
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
@@ -30,9 +29,8 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         return
 
     def clicked() -> None:
-        picked = st.session_state["persona_map"]["selection"].get(CHOSEN, [])
-        if picked:
-            on_choose(picked[0]["persona_id"])
+        if picked := frame.clicked("persona_map"):
+            on_choose(picked["persona_id"])
 
     st.vega_lite_chart(
         charts.map_chart(clusters, persona_id),
@@ -71,14 +69,14 @@ def scores(
     if not paired:
         st.caption(f"{frame.plain(persona_id)} has no score in {metric.label.lower()} on this split.")
         return
-    sign = -1.0 if metric.higher_is_better is False else 1.0
-    ordered = sorted(paired, key=lambda one: (one.variant in bounds, -sign * (one.delta or 0.0), one.variant))
+    ordered = sorted(
+        paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
+    )
     _summary(ordered, metric, reference=reference, bounds=bounds)
 
     def clicked() -> None:
-        picked = st.session_state["persona_scores"]["selection"].get(CHOSEN, [])
-        if picked:
-            frame.choose("persona", "variant", picked[0]["variant"])
+        if picked := frame.clicked("persona_scores"):
+            frame.choose("persona", "variant", picked["variant"])
 
     st.vega_lite_chart(
         charts.score_chart(
@@ -112,8 +110,7 @@ def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: 
     rivals = [one for one in rows if one.variant != reference and one.variant not in bounds]
     if not rivals or metric.higher_is_better is None:
         return
-    sign = 1.0 if metric.higher_is_better else -1.0
-    gains = [sign * (one.delta or 0.0) for one in rivals]
+    gains = [metric.sign * (one.delta or 0.0) for one in rivals]
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     equal = len(gains) - better - worse
     st.markdown(
@@ -133,7 +130,7 @@ def route(
 ) -> None:
     """Show where this persona is routed to and the val scores that decided it."""
     st.subheader("Which route, and why?", anchor=False)
-    routed = persona_reads.routed(ws)
+    routed = persona_scene.routed(ws)
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
         st.code(frame.command("run", "routing"), language="bash")
@@ -155,8 +152,8 @@ def route(
 
 
 def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route | None:
-    routes = persona_reads.routes(ws, run_id)
-    val = persona_reads.scores(
+    routes = persona_scene.routes(ws, run_id)
+    val = persona_scene.everybodys(
         ws, metric=routes["metric"], split="val", protocol=protocol, reference=routes["fallback"]
     )
     higher = METRICS[routes["metric"]].higher_is_better is not False
@@ -201,7 +198,7 @@ def _worth(found: Route, metric: Metric, on_test: Mapping[str, float | None], bo
 
 def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     """Show whose adapters went into this persona's merge, and how much of each."""
-    known = persona_reads.merges(ws)
+    known = persona_scene.merges(ws)
     st.subheader("What was merged?", anchor=False)
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
@@ -211,7 +208,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     name = variant if variant in known else None
     if name is None:
         name = frame.linked_choice("Merge", names, page="persona", name="merge") or names[0]
-    found = persona_reads.merge(ws, name, known[name], persona_id)
+    found = persona_scene.merge(ws, name, known[name], persona_id)
     if found is None:
         st.caption(f"{frame.plain(name)} has no merge for {frame.plain(persona_id)}: not applicable.")
         return

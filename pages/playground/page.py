@@ -1,4 +1,4 @@
-"""What do the variants answer, side by side?"""
+"""What do the variants answer, side by side? And the vote on a blind conversation, and what it reveals."""
 
 from __future__ import annotations
 
@@ -10,12 +10,71 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question
 from engine.core.wording import ago
+from engine.results import votes
+from engine.results.votes import Choice, Vote
 from engine.serve import client, folder
 from engine.serve.conversation import can_answer, conversation, next_question
 from pages.playground import setup as playground_setup
 from pages.playground import turn as playground_turn
-from pages.playground import vote as playground_vote
 from pages.shared import frame, reads
+
+_BUTTONS: tuple[tuple[Choice, str, str, str], ...] = (
+    ("left", "Left is better", ":material/west:", "1"),
+    ("tie", "Tie", ":material/balance:", "2"),
+    ("both bad", "Both bad", ":material/thumb_down:", "3"),
+    ("right", "Right is better", ":material/east:", "4"),
+)
+
+
+def _vote(
+    ws: Workspace, question: Question, answer: Answer, vote: Vote | None, *, conversation_id: str
+) -> bool:
+    """Show the four choices, or what was chosen and who it was; return whether another one is wished."""
+    if vote is not None:
+        return _revealed(ws, vote, conversation_id)
+    if answer.state != "done" or any(reply.error for reply in answer.replies):
+        st.caption("Only two finished replies can be voted on.")
+        return _another()
+    _choices(ws, question, answer, conversation_id)
+    return False
+
+
+def _choices(ws: Workspace, question: Question, answer: Answer, conversation_id: str) -> None:
+    differ = votes.can_differ(answer)
+    if not differ:
+        st.caption("Both say the same.")
+    with st.container(horizontal=True, gap="small"):
+        for choice, label, icon, key in _BUTTONS:
+            pressed = frame.action(
+                label, icon=icon, shortcut=key, key=f"playground_vote_{choice}",
+                off=not differ and choice in ("left", "right"),
+            )  # fmt: skip
+            if pressed:
+                with frame.boundary():
+                    votes.cast(ws, question, answer, choice, conversation_id=conversation_id)
+                    st.rerun()
+    st.caption("Names, scores and the right reply are shown after your vote.")
+
+
+def _revealed(ws: Workspace, vote: Vote, conversation_id: str) -> bool:
+    won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
+    told = f"Your vote: **{frame.plain(won)}** is better." if won else f"Your vote: {vote.choice}."
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":material/how_to_vote: {told}", width="content")
+        standing = votes.read(ws)
+        mine = bool(standing) and standing[-1].conversation_id == conversation_id
+        if mine and frame.action("Take it back", icon=":material/undo:", key="playground_undo"):
+            votes.undo(ws)
+            st.rerun()
+        return _another()
+
+
+def _another() -> bool:
+    return frame.action(
+        "Another", icon=":material/casino:", shortcut="5", key="playground_another",
+        help="A message of anybody's test dialogues, drawn at random, to two of the chosen variants.",
+    )  # fmt: skip
+
 
 _POLL_SECONDS = 0.3
 _RECENT = 8
@@ -36,9 +95,6 @@ def show() -> None:
         frame.empty_state(
             "Nobody can answer yet",
             "Variants are made by runs: the base model alone, or one trained on dialogues.",
-            page=frame.HOME,
-            label="Run the first experiment",
-            icon=":material/arrow_forward:",
         )
         return
     question = _asked(ws)
@@ -87,7 +143,7 @@ def _asked(ws: Workspace) -> Question | None:
 def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     """The conversation up to a question, and whether another one is wished; what grows draws itself anew."""
     chain = conversation(ws, question.question_id)
-    vote = playground_vote.vote_of(ws, chain[0].question_id) if question.blind else None
+    vote = votes.vote_of(ws, chain[0].question_id) if question.blind else None
     hidden = question.blind and vote is None
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -107,7 +163,7 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     playground_turn.show(ws, question, answer, hidden=hidden)
     if not question.blind:
         return answer, False
-    return answer, playground_vote.show(ws, question, answer, vote, conversation_id=chain[0].question_id)
+    return answer, _vote(ws, question, answer, vote, conversation_id=chain[0].question_id)
 
 
 @st.fragment(run_every=_POLL_SECONDS)
@@ -139,7 +195,8 @@ def _listen(
         asked = setup.question()
     elif said and question is not None and answer is not None:
         asked = next_question(question, answer, said)
-        if question.blind and playground_vote.vote_of(ws, _first(ws, question)) is not None:
+        first = conversation(ws, question.question_id)[0].question_id
+        if question.blind and votes.vote_of(ws, first) is not None:
             asked = replace(asked, blind=False)
     elif said:
         asked = setup.question(said)
@@ -151,10 +208,6 @@ def open_(ws: Workspace, question: Question) -> None:
     """Ask, and show the page with the new question in its address."""
     st.query_params["question"] = client.ask(ws, question)
     st.rerun()
-
-
-def _first(ws: Workspace, question: Question) -> str:
-    return conversation(ws, question.question_id)[0].question_id
 
 
 def _begin_anew() -> None:

@@ -46,7 +46,9 @@ def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> 
         st.markdown(frame.plain(question.message))
     _state(answer, count(len(question.speakers), "variant"))
     if question.reference is not None and not hidden:
-        _reference(question.reference)
+        with st.container(border=True, gap=None):
+            st.caption(":material/flag: Right reply")
+            st.markdown(frame.plain(question.reference))
     if not answer.replies:
         return
     columns = st.columns(len(question.speakers), gap="small")
@@ -84,12 +86,6 @@ def _state(answer: Answer, who: str) -> None:
         st.caption(frame.hint(answer.hint))
     elif answer.state == "cancelled":
         st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
-
-
-def _reference(text: str) -> None:
-    with st.container(border=True, gap=None):
-        st.caption(":material/flag: Right reply")
-        st.markdown(frame.plain(text))
 
 
 def _reply(
@@ -149,7 +145,7 @@ def _acts(found: Sequence[Finding]) -> None:
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
     """The scores in points, and the difference to the first variant's."""
-    told, shown = [], _shown_metrics()
+    told, shown = [], [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
     for metric in shown:
         value, other = scores.get(metric.name), baseline.get(metric.name)
         if value is None:
@@ -163,10 +159,6 @@ def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | N
 
 
 _KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset of activations"}
-
-
-def _shown_metrics() -> list[Metric]:
-    return [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
 
 
 def _metrics_help(shown: Sequence[Metric]) -> str:
@@ -227,12 +219,8 @@ def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
     st.markdown(f":material/layers: {share or 'The '}{told}{whose}{profile}")
     for one in adapters:
         weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
-        st.page_link(
-            frame.RUNS,
-            label=frame.plain(f"{one['name']} of {one['run']}{weight}{_KINDS.get(one.get('kind', ''), '')}"),
-            icon=":material/add:",
-            query_params={"run": one["run"]},
-        )
+        kind = _KINDS.get(one.get("kind", ""), "")
+        frame.run_link(one["run"], f"{one['name']} of {one['run']}{weight}{kind}", icon=":material/add:")
 
 
 def _said(messages: tuple[Message, ...]) -> None:

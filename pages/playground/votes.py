@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -23,7 +22,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
-    cast = _cast(ws)
+    cast = _votes(ws, votes.signature(ws))
     if not cast:
         with st.container(border=True, horizontal_alignment="left", gap="small"):
             st.subheader("No votes yet", anchor=False)
@@ -54,10 +53,6 @@ def show() -> None:
     _last(ws, cast)
 
 
-def _cast(ws: Workspace) -> list[Vote]:
-    return _votes(ws, votes.signature(ws))
-
-
 @reads.kept
 def _votes(ws: Workspace, signature: str) -> list[Vote]:
     return votes.read(ws)
@@ -82,17 +77,14 @@ def _ratings(found: Board) -> None:
         ratings_chart(found.ratings), alt="Bradley-Terry ratings of the variants with their 95 % intervals"
     )
     frame.table(
-        pd.DataFrame(
-            {
-                "Variant": [one.name for one in found.ratings],
-                "Rating": [round(one.rating) for one in found.ratings],
-                "95 % interval": [f"{one.low:.0f} to {one.high:.0f}" for one in found.ratings],
-                "Won": [one.wins for one in found.ratings],
-                "Tied": [one.ties for one in found.ratings],
-                "Lost": [one.losses for one in found.ratings],
-            }
-        ),
-        hide_index=True,
+        {
+            "Variant": [one.name for one in found.ratings],
+            "Rating": [round(one.rating) for one in found.ratings],
+            "95 % interval": [f"{one.low:.0f} to {one.high:.0f}" for one in found.ratings],
+            "Won": [one.wins for one in found.ratings],
+            "Tied": [one.ties for one in found.ratings],
+            "Lost": [one.losses for one in found.ratings],
+        },
         alt="Ratings with intervals, wins, ties and losses",
     )
     st.caption(
@@ -111,15 +103,12 @@ def _agreement(found: Board) -> None:
         )
         return
     frame.table(
-        pd.DataFrame(
-            {
-                "Metric": [one.metric.label for one in known],
-                "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
-                "Share": [percent(one.share) for one in known],
-                "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],
-            }
-        ),
-        hide_index=True,
+        {
+            "Metric": [one.metric.label for one in known],
+            "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
+            "Share": [percent(one.share) for one in known],
+            "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],
+        },
         alt="How often the side with the better score won the vote, by metric",
     )
     st.caption(
@@ -131,17 +120,14 @@ def _pairings(found: Board) -> None:
     st.subheader("Who met whom", anchor=False)
     rows = found.pairings
     frame.table(
-        pd.DataFrame(
-            {
-                "First": [one.first for one in rows],
-                "Second": [one.second for one in rows],
-                "First won": [one.first_won for one in rows],
-                "Second won": [one.second_won for one in rows],
-                "Ties": [one.ties for one in rows],
-                "Both bad": [one.both_bad for one in rows],
-            }
-        ),
-        hide_index=True,
+        {
+            "First": [one.first for one in rows],
+            "Second": [one.second for one in rows],
+            "First won": [one.first_won for one in rows],
+            "Second won": [one.second_won for one in rows],
+            "Ties": [one.ties for one in rows],
+            "Both bad": [one.both_bad for one in rows],
+        },
         alt="Votes by pair of variants",
     )
     sides = found.left_won + found.right_won

@@ -34,9 +34,6 @@ def show() -> None:
         frame.empty_state(
             "Nothing is scored yet",
             "A report tells what was compared and what came out. Two scored variants are enough.",
-            page=frame.HOME,
-            label="Run the first experiment",
-            icon=":material/arrow_forward:",
         )
         return
     under_way = making.status(ws)

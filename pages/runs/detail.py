@@ -1,21 +1,36 @@
-"""One open run: how it stands, what can be done with it, its curve, log, parameters and origin."""
+"""One open run, or several beside each other.
+
+How a run stands, what can be done with it, its curve, log, parameters and origin; of several the loss curves
+in one chart, and only what differs between them.
+"""
 
 from __future__ import annotations
 
-import pandas as pd
+from collections.abc import Sequence
+
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, fact, spelled
+from engine.core.wording import ago, count, duration, fact, spelled
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
-from engine.show.charts.losses import loss_chart, loss_table, thinned
-from engine.show.run_words import against_estimate, changed, origin, settings, title
+from engine.show.charts.losses import ALONG, OVERLAID, Along, loss_chart, loss_table, overlaid_chart, thinned
+from engine.show.run_words import (
+    against_estimate,
+    changed,
+    changed_words,
+    differences,
+    origin,
+    settings,
+    side_by_side,
+    state_words,
+    title,
+)
 from engine.strategies import registry
 from engine.strategies.cloning import command_of
-from pages.runs import queue as run_queue
-from pages.runs.queue import ACTIVE
+from pages.runs import list as run_list
+from pages.runs.list import ACTIVE
 from pages.shared import frame, launch
 
 _LOG_LINES = 200
@@ -30,7 +45,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
             frame.state_badge(record.state)
         _lead(record)
         if record.state == "running":
-            run_queue.progress(record)
+            run_list.progress(record)
         if record.error and record.state != "succeeded":
             _why(record)
         _actions(ws, record)
@@ -81,7 +96,7 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
         st.caption(frame.plain(_reason(record)))
     if cancelled:
-        run_queue.cancel(record.run_id)
+        run_list.cancel(record.run_id)
     if resumed:
         jobs.resume(ws, record.run_id)
         st.rerun()
@@ -154,14 +169,11 @@ def _parameters(_: Workspace, record: RunRecord) -> None:
     names = list(values) if everything else list(own)
     if names:
         frame.table(
-            pd.DataFrame(
-                {
-                    "Parameter": [name.replace("_", " ") for name in names],
-                    "Value": [spelled(values[name]) for name in names],
-                    "": ["changed" if name in own else "" for name in names],
-                }
-            ),
-            hide_index=True,
+            {
+                "Parameter": [name.replace("_", " ") for name in names],
+                "Value": [spelled(values[name]) for name in names],
+                "": ["changed" if name in own else "" for name in names],
+            },
             alt="Parameters of the run",
         )
     inherited = [name for name in spec.changed if name not in values]
@@ -179,15 +191,79 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
-                st.page_link(
-                    frame.RUNS, label=frame.plain(f"{role}: {run_id}"), icon=":material/account_tree:",
-                    query_params={"run": run_id},
-                )  # fmt: skip
+                frame.run_link(run_id, f"{role}: {run_id}", icon=":material/account_tree:")
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
     frame.table(
-        pd.DataFrame({"What": list(rows), "Value": list(rows.values())}),
-        hide_index=True,
+        {"What": list(rows), "Value": list(rows.values())},
         alt="Origin of the run: data, base model, versions",
     )
     st.caption("The same run from a terminal:")
     launch.show_command(command_of(spec, ws))
+
+
+_CONFIGS = 12
+
+
+def show_several(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
+    """Show the curves of the chosen runs over each other, then what differs, then how each went."""
+    with st.container(border=True):
+        st.subheader(count(len(chosen), "run") + " side by side", anchor=False)
+        _curves(ws, chosen)
+        _outcomes(ws, chosen)
+        _configs(chosen[:_CONFIGS])
+
+
+def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
+    tables = {_name(record): loss_table(read_events(ws.run_folder(record.run_id))) for record in chosen[:24]}
+    trained = {name: table for name, table in tables.items() if not table.empty}
+    if not trained:
+        st.caption("None of these runs has trained, so there are no loss curves.")
+        return
+    along: Along = st.segmented_control(
+        "Along", list(ALONG), default="step", required=True, format_func=lambda one: ALONG[one],
+        key="runs_along", label_visibility="collapsed",
+    )  # fmt: skip
+    shown = dict(list(trained.items())[:OVERLAID])
+    st.altair_chart(
+        overlaid_chart(shown, along=along), alt=f"Loss of {count(len(shown), 'run')}", key="runs_losses"
+    )
+    told = "Full lines with signs: validation. Faint lines: training."
+    if len(trained) > len(shown):
+        told += f" The first {len(shown)} of {len(trained)} are drawn."
+    without = [name for name in tables if name not in trained]
+    if without:
+        told += f" Without a curve: {', '.join(without)}."
+    st.caption(frame.plain(told))
+
+
+def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
+    """How each run went: state, time beside the estimate, and the numbers it says of itself."""
+    rows = []
+    for record in chosen:
+        summary = declared(ws.run_folder(record.run_id), "summary", {})
+        told = dict(filter(None, (fact(name, value) for name, value in summary.items())))
+        expected = record.spec.estimate_seconds if record.spec else None
+        times = {"Took": duration(record.status.seconds or None), "Expected": duration(expected)}
+        rows.append({"Run": record.run_id, "State": state_words(record), **times, **told})
+    st.markdown("**How they went**")
+    frame.table(rows, placeholder="", alt="State, time and outcome of each run")
+
+
+def _configs(chosen: Sequence[RunRecord]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown("**What differs**", width="content")
+        everything = st.toggle("Show what is the same, too", key="runs_same")
+    rows = side_by_side(chosen) if everything else differences(chosen)
+    if not rows:
+        st.caption("Nothing: they were asked for in the same way.")
+        return
+    columns = {record.run_id: [values[at] for values in rows.values()] for at, record in enumerate(chosen)}
+    frame.table(
+        {"What": list(rows), **columns},
+        alt="Parameters, data, base model and versions that differ between the runs",
+    )
+
+
+def _name(record: RunRecord) -> str:
+    told = changed_words(record)
+    return f"{record.run_id}: {told}" if told else record.run_id

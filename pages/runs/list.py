@@ -1,4 +1,8 @@
-"""The list of runs: filters and search in the address, and a table in which runs are chosen."""
+"""What is at work now and what waits its turn, and the list of all runs.
+
+The queue: progress, time left, cancel, and who goes first. The list: filters and search in the address, and a
+table in which runs are chosen.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,131 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import STATE_WORDS, count
+from engine.core.wording import STATE_WORDS, count, duration
+from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import fingerprint
-from engine.show.run_words import changed_words, matches, state_words, title_of
+from engine.show.run_words import changed_words, matches, state_words, title, title_of, where
 from engine.strategies import registry
 from pages.shared import frame
+
+ACTIVE = ("running", "queued")
+_SILENT_SECONDS = 10
+_LISTED = 5
+
+
+def show_queue(
+    records: Sequence[RunRecord], *, opened: Sequence[str], choose: Callable[[list[str]], None]
+) -> None:
+    """Show every run at work with its progress, then the queue in its order; `choose` opens a run.
+
+    The one run that is `opened` below shows its progress there.
+    """
+    running = [one for one in records if one.state == "running" and list(opened) != [one.run_id]]
+    queued = sorted((one for one in records if one.state == "queued"), key=lambda one: one.order)
+    foreign = [one for one in queued if one.elsewhere]
+    queued = [one for one in queued if not one.elsewhere]
+    if foreign:
+        _elsewhere(foreign, choose)
+    if not running and not queued:
+        return
+    with st.container(border=True, gap="small"):
+        for record in running:
+            _running(record, choose)
+        if queued:
+            _queue(queued, choose)
+
+
+def progress(record: RunRecord) -> None:
+    """Show how far a run is, how long it still takes, and whether it shows signs of life."""
+    status = record.status
+    left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+    st.progress(record.progress, text=f"{record.progress:.0%}, {frame.plain(where(record))}{left}")
+    silent = record.heartbeat_age_seconds
+    if silent is not None and silent > _SILENT_SECONDS:
+        st.caption(f"No sign of life for {duration(silent)}.")
+
+
+def cancel(run_id: str) -> None:
+    """End a run and draw the page anew."""
+    with st.spinner("Asking the run to write a checkpoint and end ..."):
+        jobs.cancel(frame.workspace(), run_id)
+    st.rerun()
+
+
+def _running(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        frame.state_badge("running")
+        _opening(record, choose)
+    progress(record)
+
+
+def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
+    st.caption(f"{count(len(queued), 'run')} in the queue; each starts by itself when its turn comes")
+    for place, record in enumerate(queued[:_LISTED], start=1):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"{place}.", width="content")
+            _opening(record, choose)
+            if place > 1 and frame.action(
+                "First",
+                icon=":material/vertical_align_top:",
+                key=f"runs_first_{record.run_id}",
+                type="tertiary",
+                help="Move it to the front of the queue, with what it needs.",
+            ):
+                jobs.move(frame.workspace(), record.run_id)
+                st.rerun()
+            if frame.action(
+                "Cancel", icon=":material/close:", key=f"runs_drop_{record.run_id}", type="tertiary"
+            ):
+                cancel(record.run_id)
+    if len(queued) > _LISTED:
+        st.caption(f"and {len(queued) - _LISTED:,} more, in the list below")
+
+
+def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
+    """Runs that were queued in another place, on another machine or by another user: a click starts them."""
+    can_run = [one.run_id for one in foreign if one.error is None]
+    with st.container(border=True, gap="small"):
+        waits = "waits" if len(foreign) == 1 else "wait"
+        st.markdown(f":material/move_to_inbox: **{count(len(foreign), 'run')} from elsewhere {waits}**")
+        st.caption("Queued in another place or by another user, or changed since: none starts by itself.")
+        for record in foreign[:_LISTED]:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                _opening(record, choose)
+            if record.error:
+                st.caption(frame.plain(record.error))
+        if can_run and st.button(
+            "Start them here" if len(can_run) > 1 else "Start it here",
+            icon=":material/play_arrow:",
+            key="runs_take_up",
+            disabled=frame.read_only(),
+            help="Check what each run does first. To leave them, do nothing.",
+        ):
+            jobs.take_up(frame.workspace(), can_run)
+            st.rerun()
+
+
+def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
+    """The run's name, which opens it, and what it is about."""
+    if st.button(
+        frame.plain(record.run_id), key=f"runs_show_{record.run_id}", type="tertiary", help="Open this run"
+    ):
+        choose([record.run_id])
+        st.rerun()
+    told = ", ".join(part for part in (title(record, frame.workspace()), changed_words(record)) if part)
+    waits = where(record) if record.state == "queued" else ""
+    st.caption(frame.plain(f"{told}; {waits}" if waits else told), width="content")
+
 
 _PAGE, _TABLE = "runs", "runs_table"
 _ALL = "all"
 _FEW = 4  # below, a filter is more to read than the list
 
 
-def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callable[[list[str]], None]) -> None:
+def show_list(
+    ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callable[[list[str]], None]
+) -> None:
     """Show the runs that the filters leave; rows ticked are handed to `choose` as run ids."""
     found = _filtered(ordered) if len(ordered) >= _FEW else list(ordered)
     if not found:
@@ -28,7 +144,7 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
         return
     shown = [record.run_id for record in found]
     key = f"{_TABLE}_{fingerprint(shown, 8)}"  # a tick that comes late must not mean what stands there now
-    _select(key, [shown.index(name) for name in opened if name in shown])
+    frame.select_rows(key, [shown.index(name) for name in opened if name in shown])
 
     def take() -> None:
         rows = st.session_state[key]["selection"]["rows"]
@@ -38,7 +154,6 @@ def show(ordered: Sequence[RunRecord], *, opened: Sequence[str], choose: Callabl
     frame.table(
         _table(found),
         key=key,
-        hide_index=True,
         on_select=take,
         selection_mode="multi-row",
         height="content" if len(found) <= 6 else 268,
@@ -66,8 +181,9 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
         )  # fmt: skip
     with columns[1]:
         experiment = frame.linked_choice(
-            "Experiment", [_ALL, *experiments], page=_PAGE, name="experiment", words=_title
-        )
+            "Experiment", [_ALL, *experiments], page=_PAGE, name="experiment",
+            words=lambda one: "All" if one == _ALL else title_of(one, frame.workspace()),
+        )  # fmt: skip
     with columns[2]:
         query = st.text_input(
             "Search", key="q", bind="query-params", placeholder="rank=16, a name, an error",
@@ -80,17 +196,6 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
         and experiment in (None, _ALL, record.experiment)
         and (not query or matches(record, query))
     ]
-
-
-def _title(name: str) -> str:
-    return "All" if name == _ALL else title_of(name, frame.workspace())
-
-
-def _select(key: str, rows: list[int]) -> None:
-    """Tick the rows of the open runs, so that the table shows what is open."""
-    held = st.session_state.get(key)
-    if held is None or list(held["selection"]["rows"]) != rows:
-        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
 
 
 def _table(found: Sequence[RunRecord]) -> pd.DataFrame:

@@ -7,11 +7,9 @@ import streamlit as st
 from engine.core.wording import STATE_WORDS
 from engine.runs import jobs
 from engine.runs.records import RunRecord
-from pages.runs import compare as run_compare
 from pages.runs import detail as run_detail
 from pages.runs import list as run_list
-from pages.runs import queue as run_queue
-from pages.runs.queue import ACTIVE
+from pages.runs.list import ACTIVE
 from pages.shared import frame
 
 _TICK_SECONDS = 1.0
@@ -34,7 +32,7 @@ def show() -> None:
     with st.container():  # a place of its own: what stands below keeps its place when the queue is empty
         if active:
             st.fragment(_live_queue, run_every=_TICK_SECONDS)()
-    run_list.show(ordered, opened=st.session_state[_OPEN], choose=_open)
+    run_list.show_list(ordered, opened=st.session_state[_OPEN], choose=_open)
     chosen = [record for record in records if record.run_id in st.session_state[_OPEN]]
     at_work = any(record.state in ACTIVE for record in chosen)
     st.fragment(_live_choice, run_every=_TICK_SECONDS if at_work else None)()
@@ -49,7 +47,6 @@ def _nothing(*, prepared: bool) -> None:
         "A run trains or evaluates in the background. It goes on when this page or the app is closed.",
         page=frame.EXPERIMENTS,
         label="Choose the first experiment",
-        icon=":material/arrow_forward:",
     )
 
 
@@ -78,7 +75,7 @@ def _open(run_ids: list[str]) -> None:
 @frame.guarded
 def _live_queue() -> None:
     """What is at work and what waits; drawn anew every second."""
-    run_queue.show(_looked(), opened=st.session_state[_OPEN], choose=_open)
+    run_list.show_queue(_looked(), opened=st.session_state[_OPEN], choose=_open)
 
 
 @frame.guarded
@@ -89,7 +86,7 @@ def _live_choice() -> None:
     if len(chosen) == 1:
         run_detail.show(frame.workspace(), chosen[0])
     elif chosen:
-        run_compare.show(frame.workspace(), chosen)
+        run_detail.show_several(frame.workspace(), chosen)
 
 
 def _looked() -> list[RunRecord]:

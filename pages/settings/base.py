@@ -59,8 +59,8 @@ def _other(ws: Workspace) -> None:
     current = str(ws.read_config()["base"])
     base = base_card.choose("settings_base", current=current)
     st.caption(
-        "What was made stays and is shown under its own protocol; what is launched from then on stands on the "
-        f"new base. The same in a terminal: `{frame.command('base', 'use', base or 'NAME')}`"
+        "What was made stays and is shown under its own protocol; what is launched from then on stands on "
+        f"the new base. The same in a terminal: `{frame.command('base', 'use', base or 'NAME')}`"
     )
     with st.container(horizontal=True):
         looks = st.button("Look at it", icon=":material/search:", key="settings_base_look")

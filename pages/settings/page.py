@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from engine.core import extensions
@@ -165,15 +164,12 @@ def _disk(ws: Workspace) -> None:
     st.code(str(ws.root), language=None)
     found = _places(str(ws.root), store.version(ws))
     frame.table(
-        pd.DataFrame(
-            {
-                "Part": [place.name for place in found],
-                "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
-                "What it is": [place.what for place in found],
-                "Path": [str(place.path.relative_to(ws.root)) for place in found],
-            }
-        ),
-        hide_index=True,
+        {
+            "Part": [place.name for place in found],
+            "Size": [about.in_words(place.size_bytes) if place.files else "none yet" for place in found],
+            "What it is": [place.what for place in found],
+            "Path": [str(place.path.relative_to(ws.root)) for place in found],
+        },
         height="content",
         alt="Parts of the workspace with their sizes on disk",
     )
@@ -240,15 +236,14 @@ def _confirm_rebuild(ws: Workspace) -> None:
     closed = frame.closed("own")
     if closed:
         st.caption(frame.plain(closed))
-    sure = st.button(
+    if st.button(
         "Rebuild",
         type="primary",
         key="settings_rebuild_yes",
         disabled=bool(closed),
         on_click=_rebuild,
         args=(ws,),
-    )
-    if sure:
+    ):
         st.rerun()
 
 
@@ -277,8 +272,7 @@ def _about(ws: Workspace) -> None:
         st.caption(f"This workspace was made {ago(created)}." if created else "")
     found = about.versions()
     frame.table(
-        pd.DataFrame({"Package": list(found), "Version": list(found.values())}),
-        hide_index=True,
+        {"Package": list(found), "Version": list(found.values())},
         height="content",
         alt="Versions of Python and of the packages that results depend on",
     )

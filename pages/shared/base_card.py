@@ -44,7 +44,7 @@ def choose(key: str, *, current: str | None = None) -> str:
 
 
 def look(base: str) -> dict[str, Any]:
-    """Return the card of a base, looked at now. Raises EngineError where none was named or it is not set up."""
+    """Return the card of a base, looked at now. Raises EngineError where none is named or set up."""
     if not base:
         raise EngineError("No base model was named.", "Give a folder, or a hub id such as owner/name.")
     missing = next((one.missing for one in offered() if one.name == base), "")

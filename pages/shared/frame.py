@@ -7,7 +7,7 @@ everything that can go wrong in a way the user can mend passes through `boundary
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
@@ -131,11 +131,20 @@ def closed(least: Role = "run") -> str:
 
 
 def action(
-    label: str, *, least: Role = "run", off: bool = False, help: str | None = None, **told: Any
+    label: str,
+    *,
+    least: Role = "run",
+    off: bool = False,
+    help: str | None = None,
+    form: bool = False,
+    **told: Any,
 ) -> bool:
-    """Show a button for what changes something: it is off, and says why, where it may not be done."""
-    why = closed(least)
-    return st.button(label, disabled=off or bool(why), help=plain(why) if why else help, **told)
+    """Show a button for what changes something: it is off, and says why, where it may not be done.
+
+    In a `form` it is what sends it.
+    """
+    button, why = st.form_submit_button if form else st.button, closed(least)
+    return bool(button(label, disabled=off or bool(why), help=plain(why) if why else help, **told))
 
 
 def is_prepared(ws: Workspace) -> bool:
@@ -148,11 +157,15 @@ def persona_query(persona_id: str, variant: str | None = None, **more: str) -> d
     return {"persona": persona_id, **({"variant": variant} if variant else {}), **more}
 
 
-def persona_link(label: str, persona_id: str, *, variant: str | None = None) -> None:
-    """Show a link to a persona's page, with one variant looked at."""
-    st.page_link(
-        PERSONA, label=plain(label), icon=":material/person:", query_params=persona_query(persona_id, variant)
-    )
+def persona_link(label: str, persona_id: str) -> None:
+    """Show a link to a persona's page."""
+    query = persona_query(persona_id)
+    st.page_link(PERSONA, label=plain(label), icon=":material/person:", query_params=query)
+
+
+def run_link(run_id: str, label: str = "", **told: Any) -> None:
+    """Show a link to a run (several: their ids between commas), by its id where no label words it."""
+    st.page_link(RUNS, label=plain(label or run_id), query_params={"run": run_id}, **told)
 
 
 def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
@@ -190,14 +203,11 @@ def show_error(error: EngineError) -> None:
     st.error(plain(error.message), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         table(
-            pd.DataFrame(
-                {
-                    "File": [fault.file for fault in error.faults],
-                    "Line": [fault.line or None for fault in error.faults],
-                    "What is wrong": [fault.what for fault in error.faults],
-                }
-            ),
-            hide_index=True,
+            {
+                "File": [fault.file for fault in error.faults],
+                "Line": [fault.line or None for fault in error.faults],
+                "What is wrong": [fault.what for fault in error.faults],
+            },
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
@@ -211,13 +221,13 @@ def heading(title: str, lead: str) -> None:
 
 
 def empty_state(
-    title: str, text: str, *, page: str, label: str, icon: str, query: dict[str, str] | None = None
+    title: str, text: str, *, page: str = HOME, label: str = "Run the first experiment", **told: Any
 ) -> None:
     """Show what is missing, why, and the way to it."""
     with st.container(border=True, horizontal_alignment="left", gap="small"):
         st.subheader(title, anchor=False)
         st.markdown(text)
-        st.page_link(page, label=label, icon=icon, query_params=query)
+        st.page_link(page, label=label, icon=":material/arrow_forward:", **told)
 
 
 def no_data_yet() -> None:
@@ -225,9 +235,7 @@ def no_data_yet() -> None:
     empty_state(
         "No data yet",
         "Everything here starts from a set of personas and their dialogues.",
-        page=HOME,
         label="Prepare the first data",
-        icon=":material/arrow_forward:",
     )
 
 
@@ -256,9 +264,10 @@ def state_badge(state: str) -> None:
     st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
 
 
-def table(shown: pd.DataFrame | Styler, **told: Any) -> Any:
-    """Show a table as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
-    return st.dataframe(_as_text(shown) if isinstance(shown, pd.DataFrame) else shown, **told)
+def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
+    """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
+    drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
+    return st.dataframe(drawn, hide_index=True, **told)
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -279,12 +288,17 @@ def chart(drawn: charts.Chart, **told: Any) -> Any:
     return st.altair_chart(charts.quick(drawn), **told)
 
 
-def select_row(key: str, row: int | None) -> None:
-    """Select one row of the table `key` before it is drawn, so that it shows what is open elsewhere."""
-    wanted = [] if row is None else [row]
+def select_rows(key: str, rows: list[int]) -> None:
+    """Select rows of the table `key` before it is drawn, so that it shows what is open elsewhere."""
     held = st.session_state.get(key)
-    if held is None or list(held["selection"]["rows"]) != wanted:
-        st.session_state[key] = {"selection": {"rows": wanted, "columns": [], "cells": []}}
+    if held is None or list(held["selection"]["rows"]) != rows:
+        st.session_state[key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+
+
+def clicked(event: Any) -> dict[str, Any] | None:
+    """Return what was clicked in a chart: by its event or, in a callback, by its key; None for nothing."""
+    held = st.session_state[event] if isinstance(event, str) else event
+    return next(iter(held["selection"].get(charts.CHOSEN, ())), None)
 
 
 def linked_choice(
@@ -294,7 +308,6 @@ def linked_choice(
     page: str,
     name: str,
     words: Callable[[str], str] = str,
-    optional: str | None = None,
     segmented: bool = False,
     labelled: bool = True,
     always: bool = False,
@@ -303,10 +316,9 @@ def linked_choice(
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
 
-    The first option is the default and leaves the address clean; with `optional` (the text shown then)
-    nothing is chosen at first; with `always` the default stands in the address as well; with `kept` whoever
-    comes back to the page finds it as it was. Code sets the choice through `choose`, before the widget is
-    drawn.
+    The first option is the default and leaves the address clean; with `always` it stands there as well; with
+    `kept` whoever comes back to the page finds the choice as it was. Code sets the choice through `choose`,
+    before the widget is drawn.
     """
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
@@ -326,11 +338,8 @@ def linked_choice(
             label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
-        value = st.selectbox(
-            label, options, index=None if optional else 0, format_func=words, key=key, help=help,
-            placeholder=optional,
-        )  # fmt: skip
-    default = None if optional or always else options[0]
+        value = st.selectbox(label, options, format_func=words, key=key, help=help)
+    default = None if always else options[0]
     if value in (None, default):
         st.query_params.pop(name, None)
     else:

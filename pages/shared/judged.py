@@ -132,10 +132,9 @@ def placebo(row: Row, metric: Metric) -> None:
     word = placebo_word(row, metric)
     colour: Any = {"beats it": "green", "is below it": "orange"}.get(word, "gray")
     st.badge(f"Against its placebo: {word}", icon=":material/experiment:", color=colour)
-    span = interval(above["ci_low"] * factor, above["ci_high"] * factor) if known(above["ci_low"]) else "none"
     st.markdown(
         f"**{signed_points(above['delta'] * factor)}** over {frame.plain(above['placebo'])} (95 % interval "
-        f"{span}), p {p_value(above['p'])}. Personas: "
+        f"{_span(above, factor)}), p {p_value(above['p'])}. Personas: "
         f"{outcomes(above['wins'], above['ties'], above['losses'])}."
     )
     st.caption(
@@ -143,24 +142,22 @@ def placebo(row: Row, metric: Metric) -> None:
     )
 
 
+def _span(row: Row, factor: float) -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    return interval(low * factor, high * factor) if known(low) else "none"
+
+
 def noise(found: Row, metric: Metric) -> None:
     """Say what another seed alone changes, or how to find out."""
     factor = 1.0 if metric.unit == "fraction" else 0.01
     for row in found["noise"]["repeats"]:
-        span = interval(row["ci_low"] * factor, row["ci_high"] * factor) if known(row["ci_low"]) else "none"
         st.caption(
             f"Another seed alone ({frame.plain(row['variant'])} against {frame.plain(row['reference'])}): "
-            f"{signed_points(row['delta'] * factor)} (95 % interval {span}); "
+            f"{signed_points(row['delta'] * factor)} (95 % interval {_span(row, factor)}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
-    if found["noise"]["repeats"]:
-        return
-    if not found["noise"]["command"]:
-        st.caption(
-            "What another seed alone changes is not known here: there is no second seed to compare with."
-        )
-    else:
-        st.caption(
-            "What another seed alone changes is not known yet. The same experiment with another seed tells: "
-            + frame.plain(found["noise"]["command"])
-        )
+    if not found["noise"]["repeats"]:
+        command = frame.plain(found["noise"]["command"] or "")
+        yet = f"yet. The same experiment with another seed tells: {command}"
+        here = "here: there is no second seed to compare with."
+        st.caption(f"What another seed alone changes is not known {yet if command else here}")

@@ -46,7 +46,7 @@ class Asked:
     """
 
     given: Mapping[str, Any]
-    faults: Mapping[str, str]
+    faults: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
     upstream: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def experiment_form(ws: Workspace, *, key: str) -> None:
     with frame.boundary():
         seen = look(ws)
         asked = form(experiment, seen, key=f"{key}_{name}", columns=3)
-        show_asked(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
+        show_plan(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
 
 
 def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, linked: bool = False) -> Asked:
@@ -77,7 +77,7 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
     seed = Field("seed", "whole", ground.seed, f"The run's seed; the workspace's is {ground.seed}.")
     raw = launch_fields.hold([*fields, seed], key=key, linked=linked)
     given = {one.name: one.given(raw[one.name]) for one in fields}
-    found = faults(experiment, given) | _seed_faults(raw["seed"])
+    found = faults(experiment, given) | ({} if raw["seed"] is not None else {"seed": "needs a whole number"})
     own = [one for one in fields if one.name in experiment.parameters.model_fields]
     if experiment.presets:
         _presets(experiment, fields, given, key=key)
@@ -104,7 +104,7 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
     return Asked(given, found, None if raw["seed"] == ground.seed else raw["seed"], chosen)
 
 
-def show_asked(
+def show_plan(
     ws: Workspace,
     experiment: Experiment,
     asked: Asked,
@@ -112,54 +112,31 @@ def show_asked(
     key: str,
     prominent: bool,
     seen: Seen | None = None,
-) -> None:
-    """Show the plan of what a form asks for, or which of its fields keep it from being planned."""
-    if asked.faults:
-        names = ", ".join(name.replace("_", " ") for name in asked.faults)
-        few = len(asked.faults) == 1
-        st.error(
-            f"Not ready to run: {names} {'needs' if few else 'need'} another look.", icon=":material/edit:"
-        )
-        return
-    show_plan(
-        ws, experiment, asked.given, key=key, prominent=prominent,
-        seed=asked.seed, upstream=asked.upstream, seen=seen,
-    )  # fmt: skip
-
-
-def show_plan(
-    ws: Workspace,
-    experiment: Experiment,
-    given: Mapping[str, Any],
-    *,
-    key: str,
-    prominent: bool,
-    seed: int | None = None,
-    upstream: Mapping[str, str] | None = None,
-    seen: Seen | None = None,
     beside: DeltaGenerator | None = None,
 ) -> None:
     """Show what a launch will run (`beside`, where one is given), the command that does the same, the button.
 
-    Raises EngineError with every fault of the parameters.
+    Where fields keep it from being planned it says which. Raises EngineError with every fault of parameters
+    that no form has checked.
     """
-    planned = plan(ws, experiment.name, given, seed=seed, upstream=upstream, seen=seen)
+    if asked.faults:
+        names = ", ".join(name.replace("_", " ") for name in asked.faults)
+        need = "needs" if len(asked.faults) == 1 else "need"
+        st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
+        return
+    planned = plan(ws, experiment.name, asked.given, seed=asked.seed, upstream=asked.upstream, seen=seen)
     todo = [run for run in planned.runs if run.state != "succeeded"]
     with beside or nullcontext():
         _list(todo)
     for note in planned.notes:
         st.caption(f":material/info: {frame.plain(note)}")
     st.caption(_summary(planned, todo))
-    show_command(command_of(planned.target.spec, ws, seed=seed, upstream=upstream or {}))
+    show_command(command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream))
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
-        st.page_link(
-            frame.RUNS,
-            label=f"This run {words}: {planned.target.run_id}",
-            icon=frame.STATE_ICONS[state],
-            query_params={"run": planned.target.run_id},
-        )
+        run_id = planned.target.run_id
+        frame.run_link(run_id, f"This run {words}: {run_id}", icon=frame.STATE_ICONS[state])
         return
     closed = _obstacle(planned)
     verb = "Run" if state is None else "Resume"
@@ -256,17 +233,9 @@ def _presets(experiment: Experiment, fields: list[Field], given: Mapping[str, An
 def _holds(fields: list[Field], given: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Say whether a form holds exactly these values, and defaults elsewhere."""
     return all(
-        one.written(one.to_raw(values.get(one.name, one.default))) == _spelled(one, given) for one in fields
+        one.written(one.to_raw(values.get(one.name, one.default))) == one.written(one.to_raw(given[one.name]))
+        for one in fields
     )
-
-
-def _spelled(field: Field, given: Mapping[str, Any]) -> str:
-    value = given[field.name]
-    return field.written(field.to_raw(value))
-
-
-def _seed_faults(seed: int | None) -> dict[str, str]:
-    return {"seed": "needs a whole number"} if seed is None else {}
 
 
 def _list(todo: list[PlannedRun]) -> None:

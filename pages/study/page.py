@@ -24,7 +24,7 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
 from pages.shared import frame, launch, reads
-from pages.study import tree_map, tree_node, tree_tools
+from pages.study import tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -167,7 +167,7 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
     picture, side = st.columns([5, 3], gap="medium")
     with side:
-        detail = st.container(border=True, gap="small", key=tree_map.DETAIL)
+        detail = st.container(border=True, gap="small", key=tree_node.DETAIL)
         tree_tools.autopilot_box(ws, stood)
         with st.expander("What if?", icon=":material/help:"):
             changed = tree_tools.what_if(stood)
@@ -175,13 +175,13 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     with detail:
         node = _chosen_node(stood)
         records = {record.run_id: record for record in seen.records}
-        tree_node.show(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+        tree_node.show_node(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
     with picture:
         if changed is not None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
                 st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
-        tree_map.show(
+        tree_node.show_map(
             tree_picture(stood, done, chosen=node.id),
             key=f"home_map_{tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
@@ -223,9 +223,8 @@ def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
             if standing.state == "stopped":
                 st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
         with plan:
-            launch.show_plan(
-                ws, experiment, node.parameters, key="home_next", prominent=not active, beside=words
-            )
+            asked = launch.Asked(node.parameters)
+            launch.show_plan(ws, experiment, asked, key="home_next", prominent=not active, beside=words)
 
 
 def _at_the_end(stood: Stand) -> None:
@@ -265,12 +264,7 @@ def _running() -> None:
 
 def _progress(record: RunRecord) -> None:
     status = record.status
-    st.page_link(
-        frame.RUNS,
-        label=frame.plain(f"Running: {record.run_id}"),
-        icon=frame.STATE_ICONS["running"],
-        query_params={"run": record.run_id},
-    )
+    frame.run_link(record.run_id, f"Running: {record.run_id}", icon=frame.STATE_ICONS["running"])
     left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     where = frame.plain(stage(status.stage, status.done, status.total, status.unit))
     st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
@@ -282,9 +276,7 @@ def _recent(records: Sequence[RunRecord]) -> None:
     st.subheader("Recent runs", anchor=False)
     for record in sorted(records, key=lambda one: one.order, reverse=True)[:_RECENT]:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(
-                frame.RUNS, label=frame.plain(record.run_id), query_params={"run": record.run_id}, width=210
-            )
+            frame.run_link(record.run_id, width=210)
             frame.state_badge(record.state)
             when = record.status.ended_at or record.status.started_at or record.status.queued_at
             st.caption(ago(when), width="content")

@@ -1,8 +1,13 @@
-"""One node of the tree in words: question, gate, what was measured, its runs, and a button to run it."""
+"""The decision tree as a picture that can be clicked, and one node of it in words.
+
+What is drawn comes from results/study/picture.py; how, from tree_map.js and tree_map.css beside this file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -25,6 +30,27 @@ from engine.results.trees.tree_words import (
 from engine.runs.records import RunRecord
 from engine.strategies import registry
 from pages.shared import frame, launch
+
+DETAIL = "home_detail"  # the container that tells about a chosen box; tree_map.js knows it by this name
+_HERE = Path(__file__).resolve().parent
+_drawn_map = st.components.v2.component(
+    "tree_map",
+    html='<div class="map" role="group" aria-label="Decision tree"></div>',
+    css=(_HERE / "tree_map.css").read_text(encoding="utf-8"),
+    js=(_HERE / "tree_map.js").read_text(encoding="utf-8"),
+)
+
+
+def show_map(picture: dict[str, Any], *, key: str, on_choose: Callable[[str], None]) -> None:
+    """Draw the tree; `on_choose` is called with a node's id when its box is clicked."""
+
+    def clicked() -> None:
+        chosen = st.session_state[key].get("chosen")
+        if isinstance(chosen, str):
+            on_choose(chosen)
+
+    _drawn_map(key=key, data=picture, on_chosen_change=clicked)
+
 
 TONE_COLOURS = {
     "good": "green",
@@ -50,7 +76,7 @@ def badge(node: Node, done: Walk) -> None:
     st.badge(word, color=TONE_COLOURS[tone(node, standing)])  # type: ignore[arg-type]
 
 
-def show(
+def show_node(
     ws: Workspace, stood: Stand, done: Walk, node: Node, records: Mapping[str, RunRecord], *, is_next: bool
 ) -> None:
     """Show everything about a node; `done` may be the walk of a what-if."""
@@ -78,7 +104,8 @@ def show(
         st.caption("This is the next step: its button is above the tree.")
     elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
-            launch.show_plan(ws, experiment, node.parameters, key=f"home_node_{node.id}", prominent=False)
+            asked = launch.Asked(node.parameters)
+            launch.show_plan(ws, experiment, asked, key=f"home_node_{node.id}", prominent=False)
 
 
 def verdict(found: Verdict, reference: str) -> None:
@@ -156,5 +183,5 @@ def _runs(finding: Finding, records: Mapping[str, RunRecord]) -> None:
         if record is None:
             continue
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.page_link(frame.RUNS, label=frame.plain(run_id), query_params={"run": run_id}, width="content")
+            frame.run_link(run_id, width="content")
             frame.state_badge(record.state)

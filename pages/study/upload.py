@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.limits import limits, megabytes
@@ -38,13 +37,7 @@ def show(ws: Workspace, *, key: str) -> None:
             help="A dictionary by persona, a list `per_persona_metrics`, a router's `routing_decisions`, or "
             "a table with the column persona_id. A zip keeps the folders, which name the variants.",
         )
-        closed = frame.closed("own")
-        sent = st.form_submit_button(
-            "Import the study",
-            icon=":material/upload_file:",
-            disabled=bool(closed),
-            help=frame.plain(closed) or None,
-        )
+        sent = frame.action("Import the study", form=True, least="own", icon=":material/upload_file:")
     if sent:
         st.session_state.pop(_KEPT, None)
         with frame.boundary():
@@ -64,16 +57,13 @@ def _came_in(found: Imported) -> None:
     st.success(f"{state}: {variants}, protocol {found.protocol}.", icon=":material/check_circle:")
     st.page_link(frame.COMPARE, label="Compare them", icon=":material/arrow_forward:")
     frame.table(
-        pd.DataFrame(
-            {
-                "Variant": [row["variant"] for row in found.rows],
-                "Personas": [row["personas"] or None for row in found.rows],
-                "Examples a persona": [row["examples"] for row in found.rows],
-                "Mean, points": [points(row["mean"]) for row in found.rows],
-                "From": [row["derived"] or row["file"] for row in found.rows],
-            }
-        ),
-        hide_index=True,
+        {
+            "Variant": [row["variant"] for row in found.rows],
+            "Personas": [row["personas"] or None for row in found.rows],
+            "Examples a persona": [row["examples"] for row in found.rows],
+            "Mean, points": [points(row["mean"]) for row in found.rows],
+            "From": [row["derived"] or row["file"] for row in found.rows],
+        },
         alt="Variants that the import made",
     )
     if any(row["examples"].endswith("*") for row in found.rows):

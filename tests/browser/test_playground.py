@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from engine.core.paths import Workspace, read_json
 from engine.results import votes
+from engine.runs.processes import end_group
 from engine.serve import client
 from engine.strategies.plan import plan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
@@ -37,7 +38,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     for name in ("base", "profile-prompt"):
         leave(ws, plan(ws, name, {"examples_per_persona": 1, "max_new_tokens": 4}))
     yield ws
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
 
 
 @pytest.fixture(scope="module")

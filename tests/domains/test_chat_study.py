@@ -66,7 +66,7 @@ def test_clusters_and_augmentation_go_by_words_alone(ws: Workspace) -> None:
     for pair in made.pairs:
         replies = [
             [one.text for one in side.messages if one.role == "assistant"]
-            for side in (pair.source, pair.made)
+            for side in (pair.source, pair.dialogue)
         ]
         assert replies[0] == replies[1]
 

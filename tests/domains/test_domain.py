@@ -11,7 +11,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Dataset, Dialogue, Message, Persona
 from engine.data import load_dataset, prepare
-from engine.data.augment.guards import fault
+from engine.data.augment.growing import fault
 from engine.data.augment.records import ACTIONS
 from engine.data.statistics import subject_shares
 from engine.domains.acts import findings

@@ -1,4 +1,4 @@
-"""Models of the hub: what is fetched, what the cache alone gives, and what the hub refuses, over a local hub."""
+"""Models of the hub: what is fetched, what the cache alone gives, and what it refuses, over a local hub."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ class Hub(BaseHTTPRequestHandler):
         if path.startswith(("/api/models/them/gated", "/them/gated")):
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo"}, body=body)
         elif path in ("/api/models/them/model", f"/api/models/them/model/revision/{COMMIT}"):
-            told = {"id": "them/model", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
+            told = {
+                "id": "them/model",
+                "sha": COMMIT,
+                "siblings": [{"rfilename": name} for name in self.files],
+            }
             self._send(200, json.dumps(told).encode(), {"Content-Type": "application/json"}, body=body)
         elif path.startswith(f"/api/models/them/model/tree/{COMMIT}"):
             told_files = [
@@ -91,7 +95,12 @@ def fetch(name: str, home: Path, endpoint: str, **more: str) -> dict[str, Any]:
     env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "HF_HOME": str(home), "HF_ENDPOINT": endpoint}
     env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **more}
     done = subprocess.run(
-        [sys.executable, "-c", code, name], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code, name],
+        cwd=REPOSITORY,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -146,5 +155,10 @@ def test_of_shards_all_are_needed(tiny_base: Path, tmp_path: Path) -> None:
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert missing_files(folder) == ["model-00002-of-00002.safetensors"]
-    listed = [*index["weight_map"].values(), "consolidated.safetensors", "README.md", "original/tokenizer.model"]
+    listed = [
+        *index["weight_map"].values(),
+        "consolidated.safetensors",
+        "README.md",
+        "original/tokenizer.model",
+    ]
     assert needed(["config.json", *listed]) == ["config.json", *index["weight_map"].values()]

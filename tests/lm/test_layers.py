@@ -15,7 +15,12 @@ from engine.lm.adapters import linear_layers
 from engine.lm.layers import AUTO, AUTO_ONE, USUAL, chosen_layers, layer_names, usual_layers
 
 SHAPES = {
-    "gpt_neox": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    "gpt_neox": {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    },
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
     "phi3": {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

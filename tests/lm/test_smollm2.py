@@ -23,7 +23,7 @@ from tests import in_process
 
 @pytest.fixture(scope="module")
 def base(smollm2: Path) -> Base:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     return load_base(SMOLLM2)
 
 
@@ -46,7 +46,7 @@ def test_it_trains_and_is_scored(base: Base, tmp_path: Path) -> None:
     prepare(ws, dataset="world:default", base=SMOLLM2, personas=2, dialogues=5)
     rule = {"written_from": 1, "mixed": "stacked"}  # measuring it on a large base takes a minute
     write_json(ws.data / "kernels.json", {kernels._key(base): rule})
-    given = {"examples_per_persona": 1, "max_new_tokens": 6, "splits": ["test"], "epochs": 1}
+    given = {"examples_per_persona": 1, "max_new_tokens": 6, "splits": ["test"], "epochs": 1, "history": 1}
     spec = in_process.do(ws, "unified", given, beside=False)
     done = manifest.read(ws.run_folder(spec.run_id))
     assert spec.base == SMOLLM2
@@ -57,9 +57,7 @@ def test_it_trains_and_is_scored(base: Base, tmp_path: Path) -> None:
     assert config["base_model_name_or_path"] == str(smollm2_folder())
 
 
-def test_where_it_is_not_set_up_the_command_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_it_is_not_set_up_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(EngineError) as refused:
         load_base(SMOLLM2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out
 from engine.core.errors import unknown_name
-from engine.data.augment import Change, Growing, Preview, changes, preview
+from engine.data.augment import Attempt, Growing, Preview, preview
 from engine.data.augment.methods import ALL_RULES
 from engine.domains.registry import domain_of
 
@@ -61,41 +60,34 @@ def preview_command(
 
 
 def _record(found: Preview) -> dict[str, Any]:
-    made = [_one(pair.source.dialogue_id, pair.method, pair.nearness, pair.changes) for pair in found.pairs]
-    refused = [
-        _one(one.source.dialogue_id, one.method, one.nearness, changes(one.source, one.dialogue))
-        | {"reason": one.reason}
-        for one in found.refused
-    ]
     return {
         "persona_id": found.persona_id,
         "sources": found.sources,
-        "pairs": made,
+        "pairs": [_one(pair) for pair in found.pairs],
         "rejected": found.rejected,
-        "refused": refused,
+        "refused": [_one(one) | {"reason": one.reason} for one in found.refused],
     }
 
 
-def _one(source: str, method: str, nearness: float | None, changed: Sequence[Change]) -> dict[str, Any]:
-    listed = [asdict(change) for change in changed]
-    return {"source_id": source, "method": method, "nearness": nearness, "changes": listed}
+def _one(pair: Attempt) -> dict[str, Any]:
+    named = {"source_id": pair.source.dialogue_id, "method": pair.method, "nearness": pair.nearness}
+    return {**named, "changes": [asdict(change) for change in pair.changes]}
 
 
 def _show(found: Preview) -> None:
     out().print(Text(f"{found.persona_id}: {len(found.pairs)} made of {found.sources} train dialogues"))
     for pair in found.pairs:
-        _show_one(pair.source.dialogue_id, pair.method, pair.nearness, pair.changes)
+        _show_one(pair, pair.method)
     reasons = ", ".join(f"{why} {number}" for why, number in found.rejected.items())
     out().print(Text(f"\nRejected: {reasons or 'none'}", style="bold"))
     for one in found.refused[:3]:
-        named = f"{one.method}, {one.reason}"
-        _show_one(one.source.dialogue_id, named, one.nearness, changes(one.source, one.dialogue))
+        _show_one(one, f"{one.method}, {one.reason}")
 
 
-def _show_one(source: str, method: str, nearness: float | None, changed: Sequence[Change]) -> None:
-    near = f", likeness {nearness:.2f}" if nearness is not None else ""
-    out().print(Text(f"\n{source} ({method}{near})", style="bold"))
-    for change in changed:
+def _show_one(pair: Attempt, named: str) -> None:
+    near = f", likeness {pair.nearness:.2f}" if pair.nearness is not None else ""
+    out().print(Text(f"\n{pair.source.dialogue_id} ({named}{near})", style="bold"))
+    for change in pair.changes:
         out().print(Text(f"  {change.where}"))
         out().print(Text(f"    - {change.before or '(unknown)'}", style="red"))
         out().print(Text(f"    + {change.after or '(unknown)'}", style="green"))

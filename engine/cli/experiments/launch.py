@@ -1,30 +1,29 @@
-"""The commands that launch: run, and experiments, which says what there is to run."""
+"""The commands that launch: run, experiments (what there is to run, and the plan), and estimates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
+from rich.text import Text
 
-from engine.cli.experiments.planning import (
-    experiment_record,
-    experiments,
-    plan_record,
-    read_settings,
-    show_experiments,
-    show_plan,
-    show_registry,
-    sweeps,
-)
-from engine.cli.frame import Call, command, note, pairs
-from engine.cli.watch import answer_detached, answer_ended, watch
+from engine.cli.frame import Call, command, note, out, pairs, table
+from engine.cli.watch import answer
+from engine.core.command import command_line, read_value, typed
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.paths import Workspace
+from engine.core.wording import duration
 from engine.runs import jobs
-from engine.strategies import registry
-from engine.strategies.plan import plan
+from engine.runs.records import scan
+from engine.strategies import costs, registry
+from engine.strategies.costs import Checked
+from engine.strategies.plan import Plan, plan
+from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
+from engine.strategies.sweep import SWEEPS
 
 
 @command(
@@ -99,10 +98,7 @@ def run(
     for entry in submitted:
         if entry.what == "resumed":
             note(f"{entry.record.run_id} goes on from its last checkpoint.")
-    if detach:
-        return answer_detached(call, [entry.record for entry in submitted])
-    records = watch(call.ws, [entry.record.run_id for entry in submitted], quiet=call.as_json)
-    return answer_ended(call, records)
+    return answer(call, [entry.record for entry in submitted], detach=detach)
 
 
 @command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
@@ -114,4 +110,139 @@ def experiments_command(call: Call, *, name: str | None) -> int:
     return 0
 
 
-COMMANDS = (run, experiments_command)
+def read_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Return the parameters given as KEY=VALUE. Raises EngineError on a pair that is none."""
+    return {key: read_value(text) for key, text in pairs(given, option="--set", example="rank=16").items()}
+
+
+def plan_record(planned: Plan) -> dict[str, Any]:
+    """Return a plan as one JSON object."""
+    runs = [
+        {"run_id": run.run_id, "purpose": run.purpose, "state": run.state, **asdict(run.spec)}
+        for run in planned.runs
+    ]
+    told = {"notes": list(planned.notes), "obstacle": planned.obstacle and planned.obstacle.message}
+    return {
+        "run_id": planned.target.run_id,
+        "estimate_seconds": planned.estimate_seconds,
+        **told,
+        "runs": runs,
+    }
+
+
+def show_plan(planned: Plan) -> None:
+    """Print a plan as a table."""
+    shown = table("run", "why", "now", "changed from the defaults", "estimate", right=("estimate",))
+    for run in planned.runs:
+        changed = ", ".join(
+            _changed(run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}, run.spec.changed)
+        )
+        estimate = run.spec.estimate_seconds
+        expected = "no estimate yet" if estimate is None else duration(estimate)
+        shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
+    out().print(shown)
+
+
+def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
+    return [f"{name}={values[name]}" if name in values else f"{name} changed" for name in names]
+
+
+def experiments(ws: Workspace) -> list[dict[str, Any]]:
+    """Return every experiment with its parameters and presets, for JSON."""
+    return [experiment_record(entry) for entry in registry.experiments(ws).values()]
+
+
+def experiment_record(entry: Experiment) -> dict[str, Any]:
+    """Return one experiment as a JSON object. `needs` names what it builds on with default parameters."""
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "family": entry.family,
+        "question": entry.question,
+        "makes": entry.makes,
+        "needs": [need.experiment for need in entry.needs(entry.parameters())],
+        "beside": list(entry.beside),
+        "parameters": _parameters(entry.parameters) + _parameters(EvaluationSettings),
+        "presets": [asdict(preset) for preset in entry.presets],
+    }
+
+
+def sweeps(experiment: str | None = None) -> list[dict[str, Any]]:
+    """Return the sweeps that have a name, of one experiment or of all, for JSON."""
+    return [asdict(sweep) for sweep in SWEEPS.values() if experiment in (None, *sweep.experiments)]
+
+
+def show_registry(ws: Workspace, experiment: str | None = None) -> None:
+    """Print one experiment whole, or a line for each and for each sweep."""
+    if experiment is not None:
+        _show_experiment(registry.get(experiment, ws))
+        return
+    for entry in registry.experiments(ws).values():
+        out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+        needs = ", ".join(need.experiment for need in entry.needs(entry.parameters()))
+        presets = ", ".join(preset.name for preset in entry.presets)
+        notes = [f"needs {needs}" if needs else "", f"presets {presets}" if presets else ""]
+        if any(notes):
+            out().print(Text(f"  {'; '.join(filter(None, notes))}"))
+    for sweep in SWEEPS.values():
+        values = typed(list(sweep.values))
+        out().print(Text(f"sweep {sweep.name}: {', '.join(sweep.experiments)} {sweep.parameter}={values}"))
+    out().print(f"One of them whole: {command_line('experiments', 'NAME')}")
+
+
+def _show_experiment(entry: Experiment) -> None:
+    out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+    needs = [need.experiment for need in entry.needs(entry.parameters())]
+    out().print(Text(f"  makes {entry.makes}; needs {', '.join(needs) or 'nothing first'}"))
+    _show_parameters(entry.parameters)
+    for preset in entry.presets:
+        values = ", ".join(f"{name}={typed(value)}" for name, value in preset.parameters.items())
+        out().print(Text(f"  --preset {preset.name}   {preset.title} ({values}). {preset.source}"))
+    for sweep in sweeps(entry.name):
+        out().print(Text(f"  {command_line('sweep', sweep['name'])}   {sweep['question']}"))
+
+
+def _parameters(form: type[Parameters]) -> list[dict[str, Any]]:
+    fields = form.model_fields.items()
+    return [
+        {"name": name, "default": field.default, "description": field.description} for name, field in fields
+    ]
+
+
+def show_experiments(ws: Workspace) -> None:
+    """Print every experiment with its parameters."""
+    for entry in registry.experiments(ws).values():
+        out().print(Text(f"{entry.name}: {entry.question}", style="bold"))
+        out().print(Text(f"  makes {entry.makes}"))
+        _show_parameters(entry.parameters)
+    out().print(Text("every experiment", style="bold"))
+    _show_parameters(EvaluationSettings)
+
+
+def _show_parameters(form: type[Parameters]) -> None:
+    for entry in _parameters(form):
+        out().print(Text(f"  --set {entry['name']}={typed(entry['default'])}   {entry['description']}"))
+
+
+@command("estimates", examples=("estimates", "estimates --json"))
+def estimates(call: Call) -> None:
+    """Compare the estimate made before each run with the time that it took."""
+    found = costs.check(scan(call.ws))
+    median = statistics.median(one.error for one in found) if found else None
+    runs = [{**asdict(one), "error": one.error} for one in found]
+    call.answer({"runs": runs, "median_error": median}, lambda: _show(found, median))
+
+
+def _show(found: list[Checked], median: float | None) -> None:
+    if median is None:
+        out().print("No run that had an estimate has ended yet: first runs have nothing to learn from.")
+        return
+    shown = table("run", "expected", "took", "off by", right=("expected", "took", "off by"))
+    for one in found:
+        times = duration(one.estimate_seconds), duration(one.seconds)
+        shown.add_row(one.run_id, *times, f"{100 * one.error:.0f} %")
+    out().print(shown)
+    out().print(f"Median error of {len(found)} runs: {100 * median:.0f} %")
+
+
+COMMANDS = (run, experiments_command, estimates)

@@ -9,10 +9,9 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.planning import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
-from engine.cli.watch import watch
-from engine.core.errors import EngineError
+from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
 from engine.core.wording import count, interval, percent, points, signed_points
 from engine.runs import jobs
@@ -109,8 +108,7 @@ def _launch(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
         return 0
     bad = [record for record in watch(call.ws, run_ids, quiet=call.as_json) if record.state != "succeeded"]
     if bad:
-        message = f"{bad[0].run_id} {bad[0].state}" + (f": {bad[0].error}" if bad[0].error else ".")
-        raise EngineError(message, bad[0].status.hint or f"See: python -m engine logs {bad[0].run_id}")
+        raise failure(bad[0], call.ws)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
 
 import click
 
@@ -44,17 +43,10 @@ def demo(call: Call, *, personas: int, dialogues: int) -> int:
                     f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
                     f"See: {command_line('logs', record.run_id, ws=ws)}",
                 )
-    note(f"Done in {duration(time.monotonic() - began)}. Look at it: {_app_command(ws.root)}")
-    compare.main([*_options(ws, call.as_json)], standalone_mode=False)
+    app = f"PERSONA_LAB_WORKSPACE={shlex.quote(str(ws.root))} make run"
+    note(f"Done in {duration(time.monotonic() - began)}. Look at it: {app}")
+    compare.main(["--workspace", str(ws.root), *(["--json"] if call.as_json else [])], standalone_mode=False)
     return 0
-
-
-def _options(ws: Workspace, as_json: bool) -> list[str]:
-    return ["--workspace", str(ws.root), *(["--json"] if as_json else [])]
-
-
-def _app_command(root: Path) -> str:
-    return f"PERSONA_LAB_WORKSPACE={shlex.quote(str(root))} make run"
 
 
 COMMANDS = (demo,)

@@ -93,17 +93,8 @@ def _show_routing(found: ImportedRouting, unit: int) -> None:
 
     title = f"Routing by {METRICS[found.metric].label} over {found.fallback}, import {found.protocol}"
     out().print(Text(title, style="bold"))
-    shown = table(
-        "choice",
-        "gain",
-        "95 % CI",
-        "better",
-        "equal",
-        "worse",
-        "it is",
-        "how",
-        right=("gain", "95 % CI", "better", "equal", "worse"),
-    )
+    numbers = ("gain", "95 % CI", "better", "equal", "worse")
+    shown = table("choice", *numbers, "it is", "how", right=numbers)
     scale = unit / 100
     for rule in found.rules:
         row = rule.comparison

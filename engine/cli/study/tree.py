@@ -15,7 +15,7 @@ from engine.core.errors import EngineError
 from engine.core.wording import duration
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree, move_thresholds
-from engine.results.trees.tree_walk import Measured, Walk
+from engine.results.trees.tree_walk import Walk
 from engine.results.trees.tree_words import (
     LOOKS,
     ahead_words,
@@ -182,7 +182,7 @@ def _print_tree(stood: Stand, walk: Walk) -> None:
             Text(LOOKS[standing.state].sign, style=style),
             Text(node.name, style="" if standing.on_path else "dim"),
             Text(state_word(node, standing), style=style),
-            _gain(node, measured),
+            "" if measured is None or node.is_result else gain_words(measured),
             expected_words(node.expected) if node.expected else "",
             Text(decided if len(decided) <= 60 else f"{decided[:57]}..."),
             _time(stood, node, standing.state),
@@ -214,10 +214,6 @@ def _print_what_if(changed: Tree, before: Walk, after: Walk) -> None:
     for line in moved(changed, before, after) or ["Nothing changes."]:
         out().print(f"  {line}")
     out().print(f"  path: {' > '.join(changed.node(name).name for name in after.path)}")
-
-
-def _gain(node: Node, measured: Measured | None) -> str:
-    return "" if measured is None or node.is_result else gain_words(measured)
 
 
 def _time(stood: Stand, node: Node, state: str) -> str:

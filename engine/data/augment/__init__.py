@@ -8,16 +8,16 @@ judge it.
 
 from engine.data.augment.growing import Growing, grow, training_sources
 from engine.data.augment.methods import MODEL_METHODS, make_methods, method_words
-from engine.data.augment.preview import Pair, Preview, preview
-from engine.data.augment.records import Augmented, Change, Grown, changes, read_augmented
+from engine.data.augment.preview import Preview, preview
+from engine.data.augment.records import Attempt, Augmented, Change, Grown, changes, read_augmented
 
 __all__ = [
     "MODEL_METHODS",
+    "Attempt",
     "Augmented",
     "Change",
     "Growing",
     "Grown",
-    "Pair",
     "Preview",
     "changes",
     "grow",

@@ -1,25 +1,30 @@
 """Grows one persona's training dialogues to a number, round by round, through every guard.
 
 Owns the order in which candidates are made and judged; the same sources, settings and seed give the same
-dialogues. Knows nothing of val and test: it is handed train dialogues only (`training_sources`).
+dialogues. Owns the refusals that need no model, too: `fault` compares message by message (the numbers must
+be the same, and what else must be is the domain's to say), `is_repeat` tells what is too much alike.
+Knows nothing of val and test: it is handed train dialogues only (`training_sources`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from engine.core.types import Dataset, Dialogue, Message, Splits
-from engine.data.augment.guards import Shingles, fault, is_repeat, most_changed, shingles
 from engine.data.augment.records import (
+    ACTIONS,
     DUPLICATE,
+    EMPTY,
     FAR,
     NOTHING,
+    NUMBERS,
+    Attempt,
     Augmented,
     Grown,
     Nearness,
-    Refused,
 )
 from engine.domains.domain import Method
 
@@ -49,15 +54,6 @@ class Growing:
         """Return how many dialogues to make beside `sources` that are there."""
         total = self.target if self.multiple is None else round(self.multiple * sources)
         return max(0, total - sources)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A dialogue made of a source by a method, that keeps what its source does."""
-
-    source: Dialogue
-    made: Dialogue
-    method: str
 
 
 def training_sources(dataset: Dataset, splits: Splits) -> dict[str, list[Dialogue]]:
@@ -103,7 +99,7 @@ def _round(
     number: int,
     grown: Grown,
     keeps: Keeps,
-) -> list[Candidate]:
+) -> list[Attempt]:
     """Make one candidate of each source, in an order of the round's own."""
     names = list(methods)
     order = list(range(len(sources)))
@@ -114,14 +110,14 @@ def _round(
         made = methods[name](source, Random(f"augment/{growing.seed}/{source.dialogue_id}/{name}/{number}"))
         why = NOTHING if made is None else fault(source, made, keeps)
         if made is not None and why is None:
-            found.append(Candidate(source, made, name))
+            found.append(Attempt(source, made, name))
         elif why is not None:
-            _refuse(grown, Refused(source, made or source, name, why))
+            _refuse(grown, Attempt(source, made or source, name, why))
     return found
 
 
 def _judge(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Attempt],
     known: list[Shingles],
     growing: Growing,
     nearness: Nearness | None,
@@ -133,37 +129,103 @@ def _judge(
     """
     queue = list(candidates)
     while queue and len(grown.made) < grown.wanted:
-        batch: list[Candidate] = []
+        batch: list[Attempt] = []
         marks: list[Shingles] = []
         while queue and len(grown.made) + len(batch) < grown.wanted:
             one = queue.pop(0)
-            mark = shingles(one.made)
+            mark = shingles(one.dialogue)
             if is_repeat(mark, (*known, *marks), limit=growing.resemblance):
-                _refuse(grown, Refused(one.source, one.made, one.method, DUPLICATE))
+                _refuse(grown, replace(one, reason=DUPLICATE))
             else:
                 batch.append(one)
                 marks.append(mark)
         for one, mark, near in zip(batch, marks, _nearness(batch, nearness), strict=True):
             if near is not None and near < growing.threshold:
-                _refuse(grown, Refused(one.source, one.made, one.method, FAR, near))
+                _refuse(grown, replace(one, reason=FAR, nearness=near))
                 continue
             known.append(mark)
-            named = replace(one.made, dialogue_id=f"{one.source.dialogue_id}~{len(grown.made):04d}")
+            named = replace(one.dialogue, dialogue_id=f"{one.source.dialogue_id}~{len(grown.made):04d}")
             grown.made.append(Augmented(named, one.source.dialogue_id, one.method, near))
             grown.counts[one.method, TAKEN] += 1
 
 
-def _nearness(batch: Sequence[Candidate], nearness: Nearness | None) -> list[float | None]:
+def _nearness(batch: Sequence[Attempt], nearness: Nearness | None) -> list[float | None]:
     """Return the likeness of each candidate's most changed message; 1 where only the context changed."""
     if nearness is None:
         return [None] * len(batch)
-    pairs = [most_changed(one.source, one.made) for one in batch]
+    pairs = [most_changed(one.source, one.dialogue) for one in batch]
     found = iter(nearness([pair for pair in pairs if pair is not None]))
     return [1.0 if pair is None else float(next(found)) for pair in pairs]
 
 
-def _refuse(grown: Grown, refused: Refused) -> None:
+def _refuse(grown: Grown, refused: Attempt) -> None:
     grown.counts[refused.method, refused.reason] += 1
     shown = sum(1 for one in grown.refused if one.reason == refused.reason)
     if refused.reason != NOTHING and shown < _SHOWN_OF_A_REASON:
         grown.refused.append(refused)
+
+
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_WORD = re.compile(r"[\w']+")
+
+
+def fault(source: Dialogue, made: Dialogue, keeps: Callable[[Message, Message], bool]) -> str | None:
+    """Return why `made` may not stand for `source`, None when it may; `keeps` is the domain's."""
+    if [message.role for message in source.messages] != [message.role for message in made.messages]:
+        return EMPTY
+    if made.messages == source.messages and made.meta == source.meta:
+        return NOTHING
+    for before, after in zip(source.messages, made.messages, strict=True):
+        if before.text != after.text and (found := _message_fault(before, after, keeps)):
+            return found
+    return None
+
+
+def _message_fault(before: Message, after: Message, keeps: Callable[[Message, Message], bool]) -> str | None:
+    if not _WORD.search(after.text):
+        return EMPTY
+    if numbers(before.text) != numbers(after.text):
+        return NUMBERS
+    return None if keeps(before, after) else ACTIONS
+
+
+def numbers(text: str) -> list[str]:
+    """Return the numbers written in digits, sorted."""
+    return sorted(_NUMBER.findall(text))
+
+
+def most_changed(source: Dialogue, made: Dialogue) -> tuple[str, str] | None:
+    """Return the message, before and after, that keeps the fewest of its words; None where none differs.
+
+    Likeness is asked of this one alone: it needs a model, and the others have changed less.
+    """
+    pairs = zip(source.messages, made.messages, strict=True)
+    changed = [(before.text, after.text) for before, after in pairs if before.text != after.text]
+    return min(changed, key=lambda pair: _shared(*pair)) if changed else None
+
+
+def _shared(before: str, after: str) -> float:
+    first, second = (set(_WORD.findall(text.lower())) for text in (before, after))
+    return len(first & second) / max(1, len(first | second))
+
+
+Shingles = frozenset[tuple[str, ...]]
+
+
+def shingles(dialogue: Dialogue) -> Shingles:
+    """Return the facts of the context and the pairs of neighbouring words of a dialogue."""
+    found: set[tuple[str, ...]] = {("", str(fact), str(value)) for fact, value in dialogue.meta.items()}
+    for message in dialogue.messages:
+        words = ["", *_WORD.findall(message.text.lower()), ""]
+        found.update(zip(words, words[1:], strict=False))
+    return frozenset(found)
+
+
+def is_repeat(candidate: Shingles, known: Iterable[Shingles], *, limit: float) -> bool:
+    """Whether the resemblance (Jaccard; Broder 1997) to any known dialogue reaches `limit`."""
+    size = len(candidate)
+    for other in known:
+        shared = len(candidate & other)
+        if shared >= limit * (size + len(other) - shared):
+            return True
+    return False

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.core.types import Dialogue
 from engine.data.augment.growing import TAKEN, Growing, grow, training_sources
 from engine.data.augment.methods import ALL_RULES, chosen_methods, make_methods
-from engine.data.augment.records import Change, Nearness, Refused, changes
+from engine.data.augment.records import Attempt, Nearness
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A source dialogue, what was made of it, and what differs."""
-
-    source: Dialogue
-    made: Dialogue
-    method: str
-    nearness: float | None
-    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +21,9 @@ class Preview:
 
     persona_id: str
     sources: int
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Attempt, ...]
     rejected: dict[str, int]
-    refused: tuple[Refused, ...]
+    refused: tuple[Attempt, ...]
 
 
 def preview(
@@ -67,20 +55,11 @@ def preview(
     rules = domain.augmenting.make([dialogue for some in sources.values() for dialogue in some])(persona)
     made = make_methods(chosen_methods(domain, methods), rules=rules)
     base = growing or Growing(seed=int(ws.read_config()["seed"]))
-    limited = Growing(
-        target=len(own) + n, threshold=base.threshold, resemblance=base.resemblance, seed=base.seed
-    )
+    limited = replace(base, target=len(own) + n, multiple=None)
     grown = grow(own, made, limited, keeps=domain.augmenting.keeps, nearness=nearness)
     by_id = {dialogue.dialogue_id: dialogue for dialogue in own}
     pairs = tuple(
-        Pair(
-            by_id[one.source_id],
-            one.dialogue,
-            one.method,
-            one.nearness,
-            tuple(changes(by_id[one.source_id], one.dialogue)),
-        )
-        for one in grown.made
+        Attempt(by_id[one.source_id], one.dialogue, one.method, nearness=one.nearness) for one in grown.made
     )
     rejected: Counter[str] = Counter()
     for (_, outcome), count in grown.counts.items():

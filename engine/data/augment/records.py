@@ -65,14 +65,19 @@ def read_augmented(row: Mapping[str, Any]) -> Augmented:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A candidate that was not taken, and why."""
+class Attempt:
+    """What a method made of a source; `reason` is why it was not taken, "" where it may be."""
 
     source: Dialogue
     dialogue: Dialogue
     method: str
-    reason: str
+    reason: str = ""
     nearness: float | None = None
+
+    @property
+    def changes(self) -> list[Change]:
+        """What differs from the source."""
+        return changes(self.source, self.dialogue)
 
 
 @dataclass(slots=True)
@@ -85,7 +90,7 @@ class Grown:
     wanted: int
     made: list[Augmented] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[Attempt] = field(default_factory=list)
 
 
 def changes(source: Dialogue, made: Dialogue) -> list[Change]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +43,27 @@ def draw_world(
 def write_world(folder: Path, *, name: str, personas: int = 200, dialogues: int = 50, seed: int = 0) -> None:
     """Write characters, routines, sessions and truth .jsonl of a world into `folder` (created)."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = ("characters", "routines", "sessions", "truth")
-    files = {name_: (folder / f"{name_}.jsonl").open("w", encoding="utf-8") for name_ in names}
-    try:
+    with ExitStack() as stack:
+        files = {
+            kind: stack.enter_context((folder / f"{kind}.jsonl").open("w", encoding="utf-8"))
+            for kind in ("characters", "routines", "sessions", "truth")
+        }
+
+        def line(kind: str, record: dict[str, Any]) -> None:
+            files[kind].write(json.dumps(record, ensure_ascii=False) + "\n")
+
         for household, sessions in draw_world(name, personas=personas, dialogues=dialogues, seed=seed):
-            _line(files["characters"], {"character": household.character})
-            _line(files["routines"], {"routines": list(household.routines)})
-            _line(
-                files["sessions"],
-                {"sessions": [_session_record(number, session) for number, session in enumerate(sessions)]},
+            line("characters", {"character": household.character})
+            line("routines", {"routines": list(household.routines)})
+            line(
+                "sessions",
+                {"sessions": [_session_record(number, one) for number, one in enumerate(sessions)]},
             )
             for number, session in enumerate(sessions):
                 for index, turn in enumerate(session.turns):
-                    _line(
-                        files["truth"],
-                        {
-                            "persona_index": household.index,
-                            "session_id": number,
-                            "turn": 2 * index + 1,
-                            "knows_persona": turn.knows_persona,
-                            "knows_population": turn.knows_population,
-                        },
-                    )
-    finally:
-        for file in files.values():
-            file.close()
+                    place = {"persona_index": household.index, "session_id": number, "turn": 2 * index + 1}
+                    oracles = {"knows_persona": turn.knows_persona, "knows_population": turn.knows_population}
+                    line("truth", place | oracles)
 
 
 def _session_record(number: int, session: Session) -> dict[str, Any]:
@@ -76,7 +73,3 @@ def _session_record(number: int, session: Session) -> dict[str, Any]:
         for role, text in (("user", turn.user), ("assistant", turn.reply))
     ]
     return {"session_id": number, "meta": dict(session.meta), "messages": messages}
-
-
-def _line(file: Any, record: dict[str, Any]) -> None:
-    file.write(json.dumps(record, ensure_ascii=False) + "\n")

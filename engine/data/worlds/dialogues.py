@@ -16,10 +16,9 @@ from engine.data.worlds.households import (
     TIMES,
     WEATHER_TEMPERATURE,
     Household,
+    circumstances,
     draw_settings,
     need_of,
-    outdoor_temperature,
-    sun_phase,
 )
 from engine.data.worlds.replies import (
     Plan,
@@ -169,18 +168,10 @@ def need_request(need: str, household: Household, rng: random.Random) -> str:
 
 def _draw_meta(routine: Mapping[str, Any] | None, rng: random.Random) -> dict[str, Any]:
     if routine is not None:
-        triggers = routine["triggers"]
-        return dict(triggers)
+        return dict(routine["triggers"])
     time, weather = rng.choice(TIMES), rng.choice(tuple(WEATHER_TEMPERATURE))
-    low, high = WEATHER_TEMPERATURE[weather]
-    celsius = rng.randint(low, high)
-    return {
-        "time_of_day": time,
-        "day_of_week": rng.choice(("weekday", "weekend")),
-        "sun_phase": sun_phase(time),
-        "weather": weather,
-        "outdoor_temp": outdoor_temperature(celsius),
-    }
+    celsius = rng.randint(*WEATHER_TEMPERATURE[weather])
+    return circumstances(time, weather, celsius, rng)
 
 
 def _wanted(

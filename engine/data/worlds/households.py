@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.data.worlds.words import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
+from engine.domains.wordlists import read_words
 
 Source = Literal["world", "elsewhere"]
 Settings = dict[str, dict[str, Any]]
 
-TIMES = ("morning", "afternoon", "evening", "night")
-WEATHER_TEMPERATURE = {
-    "sunny": (14, 34),
-    "cloudy": (4, 26),
-    "rainy": (2, 20),
-    "snowy": (-12, 1),
-    "windy": (0, 22),
-}
+_lists = read_words(__file__, "households.yaml")
+
+_SUN_PHASES = {
+    "morning": "after_sunrise", "afternoon": "daylight", "evening": "after_sunset", "night": "night",
+}  # fmt: skip
+TIMES = tuple(_SUN_PHASES)
+WEATHER_TEMPERATURE: dict[str, tuple[int, int]] = _lists["weather_temperature"]
+POPULATION_SETTINGS: Settings = _lists["population_settings"]
 INPUT_SOURCES = ("Netflix", "YouTube", "HDMI1", "HDMI2", "Disney+", "Prime Video")
 EQUALIZERS = ("balanced", "bass boost", "treble boost")
 COLORS = ("warm", "cool", "neutral")
@@ -35,8 +36,8 @@ class WorldSpec:
     `own` and `archetype` are the chances that a slot of a persona's manner is her own or her archetype's
     (the rest follows the population); `fidelity` is how often a reply keeps to the manner, `conformity` how
     often it otherwise uses the most common way of all. `own_settings` is the chance that the values she
-    wants for a device are her own. `flat` draws
-    own manners evenly instead of by how common they are, so that no shared habit is left to learn.
+    wants for a device are her own. `flat` draws own manners evenly instead of by how common they are, so that
+    no shared habit is left to learn.
     """
 
     name: str
@@ -50,46 +51,7 @@ class WorldSpec:
     archetypes: int = 5
 
 
-WORLDS: dict[str, WorldSpec] = {
-    spec.name: spec
-    for spec in (
-        WorldSpec(
-            "default",
-            "A mixed population: shared habits, some types, some personal manners.",
-            own=0.25,
-            archetype=0.15,
-            fidelity=0.88,
-            own_settings=0.6,
-            conformity=0.7,
-        ),
-        WorldSpec(
-            "archetypes",
-            "Five types of households: clusters exist.",
-            own=0.0,
-            archetype=1.0,
-            fidelity=0.94,
-            own_settings=0.0,
-        ),
-        WorldSpec(
-            "individualists",
-            "Every household is its own: only personal information helps.",
-            own=1.0,
-            archetype=0.0,
-            fidelity=0.95,
-            own_settings=1.0,
-            flat=True,
-        ),
-        WorldSpec(
-            "uniform",
-            "Nobody differs: personalising must not help.",
-            own=0.0,
-            archetype=0.0,
-            fidelity=0.0,
-            own_settings=0.0,
-            conformity=0.7,
-        ),
-    )
-}
+WORLDS: dict[str, WorldSpec] = {row["name"]: WorldSpec(**row) for row in _lists["worlds"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +91,8 @@ def draw_settings(rng: random.Random) -> Settings:
         "ac/heat": {"temperature": rng.randint(20, 26), "mode": "heat", "fan_speed": rng.randint(1, 3)},
         "ac/cool": {"temperature": rng.randint(18, 25), "mode": "cool", "fan_speed": rng.randint(1, 3)},
         "ac/auto": {"temperature": rng.randint(20, 24), "mode": "auto", "fan_speed": rng.randint(1, 3)},
-        "lights/dim": {
-            "brightness": 5 * rng.randint(4, 12),
-            "color": rng.choice(COLORS),
-            "mode": rng.choice(("static", "dynamic")),
-        },
-        "lights/bright": {
-            "brightness": 5 * rng.randint(13, 20),
-            "color": rng.choice(COLORS),
-            "mode": rng.choice(("static", "dynamic")),
-        },
+        "lights/dim": _lights(rng.randint(4, 12), rng),
+        "lights/bright": _lights(rng.randint(13, 20), rng),
         "tv/on": {
             "input_source": rng.choice(INPUT_SOURCES),
             "volume": 5 * rng.randint(3, 12),
@@ -149,16 +103,9 @@ def draw_settings(rng: random.Random) -> Settings:
     }
 
 
-POPULATION_SETTINGS: Settings = {
-    "ac/heat": {"temperature": 23, "mode": "heat", "fan_speed": 2},
-    "ac/cool": {"temperature": 22, "mode": "cool", "fan_speed": 2},
-    "ac/auto": {"temperature": 22, "mode": "auto", "fan_speed": 1},
-    "lights/dim": {"brightness": 40, "color": "warm", "mode": "static"},
-    "lights/bright": {"brightness": 80, "color": "neutral", "mode": "static"},
-    "tv/on": {"input_source": "Netflix", "volume": 30, "brightness": 60},
-    "speaker/on": {"volume": 30, "equalizer": "balanced"},
-    "security/on": {"armed": True, "alarm_volume": 50},
-}
+def _lights(twentieths: int, rng: random.Random) -> dict[str, Any]:
+    color, mode = rng.choice(COLORS), rng.choice(("static", "dynamic"))
+    return {"brightness": 5 * twentieths, "color": color, "mode": mode}
 
 
 def mix_settings(own: Settings, shared: Settings, share_own: float, rng: random.Random) -> Settings:
@@ -171,26 +118,14 @@ def draw_routines(settings: Settings, rng: random.Random) -> tuple[dict[str, Any
     routines = []
     for time in rng.sample(TIMES, rng.randint(3, 4)):
         weather = rng.choice(tuple(WEATHER_TEMPERATURE))
-        low, high = WEATHER_TEMPERATURE[weather]
-        temperature = rng.randint(low, high)
+        temperature = rng.randint(*WEATHER_TEMPERATURE[weather])
         needs = [need for need in (_climate_need(temperature), _light_need(time, rng)) if rng.random() < 0.85]
         needs += [need for need in ("tv/on", "speaker/on") if rng.random() < 0.5]
         needs += ["security/on"] if rng.random() < (0.5 if time == "night" else 0.15) else []
         actions: dict[str, Any] = dict.fromkeys(("tv", "ac", "lights", "speaker", "security"))
         for need in needs or ["lights/dim"]:
             actions[need.split("/")[0]] = dict(settings[need])
-        routines.append(
-            {
-                "triggers": {
-                    "time_of_day": time,
-                    "day_of_week": rng.choice(("weekday", "weekend")),
-                    "sun_phase": sun_phase(time),
-                    "weather": weather,
-                    "outdoor_temp": outdoor_temperature(temperature),
-                },
-                "actions": actions,
-            }
-        )
+        routines.append({"triggers": circumstances(time, weather, temperature, rng), "actions": actions})
     return tuple(routines)
 
 
@@ -215,16 +150,21 @@ def _light_need(time: str, rng: random.Random) -> str:
     )
 
 
-def sun_phase(time: str) -> str:
-    """Return the sun's phase at a time of day."""
-    return {"morning": "after_sunrise", "afternoon": "daylight", "evening": "after_sunset", "night": "night"}[
-        time
-    ]
-
-
-def outdoor_temperature(celsius: int) -> str:
-    """Return EdgeWisePersona's word for a temperature outside."""
-    return "cold" if celsius < 8 else "mild" if celsius < 18 else "warm" if celsius < 27 else "hot"
+def circumstances(time: str, weather: str, celsius: int, rng: random.Random) -> dict[str, Any]:
+    """Return the facts of a dialogue in EdgeWisePersona's words; the day is drawn."""
+    return {
+        "time_of_day": time,
+        "day_of_week": rng.choice(("weekday", "weekend")),
+        "sun_phase": _SUN_PHASES[time],
+        "weather": weather,
+        "outdoor_temp": "cold"
+        if celsius < 8
+        else "mild"
+        if celsius < 18
+        else "warm"
+        if celsius < 27
+        else "hot",
+    }
 
 
 def draw_manner(

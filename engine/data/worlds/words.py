@@ -7,10 +7,9 @@ therefore knows nearly every phrase but expects other ones: that is what a unifi
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
+from engine.domains.wordlists import read_words
 
 Words = tuple[str, ...]
 
@@ -23,19 +22,7 @@ class Way(NamedTuple):
     elsewhere: float
 
 
-def _read(name: str) -> dict[str, Any]:
-    with (Path(__file__).resolve().parent / name).open("rb") as file:
-        return {key: _frozen(value) for key, value in yaml.load(file, Loader=_LOADER).items()}
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return {key: _frozen(entry) for key, entry in value.items()} if isinstance(value, dict) else value
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_people, _phrases = _read("people.yaml"), _read("phrases.yaml")
+_people, _phrases = read_words(__file__, "people.yaml"), read_words(__file__, "phrases.yaml")
 
 FIRST_NAMES: Words = tuple(_people["first_names"].split())
 HOBBIES: tuple[tuple[str, str, str], ...] = _people["hobbies"]

@@ -122,6 +122,7 @@ def _reach(differences: pd.Series) -> float:
 
 def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
     reach = _reach(shown["difference"])
+    ticks = "+.0f" if reach >= 3 else "+.2f"
     unit = ", points" if in_points else ""
     ends = "+ worse, \N{MINUS SIGN} better" if reverse else "\N{MINUS SIGN} worse, + better"
     return alt.Color(
@@ -140,15 +141,11 @@ def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
             orient="top",
             gradientLength=220,
             gradientThickness=10,
-            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{_ticks(reach)}')",
+            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{ticks}')",
             titleLimit=400,
             tickCount=5,
         ),
     )
-
-
-def _ticks(reach: float) -> str:
-    return "+.0f" if reach >= 3 else "+.2f"
 
 
 def _borders(personas: Sequence[str], clusters: Mapping[str, int], x: alt.X) -> list[alt.Chart]:

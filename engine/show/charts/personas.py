@@ -21,28 +21,11 @@ from engine.show.charts.looks import (
     scale,
     tips,
 )
-from engine.stats.pairing import Pairing, pair
+from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
 _FEW = 40  # personas whose names fit below their bars
-_STEPPED_BACK = 0.45
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
-
-
-def persona_table(
-    scores: pd.DataFrame,
-    *,
-    candidate: str,
-    reference: str,
-    higher_is_better: bool | None = True,
-    margin: float = 0.0,
-) -> pd.DataFrame:
-    """Return one row a persona, over the examples that both variants have a value for; best first.
-
-    `scores` holds variant, persona_id, example_id, value. Columns: as `table_of`.
-    """
-    found = pair(_pairable(scores, candidate), _pairable(scores, reference))
-    return table_of(found, higher_is_better=higher_is_better, margin=margin)
 
 
 def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
@@ -80,16 +63,6 @@ def catastrophes(table: pd.DataFrame, *, higher_is_better: bool | None = True) -
     return far.sort_values(["loss", "persona_id"], ascending=[False, True], ignore_index=True)
 
 
-def _pairable(scores: pd.DataFrame, variant: str) -> list[tuple[str, str, float | None]]:
-    rows = scores[scores["variant"] == variant]
-    return [
-        (example_id, persona_id, None if pd.isna(value) else float(value))
-        for example_id, persona_id, value in zip(
-            rows["example_id"], rows["persona_id"], rows["value"], strict=True
-        )
-    ]
-
-
 def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
     """The table on the scale of the screen, with each number in words for hovering."""
     factor = factor_of(in_points=in_points)
@@ -104,14 +77,8 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
 
 
 def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
-    return tips(
-        persona_id="Persona",
-        words="Difference",
-        outcome="Outcome",
-        candidate_words=candidate,
-        reference_words=reference,
-        rank="Rank",
-    )
+    sides = {"candidate_words": candidate, "reference_words": reference}
+    return tips(persona_id="Persona", words="Difference", outcome="Outcome", **sides, rank="Rank")
 
 
 def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
@@ -121,17 +88,12 @@ def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color
     return alt.Color("outcome:N", scale=scale(), legend=legend)
 
 
-def persona_chart(
-    table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True, chosen: str | None = None
-) -> Chart:
+def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
     """Return one bar a persona, sorted from the largest gain to the largest loss.
 
-    A click on a bar selects its persona (parameter `chosen`, field `persona_id`); `chosen` is drawn full
-    while the others step back.
+    A click on a bar selects its persona (parameter `chosen`, field `persona_id`).
     """
-    frame = _worded(table, in_points=in_points).assign(
-        opacity=[1.0 if chosen in (None, name) else _STEPPED_BACK for name in table["persona_id"]]
-    )
+    frame = _worded(table, in_points=in_points)
     few = len(frame) <= _FEW
     axis = alt.Axis(
         labels=few, ticks=False, domain=False, labelAngle=-90, labelOverlap=True, labelLimit=90, grid=False
@@ -146,7 +108,6 @@ def persona_chart(
             else alt.X("rank:O", title=title, axis=axis),
             y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
             color=_outcome_colour(frame),
-            opacity=alt.Opacity("opacity:Q", scale=None, legend=None),
             tooltip=_tooltip(candidate, reference),
         )
     )

@@ -84,9 +84,8 @@ def sweep_chart(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     shape = alt.Shape("series:N", sort=series, legend=None)
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
     y_title = f"Difference to {reference}, points"
-    tooltip = tips(
-        series="Series", value=parameter, words="Difference", interval="95 % interval", personas="Personas"
-    )
+    told = {"words": "Difference", "interval": "95 % interval", "personas": "Personas"}
+    tooltip = tips(series="Series", value=parameter, **told)
     base = alt.Chart(frame).encode(x=x, xOffset=beside, tooltip=tooltip)
     zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3])
     line = base.mark_line(color=GRID, strokeWidth=1.5).encode(

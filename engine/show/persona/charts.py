@@ -199,9 +199,8 @@ def _named(name: str) -> alt.Chart:
 def _score_template(reference: str, in_points: bool) -> Spec:
     title = f"Difference to {reference}, {'points' if in_points else 'in the unit of the metric'}"
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
-    tooltip = tips(
-        variant="Variant", mean="Mean here", words="Difference", interval="95 % interval", examples="Examples"
-    )
+    told = {"words": "Difference", "interval": "95 % interval", "examples": "Examples"}
+    tooltip = tips(variant="Variant", mean="Mean here", **told)
     base = _named(_ROWS).encode(y=_names(), tooltip=tooltip)
     zero = (
         alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="zero:Q")

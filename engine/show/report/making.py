@@ -20,7 +20,7 @@ from engine.results import store
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint, now
-from engine.show.report import Written, default_folder, write_report
+from engine.show.report import default_folder, write_report
 
 State = Literal["making", "made", "failed", "lost"]
 _KEPT = ("report.md", "report.html")
@@ -96,11 +96,13 @@ def make(ws: Workspace) -> Making:
         _process(ws).write(replace(found, stage=stage, done=done, total=total))
 
     try:
-        written = write_report(ws, on_progress=progress)
+        write_report(ws, on_progress=progress)
     except EngineError as error:
         ended = replace(found, state="failed", error=error.message, hint=error.hint or "")
     else:
-        ended = _compared(found, basis(ws), _prints(written))
+        made_from, made = basis(ws), prints(ws)
+        same = found.prints == made if found.prints and found.basis == made_from else None
+        ended = replace(found, state="made", stage="", basis=made_from, prints=made, same=same)
     ended = replace(ended, ended_at=now(), seconds=round(time.monotonic() - began, 1), process=None)
     _process(ws).write(ended)
     return ended
@@ -111,15 +113,6 @@ def prints(ws: Workspace) -> dict[str, str]:
     folder = default_folder(ws)
     paths = [folder / name for name in _KEPT]
     return {path.name: sha256(path) for path in paths if path.is_file()}
-
-
-def _compared(found: Making, made_from: str, made: dict[str, str]) -> Making:
-    same = found.prints == made if found.prints and found.basis == made_from else None
-    return replace(found, state="made", stage="", basis=made_from, prints=made, same=same)
-
-
-def _prints(written: Written) -> dict[str, str]:
-    return {path.name: sha256(path) for path in (written.markdown, written.html)}
 
 
 def _process(ws: Workspace) -> Background:

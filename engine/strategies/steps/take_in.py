@@ -1,4 +1,4 @@
-"""The step that takes in adapters from elsewhere: checks each against the base, copies it, scores the variant."""
+"""The step that takes in adapters from elsewhere: checks each against the base, copies and scores them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def take_in(context: RunContext) -> None:
 
 
 def _owners(context: RunContext, found: list[Path]) -> dict[str, Path]:
-    """Return whose adapter is whose: a folder is named as its persona. Raises EngineError for unknown names."""
+    """Return whose adapter is whose: a folder has its persona's name. Raises EngineError for unknown ones."""
     known = {
         name: persona.persona_id
         for persona in load_dataset(context.workspace).personas

@@ -6,12 +6,18 @@ from random import Random
 
 import pytest
 
-from engine.data.augment.guards import numbers
+from engine.data.augment.growing import numbers
 from engine.data.worlds import draw_world
 from engine.domains.smart_home.actions import extract
-from engine.domains.smart_home.augment.grammar import as_order, paraphrase, read_given, read_request
+from engine.domains.smart_home.augment.grammar import (
+    as_order,
+    paraphrase,
+    read_given,
+    read_request,
+    spoken_noise,
+    synonyms,
+)
 from engine.domains.smart_home.augment.lexicon import PHRASES, SENTENCES
-from engine.domains.smart_home.augment.wording import spoken_noise, synonyms
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
-from engine.data.augment.guards import numbers
+from engine.data.augment.growing import numbers
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.smart_home.actions import extract
 from engine.lm.scorer import Scorer

@@ -239,6 +239,7 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         break
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
     assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
+    manifest.write(other, spec.run_id)
     found = [scores_of(one, quiet) for one in (other, ws)]
     # Other runs had embedded some replies: in other company a vector differs by rounding.
     tables = [table.drop(columns="seconds") for table in found]

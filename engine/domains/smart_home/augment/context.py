@@ -18,6 +18,7 @@ from typing import Any
 from engine.core.types import Dialogue, Message
 from engine.domains.smart_home.actions import extract
 from engine.domains.smart_home.augment.grammar import as_order
+from engine.domains.smart_home.augment.lexicon import CLUES
 
 # Facts that only make sense together are drawn together.
 GROUPS: tuple[tuple[str, ...], ...] = (
@@ -27,19 +28,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 )
 
 _DAY_WORDS = ("morning", "noon", "midday", "afternoon", "evening", "night")
-_CLUES = {
-    "time_of_day": "tonight|midnight|dawn|dusk|bed|bedtime|asleep|sleeping|sleep|breakfast|lunch|dinner|wake|"
-    "woke|this hour|early|late|today's|drift off|last night|o'clock",
-    "sun_phase": "sun|sunset|sunrise|sunlight|daylight|stars|moon|dark|darker|barely see|bright outside|"
-    "bright day",
-    "weather": "sun|sunny|sunlight|sky|clouds?|cloudy|gr[ae]y|rain|rainy|raining|pouring|snow|snowy|snowing|"
-    "wind|windy|storm|fog|foggy|weather|umbrella|wet",
-    "outdoor_temp": "cold|chilly|freezing|shivering|hot|heat|heating|melting|warmer in here|warm up|too warm|"
-    "warm in here|stiff|cool(?:er)? (?:in|the|down)|cool mode|stuffy|mild",
-    "day_of_week": "weekend|weekday|work|office|school|class|monday|tuesday|wednesday|thursday|friday|"
-    "saturday|sunday",
-}
-_PATTERNS = {fact: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for fact, words in _CLUES.items()}
+_PATTERNS = {fact: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for fact, words in CLUES.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The sentences of a request: their opener, the values they give, the order they stand in.
+"""The sentences of a request: their opener, the values they give, their order, and other words for the same.
 
-Owns paraphrase by grammar of what a user says, and `as_order`: a message read as plain orders, so that
-"Could you set it to 40?" and "Set it to 40." are seen to do the same.
+Owns paraphrase by grammar of what a user says, synonyms by a fixed lexicon and the noise of speaking (they
+never touch a word that names a device, a parameter, a value or a number), and `as_order`: a message read as
+plain orders, so that "Could you set it to 40?" and "Set it to 40." are seen to do the same.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from engine.domains.rewording import noisy
 from engine.domains.smart_home.augment.lexicon import (
     ALSO_ASKING,
     ALSO_GIVING,
@@ -19,20 +21,18 @@ from engine.domains.smart_home.augment.lexicon import (
     ASKING,
     GIVING,
     LINKS,
+    LOWERED,
+    PHRASES,
+    SENTENCES,
     STATE_QUESTIONS,
     TELLING,
     VERBS,
 )
+from engine.domains.smart_home.replies.lexicon import WORDS
 
 _CHANCE = 0.8
 _BREAK = re.compile(r"(?<=[.!?])\s+(?=\S)")
 _LEANS_BACK = re.compile(r"\b(it|its|that|this|them|they|then|there|instead|too|without)\b", re.IGNORECASE)
-# Value words that lose their capital inside a sentence; names such as Netflix keep it.
-_LOWERED = frozenset(
-    ("temperature", "volume", "brightness", "color", "input", "fan", "mode", "alarm", "equalizer")
-    + ("warm", "cool", "neutral", "static", "dynamic", "heat", "auto", "balanced", "bass", "treble", "dry")
-    + ("the", "a", "full", "low", "medium", "high")
-)
 
 
 def sentences(text: str) -> list[str]:
@@ -68,7 +68,7 @@ def read_given(sentence: str) -> str | None:
         if found is not None and re.search(r"\d", found["s"]) and not _NO_VALUE.match(found["s"]):
             return _value_start(found["s"].strip())
     bare = sentence.rstrip(".!")
-    starts_so = bool(bare) and (bare[0].isdigit() or bare.split()[0].lower() in _LOWERED)
+    starts_so = bool(bare) and (bare[0].isdigit() or bare.split()[0].lower() in LOWERED)
     return _value_start(bare) if starts_so and re.search(r"\d", bare) and "?" not in sentence else None
 
 
@@ -167,4 +167,51 @@ def _lower_start(text: str) -> str:
 
 def _value_start(values: str) -> str:
     first = values.split(" ", 1)[0].rstrip(",:")
-    return values[:1].lower() + values[1:] if first.lower() in _LOWERED else values
+    return values[:1].lower() + values[1:] if first.lower() in LOWERED else values
+
+
+_EXCHANGED = 0.6
+
+
+def _others(sets: tuple[tuple[str, ...], ...]) -> dict[str, tuple[str, ...]]:
+    """Map each phrase, in small letters, to those it may be exchanged for."""
+    found: dict[str, dict[str, None]] = {}
+    for phrases in sets:
+        for phrase in phrases:
+            others = dict.fromkeys(other for other in phrases if other != phrase)
+            found.setdefault(phrase.lower(), {}).update(others)
+    return {phrase: tuple(others) for phrase, others in found.items()}
+
+
+_BY_PHRASE, _BY_SENTENCE = _others(PHRASES), _others(SENTENCES)
+_ANY = re.compile(
+    rf"(?<![\w'])(?:{'|'.join(re.escape(phrase) for phrase in sorted(_BY_PHRASE, key=len, reverse=True))})"
+    r"(?![\w'])",
+    re.IGNORECASE,
+)
+
+
+def synonyms(text: str, rng: Random) -> str:
+    """Return a message with some of its phrases and whole sentences exchanged for others of their set."""
+
+    def exchanged(match: re.Match[str]) -> str:
+        found = match.group()
+        if rng.random() > _EXCHANGED:
+            return found
+        other = rng.choice(_BY_PHRASE[found.lower()])
+        return other[:1].upper() + other[1:] if found[:1].isupper() and found[1:].islower() else other
+
+    spoken = []
+    for sentence in sentences(text):
+        whole = _BY_SENTENCE.get(sentence.lower())
+        if whole and rng.random() < _EXCHANGED:
+            spoken.append(rng.choice(whole))
+        else:
+            changed = _ANY.sub(exchanged, sentence)
+            spoken.append(changed[:1].upper() + changed[1:] if sentence[:1].isupper() else changed)
+    return " ".join(spoken)
+
+
+def spoken_noise(text: str, rng: Random) -> str:
+    """Return a message as it may really arrive; no word that any device could mean is damaged."""
+    return noisy(text, rng, free=lambda word: word not in WORDS)

@@ -11,8 +11,7 @@ from engine.domains.domain import Method
 from engine.domains.rewording import reworded
 from engine.domains.smart_home.actions import extract
 from engine.domains.smart_home.augment.context import lose_facts, seen_contexts, vary_context
-from engine.domains.smart_home.augment.grammar import as_order, paraphrase
-from engine.domains.smart_home.augment.wording import spoken_noise, synonyms
+from engine.domains.smart_home.augment.grammar import as_order, paraphrase, spoken_noise, synonyms
 
 
 def make_rules(sources: Sequence[Dialogue]) -> Callable[[Persona], Mapping[str, Method]]:

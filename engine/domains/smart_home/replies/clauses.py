@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from engine.domains.smart_home.replies.lexicon import QUESTION_OPENERS
 from engine.domains.smart_home.replies.tokens import Symbol
 
-_BOUNDARIES = frozenset({"comma", "and", "break"})
 _NOUN_CHAIN = frozenset({"device", "det", "room", "adverb", "and", "comma", "param", "fan"})
 _AUXILIARY_OPENERS = frozenset({"is", "are", "was", "has", "have", "can", "will", "does", "do", "may"})
 _BARE_OPENERS = frozenset({"which", "should", "shall", "would"})

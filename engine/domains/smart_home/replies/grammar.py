@@ -1,8 +1,9 @@
 """The grammar of replies: symbols in, named devices and settings out.
 
-Owns the walk over the sentences and how devices and parameters bind: a device before a value holds it, a
-device after it ("25 on the TV") claims what nothing else holds, and a parameter waits for its value. Values
-are read by quantities.py and values.py, power by switching.py. Keeps nothing between replies.
+Owns the walk over the sentences, how devices and parameters bind (a device before a value holds it, a device
+after it, "25 on the TV", claims what nothing else holds, and a parameter waits for its value), and the rules
+for power and arming: "turn off the TV", "the lights are on", "shut it down", "arm the alarm". Values are read
+by values.py. Keeps nothing between replies.
 """
 
 from __future__ import annotations
@@ -11,18 +12,74 @@ from collections.abc import Callable
 
 from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
 from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
-from engine.domains.smart_home.replies.quantities import read_measured, read_number
-from engine.domains.smart_home.replies.scope import Pending, Value, takes
-from engine.domains.smart_home.replies.state import State
-from engine.domains.smart_home.replies.switching import (
-    read_arm,
-    read_down,
-    read_on_or_off,
-    read_power,
-    read_turn,
-)
+from engine.domains.smart_home.replies.state import Pending, State, Value, takes
 from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
-from engine.domains.smart_home.replies.values import read_level, read_value
+from engine.domains.smart_home.replies.values import read_level, read_measured, read_number, read_value
+
+_AFTER_ON = frozenset({"end", "comma", "and", "bind", "with", "prep", "adverb", "break", "time", "in"})
+_LIGHT = frozenset({"aux", "adverb"})
+_BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb"})
+
+
+def read_turn(state: State, i: int, symbol: Symbol) -> None:
+    """Read "turn", "switch", "power", "shut" with the "on" or "off" that follows at once, if any."""
+    state.turning, state.power = True, None
+    state.shutting = symbol.text.startswith(("shut", "power"))
+    at = i + 1
+    while state.kinds[at] in ("pronoun", "adverb"):
+        at += 1
+    if state.kinds[at] in ("on", "off"):
+        state.used.add(at)
+        if "pronoun" in state.kinds[i:at]:
+            state.switch_group(state.kinds[at])
+        else:
+            _apply(state, state.kinds[at], i)
+
+
+def read_power(state: State, i: int, symbol: Symbol) -> None:
+    """Read verbs that are a state in themselves ("activate", "disable")."""
+    _apply(state, str(symbol.value), i)
+
+
+def _apply(state: State, power: str, i: int) -> None:
+    """Switch the subject before symbol `i` ("the TV has been turned off"), else wait for the object."""
+    at = state.back_over(_LIGHT, i - 1)
+    subject = state.kind_at(at)
+    passive = "aux" in state.kinds[at + 1 : i] and subject not in ("subject", "and", "comma")
+    if subject == "pronoun" or (state.here and (subject == "device" or passive)):
+        state.switch_group(power)
+    else:
+        state.power, state.power_used = power, False
+
+
+def read_on_or_off(state: State, i: int, symbol: Symbol) -> None:
+    """Read "lights on", "the TV is off", "turn the lights off"; elsewhere "on" is a preposition."""
+    if symbol.kind == "on" and state.kinds[i + 1] not in _AFTER_ON:
+        return
+    before = state.kind_at(state.back_over(_BEFORE_STATE, i - 1))
+    if before in ("device", "pronoun") or (state.turning and state.here):
+        state.switch_group(symbol.kind)
+        state.turning = False
+    elif state.turning:
+        state.power, state.power_used = symbol.kind, False
+
+
+def read_down(state: State, i: int, symbol: Symbol) -> None:
+    """Read "shutting the TV down"; to turn something down switches nothing."""
+    if state.here and state.shutting:
+        state.switch_group("off")
+
+
+def read_arm(state: State, i: int, symbol: Symbol) -> None:
+    """Read "arm", "disarmed" ...; "your arm" is none."""
+    if i > state.start and state.kinds[i - 1] == "det":
+        return
+    state.devices.add("security")
+    state.scope.named.append("security")
+    state.here = True
+    if not state.asking:
+        state.settings.add(("security", "armed", bool(symbol.value)))
+
 
 _CHAIN = frozenset({"device", "and", "comma", "det", "room", "adverb"})
 _POSTPOSED = frozenset({"prep", "on", "in", "bind"})
@@ -66,10 +123,6 @@ def _speaks_of_ac(symbol: Symbol) -> bool:
     if symbol.kind == "param":
         return symbol.value in ("temperature", "fan_speed")
     return symbol.kind == "number" and symbol.value.unit == "degrees"
-
-
-def _read_device(state: State, i: int, symbol: Symbol) -> None:
-    _mention(state, str(symbol.value), i)
 
 
 def _mention(state: State, device: str, i: int) -> None:
@@ -203,7 +256,7 @@ def _read_pronoun(state: State, i: int, symbol: Symbol) -> None:
 
 
 _RULES: dict[str, Callable[[State, int, Symbol], None]] = {
-    "device": _read_device,
+    "device": lambda state, i, symbol: _mention(state, str(symbol.value), i),
     "fan": _read_fan,
     "param": _read_parameter,
     "number": read_number,

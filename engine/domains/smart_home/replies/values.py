@@ -1,7 +1,9 @@
-"""Rules for words that are values: modes, colors, inputs, equalizers, and levels such as "low" or "full".
+"""Rules for what a reply states: numbers, and words that are values (modes, colors, levels such as "low").
 
-Most of these words have other lives ("a cool evening"), so a weak value needs a parameter waiting for it or
-following it, or a device it is bound to.
+A number takes the parameter that waits for it ("brightness at 40"), else the one that follows ("40%
+brightness"), else its unit's ("22 degrees"), else the main parameter of the device it is bound to. Most value
+words have other lives ("a cool evening"), so a weak value needs a parameter waiting for it or following it,
+or a device it is bound to.
 """
 
 from __future__ import annotations
@@ -14,10 +16,136 @@ from engine.domains.smart_home.replies.lexicon import (
     OWNERS,
     Reading,
 )
-from engine.domains.smart_home.replies.quantities import FILL, following_device, following_parameter
-from engine.domains.smart_home.replies.scope import Pending, takes
-from engine.domains.smart_home.replies.state import State
-from engine.domains.smart_home.replies.tokens import Symbol
+from engine.domains.smart_home.replies.state import Pending, State, takes
+from engine.domains.smart_home.replies.tokens import Quantity, Symbol
+
+FILL = frozenset({"det", "adverb"})
+_BEFORE_COUNT = frozenset({"for", "in", "within", "over", "after", "until", "till", "during", "before"})
+_DAY_PARTS = frozenset({"morning", "evening", "afternoon", "night"})
+_CLOCK_HOURS = 12
+
+Meant = tuple[str, tuple[str, ...], int]
+
+
+def read_number(state: State, i: int, symbol: Symbol) -> None:
+    """Read a number: a value, a change ("by 10"), or neither (a time, a count, where a change begins)."""
+    quantity: Quantity = symbol.value
+    starts = state.symbols[i - 1].text == "from" and state.kinds[i + 1 : i + 3] == ["bind", "number"]
+    if state.asking or starts or state.kinds[i + 1] == "time":
+        return
+    relative = i > state.start and state.symbols[i - 1].text == "by"
+    amount = -quantity.amount if relative and state.lowering else quantity.amount
+    for parameter, devices, end in _numbered(state, i, quantity):
+        state.add(f"{parameter}_change" if relative else parameter, amount, end, devices)
+
+
+def read_measured(state: State, i: int, symbol: Symbol) -> None:
+    """Let "humidity" swallow its number: no documented device has it."""
+    if symbol.text == "humidity" and not (state.tight and state.scope.current not in DEVICES):
+        state.waiting = [Pending(None, (), i)]
+
+
+def following_parameter(state: State, i: int) -> int | None:
+    """Return the index of the parameter that names the value at `i`, unless a value of its own follows it."""
+    at = i + 1
+    if state.symbols[at].text in ("for", "of", "in", "on"):
+        at += 1
+        while state.kinds[at] in FILL:
+            at += 1
+    if state.kinds[at] not in ("param", "fan") or at in state.used:
+        return None
+    numeric = state.kinds[at] == "fan" or state.symbols[at].value in NUMERIC
+    values = ("number", "level") if numeric else ("value",)
+    first, second = state.kinds[at + 1 : at + 3]
+    return None if first in values or (first == "bind" and second in values) else at
+
+
+def following_device(state: State, i: int) -> str | None:
+    """Return the device of "40 on the lights", unless a parameter or a value of its own follows it."""
+    if state.symbols[i + 1].text not in ("on", "for"):
+        return None
+    at = i + 2
+    while state.kinds[at] in ("det", "adverb", "room"):
+        at += 1
+    if state.kinds[at] != "device" or state.kinds[at + 1] in ("param", "bind"):
+        return None
+    return str(state.symbols[at].value)
+
+
+def _numbered(state: State, i: int, quantity: Quantity) -> list[Meant]:
+    """Return (parameter, devices, last symbol) for each thing that the number at `i` sets."""
+    if any(pending.parameter is None for pending in state.waiting):
+        state.waiting = []
+        return []
+    counts = i > state.start and state.symbols[i - 1].text in _BEFORE_COUNT and not quantity.unit
+    fitting = [pending for pending in state.waiting if _fits(str(pending.parameter), quantity)]
+    if fitting and not counts:
+        one_each = state.kinds[i + 1] in ("and", "comma") and "number" in state.kinds[i + 2 : i + 4]
+        fitting = fitting[:1] if one_each else fitting
+        state.waiting = [pending for pending in state.waiting if pending not in fitting]
+        return [(str(pending.parameter), pending.devices, i) for pending in fitting]
+    following = following_parameter(state, i)
+    if following is not None:
+        name = "fan_speed" if state.kinds[following] == "fan" else str(state.symbols[following].value)
+        if _fits(name, quantity):
+            state.used.add(following)
+            return [(name, (), following)]
+    return [] if counts else _by_unit_or_device(state, i, quantity)
+
+
+def _fits(parameter: str, quantity: Quantity) -> bool:
+    if quantity.unit == "degrees":
+        return parameter == "temperature"
+    return parameter in NUMERIC and not (quantity.unit == "percent" and parameter == "temperature")
+
+
+def _by_unit_or_device(state: State, i: int, quantity: Quantity) -> list[Meant]:
+    device = state.scope.current
+    outside = device is not None and device not in DEVICES
+    if quantity.unit == "degrees":
+        if outside and state.tight:
+            return [("temperature", (str(device),), i)]
+        return [] if _speaks_of_weather(state, i) else [("temperature", (), i)]
+    bound = _is_bound(state, i, quantity)
+    if not (state.tight and (quantity.unit or bound)):
+        following = following_device(state, i)
+        if following in DEVICES:
+            return [(MAIN_PARAMETER[str(following)], (str(following),), i)]
+    if device is None or not (quantity.unit or bound):
+        return []
+    if outside:
+        return [("level", (device,), i)] if state.tight else []
+    if quantity.unit == "percent" and device == "ac":
+        return [("fan_speed", (device,), i)]
+    return [(MAIN_PARAMETER[device], (device,) if state.tight else (), i)]
+
+
+def _speaks_of_weather(state: State, i: int) -> bool:
+    if "outside" in state.kinds[max(state.start, i - 6) : i + 4]:
+        return not state.here
+    return not state.scope.named and i > state.start and state.symbols[i - 1].text == "it's"
+
+
+def _is_bound(state: State, i: int, quantity: Quantity) -> bool:
+    """Return whether a bare number is tied to the device named in its sentence ("lights to 50")."""
+    if not state.here or i == state.start:
+        return False
+    at = i - 1
+    if at > state.start + 1 and state.kinds[at - 1 : at + 1] == ["det", "word"]:
+        at -= 2
+    at = max(state.back_over(FILL, at), state.start)
+    before = state.symbols[at]
+    if before.kind in ("device", "on") or (before.text == "(" and state.kinds[at - 1] == "device"):
+        return not quantity.spelled
+    if before.text == "at":
+        return not (quantity.amount <= _CLOCK_HOURS and (quantity.spelled or _tells_time(state, i, at)))
+    return before.text in ("to", ":", "=") and not (quantity.spelled and quantity.amount == 1)
+
+
+def _tells_time(state: State, i: int, at: int) -> bool:
+    later = {symbol.text for symbol in state.symbols[i + 1 : i + 4]}
+    return state.kinds[at - 1] in ("on", "off", "word", "time") or not later.isdisjoint(_DAY_PARTS)
+
 
 _BEFORE_VALUE = frozenset({"bind", "in", "on", "with", "aux", "verb", "device"})
 _AFTER_VALUE = _BEFORE_VALUE - {"aux", "verb", "device"} | {
@@ -25,8 +153,6 @@ _AFTER_VALUE = _BEFORE_VALUE - {"aux", "verb", "device"} | {
 }  # fmt: skip
 _AFTER_VALUE_WORDS = frozenset({"sound", "setting", "settings", "profile", "preset"})
 _REACH = 8  # symbols between a parameter and its value, at most
-
-Meant = tuple[str, tuple[str, ...], int]
 
 
 def read_value(state: State, i: int, symbol: Symbol) -> bool:
