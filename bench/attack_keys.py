@@ -32,6 +32,7 @@ from engine.data import prepare  # noqa: E402
 from engine.results.store import refresh  # noqa: E402
 from engine.results.study import autopilot  # noqa: E402
 from engine.runs import jobs, standby  # noqa: E402
+from engine.runs.processes import end_group  # noqa: E402
 from engine.runs.records import find, scan  # noqa: E402
 from engine.serve import client  # noqa: E402
 from engine.show.report import making  # noqa: E402
@@ -220,7 +221,7 @@ def battlefield() -> Iterator[Attack]:
             prepare(ws, dataset="world:default", personas=2, dialogues=6)
             yield Attack(ws, stack)
     finally:
-        client.stop(ws)
+        end_group(client.alive(ws), grace_seconds=5.0)
         for record in scan(ws):
             if not record.ended:
                 jobs.cancel(ws, record.run_id, grace_seconds=0.0)

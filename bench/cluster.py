@@ -56,10 +56,10 @@ def do(ws: Workspace, machine: Machine, begun: Callable[[str, Path], None]) -> d
 
 def left(ws: Workspace, run_id: str) -> dict[str, Any]:
     """Return a run's results: each adapter's file, the scores without the times, the parts it lost."""
-    import pandas as pd
+    from engine.runs import answers
 
     folder = ws.adapters(run_id)
-    table = pd.read_parquet(ws.run_folder(run_id) / "scores.parquet").drop(columns="seconds")
+    table = answers.read(ws, run_id).wide().drop(columns="seconds")
     return {
         "adapters": {
             str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")

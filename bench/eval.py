@@ -1,6 +1,7 @@
 """Answering examples with one adapter a persona: this engine beside PEFT's `generate`, greedy.
 
     .venv/bin/python -m engine bench eval                    the embedded base, 200 adapters x 10 examples
+    .venv/bin/python -m engine bench eval --base smollm2     a real model, after make setup-smollm2
     .venv/bin/python -m engine bench eval --base 0.5b        a random Qwen2.5-0.5B shape, a sample of adapters
 
 Ways: ours (rows of many adapters in shared batches, or one adapter written into the weights); (a) PEFT, an

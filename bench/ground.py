@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-BASES = ("embedded", "0.5b")
+BASES = ("embedded", "smollm2", "0.5b")
 HALF_BILLION = {
     "hidden_size": 896,
     "num_hidden_layers": 24,
@@ -80,8 +80,13 @@ def write_half_billion(folder: Path) -> Path:
 
 def base_folder(name: str) -> Path:
     """Return the folder of a base by its name in BASES; the random shape is written once a machine boot."""
+    from engine.core.base_folder import SMOLLM2
+    from engine.lm.smollm2 import convert_smollm2
+
     if name == "embedded":
         return ROOT / "models" / "base"
+    if name == SMOLLM2:
+        return convert_smollm2()
     return write_half_billion(Path(tempfile.gettempdir()) / "persona-lab-bench" / name)
 
 

@@ -70,7 +70,7 @@ def copy_finished(ws: Workspace, template: str, spec: RunSpec) -> str:
     """Leave a finished run with the results of another one, as a worker does: done.json last."""
     source, target = ws.run_folder(template), ws.run_folder(spec.run_id)
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("scores.parquet", "variants.json", "protocols.json", "summary.json"):
+    for name in ("replies.parquet", "scores.parquet", "variants.json", "protocols.json", "summary.json"):
         if (source / name).exists():
             shutil.copy(source / name, target / name)
     write_status(target, Status(state="succeeded", progress=1.0, order=next_order(ws)))
@@ -86,13 +86,12 @@ def spec_like(ws: Workspace, template: str, *, seed: int) -> RunSpec:
 
 def results_of(ws: Workspace, run_id: str) -> dict[str, str]:
     """Return a run's results as hashes: each adapter's weights, and the scores without the seconds."""
-    import pandas as pd
+    from engine.runs import answers
 
     folder = ws.adapters(run_id)
     found = {str(path.relative_to(folder)): manifest.sha256(path) for path in folder.rglob("*.safetensors")}
-    path = ws.run_folder(run_id) / "scores.parquet"
-    if path.exists():
-        scores = pd.read_parquet(path).drop(columns="seconds").to_csv(index=False)
+    if (ws.run_folder(run_id) / answers.SCORES).exists():
+        scores = answers.read(ws, run_id).wide().drop(columns="seconds").to_csv(index=False)
         found["replies and scores"] = hashlib.sha256(scores.encode("utf-8")).hexdigest()
     return dict(sorted(found.items()))
 

@@ -1,6 +1,7 @@
 """Training one adapter a persona: this engine beside PEFT, on the same dialogues, without validation.
 
     .venv/bin/python -m engine bench train                   the embedded base, 200 adapters of ours
+    .venv/bin/python -m engine bench train --base smollm2    a real model, after make setup-smollm2
     .venv/bin/python -m engine bench train --base 0.5b       a random Qwen2.5-0.5B shape, a sample of personas
 
 Ways: ours (the bank); (a) PEFT with the HF Trainer the ordinary way, batch 4: an example for each assistant

@@ -13,8 +13,11 @@ from engine.runs.records import scan
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.paced import PLACE as PACED
+from tests.smollm2 import smollm2
 from tests.tiny_base import save_tiny_base
 from tests.workspaces import make_workspace
+
+__all__ = ["smollm2"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +28,6 @@ def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.setenv(standby.SECONDS, "3")

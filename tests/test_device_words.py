@@ -30,9 +30,8 @@ SAID_OTHERWISE = {
     r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
     r"security": r"(?i:content-security-policy)",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
-    # Published scores are of the study about smart homes; a schema that once landed stays as it was.
-    r"param_\w+|numerical_\w+": r"engine/results/(?:imported/protocol|store/migrations)\.py",
-    r"device_\w+|exact_action_match": r"engine/results/store/migrations\.py",
+    # Published scores are of the study about smart homes.
+    r"param_\w+|numerical_\w+": r"engine/results/imported/protocol\.py",
 }
 """A word that means something else, or must stand there: where it does, by path or in the line itself."""
 

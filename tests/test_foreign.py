@@ -26,6 +26,7 @@ from engine.runs.records import find, scan
 from engine.runs.runfolder import RunSpec, Status, forget_work, read_status, write_spec, write_status
 from engine.show.doctor import examine
 from engine.strategies.plan import plan
+from engine.strategies.runnable import REGISTERED, execute
 from tests.workspaces import eventually, finish
 
 WAIT = 120.0
@@ -85,7 +86,7 @@ def test_a_folder_that_names_code_of_its_own_is_shown_and_never_executed(
         jobs.take_up(ws, [spec.run_id])
     assert jobs.take_up(ws) == []
     write_status(ws.run_folder(spec.run_id), Status(state="running", attempt=1))
-    assert worker.work(ws, spec.run_id, 1) == 1  # even where a worker is started on it by hand
+    assert worker.work(ws, spec.run_id, 1, REGISTERED) == 1  # even where a worker is started on it by hand
     assert not proof.exists()
     assert "there is no experiment" in (read_status(ws.run_folder(spec.run_id)).error or "")
 
@@ -140,7 +141,7 @@ def test_a_spec_whose_upstreams_are_no_runs_cannot_be_read(ws: Workspace, upstre
     assert record.spec is None
     assert_nothing_started(ws)
     with pytest.raises(EngineError):
-        worker.execute(ws, "after-00000000")
+        execute(ws, "after-00000000")
 
 
 def test_a_spec_of_another_run_is_no_run_and_its_folder_is_left_alone(ws: Workspace) -> None:
@@ -148,11 +149,11 @@ def test_a_spec_of_another_run_is_no_run_and_its_folder_is_left_alone(ws: Worksp
     spec = replace(spec_of(ws), experiment="../../elsewhere")
     lay_in(ws, "count-00000000", asdict(spec))
     (record,) = jobs.list_runs(ws)
-    assert (record.spec, record.state) == (None, "queued")
+    assert (record.spec, record.state, record.elsewhere) == (None, "queued", True)
     assert "that of another run" in (record.error or "")
     assert_nothing_started(ws)
     with pytest.raises(EngineError):
-        worker.execute(ws, "count-00000000")
+        execute(ws, "count-00000000")
     assert not outside.exists()
 
 
@@ -334,8 +335,10 @@ def test_a_database_that_came_with_the_folder_reads_no_file_of_this_machine(
         connection.execute(
             f"create view runs as select * replace (content as base) from kept, read_text('{secret}')"
         )
-    frame = store.overview(ws).coverage
-    assert len(frame)
+    with pytest.raises(EngineError, match="lacks runs"):
+        store.overview(ws)
+    assert len(store.rebuild(ws).taken_in) == 1
+    assert len(store.overview(ws).coverage)
     with duckdb.connect(str(ws.database)) as connection:
         assert connection.execute("select count(*) from runs where base = 'a private key'").fetchone() == (0,)
     assert os.environ.get("HOME")

@@ -203,7 +203,7 @@ def test_looking_warns_and_writes_nothing_beside_the_files(
     path = edit(world, "dataset/truth.jsonl")
     before = sorted(one for one in world.root.rglob("*"))
     assert main(["status", "--workspace", str(world.root)]) == 0
-    assert f"{path} was changed since it was taken in" in capsys.readouterr().err.replace("\n", "")
+    assert f"{path} was changed or cut off" in capsys.readouterr().err.replace("\n", "")
     assert sorted(one for one in world.root.rglob("*")) == before
 
 

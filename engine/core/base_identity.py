@@ -61,6 +61,14 @@ def shown_base(name: str) -> str:
     return f"{owner}@{revision[:8]}" if revision and _COMMIT.fullmatch(revision) else name
 
 
+def peft_base(name: str) -> tuple[str | None, str | None]:
+    """Return the base of an adapter as PEFT finds it: a folder, or a hub id and revision; None for none."""
+    if not name:
+        return None, None
+    folder = local_base(name)
+    return hub_id(name) if folder is None else (str(folder), None)
+
+
 def pin_base(name: str, *, cache: Path | None = None) -> str:
     """Return a base's name that means the same model for ever: a hub id with the commit it is at.
 
@@ -108,7 +116,8 @@ def refuse_other_weights(ws: Workspace, run_id: str) -> None:
     if not _may_be(BaseIdentity(str(spec["base"]), str(spec.get("base_fingerprint", ""))), now):
         raise EngineError(
             f"{run_id} was trained over other weights than those that {now.name} has today.",
-            f"Train it again over these: python -m engine run {run_id.rpartition('-')[0]}",
+            f"Train it again over these: python -m engine run {run_id.rpartition('-')[0]}. "
+            f"Or go back to its own: python -m engine base use {spec['base']}",
         )
 
 

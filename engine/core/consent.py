@@ -20,16 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, user_folder
 
 _MACHINE_ID = Path("/etc/machine-id")
 _SECRET_BYTES = 32
 _kept: dict[Path, bytes] = {}
-
-
-def state_folder() -> Path:
-    """The user's own folder for what belongs to no workspace: $XDG_STATE_HOME, or ~/.local/state."""
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "persona-lab"
 
 
 def agree(ws: Workspace, *to: Any) -> str:
@@ -101,4 +96,4 @@ def _new_secret() -> bytes:
 
 
 def _path() -> Path:
-    return state_folder() / "secret"
+    return user_folder("state") / "secret"

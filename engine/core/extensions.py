@@ -9,7 +9,6 @@ nothing of what a file defines (STRATEGY or STRATEGIES, METRICS, DOMAIN): who ow
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import change_machine, read_machine
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_bytes, read_json, user_folder, write_json
 
 _SHOWN_DIGITS = 12
 _loaded: dict[tuple[Path, str], ModuleType] = {}
@@ -109,8 +108,7 @@ def approve(ws: Workspace, path: str | Path, *, sha256: str = "") -> Extension:
 
 def approvals_file() -> Path:
     """Where this user's approvals are kept: below $XDG_CONFIG_HOME, by default ~/.config."""
-    root = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return root / "persona-lab" / "approved.json"
+    return user_folder("config") / "approved.json"
 
 
 def load(extension: Extension) -> ModuleType:
@@ -120,8 +118,8 @@ def load(extension: Extension) -> ModuleType:
     """
     with _loading:
         try:
-            content = extension.path.read_bytes()
-        except OSError as error:
+            content = read_bytes(extension.path)
+        except (OSError, EngineError) as error:
             raise Extension(extension.path, "", approved=False).refusal() from error
         sha256 = hashlib.sha256(content).hexdigest()
         current = _judged(extension.path, sha256, _approvals())
@@ -182,8 +180,8 @@ def _place(ws: Workspace, name: str) -> Path:
 
 def _seen(path: Path, approvals: dict[str, Any]) -> Extension:
     try:
-        return _judged(path, hashlib.sha256(path.read_bytes()).hexdigest(), approvals)
-    except OSError:  # missing, or not ours to read: told by `state`
+        return _judged(path, hashlib.sha256(read_bytes(path)).hexdigest(), approvals)
+    except (OSError, EngineError):  # missing, or not ours to read: told by `state`
         return Extension(path, "", approved=False)
 
 

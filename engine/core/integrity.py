@@ -19,7 +19,7 @@ from pathlib import Path
 
 from engine.core.base_folder import deciding_files, local_base
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, user_cache, write_json
+from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
 SPLITS_FILES = ("splits.json", "edgesplits.json")
@@ -64,8 +64,10 @@ def sha256(path: Path) -> str:
 def differences(folder: Path, expected: Mapping[str, str], *, only: Iterable[str] = ()) -> list[Changed]:
     """Return which files of `folder` (`only` some of them) are not what `expected` says: name -> sha256."""
     names = set(only) or expected.keys()
-    found = [(folder / name, digest) for name, digest in expected.items() if name in names]
-    return [Changed(path, what) for path, digest in found if (what := _difference(path, digest))]
+    found = [(name, digest) for name, digest in expected.items() if name in names]
+    return [
+        Changed(folder / name, what) for name, digest in found if (what := _difference(folder, name, digest))
+    ]
 
 
 def digests(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -196,11 +198,14 @@ def _unnoted(ws: Workspace, noted: Mapping[str, str], names: Iterable[str]) -> l
     return [Changed(truth, "was not there at init")]
 
 
-def _difference(path: Path, digest: str) -> str:
+def _difference(folder: Path, name: str, digest: str) -> str:
+    path, told = folder / name, Path(name)
+    if told.is_absolute() or ".." in told.parts:
+        return "lies elsewhere"
     try:
         if not path.is_file():
             return "is missing" if not path.exists() else "is no file"
-        return "" if sha256(path) == digest else "was changed since it was taken in"
+        return "" if sha256(path) == digest else "was changed or cut off"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
 
@@ -211,7 +216,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _place(path: Path) -> Path:
-    return user_cache() / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}.json"
+    return user_folder("cache") / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}.json"
 
 
 def _kept(path: Path, stamp: _Stamp) -> tuple[_Stamp, str] | None:

@@ -9,7 +9,7 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from engine.core.errors import EngineError
 from engine.core.forms import FORMS, fault
@@ -99,10 +99,17 @@ def default_root() -> Path:
     return REPOSITORY if (REPOSITORY / "Makefile").exists() else Path.cwd()
 
 
-def user_cache() -> Path:
-    """The folder for what this user's machine remembers; nothing is lost with it."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(root) / "persona-lab"
+_OF_USER = {"cache": ".cache", "config": ".config", "state": ".local/state"}
+
+
+def user_folder(kind: Literal["cache", "config", "state"]) -> Path:
+    """The user's own folder, outside every workspace: below $XDG_CACHE_HOME and so on, or the home folder.
+
+    In `config` lies what this user allows, in `state` what tells her work from others', in `cache` what the
+    machine remembers and nothing is lost with.
+    """
+    root = os.environ.get(f"XDG_{kind.upper()}_HOME") or f"~/{_OF_USER[kind]}"
+    return Path(os.path.expanduser(root)) / "persona-lab"
 
 
 def embedded_base() -> Path:
@@ -162,23 +169,28 @@ class TornFile(EngineError):
 
 
 def read_text(path: Path, *, errors: str = "strict") -> str:
-    """Return the text of a file of a workspace, in UTF-8. Raises FileNotFoundError where there is none.
+    """Return the text of a file of a workspace, in UTF-8. Raises as read_bytes, and TornFile for another."""
+    try:
+        return read_bytes(path).decode("utf-8", errors)
+    except UnicodeDecodeError as error:
+        raise TornFile(path, f"is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
-    Raises TornFile for a folder, a pipe or anything else in its place and for another encoding, EngineError
-    where it cannot be read.
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds. Raises FileNotFoundError where there is none.
+
+    Raises TornFile for a folder, a pipe or anything else in its place, EngineError where it cannot be read.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe has no end to wait for
         try:
             _refuse_other_than_files(path, os.fstat(handle))
             with open(handle, "rb", closefd=False) as file:
-                return file.read().decode("utf-8", errors)
+                return file.read()
         finally:
             os.close(handle)
     except FileNotFoundError:
         raise
-    except UnicodeDecodeError as error:
-        raise TornFile(path, f"is not text in UTF-8: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise EngineError(
             f"{path} cannot be read: {error.strerror or error}.", "Check that it belongs to you."

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_json, user_folder, write_json
 
 VARIABLE = "PERSONA_LAB_ENDPOINTS"
 _PORTS = {"http": 80, "https": 443}
@@ -104,8 +104,7 @@ def forget(address: str) -> Permit:
 
 def kept_in() -> Path:
     """The file of kept permits: the account's, outside of every workspace."""
-    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(root) / "persona-lab" / "endpoints.json"
+    return user_folder("config") / "endpoints.json"
 
 
 # --- addresses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace, read_bytes, read_json
 from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
 
 _Record = TypeVar("_Record")
@@ -166,9 +167,8 @@ def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
 
 
 def _records(path: Path, make: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield make(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                raise _damaged(path, f"line {number} is damaged") from error
+    for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
+        try:
+            yield make(json.loads(line))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _damaged(path, f"line {number} is damaged") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from engine.core import integrity
-from engine.core.base_folder import EMBEDDED, check_base, local_base
+from engine.core.base_folder import EMBEDDED, SMOLLM2, check_base, local_base
 from engine.core.base_identity import hub_id, pin_base
 from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.machine import changes
@@ -194,6 +194,19 @@ def _noted_base(base: str) -> dict[str, dict[str, str]]:
     return {"base_files": integrity.base_digests(folder)} if folder is not None else {}
 
 
+def write_base(ws: Workspace, base: str) -> str:
+    """Make another base the workspace's, as `init` would name it; return that name.
+
+    Results over the base before stand in a table of their own, so none is lost. Raises EngineError for one
+    that no run could load.
+    """
+    _check_base(base)
+    held, name = ws.read_config(), _base_name(ws, base)
+    kept = {key: value for key, value in held.items() if key != "base_files"}
+    write_json(ws.config, {**kept, "base": name, **_noted_base(name)})
+    return name
+
+
 def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
     """Note the base as it is now: results over other weights stand in another table, so none is lost."""
     held = ws.read_config()
@@ -337,8 +350,8 @@ def _base_name(ws: Workspace, base: str) -> str:
     Asked for again by its bare id it is the revision that this workspace has already.
     """
     path = Path(base).expanduser()
-    if base == EMBEDDED or path.is_dir():
-        return base if base == EMBEDDED else str(path.resolve())
+    if base in (EMBEDDED, SMOLLM2) or path.is_dir():
+        return base if base in (EMBEDDED, SMOLLM2) else str(path.resolve())
     held = _held_base(ws)
     return held if hub_id(held)[0] == base else pin_base(base)
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, make_folder, write_json
 from engine.lm.effects import Activations
@@ -116,7 +117,7 @@ def save_offsets(offsets: Offsets, folder: Path, *, base: str = "") -> None:
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_folder(part)
-    write_json(part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": base or None})
+    write_json(part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": peft_base(base)[0]})
     tensors = {
         f"{_LAYER}{number}": offset.detach().float().cpu().contiguous()
         for number, offset in offsets.layers.items()

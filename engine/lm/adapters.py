@@ -12,25 +12,38 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, make_folder, read_json
 from engine.lm.effects import Activations, Prefix, Weights
+from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""
 
 _PREFIX = "base_model.model."
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+_PLAIN_STARTS = (True, False, None, "gaussian", "eva")
+"""Beginnings that leave the base as it is; PiSSA, OLoRA, CorDA, LoftQ and the like put a part of it aside."""
+_MORE = (
+    *("use_dora", "alpha_pattern", "rank_pattern", "lora_bias", "modules_to_save", "trainable_token_indices"),
+    *("layer_replication", "use_qalora", "use_bdlora", "alora_invocation_tokens"),
+    *("arrow_config", "kasa_config", "monteclora_config", "megatron_config"),
+)
+"""Options of PEFT that make more of an adapter than A and B; rsLoRA is a scale, and read as one."""
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -72,10 +85,7 @@ def targets(model: PreTrainedModel, names: Sequence[str]) -> dict[str, nn.Module
     known = {path.rsplit(".", 1)[-1] for path in layers}
     missing = [name for name in names if name not in known]
     if missing:
-        raise EngineError(
-            f"The base model has no layer called {', '.join(missing)}.",
-            f"target_modules may hold: {', '.join(sorted(known))}.",
-        )
+        raise no_such_layer(missing, sorted(known))
     return {path: module for path, module in layers.items() if path.rsplit(".", 1)[-1] in set(names)}
 
 
@@ -91,20 +101,27 @@ def fresh(modules: Mapping[str, nn.Module], shape: LoraShape, *, seed: int) -> L
     return Lora(factors, shape.scale)
 
 
-def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> None:
-    """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
+def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "", architecture: str = "") -> None:
+    """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one.
+
+    `architecture` is the model's type: of some, PEFT takes the names of linear layers for those of experts.
+    """
+    apart = taken_for_experts(architecture, shape.target_modules)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_folder(part)
+    found, revision = peft_base(base)
     config = LoraConfig(
         r=shape.rank,
         lora_alpha=shape.alpha,  # type: ignore[arg-type]
-        lora_dropout=shape.dropout,
-        target_modules=list(shape.target_modules),
+        lora_dropout=0.0 if apart else shape.dropout,  # PEFT drops nothing before a weight that is named
+        target_modules=[name for name in shape.target_modules if name not in apart],
+        target_parameters=sorted(f"{path}.weight" for path in lora.factors if _last(path) in apart) or None,
         bias="none",
         task_type="CAUSAL_LM",
         inference_mode=True,
-        base_model_name_or_path=base or None,
+        base_model_name_or_path=found,
+        revision=revision,
     )
     config.save_pretrained(str(part))
     tensors = {}
@@ -115,6 +132,30 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "") -> 
     if folder.exists():
         shutil.rmtree(folder)
     os.replace(part, folder)
+
+
+def taken_for_experts(architecture: str, names: Sequence[str]) -> frozenset[str]:
+    """Return which names of layers PEFT takes for those of experts in models of an architecture.
+
+    Older versions of transformers had each expert's layers by themselves, under the names that shared experts
+    and dense layers still have; now the experts are one tensor, and PEFT looks for all layers of these names
+    there. It would leave a change of the others out without an error. Named by their weights, they are found.
+    """
+    model: Any = SimpleNamespace(config=SimpleNamespace(model_type=architecture))
+    moved = set()
+    for name in names:
+        config = LoraConfig(target_modules=[name], task_type="CAUSAL_LM")
+        try:
+            convert_peft_config_for_transformers(config, model, None)
+        except ValueError:  # half of what is now one tensor
+            moved.add(name)
+        else:
+            moved |= {name}.difference(config.target_modules or ())
+    return frozenset(moved)
+
+
+def _last(path: str) -> str:
+    return path.rsplit(".", 1)[-1]
 
 
 def effect_kind(folder: Path) -> str:
@@ -138,9 +179,7 @@ def load_lora(folder: Path) -> Lora:
             "Resume or repeat the run that makes it: python -m engine resume RUN",
         )
     config: dict[str, Any] = read_json(folder / _CONFIG)
-    unplain = [name for name in ("use_dora", "alpha_pattern", "rank_pattern") if config.get(name)]
-    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unplain:
-        reason = ", ".join(unplain) or f"{config.get('peft_type')} with bias {config.get('bias')}"
+    if reason := _unplain(config):
         raise EngineError(
             f"The adapter in {folder} is no plain LoRA ({reason}).", "Train it without these options."
         )
@@ -150,12 +189,42 @@ def load_lora(folder: Path) -> Lora:
         raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    factors = {}
-    for name, tensor in tensors.items():
-        path, _, kind = name.removeprefix(_PREFIX).rpartition(".lora_")
-        if kind == "A.weight":
-            factors[path] = (tensor.float(), tensors[name.replace("lora_A", "lora_B")].float())
-    return Lora(factors, scale)
+    return Lora(_pairs(tensors, folder, rank), scale)
+
+
+def _unplain(config: Mapping[str, Any]) -> str:
+    """Return what makes an adapter more than A and B over the base as it is; "" for nothing."""
+    if config.get("peft_type") != "LORA":
+        return f"it is of the type {config.get('peft_type')}"
+    if config.get("bias", "none") != "none":
+        return f"it holds biases of the base: bias={config['bias']}"
+    begun = config.get("init_lora_weights", True)
+    if begun not in _PLAIN_STARTS:
+        return f"it belongs to a changed base: init_lora_weights={begun}"
+    return ", ".join(f"it was trained with {name}" for name in _MORE if config.get(name))
+
+
+def _pairs(tensors: Mapping[str, Tensor], folder: Path, rank: int) -> dict[str, Factors]:
+    """Return each layer's A and B. Raises EngineError for a tensor that is neither, or of another rank."""
+    factors, left = dict[str, Factors](), set(tensors)
+    for name, a in tensors.items():
+        if not name.startswith(_PREFIX) or not name.endswith(_A):
+            continue
+        other = name.removesuffix(_A) + _B
+        b = tensors.get(other)
+        if b is None or a.dim() != 2 or b.dim() != 2 or not a.shape[0] == b.shape[1] == rank:
+            raise EngineError(
+                f"The adapter in {folder} has no pair of rank {rank} in {name}.", "Save it again with PEFT."
+            )
+        factors[name.removeprefix(_PREFIX).removesuffix(_A)] = (a.float(), b.float())
+        left -= {name, other}
+    if left or not factors:
+        what = f"{len(left)} tensors beside A and B, {min(left)} among them" if left else "no A and B"
+        raise EngineError(
+            f"The adapter in {folder} is no plain LoRA (it holds {what}).",
+            "Train it without modules_to_save, embeddings and biases.",
+        )
+    return factors
 
 
 def added(parts: Sequence[tuple[Lora, float]]) -> dict[str, Factors]:

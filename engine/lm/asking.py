@@ -16,12 +16,14 @@ from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
 from engine.lm.mixture import Row
 from engine.lm.prompts import Memory
-from engine.lm.recipes import Built, Shelf, Side, build_prompt, prompt_budget
+from engine.lm.recipes import Built, Shelf, Side, build_prompt
 from engine.lm.retrieve import MemoryIndex
 from engine.lm.scorer import Scorer
+from engine.lm.window import TooLong, prompt_room
 
-_Key = tuple[str, Prompt, str]
-"""What a prompt depends on: the example's id, what it shows, and whose memories and profile that is."""
+_Key = tuple[str, Prompt, str, int]
+"""What a prompt depends on: the example's id, what it shows, whose memories and profile that is, and how many
+positions a trained prefix takes from the window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Ask:
 
     rows: tuple[Row, ...]
     memories: tuple[Memory, ...] = ()
+    memories_cut: int = 0
+    turns_cut: int = 0
 
 
 class Asker:
@@ -47,10 +51,10 @@ class Asker:
     ) -> None:
         """`on_progress` gets (done, total) of the texts embedded to find memories; it may raise to stop."""
         self._ws, self._base, self._shelf, self._scorer = ws, base, shelf, scorer
-        self._budget, self._on_progress = prompt_budget(base, max_new_tokens), on_progress
+        self._room, self._on_progress = prompt_room(base.model, max_new_tokens), on_progress
         self._domain = domain_of(ws)
         self._characters = {one.persona_id: one.character for one in load_dataset(ws).personas}
-        self._prompts: dict[_Key, Built] = {}
+        self._prompts: dict[_Key, Built | TooLong] = {}
         self._index: MemoryIndex | None = None
         self._remembered: frozenset[str] = frozenset()
 
@@ -61,17 +65,35 @@ class Asker:
     def asks(self, recipe: Recipe, examples: Sequence[Example]) -> list[Ask]:
         """Return what the variant asks the model for each example, in order.
 
-        Raises NotCovered where it does not exist for an example's persona, EngineError for a remote model.
+        Raises NotCovered where it does not exist for an example's persona, TooLong where a query does not fit
+        into the window, EngineError for a remote model.
         """
+        found = self._sides(recipe, examples)
+        return [self._ask(example, found[example.persona_id]) for example in examples]
+
+    def _sides(self, recipe: Recipe, examples: Sequence[Example]) -> dict[str, tuple[Side, ...]]:
+        """Return who answers for each persona, their prompts made."""
         people = dict.fromkeys(example.persona_id for example in examples)
         found = {persona: self._shelf.sides(recipe, persona) for persona in people}
         for side in {side for answering in found.values() for side in answering}:
             side.refuse_remote()
         self._build((example, side) for example in examples for side in found[example.persona_id])
-        return [self._ask(example, found[example.persona_id]) for example in examples]
+        return found
+
+    def fitting(self, recipe: Recipe, examples: Sequence[Example]) -> list[Example]:
+        """Return the examples whose query fits into the window, in order; the variant must exist for all."""
+        found = self._sides(recipe, examples)
+        return [
+            example
+            for example in examples
+            if not any(
+                isinstance(self._prompts[self._key(example, side)], TooLong)
+                for side in found[example.persona_id]
+            )
+        ]
 
     def _ask(self, example: Example, answering: Sequence[Side]) -> Ask:
-        prompts = [self._prompts[_key(example, side)] for side in answering]
+        prompts = [self._built(example, side) for side in answering]
         rows = tuple(
             Row(
                 prompt.ids,
@@ -83,23 +105,37 @@ class Asker:
             for prompt, side in zip(prompts, answering, strict=True)
         )
         shown = {memory.example_id: memory for prompt in prompts for memory in prompt.memories}
-        return Ask(rows, tuple(shown.values()))
+        return Ask(
+            rows,
+            tuple(shown.values()),
+            max(prompt.memories_cut for prompt in prompts),
+            max(prompt.turns_cut for prompt in prompts),
+        )
+
+    def _built(self, example: Example, side: Side) -> Built:
+        found = self._prompts[self._key(example, side)]
+        if isinstance(found, TooLong):
+            raise found
+        return found
 
     def _build(self, wanted: Iterable[tuple[Example, Side]]) -> None:
         """Make the prompts that are not there yet."""
-        new = {_key(example, side): (example, side) for example, side in wanted}
+        new = {self._key(example, side): (example, side) for example, side in wanted}
         new = {key: pair for key, pair in new.items() if key not in self._prompts}
         memories = self._memories(list(new.values()))
         for (key, (example, side)), shown in zip(new.items(), memories, strict=True):
-            self._prompts[key] = build_prompt(
-                self._base,
-                self._domain,
-                example.context,
-                meta=example.meta,
-                character=self._characters.get(side.persona_id) if side.prompt.profile else None,
-                memories=shown,
-                budget_tokens=self._budget,
-            )
+            try:
+                self._prompts[key] = build_prompt(
+                    self._base,
+                    self._domain,
+                    example.context,
+                    meta=example.meta,
+                    character=self._characters.get(side.persona_id) if side.prompt.profile else None,
+                    memories=shown,
+                    room=self._room - self._prefix(side),
+                )
+            except TooLong as error:
+                self._prompts[key] = error  # it is one example's, and silences no other
 
     def _memories(self, asked: Sequence[tuple[Example, Side]]) -> list[list[Memory]]:
         found: list[list[Memory]] = [[] for _ in asked]
@@ -133,7 +169,12 @@ class Asker:
             )
         return self._index
 
+    def _key(self, example: Example, side: Side) -> _Key:
+        # Only memories and profile depend on whose they are; all personas share the prompt without them.
+        whose = side.persona_id if side.prompt != Prompt() else ""
+        return example.example_id, side.prompt, whose, self._prefix(side)
 
-def _key(example: Example, side: Side) -> _Key:
-    # Only memories and profile depend on whose they are; all personas share the prompt without them.
-    return example.example_id, side.prompt, side.persona_id if side.prompt != Prompt() else ""
+    def _prefix(self, side: Side) -> int:
+        """Return how many positions a trained prefix of a side takes."""
+        change = self._shelf.change(side.effects)
+        return 0 if change is None or change.prefix is None else len(change.prefix)

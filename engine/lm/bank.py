@@ -113,7 +113,9 @@ class Rows:
         apply = _apply_stacked if self._kernel == "stacked" else _apply_masked
         hooks = [
             self._model.get_submodule(path).register_forward_hook(
-                lambda _, inputs, output, path=path: output + apply(inputs[0], *self._own[path])
+                lambda _, inputs, output, path=path: (
+                    output + apply(by_row(inputs[0], self._count), *self._own[path]).view(output.shape)
+                )
             )
             for path in self._tables
         ]
@@ -128,6 +130,7 @@ class Rows:
         return lambda: self._own_offsets[number]
 
     def _choose(self, names: Tensor) -> None:
+        self._count = len(names)
         for number, table in self._offsets.items():
             self._own_offsets[number] = table[names].unsqueeze(1)
         for path, (a, b) in self._tables.items():
@@ -170,6 +173,11 @@ def _pad(factor: Tensor, rank: int, axis: int) -> Tensor:
     return factor if not missing else pad(factor, (0, 0, 0, missing) if axis == 0 else (0, missing))
 
 
+def by_row(x: Tensor, rows: int) -> Tensor:
+    """Return what a layer is given as [B, T, in]; experts that all tokens share get it as [B T, in]."""
+    return x if x.dim() == 3 else x.reshape(rows, -1, x.shape[-1])
+
+
 def _apply_stacked(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(torch.bmm(x, a), b)
 
@@ -192,11 +200,16 @@ def trainable(
 
     def hook(path: str, a: Tensor, b: Tensor) -> Callable[..., Tensor]:
         if len(a) == 1:
-            return lambda _, inputs, output: output + linear(linear(_seen(path, inputs[0]), a[0]), b[0])
+            return lambda _, inputs, output: (
+                output + linear(linear(_seen(path, inputs[0]), a[0]), b[0]).view(output.shape)
+            )
         a_rows, b_rows = a[rows].transpose(1, 2), b[rows].transpose(1, 2)
-        return lambda _, inputs, output: output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows)
+        return lambda _, inputs, output: (
+            output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows).view(output.shape)
+        )
 
     def _seen(path: str, x: Tensor) -> Tensor:
+        x = by_row(x, len(rows))
         return x if drop is None else drop(path, x)
 
     hooks = [

@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicLayer
 
 from engine.lm.last_layer import PLAIN_MODELS, last_position, only_at
 from engine.lm.prefix import fill, key_value_shape
+from engine.lm.tail import logits_of
 
 _LEAVE_SHARE = 0.25
 _WORTH_SHARING_TOKENS, _WORTH_SHARING_ROWS = 32, 4
@@ -75,6 +76,7 @@ def decode(
     max_new_tokens: int,
     end_ids: frozenset[int],
     share_prefix: bool,
+    over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     prefixes: Sequence[Tensor | None] = (),
     on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
     on_token: Callable[[Sequence[int], Sequence[int]], None] | None = None,
@@ -85,7 +87,8 @@ def decode(
     `share_prefix` says that all rows go through the same weights and prefix. `prefixes` holds each row's
     trained keys and values, where it has any. `on_rows` is told which rows, by number, the next forward
     passes hold. `on_token` gets the rows' numbers and their new tokens. `choose` turns logits [B, V] and the
-    rows' numbers into tokens [B], by default the likeliest.
+    rows' numbers into tokens [B], by default the likeliest. `over` says of what a row has said whether
+    that ends it, beside `end_ids`.
     """
     logits, cache, seen = read_prompts(model, prompts, prefixes, max_new_tokens, share_prefix, on_rows)
     replies: list[list[int]] = [[] for _ in prompts]
@@ -103,6 +106,7 @@ def decode(
                     ended[row] = True
                 else:
                     replies[row].append(token)
+                    ended[row] = over(replies[row])
         left = [place for place, row in enumerate(going) if not ended[row]]
         if not left or step == max_new_tokens - 1:
             break
@@ -228,9 +232,7 @@ def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCac
             use_cache=True,
             **given,
         ).last_hidden_state
-    # A contiguous matrix: on a slice of [B, T, d] torch would take a batched product and copy the head.
-    logits: Tensor = model.get_output_embeddings()(hidden[:, -1].contiguous())
-    return logits
+    return logits_of(model, hidden[:, -1].contiguous())
 
 
 def _mask(model: PreTrainedModel, seen: Tensor, new: int) -> Tensor:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
+from engine.lm.ends import closed
+from engine.lm.turns import Chat, fitted, render, traits
 
 IGNORED = -100
+_MARK = "qmarkz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +31,24 @@ class Encoded:
         return len(self.ids)
 
 
-def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) -> Encoded:
+def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
     """Return the chat's ids with all assistant turns marked: one pass trains every turn of a dialogue.
 
     A reply includes the token that ends it. Raises EngineError when the template does not render a
     chat as a prefix of the longer chat, so that no span could be trusted.
     """
-    text = _render(tokenizer, chat)
+    chat = closed(tokenizer, fitted(tokenizer, chat))
+    text = render(tokenizer, chat)
     spans = []
     for index, message in enumerate(chat):
         if message["role"] != "assistant":
             continue
-        before = _render(tokenizer, chat[:index], add_generation_prompt=True)
-        after = _render(tokenizer, chat[: index + 1]).rstrip()
+        before = render(tokenizer, chat[:index], add_generation_prompt=True)
+        after = render(tokenizer, chat[: index + 1]).rstrip()
         if not (text.startswith(before) and text.startswith(after) and len(before) < len(after)):
             raise EngineError(
                 "This model's chat template rewrites earlier turns, so replies cannot be located in it.",
-                "Give it a chat template that renders a longer chat as a continuation of the shorter one.",
+                "Train on each reply by itself, or give it a template that continues the shorter chat.",
             )
         spans.append((len(before), len(after)))
     tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
@@ -54,20 +56,42 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) 
     return Encoded(tuple(tokens["input_ids"]), is_reply)
 
 
-def encode_prompt(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) -> list[int]:
+def encode_dialogue(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[Encoded]:
+    """Return what a dialogue is trained on: one row with all replies marked, which one pass serves.
+
+    Where the template rewrites earlier turns (a block of thinking that only the newest reply has) each reply
+    is a row of its own behind the very prompt that asks for it.
+    """
+    if traits(tokenizer).extends:
+        return [encode_chat(tokenizer, chat)]
+    chat = closed(tokenizer, fitted(tokenizer, chat))
+    return [
+        _only_last(tokenizer, chat[: index + 1])
+        for index, one in enumerate(chat)
+        if one["role"] == "assistant" and index
+    ]
+
+
+def _only_last(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
+    """Return a chat as its prompt and its last reply, which alone is marked.
+
+    The reply is what the template adds to the prompt; where it changes the prompt as well, the reply's own
+    text and what stands after it.
+    """
+    prompt = render(tokenizer, chat[:-1], add_generation_prompt=True)
+    whole = render(tokenizer, chat).rstrip()
+    if not whole.startswith(prompt):
+        marked = render(tokenizer, [*chat[:-1], {"role": "assistant", "content": _MARK}]).rstrip()
+        whole = prompt + chat[-1]["content"].strip() + marked.rpartition(_MARK)[2]
+    tokens = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    starts = [start for start, _ in tokens["offset_mapping"]]
+    return Encoded(tuple(tokens["input_ids"]), _inside([(len(prompt), len(whole))], starts))
+
+
+def encode_prompt(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[int]:
     """Return the ids of a chat that ends with the user, with the header that asks for a reply."""
-    text = _render(tokenizer, chat, add_generation_prompt=True)
+    text = render(tokenizer, closed(tokenizer, fitted(tokenizer, chat)), add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]], **options: Any) -> str:
-    try:
-        return str(tokenizer.apply_chat_template(chat, tokenize=False, **options))
-    except TemplateError as error:
-        raise EngineError(
-            f"This model's chat template refuses the chat: {error}",
-            "Choose a base whose template takes a system message and any order of turns.",
-        ) from error
 
 
 def _inside(spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> tuple[bool, ...]:

@@ -58,7 +58,7 @@ class LoraForm:
     effect = Weights
 
     def __init__(self, model: PreTrainedModel, shape: LoraShape) -> None:
-        self.shape = shape
+        self.shape, self._architecture = shape, str(model.config.model_type)
         self._modules = targets(model, shape.target_modules)
 
     @property
@@ -109,7 +109,7 @@ class LoraForm:
         return pull
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
-        save_lora(self.lora(tensors), self.shape, folder, base=base)
+        save_lora(self.lora(tensors), self.shape, folder, base=base, architecture=self._architecture)
 
 
 def toward_zero(stacked: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Kernel, Rows, written
 from engine.lm.decode import decode
+from engine.lm.ends import ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
@@ -95,7 +96,7 @@ def generate(
     """
     own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
-    end_ids = end_tokens(model, tokenizer)
+    ends = ends_of(model, tokenizer)
     planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
     wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
 
@@ -110,11 +111,12 @@ def generate(
                     [own[row] for row in batch.rows],
                     batch.kernel,
                     max_new_tokens,
-                    end_ids,
+                    ends.ids,
+                    lambda said: ends.over(tokenizer, said),
                 )
             share = (time.perf_counter() - started) / len(batch.rows)
         return [
-            Reply(text_of(tokenizer, new), len(prompts[row]), len(new), share)
+            Reply(ends.said(tokenizer, new), len(prompts[row]), len(new), share)
             for row, new in zip(batch.rows, tokens, strict=True)
         ]
 
@@ -135,6 +137,7 @@ def _decode(
     kernel: Kernel,
     max_new_tokens: int,
     end_ids: frozenset[int],
+    over: Callable[[Sequence[int]], bool],
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
     prefixes = [change.prefix if change else None for change in changes]
@@ -145,6 +148,7 @@ def _decode(
                 prompts,
                 max_new_tokens=max_new_tokens,
                 end_ids=end_ids,
+                over=over,
                 share_prefix=True,
                 prefixes=prefixes,
             )
@@ -156,6 +160,7 @@ def _decode(
                 prompts,
                 max_new_tokens=max_new_tokens,
                 end_ids=end_ids,
+                over=over,
                 share_prefix=False,
                 prefixes=prefixes,
                 on_rows=rows.choose,
@@ -167,16 +172,5 @@ def _decode(
     return [
         reply
         for part in (slice(None, half), slice(half, None))
-        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids)
+        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over)
     ]
-
-
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the tokens that end a reply: the tokenizer's, and those the model's own settings name."""
-    own = getattr(model.generation_config, "eos_token_id", None)
-    named = own if isinstance(own, (list, tuple)) else [own]
-    return frozenset(int(token) for token in (*named, tokenizer.eos_token_id) if token is not None)
-
-
-def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    return str(tokenizer.decode(tokens, skip_special_tokens=True)).strip()

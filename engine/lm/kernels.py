@@ -17,13 +17,15 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, user_cache, write_json
+from engine.core.paths import Workspace, read_json, user_folder, write_json
 from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
 from engine.lm.shape import LoraShape
+from engine.lm.vocabulary import embedding_rows
+from engine.lm.window import prompt_room
 
 Mixed = Literal["stacked", "masked"]
 _PROMPT, _NEW = 160, 16
@@ -101,7 +103,7 @@ def _frozen(path: Path) -> dict[str, Any]:
 
 
 def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
-    path = user_cache() / f"kernels-{key.replace('/', '_')}.json"
+    path = user_folder("cache") / f"kernels-{key.replace('/', '_')}.json"
     try:
         known: dict[str, Any] = read_json(path)
         return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}
@@ -130,8 +132,9 @@ def measure(base: Base) -> Costs:
     changes: list[Change | None] = [
         change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(many)
     ]
-    vocabulary = int(base.model.config.vocab_size)
-    prompts = [[(7 * place + row) % vocabulary for place in range(_PROMPT)] for row in range(many)]
+    vocabulary = embedding_rows(base.model)
+    length = min(_PROMPT, prompt_room(base.model, _NEW))
+    prompts = [[(7 * place + row) % vocabulary for place in range(length)] for row in range(many)]
 
     def answer(count: int, rows: Rows | None = None) -> Callable[[], object]:
         def once() -> None:

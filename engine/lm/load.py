@@ -5,7 +5,6 @@ Refuses pickled weights and models that bring their own code. Owns the choice of
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,12 @@ from transformers import (
 )
 
 from engine.core.base_folder import check_base, local_base
-from engine.core.base_identity import hub_id
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
+from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
-
-HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.spm")
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}:{{ ' ' + message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
+from engine.lm.template import plain_template
+from engine.lm.vocabulary import check_ids, padding_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +35,10 @@ class Base:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     name: str
+
+    @property
+    def pad_id(self) -> int:
+        return padding_id(self.model, self.tokenizer)
 
     @property
     def dtype(self) -> str:
@@ -57,7 +55,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     The checkpoint's own dtype on a GPU; on a CPU fp32, but bf16 for a checkpoint in bf16 where the processor
     multiplies in it. A tokenizer without a chat template gets a plain
     one ("User: ...", "Assistant: ..."). Raises EngineError when the model is missing, out of reach,
-    pickled, or wants to run code of its own.
+    pickled, has no embedding for some of its tokens, or wants to run code of its own.
     """
     folder = find_base(name, cache=cache)
     check_base(folder)
@@ -89,8 +87,9 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             f"The tokenizer in {folder} has no end-of-text token, so replies would never end.",
             "Set eos_token in its tokenizer_config.json.",
         )
+    check_ids(model, tokenizer)
     if tokenizer.chat_template is None:
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        tokenizer.chat_template = plain_template(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
@@ -121,29 +120,7 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def find_base(name: str, *, cache: Path | None = None) -> Path:
     """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
     folder = local_base(name)
-    return _from_hub(name, cache) if folder is None else folder
-
-
-def _from_hub(name: str, cache: Path | None) -> Path:
-    import httpx2  # the hub library's HTTP client; it lets some of its errors through
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    owner, revision = hub_id(name)
-    try:
-        return Path(
-            snapshot_download(owner, revision=revision, allow_patterns=list(HUB_FILES), cache_dir=cache)
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise EngineError(
-            f"The model {name} is not in the hub cache and cannot be fetched{offline}: {_first_line(error)}",
-            f"Fetch it where there is a network: hf download {_fetched(owner, revision)}; or give a folder.",
-        ) from error
-
-
-def _fetched(owner: str, revision: str | None) -> str:
-    return owner if revision is None else f"{owner} --revision {revision}"
+    return hub_folder(name, cache=cache) if folder is None else folder
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from engine.lm.adapters import Lora, save_lora
+from engine.lm.bank import by_row
 from engine.lm.effects import Weights
 from engine.lm.encode import Encoded
 from engine.lm.forms import Drop
@@ -69,7 +70,9 @@ def _hook(model: PreTrainedModel, stack: Stack, shares: Tensor) -> Callable[...,
     a = stack.a.flatten(0, 1).to(model.device, model.dtype)
     b = stack.b.transpose(0, 1).flatten(1).to(model.device, model.dtype)
     columns = shares.repeat_interleave(stack.a.shape[1], dim=1).to(model.dtype).unsqueeze(1)
-    return lambda _, inputs, output: output + linear(linear(inputs[0], a) * columns, b)
+    return lambda _, inputs, output: (
+        output + linear(linear(by_row(inputs[0], len(shares)), a) * columns, b).view(output.shape)
+    )
 
 
 def learn(

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import decode
-from engine.lm.generate import BATCH_ROWS, Reply, batches, end_tokens, generate, plan_batches, text_of
+from engine.lm.ends import ends_of
+from engine.lm.generate import BATCH_ROWS, Reply, batches, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
 
@@ -132,7 +133,7 @@ def answer(
         on_batch=lambda places, made: done([plain[place] for place in places], made),
         skip=frozenset(place for place, number in enumerate(plain) if number in skip),
     )
-    end_ids = end_tokens(model, tokenizer)
+    ends = ends_of(model, tokenizer)
     for numbers in _batches(requests, several, rows):
         if skip.issuperset(numbers):
             continue
@@ -141,12 +142,13 @@ def answer(
             model,
             [requests[number] for number in numbers],
             max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
+            end_ids=ends.ids,
+            over=lambda said: ends.over(tokenizer, said),
             kernels=kernels,
         )
         seconds = (time.perf_counter() - began) / len(numbers)
         made = [
-            Reply(text_of(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
+            Reply(ends.said(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
             for number, new in zip(numbers, tokens, strict=True)
         ]
         done(numbers, made)
@@ -171,11 +173,12 @@ def decode_mixed(
     *,
     max_new_tokens: int,
     end_ids: frozenset[int],
+    over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     kernels: Kernels = DEFAULT,
 ) -> list[list[int]]:
     """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
     try:
-        return _decode(model, requests, max_new_tokens, end_ids, kernels)
+        return _decode(model, requests, max_new_tokens, end_ids, over, kernels)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(requests) == 1:
             raise
@@ -184,7 +187,7 @@ def decode_mixed(
         tokens
         for part in (requests[:half], requests[half:])
         for tokens in decode_mixed(
-            model, part, max_new_tokens=max_new_tokens, end_ids=end_ids, kernels=kernels
+            model, part, max_new_tokens=max_new_tokens, end_ids=end_ids, over=over, kernels=kernels
         )
     ]
 
@@ -194,6 +197,7 @@ def _decode(
     requests: Sequence[Request],
     max_new_tokens: int,
     end_ids: frozenset[int],
+    over: Callable[[Sequence[int]], bool],
     kernels: Kernels,
 ) -> list[list[int]]:
     lockstep = Lockstep(requests, model.device)
@@ -208,6 +212,7 @@ def _decode(
             [row.ids for row in rows],
             max_new_tokens=max_new_tokens,
             end_ids=end_ids,
+            over=over,
             share_prefix=False,
             prefixes=[row.change.prefix if row.change else None for row in rows],
             on_rows=adapters.choose,

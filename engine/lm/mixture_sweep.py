@@ -15,7 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
-from engine.lm.generate import BATCH_ROWS, batches, end_tokens, text_of
+from engine.lm.ends import Ends, ends_of
+from engine.lm.generate import BATCH_ROWS, batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.mixture import Row, grouped
 
@@ -72,15 +73,15 @@ def sweep(
         return []
     most = max(len(request) for request in requests)
     longest = [max(len(row.ids) for row in request) for request in requests]
-    ends = end_tokens(model, tokenizer)
+    ends = ends_of(model, tokenizer)
     said = dict(known or {})
     for places in batches(longest, max(1, rows // most)):
         if said.keys() >= set(places):
             continue
         batch = _Batch(model, [requests[place] for place in places], max_new_tokens, kernels)
         made = {
-            place: [text_of(tokenizer, tokens) for tokens in each]
-            for place, each in zip(places, batch.decode(ends), strict=True)
+            place: [ends.said(tokenizer, tokens) for tokens in each]
+            for place, each in zip(places, batch.decode(tokenizer, ends), strict=True)
         }
         said |= made
         on_batch(made)
@@ -118,7 +119,7 @@ class _Batch:
         on_logits = any(row.group is not None for row in self._rows)
         self._groups = torch.tensor(groups, device=model.device) if on_logits else None
 
-    def decode(self, ends: frozenset[int]) -> list[list[list[int]]]:
+    def decode(self, tokenizer: PreTrainedTokenizerBase, ends: Ends) -> list[list[list[int]]]:
         """Return request -> weight -> tokens, without the token that ended them."""
         count = self._shares.shape[1]
         said: list[list[list[int]]] = [[[] for _ in range(count)] for _ in self._of]
@@ -135,10 +136,15 @@ class _Batch:
             self._adapters.choose(range(len(self._rows)))
             for step in range(self._most):
                 parted = self._part(logits, branches)
-                going = [(place, branch, token) for place, branch, token in parted if token not in ends]
+                going = [(place, branch, token) for place, branch, token in parted if token not in ends.ids]
                 for _, branch, token in going:
                     for weight in branch.weights:
                         said[branch.request][weight].append(token)
+                going = [
+                    (place, branch, token)
+                    for place, branch, token in going
+                    if not ends.over(tokenizer, said[branch.request][branch.weights[0]])
+                ]
                 if not going or step == self._most - 1:
                     break
                 fed, kept = self._fed(branches, going)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, make_folder, read_json
 from engine.lm.effects import Prefix
@@ -108,6 +109,7 @@ def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, b
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     make_folder(part)
+    found, revision = peft_base(base)
     PrefixTuningConfig(
         task_type="CAUSAL_LM",
         inference_mode=True,
@@ -118,7 +120,8 @@ def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, b
         num_layers=layers,
         encoder_hidden_size=heads * size,
         prefix_projection=False,
-        base_model_name_or_path=base or None,
+        base_model_name_or_path=found,
+        revision=revision,
     ).save_pretrained(str(part))
     save_file(
         {_KEY: prefix.states.detach().float().cpu().contiguous()}, part / _WEIGHTS, metadata={"format": "pt"}

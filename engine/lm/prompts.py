@@ -52,5 +52,7 @@ def system_text(
 
 
 def chat(system: str, messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Return the messages in the form chat templates take."""
-    return [{"role": "system", "content": system}, *({"role": m.role, "content": m.text} for m in messages)]
+    """Return the messages in the form chat templates take: one system message, the data's own after ours."""
+    told = "\n".join([system, *(message.text for message in messages if message.role == "system")])
+    turns = ({"role": m.role, "content": m.text} for m in messages if m.role != "system")
+    return [{"role": "system", "content": told}, *turns]

@@ -41,6 +41,7 @@ from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.retrieve import fit
+from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
 Loaded = Lora | PrefixStates | Offsets
@@ -299,10 +300,12 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A prompt's token ids and the memories that it had room for."""
+    """A prompt's token ids, the memories that it had room for, and how many of both had to go."""
 
     ids: list[int]
     memories: tuple[Memory, ...]
+    memories_cut: int = 0
+    turns_cut: int = 0
 
 
 def build_prompt(
@@ -313,19 +316,23 @@ def build_prompt(
     meta: Mapping[str, Any] | None,
     character: str | None,
     memories: Sequence[Memory] = (),
-    budget_tokens: int,
+    room: int,
 ) -> Built:
-    """Return the prompt for a reply to `messages`, with as many memories as the budget has room for."""
+    """Return the prompt for a reply to `messages`, cut by the rule of engine/lm/window.py to `room` tokens.
 
-    def ids(shown: Sequence[Memory]) -> list[int]:
+    Raises TooLong when the query does not fit even alone.
+    """
+
+    def ids(said: Sequence[Message], shown: Sequence[Memory]) -> list[int]:
         system = system_text(domain, meta=meta, character=character, memories=shown)
-        return encode_prompt(base.tokenizer, chat(system, messages))
+        return encode_prompt(base.tokenizer, chat(system, said))
 
-    kept = fit(memories, lambda shown: len(ids(shown)), budget_tokens)
-    return Built(ids(kept), tuple(kept))
-
-
-def prompt_budget(base: Base, max_new_tokens: int, *, most: int = 1536) -> int:
-    """Return how many tokens a prompt may have: the model's window less the reply, at most `most`."""
-    window = getattr(base.model.config, "max_position_embeddings", None) or most
-    return max(16, min(most, int(window) - max_new_tokens))
+    shown = fit(memories, lambda some: len(ids(messages, some)), min(room, MEMORIES_TOKENS))
+    said = newest(messages, lambda some: len(ids(some, shown)), room)
+    if said is None:
+        raise TooLong(
+            f"The message with its instruction is longer than the {room} tokens that this base has room for "
+            "beside a reply.",
+            "Say it in fewer words, or choose a base with a longer context.",
+        )
+    return Built(ids(said, shown), tuple(shown), len(memories) - len(shown), len(messages) - len(said))

@@ -1,13 +1,18 @@
-"""The loss of replies under a frozen head: cross-entropy where there are labels, chunk by chunk."""
+"""The loss of replies under a frozen head: cross-entropy where there are labels, chunk by chunk.
+
+It is the model's own loss: what a model does to its logits after the head belongs to it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
+
+from engine.lm.tail import is_bare_matrix, logits_of
 
 _CHUNK_BYTES = 64 * 1024 * 1024
 
@@ -38,20 +43,41 @@ class _FrozenHead(torch.autograd.Function):
         return backward * grads[0].to(backward.dtype).unsqueeze(1), None, None, None
 
 
+class _OwnTail(torch.autograd.Function):
+    """The same through the model's own way from hidden states to logits, chunk by chunk."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, model: PreTrainedModel, wanted: Tensor, rows: int) -> Tensor:
+        losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        trains = ctx.needs_input_grad[0]
+        backward = torch.empty_like(hidden) if trains else None
+        for start in range(0, len(hidden), rows):
+            part = slice(start, start + rows)
+            with torch.set_grad_enabled(trains):
+                states = hidden[part].detach().requires_grad_(trains)
+                each = cross_entropy(logits_of(model, states).float(), wanted[part], reduction="none")
+                losses[part] = each.detach()
+                if backward is not None:
+                    (backward[part],) = torch.autograd.grad(each.sum(), states)
+        ctx.save_for_backward(backward)
+        return losses
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
+        (backward,) = ctx.saved_tensors
+        return backward * grads[0].to(backward.dtype).unsqueeze(1), None, None, None
+
+
 def token_losses(model: PreTrainedModel, hidden: Tensor, wanted: Tensor) -> Tensor:
     """Return the loss in nats [M] of the tokens `wanted` [M] after the last hidden states [M, d].
 
-    The head is never trained. A head that is more than one matrix goes through its own forward pass.
+    The head is never trained.
     """
     head: Any = model.get_output_embeddings()
-    plain = isinstance(head, nn.Linear) and getattr(head, "bias", None) is None
-    if not plain or _reshapes_logits(model):
-        return cross_entropy(head(hidden).float(), wanted, reduction="none")
     rows = max(16, _CHUNK_BYTES // (4 * head.weight.shape[0]))
-    losses: Tensor = _FrozenHead.apply(hidden, head.weight, wanted, rows)
+    losses: Tensor
+    if is_bare_matrix(model):
+        losses = _FrozenHead.apply(hidden, head.weight, wanted, rows)
+    else:
+        losses = _OwnTail.apply(hidden, model, wanted, rows)
     return losses
-
-
-def _reshapes_logits(model: PreTrainedModel) -> bool:
-    names = ("final_logit_softcapping", "logits_scaling", "logit_scale")
-    return any(getattr(model.config, name, None) not in (None, 1, 1.0) for name in names)

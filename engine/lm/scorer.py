@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.embedding_file import DIMENSIONS, KEY_BYTES, EmbeddingFile, Embeddings, joined
@@ -38,7 +39,7 @@ def scorer_folder() -> Path:
         from engine.lm.load import find_base
 
         folder = find_base(f"sentence-transformers/{SCORER}")
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    digest = integrity.sha256(folder / "model.safetensors")
     if digest != SCORER_SHA256:
         raise EngineError(
             f"The scorer's weights in {folder} are not the official ones (sha256 {digest[:16]}...).",

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.lm.layers import AUTO
 
 
 class LoraShape(Parameters):
@@ -17,9 +18,9 @@ class LoraShape(Parameters):
     alpha: float = Field(default=16, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the update, while training.")
     target_modules: SetOf[str] = Field(
-        default=["q_proj", "v_proj"],
+        default=[AUTO],
         min_length=1,
-        description="Linear layers of the base that get an update.",
+        description="Linear layers of the base that get an update; auto: the usual ones of its architecture.",
     )
 
     @property

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from engine.core.errors import EngineError
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import forward, read_prompts
-from engine.lm.generate import end_tokens, text_of
+from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
 
@@ -44,7 +44,7 @@ class Stream:
         self._lockstep = Lockstep(voices, base.model.device)
         self._flat = self._lockstep.rows
         self._owners = [number for number, voice in enumerate(voices) for _ in voice]
-        self._ends = end_tokens(base.model, base.tokenizer)
+        self._ends = ends_of(base.model, base.tokenizer)
         self._tokens: list[list[int]] = [[] for _ in voices]
         self._ended = [False] * len(voices)
         self._going = list(range(len(self._flat)))
@@ -57,8 +57,8 @@ class Stream:
 
     def text(self, voice: int) -> str:
         """Return what a voice has said so far, without a last character that is not whole yet."""
-        said = text_of(self._base.tokenizer, self._tokens[voice])
-        return said if self._ended[voice] else said.rstrip(_UNFINISHED)
+        said = self._ends.said(self._base.tokenizer, self._tokens[voice])
+        return said if self._ended[voice] else self._ends.without_a_beginning(said.rstrip(_UNFINISHED))
 
     def ended(self, voice: int) -> bool:
         """Say whether a voice has finished."""
@@ -78,9 +78,10 @@ class Stream:
         owners = [self._owners[row] for row in self._going]
         chosen = self._lockstep.choose(logits, self._going).tolist()
         for voice, token in dict(zip(owners, chosen, strict=True)).items():
-            self._ended[voice] = token in self._ends
+            self._ended[voice] = token in self._ends.ids
             if not self._ended[voice]:
                 self._tokens[voice].append(token)
+                self._ended[voice] = self._ends.over(self._base.tokenizer, self._tokens[voice])
         self._left -= 1
         if not self._left:
             self._ended = [True] * len(self._ended)

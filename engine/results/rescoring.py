@@ -40,11 +40,6 @@ class Rescored:
         return f"{self.run_id}: {self.metric} of {count(self.replies, 'reply', 'replies')}{empty}"
 
 
-def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
-    """Return metric -> the runs whose replies were not scored in it, in the study's order of metrics."""
-    return store.missing(ws)
-
-
 @changes("compute metrics")
 def rescore(
     ws: Workspace,

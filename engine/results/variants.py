@@ -8,7 +8,7 @@ and what had to be trained to have one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import Any
 
@@ -17,42 +17,38 @@ from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 
-BOUND, CONTROL = "ceiling", "placebo"
-"""Families that never compete: what nobody can exceed, and what a variant must exceed to be personal."""
+BOUND = "ceiling"
+"""The family of what nobody can exceed: it never competes."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
 @dataclass(frozen=True, slots=True)
-class Declaration:
-    """One run's word that it made a variant. `default` is True when nothing was changed from the defaults."""
+class Declared:
+    """A variant as a run declares it. Equal recipes over one base have one `variant_id`."""
 
     variant_id: str
     name: str
-    run_id: str
     family: str
     recipe: Mapping[str, Any]
     parameters_trained: int
     train_seconds: float | None
     aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration(Declared):
+    """One run's word that it made a variant. `default` is True when nothing was changed from the defaults."""
+
+    run_id: str
     made_at: str
     default: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Declaration):
     """One recipe under its name on screens. `name` is the plain name, `run_id` the run that made it first."""
 
     variant: str
-    variant_id: str
-    name: str
-    family: str
-    run_id: str
-    recipe: Mapping[str, Any]
-    parameters_trained: int
-    train_seconds: float | None
-    aliases: tuple[str, ...]
-    made_at: str
-    default: bool
 
     @property
     def is_bound(self) -> bool:
@@ -79,7 +75,12 @@ def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:
     for variant, newest in merged:
         rank = (variant.default, newest, variant.variant_id)
         holders[variant.name] = max(holders.get(variant.name, rank), rank)
-    named = [_named(variant, keeps=holders[variant.name][2] == variant.variant_id) for variant, _ in merged]
+    named = [
+        one
+        if holders[one.name][2] == one.variant_id
+        else replace(one, variant=f"{one.name}@{one.variant_id}")
+        for one, _ in merged
+    ]
     taken = {variant.variant for variant in named}
     cleared = [
         replace(one, aliases=tuple(name for name in one.aliases if name not in taken)) for one in named
@@ -101,24 +102,11 @@ def _merge(entries: list[Declaration]) -> tuple[Variant, str]:
     entries.sort(key=lambda entry: (entry.made_at, entry.run_id))
     first = entries[0]
     names = [name for entry in entries for name in (entry.name, *entry.aliases) if name != first.name]
-    variant = Variant(
-        variant=first.name,
-        variant_id=first.variant_id,
-        name=first.name,
-        family=first.family,
-        run_id=first.run_id,
-        recipe=first.recipe,
-        parameters_trained=first.parameters_trained,
-        train_seconds=first.train_seconds,
-        aliases=tuple(dict.fromkeys(names)),
-        made_at=first.made_at,
-        default=any(entry.default for entry in entries if entry.name == first.name),
-    )
+    told = {field.name: getattr(first, field.name) for field in fields(first)}
+    told["aliases"] = tuple(dict.fromkeys(names))
+    told["default"] = any(entry.default for entry in entries if entry.name == first.name)
+    variant = Variant(**told, variant=first.name)
     return variant, entries[-1].made_at
-
-
-def _named(variant: Variant, *, keeps: bool) -> Variant:
-    return variant if keeps else replace(variant, variant=f"{variant.name}@{variant.variant_id}")
 
 
 # --- the same but for the seed
@@ -149,15 +137,11 @@ def repeats(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[
             groups.setdefault((variant.name, found[0]), []).append((variant, found[1]))
     repeated = {}
     for group in groups.values():
-        first, seeds = min(group, key=lambda entry: _rank(entry[0]))
+        first, seeds = min(group, key=lambda one: (not one[0].default, one[0].made_at, one[0].variant_id))
         for variant, others in group:
             if variant.variant_id != first.variant_id and others != seeds:
                 repeated[variant.variant_id] = first.variant_id
     return repeated
-
-
-def _rank(variant: Variant) -> tuple[bool, str, str]:
-    return not variant.default, variant.made_at, variant.variant_id
 
 
 def _lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """Blind votes: which of two hidden variants answered better. Owns data/votes.jsonl, which only ever grows.
 
-A vote is written there first and indexed into the database afterwards (store/), so a rebuilt database
-forgets none. Taking one back is another line. A conversation has one vote: after it the names are shown.
+No database holds them, so none can lose them. Taking one back is another line. A conversation has one vote:
+after it the names are shown.
 """
 
 from __future__ import annotations

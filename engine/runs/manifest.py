@@ -7,11 +7,12 @@ and is never taken in.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.integrity import sha256
+from engine.core.integrity import differences, sha256
 from engine.core.paths import TornFile, Workspace, read_json, write_json
 from engine.runs.runfolder import CANCEL, declared, now
 
@@ -65,16 +66,7 @@ def adapter_faults(workspace: Workspace, run_id: str, done: dict[str, Any]) -> l
 
 
 def _compare(folder: Path, expected: dict[str, str]) -> list[str]:
-    found = []
-    for name, digest in expected.items():
-        path = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            found.append(f"{name} lies elsewhere")
-        elif not path.is_file():
-            found.append(f"{name} is missing")
-        elif sha256(path) != digest:
-            found.append(f"{name} was changed or cut off")
-    return found
+    return [f"{os.path.relpath(one.path, folder)} {one.what}" for one in differences(folder, expected)]
 
 
 def _files(folder: Path) -> list[Path]:

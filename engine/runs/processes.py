@@ -1,7 +1,8 @@
 """Who a process is, and whether it still is. Owns process identity; starts nothing and records nothing.
 
 A pid alone lies: it is reused, and it survives in a file over a reboot. A process is named by
-(boot id, pid, start ticks), which the kernel never gives twice, and no clock enters.
+(boot id, pid, start ticks), which the kernel never gives twice, and no clock enters: psutil's create_time,
+which is reckoned from the clock's boot time, moves when the clock is set.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import functools
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,8 +74,8 @@ def group_memory_bytes(process: ProcessIdentity | None) -> int:
     """Return the resident memory of that process and of all others in its session; 0 when it is gone."""
     if process is None or not running(process):
         return 0
-    members = (entry for entry in _PROC.iterdir() if entry.name.isdigit() and _session(entry) == process.pid)
-    return sum(_resident_bytes(entry) for entry in members)
+    pids = [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return sum(_resident_bytes(pid) for pid in pids if _session(pid) == process.pid)
 
 
 def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) -> bool:
@@ -86,25 +88,31 @@ def wait_until_gone(process: ProcessIdentity | None, *, timeout_seconds: float) 
     return True
 
 
-def _session(entry: Path) -> int | None:
+def end_group(process: ProcessIdentity | None, *, grace_seconds: float) -> None:
+    """End the group that `process` leads, by SIGTERM, after the grace by SIGKILL; return once it is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not signal_group(process, number) or wait_until_gone(process, timeout_seconds=grace_seconds):
+            return
+
+
+def _resident_bytes(pid: int) -> int:
+    """A process's resident memory; of pages shared with others its share, where the kernel tells that."""
+    import psutil  # type: ignore[import-untyped]  # takes longer to load than all else here
+
     try:
-        return os.getsid(int(entry.name))
+        process = psutil.Process(pid)
+        with suppress(psutil.AccessDenied):
+            return int(process.memory_full_info().pss)
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return None
-
-
-def _resident_bytes(entry: Path) -> int:
-    """A process's resident memory; of pages shared with others its share, where the kernel tells that."""
-    try:
-        lines = (entry / "smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):
-        pass
-    try:
-        pages = int((entry / "statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _stat(pid: int) -> tuple[int, str, int] | None:

@@ -191,12 +191,17 @@ def _read(ws: Workspace, run_id: str) -> RunRecord:
     try:
         spec = read_spec(folder)
     except EngineError as error:
-        return RunRecord(run_id, experiment, state, None, status, error=error.message)
+        return _without_spec(run_id, state, status, error.message)
     if spec.run_id != run_id:
-        another = f"Its spec is that of another run: {spec.run_id}."
-        return RunRecord(run_id, experiment, state, None, status, error=another)
+        return _without_spec(run_id, state, status, f"Its spec is that of another run: {spec.run_id}.")
     found = RunRecord(run_id, spec.experiment, state, spec, status, error=_error(state, status))
     return replace(found, elsewhere=state == "queued" and not is_put_here(ws, spec, status))
+
+
+def _without_spec(run_id: str, state: State, status: Status, error: str) -> RunRecord:
+    """A run that nobody can have put into the queue as it is now."""
+    experiment = run_id.rsplit("-", 1)[0]
+    return RunRecord(run_id, experiment, state, None, status, error=error, elsewhere=state == "queued")
 
 
 def _error(state: State, status: Status) -> str | None:

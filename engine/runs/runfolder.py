@@ -207,7 +207,7 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:
     """Return the lines of log.txt, or its last ones."""
     path = folder / "log.txt"
-    if not path.exists():
+    if not path.is_file():
         return []
     with path.open("rb") as file:
         if last_lines is not None:

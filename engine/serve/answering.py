@@ -124,7 +124,12 @@ class Answering:
             {"request": one.request, "reply": one.reply, "similarity": one.similarity, "id": one.example_id}
             for one in ask.memories
         ]
-        told |= {"memories": memories, "prompts": list(dict.fromkeys(prompts))}
+        told |= {
+            "memories": memories,
+            "memories_cut": ask.memories_cut,
+            "turns_cut": ask.turns_cut,
+            "prompts": list(dict.fromkeys(prompts)),
+        }
         return Reply(prompt_tokens=sum(len(row.ids) for row in ask.rows), lineage=told)
 
     def _note(self, stream: Stream) -> None:

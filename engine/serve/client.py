@@ -8,8 +8,6 @@ process.
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,22 +15,20 @@ from typing import Any
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, failed, read_answer
 from engine.core.roles import refuse_unless
 from engine.lm.remote.keys import names_for_base
-from engine.runs.launchers.local import detached
-from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
+from engine.runs.processes import ProcessIdentity, running
 from engine.serve import line
 from engine.serve.folder import (
-    Place,
+    ear_of,
     find_question,
+    generator,
     kept_answer,
-    read_process,
+    who,
     write_answer,
-    write_process,
     write_question,
 )
 
@@ -40,7 +36,6 @@ IDLE_SECONDS = 600.0
 MOST_ATTEMPTS = 3
 _ANSWER_SECONDS = 10.0
 _START_POLL_SECONDS = 0.1
-_started: list[subprocess.Popen[bytes]] = []
 
 
 @changes("ask a question")
@@ -102,20 +97,8 @@ def cancel(ws: Workspace, question_id: str) -> None:
 
 def alive(ws: Workspace) -> ProcessIdentity | None:
     """Return the generator's process, None when none runs."""
-    who = read_process(ws)
-    return who if running(who) else None
-
-
-def stop(ws: Workspace, *, grace_seconds: float = 5.0) -> bool:
-    """End the generator; False when none runs. Questions under way begin anew when they are looked at."""
-    who = alive(ws)
-    if who is None:
-        return False
-    signal_group(who, signal.SIGTERM)
-    if not wait_until_gone(who, timeout_seconds=grace_seconds):
-        signal_group(who, signal.SIGKILL)
-        wait_until_gone(who, timeout_seconds=grace_seconds)
-    return True
+    found = who(ws)
+    return found if running(found) else None
 
 
 def _again(ws: Workspace, question: Question) -> Answer:
@@ -130,7 +113,7 @@ def _again(ws: Workspace, question: Question) -> Answer:
         ended = failed(
             begun,
             f"The generator has ended {MOST_ATTEMPTS} times over this question.",
-            f"Its last words are in {Place(ws).log}. Not enough memory is the usual reason.",
+            f"Its last words are in {generator(ws).output}. Not enough memory is the usual reason.",
         )
         write_answer(ws, ended)
         return ended
@@ -141,7 +124,7 @@ def _again(ws: Workspace, question: Question) -> Answer:
 
 def _tell(ws: Workspace, wish: Mapping[str, Any], *, patience: float = 0.0) -> dict[str, Any] | None:
     """Send one wish to the generator; None when there is nobody to hear it."""
-    path = Place(ws).socket
+    path = ear_of(ws)
     if not path.exists():
         return None
     try:
@@ -155,27 +138,12 @@ def _tell(ws: Workspace, wish: Mapping[str, Any], *, patience: float = 0.0) -> d
 
 def _wake(ws: Workspace) -> None:
     """Start the generator unless it runs. Does not wait for it."""
-    if alive(ws) is None:
-        place = Place(ws)
-        place.root.mkdir(parents=True, exist_ok=True)
-        with locked(place.lock, what="The generator's start"):
-            if alive(ws) is None:
-                _start(ws)
-
-
-def _start(ws: Workspace) -> None:
-    place = Place(ws)
-    place.socket.unlink(missing_ok=True)
-    _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
-    try:
-        keys = names_for_base(str(ws.read_config()["base"]))
-        words = ["engine.serve.server", str(ws.root), str(IDLE_SECONDS)]
-        process = detached(words, output=place.log, keys=keys)
-    except OSError as error:
-        raise EngineError(
-            f"The generator cannot be started: {error}.", "Check free memory and disk space."
-        ) from error
-    _started.append(process)
-    who = identity(process.pid)
-    if who is not None:
-        write_process(ws, who)
+    if alive(ws) is not None:
+        return
+    with generator(ws).lock():
+        if alive(ws) is None:
+            ear_of(ws).unlink(missing_ok=True)
+            keys = names_for_base(str(ws.read_config()["base"]))
+            begun = generator(ws).start(str(ws.root), str(IDLE_SECONDS), keys=keys)
+            if begun is not None:
+                generator(ws).write(begun)

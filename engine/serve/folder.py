@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.questions import Answer, Question, as_json, is_id, read_answer, read_question
+from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The files of one workspace's generator."""
+def generator(ws: Workspace) -> Background:
+    """The generator of a workspace; its state is who it is."""
+    return Background(ws.data / "talk", "The generator", "engine.serve.server")
 
-    ws: Workspace
 
-    @property
-    def root(self) -> Path:
-        return self.ws.data / "talk"
+def ear_of(ws: Workspace) -> Path:
+    """Where the generator listens."""
+    return ws.data / "talk" / "generator.sock"
 
-    @property
-    def socket(self) -> Path:
-        return self.root / "generator.sock"
 
-    @property
-    def log(self) -> Path:
-        return self.root / "generator.log"
+def who(ws: Workspace) -> ProcessIdentity | None:
+    """Return who the generator is, or was; None when nobody knows."""
+    try:
+        return generator(ws).read(ProcessIdentity)
+    except EngineError:
+        return None
 
-    @property
-    def lock(self) -> Path:
-        return self.root / ".generator.lock"
 
-    @property
-    def process(self) -> Path:
-        return self.root / "generator.json"
+def _question(ws: Workspace, question_id: str) -> Path:
+    return ws.data / "talk" / "questions" / f"{question_id}.json"
 
-    def question(self, question_id: str) -> Path:
-        return self.root / "questions" / f"{question_id}.json"
 
-    def answer(self, question_id: str) -> Path:
-        return self.root / "answers" / f"{question_id}.json"
+def _answer(ws: Workspace, question_id: str) -> Path:
+    return ws.data / "talk" / "answers" / f"{question_id}.json"
 
 
 def write_question(ws: Workspace, question: Question) -> None:
     """Write a question, before anybody is told of it."""
-    write_json(Place(ws).question(question.question_id), as_json(question))
+    write_json(_question(ws, question.question_id), as_json(question))
 
 
 def find_question(ws: Workspace, question_id: str) -> Question:
     """Return a question by its id. Raises EngineError when there is none, or its file is damaged."""
-    path = Place(ws).question(question_id)
+    path = _question(ws, question_id)
     if not is_id(question_id) or not path.exists():
         raise unknown_name("question", question_id, ())
     try:
@@ -62,7 +55,7 @@ def find_question(ws: Workspace, question_id: str) -> Question:
 
 def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
     """Return the questions asked last, newest first; damaged files are left out."""
-    folder = Place(ws).root / "questions"
+    folder = _question(ws, "any").parent
     if not folder.is_dir():
         return []
     newest = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
@@ -77,25 +70,12 @@ def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
 
 def write_answer(ws: Workspace, answer: Answer) -> None:
     """Write an answer that has ended."""
-    write_json(Place(ws).answer(answer.question_id), as_json(answer))
+    write_json(_answer(ws, answer.question_id), as_json(answer))
 
 
 def kept_answer(ws: Workspace, question_id: str) -> Answer | None:
     """Return a finished answer; None when there is none, or it is of another form."""
     try:
-        return read_answer(read_json(Place(ws).answer(question_id)))
+        return read_answer(read_json(_answer(ws, question_id)))
     except (OSError, EngineError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def write_process(ws: Workspace, who: ProcessIdentity) -> None:
-    """Write who the generator is."""
-    write_json(Place(ws).process, asdict(who))
-
-
-def read_process(ws: Workspace) -> ProcessIdentity | None:
-    """Return who the generator is, or was; None when nobody knows."""
-    try:
-        return ProcessIdentity(**read_json(Place(ws).process))
-    except (OSError, EngineError, TypeError):
         return None

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from engine.core import keyring
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, as_json, failed
 from engine.runs.processes import identity
 from engine.serve import line
-from engine.serve.folder import Place, find_question, kept_answer, read_process, write_answer
+from engine.serve.folder import ear_of, find_question, generator, kept_answer, who, write_answer
 
 if TYPE_CHECKING:
     from engine.serve.answering import Answering, Host
@@ -143,15 +142,14 @@ class Desk:
 
 def serve(ws: Workspace, idle_seconds: float) -> None:
     """Listen, load, answer, and return when nobody has asked for `idle_seconds`."""
-    place = Place(ws)
-    ear = line.listen(place.socket)
+    ear = line.listen(ear_of(ws))
     desk = Desk(ws)
     threading.Thread(target=_listen, args=(ear, desk), daemon=True).start()
     work(ws, desk, idle_seconds)
-    with locked(place.lock, what="The generator's end"):
-        if read_process(ws) == identity():
-            place.process.unlink(missing_ok=True)
-            place.socket.unlink(missing_ok=True)
+    with generator(ws).lock():
+        if who(ws) == identity():
+            (generator(ws).folder / "state.json").unlink(missing_ok=True)
+            ear_of(ws).unlink(missing_ok=True)
         ear.close()
 
 
@@ -210,7 +208,7 @@ def _told(answer: Answer, error: Exception) -> Answer:
         return failed(answer, error.message, error.hint)
     traceback.print_exc()
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return failed(answer, words, "The traceback is in data/talk/generator.log.")
+    return failed(answer, words, "The traceback is in data/talk/output.txt.")
 
 
 def _listen(ear: socket.socket, desk: Desk) -> None:

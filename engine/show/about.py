@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
 
 from engine.core.base_folder import EMBEDDED, check_base, local_base
 from engine.core.errors import EngineError
@@ -20,6 +23,8 @@ from engine.core.permits import permits
 from engine.runs import slots
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
+_WINDOWS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+MISSING = "missing"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -46,7 +51,7 @@ class Processor:
     """What runs are executed on: cores, memory, and the names of the GPUs that they will use."""
 
     cores: int
-    memory_bytes: int | None
+    memory_bytes: int
     gpus: tuple[str, ...]
 
     @property
@@ -93,7 +98,7 @@ def processor() -> Processor:
     names = slots.gpus()
     models = _gpu_models()
     told = tuple(models[place] if place < len(models) else name for place, name in enumerate(names))
-    return Processor(len(os.sched_getaffinity(0)), _memory_bytes(), told)
+    return Processor(len(os.sched_getaffinity(0)), psutil.virtual_memory().total, told)
 
 
 def endpoint_keys() -> list[Key]:
@@ -132,7 +137,7 @@ def versions() -> dict[str, str]:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "missing"
+            found[name] = MISSING
     return found
 
 
@@ -156,7 +161,7 @@ def _read_base(name: str, folder: Path) -> BaseModel:
         layers=config.get("num_hidden_layers"),
         width=config.get("hidden_size"),
         vocabulary=config.get("vocab_size"),
-        window=config.get("max_position_embeddings"),
+        window=next((config[name] for name in _WINDOWS if config.get(name)), None),
         parameters=build.get("parameters") if isinstance(build, dict) else None,
         size_bytes=sum(sizes),
         card=_without_front_matter(card) if name == EMBEDDED and card.exists() else None,
@@ -167,13 +172,6 @@ def _without_front_matter(card: Path) -> str:
     """A model card's text below the block of metadata that it may begin with."""
     text = card.read_text(encoding="utf-8")
     return text.split("\n---\n", 1)[-1] if text.startswith("---\n") else text
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return None
 
 
 def _gpu_models() -> list[str]:
@@ -190,18 +188,9 @@ def _size(path: Path) -> tuple[int, int]:
     if path.is_file():
         return path.stat().st_size, 1
     total = files = 0
-    folders = [path] if path.is_dir() else []
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                else:
-                    total, files = total + entry.stat(follow_symlinks=False).st_size, files + 1
-            except OSError:
-                continue
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+                files += 1
     return total, files

@@ -6,15 +6,14 @@ database (built again from the run folders), dead runs noted as running. Never t
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from engine.core import integrity
+from engine.core.base_folder import EMBEDDED
 from engine.core.checkup import wrong_files
 from engine.core.errors import EngineError
 from engine.core.locks import holders, is_held, queue_lock
@@ -23,9 +22,10 @@ from engine.core.paths import REPOSITORY, Workspace
 from engine.results import store
 from engine.runs import jobs, launchers, leases, manifest, slots
 from engine.runs.records import RunRecord, scan
+from engine.show import about
+from engine.show.base_cards import probed
 from engine.strategies.ground import read_ground
 
-_PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit")
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
 _LOCK_SECONDS = 2.0
@@ -41,8 +41,11 @@ class Check:
     hint: str = ""
 
 
-def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
-    """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing."""
+def examine(ws: Workspace, *, fix: bool = False, base: bool = False) -> list[Check]:
+    """Look at all that a workspace needs; return one check each. With `fix`, mend what loses nothing.
+
+    With `base`, the base model is probed too.
+    """
     if fix:
         refuse_if_read_only(ws, "mend anything")
     busy = _looked("locks", lambda: _locks(ws))
@@ -65,6 +68,7 @@ def examine(ws: Workspace, *, fix: bool = False) -> list[Check]:
         *_looked("machine", lambda: _machine(ws)),
         *_looked("temporary files", lambda: [_temporary(ws, records, fix=fix)]),
         *_looked("disk", lambda: [_space(ws)]),
+        *(_looked("base model", lambda: _base_works(ws)) if base else []),
         *_looked("versions", lambda: [_versions()]),
     ]
 
@@ -123,6 +127,21 @@ def _wrong_files(ws: Workspace) -> Iterator[Check]:
         yield Check(f"file {_within(ws, one.path)}", False, f"{one.path} {one.what}.", one.mend)
     if not found and ws.data.is_dir():
         yield Check("files", True, "all can be read and are of their form")
+
+
+def _base_works(ws: Workspace) -> Iterator[Check]:
+    """A look at a base that did not come with the project, in a process of its own: it takes seconds."""
+    base = str(ws.read_config()["base"]) if ws.config.exists() else EMBEDDED
+    if base == EMBEDDED:
+        return
+    card = probed(base)
+    refused = [one for one in card["findings"] if one["verdict"] == "refused"]
+    for one in refused:
+        yield Check("base model", False, f"{one['name']}: {one['detail']}", one["hint"])
+    mended = [one["name"].lower() for one in card["findings"] if one["verdict"] == "mended"]
+    if not refused:
+        about = f"; done about it: {', '.join(mended)}" if mended else ""
+        yield Check("base model", True, f"{base} trains and answers{about}")
 
 
 def _changed(ws: Workspace) -> Iterator[Check]:
@@ -309,11 +328,7 @@ def _space(ws: Workspace) -> Check:
 
 
 def _versions() -> Check:
-    found, missing = [f"python {platform.python_version()}"], []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            missing.append(name)
+    found = about.versions()
+    missing = [name for name, version in found.items() if version == about.MISSING]
     hint = f"Missing: {', '.join(missing)}. Run: make setup" if missing else ""
-    return Check("versions", not missing, ", ".join(found), hint)
+    return Check("versions", not missing, ", ".join(f"{name} {found[name]}" for name in found), hint)

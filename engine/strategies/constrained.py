@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from engine.core.parameters import SetOf
+from engine.lm.layers import AUTO_ONE
 from engine.strategies.published import BACKUP, CONSTRAINED, START
 from engine.strategies.spec import Preset
 from engine.strategies.trained import MERGEABLE, OwnLoraParameters, toward_unified, train_lora, trained
@@ -17,7 +18,9 @@ class ConstrainedParameters(OwnLoraParameters):
     alpha: float = Field(8, gt=0, le=1024, description="The update is scaled by alpha / rank.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout before the update, while training.")
     target_modules: SetOf[str] = Field(
-        ["q_proj"], min_length=1, description="Linear layers of the base that get an update."
+        [AUTO_ONE],
+        min_length=1,
+        description="Linear layers of the base that get an update; auto-one: the first of the usual ones.",
     )
     weight_decay: float = Field(0.05, ge=0, le=1, description="Weight decay of AdamW.")
     l2: float = Field(0.01, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")

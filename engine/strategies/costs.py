@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import read_json, user_cache, write_json
+from engine.core.paths import read_json, user_folder, write_json
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
@@ -142,7 +142,8 @@ def _open(path: Path) -> Any:
 
 
 def _path(ground: Ground) -> Path:
-    return user_cache() / f"costs-{_UNITS}-{ground.base_fingerprint or ground.base.replace('/', '_')}.json"
+    base = ground.base_fingerprint or ground.base.replace("/", "_")
+    return user_folder("cache") / f"costs-{_UNITS}-{base}.json"
 
 
 def _key(name: str) -> tuple[str, str]:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
+from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
+from engine.data.prepare import write_base
 from engine.data.splits import hash_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
+from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 
 
@@ -74,6 +77,22 @@ def read_ground(ws: Workspace) -> Ground:
             f"The dataset of {ws.root} is incomplete: {error}",
             "Create the workspace again: python -m engine init --force",
         ) from error
+
+
+@changes("change the base model", least="own")
+def change_base(ws: Workspace, base: str) -> tuple[str, str]:
+    """Make another base the workspace's; return the name before and now.
+
+    Raises EngineError while runs wait or work: they would go on over another base than they were asked for.
+    """
+    before = str(ws.read_config()["base"])
+    busy = [record.run_id for record in scan(ws) if record.state in ("queued", "running")]
+    if busy:
+        raise EngineError(
+            f"The base model cannot be changed while runs wait or work: {', '.join(busy[:3])}.",
+            f"Wait for them, or cancel them: python -m engine cancel {busy[0]}",
+        )
+    return before, write_base(ws, base)
 
 
 _Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size

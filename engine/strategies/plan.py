@@ -24,6 +24,8 @@ from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outl
 
 Purpose = Literal["upstream", "beside", "asked"]
 
+_INHERITED = ("target_modules",)
+"""What a run's new upstreams, and new runs beside it, are made with too: they stand on the same layers."""
 _RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
 
 
@@ -111,7 +113,8 @@ def plan(
     entry = registry.get(experiment, ws)
     seen = seen or look(ws)
     valid = validate(entry, parameters or {})
-    planner = _Planner(seen, valid.settings)
+    asked = {name: value for name, value in (parameters or {}).items() if name in _INHERITED}
+    planner = _Planner(seen, valid.settings, asked)
     spec = planner.spec(
         entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
     )
@@ -144,9 +147,11 @@ def inapplicable(ws: Workspace, experiment: str) -> str | None:
 class _Planner:
     """One planning: the workspace's ground and runs, read once, and the runs planned so far."""
 
-    def __init__(self, seen: Seen, settings: EvaluationSettings) -> None:
+    def __init__(self, seen: Seen, settings: EvaluationSettings, asked: Mapping[str, Any]) -> None:
+        """`asked` are the parameters that runs planned on the way inherit."""
         self.seen, self.ground = seen, seen.ground
         self.settings = settings
+        self.asked = asked
         self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
         self.runs: list[PlannedRun] = []
         self.notes: list[str] = []
@@ -161,6 +166,7 @@ class _Planner:
         """Freeze one run; plans the upstreams it lacks."""
         self.ground.needs_dialogues()
         entry.applies(valid.parameters, self.ground)
+        valid = _settled(entry, valid, self.ground)
         needs = entry.needs(valid.parameters)
         for role in given:
             if role not in {need.role for need in needs}:
@@ -259,7 +265,8 @@ class _Planner:
         return spec
 
     def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
-        valid = validate(entry, {**parameters, **self.settings.model_dump()})
+        asked = {name: value for name, value in self.asked.items() if name in entry.parameters.model_fields}
+        valid = validate(entry, {**asked, **parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
 
     def _note_other_base(self, need: Upstream, spec: RunSpec) -> None:
@@ -306,6 +313,25 @@ class _Planner:
             and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
         ]
         return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+
+
+def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
+    """Return the parameters settled; one that comes to what its default comes to was not changed."""
+    settled = entry.settle(valid.parameters, ground)
+
+    def is_usual(name: str) -> bool:
+        field = type(settled).model_fields.get(name)
+        if field is None:
+            return False
+        default = valid.parameters.model_copy(update={name: field.get_default(call_default_factory=True)})
+        try:
+            return bool(getattr(entry.settle(default, ground), name) == getattr(settled, name))
+        except EngineError:  # the default means nothing on this ground
+            return False
+
+    return replace(
+        valid, parameters=settled, changed=tuple(name for name in valid.changed if not is_usual(name))
+    )
 
 
 def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:

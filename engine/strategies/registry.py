@@ -32,6 +32,7 @@ from engine.strategies import (
     constrained,
     frontier,
     hybrid,
+    imported_adapters,
     merges,
     mixture,
     online,
@@ -47,6 +48,7 @@ from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
+    imported_adapters,
     *(clustering, merges, routing, retrieval, mixture, frontier, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"

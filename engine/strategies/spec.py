@@ -106,6 +106,10 @@ def _always(_: Any, __: Ground) -> None:
     return None
 
 
+def _as_given(parameters: Any, _: Ground) -> Any:
+    return parameters
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """Parameters under one name, as somebody published them. `source` says who, and for what."""
@@ -130,8 +134,9 @@ class Experiment:
 
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
-    experiment cannot exist. `fixed` are parameters no user sets, passed on to the step. `presets` are named
-    sets of parameters. `step` does the work, and imports model code only when it is called; `stages` maps
+    experiment cannot exist. `settle` returns the parameters with all that they leave to the ground in words,
+    so that a spec says what it means. `fixed` are parameters no user sets, passed on to the step. `presets`
+    are named sets of parameters. `step` does the work, and imports model code only when called; `stages` maps
     each stage that it reports to its share of the work. `outlook` says what is to be known before a launch.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
     `version` whenever the step's results change for the same parameters.
@@ -150,6 +155,7 @@ class Experiment:
     needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
+    settle: Callable[[Any, Ground], Any] = _as_given
     presets: tuple[Preset, ...] = ()
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
     traits: Traits = Traits()

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from engine.core.base_folder import base_on_disk
+from engine.core.errors import EngineError
+from engine.lm.layers import AUTO, AUTO_ONE, chosen_layers
 from engine.lm.shape import LoraShape
+from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Parameters, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
@@ -109,6 +113,24 @@ def toward_unified(parameters: OwnLoraParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="toward", experiment="unified"),) if near else ()
 
 
+def on_usual_layers(parameters: LoraParameters, ground: Ground) -> LoraParameters:
+    """Return the parameters with the layers named that they mean on this base.
+
+    Raises EngineError for one that the base has not got. Of a hub model that is not on this machine yet,
+    only what is given is known.
+    """
+    folder = base_on_disk(ground.base)
+    asked = parameters.target_modules
+    if folder is not None:
+        return parameters.model_copy(update={"target_modules": chosen_layers(folder, asked)})
+    if asked in ([AUTO], [AUTO_ONE]):
+        raise EngineError(
+            f"The base model {ground.base} is not on this machine yet, so its layers are not known.",
+            f"Fetch and probe it: python -m engine base probe {ground.base}",
+        )
+    return parameters
+
+
 def train_lora(context: RunContext) -> None:
     """The step of strategies that train LoRA adapters of the shape that their parameters name."""
     from engine.lm.forms import LoraForm
@@ -149,6 +171,8 @@ def trained(
 ) -> Experiment:
     """Declare a strategy that trains one effect for all, for each cluster or for each persona."""
     usual: dict[str, Any] = {"beside": ("base", "unified")}
+    if issubclass(parameters, LoraShape):
+        usual["settle"] = on_usual_layers
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())

@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import count
-from engine.results import rescoring
+from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
@@ -99,7 +99,7 @@ def _remarks(ws: Workspace, view: View) -> None:
             expanded=len(found["warnings"]) <= 2,
         ):
             st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
-            if found["unscored"] and view.metric.name in rescoring.missing(ws):
+            if found["unscored"] and view.metric.name in store.missing(ws):
                 rescore.offer(ws, [view.metric])
 
 

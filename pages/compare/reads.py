@@ -13,7 +13,7 @@ from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import pairings
-from engine.results.study import personas
+from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
 from engine.stats import routing
 from engine.stats.routing import Hindsight
@@ -70,7 +70,7 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
 def clusters(ws: Workspace) -> Mapping[str, int]:
     """Return each persona's cluster by the newest clustering; empty where there is none that can be read."""
     try:
-        return dict(personas.clusters(ws, look(ws)))
+        return dict(newest(ws, look(ws)))
     except EngineError:  # without a base model or a readable clustering there is nothing to filter by
         return {}
 

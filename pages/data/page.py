@@ -9,17 +9,19 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from engine.core.base_folder import EMBEDDED
 from engine.core.command import command_line
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.data import prepare, prepare_upload
 from engine.data.worlds import WORLDS
 from engine.domains.registry import domains
-from engine.show import views
+from engine.show.charts import shares as views
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
 from pages.experiments import augment_preview
-from pages.shared import frame, reads
+from pages.shared import base_card, frame, reads
 from pages.study import upload as study_upload
 
 _COUNTED = ("personas", "dialogues", "examples")
@@ -254,12 +256,7 @@ def _import_form(ws: Workspace) -> None:
             placeholder="recognised from the data",
             key="data_domain",
         )
-        base = st.text_input(
-            "Base model",
-            "embedded",
-            key="data_base",
-            help="embedded (comes with Persona Lab), a folder, or a hub id: Qwen/Qwen2.5-0.5B-Instruct",
-        )
+        base = base_card.choose("data_base")
         keep_good = origin != _SOURCES[0] and st.checkbox(
             "Leave faulty rows out instead of refusing the data", key="data_keep_good"
         )
@@ -275,7 +272,7 @@ def _import_form(ws: Workspace) -> None:
             **sizes,
             "split": scheme,
             "domain": domain,
-            "base": (base or "embedded").strip(),
+            "base": base,
             "keep_good": keep_good,
             "force": replaces,
         }
@@ -303,6 +300,11 @@ def _run_import(
         st.caption("Give a path on this machine, or a hub id such as owner/dataset.")
         return
     with frame.boundary():
+        if options["base"] != EMBEDDED:
+            card = base_card.look(options["base"])
+            if not card["usable"]:
+                base_card.show(card)
+                raise EngineError(f"{options['base']} cannot be the base.", "Choose another one.")
         with st.spinner("Reading, checking and splitting ..."):
             card = prepare_upload(ws, files, **options) if upload else prepare(ws, dataset=dataset, **options)
         left_out = len(card.get("left_out", ()))

@@ -20,9 +20,8 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.show.charts import is_bound
 from engine.show.persona import table as tables
-from engine.show.persona.merged import merge_of, merged_variants
 from engine.show.persona.replies import Answered, answered
-from engine.show.persona.route import read_routes, routing_runs
+from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs
 from engine.show.persona.table import ORDERS, ordered
 from engine.strategies.clusterings import Clusters, newest_clusters
 from engine.strategies.plan import look

@@ -192,6 +192,9 @@ def _lineage(reply: Reply, question: Question) -> None:
         for memory in reversed(memories):
             likeness = f"{points(memory['similarity'])} alike. " if memory["similarity"] is not None else ""
             st.caption(frame.plain(f"{likeness}“{memory['request']}” → “{memory['reply']}”"))
+    for name, what in (("memories_cut", "earlier interaction"), ("turns_cut", "older message")):
+        if told.get(name):
+            st.markdown(f":material/content_cut: {count(told[name], what)} left out, for want of room")
     for number, prompt in enumerate(told["prompts"]):
         more = f" {number + 1}" if len(told["prompts"]) > 1 else ""
         with st.expander(

@@ -7,7 +7,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.wording import ago, count, percent
 from engine.domains import metrics
-from engine.results import store, votes
+from engine.results import votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
 from engine.show.charts.ratings import ratings_chart
@@ -55,7 +55,7 @@ def show() -> None:
 
 @reads.kept
 def _votes(ws: Workspace, signature: str) -> list[Vote]:
-    return store.votes(ws)
+    return votes.read(ws)
 
 
 @reads.kept

@@ -110,6 +110,8 @@ def _reason(record: RunRecord) -> str:
         return (
             f"It waits for {', '.join(record.waiting_for)}, which ended without success. Resume queues both."
         )
+    if record.elsewhere:
+        return "It cannot run here." if record.error else "It starts only once you start it here, above."
     return {
         "queued": "It is waiting for its turn; it starts by itself.",
         "running": "Cancel asks for a checkpoint first, so that it can go on later.",

@@ -98,9 +98,9 @@ def _elsewhere(foreign: Sequence[RunRecord], choose: Callable[[list[str]], None]
     """Runs that were queued in another place, on another machine or by another user: a click starts them."""
     can_run = [one.run_id for one in foreign if one.error is None]
     with st.container(border=True, gap="small"):
-        wait = "waits" if len(foreign) == 1 else "wait"
-        st.markdown(f":material/move_to_inbox: **{count(len(foreign), 'run')} from elsewhere {wait}**")
-        st.caption("They were queued in another place or by another user. None of them starts by itself.")
+        waits = "waits" if len(foreign) == 1 else "wait"
+        st.markdown(f":material/move_to_inbox: **{count(len(foreign), 'run')} from elsewhere {waits}**")
+        st.caption("Queued in another place or by another user, or changed since: none starts by itself.")
         for record in foreign[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 _opening(record, choose)

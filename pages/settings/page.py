@@ -15,15 +15,16 @@ from engine.core.machine import (
     read_only,
     refuse_if_read_only,
 )
-from engine.core.paths import Workspace, embedded_base
+from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
 from engine.core.wording import ago, count
 from engine.domains import metrics
-from engine.results import rescoring, store
+from engine.results import store
 from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
 from engine.show.doctor import Check, examine
+from pages.settings import base
 from pages.shared import frame, reads, rescore
 
 _SIZES_SECONDS = 60
@@ -42,7 +43,7 @@ def show() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         if prepared:
-            _base(ws)
+            base.show(ws)
         _machine(ws, prepared=prepared)
         _keys()
         if prepared:
@@ -52,49 +53,6 @@ def show() -> None:
             _disk(ws)
             _doctor(ws)
         _about(ws)
-
-
-# --- the base model
-
-
-def _base(ws: Workspace) -> None:
-    st.subheader("Base model", anchor=False)
-    found = about.base_model(ws)
-    if found.fault:
-        st.error(frame.plain(found.fault), icon=":material/error:")
-        st.caption(frame.hint(found.hint))
-        return
-    st.markdown(f"**{frame.plain(found.name)}**")
-    if found.folder is None:
-        st.caption(
-            "A model of the hub: fetched by the first run that needs it, then kept in the hub's cache."
-        )
-        return
-    facts = {
-        "Parameters": f"{found.parameters:,}" if found.parameters else None,
-        "Layers": found.layers,
-        "Width": found.width,
-        "Vocabulary": f"{found.vocabulary:,}" if found.vocabulary else None,
-        "Window, tokens": f"{found.window:,}" if found.window else None,
-        "On disk": about.in_words(found.size_bytes or 0),
-    }
-    with st.container(horizontal=True, gap="medium"):
-        for label, value in facts.items():
-            if value is not None:
-                st.metric(label, str(value), width="content")
-    st.caption(frame.plain(f"{found.architecture}, in {found.folder}"))
-    if found.card:
-        with st.expander("Its card", icon=":material/badge:"):
-            if found.folder == embedded_base():
-                st.markdown(_below_a_heading(found.card))
-            else:
-                st.code(found.card, language=None, wrap_lines=True)
-    st.caption("The base stays with the workspace: another one makes another workspace (`init --base`).")
-
-
-def _below_a_heading(card: str) -> str:
-    """Make a card's headings smaller than the page's."""
-    return "\n".join(f"###{line}" if line.startswith("#") else line for line in card.splitlines())
 
 
 # --- the machine
@@ -183,7 +141,7 @@ def _own_code(ws: Workspace) -> None:
     st.subheader("Your own code", anchor=False)
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
-        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
+        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)
@@ -241,7 +199,7 @@ def _doctor(ws: Workspace) -> None:
 
 
 def _missing_metrics(ws: Workspace) -> None:
-    missing = rescoring.missing(ws)
+    missing = store.missing(ws)
     if not missing:
         return
     shown = metrics.of_study(ws)

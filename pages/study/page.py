@@ -14,9 +14,8 @@ from engine.data import prepare
 from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
 from engine.results.study import standing as study
-from engine.results.study.personas import clusters
 from engine.results.study.picture import picture as tree_picture
-from engine.results.study.standing import Stand
+from engine.results.study.standing import Stand, clusters
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
@@ -255,9 +254,12 @@ def _running() -> None:
     for record in active:
         if record.state == "running":
             _progress(record)
-    queued = sum(record.state == "queued" for record in active)
-    if queued:
-        st.caption(f"{count(queued, 'run')} waiting in the queue")
+    queued = [record for record in active if record.state == "queued"]
+    foreign = sum(record.elsewhere for record in queued)
+    if len(queued) > foreign:
+        st.caption(f"{count(len(queued) - foreign, 'run')} waiting in the queue")
+    if foreign:
+        st.caption(f"{count(foreign, 'run')} from elsewhere, not started: see Runs")
 
 
 def _progress(record: RunRecord) -> None:

@@ -17,7 +17,7 @@ from engine.results.study.standing import Stand, Verdict
 from engine.results.trees.tree import Node
 from engine.results.trees.tree_walk import Finding, Measured, Walk
 from engine.results.trees.tree_words import (
-    SIGNS,
+    LOOKS,
     confirmation,
     deciding_words,
     expected_words,
@@ -72,7 +72,7 @@ _TEST_SIGNS = {
 def badge(node: Node, done: Walk) -> None:
     """Show a node's state as sign, colour and word."""
     standing = done.standings[node.id]
-    word = f"{SIGNS[standing.state]} {state_word(node, standing)}"
+    word = f"{LOOKS[standing.state].sign} {state_word(node, standing)}"
     st.badge(word, color=TONE_COLOURS[tone(node, standing)])  # type: ignore[arg-type]
 
 

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from safetensors.torch import load_file, save_file
 
 from engine.core.paths import Workspace, read_json
-from engine.results import store, votes
+from engine.results import votes
+from engine.runs.processes import end_group
 from engine.serve import client
 from engine.strategies.plan import plan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
@@ -37,7 +38,7 @@ def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     for name in ("base", "profile-prompt"):
         leave(ws, plan(ws, name, {"examples_per_persona": 1, "max_new_tokens": 4}))
     yield ws
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_a_blind_vote_is_stored(visit: Open, app: str, talking: Workspace) -> No
     (left if left.is_enabled() else tie).click()
     expect(page.get_by_text("Your vote")).to_be_visible()
     expect(page.get_by_text("tokens/s").first).to_be_visible()
-    (vote,) = store.votes(talking)
+    (vote,) = votes.read(talking)
     assert {vote.left.variant, vote.right.variant} == {"base", "profile-prompt"}
     assert vote.question_id in page.url
     page.get_by_role("link", name="Votes").click()

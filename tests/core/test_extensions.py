@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from engine.cli import main
 from engine.core import extensions
 from engine.core.errors import EngineError
-from engine.core.machine import read_machine
+from engine.core.machine import change_machine, read_machine
 from engine.core.paths import Workspace
 from tests.workspaces import make_workspace
 
@@ -72,6 +73,18 @@ def test_a_copied_workspace_runs_nothing(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     shutil.move(ws.root, tmp_path / "copy")
     assert _defined(Workspace(tmp_path / "copy")) == []
+
+
+@pytest.mark.parametrize("place", ["pipe.py", "zero.py", "folder.py"])
+def test_nothing_is_waited_for_or_read_without_end(ws: Workspace, place: str) -> None:
+    """Settings that came with a folder may name anything."""
+    os.mkfifo(ws.root / "pipe.py")
+    (ws.root / "folder.py").mkdir()
+    (ws.root / "zero.py").symlink_to("/dev/zero")
+    change_machine(ws, extensions=(place,))
+    assert [one.state for one in extensions.waiting(ws)] == ["missing"]
+    with pytest.raises(EngineError, match="cannot be read"):
+        extensions.approve(ws, place)
 
 
 def test_missing_and_faulty_files_are_told_with_the_remedy(ws: Workspace, own: Path) -> None:

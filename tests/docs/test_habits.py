@@ -35,7 +35,7 @@ def test_hooks_are_pinned_to_the_versions_that_the_checks_use() -> None:
 def test_ci_checks_before_it_tests() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
     lines = [line for line in script.splitlines() if line.startswith(("make", "exec make"))]
-    assert [line.split()[-2] for line in lines] == ["check", "test"]
+    assert [line.split()[-2] for line in lines] == ["check", "test", "audit"]
 
 
 def test_every_requirement_is_pinned() -> None:

@@ -12,7 +12,6 @@ NAMED = {
     "engine/results/comparing/criteria.py": "the success criteria as the study published them",
     "engine/results/imported/files.py": "what published result files are judged by",
     "engine/results/imported/protocol.py": "what published numbers are known to get wrong",
-    "engine/results/store/migrations.py": "the tables as they were",
     "engine/runs/answers.py": "older files, whose metrics had one version together",
 }
 EXAMPLES_OF_COMMANDS = re.compile(r"^\s*\"[a-z-]+ .*--metric \w+.*\",?$|examples=\(")

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from engine.core.errors import EngineError
 from engine.lm.encode import IGNORED, Encoded, encode_chat, encode_prompt, training_batch
-from engine.lm.load import PLAIN_TEMPLATE, Base
+from engine.lm.load import Base
+from engine.lm.template import PLAIN_TEMPLATE
 from engine.lm.train import evaluate_loss
 from tools.base_tokenizer import END
 

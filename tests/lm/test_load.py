@@ -15,13 +15,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers.utils.logging import enable_progress_bar
 
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
-from engine.lm.encode import encode_prompt
+from engine.lm.encode import encode_chat, encode_prompt
 from engine.lm.generate import generate
-from engine.lm.load import PLAIN_TEMPLATE, find_base, load_base
+from engine.lm.load import find_base, load_base
+from engine.lm.template import PLAIN_TEMPLATE
 
 CHAT = [{"role": "user", "content": "Dim the lights."}]
 
@@ -217,3 +219,74 @@ def test_a_hub_id_is_found_in_the_local_cache_without_a_network(tiny_base: Path,
     assert "lab/absent is not in the hub cache" in absent
     assert "HF_HUB_OFFLINE is set" in absent
     assert "hf download lab/absent" in absent
+
+
+def with_bos(folder: Path, *, template: str | None) -> None:
+    """Let a folder's tokenizer put <|im_start|> before every text, with a chat template or without."""
+    base = load_base(str(folder))
+    tokenizer = base.tokenizer
+    tokenizer.bos_token = "<|im_start|>"
+    tokenizer._tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.bos_token_id)]
+    )
+    tokenizer.chat_template = template
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)
+
+
+OWN_BOS = "{{ bos_token }}{% for m in messages %}{{ m['content'] + eos_token }}{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [None, OWN_BOS], ids=["plain", "its own"])
+def test_a_bos_is_there_once_where_the_tokenizer_or_the_template_begins_with_one(
+    folder: Path, template: str | None
+) -> None:
+    with_bos(folder, template=template)
+    tokenizer = load_base(str(folder)).tokenizer
+    assert tokenizer("Hello")["input_ids"][0] == tokenizer.bos_token_id
+    for ids in (
+        encode_prompt(tokenizer, CHAT),
+        list(encode_chat(tokenizer, [*CHAT, {"role": "assistant", "content": "Done."}]).ids),
+    ):
+        assert ids[0] == tokenizer.bos_token_id
+        assert ids.count(tokenizer.bos_token_id) == 1
+
+
+def added(folder: Path, **tokens: str) -> None:
+    """Add tokens to a folder's tokenizer, but not to the model."""
+    tokenizer = load_base(str(folder)).tokenizer
+    tokenizer.add_special_tokens(dict(tokens))
+    tokenizer.save_pretrained(folder)
+
+
+def test_tokens_without_an_embedding_are_refused_in_words(folder: Path) -> None:
+    added(folder, eos_token="<|mine|>")
+    error = refusal(folder)
+    assert "<|mine|>" in error.message
+    assert "2048 rows" in error.message
+    assert "resize_token_embeddings" in error.hint
+
+
+def test_padding_without_an_embedding_is_never_seen(folder: Path) -> None:
+    added(folder, pad_token="<|pad|>")
+    base = load_base(str(folder))
+    assert base.tokenizer.pad_token_id == 2048
+    assert base.pad_id == 0
+    prompts = [encode_prompt(base.tokenizer, CHAT), encode_prompt(base.tokenizer, CHAT * 3)]
+    together = generate(base.model, base.tokenizer, prompts, max_new_tokens=4)
+    alone = [generate(base.model, base.tokenizer, [one], max_new_tokens=4)[0] for one in prompts]
+    assert [reply.text for reply in together] == [reply.text for reply in alone]
+
+
+def test_a_tokenizer_without_padding_needs_none(folder: Path) -> None:
+    rewrite(folder / "tokenizer_config.json", lambda config: config.pop("pad_token"))
+    base = load_base(str(folder))
+    assert base.tokenizer.pad_token_id is None
+    assert base.pad_id == 0
+
+
+def test_an_embedding_with_more_rows_than_tokens_is_fine(folder: Path) -> None:
+    base = load_base(str(folder))
+    base.model.resize_token_embeddings(2112)
+    base.model.save_pretrained(folder)
+    assert load_base(str(folder)).model.get_input_embeddings().weight.shape[0] == 2112

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +20,10 @@ from engine.lm.effects import Own, Recipe, Weights
 from engine.lm.forms import LoraForm
 from engine.lm.load import Base, load_base
 from engine.lm.prompts import Memory, system_text
-from engine.lm.recipes import Shelf, build_prompt, prompt_budget, read_personas, write_personas
+from engine.lm.recipes import Shelf, build_prompt, read_personas, write_personas
 from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
+from engine.lm.window import TooLong
 
 META = {
     "time_of_day": "evening",
@@ -42,6 +44,7 @@ TAIL = (
     "<|im_end|>\n<|im_start|>user\nIt is dark.<|im_end|>\n<|im_start|>assistant\nShall I?<|im_end|>\n"
     "<|im_start|>user\nYes, do.<|im_end|>\n<|im_start|>assistant\n"
 )
+LAST = f"{HEAD}<|im_end|>\n<|im_start|>user\nYes, do.<|im_end|>\n<|im_start|>assistant\n"
 
 
 def prompt_text(base: Base, *, budget: int = 1000, **told: object) -> str:
@@ -50,7 +53,7 @@ def prompt_text(base: Base, *, budget: int = 1000, **told: object) -> str:
         SMART_HOME,
         REQUEST,
         **{"meta": None, "character": None, **told},  # type: ignore[arg-type]
-        budget_tokens=budget,
+        room=budget,
     )
     return str(base.tokenizer.decode(prompt.ids))
 
@@ -84,27 +87,24 @@ def test_memories_are_told_in_the_order_given(base: Base) -> None:
 
 
 def test_where_room_is_short_the_least_similar_memories_go_and_the_request_never(base: Base) -> None:
-    bare = build_prompt(base, SMART_HOME, REQUEST, meta=None, character=None, budget_tokens=1)
-    full = build_prompt(
-        base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=1000
-    )
-    counts = []
-    for budget in range(1, len(full.ids) + 1):
-        prompt = build_prompt(
-            base, SMART_HOME, REQUEST, meta=None, character=None, memories=MEMORIES, budget_tokens=budget
-        )
+    told: dict[str, Any] = {"meta": None, "character": None}
+    least = len(build_prompt(base, SMART_HOME, REQUEST[-1:], room=1000, **told).ids)
+    bare = len(build_prompt(base, SMART_HOME, REQUEST, room=1000, **told).ids)
+    full = len(build_prompt(base, SMART_HOME, REQUEST, memories=MEMORIES, room=1000, **told).ids)
+    counts, turns = [], []
+    for room in range(least, full + 1):
+        prompt = build_prompt(base, SMART_HOME, REQUEST, memories=MEMORIES, room=room, **told)
         assert list(prompt.memories) == MEMORIES[len(MEMORIES) - len(prompt.memories) :]
-        assert base.tokenizer.decode(prompt.ids).endswith(TAIL)
-        assert len(prompt.ids) <= max(budget, len(bare.ids))
+        assert base.tokenizer.decode(prompt.ids).endswith(TAIL if room >= bare else LAST)
+        assert len(prompt.ids) <= room
+        assert prompt.memories_cut == 3 - len(prompt.memories)
         counts.append(len(prompt.memories))
+        turns.append(prompt.turns_cut)
     assert counts == sorted(counts)
     assert set(counts) == {0, 1, 2, 3}
-
-
-def test_the_budget_leaves_room_for_the_reply_in_the_models_window(base: Base) -> None:
-    assert prompt_budget(base, 64) == 1024 - 64
-    assert prompt_budget(base, 64, most=100) == 100
-    assert prompt_budget(base, 5000) == 16
+    assert turns == [2] * (bare - least) + [0] * (full - bare + 1), "turns went before memories"
+    with pytest.raises(TooLong, match=f"longer than the {least - 1} tokens"):
+        build_prompt(base, SMART_HOME, REQUEST, room=least - 1, **told)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ def test_edited_data_is_told_with_what_can_be_done(open_page: Open, prepared: Wo
     path = prepared.dataset / "truth.jsonl"
     path.write_text(path.read_text(encoding="utf-8").replace("light", "lamp"), encoding="utf-8")
     seen = texts(open_page(prepared, page))
-    assert f"{path} was changed since it was taken in" in seen
+    assert f"{path} was changed or cut off" in seen
     assert f"--workspace NEW --dataset {prepared.dataset}" in seen
 
 

@@ -12,6 +12,7 @@ from engine.show.persona.table import persona_gains, wide
 from pages.shared import frame
 from tests.pages.conftest import Open, texts
 from tests.persona_study import leave_clusters, make_study
+from tests.workspaces import count_as_taken_in
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,7 @@ def test_markup_of_users_stays_text(open_page: Open, prepared: Workspace) -> Non
     lines = path.read_text().splitlines()
     lines[0] = lines[0].replace('"character":"', '"character":"<b>bold</b> $x$ [a](http://b) ')
     path.write_text("\n".join(lines) + "\n")
+    count_as_taken_in(prepared)
     app = open_page(prepared, "persona", persona="persona_000")
     (told,) = [entry.value for entry in app.markdown if "bold" in entry.value]
     assert "\\<b\\>bold\\</b\\> \\$x\\$ \\[a\\](http\\:" in told.replace("\\/", "/")

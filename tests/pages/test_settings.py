@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from engine.core import extensions
 from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.results import store
@@ -70,3 +73,18 @@ def test_a_workspace_is_made_read_only_and_opened_again(open_page: Open, prepare
     assert read_only(prepared)
     app.toggle(key="settings_read_only").set_value(False).run()
     assert not read_only(prepared)
+
+
+def test_code_of_ones_own_is_shown_with_what_lets_it_run(
+    open_page: Open, prepared: Workspace, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text("raise RuntimeError('must not run')\n", encoding="utf-8")
+    found = extensions.name_file(prepared, own)
+    app = open_page(prepared, "settings")
+    assert f"`{own}` :orange[:material/block: not approved]" in texts(app)
+    assert found.sha256 in texts(app)
+    assert any(f"machine --approve {own}" in entry.value for entry in app.code)
+    own.write_text("STRATEGIES = ()\n", encoding="utf-8")
+    extensions.approve(prepared, own)
+    assert f"`{own}` :green[:material/check_circle: approved]" in texts(open_page(prepared, "settings"))

@@ -11,7 +11,7 @@ BELOW = Origin("unified", 1, 0, "data", "base", {"rank": 8, "batch_size": 4}, {}
 
 
 def variant(run_id: str, name: str = "hybrid") -> Variant:
-    return Variant(name, f"id-{run_id}", name, "hybrid", run_id, {}, 1, None, (), f"t-{run_id}", False)
+    return Variant(f"id-{run_id}", name, "hybrid", {}, 1, None, (), run_id, f"t-{run_id}", False, name)
 
 
 def test_only_what_is_not_the_same_for_all_is_told() -> None:

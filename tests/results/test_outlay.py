@@ -8,7 +8,7 @@ from engine.results.variants import Origin, Outlay, Variant, outlays
 
 
 def variant(name: str, run_id: str, parameters: int = 0, seconds: float | None = None) -> Variant:
-    return Variant(name, f"id-{name}", name, "family", run_id, {}, parameters, seconds, (), "2026", True)
+    return Variant(f"id-{name}", name, "family", {}, parameters, seconds, (), run_id, "2026", True, name)
 
 
 def origin(**upstream: str) -> Origin:

@@ -24,7 +24,7 @@ from tests.workspaces import finish, make_workspace
 def variant(
     name: str, recipe: dict[str, object], *, family: str = "hybrid", made_at: str = "1", run_id: str = "r"
 ) -> Variant:
-    return Variant(name, f"id-{name}", name, family, run_id, recipe, 1, None, (), made_at, True)
+    return Variant(f"id-{name}", name, family, recipe, 1, None, (), run_id, made_at, True, name)
 
 
 def test_a_placebo_belongs_to_the_variant_whose_recipe_it_holds() -> None:

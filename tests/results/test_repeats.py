@@ -20,7 +20,7 @@ FIRST = Origin("unified", 1, 0, "data", "base", {"rank": 8}, {})
 
 
 def variant(run_id: str, name: str = "unified", *, default: bool = False) -> Variant:
-    return Variant(name, f"id-{run_id}", name, "unified", run_id, {}, 1, None, (), f"t-{run_id}", default)
+    return Variant(f"id-{run_id}", name, "unified", {}, 1, None, (), run_id, f"t-{run_id}", default, name)
 
 
 def test_only_the_seed_may_differ() -> None:

@@ -9,7 +9,7 @@ def declared(
     variant_id: str, name: str, *, at: int, default: bool = True, aliases: tuple[str, ...] = ()
 ) -> Declaration:
     run_id, made_at = f"{name}-{variant_id}-{at}", f"2024-01-{at:02d}"
-    return Declaration(variant_id, name, run_id, "f", {}, 0, None, aliases, made_at, default)
+    return Declaration(variant_id, name, "f", {}, 0, None, aliases, run_id, made_at, default)
 
 
 def test_the_newest_default_keeps_the_plain_name() -> None:

@@ -22,6 +22,7 @@ from engine.runs.processes import running
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import Status, read_events, read_log, read_status, write_status
 from engine.strategies.plan import plan
+from engine.strategies.runnable import REGISTERED
 from tests.workspaces import eventually
 
 WAIT = 120.0
@@ -266,7 +267,7 @@ def test_a_worker_of_an_older_attempt_leaves_the_run_alone(ws: Workspace) -> Non
     folder = ws.run_folder(planned.target.run_id)
     write_status(folder, Status(state="running", attempt=3))
     events = read_events(folder)
-    assert worker.work(ws, planned.target.run_id, 2) == 1
+    assert worker.work(ws, planned.target.run_id, 2, REGISTERED) == 1
     assert read_events(folder) == events
 
 

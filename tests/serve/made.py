@@ -15,7 +15,7 @@ PLAIN: dict[str, Any] = {"adapters": [], "profile": False, "memories": 0}
 def variant(name: str, recipe: dict[str, Any] | None = None) -> Variant:
     """A variant of that name; its id is made from it."""
     made = PLAIN if recipe is None else recipe
-    return Variant(name, f"id-{name}", name, "prompt", "run-1", made, 0, None, (), "2026-01-01", True)
+    return Variant(f"id-{name}", name, "prompt", made, 0, None, (), "run-1", "2026-01-01", True, name)
 
 
 def question(*names: str, blind: bool = False, **more: Any) -> Question:

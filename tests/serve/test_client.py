@@ -20,7 +20,7 @@ from engine.core.questions import Answer, Question, Speaker, new_id
 from engine.core.types import Message
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm.respond import respond
-from engine.runs.processes import running
+from engine.runs.processes import end_group, running
 from engine.serve import client, folder, line
 from engine.strategies.plan import plan
 from tests.serve.made import PLAIN
@@ -43,7 +43,7 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     deep = tmp_path_factory.mktemp("talk") / ("deep" * 30)
     ws = prepare_study(deep, tiny_base)
     yield ws
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
 
 
 def asked(ws: Workspace, *recipes: dict[str, Any], message: str = "It is dark.", **more: Any) -> Question:
@@ -154,7 +154,7 @@ def test_a_killed_generator_is_started_again_and_says_so(ws: Workspace) -> None:
 
 
 def test_a_question_that_kills_its_generators_fails(ws: Workspace) -> None:
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
     question = asked(ws, PLAIN)
     token = agree(ws, "question", question.question_id)
     question = replace(question, attempts=client.MOST_ATTEMPTS, consent=token)
@@ -168,18 +168,18 @@ def test_a_question_that_kills_its_generators_fails(ws: Workspace) -> None:
 def test_an_idle_generator_ends_itself_and_leaves_nothing(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
     monkeypatch.setattr(client, "IDLE_SECONDS", 0.5)
     name = client.ask(ws, asked(ws, PLAIN, max_new_tokens=4))
     assert ended(ws, name).state == "done"
     eventually(lambda: client.alive(ws) is None)
-    eventually(lambda: not folder.Place(ws).socket.exists())
+    eventually(lambda: not folder.ear_of(ws).exists())
     assert client.look(ws, name).state == "done"  # kept without a process
-    assert not client.stop(ws)
+    assert client.alive(ws) is None
 
 
 def test_two_who_ask_at_once_share_one_process(ws: Workspace) -> None:
-    client.stop(ws)
+    end_group(client.alive(ws), grace_seconds=5.0)
     names = [client.ask(ws, asked(ws, PLAIN, max_new_tokens=4)) for _ in range(2)]
     who = client.alive(ws)
     assert [ended(ws, name).state for name in names] == ["done", "done"]
@@ -192,7 +192,7 @@ def test_a_torn_line_is_refused_and_a_stranger_hears_nothing(ws: Workspace, tmp_
         line.unpacked(b'{"torn": ')
     with pytest.raises(OSError, match=r"."):
         line.request(tmp_path / "nobody.sock", {"do": "hello"}, timeout_seconds=1.0)
-    told = line.request(folder.Place(ws).socket, {"do": "look", "question": "x"}, timeout_seconds=10.0)
+    told = line.request(folder.ear_of(ws), {"do": "look", "question": "x"}, timeout_seconds=10.0)
     assert "no question" in told["error"]
 
 

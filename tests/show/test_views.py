@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.show import views
+from engine.show.charts import shares as views
 
 
 def test_shares_are_percent_and_sorted() -> None:

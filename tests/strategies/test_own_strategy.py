@@ -32,6 +32,7 @@ from engine.strategies.plan import plan
 from pages.shared import frame
 from tests import in_process
 from tests.recipes import recipe
+from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 FILE = recipe("strategy")
@@ -73,7 +74,7 @@ def steered(ws: Workspace) -> RunSpec:
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
-    return pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    return scores_of(ws, spec.run_id)
 
 
 def trained_from(ws: Workspace, spec: RunSpec) -> set[Any]:

@@ -234,3 +234,27 @@ def test_a_pull_that_cannot_pull_is_refused(ws: Workspace) -> None:
         plan(ws, "per-persona", {"l2_toward": "unified"})
     with pytest.raises(EngineError, match="a delta is pulled to unified"):
         plan(ws, "cluster-from-unified", {"l2": 0.1, "l2_toward": "unified"})
+
+
+def test_new_runs_on_the_way_stand_on_the_layers_asked_for(ws: Workspace) -> None:
+    planned = plan(ws, "hybrid", {"target_modules": ["q_proj"]})
+    asked = {
+        run.spec.experiment: run.spec.parameters["target_modules"]
+        for run in planned.runs
+        if "target_modules" in run.spec.parameters
+    }
+    assert asked == {"unified": ["q_proj"], "hybrid": ["q_proj"]}
+
+
+def test_auto_is_the_run_that_names_the_usual_layers(ws: Workspace) -> None:
+    by_default = plan(ws, "unified").target.spec
+    named = plan(ws, "unified", {"target_modules": ["v_proj", "q_proj"]}).target.spec
+    assert (named.run_id, named.changed) == (by_default.run_id, ())
+    assert plan(ws, "constrained").target.spec.parameters["target_modules"] == ["q_proj"]
+
+
+def test_a_layer_that_the_base_has_not_got_is_refused_before_anything_is_launched(ws: Workspace) -> None:
+    with pytest.raises(EngineError, match="no layer called qkv") as refused:
+        plan(ws, "unified", {"target_modules": ["q_proj", "qkv"]})
+    assert "k_proj" in (refused.value.hint or "")
+    assert not list(ws.runs.glob("*"))

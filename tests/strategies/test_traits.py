@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from engine.core.errors import EngineError
+from engine.core.paths import REPOSITORY
 from engine.strategies import registry
 from engine.strategies.spec import validate
 from pages.shared.launch_fields import fields_of
@@ -84,3 +87,17 @@ def test_what_they_need_follows_from_what_they_are_asked() -> None:
 def test_what_cannot_be_is_refused(name: str, given: dict[str, object]) -> None:
     with pytest.raises(EngineError, match=next(iter(given))):
         validate(registry.get(name), given)
+
+
+def test_no_list_of_strategies_is_kept_elsewhere() -> None:
+    """But for what the demonstration runs, and what the published study's folders are called here."""
+    lists = []
+    for path in (*(REPOSITORY / "engine").rglob("*.py"), *(REPOSITORY / "pages").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            held = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
+            names = {one.value for one in held if isinstance(one, ast.Constant)} & set(registry.EXPERIMENTS)
+            if len(names) > 2:
+                lists.append(str(path.relative_to(REPOSITORY)))
+    own = [place for place in lists if place.startswith("engine/strategies/")]
+    assert set(lists) - set(own) <= {"engine/cli/study/demo.py", "engine/results/imported/study.py"}
+    assert set(own) <= {"engine/strategies/routing.py"}  # its default, among what it may be

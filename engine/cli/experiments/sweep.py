@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -79,7 +80,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
             return failed
     call.ws.read_config()
     found = [one for one in pilots(call.ws, split=split) if name in (None, one.experiment)]
-    call.answer({"pilots": [one.as_json() for one in found]}, lambda: _show_pilots(call, found))
+    call.answer({"pilots": [asdict(one) for one in found]}, lambda: _show_pilots(call, found))
     return 0
 
 
@@ -117,7 +118,7 @@ def _answer_results(call: Call, chosen: Sweep) -> int:
     call.ws.read_config()
     found = sweep_results_of(call.ws, chosen)
     call.answer(
-        {"sweep": chosen.name, "results": [one.as_json() for one in found]},
+        {"sweep": chosen.name, "results": [asdict(one) for one in found]},
         lambda: _show_results(chosen, found),
     )
     return 0

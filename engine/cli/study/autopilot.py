@@ -33,7 +33,7 @@ def start(call: Call, *, name: str, cluster: str | None, wait: bool) -> int:
     begun = autopilot.start(call.ws, name, cluster=cluster)
     if not wait:
         call.answer(
-            begun.as_json(),
+            asdict(begun),
             lambda: call.say(f"The autopilot walks {name}. Watch: {call.command('autopilot', 'status')}"),
         )
         return 0
@@ -48,9 +48,7 @@ def stop(call: Call, *, cancel_run: bool) -> int:
     """Stop walking. The run under way goes on, unless told otherwise."""
     call.ws.read_config()
     ended = autopilot.stop(call.ws, cancel_run=cancel_run)
-    call.answer(
-        ended.as_json(), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}")
-    )
+    call.answer(asdict(ended), lambda: call.say(f"Stopped. Resume it: {call.command('autopilot', 'start')}"))
     return 0
 
 
@@ -77,7 +75,7 @@ def status(call: Call) -> int:
 def _pilot_record(call: Call) -> dict[str, Any]:
     found = autopilot.status(call.ws)
     entries = [asdict(entry) for entry in autopilot.log(call.ws, found.flight)] if found else []
-    return {"autopilot": found.as_json() if found else None, "log": entries}
+    return {"autopilot": asdict(found) if found else None, "log": entries}
 
 
 def _follow(call: Call, flight: int) -> str:

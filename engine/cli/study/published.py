@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def import_study(call: Call, *, source: Path) -> int:
 
     found = take_in(call.ws, source)
     store.refresh(call.ws)
-    call.answer(found.as_json(), lambda: _show(call, found))
+    call.answer(asdict(found), lambda: _show(call, found))
     return 0
 
 

@@ -17,7 +17,7 @@ from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree, move_thresholds
 from engine.results.trees.tree_walk import Walk
 from engine.results.trees.tree_words import (
-    SIGNS,
+    LOOKS,
     ahead_words,
     deciding_words,
     expected_words,
@@ -179,7 +179,7 @@ def _print_tree(stood: Stand, walk: Walk) -> None:
         told = "" if standing.state in ("blocked", "skipped") else standing.reason
         decided = deciding_words(standing.decided_by) if standing.decided_by else told
         shown.add_row(
-            Text(SIGNS[standing.state], style=style),
+            Text(LOOKS[standing.state].sign, style=style),
             Text(node.name, style="" if standing.on_path else "dim"),
             Text(state_word(node, standing), style=style),
             "" if measured is None or node.is_result else gain_words(measured),

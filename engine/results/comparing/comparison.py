@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.domains import metrics
@@ -17,9 +18,9 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import across, criteria, looks
-from engine.results.comparing.pairings import ordered, with_margin
-from engine.results.comparing.protocol_guard import base_words
+from engine.results.comparing import criteria, looks
+from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
+from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
@@ -31,7 +32,7 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES, Question
 from engine.results.variants import Variant, above, distinctions, resolve
-from engine.runs.runfolder import read_spec
+from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 from engine.strategies.cloning import command_of
@@ -82,7 +83,7 @@ def compare_variants(
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
     rows = [_row(scene, row, compared) for row in compared.rows]
-    elsewhere = across.others(scene)
+    elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
@@ -100,7 +101,7 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": _warnings(scene, rows, unscored),
+        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
         "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
@@ -217,12 +218,12 @@ def _origin(row: Comparison, variant: Variant) -> Row:
     return {**row.as_json(), **origin, "aliases": list(variant.aliases)}
 
 
-def _rows_across(ws: Workspace, scene: Scene, other: across.Other) -> list[Row]:
+def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
-        for variant, row, by in across.compared(ws, scene, other)
+        for variant, row, by in compared_across(ws, scene, other)
     ]
 
 
@@ -250,8 +251,18 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
     for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
         names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
         by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
-        words = across.protocol_guard.told(scene.differences(protocol))
+        words = told(scene.differences(protocol))
         found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
+    return found
+
+
+def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
+    """What the base's window cut off in the runs that made what is shown."""
+    found = []
+    for run_id in dict.fromkeys(row["run_id"] for row in rows):
+        if words := cuts.told(declared(ws.run_folder(run_id), "summary", {})):
+            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
+            found.append(f"Too long for the base's window, {names}: {words}.")
     return found
 
 

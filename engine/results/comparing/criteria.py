@@ -124,11 +124,6 @@ def judge(standing: Standing, bands: tuple[Band, ...] = BANDS) -> list[Judged]:
     return [_judge(standing, band) for band in bands]
 
 
-def reached(judged: list[Judged]) -> Judged | None:
-    """Return the highest band that is reached, None when none is."""
-    return next((one for one in reversed(judged) if one.met), None)
-
-
 def _judge(standing: Standing, band: Band) -> Judged:
     mean = _mean("mean", band.gain, standing.gain)
     absolute = _mean("absolute mean", band.absolute, standing.mean)

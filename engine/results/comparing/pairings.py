@@ -1,13 +1,15 @@
 """The personas behind a table of comparisons: each variant's pairing with the reference, read again.
 
 Owns two further readings of a comparison: over some personas only (a cluster; exploratory, since nobody
-declared it beforehand), and with a margin for wins. Both pair by the same functions as the table itself.
+declared it beforehand), and with a margin for wins. Both pair by the same functions as the table itself. Owns
+also how a variant of another protocol is paired where the user asks for it (example by example where the
+examples are the same, else persona by persona), and that it gets no verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,11 +18,12 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import across
-from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE
+from engine.results.comparing import protocol_guard
+from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE, Scene
 from engine.results.store.statistics import Question
+from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
-from engine.stats.pairing import Pairing, pair
+from engine.stats.pairing import Pairing, Table, by_persona, index, pair
 from engine.stats.verdicts import verdict
 
 Found = Mapping[str, Any]
@@ -48,7 +51,7 @@ def pairings(
         if protocol != found["protocol"]:
             names = [row["variant"] for row in rows if row["protocol"] == protocol]
             own = (found["protocol"], found["reference"])
-            beside |= across.paired(
+            beside |= paired_across(
                 ws, metric, found["split"], reference=own, protocol=protocol, names=names, personas=personas
             )
     nothing = pair([], [])
@@ -139,3 +142,107 @@ def _within(described: Row, row: Comparison, metric: Metric) -> dict[str, Any]:
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
     word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
     return {**told, **unknown, "role": described.get("role", ""), "verdict": word}
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another protocol: the variants that only it has scores of, and what differs from the chosen one."""
+
+    protocol: str
+    variants: tuple[Variant, ...]
+    differs: tuple[protocol_guard.Difference, ...]
+
+    @property
+    def words(self) -> str:
+        """What differs, in one line."""
+        return protocol_guard.told(self.differs)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        differs = [{"field": one.field, "here": one.here, "there": one.there} for one in self.differs]
+        names = [one.variant for one in self.variants]
+        return {"protocol": self.protocol, "variants": names, "differs": differs, "words": self.words}
+
+
+def others(scene: Scene) -> list[Other]:
+    """Return every other protocol, newest first; a variant counts for the newest it is scored under."""
+    known = {variant.variant_id for variant in scene.under(scene.protocol)}
+    found = []
+    for protocol in scene.protocols:
+        if protocol == scene.protocol:
+            continue
+        fresh = [variant for variant in scene.under(protocol) if variant.variant_id not in known]
+        known |= {variant.variant_id for variant in fresh}
+        found.append(Other(protocol, tuple(fresh), tuple(scene.differences(protocol))))
+    return found
+
+
+def compared_across(ws: Workspace, scene: Scene, other: Other) -> list[tuple[Variant, Comparison, str]]:
+    """Return each variant of another protocol against the reference, and what it was paired by.
+
+    No comparison gets a `p_holm`: across protocols there is no family, and no verdict.
+    """
+    names = [one.variant for one in other.variants]
+    here = (scene.protocol, scene.reference.variant)
+    found = paired_across(ws, scene.metric, scene.split, reference=here, protocol=other.protocol, names=names)
+    better = scene.metric.higher_is_better is not False
+    told = []
+    for variant in other.variants:
+        if variant.variant in found:
+            pairing, by = found[variant.variant]
+            row = compare(pairing, higher_is_better=better)
+            told.append(
+                (variant, replace(row, variant=variant.variant, reference=scene.reference.variant), by)
+            )
+    return told
+
+
+def paired_across(
+    ws: Workspace,
+    metric: Metric,
+    split: str,
+    *,
+    reference: tuple[str, str],
+    protocol: str,
+    names: Collection[str],
+    personas: Collection[str] | None = None,
+) -> dict[str, tuple[Pairing, str]]:
+    """Return each named variant of another protocol against the reference (its protocol and name), and what
+    it was paired by; only those that are scored in the metric. `personas` leaves out all others."""
+    ours = _tables(ws, metric, split, reference[0], [reference[1]], personas).get(reference[1], Table({}))
+    theirs = _tables(ws, metric, split, protocol, names, personas)
+    return {name: _pair(table, ours) for name, table in theirs.items()}
+
+
+def _pair(candidate: Table, reference: Table) -> tuple[Pairing, str]:
+    if any(
+        example in reference.rows and reference.rows[example][0] == persona
+        for example, (persona, _) in candidate.rows.items()
+    ):
+        return pair(candidate, reference), "example"
+    return pair(by_persona(candidate), by_persona(reference)), "persona"
+
+
+def _tables(
+    ws: Workspace,
+    metric: Metric,
+    split: str,
+    protocol: str,
+    names: Collection[str],
+    personas: Collection[str] | None,
+) -> dict[str, Table]:
+    if not names:
+        return {}
+    scores = store.score_table(ws, metric=metric.name, split=split, protocol=protocol)
+    if personas is not None:
+        scores = scores[scores["persona_id"].isin(list(personas))]
+    return {
+        str(name): index(_rows(table), name=str(name))
+        for name, table in scores.groupby("variant", sort=False)
+        if name in names
+    }
+
+
+def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, float | None]]:
+    values = table["value"].astype(object).where(table["value"].notna(), None)
+    return zip(table["example_id"], table["persona_id"], values, strict=True)

@@ -7,8 +7,7 @@ forecast is made on validation by default, so that planning uses up no look at t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
@@ -46,10 +45,6 @@ class Pilot:
     forecast: Forecast | None
     reason: str | None
     scale_up: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return asdict(self)
 
 
 def pilots(ws: Workspace, *, metric: str | None = None, split: str = "val") -> list[Pilot]:

@@ -18,18 +18,17 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.results import votes as votes_file
 from engine.results.store import database, statistics, tables
 from engine.results.store.database import ask, unreadable
 from engine.results.store.filling import (
     Connection,
     Report,
     Torn,
-    kept_votes,
     named_variants,
     origins_of,
     present_runs,
     read_stamp,
+    stamp_of,
 )
 from engine.results.store.place import place
 from engine.results.store.statistics import Question, Scored
@@ -58,9 +57,7 @@ class Overview:
 
 def refresh(ws: Workspace) -> Report:
     """Take in runs finished or changed since, drop those whose folder is gone; cheap when there are none."""
-    present = present_runs(ws)
-    wanted = {"present": present, "torn": [], "votes": votes_file.signature(ws)}
-    if place(ws).database.exists() and read_stamp(ws) == wanted:
+    if place(ws).database.exists() and read_stamp(ws) == stamp_of(present_runs(ws)):
         return Report()
     return ask(ws, lambda _: None)[1]
 
@@ -165,7 +162,8 @@ def persona_means(ws: Workspace, *, metric: str, split: str, protocol: str | Non
 
 def reply_costs(ws: Workspace, *, split: str, protocol: str) -> pd.DataFrame:
     """Return the mean cost of a reply, one row a variant: variant, seconds, reply_tokens (NaN: not known)."""
-    return _with_names(ws, tables.COSTS, {"split": split, "protocol": protocol})
+    asked = {"split": split, "protocol": protocol}
+    return ask(ws, lambda held: _joined(held, named_variants(held), tables.COSTS, asked))[0]
 
 
 def example_rows(
@@ -174,16 +172,13 @@ def example_rows(
     persona_id: str | None = None,
     split: str = "test",
     protocol: str | None = None,
-    variant: str | None = None,
-    example_id: str | None = None,
 ) -> pd.DataFrame:
     """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column
     a metric of the study (NaN where undefined or not computed).
 
-    Every filter that is None lets everything pass; `protocol` is by default the newest.
+    `persona_id` leaves out all others; `protocol` is by default the newest.
     """
     asked = {"split": split, "protocol": protocol or newest_protocol(ws), "persona_id": persona_id}
-    asked |= {"example_id": example_id, "variant": variant}
     shown = metrics.of_study(ws).values()
 
     def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:
@@ -215,11 +210,6 @@ def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
     return ask(ws, question)[0]
 
 
-def votes(ws: Workspace) -> list[votes_file.Vote]:
-    """Return the blind votes that stand, first to last."""
-    return ask(ws, kept_votes)[0]
-
-
 # --- reading
 
 
@@ -228,15 +218,6 @@ def _of_metric(ws: Workspace, query: str, metric: Metric, split: str, protocol: 
         read = statistics.scored(connection).in_force(metric, protocol or "", split)
         asked = {"metric": read.name, "version": read.version, "split": split, "protocol": protocol}
         return _joined(connection, named_variants(connection), query, asked)
-
-    return ask(ws, question)[0]
-
-
-def _with_names(ws: Workspace, query: str, values: Mapping[str, Any]) -> pd.DataFrame:
-    """Run a query that may join `names` (variant_id, variant)."""
-
-    def question(connection: Connection) -> pd.DataFrame:
-        return _joined(connection, named_variants(connection), query, values)
 
     return ask(ws, question)[0]
 

@@ -17,9 +17,10 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
-from engine.results.store import migrations
+from engine.results.store import tables
 from engine.results.store.filling import Connection, Report, take_in
 from engine.results.store.place import place
+from engine.runs.runfolder import now
 
 Answer = TypeVar("Answer")
 
@@ -92,12 +93,17 @@ def other_form(connection: Connection) -> str | None:
         return None
     if "migrations" not in held:
         return f"it is another program's (it holds {', '.join(sorted(held)[:3])})"
-    known = {name for name, _ in migrations.MIGRATIONS}
-    applied = {name for (name,) in connection.execute("select name from migrations").fetchall()}
-    if applied - known:
-        return f"a later version made it ({', '.join(sorted(applied - known)[:3])})"
-    missing = sorted(set(migrations.TABLES) - held) if applied == known else []
+    if later := _forms(connection) - tables.EARLIER_FORMS - {tables.FORM}:
+        return f"a later version made it ({', '.join(sorted(later)[:3])})"
+    missing = sorted(tables.TABLES - held) if tables.FORM in _forms(connection) else []
     return f"it lacks {', '.join(missing)}" if missing else None
+
+
+def _forms(connection: Connection) -> set[str]:
+    """The forms that a database had; none of a new one."""
+    if not connection.execute("from duckdb_tables() where table_name = 'migrations'").fetchall():
+        return set()
+    return {name for (name,) in connection.execute("select name from migrations").fetchall()}
 
 
 def _connect(path: Path) -> Connection:
@@ -107,6 +113,7 @@ def _connect(path: Path) -> Connection:
 
 @contextmanager
 def opened(ws: Workspace) -> Iterator[Connection]:
+    """Open the database for a block; one of an earlier form is made anew, for the run folders to fill."""
     connection = _connect(place(ws).database)
     try:
         if reason := other_form(connection):
@@ -114,7 +121,13 @@ def opened(ws: Workspace) -> Iterator[Connection]:
                 f"{ws.database} cannot be used: {reason}.",
                 "Build it again, and keep this one beside it: python -m engine rebuild-db",
             )
-        migrations.migrate(connection)
+        if tables.FORM not in _forms(connection):
+            connection.close()
+            discard(ws)
+            connection = _connect(place(ws).database)
+            connection.execute(f"begin; {tables.CREATE}")
+            connection.execute("insert into migrations values (?, ?)", [tables.FORM, now()])
+            connection.execute("commit")
         yield connection
     finally:
         connection.close()

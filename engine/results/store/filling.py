@@ -14,21 +14,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.domains import metrics
 from engine.lm.effects import normal
-from engine.results import votes
 from engine.results.store import statistics, tables
-from engine.results.store.intake import DeclaredVariant, Finished, TornRun, read_finished
+from engine.results.store.intake import Finished, TornRun, read_finished
 from engine.results.store.place import place
+from engine.results.store.statistics import Connection
 from engine.results.variants import Declaration, Origin, Variant, name_variants
 from engine.runs import answers, manifest
 
-Connection = duckdb.DuckDBPyConnection
 _FORM = 2
 """Which form of taking in the runs were taken in by; another number takes them all in again."""
 
@@ -94,36 +92,10 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     if taken or removed:
         shown = metrics.of_study(ws).values()
         statistics.keep_defaults(connection, named_variants(connection), origins_of(connection), shown)
-    _take_in_votes(ws, connection)
-    _write_stamp(ws, present, report)
+    stamp = stamp_of(present, torn)
+    if read_stamp(ws) != stamp:
+        write_json(place(ws).stamp, stamp)
     return report
-
-
-def _take_in_votes(ws: Workspace, connection: Connection) -> None:
-    """Replace the votes by those that stand in their file, in one transaction, when the file has changed."""
-    file = votes.signature(ws)
-    if (file,) in connection.execute(tables.VOTES_TAKEN).fetchall():
-        return
-    connection.execute("begin")
-    try:
-        connection.execute("delete from votes")
-        for place, vote in enumerate(votes.read(ws)):
-            row = {**asdict(vote), "left": _text(asdict(vote.left)), "right": _text(asdict(vote.right))}
-            connection.execute(tables.INSERT_VOTE, [place, *row.values()])
-        connection.execute("delete from votes_file")
-        connection.execute("insert into votes_file values (?)", [file])
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
-
-
-def kept_votes(connection: Connection) -> list[votes.Vote]:
-    found = []
-    for *told, left, right in connection.execute(tables.VOTES).fetchall():
-        sides = (votes.Ballot(**json.loads(side)) for side in (left, right))
-        found.append(votes.Vote(*told, *sides))
-    return found
 
 
 def _insert(connection: Connection, run: Finished, signature: str) -> None:
@@ -144,9 +116,9 @@ def _insert(connection: Connection, run: Finished, signature: str) -> None:
         for name, fields in run.protocols.items():
             connection.execute("insert into protocols values (?, ?, ?)", [name, spec.run_id, _text(fields)])
         for entry in run.variants:
-            connection.execute(
-                "insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", _variant_row(spec.run_id, entry)
-            )
+            told = {**asdict(entry), "recipe": _text(entry.recipe), "aliases": _text(entry.aliases)}
+            row = [spec.run_id, *told.values()]
+            connection.execute("insert into variants values (?, ?, ?, ?, ?, ?, ?, ?)", row)
         statistics.forget(connection, spec.run_id)
         _insert_scores(connection, run)
         _settle(connection, before | {entry.variant_id for entry in run.variants})
@@ -203,18 +175,9 @@ def _delete(connection: Connection, run_id: str) -> set[str]:
     return {str(variant_id) for (variant_id,) in scored}
 
 
-def _variant_row(run_id: str, entry: DeclaredVariant) -> list[Any]:
-    values = asdict(entry)
-    values["recipe"], values["aliases"] = _text(entry.recipe), _text(list(entry.aliases))
-    return [run_id, *values.values()]
-
-
-def _write_stamp(ws: Workspace, present: Mapping[str, str], report: Report) -> None:
-    """Remember what is taken in, so that the next refresh need not open the database."""
-    torn = [asdict(entry) for entry in report.torn]
-    stamp = {"present": dict(present), "torn": torn, "votes": votes.signature(ws)}
-    if read_stamp(ws) != stamp:
-        write_json(place(ws).stamp, stamp)
+def stamp_of(present: Mapping[str, str], torn: Iterable[Torn] = ()) -> dict[str, Any]:
+    """Return what is remembered of a taking in, so that the next refresh need not open the database."""
+    return {"present": dict(present), "torn": [asdict(entry) for entry in torn]}
 
 
 def read_stamp(ws: Workspace) -> Any:

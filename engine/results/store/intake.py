@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.effects import identity
+from engine.results.variants import Declared
 from engine.runs import answers, manifest
 from engine.runs.protocol import in_todays_form
 from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
@@ -18,19 +19,6 @@ from engine.runs.runfolder import RunSpec, fingerprint, read_spec, read_status
 
 class TornRun(EngineError):
     """A folder that says it is finished and does not match what it says."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeclaredVariant:
-    """A variant as its run declared it. Equal recipes over one base have one `variant_id`."""
-
-    variant_id: str
-    name: str
-    family: str
-    recipe: dict[str, Any]
-    parameters_trained: int
-    train_seconds: float | None
-    aliases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +31,7 @@ class Finished:
     seconds: float
     summary: dict[str, Any]
     protocols: dict[str, dict[str, Any]]
-    variants: tuple[DeclaredVariant, ...]
+    variants: tuple[Declared, ...]
     answers: pa.Table
     scores: pa.Table
 
@@ -81,8 +69,8 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
     )
 
 
-def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:
-    return DeclaredVariant(
+def _declared(entry: dict[str, Any], spec: RunSpec) -> Declared:
+    return Declared(
         variant_id=fingerprint([identity(entry["recipe"]), spec.base, spec.base_fingerprint], 8),
         name=entry["name"],
         family=entry["family"],
@@ -93,7 +81,7 @@ def _declared(entry: dict[str, Any], spec: RunSpec) -> DeclaredVariant:
     )
 
 
-def _with_ids(table: pa.Table, variants: tuple[DeclaredVariant, ...]) -> pa.Table:
+def _with_ids(table: pa.Table, variants: tuple[Declared, ...]) -> pa.Table:
     ids = {name: entry.variant_id for entry in variants for name in (entry.name, *entry.aliases)}
     names = table["variant"].to_pylist()
     unknown = sorted({name for name in names if name not in ids})

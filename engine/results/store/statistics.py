@@ -12,15 +12,17 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import duckdb
+
 from engine.core.errors import EngineError
 from engine.domains.metric import Metric
 from engine.results.store import tables
-from engine.results.store.migrations import Connection
 from engine.results.variants import Origin, Variant, placebos, repeats
 from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
 
+Connection = duckdb.DuckDBPyConnection
 DEFAULT_REFERENCES = ("unified", "base")
 VERSION = f"2-{DEFAULT_KIND}"
 

@@ -1,7 +1,45 @@
-"""The questions put to results.duckdb. SQL only: opens nothing; migrations.py has the tables' forms."""
+"""The tables of results.duckdb and the questions put to them. SQL only, never built of values: opens nothing.
+
+All that the tables hold comes from the run folders, so a database of an earlier form is made anew and the
+runs are taken in again.
+"""
 
 from __future__ import annotations
 
+FORM = "m007_votes_in_their_file_alone"
+EARLIER_FORMS = frozenset(
+    {
+        *("m001_first_tables", "m002_one_score_an_example", "m003_scores_of_several_examples"),
+        *("m004_statistics", "m005_votes", "m006_long_scores"),
+    }
+)
+# An answer counts once (`best`: of several runs with one recipe, the newest); a score is a row a metric.
+CREATE = """
+create table migrations (name varchar primary key, applied_at varchar);
+create table runs (run_id varchar, experiment varchar, version integer, seed bigint,
+    data_hash varchar, base varchar, parameters varchar, upstream varchar, has_defaults boolean,
+    created_at varchar, finished_at varchar, seconds double, signature varchar);
+create table protocols (protocol varchar, run_id varchar, fields varchar);
+create table variants (run_id varchar, variant_id varchar, name varchar, family varchar,
+    recipe varchar, parameters_trained bigint, train_seconds double, aliases varchar);
+create table answers (answer bigint, run_id varchar, variant_id varchar, split varchar,
+    protocol varchar, example_id varchar, persona_id varchar, dialogue_id varchar, turn bigint,
+    prompt_tokens bigint, reply_tokens bigint, seconds double, n_examples bigint, best boolean);
+create table texts (answer bigint, example_id varchar, reply varchar, reference varchar, retrieved varchar);
+create table scores (answer bigint, metric varchar, version varchar, part varchar, value double);
+create table persona_sums (protocol varchar, split varchar, metric varchar, version varchar,
+    part varchar, variant_id varchar, persona_id varchar, mean double, total double, n bigint,
+    n_undefined bigint);
+create table coverage (protocol varchar, split varchar, variant_id varchar, personas bigint,
+    examples bigint, newest_at varchar);
+create table places (protocol varchar, split varchar, personas bigint, examples bigint);
+create table replied (run_id varchar);
+create table computed (run_id varchar, metric varchar, version varchar);
+create table scored (protocol varchar, split varchar, metric varchar, version varchar, variant_id varchar);
+create table statistics (protocol varchar, split varchar, reference_id varchar, metric varchar,
+    variant_id varchar, version varchar, record varchar);
+"""
+TABLES = frozenset(line.split()[2] for line in CREATE.splitlines() if line.startswith("create"))
 OF_A_RUN = ("runs", "protocols", "variants", "answers", "replied", "computed")
 
 VARIANTS = """
@@ -112,8 +150,6 @@ select a.answer, n.variant, a.persona_id, a.dialogue_id, a.turn, a.example_id, t
 from answers a join texts t using (answer) join names n using (variant_id)
 where a.best and a.split = $split and a.protocol = $protocol
   and ($persona_id::varchar is null or a.persona_id = $persona_id)
-  and ($example_id::varchar is null or a.example_id = $example_id)
-  and ($variant::varchar is null or n.variant = $variant)
 order by a.persona_id, a.dialogue_id, a.turn, n.variant
 """
 EXAMPLE_SCORES = """
@@ -209,10 +245,3 @@ NOTE_SCORED = """
 insert into scored select distinct protocol, split, metric, version, variant_id from persona_sums
 where variant_id in (select unnest($variants))
 """
-VOTES = """
-select vote_id, cast_at, question_id, conversation_id, persona_id, example_id, message, choice,
-       left_side, right_side
-from votes order by place
-"""
-VOTES_TAKEN = "select signature from votes_file"
-INSERT_VOTE = "insert into votes values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

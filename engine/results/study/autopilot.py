@@ -8,22 +8,19 @@ is resumed by starting it again; runs under way are never part of it and go on.
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from engine.core import keyring
 from engine.core.errors import EngineError
-from engine.core.locks import locked
 from engine.core.machine import changes
-from engine.core.paths import Workspace, read_json, read_rows, write_json
+from engine.core.paths import Workspace, read_rows
 from engine.results.trees import tree_library
 from engine.results.trees.tree import Tree
 from engine.runs import jobs
-from engine.runs.launchers.local import detached
-from engine.runs.processes import ProcessIdentity, identity, running, signal_group, wait_until_gone
+from engine.runs.background import Background
+from engine.runs.processes import ProcessIdentity, end_group, running
 from engine.runs.records import scan
 from engine.runs.runfolder import append_line, now
 from engine.strategies.ground import read_ground
@@ -31,7 +28,6 @@ from engine.strategies.ground import read_ground
 State = Literal["walking", "finished", "halted", "stopped", "lost"]
 RESUMABLE: frozenset[State] = frozenset({"halted", "stopped", "lost"})
 STOP_SECONDS = 15.0
-_started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +51,6 @@ class Autopilot:
     ended_at: str | None = None
     message: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -70,9 +62,8 @@ class Entry:
     text: str
 
 
-def folder(ws: Workspace) -> Path:
-    """The folder of the autopilot's files."""
-    return ws.data / "autopilot"
+def _process(ws: Workspace) -> Background:
+    return Background(ws.data / "autopilot", "The autopilot", "engine.results.study.walking")
 
 
 def status(ws: Workspace) -> Autopilot | None:
@@ -86,7 +77,7 @@ def status(ws: Workspace) -> Autopilot | None:
 def log(ws: Workspace, flight: int) -> list[Entry]:
     """Return the log of one flight in order; a line torn by a kill is left out."""
     found = []
-    for row in read_rows(folder(ws) / "log.jsonl"):
+    for row in read_rows(_process(ws).folder / "log.jsonl"):
         try:
             entry = Entry(**row)
         except TypeError:
@@ -105,7 +96,7 @@ def start(ws: Workspace, tree: str, *, cluster: str | int | None = None) -> Auto
     """
     chosen = with_cluster(tree_library.find(ws, tree), cluster)
     read_ground(ws)
-    with _lock(ws):
+    with lock(ws):
         earlier = status(ws)
         if earlier is not None and earlier.state == "walking":
             raise EngineError(
@@ -113,8 +104,7 @@ def start(ws: Workspace, tree: str, *, cluster: str | int | None = None) -> Auto
                 "Stop it first: python -m engine autopilot stop",
             )
         begun = _begin(earlier, chosen)
-        process = _spawn(ws)
-        write(ws, replace(begun, process=identity(process.pid)))
+        write(ws, replace(begun, process=_process(ws).start(str(ws.root), keys=keyring.held())))
     return begun
 
 
@@ -129,11 +119,8 @@ def stop(ws: Workspace, *, cancel_run: bool = False) -> Autopilot:
         raise EngineError(
             "No autopilot walks here.", "Start one: python -m engine autopilot start quick-wins"
         )
-    signal_group(found.process, signal.SIGTERM)
-    if found.process and not wait_until_gone(found.process, timeout_seconds=STOP_SECONDS):
-        signal_group(found.process, signal.SIGKILL)
-        wait_until_gone(found.process, timeout_seconds=STOP_SECONDS)
-    with _lock(ws):
+    end_group(found.process, grace_seconds=STOP_SECONDS)
+    with lock(ws):
         latest = read(ws) or found  # its last word, with all that it launched
         if latest.flight == found.flight and latest.state == "walking":
             write(ws, replace(latest, state="stopped", ended_at=now(), message="It was stopped."))
@@ -155,37 +142,23 @@ def with_cluster(tree: Tree, cluster: str | int | None) -> Tree:
 
 def read(ws: Workspace) -> Autopilot | None:
     """Return state.json as it was last written. Raises EngineError when it is torn."""
-    path = folder(ws) / "state.json"
-    if not path.exists():
-        return None
-    try:
-        values = read_json(path)
-        process = ProcessIdentity(**values.pop("process")) if values.get("process") else None
-        return Autopilot(**{**values, "process": process, "launched": tuple(values["launched"])})
-    except (TypeError, KeyError, AttributeError) as error:
-        raise EngineError(
-            f"{path} is not an autopilot's state.", f"Delete it and start again. {error}"
-        ) from error
+    return _process(ws).read(Autopilot)
 
 
 def write(ws: Workspace, pilot: Autopilot) -> None:
     """Replace state.json atomically."""
-    write_json(folder(ws) / "state.json", pilot.as_json())
+    _process(ws).write(pilot)
 
 
 def tell(ws: Workspace, pilot: Autopilot, text: str) -> None:
     """Append one line to the log."""
     entry = Entry(pilot.flight, now(), round(pilot.seconds, 1), text)
-    append_line(folder(ws) / "log.jsonl", json.dumps(asdict(entry), ensure_ascii=False))
+    append_line(_process(ws).folder / "log.jsonl", json.dumps(asdict(entry), ensure_ascii=False))
 
 
-def lock(ws: Workspace) -> Any:
+def lock(ws: Workspace) -> AbstractContextManager[None]:
     """Return the lock that every change of state.json by another process is made under."""
-    return _lock(ws)
-
-
-def _lock(ws: Workspace) -> Any:
-    return locked(folder(ws) / ".lock", what="The autopilot")
+    return _process(ws).lock()
 
 
 def _begin(earlier: Autopilot | None, tree: Tree) -> Autopilot:
@@ -195,21 +168,6 @@ def _begin(earlier: Autopilot | None, tree: Tree) -> Autopilot:
         return replace(earlier, state="walking", ended_at=None, message="", node=None, run_id=None)
     flight = earlier.flight + 1 if earlier is not None else 1
     return Autopilot(tree.name, tree.cluster, "walking", flight, started_at=now())
-
-
-def _spawn(ws: Workspace) -> subprocess.Popen[bytes]:
-    """Start the walking process as the leader of its own session, its output in a file."""
-    folder(ws).mkdir(parents=True, exist_ok=True)
-    try:
-        words = ["engine.results.study.walking", str(ws.root)]
-        process = detached(words, output=folder(ws) / "output.txt", keys=keyring.held())
-    except OSError as error:
-        raise EngineError(
-            f"The autopilot cannot be started: {error}.", "Check free memory and disk space."
-        ) from error
-    _started[:] = [one for one in _started if one.poll() is None]  # leaves no zombies behind
-    _started.append(process)
-    return process
 
 
 def _cancel_launched(ws: Workspace, pilot: Autopilot) -> None:

@@ -12,7 +12,7 @@ from engine.core.wording import duration
 from engine.results.study.standing import Stand
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_walk import Measured, Walk
-from engine.results.trees.tree_words import SIGNS, expected_words, gain_words, state_word, tone
+from engine.results.trees.tree_words import LOOKS, expected_words, gain_words, state_word, tone
 
 _MARGIN = 0.005  # half a point of air at both ends of the scale of gains
 
@@ -87,7 +87,7 @@ def _box(
         "title": node.name,
         "state": standing.state,
         "word": word,
-        "sign": SIGNS[standing.state],
+        "sign": LOOKS[standing.state].sign,
         "tone": tone(node, standing),
         "result": node.is_result,
         "on_path": standing.on_path,

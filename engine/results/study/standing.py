@@ -18,12 +18,12 @@ from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
 from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO
-from engine.results.study.personas import personas_of
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
+from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
 
 Row = Mapping[str, Any]
@@ -301,3 +301,21 @@ _TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "
 def _as_measured(row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
     values = {name: row[name] for name in _TAKEN_OVER}
     return Measured(**values, metric=metric, split=split, candidates=candidates)
+
+
+def clusters(ws: Workspace, seen: Seen) -> Mapping[str, int]:
+    """Return the cluster of each persona by the newest clustering on this ground; empty without one."""
+    found = newest_clusters(ws, seen)
+    return {} if found is None else found.assignment
+
+
+def personas_of(ws: Workspace, cluster: str | int, seen: Seen) -> frozenset[str] | None:
+    """Return the personas of a cluster (a number or "largest"); None for all, nobody where it is unknown."""
+    if cluster == "all":
+        return None
+    found = newest_clusters(ws, seen)
+    if found is None:
+        return frozenset()
+    largest = max(found.sizes, key=lambda number: (found.sizes[number], -number), default=None)
+    wanted = largest if cluster == "largest" else cluster
+    return frozenset(name for name, number in found.assignment.items() if number == wanted)

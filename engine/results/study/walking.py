@@ -86,8 +86,10 @@ class _Walk:
         if planned is None:
             return f"{name} cannot be planned. {standing.reason}".strip()
         self.tried.add(node_id)
-        if standing.state == "running" and not self._blocked(stood, node_id):
-            run_ids = list(stood.walk.findings[node_id].runs)
+        run_ids = list(stood.walk.findings[node_id].runs)
+        if standing.state == "running" and not any(
+            record.blocked for record in jobs.list_runs(self.ws) if record.run_id in run_ids
+        ):
             self._tell(f"{name}: it runs already; waiting for it")
             self.tried.discard(node_id)
         else:
@@ -112,10 +114,6 @@ class _Walk:
             else:
                 self._tell(f"{record.run_id} {'blocked' if record.blocked else record.state}{_error(record)}")
         self._note(run_id=None)
-
-    def _blocked(self, stood: study.Stand, node_id: str) -> bool:
-        runs = set(stood.walk.findings[node_id].runs)
-        return any(record.blocked for record in jobs.list_runs(self.ws) if record.run_id in runs)
 
     def _tell_path(self, stood: study.Stand) -> None:
         for node_id in stood.walk.path:

@@ -6,7 +6,7 @@ tree_walk.py. A tree has no cycle and every way through it ends in a result (tre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -143,15 +143,19 @@ class Tree(_Record):
 
     def reachable(self, *starts: str) -> set[str]:
         """Return the nodes that can be reached from these, themselves included."""
-        by_id = {node.id: node for node in self.nodes}
-        seen: set[str] = set()
-        todo = list(starts)
-        while todo:
-            name = todo.pop()
-            if name not in seen and name in by_id:
-                seen.add(name)
-                todo += by_id[name].leads_to
-        return seen
+        return reachable({node.id: node.leads_to for node in self.nodes}, *starts)
+
+
+def reachable(leads: Mapping[str, Collection[str]], *starts: str) -> set[str]:
+    """Return what can be reached from these by lines that lead from one to others, themselves included."""
+    seen: set[str] = set()
+    todo = list(starts)
+    while todo:
+        name = todo.pop()
+        if name not in seen and name in leads:
+            seen.add(name)
+            todo += leads[name]
+    return seen
 
 
 def _with_gate(node: Node, defaults: Gate) -> Node:

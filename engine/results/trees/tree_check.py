@@ -7,7 +7,8 @@ without a threshold, parameters the experiment does not take, and results of nod
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+import graphlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from engine.core.errors import DataError, EngineError, Fault, unknown_name
 from engine.core.limits import limits
 from engine.data.folder import opened
 from engine.domains.metrics import METRICS
-from engine.results.trees.tree import Gate, Node, Tree
+from engine.results.trees.tree import Gate, Node, Tree, reachable
 from engine.results.trees.tree_source import Located, read
 from engine.strategies import registry
 from engine.strategies.spec import validate
@@ -181,7 +182,8 @@ class _Check:
         cycle = _cycle(leads)
         if cycle:
             self._say(self.lines[cycle[0]], f"a cycle: {' -> '.join(cycle)}")
-        before = {node.id: _before(leads, node.id) for node in nodes}
+        after = {name: reachable(leads, *targets) for name, targets in leads.items()}
+        before = {name: {one for one in leads if name in after[one]} for name in leads}
         for node in nodes[1:]:
             if nodes[0].id not in before[node.id]:
                 self._say(self.lines[node.id], f"{node.id}: cannot be reached from {nodes[0].id}")
@@ -264,35 +266,12 @@ def _worded(fault: Mapping[str, Any], form: type[BaseModel]) -> str:
     return f"{fault['msg']}, not {fault['input']!r}"
 
 
-def _cycle(leads: Mapping[str, list[str]]) -> list[str]:
-    """Return the first cycle as a way back to its beginning; empty when there is none."""
-    done: set[str] = set()
-
-    def follow(name: str, way: list[str]) -> list[str]:
-        if name in way:
-            return [*way[way.index(name) :], name]
-        if name in done:
-            return []
-        for target in leads[name]:
-            if found := follow(target, [*way, name]):
-                return found
-        done.add(name)
-        return []
-
-    return next((found for name in leads if (found := follow(name, []))), [])
-
-
-def _before(leads: Mapping[str, list[str]], node_id: str) -> set[str]:
-    """Return every node from which `node_id` can be reached, itself left out unless it is on a cycle."""
-    backwards: dict[str, list[str]] = {name: [] for name in leads}
-    for name, targets in leads.items():
-        for target in targets:
-            backwards[target].append(name)
-    seen: set[str] = set()
-    todo = list(backwards[node_id])
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += backwards[name]
-    return seen
+def _cycle(leads: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a cycle as a way back to its beginning, the node of it that is told first; empty without one."""
+    try:
+        graphlib.TopologicalSorter(leads).prepare()
+    except graphlib.CycleError as error:
+        way = error.args[1][:0:-1]  # told backwards, its beginning twice
+        begin = min(range(len(way)), key=lambda place: list(leads).index(way[place]))
+        return [*way[begin:], *way[: begin + 1]]
+    return []

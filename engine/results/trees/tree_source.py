@@ -1,7 +1,7 @@
 """From a tree's YAML text to plain values, each mapping with the line it starts on.
 
 Owns what YAML lets pass silently and a tree must not hold: keys given twice, aliases (which can loop or swell
-without end). Knows nothing of what the values mean.
+without end), depth without end. Knows nothing of what the values mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import yaml
 from engine.core.errors import Fault
 from engine.core.limits import limits
 
-_SCANNER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # Python's own takes minutes over nested brackets
+_OPENS = (
+    *(yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken),
+    *(yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken),
+)
+_CLOSES = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 
 
 class Located(dict[str, Any]):
@@ -31,9 +35,8 @@ def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
     if len(text) > longest:
         return None, [Fault(file, 0, f"more than {longest:,} characters: this is no tree")]
     try:
-        aliases = [token for token in yaml.scan(text, Loader=_SCANNER) if isinstance(token, yaml.AliasToken)]
-        if aliases:
-            return None, [Fault(file, _line(token), "aliases (*) are not allowed") for token in aliases]
+        if refused := _refused(text, file):
+            return None, refused
         loader = yaml.SafeLoader(text)
         try:
             root = loader.get_single_node()
@@ -47,6 +50,18 @@ def read(text: str, *, file: str) -> tuple[Any, list[Fault]]:
         return None, [Fault(file, mark.line + 1 if mark else 0, f"not valid YAML: {what}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return None, [Fault(file, 0, f"not valid YAML: {str(error).splitlines()[0]}")]
+
+
+def _refused(text: str, file: str) -> list[Fault]:
+    """The faults to be found before the text is built up: aliases, and depth, which takes long to read."""
+    faults, depth = [], 0
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken):
+            faults.append(Fault(file, _line(token), "aliases (*) are not allowed"))
+        depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+        if depth > limits().nesting:
+            return [*faults, Fault(file, _line(token), f"nested more than {limits().nesting} deep")]
+    return faults
 
 
 def _plain(loader: yaml.SafeLoader, node: yaml.Node, file: str, faults: list[Fault]) -> Any:

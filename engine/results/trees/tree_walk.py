@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.runs.runfolder import RESUMABLE, State
@@ -26,7 +26,6 @@ NodeState = Literal[
     "not available",
     "reached",
 ]
-NODE_STATES: tuple[NodeState, ...] = get_args(NodeState)
 _NOISE = 1e-12  # of sums of fractions
 RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
 INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones

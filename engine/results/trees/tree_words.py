@@ -6,9 +6,9 @@ Every state has a word, a sign and a tone; a colour is never its only carrier.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from engine.core.wording import DASH, count, duration, interval, p_value, percent, points, signed_points
+from engine.core.wording import count, duration, interval, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
@@ -17,44 +17,27 @@ from engine.stats.verdicts import BETTER, WORSE, verdict
 
 Tone = Literal["good", "bad", "unclear", "active", "next", "alarm", "quiet"]
 
-WORDS: Final[Mapping[NodeState, str]] = {
-    "blocked": "Waiting",
-    "ready": "Ready",
-    "running": "Running",
-    "stopped": "Run failed",
-    "passed": "Passed",
-    "failed": "Not passed",
-    "not significant": "Not significant",
-    "underpowered": "Underpowered",
-    "skipped": "Skipped",
-    "not available": "Not available",
-    "reached": "Result",
-}
-SIGNS: Final[Mapping[NodeState, str]] = {
-    "blocked": "\N{WHITE CIRCLE}",
-    "ready": "\N{BLACK RIGHT-POINTING TRIANGLE}",
-    "running": "\N{BLACK CIRCLE}",
-    "stopped": "!",
-    "passed": "\N{CHECK MARK}",
-    "failed": "\N{MULTIPLICATION X}",
-    "not significant": "\N{ALMOST EQUAL TO}",
-    "underpowered": "?",
-    "skipped": "\N{MINUS SIGN}",
-    "not available": "\N{EMPTY SET}",
-    "reached": "\N{BLACK STAR}",
-}
-TONES: Final[Mapping[NodeState, Tone]] = {
-    "blocked": "quiet",
-    "ready": "next",
-    "running": "active",
-    "stopped": "alarm",
-    "passed": "good",
-    "failed": "bad",
-    "not significant": "unclear",
-    "underpowered": "unclear",
-    "skipped": "quiet",
-    "not available": "quiet",
-    "reached": "good",
+
+class Look(NamedTuple):
+    """How a state shows: its word, its sign and its tone."""
+
+    word: str
+    sign: str
+    tone: Tone
+
+
+LOOKS: Final[Mapping[NodeState, Look]] = {
+    "blocked": Look("Waiting", "\N{WHITE CIRCLE}", "quiet"),
+    "ready": Look("Ready", "\N{BLACK RIGHT-POINTING TRIANGLE}", "next"),
+    "running": Look("Running", "\N{BLACK CIRCLE}", "active"),
+    "stopped": Look("Run failed", "!", "alarm"),
+    "passed": Look("Passed", "\N{CHECK MARK}", "good"),
+    "failed": Look("Not passed", "\N{MULTIPLICATION X}", "bad"),
+    "not significant": Look("Not significant", "\N{ALMOST EQUAL TO}", "unclear"),
+    "underpowered": Look("Underpowered", "?", "unclear"),
+    "skipped": Look("Skipped", "\N{MINUS SIGN}", "quiet"),
+    "not available": Look("Not available", "\N{EMPTY SET}", "quiet"),
+    "reached": Look("Result", "\N{BLACK STAR}", "good"),
 }
 
 
@@ -62,14 +45,14 @@ def state_word(node: Node, standing: Standing) -> str:
     """Word a state; a step without a gate is done rather than passed."""
     if standing.state == "passed" and not node.is_gated:
         return "Done"
-    return WORDS[standing.state]
+    return LOOKS[standing.state].word
 
 
 def tone(node: Node, standing: Standing) -> Tone:
     """Return the tone of a node; a result that settles nothing is not a good one."""
     if standing.state == "reached" and node.outcome != "use":
         return "unclear"
-    return TONES[standing.state]
+    return LOOKS[standing.state].tone
 
 
 def gate_words(gate: Gate, reference: str) -> str:
@@ -181,6 +164,7 @@ def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:
     for node in tree.nodes:
         was, now = before.standings[node.id], after.standings[node.id]
         if was.state != now.state:
-            arrow = f"{state_word(node, was).lower()} {DASH}> {state_word(node, now).lower()}"
-            lines.append(f"{node.name}: {arrow.replace(DASH + '>', 'becomes')}")
+            lines.append(
+                f"{node.name}: {state_word(node, was).lower()} becomes {state_word(node, now).lower()}"
+            )
     return lines

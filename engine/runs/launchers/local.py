@@ -37,8 +37,6 @@ def told(machine: Machine) -> dict[str, Any]:
 def start(ws: Workspace, run_id: str, attempt: int) -> ProcessIdentity:
     """Start the run's supervisor, detached; return who it is. Raises EngineError when it cannot start."""
     process = spawn(SUPERVISOR, ws, run_id, attempt, keys=keyring.held())
-    _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
-    _started.append(process)
     who = identity(process.pid)
     if who is None:
         raise EngineError(
@@ -92,6 +90,8 @@ def detached(
         )
     assert process.stdin is not None
     keyring.hand_on(process.stdin, keys)
+    _started[:] = [earlier for earlier in _started if earlier.poll() is None]  # leaves no zombies behind
+    _started.append(process)
     return process
 
 

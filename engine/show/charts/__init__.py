@@ -7,13 +7,12 @@ selection that hands back the names of variants or personas.
 from engine.show.charts.cost import COSTS, Cost, cost_chart, front, tradeoff_table
 from engine.show.charts.heatmap import HEATMAP_PERSONAS, heatmap, ordered_personas
 from engine.show.charts.intervals import interval_chart
-from engine.show.charts.leaderboard import best, is_bound, leaderboard
+from engine.show.charts.leaderboard import is_bound, leaderboard
 from engine.show.charts.looks import BRUSHED, CATASTROPHE, CHOSEN, PALETTE, Chart, quick, scale
 from engine.show.charts.personas import (
     catastrophes,
     distribution_chart,
     persona_chart,
-    persona_table,
     ranked,
     scatter_chart,
     selected_personas,
@@ -30,7 +29,6 @@ __all__ = [
     "PALETTE",
     "Chart",
     "Cost",
-    "best",
     "catastrophes",
     "cost_chart",
     "distribution_chart",
@@ -41,7 +39,6 @@ __all__ = [
     "leaderboard",
     "ordered_personas",
     "persona_chart",
-    "persona_table",
     "power_chart",
     "quick",
     "ranked",

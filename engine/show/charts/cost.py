@@ -11,7 +11,7 @@ import pandas as pd
 
 from engine.core.wording import count, duration, points
 from engine.show.charts.leaderboard import is_bound
-from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, scale
+from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 CostName = Literal["parameters", "training", "latency"]
@@ -133,13 +133,13 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bo
             legend=alt.Legend(title=None, orient="top", symbolFillColor=GRID, symbolStrokeColor=GRID),
         ),
         size=alt.condition(alt.datum.front == "on the front", alt.value(130), alt.value(60)),
-        tooltip=[
-            alt.Tooltip("variant:N", title="Variant"),
-            alt.Tooltip("mean_words:N", title=label),
-            alt.Tooltip("cost_words:N", title=COSTS[cost].label),
-            alt.Tooltip("verdict:N", title="Against the reference"),
-            alt.Tooltip("front:N", title="Front"),
-        ],
+        tooltip=tips(
+            variant="Variant",
+            mean_words=label,
+            cost_words=COSTS[cost].label,
+            verdict="Against the reference",
+            front="Front",
+        ),
     )
     names = (
         alt.Chart(leading)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from engine.core.wording import signed_points
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
 _NUMBERED = 24  # personas up to which each cell shows its number
@@ -110,12 +110,7 @@ def _cluster_word(clusters: Mapping[str, int] | None, persona: str) -> str:
 
 
 def _tooltip(clusters: Mapping[str, int] | None) -> list[alt.Tooltip]:
-    shown = [
-        alt.Tooltip("persona_id:N", title="Persona"),
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("mean_words:N", title="Its mean"),
-    ]
+    shown = tips(persona_id="Persona", variant="Variant", words="Difference", mean_words="Its mean")
     return [*shown, alt.Tooltip("cluster:N", title="Cluster")] if clusters else shown
 
 
@@ -127,6 +122,7 @@ def _reach(differences: pd.Series) -> float:
 
 def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
     reach = _reach(shown["difference"])
+    ticks = "+.0f" if reach >= 3 else "+.2f"
     unit = ", points" if in_points else ""
     ends = "+ worse, \N{MINUS SIGN} better" if reverse else "\N{MINUS SIGN} worse, + better"
     return alt.Color(
@@ -145,15 +141,11 @@ def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
             orient="top",
             gradientLength=220,
             gradientThickness=10,
-            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{_ticks(reach)}')",
+            labelExpr=f"datum.value == 0 ? '0' : format(datum.value, '{ticks}')",
             titleLimit=400,
             tickCount=5,
         ),
     )
-
-
-def _ticks(reach: float) -> str:
-    return "+.0f" if reach >= 3 else "+.2f"
 
 
 def _borders(personas: Sequence[str], clusters: Mapping[str, int], x: alt.X) -> list[alt.Chart]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from engine.core.wording import interval, signed_points
 from engine.show.charts.leaderboard import REPEATED, is_bound, on_scale
-from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale
+from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale, tips
 from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them
@@ -62,7 +62,10 @@ def interval_chart(
     numbers = base.mark_text(align="right", fontSize=12).encode(
         x=alt.datum(right), text="words:N", color=colour
     )
-    bands = [] if noise_floor is None else [_noise_band(factor * noise_floor)]
+    bands = []
+    if noise_floor is not None:
+        edges = pd.DataFrame({"from": [-factor * noise_floor], "to": [factor * noise_floor]})
+        bands.append(alt.Chart(edges).mark_rect(color=GRID, opacity=0.18).encode(x="from:Q", x2="to:Q"))
     zero = line_at(0.0, axis="x", dashed=True)
     height = 30 * max(2, len(frame)) + 40
     return alt.layer(*bands, zero, lines, dots.add_params(clicked("variant")), numbers).properties(
@@ -92,12 +95,7 @@ def _record(row: Row, factor: float, higher_is_better: bool | None) -> dict[str,
 
 
 def _tooltip() -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("personas:Q", title="Personas"),
-    ]
+    return tips(variant="Variant", words="Difference", interval="95 % interval", personas="Personas")
 
 
 def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:
@@ -112,11 +110,6 @@ def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:
     low, high = min(edges), max(edges)
     air = 0.03 * (high - low) or 1.0
     return low - air, high + air
-
-
-def _noise_band(half: float) -> alt.Chart:
-    edges = pd.DataFrame({"from": [-half], "to": [half]})
-    return alt.Chart(edges).mark_rect(color=GRID, opacity=0.18).encode(x="from:Q", x2="to:Q")
 
 
 def _colour_of(row: Row, *, higher_is_better: bool | None) -> str:

@@ -79,12 +79,3 @@ def _scaled(value: float | None, factor: float) -> float | None:
 def is_bound(row: Row) -> bool:
     """Say whether a row is a bound (a ceiling): never a contender, never a reference to beat."""
     return bool(row["role"] == "bound")
-
-
-def best(rows: Sequence[Row], *, reference: str, higher_is_better: bool | None = True) -> Row | None:
-    """Return the row of the best variant that competes: not the reference, no bound, no repeat of another."""
-    contenders = [row for row in rows if row["variant"] != reference and not is_bound(row)]
-    contenders = [row for row in contenders if row.get("role", "") == ""]
-    contenders = [row for row in contenders if row["delta"] is not None]
-    sign = -1.0 if higher_is_better is False else 1.0
-    return max(contenders, key=lambda row: sign * row["delta"], default=None)

@@ -49,6 +49,11 @@ def line_at(value: float, *, axis: str, dashed: bool = False, words: str = "") -
     return rule.encode(tooltip=alt.Tooltip("words:N", title="Line")) if words else rule
 
 
+def tips(**titles: str) -> list[alt.Tooltip]:
+    """Return what hovering tells: the fields of these names, under these titles."""
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
+
+
 def quick(chart: Chart) -> Chart:
     """Return a finished chart that is drawn without being held against Vega-Lite's schema each time.
 

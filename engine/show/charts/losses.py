@@ -8,7 +8,7 @@ from typing import Final, Literal
 import altair as alt
 import pandas as pd
 
-from engine.show.charts.looks import Chart, Row, scale
+from engine.show.charts.looks import Chart, Row, scale, tips
 
 Along = Literal["step", "epoch", "seconds"]
 ALONG: Final[Mapping[Along, str]] = {"step": "Steps", "epoch": "Epochs", "seconds": "Time at work, s"}
@@ -55,7 +55,7 @@ def loss_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
     """Return the loss curve: a thin line for training, marked points for validation."""
     held = [word for word in ("training", "validation") if (table["split"] == word).any()]
     legend = alt.Legend(values=held, orient="top", title=None, symbolType="stroke")
-    base = _base(table, along, tooltip=[alt.Tooltip("split:N", title="Loss in")])
+    base = _base(table, along, tooltip=tips(split="Loss in"))
     base = base.encode(color=alt.Color("split:N", scale=scale(), legend=legend))
     train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1.5)
     val = base.transform_filter("datum.split != 'training'").mark_line(
@@ -75,9 +75,7 @@ def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step")
     legend = alt.Legend(
         orient="top", title=None, columns=2 if rows > 1 else 0, labelLimit=420, symbolOpacity=1
     )
-    base = _base(
-        both, along, tooltip=[alt.Tooltip("run:N", title="Run"), alt.Tooltip("split:N", title="Loss in")]
-    )
+    base = _base(both, along, tooltip=tips(run="Run", split="Loss in"))
     base = base.encode(color=alt.Color("run:N", scale=alt.Scale(domain=names), legend=legend))
     train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1, opacity=0.35)
     held_out = base.transform_filter("datum.split != 'training'")

@@ -10,29 +10,22 @@ import numpy as np
 import pandas as pd
 
 from engine.core.wording import points, signed_points
-from engine.show.charts.looks import CATASTROPHE, GRID, Chart, brushed, clicked, factor_of, line_at, scale
-from engine.stats.pairing import Pairing, pair
+from engine.show.charts.looks import (
+    CATASTROPHE,
+    GRID,
+    Chart,
+    brushed,
+    clicked,
+    factor_of,
+    line_at,
+    scale,
+    tips,
+)
+from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
 _FEW = 40  # personas whose names fit below their bars
-_STEPPED_BACK = 0.45
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
-
-
-def persona_table(
-    scores: pd.DataFrame,
-    *,
-    candidate: str,
-    reference: str,
-    higher_is_better: bool | None = True,
-    margin: float = 0.0,
-) -> pd.DataFrame:
-    """Return one row a persona, over the examples that both variants have a value for; best first.
-
-    `scores` holds variant, persona_id, example_id, value. Columns: as `table_of`.
-    """
-    found = pair(_pairable(scores, candidate), _pairable(scores, reference))
-    return table_of(found, higher_is_better=higher_is_better, margin=margin)
 
 
 def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
@@ -70,16 +63,6 @@ def catastrophes(table: pd.DataFrame, *, higher_is_better: bool | None = True) -
     return far.sort_values(["loss", "persona_id"], ascending=[False, True], ignore_index=True)
 
 
-def _pairable(scores: pd.DataFrame, variant: str) -> list[tuple[str, str, float | None]]:
-    rows = scores[scores["variant"] == variant]
-    return [
-        (example_id, persona_id, None if pd.isna(value) else float(value))
-        for example_id, persona_id, value in zip(
-            rows["example_id"], rows["persona_id"], rows["value"], strict=True
-        )
-    ]
-
-
 def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
     """The table on the scale of the screen, with each number in words for hovering."""
     factor = factor_of(in_points=in_points)
@@ -94,14 +77,8 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
 
 
 def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("persona_id:N", title="Persona"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("outcome:N", title="Outcome"),
-        alt.Tooltip("candidate_words:N", title=candidate),
-        alt.Tooltip("reference_words:N", title=reference),
-        alt.Tooltip("rank:Q", title="Rank"),
-    ]
+    sides = {"candidate_words": candidate, "reference_words": reference}
+    return tips(persona_id="Persona", words="Difference", outcome="Outcome", **sides, rank="Rank")
 
 
 def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
@@ -111,17 +88,12 @@ def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color
     return alt.Color("outcome:N", scale=scale(), legend=legend)
 
 
-def persona_chart(
-    table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True, chosen: str | None = None
-) -> Chart:
+def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
     """Return one bar a persona, sorted from the largest gain to the largest loss.
 
-    A click on a bar selects its persona (parameter `chosen`, field `persona_id`); `chosen` is drawn full
-    while the others step back.
+    A click on a bar selects its persona (parameter `chosen`, field `persona_id`).
     """
-    frame = _worded(table, in_points=in_points).assign(
-        opacity=[1.0 if chosen in (None, name) else _STEPPED_BACK for name in table["persona_id"]]
-    )
+    frame = _worded(table, in_points=in_points)
     few = len(frame) <= _FEW
     axis = alt.Axis(
         labels=few, ticks=False, domain=False, labelAngle=-90, labelOverlap=True, labelLimit=90, grid=False
@@ -136,7 +108,6 @@ def persona_chart(
             else alt.X("rank:O", title=title, axis=axis),
             y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
             color=_outcome_colour(frame),
-            opacity=alt.Opacity("opacity:Q", scale=None, legend=None),
             tooltip=_tooltip(candidate, reference),
         )
     )
@@ -228,10 +199,7 @@ def distribution_chart(
             x2="high:Q",
             y=alt.Y("personas:Q", title="Personas", axis=alt.Axis(tickMinStep=1, tickCount=5)),
             color=alt.Color("outcome:N", scale=scale(), legend=None),
-            tooltip=[
-                alt.Tooltip("words:N", title="Difference"),
-                alt.Tooltip("personas:Q", title="Personas"),
-            ],
+            tooltip=tips(words="Difference", personas="Personas"),
         )
         .add_params(brushed("x"))
     )  # fmt: skip

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from engine.core.wording import count, signed_points
-from engine.show.charts.looks import GRID, Chart, line_at
+from engine.show.charts.looks import GRID, Chart, line_at, tips
 from engine.stats.power import Outlook
 
 
@@ -52,7 +52,7 @@ def power_chart(outlook: Outlook, *, in_points: bool = True) -> Chart:
                 scale=alt.Scale(domain=[what for what, *_ in held], range=["circle", "diamond"]),
                 legend=alt.Legend(title=None, orient="top", symbolFillColor=GRID, symbolStrokeColor=GRID),
             ),
-            tooltip=[alt.Tooltip("what:N", title="Mark"), alt.Tooltip("words:N", title="Finds")],
+            tooltip=tips(what="Mark", words="Finds"),
         )
     )
     asked = line_at(factor * outlook.effect, axis="y", dashed=True, words="the difference you asked for")

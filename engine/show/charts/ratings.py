@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from engine.show.charts.looks import Chart, line_at, scale
+from engine.show.charts.looks import Chart, line_at, scale, tips
 from engine.stats.bradley_terry import AVERAGE, Rating
 
 _COLOUR = "amount"
@@ -30,12 +30,7 @@ def ratings_chart(ratings: Sequence[Rating]) -> Chart:
     )
     axis = alt.Axis(labelLimit=190, domain=False, ticks=False)
     y = alt.Y("variant:N", sort=[one.name for one in ratings], title=None, axis=axis)
-    tooltip = [
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("words:N", title="Rating"),
-        alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("votes:Q", title="Votes"),
-    ]
+    tooltip = tips(variant="Variant", words="Rating", interval="95 % interval", votes="Votes")
     base = alt.Chart(frame).encode(y=y, tooltip=tooltip)
     colour = alt.Color("colour:N", scale=scale(), legend=None)
     x = alt.X("low:Q", title="Rating", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))

@@ -15,11 +15,10 @@ import pandas as pd
 from engine.core.wording import interval, points, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.comparing.sweeps import SweepResults
-from engine.show.views import scale
+from engine.show.charts.looks import GRID, Chart, scale, tips
 from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
 
 EVERYTHING = "all"
-_GRID = "#8a949a"
 _SPLITS = {"val": "validation", "test": "test"}
 _COLUMNS = (
     *("value", "place", "series", "experiment", "split", "variant"),
@@ -69,9 +68,7 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def sweep_chart(
-    results: Sequence[SweepResults], *, splits: Sequence[str] = ("val", "test")
-) -> alt.LayerChart | alt.FacetChart:
+def sweep_chart(results: Sequence[SweepResults], *, splits: Sequence[str] = ("val", "test")) -> Chart:
     """Return the gain over the reference against the swept value: points with intervals, a line a series.
 
     The value chosen on val has a ring. Values are in the sweep's order at even distances, so 0.01 and 0.5
@@ -87,16 +84,11 @@ def sweep_chart(
     shape = alt.Shape("series:N", sort=series, legend=None)
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
     y_title = f"Difference to {reference}, points"
-    tooltip = [
-        alt.Tooltip("series:N", title="Series"),
-        alt.Tooltip("value:N", title=parameter),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("personas:Q", title="Personas"),
-    ]
+    told = {"words": "Difference", "interval": "95 % interval", "personas": "Personas"}
+    tooltip = tips(series="Series", value=parameter, **told)
     base = alt.Chart(frame).encode(x=x, xOffset=beside, tooltip=tooltip)
-    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=_GRID, strokeDash=[3, 3])
-    line = base.mark_line(color=_GRID, strokeWidth=1.5).encode(
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3])
+    line = base.mark_line(color=GRID, strokeWidth=1.5).encode(
         y=alt.Y("difference:Q", title=y_title),
         detail="series:N",
         strokeDash=alt.StrokeDash("series:N", sort=series, legend=None),
@@ -105,9 +97,9 @@ def sweep_chart(
     dots = base.mark_point(size=90, filled=True, opacity=1).encode(
         y=alt.Y("difference:Q", title=y_title), shape=shape, color=colour
     )
-    rings = base.transform_filter(alt.datum.best).mark_point(size=260, color=_GRID).encode(y="difference:Q")
+    rings = base.transform_filter(alt.datum.best).mark_point(size=260, color=GRID).encode(y="difference:Q")
     last = alt.Chart(_last(frame)).encode(x=x, xOffset=beside, y="difference:Q", text="series:N")
-    names = last.mark_text(align="left", dx=9, fontSize=11, color=_GRID)
+    names = last.mark_text(align="left", dx=9, fontSize=11, color=GRID)
     return alt.layer(zero.encode(y="zero:Q"), line, rules, rings, dots, names).properties(height=300)
 
 

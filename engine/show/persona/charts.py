@@ -16,9 +16,8 @@ import altair as alt
 import pandas as pd
 
 from engine.core.wording import count, interval, percent, points, signed_points
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale
-from engine.show.persona.merged import Merge
-from engine.show.persona.route import Route
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
+from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
 from engine.strategies.clusterings import Clusters
@@ -200,13 +199,8 @@ def _named(name: str) -> alt.Chart:
 def _score_template(reference: str, in_points: bool) -> Spec:
     title = f"Difference to {reference}, {'points' if in_points else 'in the unit of the metric'}"
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
-    tooltip = [
-        alt.Tooltip("variant:N", title="Variant"),
-        alt.Tooltip("mean:N", title="Mean here"),
-        alt.Tooltip("words:N", title="Difference"),
-        alt.Tooltip("interval:N", title="95 % interval"),
-        alt.Tooltip("examples:N", title="Examples"),
-    ]
+    told = {"words": "Difference", "interval": "95 % interval", "examples": "Examples"}
+    tooltip = tips(variant="Variant", mean="Mean here", **told)
     base = _named(_ROWS).encode(y=_names(), tooltip=tooltip)
     zero = (
         alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="zero:Q")
@@ -233,7 +227,7 @@ def _map_template(many: bool) -> Spec:
     x = alt.X("x:Q", axis=hidden, title=None, scale=room)
     y = alt.Y("y:Q", axis=hidden, title=None, scale=room)
     blue = alt.Color("colour:N", scale=scale(), legend=None)
-    tooltip = [alt.Tooltip("persona_id:N", title="Persona"), alt.Tooltip("cluster:N", title="Cluster")]
+    tooltip = tips(persona_id="Persona", cluster="Cluster")
     base = _named(_ROWS).encode(x=x, y=y, tooltip=tooltip)
     rings = base.transform_filter("datum.kind === 'other'").mark_point(
         size=28 if many else 60, filled=False, color=GRID, opacity=0.75
@@ -265,11 +259,7 @@ def _route_template(fallback: str, in_points: bool) -> Spec:
     base = _named(_ROWS).encode(
         y=_names(),
         x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=44)),
-        tooltip=[
-            alt.Tooltip("variant:N", title="Variant"),
-            alt.Tooltip("mean:N", title="Validation mean"),
-            alt.Tooltip("words:N", title="Gain"),
-        ],
+        tooltip=tips(variant="Variant", mean="Validation mean", words="Gain"),
     )
     bars = base.mark_bar(height={"band": 0.5}, cornerRadiusEnd=2).encode(color=colour)
     label = base.encode(text="words:N", color=colour)
@@ -286,7 +276,7 @@ def _weight_template() -> Spec:
         y=_names("name:N", bold=False),
         x=alt.X("percent:Q", title="Share of the merge, %", axis=alt.Axis(grid=False, tickCount=4)),
         color=alt.Color("kind:N", scale=scale(), legend=None),
-        tooltip=[alt.Tooltip("name:N", title="Adapter of"), alt.Tooltip("words:N", title="Share")],
+        tooltip=tips(name="Adapter of", words="Share"),
     )
     bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2)
     labels = base.mark_text(align="left", dx=5, fontSize=_LABEL).encode(text="words:N")

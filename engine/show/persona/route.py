@@ -1,4 +1,7 @@
-"""Which variant a persona is routed to, and why. Reads routes.json; the choice was made on val, elsewhere."""
+"""Which variant a persona is routed to, and how much of whose adapter went into her merge.
+
+Reads routes.json and weights.json; chooses and merges nothing, as the choice was made on val, elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -127,3 +130,54 @@ def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Cand
 def _on_screen(name: str, entry: Mapping[str, Any], variants: Sequence[Variant]) -> str:
     """The name that a candidate's recipe goes by; its plain name where the recipe is not known."""
     return next((one.variant for one in variants if one.recipe == normal(entry["recipe"])), name)
+
+
+WEIGHTS = "weights.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One persona's merge: its name, method, how many adapters it amounts to, the largest weight first."""
+
+    variant: str
+    name: str
+    method: str
+    combine: str
+    effective: float
+    weights: tuple[tuple[str, float], ...]
+
+
+def merged_variants(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
+    """Return the variants whose run left merge weights, by name -> run, newest first."""
+    return {
+        one.variant: one.run_id
+        for one in reversed(variants)
+        if (ws.run_folder(one.run_id) / WEIGHTS).exists()
+    }
+
+
+def merge_of(ws: Workspace, variant: str, run_id: str, persona_id: str) -> Merge | None:
+    """Return the weights of a persona's merge; None when the run has none for her.
+
+    Raises EngineError when weights.json is torn.
+    """
+    try:
+        found = read_json(integrity.result(ws, run_id, WEIGHTS))
+        name = found["assignment"].get(persona_id)
+        if name is None:
+            return None
+        entry = found["merges"][name]
+        weights = sorted(entry["weights"].items(), key=lambda pair: (-pair[1], pair[0]))
+        return Merge(
+            variant=variant,
+            name=str(name),
+            method=str(found["method"]),
+            combine=str(found["combine"]),
+            effective=float(entry["effective_adapters"]),
+            weights=tuple((str(persona), float(weight)) for persona, weight in weights),
+        )
+    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise EngineError(
+            f"The merge weights of {run_id} cannot be read: {error}",
+            "Run it again: delete its folder first.",
+        ) from error

@@ -47,14 +47,6 @@ class Written:
     figures: tuple[Path, ...]
 
 
-def _refuse_read_only(ws: Workspace, folder: Path) -> None:
-    if folder.resolve().is_relative_to(ws.root.resolve()) and read_only(ws):
-        raise EngineError(
-            "This workspace is read-only: it cannot take a report.",
-            "Name a folder elsewhere: python -m engine report --output DIR",
-        )
-
-
 def default_folder(ws: Workspace) -> Path:
     """Return where a workspace's report lies unless another place is named."""
     return ws.root / "report"
@@ -72,8 +64,7 @@ def write_report(
     document = compose(ws)
     steps = 2 * len(document.figures)
     folder = output or default_folder(ws)
-    _refuse_strangers(folder)
-    _refuse_read_only(ws, folder)
+    _refuse(ws, folder)
     drawn: dict[str, str] = {}
     for figure in document.figures:
         on_progress("drawing figures", len(drawn), steps)
@@ -123,10 +114,15 @@ def _subtitle(gathered: Gathered) -> str:
     return f"{told}, base model {str(gathered.config['base']).rsplit('/', 1)[-1]}"
 
 
-def _refuse_strangers(folder: Path) -> None:
+def _refuse(ws: Workspace, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise EngineError(f"{folder} is a file.", "Name a folder: --output DIR")
     if (folder / FIGURES).exists() and not (folder / "report.md").exists():
         raise EngineError(
             f"{folder} holds a folder {FIGURES} that is no report's.", "Name another folder: --output DIR"
+        )
+    if folder.resolve().is_relative_to(ws.root.resolve()) and read_only(ws):
+        raise EngineError(
+            "This workspace is read-only: it cannot take a report.",
+            "Name a folder elsewhere: python -m engine report --output DIR",
         )

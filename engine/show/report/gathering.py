@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from engine.core.forms import WHOLE_CARD
 from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
@@ -95,13 +93,6 @@ def gather(ws: Workspace) -> Gathered:
         runs=tuple(record for record in scan(ws) if record.spec is not None),
         compared=tuple(_compare(ws, name, split, fields[name]) for name in order[:MOST_PROTOCOLS]),
         left_out=tuple(order[MOST_PROTOCOLS:]),
-    )
-
-
-def scores(ws: Workspace, compared: Compared) -> pd.DataFrame:
-    """Return the primary metric of every variant and example of a compared protocol."""
-    return store.score_table(
-        ws, metric=compared.found["metric"], split=compared.split, protocol=compared.protocol
     )
 
 

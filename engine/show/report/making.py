@@ -6,28 +6,24 @@ output.txt. The report's own files stay in the workspace's report folder, whoeve
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from engine.core.errors import EngineError
-from engine.core.locks import locked
+from engine.core.integrity import sha256
 from engine.core.machine import refuse_if_read_only
-from engine.core.paths import Workspace, open_workspace, read_json, write_json
+from engine.core.paths import Workspace, open_workspace
 from engine.core.roles import refuse_unless
 from engine.results import store
-from engine.runs.launchers.local import detached
+from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint, now
-from engine.show.report import Written, default_folder, write_report
+from engine.show.report import default_folder, write_report
 
 State = Literal["making", "made", "failed", "lost"]
 _KEPT = ("report.md", "report.html")
-_started: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +48,6 @@ class Making:
     error: str | None = None
     hint: str = ""
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
-        return asdict(self)
-
 
 def status(ws: Workspace) -> Making | None:
     """Return how the last making stands, None without one; one whose process is gone reads as lost."""
@@ -73,7 +65,7 @@ def start(ws: Workspace) -> Making:
     ws.read_config()
     refuse_unless("run", "write a report")
     refuse_if_read_only(ws, "write a report")
-    with locked(_folder(ws) / ".lock", what="The report"):
+    with _process(ws).lock():
         found = status(ws)
         if found is not None and found.state == "making":
             return found
@@ -82,23 +74,15 @@ def start(ws: Workspace) -> Making:
             kept, state="making", stage="starting", done=0, total=0, started_at=now(), ended_at=None,
             seconds=None, error=None, hint="",
         )  # fmt: skip
-        try:
-            process = detached(["engine.show.report.making", str(ws.root)], output=_folder(ws) / "output.txt")
-        except OSError as error:
-            raise EngineError(
-                f"The report cannot be started: {error}.", "Check free memory and disk space."
-            ) from error
-        _started[:] = [one for one in _started if one.poll() is None]  # leaves no zombies behind
-        _started.append(process)
-        begun = replace(begun, process=identity(process.pid))
-        _write(ws, begun)
+        begun = replace(begun, process=_process(ws).start(str(ws.root)))
+        _process(ws).write(begun)
     return begun
 
 
 def basis(ws: Workspace) -> str:
     """Return a token of all that a report is made from: results, looks at test, trees, card of the data."""
     files = [ws.data / "looks.jsonl", ws.config, ws.dataset / "card.json", *sorted(ws.data.glob("trees/*"))]
-    contents = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    contents = [sha256(path) for path in files if path.is_file()]
     return fingerprint([store.version(ws), contents], 16)
 
 
@@ -109,16 +93,18 @@ def make(ws: Workspace) -> Making:
     began = time.monotonic()
 
     def progress(stage: str, done: int, total: int) -> None:
-        _write(ws, replace(found, stage=stage, done=done, total=total))
+        _process(ws).write(replace(found, stage=stage, done=done, total=total))
 
     try:
-        written = write_report(ws, on_progress=progress)
+        write_report(ws, on_progress=progress)
     except EngineError as error:
         ended = replace(found, state="failed", error=error.message, hint=error.hint or "")
     else:
-        ended = _compared(found, basis(ws), _prints(written))
+        made_from, made = basis(ws), prints(ws)
+        same = found.prints == made if found.prints and found.basis == made_from else None
+        ended = replace(found, state="made", stage="", basis=made_from, prints=made, same=same)
     ended = replace(ended, ended_at=now(), seconds=round(time.monotonic() - began, 1), process=None)
-    _write(ws, ended)
+    _process(ws).write(ended)
     return ended
 
 
@@ -126,42 +112,18 @@ def prints(ws: Workspace) -> dict[str, str]:
     """Return the sha256 of the texts that lie in the report's folder now; empty where there is no report."""
     folder = default_folder(ws)
     paths = [folder / name for name in _KEPT]
-    return {path.name: _print(path) for path in paths if path.is_file()}
+    return {path.name: sha256(path) for path in paths if path.is_file()}
 
 
-def _compared(found: Making, made_from: str, made: dict[str, str]) -> Making:
-    same = found.prints == made if found.prints and found.basis == made_from else None
-    return replace(found, state="made", stage="", basis=made_from, prints=made, same=same)
-
-
-def _prints(written: Written) -> dict[str, str]:
-    return {path.name: _print(path) for path in (written.markdown, written.html)}
-
-
-def _print(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _folder(ws: Workspace) -> Path:
-    folder = ws.data / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _process(ws: Workspace) -> Background:
+    return Background(ws.data / "report", "The report", "engine.show.report.making")
 
 
 def _read(ws: Workspace) -> Making | None:
-    path = ws.data / "report" / "state.json"
-    if not path.exists():
-        return None
     try:
-        values = read_json(path)
-        process = ProcessIdentity(**values.pop("process")) if values.get("process") else None
-        return Making(**{**values, "process": process})
-    except (EngineError, TypeError, KeyError, AttributeError):
+        return _process(ws).read(Making)
+    except EngineError:
         return None  # it only says how the report came about; the report itself is elsewhere
-
-
-def _write(ws: Workspace, making: Making) -> None:
-    write_json(_folder(ws) / "state.json", making.as_json())
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from engine.data import load_dataset
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
+from engine.results.comparing.pairings import pairings
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
-from engine.show.report.gathering import Compared, Gathered, Row, scores
+from engine.show.report.gathering import Compared, Gathered, Row
 from engine.stats.verdicts import BETTER, WORSE
 
 _WIN_LOSS_FIGURES = 3
@@ -165,19 +166,19 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
     """One figure a variant, the best ones: who gains and who loses. None without a contender."""
     if not compared.contenders:
         return None
-    table = scores(gathered.ws, compared)
+    shown = compared.contenders[:_WIN_LOSS_FIGURES]
+    paired = pairings(gathered.ws, compared.found, variants=[row["variant"] for row in shown])
     blocks: list[Block] = [Text("One bar a persona, from the largest gain to the largest loss.")]
-    for place, row in enumerate(compared.contenders[:_WIN_LOSS_FIGURES], 1):
-        blocks.append(_win_loss(compared, table, row, place))
+    for place, row in enumerate(shown, 1):
+        blocks.append(_win_loss(compared, charts.table_of(paired[row["variant"]]), row, place))
     rest = [row["variant"] for row in compared.contenders[_WIN_LOSS_FIGURES:]]
     if rest:
         blocks.append(Text(f"Not drawn: {', '.join(rest)}."))
     return Section(_titled("Who wins, who loses", gathered, compared), tuple(blocks))
 
 
-def _win_loss(compared: Compared, table: pd.DataFrame, row: Row, place: int) -> Figure:
+def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
     candidate, reference = row["variant"], compared.reference
-    personas = charts.persona_table(table, candidate=candidate, reference=reference)
     told = outcomes(row["wins"], row["ties"], row["losses"])
     return Figure(
         f"personas-{compared.protocol}-{place}",
@@ -204,8 +205,8 @@ def examples_section(gathered: Gathered) -> Section | None:
 
 
 def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
-    candidate, reference = compared.contenders[0]["variant"], compared.reference
-    table = charts.persona_table(scores(gathered.ws, compared), candidate=candidate, reference=reference)
+    candidate = compared.contenders[0]["variant"]
+    table = charts.table_of(pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
     if table.empty:
         return
     dialogues = {one.dialogue_id: one for one in load_dataset(gathered.ws).dialogues}

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import write_atomically, write_json
+from engine.core.paths import read_rows, write_atomically, write_json
 from engine.core.types import Dialogue
 from engine.data.augment.growing import TAKEN, Growing, grow, training_sources
 from engine.data.augment.methods import MODEL_METHODS, chosen_methods, make_methods, user_texts
@@ -55,7 +54,7 @@ def run(context: RunContext) -> None:
     scorer = Scorer(context.workspace)
     part = context.folder / CHECKPOINT / "personas.jsonl"
     part.parent.mkdir(exist_ok=True)
-    done = {row["persona_id"]: row for row in _rows(part)}
+    done = {row["persona_id"]: row for row in read_rows(part)}
     personas = [persona for persona in dataset.personas if persona.persona_id in sources]
     for place, persona in enumerate(personas):
         context.progress("augment", place, len(personas), unit="personas")
@@ -85,7 +84,7 @@ def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
     path = context.workspace.run_folder(run_id) / DIALOGUES
     if not path.exists():
         raise EngineError(f"{run_id} left no augmented dialogues.", "Run: python -m engine run augmentation")
-    return [read_augmented(row).dialogue for row in _rows(path) if row["source_id"] in sources]
+    return [read_augmented(row).dialogue for row in read_rows(path) if row["source_id"] in sources]
 
 
 def variant_name(context: RunContext) -> str:
@@ -193,15 +192,3 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
 def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
     """Return the numbers of one persona for the report."""
     return {"sources": row["sources"], "made": len(row["made"])}
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file of JSON lines; a line torn by a kill is passed over."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue

@@ -6,24 +6,28 @@ with or without the online slice), and how a run's parameters become the trainer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.core import cuts
 from engine.core.errors import EngineError
-from engine.core.types import Dataset, Dialogue, Splits
+from engine.core.types import Dataset, Dialogue, Message, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
-from engine.lm.encode import Encoded, encode_chat
+from engine.lm.encode import Encoded, encode_dialogue
 from engine.lm.load import Base
 from engine.lm.prompts import chat, system_text
 from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, TrainSettings
+from engine.lm.window import newest, window_of
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
+from engine.strategies.steps.scoring import count_cuts
 
 _WANTED_STEPS, _MOST_AT_ONCE = 600, 8
 _SETTINGS = tuple(TrainSettings.__dataclass_fields__)
@@ -88,6 +92,24 @@ def folder_name(persona_id: str) -> str:
     )
 
 
+def covered(context: RunContext, groups: Sequence[Group], rows: Rows) -> list[Group]:
+    """Return the groups that have something to train on; the personas of the others are counted.
+
+    Raises EngineError where that is nobody.
+    """
+    kept = [group for group in groups if any(rows.get(one, {}).get("train") for one in group.personas)]
+    if not kept:
+        raise EngineError(
+            "There is no train dialogue with a reply that fits the model's window.",
+            "Import data with assistant turns, or choose a base with a longer context.",
+        )
+    lost = [persona for group in groups if group not in kept for persona in group.personas]
+    if lost:
+        context.summary(**{cuts.PERSONAS: len(lost)})
+        context.log(f"Not covered, for want of a train dialogue that fits the window: {', '.join(lost)}")
+    return kept
+
+
 def lesson(group: Group, rows: Rows) -> Lesson:
     """Return what a group's adapter is trained and judged on. Raises EngineError without train dialogues."""
     members = [rows[persona] for persona in group.personas if persona in rows]
@@ -102,19 +124,21 @@ def lesson(group: Group, rows: Rows) -> Lesson:
 
 
 def training_dialogues(
-    context: RunContext, base: Base, personas: set[str]
+    context: RunContext, base: Base, personas: set[str], *, taken: int = 0
 ) -> dict[str, dict[str, list[Encoded]]]:
     """Return the encoded train and val dialogues of each persona, as many as the parameters ask for.
 
-    With the by-persona split the validation dialogues are other people's: they are under the name "".
+    With the by-persona split the validation dialogues are other people's: they are under the name "". A
+    dialogue that is longer than the model's window, less the positions `taken` by a prefix, is cut to its
+    newest turns; cut ones are counted, and those whose last turn alone is too long.
     """
     dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
     chosen = set(_train_ids(dataset, splits, context.spec.parameters))
     made = augmented_for(context, chosen)
     chosen.update(dialogue.dialogue_id for dialogue in made)
     rows: dict[str, dict[str, list[Encoded]]] = {}
-    too_long, domain = 0, domain_of(context.workspace)
-    window = int(getattr(base.model.config, "max_position_embeddings", None) or 4096)
+    cut, domain = Counter[str](), domain_of(context.workspace)
+    room = window_of(base.model) - taken
     for dialogue in (*dataset.dialogues, *made):
         split = "train" if dialogue.dialogue_id in chosen else splits.assignment.get(dialogue.dialogue_id)
         if split not in ("train", "val") or (split == "train" and dialogue.dialogue_id not in chosen):
@@ -122,14 +146,14 @@ def training_dialogues(
         others_judge = split == "val" and splits.scheme == "by-persona"
         if not (dialogue.persona_id in personas or others_judge):
             continue
-        row = _encode(base, domain, dialogue)
-        if len(row) > window:
-            too_long += 1
-        elif any(row.is_reply):
-            owner = "" if others_judge else dialogue.persona_id
-            rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
-    if too_long:
-        context.log(f"{too_long} dialogues are left out: longer than the model's window of {window} tokens")
+        made_of, was_cut = _within(base, domain, dialogue, room)
+        if was_cut:
+            cut[cuts.DIALOGUES if made_of else cuts.UNREAD] += 1
+        owner = "" if others_judge else dialogue.persona_id
+        for row in made_of:
+            if any(row.is_reply):
+                rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
+    count_cuts(context, base, cut)
     return rows
 
 
@@ -151,8 +175,28 @@ def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) 
         yield from ids if history is None else ids[-history:]
 
 
-def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> Encoded:
-    return encode_chat(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
+def _within(base: Base, domain: Domain, dialogue: Dialogue, room: int) -> tuple[list[Encoded], bool]:
+    """Return what a dialogue is trained on in so many tokens, and whether it was too long as a whole.
+
+    Too long, it is its newest turns, or nothing.
+    """
+
+    def rows_of(said: Sequence[Message]) -> list[Encoded]:
+        return _encode(base, domain, replace(dialogue, messages=tuple(said)))
+
+    whole = _encode(base, domain, dialogue)
+    if _longest(whole) <= room:
+        return whole, False
+    kept = newest(dialogue.messages, lambda said: _longest(rows_of(said)), room)
+    return (rows_of(kept) if kept else []), True
+
+
+def _longest(rows: Sequence[Encoded]) -> int:
+    return max(map(len, rows), default=0)
+
+
+def _encode(base: Base, domain: Domain, dialogue: Dialogue) -> list[Encoded]:
+    return encode_dialogue(base.tokenizer, chat(system_text(domain, meta=dialogue.meta), dialogue.messages))
 
 
 def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:

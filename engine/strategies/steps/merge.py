@@ -60,7 +60,7 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     if parameters["combine"] == "exact":
         adapters = {mix.name: sources.parts(mix) for mix in mixes}
     else:
-        _write_lossy(context, sources, mixes, shelf)
+        _write_lossy(context, sources, mixes, shelf, architecture=base.model.config.model_type)
         adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in mixes}
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
@@ -107,7 +107,9 @@ def _recipe(context: RunContext) -> Recipe:
     )
 
 
-def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], shelf: Shelf) -> None:
+def _write_lossy(
+    context: RunContext, sources: Sources, mixes: Sequence[Mix], shelf: Shelf, *, architecture: str
+) -> None:
     """Write each mix as an adapter of its own in PEFT's format."""
     loras = [shelf.lora(run, name) for run, name in sources.adapters]
     stacks = stacked(loras)
@@ -123,7 +125,8 @@ def _write_lossy(context: RunContext, sources: Sources, mixes: Sequence[Mix], sh
             for path, stack in stacks.items()
         }
         folder = context.adapters / folder_name(mix.name)
-        save_lora(Lora(factors, shape.scale), shape, folder, base=context.spec.base)
+        lora = Lora(factors, shape.scale)
+        save_lora(lora, shape, folder, base=context.spec.base, architecture=architecture)
         context.progress("merge", done + 1, len(mixes), unit="merges")
 
 

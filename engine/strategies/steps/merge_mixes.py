@@ -182,7 +182,7 @@ def _learned(
                     rows,
                     settings,
                     name=mix.name,
-                    pad_id=base.tokenizer.pad_token_id or 0,
+                    pad_id=base.pad_id,
                     hooks=hooks,
                 )
             except Stopped as stopped:

@@ -149,7 +149,9 @@ def _kept(context: RunContext, expected: int) -> dict[int, list[str]]:
 def _val(whole: ExampleSet, asker: Asker, first: Recipe, second: Recipe) -> ExampleSet:
     """The val examples of the personas whom both sides exist for, so that weights are compared alike."""
     val = ExampleSet(whole.dataset, whole.splits, {"val": whole.by_split["val"]})
-    return val.where(lambda persona: asker.covers(first, persona) and asker.covers(second, persona))
+    both = val.where(lambda persona: asker.covers(first, persona) and asker.covers(second, persona))
+    asked = [example for _, example in both.all]
+    return both.only(asker.fitting(second, asker.fitting(first, asked)))
 
 
 def _as_json(

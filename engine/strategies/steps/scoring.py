@@ -7,6 +7,7 @@ variants they hand in.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core import cuts
 from engine.core.paths import read_rows
 from engine.core.types import Dataset, Example, Splits
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
@@ -29,6 +31,7 @@ from engine.lm.measure import measure
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import SCORER_ID, Scorer
+from engine.lm.window import window_of
 from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
@@ -57,6 +60,15 @@ class ExampleSet:
     @property
     def all(self) -> list[tuple[str, Example]]:
         return [(split, example) for split, chosen in self.by_split.items() for example in chosen]
+
+    def only(self, kept: Iterable[Example]) -> ExampleSet:
+        """Return these of the examples."""
+        ids = {example.example_id for example in kept}
+        parts = {
+            split: tuple(one for one in chosen if one.example_id in ids)
+            for split, chosen in self.by_split.items()
+        }
+        return ExampleSet(self.dataset, self.splits, parts)
 
     def where(self, applies: Callable[[str], bool]) -> ExampleSet:
         """Return the examples of the personas for whom a variant exists."""
@@ -121,15 +133,32 @@ def score_variants(
         variant: chosen.where(lambda persona, recipe=recipe: asker.covers(recipe, persona))  # type: ignore[misc]
         for variant, recipe in recipes.items()
     }
+    cut: Counter[str] = Counter()
+    for variant, recipe in recipes.items():
+        asked = [example for _, example in covered[variant].all]
+        fits = asker.fitting(recipe, asked)
+        cut[cuts.EXAMPLES] += len(asked) - len(fits)
+        covered[variant] = covered[variant].only(fits)
     total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
     for variant, recipe in recipes.items():
         asks = asker.asks(recipe, [example for _, example in covered[variant].all])
+        cut[cuts.PROMPTS] += sum(ask.turns_cut > 0 for ask in asks)
+        cut[cuts.MEMORIES] += sum(ask.memories_cut > 0 for ask in asks)
 
         def tell(done: int, before: int = len(answers)) -> None:
             context.progress("generate", before + done, total, unit="replies")
 
         answers += answer(context, base, variant, covered[variant], asks, progress=tell)
+    count_cuts(context, base, cut)
     write_scores(context, answers, protocol, scorer)
+
+
+def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
+    """Say in the log and in the summary what the base's window cut off or left out."""
+    counts = {name: number for name, number in cut.items() if number}
+    if counts:
+        context.summary(**counts)
+        context.log(f"Too long for this base's window of {window_of(base.model)} tokens: {cuts.told(counts)}")
 
 
 def asker_for(context: RunContext, base: Base, shelf: Shelf, scorer: Scorer) -> Asker:

@@ -25,13 +25,21 @@ from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Stored, Weights
 from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
+from engine.lm.prefix import PrefixForm
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_waves, wave_size, waves_here
 from engine.runs.runfolder import read_spec
 from engine.strategies.steps.augment import variant_name
-from engine.strategies.steps.lessons import Group, lesson, persona_groups, train_settings, training_dialogues
+from engine.strategies.steps.lessons import (
+    Group,
+    covered,
+    lesson,
+    persona_groups,
+    train_settings,
+    training_dialogues,
+)
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.takeover import TRAINING, Making, take_adapters, take_replies
 
@@ -74,7 +82,10 @@ def _below(context: RunContext) -> tuple[Stored, ...]:
 def _train(
     context: RunContext, base: Base, shelf: Shelf, groups: Sequence[Group], form: Form, recipe: Recipe
 ) -> None:
-    rows = training_dialogues(context, base, {persona for group in groups for persona in group.personas})
+    personas = {persona for group in groups for persona in group.personas}
+    taken_by_prefix = form.length if isinstance(form, PrefixForm) else 0
+    rows = training_dialogues(context, base, personas, taken=taken_by_prefix)
+    groups = covered(context, groups, rows)
     lessons = [lesson(group, rows) for group in groups]
     settings = train_settings(context, dialogues=sum(len(one.train) for one in lessons) // len(lessons))
     if "start" in context.spec.upstream:
@@ -236,7 +247,7 @@ def _trainer(
         form,
         settings,
         wave,
-        pad_id=base.tokenizer.pad_token_id or 0,
+        pad_id=base.pad_id,
         checkpoint=context.folder / CHECKPOINT / f"wave-{done}",
         hooks=Hooks(
             progress=lambda steps, total: context.progress(

@@ -15,6 +15,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.study import standing as study
 from engine.results.trees.tree import Tree, move_thresholds
 from engine.results.trees.tree_check import read_tree
+from engine.runs import manifest
 from engine.runs.runfolder import Status, read_status, write_spec, write_status
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
@@ -189,6 +190,7 @@ def test_one_cluster_is_judged_on_its_own_personas(ws: Workspace, monkeypatch: p
     run_id = finish(ws, "clustering")
     people = json.dumps({"assignment": {f"p{number:02d}": int(number > 1) for number in range(6)}})
     write_json(ws.run_folder(run_id) / "clusters.json", json.loads(people))
+    manifest.write(ws, run_id)
     for cluster, personas in (("largest", 4), (0, 2), (1, 4)):
         found = study.stand(ws, tree().model_copy(update={"cluster": cluster}))
         measured = found.walk.findings["gain"].measured

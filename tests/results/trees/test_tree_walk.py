@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,9 @@ from hypothesis import strategies as some
 from engine.results.trees.tree import Gate, Tree, move_thresholds
 from engine.results.trees.tree_check import read_tree
 from engine.results.trees.tree_time import remaining
-from engine.results.trees.tree_walk import NODE_STATES, Finding, Measured, judge, walk
+from engine.results.trees.tree_walk import Finding, Measured, NodeState, judge, walk
 from engine.results.trees.tree_words import (
-    SIGNS,
-    TONES,
-    WORDS,
+    LOOKS,
     confirmation,
     deciding_words,
     decision,
@@ -220,9 +219,9 @@ def test_what_if_shows_another_path_and_changes_no_finding() -> None:
     assert moved(small(), before, walk(small(), findings)) == []
 
 
-def test_every_state_has_a_word_a_sign_and_a_tone() -> None:
-    assert set(NODE_STATES) == set(WORDS) == set(SIGNS) == set(TONES)
-    assert len(set(SIGNS.values())) == len(NODE_STATES)
+def test_every_state_has_a_word_a_tone_and_a_sign_of_its_own() -> None:
+    assert set(get_args(NodeState)) == set(LOOKS)
+    assert len({look.sign for look in LOOKS.values()}) == len(LOOKS)
 
 
 @pytest.mark.parametrize(

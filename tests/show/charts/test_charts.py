@@ -9,6 +9,7 @@ import pytest
 
 from engine.core.wording import interval
 from engine.show import charts
+from engine.stats.pairing import pair
 from engine.stats.power import outlook
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
 from tests.stats.leaderboards import leaderboard as compare_all
@@ -24,6 +25,16 @@ def _scores(lift: float, wobble: float = 0.02) -> list[tuple[str, str, float | N
     ]
 
 
+def persona_table(scores: pd.DataFrame, *, candidate: str, reference: str, **how: Any) -> pd.DataFrame:
+    """The table of two variants whose scores stand in a frame."""
+    told = scores.assign(value=scores["value"].astype(object).where(scores["value"].notna(), None))
+    rows = {
+        name: list(zip(held["example_id"], held["persona_id"], held["value"], strict=True))
+        for name, held in told.groupby("variant")
+    }
+    return charts.table_of(pair(rows[candidate], rows[reference]), **how)
+
+
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
     """Four variants and a bound, compared with unified, as the comparison gives them."""
@@ -36,7 +47,11 @@ def rows() -> list[dict[str, Any]]:
     }
     found = compare_all(tables, reference="unified", outside_family=["ceiling-persona"])
     families = {"ceiling-persona": "ceiling"}
-    return [{**row.as_json(), "family": families.get(row.variant, "test")} for row in found]
+    roles = {"ceiling-persona": "bound"}
+    return [
+        {**row.as_json(), "family": families.get(row.variant, "test"), "role": roles.get(row.variant, "")}
+        for row in found
+    ]
 
 
 def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: list[dict[str, Any]]) -> None:
@@ -57,17 +72,7 @@ def test_a_metric_with_a_unit_of_its_own_is_not_multiplied(rows: list[dict[str, 
     assert table.loc["better", "interval"] == interval(rows[1]["ci_low"] / 100, rows[1]["ci_high"] / 100)
 
 
-def test_a_bound_is_never_the_best(rows: list[dict[str, Any]]) -> None:
-    found = charts.best(rows, reference="unified")
-    assert found is not None
-    assert found["variant"] == "better"
-    assert charts.best(rows[:1], reference="unified") is None
-
-
 def test_lower_can_be_better(rows: list[dict[str, Any]]) -> None:
-    found = charts.best(rows, reference="unified", higher_is_better=False)
-    assert found is not None
-    assert found["variant"] == "worse"
     assert verdict(rows[3], higher_is_better=False) == BETTER
     assert outcome(-1.0, higher_is_better=False) == BETTER
     assert outcome(-1.0, higher_is_better=None) == EQUAL
@@ -94,7 +99,7 @@ def _score_frame() -> pd.DataFrame:
 
 
 def test_personas_are_paired_and_sorted_from_gain_to_loss() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    table = persona_table(_score_frame(), candidate="a", reference="b")
     assert list(table["persona_id"]) == ["p00", "p02", "p01"]
     assert list(table["outcome"]) == [BETTER, EQUAL, WORSE]
     assert list(table["difference"]) == pytest.approx([0.5, 0.0, -0.4])
@@ -102,7 +107,7 @@ def test_personas_are_paired_and_sorted_from_gain_to_loss() -> None:
 
 
 def test_where_lower_is_better_the_gains_still_come_first() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b", higher_is_better=False)
+    table = persona_table(_score_frame(), candidate="a", reference="b", higher_is_better=False)
     assert list(table["persona_id"]) == ["p01", "p02", "p00"]
     assert list(table["outcome"]) == [BETTER, EQUAL, WORSE]
 
@@ -120,11 +125,9 @@ def test_charts_are_valid_and_select_what_they_promise(rows: list[dict[str, Any]
     assert {row["variant"] for held in drawn.values() for row in held if "variant" in row} == {
         "better", "same", "worse", "ceiling-persona",
     }  # fmt: skip
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
-    bars = charts.persona_chart(table, candidate="a", reference="b", chosen="p01").to_dict()
+    table = persona_table(_score_frame(), candidate="a", reference="b")
+    bars = charts.persona_chart(table, candidate="a", reference="b").to_dict()
     assert _selected_fields(bars) == ["persona_id"]
-    (drawn_bars,) = [held for held in bars["datasets"].values() if "persona_id" in held[0]]
-    assert [row["opacity"] for row in drawn_bars] == [0.45, 0.45, 1.0]
 
 
 def test_every_colour_word_of_a_chart_is_in_the_palette(rows: list[dict[str, Any]]) -> None:
@@ -139,7 +142,7 @@ def test_a_comparison_without_a_second_variant_still_draws(rows: list[dict[str, 
 
 
 def test_an_outcome_within_the_margin_is_equal() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b", margin=0.45)
+    table = persona_table(_score_frame(), candidate="a", reference="b", margin=0.45)
     assert list(table["outcome"]) == [BETTER, EQUAL, EQUAL]
     assert outcome(0.02, margin=0.02) == EQUAL
     assert outcome(0.0200001, margin=0.02) == BETTER
@@ -152,7 +155,7 @@ def test_catastrophes_are_losses_of_more_than_ten_points_the_largest_first() -> 
 
 
 def test_a_brush_names_the_personas_within_it() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    table = persona_table(_score_frame(), candidate="a", reference="b")
     assert charts.selected_personas(table, {"difference": [-50.0, 10.0]}, in_points=True) == ["p02", "p01"]
     both = {"candidate": [80.0, 100.0], "reference": [30.0, 50.0]}
     assert charts.selected_personas(table, both, in_points=True) == ["p00"]
@@ -160,7 +163,7 @@ def test_a_brush_names_the_personas_within_it() -> None:
 
 
 def test_bins_hold_every_persona_once_and_keep_gains_from_losses() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    table = persona_table(_score_frame(), candidate="a", reference="b")
     spec = charts.distribution_chart(table, mean=float(table["difference"].mean())).to_dict()
     (bins,) = [held for held in spec["datasets"].values() if "personas" in held[0]]
     assert sum(one["personas"] for one in bins) == len(table)
@@ -170,7 +173,7 @@ def test_bins_hold_every_persona_once_and_keep_gains_from_losses() -> None:
 
 
 def test_scatter_and_heatmap_select_personas_and_variants() -> None:
-    table = charts.persona_table(_score_frame(), candidate="a", reference="b")
+    table = persona_table(_score_frame(), candidate="a", reference="b")
     scatter = charts.scatter_chart(table, candidate="a", reference="b").to_dict()
     assert _selected_fields(scatter) == ["persona_id"]
     assert charts.BRUSHED in {one["name"] for one in scatter["params"]}

@@ -12,8 +12,7 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.domains.smart_home import SMART_HOME
 from engine.results import store
 from engine.show.persona import charts
-from engine.show.persona.merged import merge_of, merged_variants
-from engine.show.persona.route import read_routes, route_of, routing_runs
+from engine.show.persona.route import merge_of, merged_variants, read_routes, route_of, routing_runs
 from engine.show.persona.table import scored, wide
 from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan

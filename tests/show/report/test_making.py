@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def test_one_whose_process_is_gone_reads_as_lost(ws: Workspace) -> None:
     assert making.status(ws) is None
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     state = ws.data / "report" / "state.json"
-    write_json(state, replace(making.Making("making"), process=identity(process.pid)).as_json())
+    write_json(state, asdict(replace(making.Making("making"), process=identity(process.pid))))
     found = making.status(ws)
     assert found is not None
     assert found.state == "making"

@@ -26,6 +26,7 @@ from engine.strategies.plan import plan
 from engine.strategies.steps import augment
 from tests import in_process
 from tests.tiny_base import prepare_study
+from tests.workspaces import count_as_taken_in
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
 QUICK = {"epochs": 1, "batch_size": 4}
@@ -118,9 +119,7 @@ def test_val_and_test_have_no_say(ws: Workspace, made: RunSpec, tiny_base: Path,
             ]
             row["meta"] = dict.fromkeys(row["meta"], "zebra")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    noted = other.read_config()
-    untold = {"files": {}, "dataset": {**noted["dataset"], "data_hash": ""}}
-    write_json(other.config, {**noted, **untold})  # as if taken in like this
+    count_as_taken_in(other)
     spec = do(other, "augmentation", target=14)
     assert lines(other, spec.run_id) == lines(ws, made.run_id)
     assert "ebra" not in (other.run_folder(spec.run_id) / augment.DIALOGUES).read_text()

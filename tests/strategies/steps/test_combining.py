@@ -19,6 +19,7 @@ from engine.lm.merge import concatenated, stacked
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.respond import respond
 from engine.results.store.intake import read_finished
+from engine.runs import manifest
 from engine.runs.runfolder import RunSpec, Status, read_log, read_status, write_spec, write_status
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -272,17 +273,19 @@ def test_routes_never_depend_on_test(ws: Workspace, routed: RunSpec) -> None:
     try:
         for number, run_id in enumerate(routed.upstream.values()):
             path = ws.run_folder(run_id) / "scores.parquet"
-            kept[path] = path.read_bytes()
+            kept |= {one: one.read_bytes() for one in (path, path.with_name(manifest.NAME))}
             scores = pd.read_parquet(path)
             noise = np.random.default_rng(number).random(len(scores))
             is_kept = (scores["split"] == "val") | (scores["metric"] != "embedding_similarity")
             scores["value"] = scores["value"].where(is_kept, noise)
             scores.to_parquet(path, index=False)
+            manifest.write(ws, run_id)  # as if the run had scored so
         execute(ws, routed.run_id)
         after = found(ws, routed, "routes.json")
     finally:
         for path, content in kept.items():
             path.write_bytes(content)
+            manifest.write(ws, path.parent.name)
     assert after["routes"] == before["routes"]
     assert after["shares"] == before["shares"]
     assert after["test"] != before["test"]
@@ -327,6 +330,7 @@ def test_a_clustering_of_other_personas_is_refused(ws: Workspace) -> None:
     before = read_json(path)
     told = ("assignment", "map", "centroids_similarity")
     write_json(path, {**before, **{name: dict(list(before[name].items())[1:]) for name in told}})
+    manifest.write(ws, path.parent.name)
     try:
         write_spec(ws.run_folder(spec.run_id), spec)
         execute(ws, spec.run_id, Status(state="running", order=200, attempt=1))
@@ -335,3 +339,4 @@ def test_a_clustering_of_other_personas_is_refused(ws: Workspace) -> None:
         assert "leaves out 1 personas, persona_000 among them" in str(status.error)
     finally:
         write_json(path, before)
+        manifest.write(ws, path.parent.name)

@@ -15,7 +15,7 @@ from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, read_status
-from engine.strategies.steps.lessons import training_dialogues
+from engine.strategies.steps import lessons
 from tests.strategies.steps.test_steps import do
 from tests.tiny_base import prepare_study
 
@@ -63,9 +63,9 @@ def test_history_is_the_end_of_train(
     spec = RunSpec("per-persona", 1, {"by": "persona", **parameters}, 0, "", "")
     base = load_base(str(read_json(ws.config)["base"]))
     seen = []
-    monkeypatch.setattr("engine.strategies.steps.lessons._encode", lambda _, row: seen.append(row) or _row())
+    monkeypatch.setattr(lessons, "_encode", lambda _base, _domain, row: seen.append(row) or _row())
     personas = {persona.persona_id for persona in load_dataset(ws).personas}
-    rows = training_dialogues(RunContext(ws, spec), base, personas)
+    rows = lessons.training_dialogues(RunContext(ws, spec), base, personas)
     splits = load_splits(ws)
     train = [row for row in seen if splits.assignment[row.dialogue_id] == "train"]
     assert [row.order for row in train] == list(orders) * 4

@@ -22,9 +22,9 @@ from engine.results.store.intake import read_finished
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
-from engine.strategies.steps import train_adapters
 from tests import in_process
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
@@ -233,12 +233,13 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
         context = RunContext(other, spec, status=Status(state="running", attempt=attempts))
         context.request_stop()
         try:
-            train_adapters.run(context)
+            registry.get("unified").step(context)
         except Cancelled:
             continue
         break
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
     assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
+    manifest.write(other, spec.run_id)
     found = [scores_of(one, quiet) for one in (other, ws)]
     # Other runs had embedded some replies: in other company a vector differs by rounding.
     tables = [table.drop(columns="seconds") for table in found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
-from engine.results.store import migrations
+from engine.results.store import tables
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
@@ -58,21 +57,9 @@ def test_a_database_of_every_earlier_form_is_brought_to_todays(ws: Workspace, fo
     store.refresh(ws)
     pd.testing.assert_frame_equal(store.score_table(ws, metric="device_f1", split="test"), expected)
     assert {one.variant for one in store.variants(ws)} == {"gain", "count"}
-    applied = held(ws, "select name from migrations order by name")
-    assert applied == [(name,) for name, _ in migrations.MIGRATIONS]
-
-
-def test_every_step_has_a_fixture_of_the_form_before_it() -> None:
-    """Whoever adds a migration leaves the form it starts from."""
-    told = "".join(path.read_text() for path in SCHEMAS.glob("*.sql"))
-    before_the_last = migrations.MIGRATIONS[-2][0]
-    assert f"after {before_the_last}:" in told
-
-
-def test_migrations_are_literals(ws: Workspace) -> None:
-    """Their text holds what it held when they landed: a changed one would leave old databases as they are."""
-    texts = "".join(name + " ".join(script.split()) for name, script in migrations.MIGRATIONS[:5])
-    assert hashlib.sha256(texts.encode()).hexdigest()[:12] == "5aa205ffa7c7"
+    assert held(ws, "select name from migrations") == [(tables.FORM,)]
+    there = held(ws, "select table_name from duckdb_tables()")
+    assert {name for (name,) in there} == tables.TABLES
 
 
 def test_a_database_of_a_later_version_is_refused_and_left_as_it_is(ws: Workspace) -> None:
@@ -99,7 +86,7 @@ def test_a_database_of_another_program_is_never_written_and_kept_by_a_rebuild(ws
     assert {one.variant for one in store.variants(ws)} == {"gain", "count"}
 
 
-@pytest.mark.parametrize("table", migrations.TABLES)
+@pytest.mark.parametrize("table", sorted(tables.TABLES - {"migrations"}))
 def test_a_table_that_somebody_dropped_is_told_with_the_remedy(ws: Workspace, table: str) -> None:
     store.refresh(ws)
     changed(ws, f"drop table {table}")
@@ -118,13 +105,6 @@ def test_a_table_that_somebody_changed_is_told_with_the_remedy(ws: Workspace) ->
     assert "rebuild-db" in str(refused.value.hint)
     store.rebuild(ws)
     assert not store.score_table(ws, metric="device_f1", split="test").empty
-
-
-def test_the_present_form_is_what_the_migrations_make() -> None:
-    connection = duckdb.connect(":memory:")
-    migrations.migrate(connection)
-    made = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
-    assert made == {*migrations.TABLES, "migrations"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists() or os.geteuid() != 0, reason="needs a full device")

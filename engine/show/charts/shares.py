@@ -1,7 +1,4 @@
-"""Charts and table records of a dataset: shares and lengths. Owns how they look; reads nothing.
-
-Comparisons have theirs in charts/, and the words that colours stand for in charts/looks.py.
-"""
+"""Charts and table records of a dataset: shares and lengths. Owns how they look; reads nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +9,7 @@ import altair as alt
 import pandas as pd
 
 from engine.core.wording import percent
-from engine.show.charts.looks import scale
-
-__all__ = ["Lengths", "lengths_table", "scale", "share_chart"]
+from engine.show.charts.looks import scale, tips
 
 
 def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerChart | alt.FacetChart:
@@ -30,7 +25,7 @@ def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerC
     base = alt.Chart(frame).encode(
         y=alt.Y("name:N", sort=list(frame["name"]), title=None, axis=alt.Axis(domain=False, ticks=False)),
         x=alt.X("percent:Q", title=title, axis=alt.Axis(grid=False, tickCount=4)),
-        tooltip=[alt.Tooltip("name:N", title="Named"), alt.Tooltip("words:N", title="Share")],
+        tooltip=tips(name="Named", words="Share"),
     )
     bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2).encode(
         color=alt.Color("kind:N", scale=scale(), legend=None)

@@ -1,0 +1,125 @@
+"""Which linear layers of a base get an update: the usual ones of its architecture, and which names there are.
+
+Read from a model folder's configuration and the headers of its safetensors, so that a launch can refuse a
+name before anything is loaded. Loads no model code.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.core.errors import EngineError, unknown_name
+from engine.core.paths import read_json
+
+AUTO, AUTO_ONE = "auto", "auto-one"
+"""The architecture's usual layers, and the first of them alone."""
+USUAL: dict[str, tuple[str, ...]] = {
+    "bloom": ("query_key_value",),
+    "codegen": ("qkv_proj",),
+    "falcon": ("query_key_value",),
+    "gemma": ("q_proj", "v_proj"),
+    "gemma2": ("q_proj", "v_proj"),
+    "gemma3_text": ("q_proj", "v_proj"),
+    "gpt2": ("c_attn",),
+    "gpt_bigcode": ("c_attn",),
+    "gpt_neo": ("q_proj", "v_proj"),
+    "gpt_neox": ("query_key_value",),
+    "gptj": ("q_proj", "v_proj"),
+    "llama": ("q_proj", "v_proj"),
+    "mistral": ("q_proj", "v_proj"),
+    "mixtral": ("q_proj", "v_proj"),
+    "mpt": ("Wqkv",),
+    "opt": ("q_proj", "v_proj"),
+    "phi": ("q_proj", "v_proj", "fc1", "fc2"),
+    "qwen2": ("q_proj", "v_proj"),
+    "qwen3": ("q_proj", "v_proj"),
+    "stablelm": ("q_proj", "v_proj"),
+}
+"""As PEFT has them (TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING); a test holds them together."""
+_KNOWN_SETS = (("q_proj", "v_proj"), ("query_key_value",), ("qkv_proj",), ("c_attn",), ("Wqkv",))
+"""What an architecture that PEFT names no layers for is tried with: the first set that it has."""
+_NO_LAYER = ("embed", "wte", "wpe", "lm_head", "norm", "ln_")
+
+
+def usual_layers(folder: Path) -> list[str]:
+    """Return the layers that a base gets an update in by default.
+
+    Raises EngineError where its architecture is not known and has none of the usual names.
+    """
+    kind = str(read_json(folder / "config.json").get("model_type", ""))
+    names = layer_names(folder)
+    for known in (USUAL.get(kind, ()), *_KNOWN_SETS):
+        if known and (names is None or set(known) <= set(names)):
+            return list(known)
+    raise EngineError(
+        f"Which layers of a {kind or 'nameless'} model get an update is not known.",
+        f"Name them: --set target_modules=NAME,NAME with names among {', '.join(names or ())}.",
+    )
+
+
+def chosen_layers(folder: Path, asked: Sequence[str]) -> list[str]:
+    """Return the names of layers that `asked` means on a base. Raises EngineError for one it has not got."""
+    if list(asked) == [AUTO]:
+        return sorted(usual_layers(folder))
+    if list(asked) == [AUTO_ONE]:
+        return usual_layers(folder)[:1]
+    if AUTO in asked or AUTO_ONE in asked:
+        raise EngineError(
+            f"target_modules: {AUTO} and {AUTO_ONE} stand alone, not beside names.", "Give one or the other."
+        )
+    names = layer_names(folder)
+    missing = [] if names is None else [name for name in asked if name not in names]
+    if missing:
+        raise no_such_layer(missing, names or ())
+    return sorted(asked)
+
+
+def no_such_layer(missing: Sequence[str], known: Sequence[str]) -> EngineError:
+    """Return the refusal of layer names that a base has not got."""
+    near = unknown_name("layer", missing[0], known).message if len(missing) == 1 else ""
+    guess = near.partition("; ")[2] if "did you mean" in near else ""
+    return EngineError(
+        f"The base model has no layer called {', '.join(missing)}.{' ' + guess if guess else ''}",
+        f"target_modules may hold: {', '.join(sorted(known))}.",
+    )
+
+
+def layer_names(folder: Path) -> list[str] | None:
+    """Return the last names of a base's linear layers, sorted; None where its files do not tell.
+
+    They are the matrices in the safetensors that are no embedding, head or norm. Experts of a mixture are
+    left out: they are held as one block.
+    """
+    stamped = tuple(
+        (path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*.safetensors"))
+    )
+    return _named(stamped)
+
+
+@functools.lru_cache(maxsize=8)
+def _named(files: tuple[tuple[Path, int, int], ...]) -> list[str] | None:
+    found = set()
+    for path, _, size in files:
+        for name, told in (_header(path, size) or {}).items():
+            parts = name.removesuffix(".weight").split(".")
+            is_matrix = name.endswith(".weight") and len(told.get("shape", ())) == 2
+            apart = "experts" in parts or any(mark in parts[-1].lower() for mark in _NO_LAYER)
+            if is_matrix and len(parts) > 2 and not apart:
+                found.add(parts[-1])
+    return sorted(found) or None
+
+
+def _header(path: Path, size: int) -> dict[str, dict[str, list[int]]] | None:
+    with path.open("rb") as file:
+        length = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
+        if length > size:
+            return None
+        try:
+            told = json.loads(file.read(length))
+        except ValueError:
+            return None
+    return {name: one for name, one in told.items() if name != "__metadata__" and isinstance(one, dict)}

@@ -1,0 +1,64 @@
+"""What a model can read at once, and what goes when a text is longer: one rule wherever texts are made.
+
+Memories go first, the least similar before the others; then the oldest turns, up to one that begins with the
+user; never the instruction, the profile or the query. What is still too long is left out whole: an example
+without a reply, a dialogue that trains nothing. Whoever cuts counts it. The same holds for training (the
+newest turns are trained), scoring and the playground.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from transformers import PreTrainedModel
+
+from engine.core.errors import EngineError
+from engine.core.types import Message
+
+MEMORIES_TOKENS = 1536
+"""Memories are shown as long as a prompt has no more tokens than this, however wide the window."""
+_UNLIMITED = 4096
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+
+
+class TooLong(EngineError):
+    """A query that does not fit into the model's window even alone."""
+
+
+def positions_of(model: PreTrainedModel) -> int | None:
+    """Return how many positions the model has; None where its architecture sets no limit."""
+    found = (getattr(model.config, name, None) for name in _POSITIONS)
+    return next((int(one) for one in found if isinstance(one, int) and one > 0), None)
+
+
+def window_of(model: PreTrainedModel) -> int:
+    """Return how many tokens the model reads at once; where nothing limits them 4,096."""
+    return positions_of(model) or _UNLIMITED
+
+
+def prompt_room(model: PreTrainedModel, max_new_tokens: int) -> int:
+    """Return how many tokens a prompt may have beside its reply. Raises EngineError where that is none."""
+    room = window_of(model) - max_new_tokens
+    if room < 1:
+        raise EngineError(
+            f"A reply of {max_new_tokens} tokens leaves no room for a prompt in this base's window of "
+            f"{window_of(model)}.",
+            "Ask for shorter replies (max_new_tokens), or choose a base with a longer context.",
+        )
+    return room
+
+
+def newest(
+    messages: Sequence[Message], tokens: Callable[[Sequence[Message]], int], room: int
+) -> Sequence[Message] | None:
+    """Return the messages without as many of the oldest turns as it takes to fit; None when nothing fits.
+
+    `tokens` gives the length of a text with these messages. What is kept is all of them, or begins with a
+    turn of the user; the last such turn is the least.
+    """
+    if tokens(messages) <= room:
+        return messages
+    starts = [place for place, one in enumerate(messages) if one.role == "user" and place]
+    kept = bisect_left(starts, True, key=lambda place: tokens(messages[place:]) <= room)
+    return messages[starts[kept] :] if kept < len(starts) else None

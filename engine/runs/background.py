@@ -1,0 +1,72 @@
+"""One process beside the app: where its files lie, how it is started, and what it says of itself.
+
+Autopilot, report and generator are one each. Owns state.json, output.txt and the lock of its folder; what
+state.json holds, and what else lies there, is of whoever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.paths import read_json, write_json
+from engine.runs.launchers.local import detached
+from engine.runs.processes import ProcessIdentity, identity
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The process `python -m MODULE` of a workspace; `what` is its name in errors, such as "The report"."""
+
+    folder: Path
+    what: str
+    module: str
+
+    @property
+    def output(self) -> Path:
+        """What it prints, its last words among it."""
+        return self.folder / "output.txt"
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the lock that it is started under, and that others change its state under."""
+        return locked(self.folder / ".lock", what=self.what)
+
+    def start(self, *words: str, keys: Collection[str] = ()) -> ProcessIdentity | None:
+        """Start it with these arguments, handing it the keys of these names; None when it ended at once.
+
+        Raises EngineError when the system refuses.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            process = detached([self.module, *words], output=self.output, keys=keys)
+        except OSError as error:
+            raise EngineError(
+                f"{self.what} cannot be started: {error}.", "Check free memory and disk space."
+            ) from error
+        return identity(process.pid)
+
+    def read(self, form: type[Record]) -> Record | None:
+        """Return state.json as a record of that form, None without one; EngineError when it is torn."""
+        path = self.folder / "state.json"
+        if not path.exists():
+            return None
+        try:
+            found: Record = TypeAdapter(form).validate_python(read_json(path))
+        except ValidationError as error:
+            raise EngineError(
+                f"{path} does not say how {self.what.lower()} stands.", "Delete it and start again."
+            ) from error
+        return found
+
+    def write(self, state: Any) -> None:
+        """Replace state.json by a record, atomically."""
+        write_json(self.folder / "state.json", asdict(state))

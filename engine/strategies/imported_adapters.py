@@ -1,0 +1,77 @@
+"""LoRA adapters from elsewhere, one a persona, made a variant of this workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from engine.core import integrity
+from engine.core.errors import EngineError
+from engine.core.parameters import Parameters
+from engine.core.paths import plain_name
+from engine.runs.runfolder import fingerprint
+from engine.strategies.ground import Ground
+from engine.strategies.spec import Experiment, Traits
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+class ImportedParameters(Parameters):
+    """Where the adapters lie, and what the variant is called."""
+
+    folder: str = Field("", description="The folder with one folder a persona, each in PEFT's format.")
+    variant: str = Field("adapters", min_length=1, max_length=60, description="The name of the variant.")
+    contents: str = Field(
+        "", description="The hash of the adapters; left out, it is taken, and a run holds to it."
+    )
+
+
+def _with_contents(parameters: ImportedParameters, _: Ground) -> ImportedParameters:
+    """Return the parameters with the hash of what lies in the folder. Raises EngineError for no adapters."""
+    plain_name(parameters.variant, what="a variant")
+    return parameters.model_copy(update={"contents": contents_of(Path(parameters.folder).expanduser())})
+
+
+def contents_of(folder: Path) -> str:
+    """Return the hash of all adapters in a folder. Raises EngineError where there are none."""
+    found = adapter_folders(folder)
+    return fingerprint({one.name: [integrity.sha256(one / name) for name in _FILES] for one in found}, 16)
+
+
+def adapter_folders(folder: Path) -> list[Path]:
+    """Return the folders of adapters in a folder, by name. Raises EngineError where there are none."""
+    inside = sorted(folder.iterdir()) if str(folder) not in ("", ".") and folder.is_dir() else []
+    found = [one for one in inside if all((one / name).is_file() for name in _FILES)]
+    if not found:
+        raise EngineError(
+            f"{folder if str(folder) != '.' else 'The folder'} holds no adapters.",
+            "Name the folder with one folder a persona, each with " + " and ".join(_FILES) + ".",
+        )
+    return found
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.take_in import take_in
+
+    take_in(context)
+
+
+STRATEGY = Experiment(
+    name="imported-adapters",
+    title="Adapters from elsewhere",
+    family="imported",
+    group="Adapters",
+    question="How do adapters that were trained elsewhere answer here, each for its persona?",
+    makes="the variant that `variant` names",
+    step=step,
+    parameters=ImportedParameters,
+    settle=_with_contents,
+    stages={"load": 5.0, "generate": 88.0, "score": 7.0},
+    beside=("base",),
+    traits=Traits(personal=True, readable=True, mixable=True, divides=("replies",)),
+)

@@ -1,0 +1,108 @@
+"""Chats in the form that a base's template takes: no system role, alternating turns, rewritten turns."""
+
+from __future__ import annotations
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from engine.core.errors import EngineError
+from engine.core.types import Message
+from engine.lm.encode import encode_chat, encode_dialogue, encode_prompt
+from engine.lm.load import load_base
+from engine.lm.prompts import chat
+from engine.lm.turns import fitted, traits
+
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for message in messages %}"
+    "{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+QWEN3 = (
+    "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}"
+    "{% set ns.last = loop.index0 %}{% endif %}{% endfor %}{% for m in messages %}"
+    "{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if m.role == 'assistant' and loop.index0 > ns.last %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\n' }}{% if enable_thinking is defined and not enable_thinking %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
+)
+ASKED = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Light on."},
+    {"role": "assistant", "content": "It is on."},
+    {"role": "user", "content": "Louder."},
+    {"role": "assistant", "content": "It is louder."},
+]
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerBase:
+    return load_base("embedded").tokenizer
+
+
+def replies(tokenizer: PreTrainedTokenizerBase, row: object) -> str:
+    ids = [one for one, own in zip(row.ids, row.is_reply, strict=True) if own]  # type: ignore[attr-defined]
+    return str(tokenizer.decode(ids))
+
+
+def test_without_a_system_role_its_text_opens_the_first_user_turn(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = GEMMA
+    found = traits(tokenizer)
+    assert (found.system, found.repeats, found.extends) == (False, False, True)
+    assert fitted(tokenizer, ASKED)[0] == {"role": "user", "content": "Be brief.\n\nLight on."}
+    (row,) = encode_dialogue(tokenizer, ASKED)
+    assert replies(tokenizer, row) == "It is on.<|im_end|>It is louder.<|im_end|>"
+
+
+def test_turns_of_one_role_are_joined_where_they_must_alternate(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = GEMMA
+    twice = [ASKED[1], {"role": "user", "content": "Please."}, ASKED[2]]
+    assert fitted(tokenizer, twice) == [{"role": "user", "content": "Light on.\nPlease."}, ASKED[2]]
+    begins = [ASKED[0], {"role": "assistant", "content": "Hello."}, *ASKED[1:]]
+    assert [one["role"] for one in fitted(tokenizer, begins)] == ["user", "assistant"] * 3
+    assert encode_prompt(tokenizer, begins[:3])
+
+
+def test_where_turns_may_repeat_nothing_is_changed(tokenizer: PreTrainedTokenizerBase) -> None:
+    twice = [*ASKED[:2], {"role": "user", "content": "Please."}, ASKED[2]]
+    assert fitted(tokenizer, twice) == twice
+
+
+def test_a_template_that_rewrites_earlier_turns_is_trained_as_it_is_asked(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = QWEN3
+    assert not traits(tokenizer).extends
+    with pytest.raises(EngineError, match="rewrites earlier turns"):
+        encode_chat(tokenizer, ASKED)
+    rows = encode_dialogue(tokenizer, ASKED)
+    assert [replies(tokenizer, row) for row in rows] == ["It is on.<|im_end|>", "It is louder.<|im_end|>"]
+    for row, end in zip(rows, (2, 4), strict=True):
+        prompt = encode_prompt(tokenizer, ASKED[:end])
+        assert list(row.ids[: len(prompt)]) == prompt
+        assert row.is_reply.index(True) == len(prompt)
+
+
+def test_a_template_that_thinks_in_the_prompt_only_still_shows_the_reply(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\nThinking:' }}{% endif %}"
+    )
+    rows = encode_dialogue(tokenizer, ASKED)
+    assert [replies(tokenizer, row) for row in rows] == ["It is on.<|im_end|>", "It is louder.<|im_end|>"]
+
+
+def test_a_template_that_renders_nothing_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = "{{ raise_exception('no') }}"
+    with pytest.raises(EngineError, match="does not render"):
+        traits(tokenizer)
+
+
+def test_the_datas_own_system_message_stands_after_ours() -> None:
+    told = chat("Ours.", [Message("system", "Theirs."), Message("user", "Hi.")])
+    assert told == [{"role": "system", "content": "Ours.\nTheirs."}, {"role": "user", "content": "Hi."}]
