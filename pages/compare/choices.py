@@ -20,7 +20,6 @@ from pages.compare.reads import Asked
 from pages.shared import frame, reads
 
 PAGE = "compare"
-ALL = "all"
 choice = partial(frame.linked_choice, page=PAGE)
 
 _KEPT = "compare_address"
@@ -172,21 +171,21 @@ def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
             words=lambda name: _PROTOCOLS[name],
             help="Variants scored under other settings can be shown beside, with what differs; never judged.",
         )  # fmt: skip
-    return Asked(asked.metric, asked.split, None, protocol, shown == ALL)
+    return Asked(asked.metric, asked.split, None, protocol, shown == frame.ALL)
 
 
 def _cluster(ws: Workspace) -> int | None:
     """The personas looked at; None for all. Without a clustering there is no choice."""
     sizes = Counter(compare_reads.clusters(ws).values())
-    known = [ALL, *(str(number) for number in sorted(sizes))]
     picked = choice(
         "Personas",
-        known,
+        [str(number) for number in sorted(sizes)],
         name="cluster",
-        words=lambda name: "All" if name == ALL else f"Cluster {name} ({sizes[int(name)]})",
+        whole="All",
+        words=lambda name: f"Cluster {name} ({sizes[int(name)]})",
         help=_PERSONAS_HELP if sizes else "Run the clustering to look at one cluster alone.",
     )
-    return None if picked in (None, ALL) else int(picked)
+    return None if picked is None else int(picked)
 
 
 def _margin(metric: Metric) -> float:
@@ -203,20 +202,14 @@ def _margin(metric: Metric) -> float:
     return float(picked or 0) / (100 if in_points else 1)
 
 
-def _family(found: Mapping[str, Any]) -> str:
+def _family(found: Mapping[str, Any]) -> str | None:
     families = sorted({row["family"] for row in found["rows"] if row["role"] != "reference"})
-    picked = choice(
-        "Family",
-        [ALL, *families],
-        name="family",
-        words=lambda name: "All" if name == ALL else name,
-        help="Show the variants of one family. Holm's correction stays over all that compete.",
-    )
-    return picked or ALL
+    told = "Show the variants of one family. Holm's correction stays over all that compete."
+    return choice("Family", families, name="family", whole="All", help=told)
 
 
-def _of_family(found: dict[str, Any], family: str) -> dict[str, Any]:
-    if family == ALL:
+def _of_family(found: dict[str, Any], family: str | None) -> dict[str, Any]:
+    if family is None:
         return found
     rows = [row for row in found["rows"] if row["role"] == "reference" or row["family"] == family]
     return {**found, "rows": rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -29,7 +29,7 @@ class Asked:
     split: str
     reference: str | None = None
     protocol: str | None = None
-    across: bool = False
+    across_protocols: bool = False
     margin: float = 0.0
     cluster: int | None = None
 
@@ -95,15 +95,9 @@ def costs(ws: Workspace, *, split: str, protocol: str) -> dict[str, dict[str, fl
 
 
 def _whole(ws: Workspace, asked: Asked, *, margin: float) -> dict[str, Any]:
-    return reads.compared(
-        ws,
-        reference=asked.reference,
-        metric=asked.metric,
-        split=asked.split,
-        protocol=asked.protocol,
-        across_protocols=asked.across,
-        margin=margin,
-    )
+    fields = asdict(replace(asked, margin=margin))
+    del fields["cluster"]
+    return reads.compared(ws, **fields)
 
 
 def _members(ws: Workspace, cluster: int) -> frozenset[str]:

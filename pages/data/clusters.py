@@ -11,7 +11,6 @@ from engine.strategies.clusterings import Clusters
 from pages.persona import scene as persona_scene
 from pages.shared import frame
 
-_ALL = "all"
 _MAP = "data_map"
 _NAMED = 12
 
@@ -32,16 +31,10 @@ def show(ws: Workspace) -> None:
     sizes = found.sizes
     with st.container(width=320):
         chosen = frame.linked_choice(
-            "Cluster",
-            [_ALL, *map(str, sizes)],
-            page="data",
-            name="cluster",
-            kept=True,
-            words=lambda name: (
-                "None marked" if name == _ALL else f"{name}, {count(sizes[int(name)], 'persona')}"
-            ),
-        )
-    marked = None if chosen in (None, _ALL) else int(chosen or 0)
+            "Cluster", list(map(str, sizes)), page="data", name="cluster", kept=True, whole="None marked",
+            words=lambda name: f"{name}, {count(sizes[int(name)], 'persona')}",
+        )  # fmt: skip
+    marked = None if chosen is None else int(chosen)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _map(found, marked)

@@ -12,7 +12,6 @@ from engine.core.wording import count, spelled
 from pages.shared import frame, reads
 from pages.shared.reads import SPLIT_WORDS
 
-_ALL = "all"
 _SHOWN = 200
 
 
@@ -22,12 +21,8 @@ def show(ws: Workspace) -> None:
     characters = {persona.persona_id: persona.character for persona in dataset.personas}
     columns = st.columns([2, 3])
     with columns[0]:
-        chosen = frame.linked_choice(
-            "Persona",
-            [_ALL, *characters],
-            page="data",
-            name="persona",
-            words=lambda name: "All personas" if name == _ALL else name,
+        one = frame.linked_choice(
+            "Persona", list(characters), page="data", name="persona", whole="All personas"
         )
     with columns[1]:
         sought = st.text_input(
@@ -37,7 +32,6 @@ def show(ws: Workspace) -> None:
             icon=":material/search:",
             placeholder="a word or phrase",
         )
-    one = None if chosen in (None, _ALL) else chosen
     if one is not None:
         _about(one, characters[one])
     dialogues = dataset.dialogues if one is None else reads.dialogues_of(ws, one)
@@ -53,7 +47,7 @@ def show(ws: Workspace) -> None:
         return
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        dialogue = _list(ws, found, key=f"data_list_{chosen}_{wanted}", named=one is None)
+        dialogue = _list(ws, found, key=f"data_list_{one}_{wanted}", named=one is None)
     with right:
         _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
 

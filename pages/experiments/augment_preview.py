@@ -9,7 +9,9 @@ import streamlit as st
 from engine.core import integrity
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
-from engine.data.augment import Attempt, method_words, preview
+from engine.data.augment.methods import method_words
+from engine.data.augment.preview import preview
+from engine.data.augment.records import Attempt
 from engine.runs.records import scan
 from pages.shared import frame, reads
 

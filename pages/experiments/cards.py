@@ -22,7 +22,6 @@ from engine.strategies.sweep import SWEEPS, Sweep
 from pages.shared import frame, reads
 
 _PAGE = "experiments"
-_ALL = "all"
 _WIDE = 3
 _LISTED = 6
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
@@ -117,20 +116,13 @@ def back() -> None:
 
 
 def _filtered(cards: Sequence[Card]) -> list[Card]:
-    families = _groups(cards)
     columns = st.columns([3, 3, 3], vertical_alignment="bottom")
     with columns[0]:
         stands = frame.linked_choice(
             "Show", _STANDS, page=_PAGE, name="show", segmented=True, words=lambda one: _STAND_WORDS[one]
         )
     with columns[1]:
-        family = frame.linked_choice(
-            "Family",
-            [_ALL, *families],
-            page=_PAGE,
-            name="family",
-            words=lambda one: "All" if one == _ALL else one,
-        )
+        family = frame.linked_choice("Family", _groups(cards), page=_PAGE, name="family", whole="All")
     with columns[2]:
         query = st.text_input(
             "Search", key="find", bind="query-params", placeholder="adapter, prompt, cluster ...",
@@ -139,7 +131,7 @@ def _filtered(cards: Sequence[Card]) -> list[Card]:
     return [
         card
         for card in cards
-        if family in (None, _ALL, card.experiment.group)
+        if family in (None, card.experiment.group)
         and (stands in (None, "all") or card.is_done == (stands == "done"))
         and _mentions(card.experiment, query or "")
     ]

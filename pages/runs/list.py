@@ -130,7 +130,6 @@ def _opening(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
 
 
 _PAGE, _TABLE = "runs", "runs_table"
-_ALL = "all"
 _FEW = 4  # below, a filter is more to read than the list
 
 
@@ -176,13 +175,13 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
     columns = st.columns([4, 2, 2], vertical_alignment="bottom")
     with columns[0]:
         state = frame.linked_choice(
-            "State", [_ALL, *states], page=_PAGE, name="state", segmented=True,
-            words=lambda one: "All" if one == _ALL else STATE_WORDS[one],
+            "State", states, page=_PAGE, name="state", segmented=True, whole="All",
+            words=lambda one: STATE_WORDS[one],
         )  # fmt: skip
     with columns[1]:
         experiment = frame.linked_choice(
-            "Experiment", [_ALL, *experiments], page=_PAGE, name="experiment",
-            words=lambda one: "All" if one == _ALL else title_of(one, frame.workspace()),
+            "Experiment", experiments, page=_PAGE, name="experiment", whole="All",
+            words=lambda one: title_of(one, frame.workspace()),
         )  # fmt: skip
     with columns[2]:
         query = st.text_input(
@@ -192,8 +191,8 @@ def _filtered(ordered: Sequence[RunRecord]) -> list[RunRecord]:
     return [
         record
         for record in ordered
-        if state in (None, _ALL, record.state)
-        and experiment in (None, _ALL, record.experiment)
+        if state in (None, record.state)
+        and experiment in (None, record.experiment)
         and (not query or matches(record, query))
     ]
 

@@ -58,6 +58,7 @@ _MENU = (
 )
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
 
+ALL = "all"
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -312,14 +313,21 @@ def linked_choice(
     labelled: bool = True,
     always: bool = False,
     kept: bool = False,
+    whole: str = "",
     help: str | None = None,
 ) -> str | None:
     """Show a choice that lives in the address as ?name=value; return what is chosen.
 
     The first option is the default and leaves the address clean; with `always` it stands there as well; with
-    `kept` whoever comes back to the page finds the choice as it was. Code sets the choice through `choose`,
-    before the widget is drawn.
+    `kept` whoever comes back to the page finds the choice as it was. With `whole` (its words) the first
+    option is "all", told as None. Code sets the choice through `choose`, before the widget is drawn.
     """
+    if whole:
+        options = [ALL, *options]
+
+    def worded(one: str) -> str:
+        return whole if whole and one == ALL else words(one)
+
     key, seen = f"{page}_{name}", f"{page}_{name}_address"
     asked = st.query_params.get(name)
     written: Written | None = st.session_state.get(seen)
@@ -334,11 +342,11 @@ def linked_choice(
     if segmented:
         value = st.segmented_control(
             label, options, default=None if key in st.session_state else options[0],
-            format_func=lambda one: plain(words(one)), required=True, key=key, help=help,
+            format_func=lambda one: plain(worded(one)), required=True, key=key, help=help,
             label_visibility="visible" if labelled else "collapsed",
         )  # fmt: skip
     else:
-        value = st.selectbox(label, options, format_func=words, key=key, help=help)
+        value = st.selectbox(label, options, format_func=worded, key=key, help=help)
     default = None if always else options[0]
     if value in (None, default):
         st.query_params.pop(name, None)
@@ -346,7 +354,7 @@ def linked_choice(
         st.query_params[name] = value or ""
     address = st.query_params.get(name)
     st.session_state[seen] = written.then(address, value) if written else Written(address, value)
-    return value
+    return None if whole and value == ALL else value
 
 
 def choose(page: str, name: str, value: str | None) -> None:

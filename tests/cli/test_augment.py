@@ -11,7 +11,7 @@ from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.data import prepare
-from engine.data.augment import preview
+from engine.data.augment.preview import preview
 from engine.data.dataset import load_splits
 from engine.domains.smart_home import RULES
 from tests.sample_study import prepare_world

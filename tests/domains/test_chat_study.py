@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from engine.core.paths import Workspace
 from engine.data import load_dataset, load_splits, prepare
-from engine.data.augment import preview
+from engine.data.augment.preview import preview
 from engine.data.dataset import examples
 from engine.domains import metrics
 from engine.domains.chat import CHAT

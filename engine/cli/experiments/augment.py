@@ -10,8 +10,10 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out
 from engine.core.errors import unknown_name
-from engine.data.augment import Attempt, Growing, Preview, preview
+from engine.data.augment.growing import Growing
 from engine.data.augment.methods import ALL_RULES
+from engine.data.augment.preview import Preview, preview
+from engine.data.augment.records import Attempt
 from engine.domains.registry import domain_of
 
 

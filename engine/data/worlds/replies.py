@@ -16,6 +16,12 @@ from engine.data.worlds.households import Household, draw, most_common
 from engine.data.worlds.words import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
 
 Chooser = Callable[[str], str]
+_WITH_ARTICLE = (("lights", "color"), ("speaker", "equalizer"))
+_ALARM = {
+    "with": "with alarm volume {}",
+    "comma": "at alarm volume {}",
+    "label": "with the alarm volume at {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +64,17 @@ def phrase_settings(device: str, values: Mapping[str, Any], join: str) -> str:
     named = {key: value for key, value in values.items() if value is not None and key != "armed"}
     if device == "security":
         volume = named.get("alarm_volume")
-        return (
-            ""
-            if volume is None
-            else {
-                "with": f"with alarm volume {volume}",
-                "comma": f"at alarm volume {volume}",
-                "label": f"with the alarm volume at {volume}",
-            }.get(join, f"with volume {volume}")
-        )
+        return "" if volume is None else _ALARM.get(join, "with volume {}").format(volume)
     if join == "label":
-        return _listed(
-            [
-                f"{PARAMETER_NAMES[key]} at {value}"
-                if _is_number(value)
-                else f"{PARAMETER_NAMES[key]} {value}"
-                for key, value in named.items()
-            ]
-        )
+        told = {key: f"at {value}" if type(value) is int else value for key, value in named.items()}
+        return _listed([f"{PARAMETER_NAMES[key]} {value}" for key, value in told.items()])
     if join in ("plain", "dash"):
         parts = [f"{PARAMETER_NAMES[key]} {value}" for key, value in named.items()]
         return (" - " if join == "dash" else ", ").join(parts)
     parts = [_worded(device, key, value) for key, value in named.items()]
     if join == "with" and len(parts) > 1:
-        return f"{parts[0]} with {_article(device, list(named)[1])}{_listed(parts[1:])}"
+        article = "a " if (device, list(named)[1]) in _WITH_ARTICLE else ""
+        return f"{parts[0]} with {article}{_listed(parts[1:])}"
     return " and ".join(parts) if join == "and" else _listed(parts)
 
 
@@ -95,14 +88,6 @@ def _worded(device: str, key: str, value: Any) -> str:
     if key == "equalizer":
         return f"{value} equalizer"
     return str(value) if key == "input_source" else f"{PARAMETER_NAMES[key]} {value}"
-
-
-def _article(device: str, key: str) -> str:
-    return "a " if (device, key) in (("lights", "color"), ("speaker", "equalizer")) else ""
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _listed(parts: list[str]) -> str:

@@ -10,9 +10,27 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
-from engine.data.augment import Growing, changes, grow, make_methods, read_augmented, training_sources
-from engine.data.augment.growing import TAKEN, fault, is_repeat, numbers, shingles
-from engine.data.augment.records import ACTIONS, DUPLICATE, EMPTY, FAR, NOTHING, NUMBERS
+from engine.data.augment.growing import (
+    TAKEN,
+    Growing,
+    fault,
+    grow,
+    is_repeat,
+    numbers,
+    shingles,
+    training_sources,
+)
+from engine.data.augment.methods import make_methods
+from engine.data.augment.records import (
+    ACTIONS,
+    DUPLICATE,
+    EMPTY,
+    FAR,
+    NOTHING,
+    NUMBERS,
+    changes,
+    read_augmented,
+)
 from engine.data.worlds import draw_world
 from engine.domains.domain import Method
 from engine.domains.smart_home import RULES, SMART_HOME
