@@ -142,7 +142,7 @@ def _own_code(ws: Workspace) -> None:
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
         path = frame.plain(str(one.path))
-        st.markdown(f"{path} {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
+        st.markdown(f"{path} {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)
