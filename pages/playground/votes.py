@@ -58,7 +58,7 @@ def _votes(ws: Workspace, signature: str) -> list[Vote]:
     return votes.read(ws)
 
 
-@reads.shared
+@reads.shared  # its metrics hold functions, which cannot be copied
 def _board(ws: Workspace, signature: str) -> Board:
     names = {one.variant_id: one.variant for one in reads.variants(ws)}
     return board(_votes(ws, signature), names, metrics.headline(ws))

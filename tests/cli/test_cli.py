@@ -7,6 +7,7 @@ import importlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,7 +202,8 @@ def test_a_torn_folder_is_told_by_compare_rebuild_and_doctor(ws: Workspace, run:
     assert not (ws.run_folder(torn) / ".status.json.abcdefgh").exists()
 
 
-def test_a_healthy_workspace_passes_the_doctor(ws: Workspace, run: Run) -> None:
+def test_a_healthy_workspace_passes_the_doctor(ws: Workspace, run: Run, tiny_base: Path) -> None:
+    shutil.copytree(tiny_base, ws.read_config()["base"], dirs_exist_ok=True)
     finish(ws, "count")
     assert ask(run, "doctor")["ok"]
 
