@@ -54,7 +54,13 @@ def train(axis: str, size: int, personas: int, tokens: int) -> Point:
     settings = TrainSettings(epochs=1)
     lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
     with clock.timed():
-        Trainer(base.model, LoraForm(base.model, LoraShape(dropout=0.0)), settings, lessons, pad_id=0).fit()
+        Trainer(
+            base.model,
+            LoraForm(base.model, LoraShape(dropout=0.0, target_modules=["q_proj", "v_proj"])),
+            settings,
+            lessons,
+            pad_id=0,
+        ).fit()
     work = sum(len(row) for mine in rows for row in mine)
     return Point("train", axis, size, personas, clock.seconds[0], work, peak_gb())
 

@@ -74,7 +74,7 @@ def training(base: Any, rows: list[list[Any]]) -> Callable[[], object]:
 
     settings = TrainSettings(epochs=1)
     lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
-    kind = LoraForm(base.model, LoraShape(dropout=0.0))
+    kind = LoraForm(base.model, LoraShape(dropout=0.0, target_modules=["q_proj", "v_proj"]))
     return lambda: Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
 
 

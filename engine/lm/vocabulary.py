@@ -16,8 +16,8 @@ from engine.core.errors import EngineError
 def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Raise EngineError where tokens other than the padding lie beyond the model's embedding."""
     rows = embedding_rows(model)
-    numbered = sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1])
-    lost = [token for token, number in numbered if number >= rows and token != tokenizer.pad_token]
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows)
+    lost = [token for _, token in beyond if token != tokenizer.pad_token]
     if lost:
         raise EngineError(
             f"The tokenizer has {len(lost)} tokens that the model has no embedding for, {lost[0]} among "

@@ -21,11 +21,14 @@ from engine.strategies.spec import EvaluationSettings, Experiment, validate
 def settings_of(ws: Workspace, spec: RunSpec) -> dict[str, Any]:
     """Return the parameters and evaluation settings of a run, as a user would give them.
 
-    Those that its experiment does not know any more are left out.
+    Those that its experiment does not know any more are left out, and so is what it left to the ground.
     """
     entry = registry.get(spec.experiment, ws)
+    left = set(entry.settles).difference(spec.changed)
     values = {
-        name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters
+        name: spec.parameters[name]
+        for name in entry.parameters.model_fields
+        if name in spec.parameters and name not in left
     }
     asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
     return {**values, **asked}

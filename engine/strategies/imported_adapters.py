@@ -71,6 +71,7 @@ STRATEGY = Experiment(
     step=step,
     parameters=ImportedParameters,
     settle=_with_contents,
+    settles=("contents",),
     stages={"load": 5.0, "generate": 88.0, "score": 7.0},
     beside=("base",),
     traits=Traits(personal=True, readable=True, mixable=True, divides=("replies",)),

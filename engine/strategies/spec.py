@@ -135,9 +135,10 @@ class Experiment:
     `needs` names the runs whose results it builds on, given its parameters. `beside` names the
     experiments whose variants are needed to judge it. `applies` raises EngineError where the
     experiment cannot exist. `settle` returns the parameters with all that they leave to the ground in words,
-    so that a spec says what it means. `fixed` are parameters no user sets, passed on to the step. `presets`
-    are named sets of parameters. `step` does the work, and imports model code only when called; `stages` maps
-    each stage that it reports to its share of the work. `outlook` says what is to be known before a launch.
+    so that a spec says what it means, and `settles` names those. `fixed` are parameters no user sets, passed
+    on to the step. `presets` are named sets of parameters. `step` does the work, and imports model code only
+    when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
+    be known before a launch.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
     `version` whenever the step's results change for the same parameters.
     """
@@ -156,6 +157,7 @@ class Experiment:
     beside: tuple[str, ...] = ()
     applies: Callable[[Any, Ground], None] = _always
     settle: Callable[[Any, Ground], Any] = _as_given
+    settles: tuple[str, ...] = ()
     presets: tuple[Preset, ...] = ()
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
     traits: Traits = Traits()

@@ -172,7 +172,7 @@ def trained(
     """Declare a strategy that trains one effect for all, for each cluster or for each persona."""
     usual: dict[str, Any] = {"beside": ("base", "unified")}
     if issubclass(parameters, LoraShape):
-        usual["settle"] = on_usual_layers
+        usual |= {"settle": on_usual_layers, "settles": ("target_modules",)}
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())

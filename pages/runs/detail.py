@@ -153,7 +153,8 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         st.caption("The log is empty so far.")
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
-    st.caption(f"The last {count(len(lines), 'line')}. All of it: `{frame.command('logs', record.run_id)}`")
+    command = frame.plain(frame.command("logs", record.run_id))
+    st.caption(f"The last {count(len(lines), 'line')}. All of it: {command}")
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:

@@ -60,7 +60,7 @@ def _other(ws: Workspace) -> None:
     base = base_card.choose("settings_base", current=current)
     st.caption(
         "What was made stays and is shown under its own protocol; what is launched from then on stands on "
-        f"the new base. The same in a terminal: `{frame.command('base', 'use', base or 'NAME')}`"
+        f"the new base. The same in a terminal: {frame.plain(frame.command('base', 'use', base or 'NAME'))}"
     )
     with st.container(horizontal=True):
         looks = st.button("Look at it", icon=":material/search:", key="settings_base_look")

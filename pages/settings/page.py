@@ -74,7 +74,7 @@ def _machine(ws: Workspace, *, prepared: bool) -> None:
     settings = read_machine(ws)
     for name in LAUNCHERS:
         st.markdown(f"{_LAUNCHER_WORDS.get(name, frame.plain(name))} {_launcher_state(name, settings)}")
-    st.caption(f"Settings of the queue and of the cluster: `{frame.command('machine')}`")
+    st.caption(f"Settings of the queue and of the cluster: {frame.plain(frame.command('machine'))}")
     st.subheader("Changes", anchor=False)
     _read_only(ws, settings)
 
@@ -141,7 +141,8 @@ def _own_code(ws: Workspace) -> None:
     st.subheader("Your own code", anchor=False)
     for one in extensions.named(ws):
         mark = ":green[:material/check_circle:" if one.approved else ":orange[:material/block:"
-        st.markdown(f"`{one.path}` {mark} {one.state}]  \n:gray[sha256 {one.sha256[:12] or '-'}]")
+        path = frame.plain(str(one.path))
+        st.markdown(f"{path} {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
             st.code(one.refusal().hint, language=None, wrap_lines=True)

@@ -125,7 +125,7 @@ def placebo(row: Row, metric: Metric) -> None:
         st.caption(
             "No placebo is scored for it: the same recipe with another persona's adapter or memories instead "
             "of her own. Only what beats it is personalisation; the rest is extra training. "
-            f"`{frame.command('run', 'placebo')}` makes one."
+            f"{frame.plain(frame.command('run', 'placebo'))} makes one."
         )
         return
     factor = 1.0 if metric.unit == "fraction" else 0.01

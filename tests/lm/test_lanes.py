@@ -20,7 +20,7 @@ from engine.lm.load import Base, load_base
 from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
-SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1)
+SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1, target_modules=["q_proj", "v_proj"])
 SETTINGS = TrainSettings(learning_rate=5e-3, epochs=2, batch_size=3, seed=3)
 
 

@@ -18,7 +18,7 @@ from engine.lm.merge_learned import MixForm, learn
 from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Trainer, TrainSettings, evaluate_loss
 
-FORM = LoraShape(rank=2, alpha=4, dropout=0.0)
+FORM = LoraShape(rank=2, alpha=4, dropout=0.0, target_modules=["q_proj", "v_proj"])
 
 
 @pytest.fixture(scope="module")

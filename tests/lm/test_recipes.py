@@ -205,7 +205,7 @@ def test_another_architecture_goes_the_same_way(base: Base, encoded: list, tmp_p
     kind = LoraForm(model, LoraShape(target_modules=["c_attn"]))
     with torch.enable_grad():
         trained = Trainer(model, kind, settings, [Lesson("unified", encoded[:8])], pad_id=0).fit()[0]
-    kind.save(trained.weights, ws.adapters("run") / "unified", base="gpt2")
+    kind.save(trained.weights, ws.adapters("run") / "unified", base=str(tmp_path / "gpt2"))
     theirs = PeftModel.from_pretrained(model, ws.adapters("run") / "unified").eval()
     fresh_base = load_base(str(tmp_path / "gpt2"))
     ids = torch.tensor([encoded[11].ids])

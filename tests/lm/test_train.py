@@ -24,7 +24,7 @@ from engine.lm.load import load_base
 from engine.lm.shape import LoraShape
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 
-SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1)
+SHAPE = LoraShape(rank=4, alpha=8, dropout=0.1, target_modules=["q_proj", "v_proj"])
 SETTINGS = TrainSettings(learning_rate=5e-3, epochs=3, batch_size=2, seed=3)
 TRAIN, VAL = slice(0, 7), slice(7, 12)  # 4 steps an epoch, the last batch of one dialogue
 STEPS = 12
@@ -246,7 +246,7 @@ def test_the_pull_toward_another_adapter_is_the_gradient_of_the_distance_of_thei
 ) -> None:
     """Rank 2 toward rank 4, on fewer or more layers, as autograd sees it on the whole matrices."""
     model = load_base(str(tiny_base)).model
-    kind = LoraForm(model, LoraShape(rank=2, alpha=6.0, dropout=0.0))
+    kind = LoraForm(model, LoraShape(rank=2, alpha=6.0, dropout=0.0, target_modules=["q_proj", "v_proj"]))
     far = LoraForm(model, LoraShape(rank=4, alpha=8.0, dropout=0.0, target_modules=modules))
     torch.manual_seed(0)
     goal = far.lora({name: torch.randn_like(tensor) for name, tensor in far.start(seed=1).items()})

@@ -208,7 +208,8 @@ def test_a_clone_opens_filled_with_what_the_run_was(open_page: Open, prepared: W
     query = launch.clone_query(find(prepared, planned.target.run_id))
     assert query == {"experiment": "unified", "rank": "4", "splits": "val", "seed": "9"}
     app = open_page(prepared, "experiments", **query)
-    assert f"This run is queued: {planned.target.run_id}" in [link.label for link in app.get("page_link")]
+    links = [link.label.replace("\\", "") for link in app.get("page_link")]
+    assert f"This run is queued: {planned.target.run_id}" in links
     app.number_input(key="experiments_unified_epochs").set_value(2).run()
     assert any("--set rank=4" in line and "--set epochs=2" in line for line in _commands(app))
     assert clone(prepared, planned.target.run_id, {"epochs": 2}).target.spec.parameters["epochs"] == 2

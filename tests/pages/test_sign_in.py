@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 DOOR = """
 import streamlit as st
-from pages import sign_in
+from pages.shared import sign_in
 sign_in.require()
 st.write("inside")
 """

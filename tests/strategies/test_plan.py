@@ -254,6 +254,7 @@ def test_auto_is_the_run_that_names_the_usual_layers(ws: Workspace) -> None:
 
 
 def test_a_layer_that_the_base_has_not_got_is_refused_before_anything_is_launched(ws: Workspace) -> None:
+    write_json(ws.config, {**ws.read_config(), "base": "embedded"})
     with pytest.raises(EngineError, match="no layer called qkv") as refused:
         plan(ws, "unified", {"target_modules": ["q_proj", "qkv"]})
     assert "k_proj" in (refused.value.hint or "")

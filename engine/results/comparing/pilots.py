@@ -6,7 +6,7 @@ forecast is made on validation by default, so that planning uses up no look at t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.core.errors import EngineError
@@ -73,7 +73,10 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
         return []
     everybody = ground.personas
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
-    paired = _pairings(ws, scene, [one for one, _ in asked], reference) if reference else {}
+    paired: dict[str, Pairing] = {}
+    if reference:
+        question = Question(scene.protocol, scene.split, reference.variant_id, (scene.metric,))
+        paired = store.pairings(ws, question, [one.variant_id for one, _ in asked])
     made = []
     for one, spec in asked:
         served = scene.served(one)
@@ -84,13 +87,6 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
                 _pilot(one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody)
             )
     return made
-
-
-def _pairings(
-    ws: Workspace, scene: Scene, variants: Sequence[Variant], reference: Variant
-) -> dict[str, Pairing]:
-    question = Question(scene.protocol, scene.split, reference.variant_id, (scene.metric,))
-    return store.pairings(ws, question, [one.variant_id for one in variants])
 
 
 def _pilot(

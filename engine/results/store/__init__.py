@@ -64,8 +64,7 @@ def refresh(ws: Workspace) -> Report:
 
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders; return what was taken in and what was found torn."""
-    report = database.rebuild(ws)
-    return Report(report.taken_in, (), report.torn, rebuilt="asked for")
+    return database.rebuild(ws)
 
 
 def version(ws: Workspace) -> str:

@@ -41,12 +41,11 @@ def ask(ws: Workspace, question: Callable[[Connection], Answer]) -> tuple[Answer
                 report = take_in(ws, connection)
                 return question(connection), report
         except duckdb.Error as error:
-            reason = _damage(ws, error)
+            _refuse_what_stays(ws, error)
         if place(ws).database == ws.database:  # and not a copy, for whoever only looks
             _log.warning("results.duckdb could not be read; it is built again from the run folders.")
         discard(ws, keep_as=place(ws).database.with_suffix(".duckdb.damaged"))
-        answer, report = _ask_anew(ws, question)
-        return answer, Report(report.taken_in, (), report.torn, rebuilt=reason)
+        return _ask_anew(ws, question)
 
 
 def rebuild(ws: Workspace) -> Report:
@@ -133,8 +132,8 @@ def opened(ws: Workspace) -> Iterator[Connection]:
         connection.close()
 
 
-def _damage(ws: Workspace, error: duckdb.Error) -> str:
-    """Return the reason when the file is damaged; raise EngineError for what building anew would not mend."""
+def _refuse_what_stays(ws: Workspace, error: duckdb.Error) -> None:
+    """Raise EngineError for what building anew would not mend; do nothing where the file is damaged."""
     text = first_line(error)
     if "Could not set lock" in text:
         raise EngineError(
@@ -153,7 +152,6 @@ def _damage(ws: Workspace, error: duckdb.Error) -> str:
             f"results.duckdb does not hold what it should: {text}",
             "Build it anew from the run folders: python -m engine rebuild-db",
         ) from error
-    return text
 
 
 def discard(ws: Workspace, *, keep_as: Path | None = None) -> None:

@@ -41,12 +41,11 @@ class Torn:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a refresh or a rebuild did. `rebuilt` says why the database was built anew, if it was."""
+    """What a refresh or a rebuild did."""
 
     taken_in: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     torn: tuple[Torn, ...] = ()
-    rebuilt: str | None = None
 
 
 def present_runs(ws: Workspace) -> dict[str, str]:

@@ -47,7 +47,8 @@ def interval_chart(
         title=None,
         axis=alt.Axis(labelLimit=190, labelFlush=False, labelOverlap=False, domain=False, ticks=False),
     )
-    base = alt.Chart(frame).encode(y=y, tooltip=_tooltip()) if len(frame) else alt.Chart(_NOTHING)
+    told = tips(variant="Variant", words="Difference", interval="95 % interval", personas="Personas")
+    base = alt.Chart(frame).encode(y=y, tooltip=told) if len(frame) else alt.Chart(_NOTHING)
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
     lines = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", color=colour)
     dots = base.mark_point(size=90, filled=True, opacity=1, cursor="pointer").encode(
@@ -92,10 +93,6 @@ def _record(row: Row, factor: float, higher_is_better: bool | None) -> dict[str,
         "interval": interval(*on_scale(row, factor)),
         "personas": row["n_paired"],
     }
-
-
-def _tooltip() -> list[alt.Tooltip]:
-    return tips(variant="Variant", words="Difference", interval="95 % interval", personas="Personas")
 
 
 def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:

@@ -104,7 +104,7 @@ def covered(context: RunContext, groups: Sequence[Group], rows: Rows) -> list[Gr
             "Import data with assistant turns, or choose a base with a longer context.",
         )
     lost = [persona for group in groups if group not in kept for persona in group.personas]
-    if lost:
+    if lost and context.part is None:
         context.summary(**{cuts.PERSONAS: len(lost)})
         context.log(f"Not covered, for want of a train dialogue that fits the window: {', '.join(lost)}")
     return kept

@@ -156,7 +156,7 @@ def score_variants(
 def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
     """Say in the log and in the summary what the base's window cut off or left out."""
     counts = {name: number for name, number in cut.items() if number}
-    if counts:
+    if counts and context.part is None:  # the process that puts the shares together counts for all
         context.summary(**counts)
         context.log(f"Too long for this base's window of {window_of(base.model)} tokens: {cuts.told(counts)}")
 

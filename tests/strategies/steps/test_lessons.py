@@ -77,7 +77,7 @@ def test_history_is_the_end_of_train(
 def _row() -> Any:
     from engine.lm.encode import Encoded
 
-    return Encoded((1, 2, 3), (False, True, True))
+    return [Encoded((1, 2, 3), (False, True, True))]
 
 
 def test_micro_updates_go_on_from_the_adapter_trained_without_the_slice(ws: Workspace) -> None:

@@ -38,7 +38,7 @@ def elsewhere(ws: Workspace, tmp_path: Path) -> Path:
 
 
 def replies(ws: Workspace, run_id: str) -> list[str]:
-    return list(pd.read_parquet(ws.run_folder(run_id) / "scores.parquet").sort_values("example_id")["reply"])
+    return list(pd.read_parquet(ws.run_folder(run_id) / "replies.parquet").sort_values("example_id")["reply"])
 
 
 def test_they_answer_as_where_they_come_from(ws: Workspace, elsewhere: Path) -> None:
