@@ -136,7 +136,8 @@ def show_plan(
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
         run_id = planned.target.run_id
-        frame.run_link(run_id, f"This run {words}: {run_id}", icon=frame.STATE_ICONS[state])
+        told, icon = f"This run {words}: {run_id}", frame.STATE_ICONS[state]
+        st.page_link(frame.RUNS, label=told, icon=icon, query_params={"run": run_id})
         return
     closed = _obstacle(planned)
     verb = "Run" if state is None else "Resume"
