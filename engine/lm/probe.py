@@ -36,12 +36,12 @@ Verdict = Literal["works", "mended", "refused"]
 _CHAT: Chat = [
     {
         "role": "system",
-        "content": "You are the assistant of a smart home.\nNow: evening, monday, 12 outside.",
+        "content": "You are an assistant that knows the person it talks to.\nNow: monday, 18:40.",
     },
-    {"role": "user", "content": "Good evening. Could you dim the lights in the living room to 35, please?"},
-    {"role": "assistant", "content": "I have dimmed the lights to 35. Shall I warm the room as well?"},
-    {"role": "user", "content": "Yes, heat it to 22 and play some jazz at volume 20."},
-    {"role": "assistant", "content": "The AC heats to 22 degrees and jazz is playing at volume 20."},
+    {"role": "user", "content": "Good evening. Could you move my meeting with Ada to 35 past, please?"},
+    {"role": "assistant", "content": "I have moved the meeting to 35 past. Shall I tell her as well?"},
+    {"role": "user", "content": "Yes, and book the small room for 22 people at 20 o'clock."},
+    {"role": "assistant", "content": "Ada knows, and the room for 22 is booked at 20 o'clock."},
 ]
 _NEW_TOKENS, _ROOM, _SHORT_WINDOW, _ROUNDING = 16, 1.3, 1024, 0.02
 
