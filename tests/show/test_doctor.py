@@ -74,7 +74,7 @@ def test_a_torn_spec_is_written_again_by_launching_the_same_thing(ws: Workspace)
     assert "Launch the same thing again" in found(ws)[f"run {run_id}"].hint
     change_machine(ws, training_slots=1)
     (again,) = jobs.submit(ws, planned)
-    assert (again.record.run_id, again.what) == (run_id, "exists")
+    assert (again.record.run_id, again.what) == (run_id, "resumed")  # whose it was could not be told
     assert jobs.wait(ws, [run_id], timeout_seconds=120, poll_seconds=0.1)[0].state == "succeeded"
 
 
