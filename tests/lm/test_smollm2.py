@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +18,7 @@ from engine.lm.generate import generate
 from engine.lm.load import Base, load_base
 from engine.runs import manifest
 from tests import in_process
+from tests.scores_for_tests import scores_of
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_it_trains_and_is_scored(base: Base, tmp_path: Path) -> None:
     done = manifest.read(ws.run_folder(spec.run_id))
     assert spec.base == SMOLLM2
     assert done["summary"]["adapters"] == 1
-    scores = pd.read_parquet(ws.run_folder(spec.run_id) / "scores.parquet")
+    scores = scores_of(ws, spec.run_id)
     assert scores["reply"].str.len().gt(0).all()
     config = read_json(ws.adapters(spec.run_id) / "unified" / "adapter_config.json")
     assert config["base_model_name_or_path"] == str(smollm2_folder())

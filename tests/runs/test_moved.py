@@ -23,6 +23,9 @@ from tests.workspaces import eventually
 def test_a_run_whose_folder_goes_ends_and_leaves_nothing_behind(
     ws: Workspace, tmp_path_factory: pytest.TempPathFactory, what: str
 ) -> None:
+    base = tmp_path_factory.mktemp("base")  # a base that stays where it is
+    shutil.copytree(ws.read_config()["base"], base, dirs_exist_ok=True)
+    write_json(ws.config, {**ws.read_config(), "base": str(base)})
     run_id = jobs.submit(ws, plan(ws, "count", {"ticks": 40, "pause": 0.25}))[0].record.run_id
     worker = eventually(lambda: find(ws, run_id).status.done and find(ws, run_id).status.worker)
     supervisor = find(ws, run_id).status.supervisor

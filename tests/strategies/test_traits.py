@@ -23,11 +23,17 @@ ALIKE = {"unified", "global-prefix", "merge-average"}
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("readable", TRAINED | {"base", "mixture", "routing"}),
-        ("mixable", TRAINED | {"base", "profile-prompt", "retrieval", "routing"}),
-        ("personal", (TRAINED - ALIKE) | {"profile-prompt", "retrieval", "mixture", "routing"}),
+        ("readable", TRAINED | {"imported-adapters", "base", "mixture", "routing"}),
+        ("mixable", TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"}),
+        (
+            "personal",
+            (TRAINED - ALIKE) | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
+        ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
-        ("routable", TRAINED | {"base", "profile-prompt", "retrieval", "mixture", "frontier"}),
+        (
+            "routable",
+            TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
+        ),
     ],
 )
 def test_what_ships_has_these_traits(trait: str, names: set[str]) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.runs import manifest
 from engine.runs.launchers.ray_cluster import fitting, request
 from engine.runs.launchers.ray_driver import Piece, _new_lines, _share
 from engine.runs.launchers.ray_tasks import PARTS, STOP, TURN, do_part, reports_of, unwanted
@@ -85,6 +86,7 @@ def test_adapters_and_scores_are_those_of_one_process(ws: Workspace, tmp_path: P
     assert read_status(reports_of(divided, spec.run_id, "wave-0")).stage == "train"
     assert read_log(folder) == [], "parts report apart"
     part(divided, spec, "whole")
+    manifest.write(divided, spec.run_id)
     for path in ws.adapters(spec.run_id).rglob("*.safetensors"):
         assert (adapters / path.relative_to(ws.adapters(spec.run_id))).read_bytes() == path.read_bytes()
     pd.testing.assert_frame_equal(scores(ws, spec), scores(divided, spec), check_exact=True)

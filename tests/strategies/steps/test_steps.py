@@ -13,6 +13,7 @@ import pytest
 import torch
 from peft import PeftModel
 
+from engine.core.errors import EngineError
 from engine.core.paths import TornFile, Workspace, read_json
 from engine.data import choose_examples, examples, load_dataset, load_splits
 from engine.domains.smart_home import SMART_HOME
@@ -21,7 +22,7 @@ from engine.lm.recipes import read_personas
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
 from engine.runs.context import Cancelled, RunContext
-from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status
+from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status, write_spec
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -195,12 +196,11 @@ def test_a_part_of_the_personas_trains_on_fewer_dialogues_and_is_scored_on_all(w
 
 
 def test_layers_the_base_does_not_have_are_an_error_that_lists_those_it_has(ws: Workspace) -> None:
-    spec = do(ws, "unified", target_modules=["q_proj", "qkv"])
-    status = read_status(ws.run_folder(spec.run_id))
-    assert status.state == "failed"
-    assert status.error == "The base model has no layer called qkv."
+    with pytest.raises(EngineError) as refused:
+        plan(ws, "unified", {"target_modules": ["q_proj", "qkv"]})
+    assert refused.value.message == "The base model has no layer called qkv."
     named = "down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj"
-    assert status.hint == f"target_modules may hold: {named}."
+    assert refused.value.hint == f"target_modules may hold: {named}."
 
 
 def test_a_split_by_persona_trains_on_some_and_is_judged_on_others(tiny_base: Path, tmp_path: Path) -> None:
@@ -227,6 +227,7 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
     other = prepare_study(tmp_path, tiny_base)
     do(other, "base")  # as in the first workspace, so that the same references are in the cache
     spec = plan(other, "unified", parameters).target.spec
+    write_spec(other.run_folder(spec.run_id), spec)
     attempts = 0
     while True:
         attempts += 1
