@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from engine.core.paths import Workspace, write_json
+from engine.core.paths import Workspace
+from engine.data.prepare import write_base
 from engine.runs import jobs
 from engine.runs.records import scan
 from tests.browser.conftest import PATIENCE_MS, Visit, served
@@ -64,8 +65,7 @@ def test_a_first_visit_reaches_a_verdict_within_five_clicks(
 
 def _answer_faster(ws: Workspace, folder: Path) -> None:
     """Put a far smaller base in the place of the embedded one: what is watched here are the clicks."""
-    base = save_tiny_base(folder / "base")
-    write_json(ws.config, {**ws.read_config(), "base": str(base)})
+    write_base(ws, str(save_tiny_base(folder / "base")))
 
 
 def _watch_over_a_reload(page: Page) -> None:
