@@ -15,6 +15,7 @@ from engine.core.errors import EngineError
 from engine.core.limits import SETTING
 from engine.lm.remote.bounded import HEADERS, TooLarge, in_bounds, no_larger
 from engine.lm.remote.endpoint import Endpoint, Said
+from engine.lm.remote.loop import finished
 
 
 @pytest.fixture
@@ -49,13 +50,13 @@ async def read(address: str) -> int:
 def test_an_answer_without_end_is_read_to_the_limit(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, "reply_bytes=1000000")
     with pytest.raises(TooLarge, match="larger than 1 MB") as caught:
-        asyncio.run(asyncio.wait_for(read(endless), 20))
+        finished(asyncio.wait_for(read(endless), 20))
     assert "reply_bytes=2000000" in caught.value.hint
 
 
 def test_a_packed_answer_is_not_unpacked(endless: str) -> None:
     with pytest.raises(TooLarge, match="packed its answer"):
-        asyncio.run(asyncio.wait_for(read(f"{endless}/packed"), 20))
+        finished(asyncio.wait_for(read(f"{endless}/packed"), 20))
 
 
 def test_who_asks_learns_why_an_answer_was_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +76,9 @@ def test_who_asks_learns_why_an_answer_was_not_taken(monkeypatch: pytest.MonkeyP
         raise AssertionError
 
     with pytest.raises(TooLarge, match="too large"):
-        asyncio.run(in_bounds(too_large, endpoint)([]))
+        finished(in_bounds(too_large, endpoint)([]))
     monkeypatch.setenv(SETTING, "reply_seconds=1")
     began = time.monotonic()
     with pytest.raises(EngineError, match="no whole answer within 1 seconds"):
-        asyncio.run(in_bounds(silent, endpoint)([]))
+        finished(in_bounds(silent, endpoint)([]))
     assert time.monotonic() - began < 10
