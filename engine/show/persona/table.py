@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.stats.bootstrap import interval
+from engine.stats.inference import student
 
 CONFIDENCE = 0.95
 _NOISE = 1e-12
@@ -96,7 +96,7 @@ def _interval(differences: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     if np.ptp(differences) < _NOISE:
         return float(differences[0]), float(differences[0])
-    return interval(differences, "t", confidence=CONFIDENCE, resamples=0, seed=0)
+    return student(differences, confidence=CONFIDENCE)
 
 
 def ordered(
