@@ -18,6 +18,8 @@ from engine.core.wording import count, known, p_value, percent, points, signed_p
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
+from engine.show.for_whom import differing
+from engine.stats.verdicts import why
 
 
 @command(
@@ -116,6 +118,7 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
     for row in found["rows"]:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
+    _show_reasons(found, metric)
     _show_settings(found)
     _show_placebos(found, metric)
     if with_criteria:
@@ -146,6 +149,19 @@ def _flat_placebo(row: Record) -> Record:
     above = row["above_placebo"] or {}
     named = {"placebo": above.get("placebo"), "above_placebo": above.get("delta")}
     return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
+
+
+def _show_reasons(found: Record, metric: Metric) -> None:
+    """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
+    told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]
+    judged = {row["variant"]: row["verdict"] for row in found["rows"] if not row["role"]}
+    shown = table("verdict", "of", "why")
+    for name, words in told:
+        if words and name in judged:
+            shown.add_row(Text(judged[name], style=_STYLES.get(judged[name], "")), name, words)
+    if shown.row_count:
+        out().print()
+        out().print(shown)
 
 
 def _show_settings(found: Record) -> None:
@@ -183,6 +199,10 @@ def _show_placebos(found: Record, metric: Metric) -> None:
 
 
 def _share(row: Record) -> str:
+    """The share that truly gains, luck taken out; the raw one where examples do not tell the two apart."""
+    if known(row["true_share"]):
+        low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
+        return f"{percent(row['true_share'])} ({low} to {high})"
     if not known(row["share_improved"]):
         return percent(row["share_improved"])
     return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
@@ -214,16 +234,15 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
     told += [older_words(found["older"])] if found["older"] else []
-    others = [row for row in found["rows"] if row["role"] != "reference"]
-    smallest = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
-    if smallest:
-        sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
-        told.append(
-            f"{count(max(row['n_paired'] for row in others), 'persona')} find a true difference of "
-            f"{' to '.join(sizes)} in four of five studies; smaller ones are easily missed."
-        )
+    told += _power(found["rows"], metric)
     if found["margin"]:
         told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
+    if any(known(row["true_share"]) for row in found["rows"]):
+        told.append(
+            "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
+            "and worse count how it looks."
+        )
+        told.append(differing(found["rows"]))
     told += _noise(found, metric)
     if found["split"] == "test":
         told.append(f"Test seen {count(found['test_looks'], 'time')} under this protocol. Choose on val.")
@@ -235,6 +254,21 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         ]
         told.append("To show them all the same: --across-protocols")
     return told
+
+
+def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
+    """What the verdict finds of those that compete: no bound, no control."""
+    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
+    if not judged:
+        return []
+    smallest = [row["min_detectable_effect"] for row in judged]
+    sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+    family = judged[0]["family_size"] or 1
+    among = f" among {count(family, 'variant')}" if family > 1 else ""
+    return [
+        f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
+        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
+    ]
 
 
 def _noise(found: Record, metric: Metric) -> list[str]:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
 from engine.stats import whole
+from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import Effects, effects, within_variance
 from engine.stats.inference import MIN_DIFFER, Certainty, IntervalKind, infer
-from engine.stats.paired_tests import detectable_in_deviations, holm, sign_test, wilcoxon
+from engine.stats.paired_tests import holm, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Vector, pair
 from engine.stats.shares import wilson
-from engine.stats.verdicts import ALPHA
 
 __all__ = [
     "Comparison",
@@ -34,12 +34,11 @@ __all__ = [
 ]
 
 SMALL_SAMPLE = 50  # personas
-POWER = 0.8  # of the minimum detectable effect
 _NOISE = 1e-12
 
 ONE_PERSONA = "One persona: no interval and no test, because the persona is the unit."
 NO_PERSONA = "No example is scored by both variants."
-FEW_DIFFER = f"Fewer than {MIN_DIFFER} personas differ: no interval and no verdict."
+FEW_DIFFER = f"Fewer than {MIN_DIFFER} personas differ, so there is no interval and no verdict."
 NO_SPREAD = "All personas differ by the same amount: p is the sign test's."
 
 
@@ -50,9 +49,9 @@ class Comparison:
     `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
     statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind` (inference.py says which).
     `p` is the paired t-test's (of a statistic of the whole set, that of swapping the two variants in personas
-    at random), `p_strict` what a family is corrected by, `p_holm` the same corrected over `family_size`
-    variants. `p_equal` is that of a difference of `equal_margin` or more either way, `p_equal_holm` the same
-    corrected.
+    at random), `p_alone` the larger of that and the bootstrap-t's, by which a single variant is judged,
+    `p_strict` what a family of several is corrected by, `p_holm` the same corrected over `family_size`.
+    `p_equal` is that of a difference of `equal_margin` or more either way, `p_equal_holm` the same corrected.
     `n_paired` counts personas, `n_clusters` the clusters that vary where personas share what was trained;
     `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona better by more
     than the margin; [share_low, share_high] is Wilson's interval of the share improved; `catastrophic` counts
@@ -73,6 +72,7 @@ class Comparison:
     ci_kind: IntervalKind | Literal["percentile"] | None
     confidence: float
     p: float | None
+    p_alone: float | None
     p_strict: float | None
     p_wilcoxon: float | None
     p_sign: float | None
@@ -117,6 +117,7 @@ class _Inference:
     ci_low: float | None = None
     ci_high: float | None = None
     p: float | None = None
+    p_alone: float | None = None
     p_strict: float | None = None
     p_equal: float | None = None
     p_wilcoxon: float | None = None
@@ -175,6 +176,7 @@ def compare(
         ci_kind=found.ci_kind,
         confidence=confidence,
         p=found.p,
+        p_alone=found.p_alone,
         p_strict=found.p_strict,
         p_wilcoxon=found.p_wilcoxon,
         p_sign=found.p_sign,
@@ -254,7 +256,7 @@ def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) ->
     """
     family = [row for row in rows if row.variant not in outside_family]
     size = sum(row.p_strict is not None for row in family)
-    different = holm([row.p_strict for row in family])
+    different = holm([row.p_strict if size > 1 else row.p_alone for row in family])
     equal = holm([row.p_equal for row in family])
     adjusted = {row.variant: pair_ for row, *pair_ in zip(family, different, equal, strict=True)}
     found = []
@@ -276,12 +278,6 @@ def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) ->
             )
         )
     return found
-
-
-def detectable(n: int, family: int = 1) -> float:
-    """Return the smallest mean difference, in standard deviations, that the verdict on one of `family`
-    variants finds in four of five studies of n >= 2 personas."""
-    return detectable_in_deviations(n, ALPHA / max(1, family), POWER)
 
 
 def _labels(personas: Sequence[str], clusters: Mapping[str, int]) -> NDArray[np.int64]:
@@ -312,14 +308,14 @@ def _infer(
     if not differences.any():
         # That nobody of n differs is as likely as this where, of all, a share of the margin does.
         p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** n
-        return _Inference("t", 0.0, 0.0, 1.0, 1.0, p_equal, 1.0, 1.0)
+        return _Inference("t", 0.0, 0.0, 1.0, 1.0, 1.0, p_equal, 1.0, 1.0)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     p_wilcoxon = wilcoxon(differences)
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     if deviation <= _NOISE * max(1.0, abs(mean)):
         same = None if n < MIN_DIFFER else mean
         kind: IntervalKind | None = None if n < MIN_DIFFER else "t"
-        return _Inference(kind, same, same, p_sign, p_sign, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
+        return _Inference(kind, same, same, *[p_sign] * 3, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
     found = infer(
         differences[:, None],
         confidence=confidence,
@@ -335,6 +331,7 @@ def _infer(
         ci_low=low,
         ci_high=high,
         p=_number(found.p[0]),
+        p_alone=_number(found.p_alone[0]),
         p_strict=_number(found.p_strict[0]),
         p_equal=_number(found.p_equal[0]),
         p_wilcoxon=p_wilcoxon,
@@ -366,6 +363,7 @@ def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
         ci_low=drawn.low,
         ci_high=drawn.high,
         p=drawn.p,
+        p_alone=drawn.p,
         p_strict=drawn.p,
         p_wilcoxon=wilcoxon(differences) if differences.any() else 1.0,
         p_sign=sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),

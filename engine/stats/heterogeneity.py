@@ -35,8 +35,8 @@ class Effects:
 
     `between` is the deviation of true effects, `within` that of one example of one persona. `p` tests that
     nobody truly differs. `reliability` (0..1) is the share of the personas' spread that is no luck. `effect`
-    is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`; `share`, the mean
-    of these, is the share of personas truly above 0, in [share_low, share_high] with 95 %.
+    is each persona's with luck taken out, in [low, high] with 95 %, above 0 with `chance`. `share` is how
+    many of all personas like these are truly above 0, in [share_low, share_high] with 95 %.
     """
 
     between: float
@@ -95,7 +95,7 @@ def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: i
         low=effect - reach,
         high=effect + reach,
         chance=chance,
-        share=float(chance.mean()),
+        share=float(drawn.mean()),
         share_low=float(low),
         share_high=float(high),
     )
@@ -139,14 +139,12 @@ def _given(differences: Vector, own: Vector, grid: Vector) -> tuple[Vector, Vect
 
 
 def _drawn_shares(differences: Vector, own: Vector, grid: Vector, chances: Vector, *, seed: int) -> Vector:
-    """The share of personas above 0 in each draw of everything that is not known."""
+    """The share above 0 of all personas like these, in each draw of mean and deviation."""
     draw = np.random.default_rng([seed, len(differences)])
-    between = grid[draw.choice(len(grid), size=_DRAWS, p=chances)][:, None]
-    total = own + between**2
-    precision = (1 / total).sum(axis=1, keepdims=True)
-    centre = (differences / total).sum(axis=1, keepdims=True) / precision
-    centre = centre + draw.standard_normal((_DRAWS, 1)) / np.sqrt(precision)
-    shrunk = own / total
-    means = differences + shrunk * (centre - differences)
-    effects_ = means + np.sqrt(own * (1 - shrunk)) * draw.standard_normal(means.shape)
-    return np.asarray((effects_ > 0).mean(axis=1))
+    places = draw.choice(len(grid), size=_DRAWS, p=chances)
+    total = own + grid[:, None] ** 2
+    precision = (1 / total).sum(axis=1)
+    centre = (differences / total).sum(axis=1) / precision
+    means = centre[places] + draw.standard_normal(_DRAWS) / np.sqrt(precision[places])
+    deviations = np.maximum(grid[places], _NOISE)
+    return np.asarray(special.ndtr(means / deviations))

@@ -36,6 +36,7 @@ MIN_DIFFER: Final = 5  # personas
 FEW: Final = 50  # personas; below it, and where ties dominate, the strictest p asks for one persona more
 UNEQUAL: Final = 2.0  # times as many examples
 _FARTHEST, _FADES = 1.6, 18.0  # times as far out as anybody is that further persona: at most, and by n
+_OUTER = 1.0  # the same, in tests of equality
 _DIGITS = 12
 
 
@@ -43,14 +44,16 @@ _DIGITS = 12
 class Inference:
     """What is said of each study's mean, every field of shape (m,); NaN where there is no such number.
 
-    `kinds` names the interval [low, high]. `p` is Student's two-sided p of a mean of 0, `p_strict` the one
-    to correct over a family, `p_equal` that of a mean as far from 0 as the margin or farther.
+    `kinds` names the interval [low, high]. `p` is Student's two-sided p of a mean of 0, `p_alone` the larger
+    of that and the bootstrap-t's, `p_strict` the one to correct over a family of several, `p_equal` that of a
+    mean as far from 0 as the margin or farther.
     """
 
     kinds: tuple[IntervalKind, ...]
     low: Vector
     high: Vector
     p: Vector
+    p_alone: Vector
     p_strict: Vector
     p_equal: Vector
 
@@ -93,24 +96,30 @@ def infer(
     stretch = _reach(freedom, confidence) / _reach(np.full(m, n - 1.0), confidence)
     mean, error = studies.mean(axis=0), standard_errors(studies)
     low, high, p, p_equal = _student(mean, error, freedom, confidence, margin)
-    strict, tied = p.copy(), _tied(studies)
+    alone, tied = p.copy(), _tied(studies)
+    strict = alone
     if n >= MIN_BOOTSTRAP:
         options = {"confidence": confidence, "resamples": resamples, "seed": seed, "stretch": stretch}
         drawn = bootstrap_t(studies, **options, margin=margin)  # type: ignore[arg-type]
         low, high = np.where(tied, low, drawn.low), np.where(tied, high, drawn.high)
-        strict, p_equal = np.maximum(strict, drawn.p), np.maximum(p_equal, drawn.p_equal)
+        alone, p_equal = np.maximum(p, drawn.p), np.maximum(p_equal, drawn.p_equal)
+        strict = alone.copy()
         asked = tied | (n < FEW)
         if asked.any():
-            more, own = _with_one_more(studies[:, asked], tied[asked]), {**options, "stretch": stretch[asked]}
+            farther = np.where(tied[asked], _FARTHEST, min(_FARTHEST, _FADES / n))
+            more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}
             against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)  # type: ignore[arg-type]
             strict[asked] = np.maximum(strict[asked], against)
+        if margin is not None:
+            outer = _with_one_more(studies, np.full(m, _OUTER))
+            p_equal = np.maximum(p_equal, bootstrap_t(outer, **options, margin=margin).p_equal)  # type: ignore[arg-type]
     few = (studies != 0).sum(axis=0) < MIN_DIFFER
-    strict[few] = 1.0
+    alone[few] = strict[few] = 1.0
     for gone in (low, high, p_equal):
         gone[few] = np.nan
     plain: list[IntervalKind] = ["t" if one or n < MIN_BOOTSTRAP else "bootstrap-t" for one in tied]
     kinds: tuple[IntervalKind, ...] = ("hierarchical",) * m if unequal else tuple(plain)
-    return Inference(kinds, low, high, p, strict, p_equal)
+    return Inference(kinds, low, high, p, alone, strict, p_equal)
 
 
 def student(values: Vector, *, confidence: float) -> tuple[float, float]:
@@ -156,16 +165,16 @@ def _tied(studies: Vector) -> NDArray[np.bool_]:
     return np.asarray((ordered[apart:] == ordered[: len(ordered) - apart]).any(axis=0))
 
 
-def _with_one_more(studies: Vector, tied: NDArray[np.bool_]) -> Vector:
-    """The studies with one persona more, on the side that speaks against what is found.
+def _with_one_more(studies: Vector, farther: Vector) -> Vector:
+    """The studies with one persona more, `farther` times as far from the mean as anybody is, away from 0
+    (towards and beyond it where negative).
 
     Of few personas, or few that differ, none may stand for the long tail of lopsided differences; this one
-    does. The more there are, the nearer she stands.
+    does, on the side that speaks against what is found.
     """
     mean = studies.mean(axis=0)
-    farther = np.where(tied, _FARTHEST, min(_FARTHEST, _FADES / len(studies)))
     farthest = np.abs(studies - mean).max(axis=0)
-    return np.concatenate([studies, (mean - np.sign(mean) * farther * farthest)[None]])
+    return np.concatenate([studies, (mean + np.sign(mean) * farther * farthest)[None]])
 
 
 def _by_cluster(
@@ -177,7 +186,7 @@ def _by_cluster(
     sizes = np.bincount(places).astype(np.float64)
     if len(labels) < 2:
         nothing = np.full(m, np.nan)
-        return Inference(("clusters",) * m, nothing, nothing, nothing, np.ones(m), nothing)
+        return Inference(("clusters",) * m, nothing, nothing, nothing, np.ones(m), np.ones(m), nothing)
     mean = studies.mean(axis=0)
     sums = np.stack([(studies[places == place] - mean).sum(axis=0) for place in range(len(labels))])
     # Bell and McCaffrey: each cluster's sum is lengthened by what the common mean takes away from it.
@@ -188,7 +197,8 @@ def _by_cluster(
     few = (studies != 0).sum(axis=0) < MIN_DIFFER
     for gone in (low, high, p_equal):
         gone[few] = np.nan
-    return Inference(("clusters",) * m, low, high, p, np.where(few, 1.0, p), p_equal)
+    strict = np.where(few, 1.0, p)
+    return Inference(("clusters",) * m, low, high, p, strict, strict, p_equal)
 
 
 def _cluster_freedom(sizes: Vector) -> float:

@@ -42,12 +42,7 @@ def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
         unit = " points" if in_points else ""
         return f"{signed_points(value if in_points else value / 100).removeprefix('+')}{unit}"
 
-    floor = row.get("noise_floor")
-    noise = (
-        f"within the noise of training (another seed: up to {size(floor)})"
-        if floor is not None and row.get("above_noise") is False
-        else ""
-    )
+    noise = "within the noise of training" if row.get("above_noise") is False else ""
     low, high, within = row["ci_low"], row["ci_high"], row.get("equal_margin")
     if not _known(low) or not _known(high):
         return str(row.get("reason") or "")

@@ -90,7 +90,7 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
 
 def _column_config(metric: Metric) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    paired = "Paired t-test over personas, corrected for the number of variants."
+    paired = "The strictest test over personas, corrected for the number of variants."
     return {
         "variant": text("Variant", width=170, pinned=True),
         "settings": text(
@@ -100,10 +100,11 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         ),
         "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),
-        "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
+        "interval": text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
         "verdict": text(
             "Verdict",
-            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05.",
+            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Equal: surely "
+            "within a point either way.",
             width=76,
         ),
         "p": text("p (Holm)", help=paired, width=66),
@@ -113,7 +114,10 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             width=140,
         ),
         "improved": number(
-            "Improved", format="%.0f %%", help="Share of personas that are better off.", width=70
+            "Improved",
+            format="%.0f %%",
+            help="Share of personas that truly gain, with the luck of few examples taken out.",
+            width=70,
         ),
         "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
         "placebo": text(

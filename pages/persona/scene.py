@@ -17,6 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.show.charts import is_bound
 from engine.show.persona import table as tables
@@ -43,6 +44,15 @@ def everybodys(ws: Workspace, *, metric: str, split: str, protocol: str, referen
     wide = tables.wide(store.score_table(ws, metric=metric, split=split, protocol=protocol))
     gains = tables.persona_gains(wide, reference) if reference in wide else wide.iloc[:0]
     return Scores(wide, tables.persona_means(wide), gains)
+
+
+@reads.kept
+def true_gains(
+    ws: Workspace, variant: str, *, metric: str, split: str, protocol: str, reference: str
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by one variant; None where that cannot be told."""
+    held = everybodys(ws, metric=metric, split=split, protocol=protocol, reference=reference)
+    return tables.true_gains(held.wide, variant, reference, sign=METRICS[metric].sign)
 
 
 @reads.kept

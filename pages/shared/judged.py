@@ -9,7 +9,8 @@ import streamlit as st
 
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.show.for_whom import for_whom
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 from pages.shared import frame
 
 Row = Mapping[str, Any]
@@ -37,27 +38,41 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
+    if reason := why(row, in_points=in_points):
+        word = verdict(row, higher_is_better=metric.higher_is_better)
+        st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):
-        share = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
-        _number("Improved", percent(row["share_improved"]), f"95 % interval {share} (Wilson's).")
+        _improved(row)
         if in_points:
             lost = "Personas that lost more than 10 points against the reference."
             _number("Lost over 10", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
-            found = "A true difference of this size is found in four of five studies with so many personas."
+            found = "A true difference of this size gets a verdict in four of five studies like this one."
             _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
         floor = row["noise_floor"]
         if floor is not None:
             made = "The largest difference that another seed alone made, of this variant or the reference."
             _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+    if told := for_whom(row, factor=factor):
+        st.caption(told)
     if brief:
         return
     st.caption(_tests(row))
     if row["above_noise"] is False:
         st.caption("Another seed alone made as large a difference.")
-    if row["reason"]:
-        st.caption(frame.plain(row["reason"]))
+
+
+def _improved(row: Row) -> None:
+    """The share that truly gains where examples tell it from luck; the raw count stands beside."""
+    low, high = percent(row["share_low"]), percent(row["share_high"])
+    raw = f"{percent(row['share_improved'])} look better (95 % interval {low} to {high}, Wilson's)."
+    if row["true_share"] is None:
+        _number("Improved", percent(row["share_improved"]), raw)
+        return
+    interval_ = f"{percent(row['true_share_low'])} to {percent(row['true_share_high'])}"
+    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {interval_}. {raw}"
+    _number("Improved", percent(row["true_share"]), told)
 
 
 def _number(label: str, value: str, help: str) -> None:
@@ -67,11 +82,17 @@ def _number(label: str, value: str, help: str) -> None:
 def _tests(row: Row) -> str:
     if row["p"] is None:
         return "No test."
+    several = (row["family_size"] or 1) > 1
+    used = row["p_strict"] if several else row["p_alone"]
+    strict = f", strictest {p_value(used)}" if used != row["p"] else ""
     corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
+    equal = f"; of a difference beyond a point {p_value(row['p_equal'])}" if known(row["p_equal"]) else ""
+    over = f"{count(row['n_clusters'], 'cluster')}, " if row["n_clusters"] else ""
+    over += f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}"
     return (
-        f"p by paired t-test {p_value(row['p'])}{corrected}; Wilcoxon {p_value(row['p_wilcoxon'])}; "
-        f"sign test {p_value(row['p_sign'])}. Interval: {row['ci_kind']} over "
-        f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}."
+        f"p by paired t-test {p_value(row['p'])}{strict}{corrected}{equal}; Wilcoxon "
+        f"{p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}. Interval: "
+        f"{row['ci_kind'] or 'none'} over {over}."
     )
 
 

@@ -41,7 +41,7 @@ def _record(row: Row, reference: str, factor: float, higher_is_better: bool | No
     role = (
         "reference" if is_reference else "bound" if is_bound(row) else REPEATED.get(str(row.get("role")), "")
     )
-    share = row["share_improved"]
+    share = row["share_improved"] if row.get("true_share") is None else row["true_share"]
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], factor),

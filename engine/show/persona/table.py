@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from engine.stats.heterogeneity import effects
 from engine.stats.inference import student
 
 CONFIDENCE = 0.95
@@ -71,6 +72,25 @@ def scored(table: pd.DataFrame, persona_id: str, reference: str) -> list[Scored]
         if not np.isnan(values).all()
     ]
     return sorted(found, key=lambda one: (one.delta is None, -(one.delta or 0.0), one.variant))
+
+
+def true_gains(
+    table: pd.DataFrame, variant: str, reference: str, *, sign: float = 1.0
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by a variant, with the luck of few examples taken out; None where
+    there are too few personas or examples to tell.
+
+    One row a persona_id: effect, low, high (95 %), chance (that it is above 0).
+    """
+    if variant == reference or not {variant, reference} <= set(table.columns):
+        return None
+    own = (sign * (table[variant] - table[reference])).dropna().groupby(level="persona_id")
+    told = own.agg(["mean", "count", "var"]).fillna(0.0)
+    found = effects(told["mean"].to_numpy(), told["count"].to_numpy(np.float64), told["var"].to_numpy())
+    if found is None:
+        return None
+    held = {"effect": found.effect, "low": found.low, "high": found.high, "chance": found.chance}
+    return pd.DataFrame(held, index=told.index)
 
 
 def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:

@@ -127,12 +127,14 @@ def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
     if compared.split == "test":
         looks = count(compared.found["test_looks"], "verdict")
         yield f"Test was looked at{where}: {looks} on it so far. Each look makes the next one weaker."
-    others = [row for row in compared.rows if row["role"] != "reference"]
-    effects = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
+    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
+    effects = [row["min_detectable_effect"] for row in judged]
     if effects:
         low, high = signed_points(min(effects)), signed_points(max(effects))
         seen = low if low == high else f"{low} to {high}"
-        yield f"Power{where}: a true difference of {seen} points is found in four of five such studies."
+        family = judged[0]["family_size"] or 1
+        among = f" among {count(family, 'variant')}" if family > 1 else ""
+        yield f"Power{where}: four of five such studies find a true difference of {seen} points{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < SMALL_SAMPLE:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
