@@ -59,7 +59,7 @@ class Comparison:
     delta: float | None
     ci_low: float | None
     ci_high: float | None
-    ci_kind: IntervalKind | Literal["percentile"]
+    ci_kind: IntervalKind | Literal["percentile", "crossed"]
     confidence: float
     p: float | None
     p_wilcoxon: float | None

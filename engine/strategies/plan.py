@@ -20,6 +20,7 @@ from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, registry
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
+from engine.strategies.reference import reference_on
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
 Purpose = Literal["upstream", "beside", "asked"]
@@ -74,7 +75,7 @@ class Plan:
 class Seen:
     """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere.
 
-    `known` holds the experiments that can be run there.
+    `known` holds the experiments that can be run there, `reference` is the run chosen as such on the ground.
     """
 
     ground: Ground
@@ -82,6 +83,7 @@ class Seen:
     costs: Costs = field(default_factory=dict)
     elsewhere: Costs = field(default_factory=dict)
     known: Mapping[str, Experiment] = field(default_factory=lambda: registry.EXPERIMENTS)
+    reference: str | None = None
 
 
 def look(ws: Workspace) -> Seen:
@@ -89,7 +91,8 @@ def look(ws: Workspace) -> Seen:
     metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
-    return Seen(ground, records, learned, elsewhere, registry.experiments(ws))
+    chosen = reference_on(ws, ground)
+    return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen and chosen.run_id)
 
 
 def plan(
@@ -105,8 +108,9 @@ def plan(
 
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
-    not given takes a run of its experiment with default parameters, else, with a note, the newest with
-    others that leaves nobody out (succeeded before under way), else a new default one. `seen` saves
+    not given takes the reference where that is asked for, else a run of its experiment with default
+    parameters, else, with a note, the newest with others that leaves nobody out (succeeded before under way),
+    else a new default one. `seen` saves
     reading the workspace again, for many plans at once. Raises EngineError for unknown names, for all
     parameter faults at once, and where the experiment cannot exist here.
     """
@@ -222,7 +226,20 @@ class _Planner:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
         planned = any(run.spec.experiment == entry.name for run in self.runs)
         if not planned and self._newest(entry.name, {}, protocol=protocol) is None:
-            self.add(self._default_spec(entry, {}), "beside")
+            self.add(self._like_reference(entry) or self._default_spec(entry, {}), "beside")
+
+    def _like_reference(self, entry: Experiment) -> RunSpec | None:
+        """The reference again, to be scored as this plan is; None where it is of another experiment."""
+        chosen = next((spec for spec, _ in self.existing if spec.run_id == self.seen.reference), None)
+        if chosen is None or chosen.experiment != entry.name:
+            return None
+        own = {
+            name: chosen.parameters[name]
+            for name in entry.parameters.model_fields
+            if name in chosen.parameters
+        }
+        valid = validate(entry, {**own, **self.settings.model_dump()})
+        return self.spec(entry, valid, given=chosen.upstream, seed=chosen.seed)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -287,7 +304,9 @@ class _Planner:
 
     def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
         changed = _unasked(spec, need.parameters)
-        if changed:
+        if changed and spec.run_id == self.seen.reference:
+            self.notes.append(f"{need.role}: it is built on the reference, {spec.run_id}.")
+        elif changed:
             values = spec.parameters | {"seed": spec.seed}
             named = [f"{name}={values[name]}" if name in values else f"{name} changed" for name in changed]
             self.notes.append(
@@ -298,10 +317,16 @@ class _Planner:
     def _newest(
         self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
     ) -> RunSpec | None:
-        """The fitting run that was made with the fewest surprises: default parameters first, then the fewest
-        changed; succeeded before under way, then the newest."""
+        """The fitting run that was made with the fewest surprises: the reference first, then default
+        parameters, then the fewest changed; succeeded before under way, then the newest."""
         fitting = [
-            (-len(_unasked(spec, parameters)), record.state == "succeeded", record.order, spec)
+            (
+                spec.run_id == self.seen.reference,
+                -len(_unasked(spec, parameters)),
+                record.state == "succeeded",
+                record.order,
+                spec,
+            )
             for spec, record in self.existing
             if spec.experiment == experiment
             and record.state in ("succeeded", "queued", "running")
@@ -312,7 +337,7 @@ class _Planner:
             and all(spec.parameters.get(name) == value for name, value in parameters.items())
             and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
         ]
-        return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+        return max(fitting, key=lambda found: found[:4])[4] if fitting else None
 
 
 def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:

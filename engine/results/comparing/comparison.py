@@ -18,7 +18,8 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import criteria, looks
+from engine.results.comparing import criteria, grounds, looks
+from engine.results.comparing.grounds import Seeds, TrainingNoise, over_mean, training_noise
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
@@ -62,8 +63,11 @@ def compare_variants(
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
     -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by,
-    settings (what tells it from others of its plain name, in words).
+    verdict, repeat_of, built_on (the unified that it stands on and is compared with, where that is not the
+    reference), compared (ids: whom each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
+    noise_floor (the largest difference that another seed made), noise_limit (what one stays within by
+    chance), above_noise, above_placebo (variants.py, or None), protocol, paired_by, settings (what tells it
+    from others of its plain name, in words).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
@@ -137,11 +141,13 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
-    metric; `controls` are repeats against what they repeat, `above` variants against their placebos."""
+    """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
+    `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
+    what they repeat, `above` variants against their placebos."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
+    seeds: Mapping[str, Seeds]
     controls: Named
     above: Named
 
@@ -151,24 +157,26 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    questions = [Question(*place, scene.reference.variant_id, asked)]
     pairs = [
         *controls.items(),
         *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
     ]
-    questions += [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
+    questions = [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
+    beside = [
+        _named(answer[scene.metric.name], there) for answer in (store.paired(ws, questions) if pairs else ())
+    ]
+    told, seeds = grounds.read(ws, place, asked, scene.pairs)
+    against_unified: dict[str, dict[str, Comparison]] = {}
     if unified is not None:
         shown = metrics.of_study(ws)
-        needed = tuple(shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown)
-        questions.append(Question(*place, unified.variant_id, needed))
-    answers = [
-        {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
-    ]
-    beside = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
-    against_unified = {} if unified is None else answers[-1]
+        needed = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
+        against_unified = grounds.read(ws, place, needed, scene.pairs_with(unified))[0]
     return _Compared(
-        rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
-        against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
+        rows=list(_with_holm(scene, _named(told[scene.metric.name], there)).values()),
+        against_unified={
+            metric: _with_holm(scene, _named(rows, there)) for metric, rows in against_unified.items()
+        },
+        seeds={there[own]: one for own, one in seeds.items()},
         controls=_joined(beside[: len(controls)]),
         above=_joined(beside[len(controls) :]),
     )
@@ -199,14 +207,19 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
-    floor = _floor(scene, variant, compared.controls)
+    noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
+    own = scene.pairs[variant.variant_id][0][1]
     return {
         **_origin(row, variant),
         "role": role,
         "verdict": role or verdict(row.as_json(), higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
-        "noise_floor": floor,
-        "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
+        "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
+        "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
+        "seeds": seeds and seeds.as_json(),
+        "noise_floor": noise and noise.largest,
+        "noise_limit": noise and noise.limit,
+        "above_noise": None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit,
         "above_placebo": above(compared.above.get(row.variant)),
         "protocol": scene.protocol,
         "paired_by": scene.fields[scene.protocol].get("paired_by", "example"),
@@ -219,7 +232,9 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
-    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
+    unknown = dict.fromkeys(
+        ("repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise", "above_placebo")
+    )
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
@@ -274,17 +289,38 @@ def _repeated(scene: Scene, variant: Variant) -> str | None:
     return next((one.variant for one in scene.variants.values() if one.variant_id == first), None)
 
 
-def _floor(scene: Scene, variant: Variant, controls: Named) -> float | None:
-    """The largest difference that another seed alone made: of this recipe, or of the reference's."""
-    own = {variant.variant, scene.reference.variant}
-    made = [abs(row.delta) for row in controls.values() if row.delta is not None and row.reference in own]
-    return max(made, default=None)
+def _noise_of(scene: Scene, variant: Variant, compared: _Compared) -> TrainingNoise | None:
+    """What another seed alone does, to this recipe or the reference's; to the mean of its own seeds where it
+    has some."""
+    seeds = compared.seeds.get(variant.variant)
+    if seeds is not None and variant.variant_id != scene.reference.variant_id:
+        return over_mean(seeds)
+    firsts = {variant.variant, scene.reference.variant}
+    return training_noise(
+        [
+            [
+                0.0,
+                *(
+                    row.delta
+                    for row in compared.controls.values()
+                    if row.reference == first and row.delta is not None
+                ),
+            ]
+            for first in firsts
+        ]
+    )
 
 
 def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
-    made = [abs(row.delta) for row in controls.values() if row.delta is not None]
+    made = {row.reference: [0.0] for row in controls.values()}
+    for row in controls.values():
+        if row.delta is not None:
+            made[row.reference].append(row.delta)
+    found = training_noise(list(made.values()))
     return {
-        "floor": max(made, default=None),
+        "floor": found and found.largest,
+        "limit": found and found.limit,
+        "pairs": found.pairs if found else 0,
         "repeats": [row.as_json() for row in controls.values()],
         "command": _second_seed(ws, scene),
     }

@@ -18,9 +18,8 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import protocol_guard
+from engine.results.comparing import grounds, protocol_guard
 from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE, Scene
-from engine.results.store.statistics import Question
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
@@ -28,7 +27,12 @@ from engine.stats.verdicts import verdict
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
-_UNKNOWN_WITHIN = ("noise_floor", "above_noise", "above_placebo")  # they were measured over all personas
+_UNKNOWN_WITHIN = (
+    "noise_floor",
+    "noise_limit",
+    "above_noise",
+    "above_placebo",
+)  # they were measured over all personas
 
 
 def pairings(
@@ -40,12 +44,9 @@ def pairings(
     as their `paired_by` says. A variant without a common example has an empty pairing.
     """
     rows = [row for row in found["rows"] if not variants or row["variant"] in variants]
-    described = {row["variant"]: row["variant_id"] for row in found["rows"]}
-    reference = described[found["reference"]]
     metric = metrics.chosen(ws, found["metric"])
-    question = Question(found["protocol"], found["split"], reference, (metric,))
-    here = [row["variant_id"] for row in rows if row["protocol"] == found["protocol"]]
-    paired = store.pairings(ws, question, here, personas=personas)
+    here = {row["variant_id"]: row["compared"] for row in rows if row["protocol"] == found["protocol"]}
+    paired = grounds.pairings_of(ws, (found["protocol"], found["split"]), metric, here, personas)
     beside: dict[str, tuple[Pairing, str]] = {}
     for protocol in dict.fromkeys(row["protocol"] for row in rows):
         if protocol != found["protocol"]:
@@ -94,13 +95,13 @@ def compare_within(
     described = {row["variant"]: row for row in found["rows"]}
     paired = pairings(ws, found, personas=personas)
     rows = [
-        replace(_compared(one, metric, margin), variant=name, reference=found["reference"])
+        replace(_compared(one, metric, margin), variant=name, reference=described[name]["reference"])
         for name, one in paired.items()
         if one.n_paired
     ]
     outside = {name for name, row in described.items() if row.get("role")} | {found["reference"]}
     told = [_within(described[row.variant], row, metric) for row in corrected(rows, outside_family=outside)]
-    noise = {**found.get("noise", {}), "floor": None, "repeats": []}
+    noise = {**found.get("noise", {}), "floor": None, "limit": None, "pairs": 0, "repeats": []}
     return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
 
 
