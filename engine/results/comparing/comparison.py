@@ -36,6 +36,7 @@ from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
+from engine.strategies import repeating
 from engine.strategies.cloning import command_of
 
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
@@ -327,10 +328,12 @@ def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
 
 
 def _second_seed(ws: Workspace, scene: Scene) -> str | None:
-    """The command that makes the reference again from another seed; None where it is not trained."""
+    """The command that makes the reference again from other seeds; None where it is not trained."""
     origin = scene.origins.get(scene.reference.run_id)
     if origin is None or not scene.reference.parameters_trained:
         return None
+    if scene.reference.is_reference:
+        return repeating.command_of(ws)
     return command_of(read_spec(ws.run_folder(scene.reference.run_id)), ws, seed=origin.seed + 1)
 
 
