@@ -16,9 +16,12 @@ from engine.core.wording import spelled
 from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
+from engine.strategies.budgets import MATCHED_TO
 
 BOUND = "ceiling"
 """The family of what nobody can exceed: it never competes."""
+MATCHED = "matched"
+"""The family of unified adapters that were trained on as much as others were: controls."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -59,6 +62,11 @@ class Variant(Declaration):
     def is_bound(self) -> bool:
         """Whether it is what nobody can exceed, here or as it was published: never a contender."""
         return self.family == BOUND
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether it is a unified whose training was matched to another variant's: a control."""
+        return self.family == MATCHED
 
     @property
     def control_of(self) -> Mapping[str, Any] | None:
@@ -212,17 +220,32 @@ def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict
     return found
 
 
-def above(comparison: Comparison | None) -> dict[str, Any] | None:
+def matched(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of the unified that was trained on as much as all behind it; of several the
+    one made first."""
+    known = sorted(variants, key=lambda one: one.made_at)
+    found: dict[str, str] = {}
+    for control in known:
+        origin = origins.get(control.run_id)
+        of = origin.upstream.get(MATCHED_TO) if control.is_matched and origin is not None else None
+        for variant in known if of is not None else ():
+            if variant.run_id == of:
+                found.setdefault(variant.variant_id, control.variant_id)
+    return found
+
+
+def above(comparison: Comparison | None, *, control: str = "placebo") -> dict[str, Any] | None:
     """Return a row's `above_placebo`: variant less placebo, paired by persona, with its interval and p.
 
-    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo.
+    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo. The same
+    for another `control`.
     """
     if comparison is None:
         return None
     told = comparison.as_json()
     return {
-        "placebo": comparison.reference,
-        "placebo_mean": comparison.reference_mean,
+        control: comparison.reference,
+        f"{control}_mean": comparison.reference_mean,
         **{name: told[name] for name in _ABOVE},
     }
 

@@ -17,13 +17,13 @@ from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
-from engine.strategies import costs, registry
+from engine.strategies import costs, matched, reference, registry
+from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
-from engine.strategies.reference import reference_on
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
-Purpose = Literal["upstream", "beside", "asked"]
+Purpose = Literal["upstream", "beside", "asked", "control"]
 
 _INHERITED = ("target_modules",)
 """What a run's new upstreams, and new runs beside it, are made with too: they stand on the same layers."""
@@ -45,7 +45,8 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for."""
+    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for and,
+    where they are wanted, its controls."""
 
     experiment: str
     runs: tuple[PlannedRun, ...]
@@ -91,7 +92,7 @@ def look(ws: Workspace) -> Seen:
     metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
-    chosen = reference_on(ws, ground)
+    chosen = reference.reference_on(ws, ground)
     return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen and chosen.run_id)
 
 
@@ -103,8 +104,12 @@ def plan(
     seed: int | None = None,
     upstream: Mapping[str, str] | None = None,
     seen: Seen | None = None,
+    controls: bool = False,
 ) -> Plan:
     """Return the runs that `experiment` asks for, in the order of their execution.
+
+    With `controls`, what trains adapters for some personas only gets its step-matched unified and its placebo
+    beside it, save in a pilot.
 
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
@@ -126,6 +131,8 @@ def plan(
         planner.add_beside(planner.entry(name), spec.protocol)
     planner.add(spec, "asked")
     outlook = _outlook(ws, entry, planner.runs[-1])
+    if controls:
+        planner.add_controls(entry, spec)
     return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
 
 
@@ -230,7 +237,7 @@ class _Planner:
 
     def _like_reference(self, entry: Experiment) -> RunSpec | None:
         """The reference again, to be scored as this plan is; None where it is of another experiment."""
-        chosen = next((spec for spec, _ in self.existing if spec.run_id == self.seen.reference), None)
+        chosen = self._spec_of(self.seen.reference)
         if chosen is None or chosen.experiment != entry.name:
             return None
         own = {
@@ -240,6 +247,30 @@ class _Planner:
         }
         valid = validate(entry, {**own, **self.settings.model_dump()})
         return self.spec(entry, valid, given=chosen.upstream, seed=chosen.seed)
+
+    def add_controls(self, entry: Experiment, target: RunSpec) -> None:
+        """Plan the step-matched unified and the placebo of a run that trains adapters."""
+        partial = any(target.parameters.get(name) is not None for name in PARTIAL)
+        if not entry.traits.trains or partial:
+            return
+        like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
+        settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
+        for name, given, role in (
+            ("matched", settings, MATCHED_TO),
+            ("placebo", {"of": entry.name}, "of"),
+        ):
+            control = self.entry(name)
+            try:
+                valid = validate(control, {**given, **self.settings.model_dump()})
+                made = self.spec(control, valid, given={role: target.run_id}, seed=target.seed)
+            except EngineError as error:
+                self.notes.append(f"Without its {name}: {error.message}")
+                continue
+            self.add(made, "control")
+
+    def _spec_of(self, run_id: str | None) -> RunSpec | None:
+        known = [*(run.spec for run in self.runs), *(spec for spec, _ in self.existing)]
+        return next((spec for spec in known if spec.run_id == run_id), None)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -265,6 +296,9 @@ class _Planner:
         of_this_experiment = [
             record.run_id for spec, record in self.existing if spec.experiment == need.experiment
         ]
+        planned = next((run.spec for run in self.runs if run.run_id == run_id), None)
+        if planned is not None and planned.experiment == need.experiment:
+            return planned
         spec, record = next((pair for pair in self.existing if pair[1].run_id == run_id), (None, None))
         if spec is None or record is None:
             raise unknown_name("run", run_id, of_this_experiment)

@@ -25,6 +25,7 @@ from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
+    IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
     Scene,
@@ -37,6 +38,7 @@ from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.verdicts import verdict
 from engine.strategies import repeating
+from engine.strategies.budgets import own_budget, whole_budget
 from engine.strategies.cloning import command_of
 
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
@@ -67,8 +69,8 @@ def compare_variants(
     verdict, repeat_of, built_on (the unified that it stands on and is compared with, where that is not the
     reference), compared (ids: whom each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
     noise_floor (the largest difference that another seed made), noise_limit (what one stays within by
-    chance), above_noise, above_placebo (variants.py, or None), protocol, paired_by, settings (what tells it
-    from others of its plain name, in words).
+    chance), above_noise, above_placebo and above_matched (variants.py, or None), steps and train_tokens (of
+    all that was trained for it), protocol, paired_by, settings (what tells it from others of its name).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
@@ -87,7 +89,7 @@ def compare_variants(
     if scene.reference.variant in unscored:
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
-    rows = [_row(scene, row, compared) for row in compared.rows]
+    rows = [{**_row(scene, row, compared), **_amount(ws, row, scene)} for row in compared.rows]
     elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
@@ -106,7 +108,7 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
+        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown), *_unturned(ws, shown)],
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
         "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
@@ -144,13 +146,15 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
 class _Compared:
     """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
     `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
-    what they repeat, `above` variants against their placebos."""
+    what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
+    on as much."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
     seeds: Mapping[str, Seeds]
     controls: Named
     above: Named
+    matched: Named
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
@@ -158,10 +162,11 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    pairs = [
-        *controls.items(),
-        *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
+    own = [
+        [(one, other) for one, other in found.items() if {one, other} <= set(there)]
+        for found in (scene.placebos, scene.matched)
     ]
+    pairs = [*controls.items(), *own[0], *own[1]]
     questions = [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
     beside = [
         _named(answer[scene.metric.name], there) for answer in (store.paired(ws, questions) if pairs else ())
@@ -179,7 +184,8 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
         },
         seeds={there[own]: one for own, one in seeds.items()},
         controls=_joined(beside[: len(controls)]),
-        above=_joined(beside[len(controls) :]),
+        above=_joined(beside[len(controls) : len(controls) + len(own[0])]),
+        matched=_joined(beside[len(controls) + len(own[0]) :]),
     )
 
 
@@ -222,6 +228,7 @@ def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
         "noise_limit": noise and noise.limit,
         "above_noise": None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit,
         "above_placebo": above(compared.above.get(row.variant)),
+        "above_matched": above(compared.matched.get(row.variant), control="control"),
         "protocol": scene.protocol,
         "paired_by": scene.fields[scene.protocol].get("paired_by", "example"),
     }
@@ -234,7 +241,10 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(
-        ("repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise", "above_placebo")
+        (
+            *("repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise", "above_placebo"),
+            *("above_matched", "steps", "train_tokens"),
+        )
     )
     extra = {**unknown, "protocol": other.protocol}
     return [
@@ -279,6 +289,25 @@ def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
         if words := cuts.told(declared(ws.run_folder(run_id), "summary", {})):
             names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
             found.append(f"Too long for the base's window, {names}: {words}.")
+    return found
+
+
+# --- what training took
+
+
+def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
+    """What the variant and all that it is built on trained with, as far as the runs are still there."""
+    told = whole_budget(ws, scene.variants[row.variant].run_id)
+    return {"steps": told.steps or None, "train_tokens": told.tokens or None}
+
+
+def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
+    """Which runs had not come to their best epoch when their training ended."""
+    found = []
+    for run_id in dict.fromkeys(row["run_id"] for row in rows):
+        if told := own_budget(ws, run_id).warning:
+            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
+            found.append(f"Perhaps trained too little, {names}: {told}. Give it more epochs.")
     return found
 
 
@@ -352,7 +381,8 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+        if name != row.reference
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO, IS_MATCHED)
     }
 
 

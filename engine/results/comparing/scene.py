@@ -20,11 +20,11 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import grounds, protocol_guard
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Origin, Variant, placebos, repeats, resolve
+from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
-IS_PLACEBO, IS_GROUND = "placebo", "ground"
+IS_PLACEBO, IS_GROUND, IS_MATCHED = "placebo", "ground", "step-matched"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +33,9 @@ class Scene:
     of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
-    that of its placebo; `origins` says what each run was made from. `base` tells the contents of today's base
-    model apart; None where it is not there. `pairs` says whom each variant is compared with (grounds.py).
+    that of its placebo, `matched` to that of its step-matched unified; `origins` says what each run was made
+    from. `base` tells the contents of today's base model apart; None where it is not there. `pairs` says whom
+    each variant is compared with (grounds.py).
     """
 
     metric: Metric
@@ -46,6 +47,7 @@ class Scene:
     repeated: Mapping[str, str]
     fields: Mapping[str, Mapping[str, Any]]
     placebos: Mapping[str, str]
+    matched: Mapping[str, str]
     origins: Mapping[str, Origin]
     base: str | None
     pairs: Mapping[str, tuple[grounds.Pair, ...]] = field(default_factory=dict)
@@ -90,14 +92,16 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, placebo, repeat, or ground of others that
-        are compared with it; "" when it does."""
+        """Return why a variant does not compete: reference, bound, placebo, step-matched unified, repeat, or
+        ground of others that are compared with it; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
             return IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
+        if variant.is_matched:
+            return IS_MATCHED
         if variant.variant_id in self.repeated:
             return IS_REPEAT
         return IS_GROUND if variant.variant_id in self._stood_on else ""
@@ -156,6 +160,7 @@ def set_scene(
         repeated,
         seen.protocols,
         placebos(seen.variants.values(), seen.origins),
+        matched(seen.variants.values(), seen.origins),
         seen.origins,
         base,
     )
