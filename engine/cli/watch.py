@@ -86,7 +86,8 @@ def _left(record: RunRecord) -> str:
 def answer(call: Call, records: Sequence[RunRecord], *, detach: bool, target: str | None = None) -> int:
     """Answer with the runs as they stand, or wait for them and answer with how they ended.
 
-    `target` is the run that was asked for, by default the last. The exit code is 0 only when all of them succeeded.
+    `target` is the run that was asked for, by default the last. The exit code is 0 only when all of them
+    succeeded.
     """
     if not detach:
         ended = watch(call.ws, [record.run_id for record in records], quiet=call.as_json)

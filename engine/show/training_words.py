@@ -16,7 +16,7 @@ WITHIN, BEYOND = "within", "beyond"
 
 
 def training_lines(row: Row, *, difference: Worded = signed_points) -> list[str]:
-    """Return the lines that belong beside one variant's difference; `difference` words a number of its size."""
+    """Return the lines that belong beside one variant's difference; `difference` words one of its size."""
     return list(_lines(row, difference))
 
 

@@ -59,8 +59,8 @@ class TrainingParameters(Parameters):
         2,
         ge=1,
         le=100,
-        description="An adapter stops after so many epochs without a better validation loss of its own; null: "
-        "it goes on to the last.",
+        description="An adapter stops after so many epochs without a better validation loss of its own; "
+        "null: it goes on to the last.",
     )
     l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
     personas: int | None = Field(

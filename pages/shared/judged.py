@@ -51,9 +51,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
             _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
         limit = row["noise_limit"]
         if limit is not None:
-            made = (
-                "By chance alone, another seed makes a difference of up to so much, by all pairs of repeats."
-            )
+            made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
             _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
     if brief:
         return
