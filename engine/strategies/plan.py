@@ -92,8 +92,9 @@ def look(ws: Workspace) -> Seen:
     metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
-    chosen = reference.reference_on(ws, ground)
-    return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen and chosen.run_id)
+    found = reference.reference_on(ws, ground)
+    chosen = found.run_id if found else None
+    return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen)
 
 
 def plan(

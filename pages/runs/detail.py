@@ -135,8 +135,11 @@ def _reference(ws: Workspace, record: RunRecord) -> None:
 def _repeat(ws: Workspace, record: RunRecord) -> None:
     """Offer the same from other seeds, for what was made on the reference's ground and for all personas."""
     spec = record.spec
-    if spec is None or any(spec.parameters.get(name) is not None for name in PARTIAL):
+    known = registry.experiments(ws).get(record.experiment)
+    if spec is None or known is None or any(spec.parameters.get(name) is not None for name in PARTIAL):
         return
+    if not (spec.upstream or known.traits.trains or reference.is_candidate(spec)):
+        return  # nothing of it was trained
     if reference.ground_of(spec) in reference.references(ws):
         with st.popover("Repeat with seeds", icon=":material/casino:"):
             seeds.repeat(ws, [record.run_id], key="runs_repeat")

@@ -17,9 +17,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results import store
 from engine.results.comparing import criteria, grounds, looks
-from engine.results.comparing.grounds import Seeds, TrainingNoise, over_mean, training_noise
+from engine.results.comparing.grounds import Asked, Seeds, TrainingNoise, over_mean, training_noise
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
@@ -32,7 +31,7 @@ from engine.results.comparing.scene import (
     refuse_strangers,
     set_scene,
 )
-from engine.results.store.statistics import DEFAULT_REFERENCES, Question
+from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
@@ -158,39 +157,36 @@ class _Compared:
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
-    place, asked = (scene.protocol, scene.split), (scene.metric,)
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
-    unified = scene.find(DEFAULT_REFERENCES[0])
-    controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    own = [
-        [(one, other) for one, other in found.items() if {one, other} <= set(there)]
-        for found in (scene.placebos, scene.matched)
-    ]
-    pairs = [*controls.items(), *own[0], *own[1]]
-    questions = [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
     beside = [
-        _named(answer[scene.metric.name], there) for answer in (store.paired(ws, questions) if pairs else ())
+        Asked(
+            (scene.metric,),
+            {one: [(one, other)] for one, other in found.items() if {one, other} <= set(there)},
+        )
+        for found in (scene.repeated, scene.placebos, scene.matched)
     ]
-    told, seeds = grounds.read(ws, place, asked, scene.pairs)
-    against_unified: dict[str, dict[str, Comparison]] = {}
+    unified, needed = scene.find(DEFAULT_REFERENCES[0]), list[Asked]()
     if unified is not None:
         shown = metrics.of_study(ws)
-        needed = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
-        against_unified = grounds.read(ws, place, needed, scene.pairs_with(unified))[0]
-    return _Compared(
-        rows=list(_with_holm(scene, _named(told[scene.metric.name], there)).values()),
-        against_unified={
-            metric: _with_holm(scene, _named(rows, there)) for metric, rows in against_unified.items()
-        },
-        seeds={there[own]: one for own, one in seeds.items()},
-        controls=_joined(beside[: len(controls)]),
-        above=_joined(beside[len(controls) : len(controls) + len(own[0])]),
-        matched=_joined(beside[len(controls) + len(own[0]) :]),
+        judged = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
+        needed.append(Asked(tuple(judged), scene.pairs_with(unified)))
+    asked = [*beside, Asked((scene.metric,), scene.pairs), *needed]
+    answers = grounds.read(ws, (scene.protocol, scene.split), asked)
+    controls, above_own, over_matched, told = (
+        _named(answer.rows[scene.metric.name], there) for answer in answers[:4]
     )
-
-
-def _joined(tables: Sequence[Named]) -> Named:
-    return {name: row for rows in tables for name, row in rows.items()}
+    return _Compared(
+        rows=list(_with_holm(scene, told).values()),
+        against_unified={
+            metric: _with_holm(scene, _named(rows, there))
+            for answer in answers[4:]
+            for metric, rows in answer.rows.items()
+        },
+        seeds={there[own]: one for own, one in answers[3].seeds.items()},
+        controls=controls,
+        above=above_own,
+        matched=over_matched,
+    )
 
 
 def _named(found: Mapping[str, Comparison], names: Mapping[str, str]) -> Named:

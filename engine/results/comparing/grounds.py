@@ -83,14 +83,16 @@ def pairs(
         elif own in repeated:
             found[own] = ((own, reference.variant_id),)
         else:
-            found[own] = tuple(zip(*_alongside(seeds, alike), strict=True))
+            found[own] = _alongside(seeds, alike)
     return found
 
 
-def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-    """Seed beside seed; one alone stands beside each of the others."""
-    n = max(len(seeds), len(alike)) if min(len(seeds), len(alike)) == 1 else min(len(seeds), len(alike))
-    return tuple((list(one) * n)[:n] if len(one) == 1 else one[:n] for one in (seeds, alike))  # type: ignore[return-value]
+def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Pair, ...]:
+    """Seed beside seed, as many as both have; one alone stands beside each of the others."""
+    n = min(len(seeds), len(alike))
+    if n == 1:
+        return tuple((one, other) for one in seeds for other in alike)
+    return tuple(zip(seeds[:n], alike[:n], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,40 +170,62 @@ def _table(paired: Sequence[Pairing], values: Sequence[Any]) -> Any:
     return table
 
 
-def read(
-    ws: Workspace,
-    place: tuple[str, str],
-    asked: Sequence[Metric],
-    whom: Mapping[str, Sequence[Pair]],
-) -> tuple[dict[str, dict[str, Comparison]], dict[str, Seeds]]:
-    """Return metric -> variant id -> its comparison, with whom it is to be compared, and the seeds' records
-    in the first metric. `place` is protocol and split.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """In which metrics which variants (ids) are compared with whom."""
+
+    metrics: tuple[Metric, ...]
+    whom: Mapping[str, Sequence[Pair]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer: metric -> variant id -> its comparison, and the seeds' records in the first metric."""
+
+    rows: dict[str, dict[str, Comparison]]
+    seeds: dict[str, Seeds]
+
+
+def read(ws: Workspace, place: tuple[str, str], wanted: Sequence[Asked]) -> list[Told]:
+    """Return the answers, read at once. `place` is protocol and split.
 
     A statistic of the whole set is read of the first seed alone.
     """
-    alone: dict[str, set[str]] = {}
-    for own, found in whom.items():
-        alone.setdefault(found[0][1], set()).add(own)
-    questions = [Question(*place, against, tuple(asked), frozenset(ids)) for against, ids in alone.items()]
-    told: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in asked}
-    for answer in store.paired(ws, questions):
-        for metric, rows in answer.items():
-            told[metric] |= rows
-    several = {own: found for own, found in whom.items() if len(found) > 1}
-    seeds: dict[str, Seeds] = {}
-    for number, metric in enumerate(asked):
-        if not several or metric.total is not None:
+    questions: list[tuple[int, Question]] = []
+    for number, one in enumerate(wanted):
+        alone: dict[str, set[str]] = {}
+        for own, found in one.whom.items():
+            alone.setdefault(found[0][1], set()).add(own)
+        questions += [
+            (number, Question(*place, against, one.metrics, frozenset(ids))) for against, ids in alone.items()
+        ]
+    told = [Told({metric.name: {} for metric in one.metrics}, {}) for one in wanted]
+    answers = store.paired(ws, [question for _, question in questions]) if questions else []
+    for (number, _), answer in zip(questions, answers, strict=True):
+        for name, rows in answer.items():
+            told[number].rows[name] |= rows
+    for one, found in zip(wanted, told, strict=True):
+        _over_seeds(ws, place, one, found)
+    return told
+
+
+def _over_seeds(ws: Workspace, place: tuple[str, str], asked: Asked, told: Told) -> None:
+    """Put the comparison over all its seeds in the place of the first one's."""
+    several = {own: found for own, found in asked.whom.items() if len(found) > 1}
+    if not several:
+        return
+    for metric in asked.metrics:
+        if metric.total is not None:
             continue
+        rows = told.rows[metric.name]
         paired = _pairings(ws, place, metric, [pair for found in several.values() for pair in found])
         for own, found in several.items():
             there = [paired[pair] for pair in found if pair in paired and paired[pair].n_paired]
-            if own in told[metric.name] and len(there) > 1:
+            if own in rows and len(there) > 1:
                 row, record = over_seeds(there, higher_is_better=metric.higher_is_better is not False)
-                first = told[metric.name][own]
-                told[metric.name][own] = replace(row, variant=own, reference=first.reference)
-                if number == 0:
-                    seeds[own] = record
-    return told, seeds
+                rows[own] = replace(row, variant=own, reference=rows[own].reference)
+                if metric == asked.metrics[0]:
+                    told.seeds[own] = record
 
 
 def _pairings(
