@@ -64,7 +64,7 @@ def keep_defaults(
 ) -> None:
     """Compute what every first question asks; a fault in one table is left to whoever asks for it."""
     known, asked = scored(connection), tuple(metrics)
-    defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
+    defaults = [one.variant_id for one in variants if one.is_reference or one.variant in DEFAULT_REFERENCES]
     pairs = [*repeats(variants, origins).items(), *placebos(variants, origins).items()]
     there: dict[tuple[str, str], set[str]] = {}
     for (protocol, split, _), by_version in known.held.items():
