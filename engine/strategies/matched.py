@@ -44,7 +44,7 @@ def name_of(experiment: str) -> str:
 
 
 def _needs(parameters: MatchedParameters) -> tuple[Upstream, ...]:
-    return (Upstream(role=MATCHED_TO, experiment=parameters.to),)
+    return (Upstream(role=MATCHED_TO, experiment=parameters.to, apart=True),)
 
 
 def step(context: RunContext) -> None:

@@ -288,7 +288,7 @@ class _Planner:
         if found is not None:
             self._note_changes(need, found)
             return found
-        spec = self._default_spec(self.entry(need.experiment), need.parameters)
+        spec = self._default_spec(self.entry(need.experiment), need.parameters, apart=need.apart)
         self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
@@ -316,8 +316,11 @@ class _Planner:
             )
         return spec
 
-    def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
-        asked = {name: value for name, value in self.asked.items() if name in entry.parameters.model_fields}
+    def _default_spec(
+        self, entry: Experiment, parameters: Mapping[str, Any], *, apart: bool = False
+    ) -> RunSpec:
+        inherited = {} if apart else self.asked
+        asked = {name: value for name, value in inherited.items() if name in entry.parameters.model_fields}
         valid = validate(entry, {**asked, **parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
 

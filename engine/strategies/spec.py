@@ -91,13 +91,15 @@ class EvaluationSettings(Parameters):
 class Upstream:
     """A run that must have succeeded first. `role` is the name under which the step finds it.
 
-    With `same_protocol` its scores are used, so they must have been made under the run's own settings.
+    With `same_protocol` its scores are used, so they must have been made under the run's own settings. A new
+    one that stands `apart` inherits no parameters.
     """
 
     role: str
     experiment: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     same_protocol: bool = False
+    apart: bool = False
 
 
 def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
