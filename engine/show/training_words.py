@@ -37,12 +37,14 @@ def _lines(row: Row, difference: Worded) -> Iterator[str]:
         yield f"Compared with {row['built_on']}, which it is built on."
     seeds = row.get("seeds")
     if seeds and row["role"] == "reference":
-        yield f"Mean of {count(seeds['n'], 'seed')}."
+        yield f"Mean over {count(seeds['n'], 'seed')}."
     elif seeds:
         each = ", ".join(difference(one) for one in seeds["deltas"])
         share = seeds["share_of_variance"]
         of_all = f"; the seeds' share of the variance is {percent(share)}" if share is not None else ""
-        yield f"Mean of {count(seeds['n'], 'seed')}, one by one {each}{of_all}."
+        alone = len({own for own, _ in row["compared"]}) == 1
+        whose = "the reference's " if alone else ""
+        yield f"Mean over {whose}{count(seeds['n'], 'seed')}, one by one {each}{of_all}."
     if row.get("above_noise") is False:
         limit = difference(row["noise_limit"]).removeprefix("+")
         yield f"Within the noise of training: by chance alone, seeds differ by up to ± {limit}."

@@ -62,5 +62,5 @@ def test_the_table_says_what_training_has_to_do_with_it(
     told = capsys.readouterr()
     assert "which it is built on" in told.err
     assert "Within the noise of training" in told.err
-    assert "Mean of 3 seeds" in told.err
+    assert "Mean over 3 seeds" in told.err
     assert "ground" in told.out

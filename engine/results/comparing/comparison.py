@@ -320,7 +320,8 @@ def _noise_of(scene: Scene, variant: Variant, compared: _Compared) -> TrainingNo
     has some."""
     seeds = compared.seeds.get(variant.variant)
     if seeds is not None and variant.variant_id != scene.reference.variant_id:
-        return over_mean(seeds)
+        is_one = len({own for own, _ in scene.pairs[variant.variant_id]}) == 1
+        return over_mean(seeds, own_once=is_one and variant.parameters_trained > 0)
     firsts = {variant.variant, scene.reference.variant}
     return training_noise(
         [

@@ -303,12 +303,16 @@ def training_noise(groups: Sequence[Sequence[float]]) -> TrainingNoise | None:
     )
 
 
-def over_mean(seeds: Seeds) -> TrainingNoise:
-    """Return the noise of a mean over seeds: `limit` is what it stays within by chance alone."""
+def over_mean(seeds: Seeds, *, own_once: bool) -> TrainingNoise:
+    """Return the noise of a mean over seeds: `limit` is what it stays within by chance alone.
+
+    With `own_once` the seeds are the reference's, and the variant itself was trained once: its own noise, as
+    large as that of one of them, is not averaged out.
+    """
     critical = float(stats.t.ppf(0.5 + _CONFIDENCE / 2, seeds.n - 1))
     return TrainingNoise(
         largest=float(np.ptp(seeds.deltas)),
-        limit=critical * seeds.deviation / float(np.sqrt(seeds.n)),
+        limit=critical * seeds.deviation * float(np.sqrt(own_once + 1 / seeds.n)),
         pairs=seeds.n * (seeds.n - 1) // 2,
     )
 

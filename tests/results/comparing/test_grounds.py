@@ -136,6 +136,9 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     assert rows[unified[0]]["seeds"]["means"] == pytest.approx([0.5005, 0.5405, 0.4605], abs=0.001)  # type: ignore[index]
     assert rows[alone]["delta"] == pytest.approx(0.0, abs=0.001)  # against the mean of the three
     assert rows[alone]["seeds"]["n"] == 3  # type: ignore[index]
+    spread = np.std([0.0, 0.04, -0.04], ddof=1)  # it was trained once, and the reference three times
+    assert rows[alone]["noise_limit"] == pytest.approx(4.303 * spread * np.sqrt(1 + 1 / 3), rel=0.02)
+    assert rows[hybrid[0]]["noise_limit"] == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=0.1)
     low, high = rows[hybrid[0]]["ci_low"], rows[hybrid[0]]["ci_high"]
     assert low < 0 < high  # type: ignore[operator]  # three seeds from 1 to 3 points: t with 2 degrees of freedom
     assert rows[hybrid[0]]["above_noise"] is False
