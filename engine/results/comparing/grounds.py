@@ -7,7 +7,7 @@ seeds, what is built on none of them is compared with all. Judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from engine.strategies.reference import EXPERIMENT
 
 Pair = tuple[str, str]  # the ids of a variant and of what it is compared with
 _CONFIDENCE = 0.95
+_FEW = 100
 
 
 def own_grounds(
@@ -128,7 +129,7 @@ def over_seeds(paired: Sequence[Pairing], *, higher_is_better: bool) -> tuple[Co
     table = differences(paired)
     crossed = two_way(table)
     deltas = tuple(float(value) for value in np.nanmean(table, axis=0))
-    told = compare(mean, higher_is_better=higher_is_better)
+    told = compare(mean, higher_is_better=higher_is_better, resamples=_FEW)  # its interval is not kept
     if table.any():
         told = replace(told, ci_low=crossed.low, ci_high=crossed.high, p=crossed.p, ci_kind="crossed")
     seeds = Seeds(
@@ -204,23 +205,27 @@ def read(ws: Workspace, place: tuple[str, str], wanted: Sequence[Asked]) -> list
     for (number, _), answer in zip(questions, answers, strict=True):
         for name, rows in answer.items():
             told[number].rows[name] |= rows
+    paired = _pairings(ws, place, [(metric, pair) for one in wanted for metric, pair in _of_seeds(one)])
     for one, found in zip(wanted, told, strict=True):
-        _over_seeds(ws, place, one, found)
+        _over_seeds(one, found, paired)
     return told
 
 
-def _over_seeds(ws: Workspace, place: tuple[str, str], asked: Asked, told: Told) -> None:
-    """Put the comparison over all its seeds in the place of the first one's."""
-    several = {own: found for own, found in asked.whom.items() if len(found) > 1}
-    if not several:
-        return
+def _of_seeds(asked: Asked) -> Iterator[tuple[Metric, Pair]]:
+    """The pairs of what was made from several seeds, in metrics that are means."""
     for metric in asked.metrics:
-        if metric.total is not None:
-            continue
+        for found in asked.whom.values():
+            if len(found) > 1 and metric.total is None:
+                yield from ((metric, (one, other)) for one, other in found)
+
+
+def _over_seeds(asked: Asked, told: Told, paired: Mapping[tuple[str, Pair], Pairing]) -> None:
+    """Put the comparison over all its seeds in the place of the first one's."""
+    for metric in asked.metrics:
         rows = told.rows[metric.name]
-        paired = _pairings(ws, place, metric, [pair for found in several.values() for pair in found])
-        for own, found in several.items():
-            there = [paired[pair] for pair in found if pair in paired and paired[pair].n_paired]
+        for own, found in asked.whom.items():
+            there = [paired[metric.name, pair] for pair in found if (metric.name, pair) in paired]
+            there = [one for one in there if one.n_paired]
             if own in rows and len(there) > 1:
                 row, record = over_seeds(there, higher_is_better=metric.higher_is_better is not False)
                 rows[own] = replace(row, variant=own, reference=rows[own].reference)
@@ -231,18 +236,22 @@ def _over_seeds(ws: Workspace, place: tuple[str, str], asked: Asked, told: Told)
 def _pairings(
     ws: Workspace,
     place: tuple[str, str],
-    metric: Metric,
-    wanted: Sequence[Pair],
+    wanted: Iterable[tuple[Metric, Pair]],
     personas: Collection[str] | None = None,
-) -> dict[Pair, Pairing]:
-    against: dict[str, set[str]] = {}
-    for own, other in wanted:
-        against.setdefault(other, set()).add(own)
-    asked = [(Question(*place, other, (metric,)), ids) for other, ids in against.items()]
+) -> dict[tuple[str, Pair], Pairing]:
+    """Return the pairings by metric and pair, in one reading."""
+    known: dict[str, Metric] = {}
+    against: dict[tuple[str, str], set[str]] = {}
+    for metric, (own, other) in wanted:
+        known[metric.name] = metric
+        against.setdefault((metric.name, other), set()).add(own)
+    if not against:
+        return {}
+    asked = [(Question(*place, other, (known[name],)), ids) for (name, other), ids in against.items()]
     answers = store.all_pairings(ws, asked, personas=personas)
     return {
-        (own, question.reference): one
-        for (question, _), answer in zip(asked, answers, strict=True)
+        (name, (own, other)): one
+        for (name, other), answer in zip(against, answers, strict=True)
         for own, one in answer.items()
     }
 
@@ -262,7 +271,8 @@ def pairings_of(
         own: [(one, other) for one, other in (found if metric.total is None else found[:1])]
         for own, found in whom.items()
     }
-    paired = _pairings(ws, place, metric, [pair for found in chosen.values() for pair in found], personas)
+    wanted = [(metric, pair) for found in chosen.values() for pair in found]
+    paired = {pair: one for (_, pair), one in _pairings(ws, place, wanted, personas).items()}
     return {
         own: mean_over_seeds([paired[pair] for pair in found if pair in paired])
         for own, found in chosen.items()
