@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ def references(ws: Workspace) -> dict[str, Reference]:
         values = read_json(_path(ws))
     except FileNotFoundError:
         return {}
-    return {ground: Reference(**told) for ground, told in values.items()}
+    names = [entry.name for entry in fields(Reference)]
+    return {ground: Reference(**{name: told[name] for name in names}) for ground, told in values.items()}
 
 
 def reference_on(ws: Workspace, ground: Ground) -> Reference | None:
