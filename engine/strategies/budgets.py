@@ -103,11 +103,11 @@ def _read(path: Path, _: tuple[int, int, int]) -> Budget:
 
 def budget_of(record: Mapping[str, Any]) -> Budget:
     """Return one adapter's budget from its record."""
-    losses, best = record.get("val_losses") or [], int(record["best_epoch"])
+    losses, best = record.get("val_losses") or [], int(record.get("best_epoch") or 0)
     epochs = int(record.get("epochs") or len(losses) or best)
     return Budget(
         adapters=1,
-        steps=int(record["steps"]),
+        steps=int(record.get("steps") or 0),
         passes=epochs * int(record.get("train_dialogues") or 0),
         tokens=record.get("tokens"),
         judged=1 if losses else 0,
