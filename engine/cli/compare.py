@@ -19,6 +19,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
 from engine.show.for_whom import differing
+from engine.show.training_words import training_lines
 from engine.stats.verdicts import why
 
 
@@ -99,7 +100,7 @@ Record = dict[str, Any]
 
 def print_csv(rows: Sequence[Record]) -> None:
     """Print the rows as CSV, fractions throughout."""
-    told = [{**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row)} for row in rows]
+    told = [_flat(row) for row in rows]
     writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
@@ -142,6 +143,15 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
         lost,
         _share(row),
     ]
+
+
+def _flat(row: Record) -> Record:
+    """The row with what it nests as columns of their own."""
+    left = {name: value for name, value in row.items() if name not in ("compared", "seeds", "above_matched")}
+    seeds, matched = row["seeds"] or {}, row["above_matched"] or {}
+    told = {f"seeds_{name}": seeds.get(name) for name in ("n", "deviation", "share_of_variance")}
+    told |= {f"above_matched_{name}": matched.get(name) for name in ("delta", "ci_low", "ci_high", "p")}
+    return {**left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row)}
 
 
 def _flat_placebo(row: Record) -> Record:
@@ -273,14 +283,20 @@ def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
 
 def _noise(found: Record, metric: Metric) -> list[str]:
     noise = found["noise"]
+    told = [
+        f"{row['variant']}: {' '.join(lines)}"
+        for row in found["rows"]
+        if (lines := training_lines(row, difference=lambda size: _difference(size, metric)))
+    ]
     if noise["repeats"]:
-        return [
+        return told + [
             f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
     command = noise["command"]
-    return [f"Noise floor unknown. To learn what another seed alone changes: {command}"] if command else []
+    unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
+    return [*told, unknown] if command else told
 
 
 def _level(value: float | None, metric: Metric) -> str:

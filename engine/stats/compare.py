@@ -20,6 +20,7 @@ from engine.stats.heterogeneity import Effects, effects, within_variance
 from engine.stats.inference import MIN_DIFFER, Certainty, IntervalKind, infer
 from engine.stats.paired_tests import holm, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Vector, pair
+from engine.stats.seeds import Crossed
 from engine.stats.shares import wilson
 
 __all__ = [
@@ -69,7 +70,7 @@ class Comparison:
     delta: float | None
     ci_low: float | None
     ci_high: float | None
-    ci_kind: IntervalKind | Literal["percentile"] | None
+    ci_kind: IntervalKind | Literal["percentile", "crossed"] | None
     confidence: float
     p: float | None
     p_alone: float | None
@@ -247,6 +248,33 @@ def outcomes(
         share_low=low,
         share_high=high,
     )
+
+
+def also_over_seeds(row: Comparison, found: Crossed) -> Comparison:
+    """Return `row`, which is of personas' means over several seeds, at least as uncertain as personas crossed
+    with seeds are: neither interval nor p forgets that other seeds would have been as good."""
+    if row.ci_low is None or row.ci_high is None or row.ci_kind is None:
+        return row
+    low, high = min(row.ci_low, found.low), max(row.ci_high, found.high)
+    wider = (high - low) / (row.ci_high - row.ci_low) if row.ci_high > row.ci_low else 1.0
+    smallest = row.min_detectable_effect
+    return replace(
+        row,
+        ci_low=low,
+        ci_high=high,
+        ci_kind="crossed",
+        p=_larger(row.p, found.p),
+        p_alone=_larger(row.p_alone, found.p),
+        p_strict=_larger(row.p_strict, found.p),
+        p_equal=None
+        if row.p_equal is None or row.equal_margin is None
+        else max(row.p_equal, found.p_equal(row.equal_margin)),
+        min_detectable_effect=None if smallest is None else smallest * wider,
+    )
+
+
+def _larger(p: float | None, other: float) -> float:
+    return other if p is None else max(p, other)
 
 
 def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:

@@ -35,7 +35,8 @@ IntervalKind = Literal["t", "bootstrap-t", "hierarchical", "clusters"]
 MIN_DIFFER: Final = 5  # personas
 FEW: Final = 50  # personas; below it, and where ties dominate, the strictest p asks for one persona more
 UNEQUAL: Final = 2.0  # times as many examples
-_FARTHEST, _FADES = 1.6, 18.0  # times as far out as anybody is that further persona: at most, and by n
+_FARTHEST = 1.6  # times as far out as anybody is that further persona, at most
+_FADES, _FADES_TIED = 18.0, 80.0  # divided by the number of personas: the same, where there are more
 _OUTER = 1.0  # the same, in tests of equality
 _DIGITS = 12
 
@@ -106,7 +107,7 @@ def infer(
         strict = alone.copy()
         asked = tied | (n < FEW)
         if asked.any():
-            farther = np.where(tied[asked], _FARTHEST, min(_FARTHEST, _FADES / n))
+            farther = np.minimum(_FARTHEST, np.where(tied[asked], _FADES_TIED, _FADES) / n)
             more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}
             against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)  # type: ignore[arg-type]
             strict[asked] = np.maximum(strict[asked], against)

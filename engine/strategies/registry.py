@@ -33,6 +33,7 @@ from engine.strategies import (
     frontier,
     hybrid,
     imported_adapters,
+    matched,
     merges,
     mixture,
     online,
@@ -49,7 +50,7 @@ from engine.strategies.spec import Experiment, Having, Parameters
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
     imported_adapters,
-    *(clustering, merges, routing, retrieval, mixture, frontier, placebo, ceiling),
+    *(clustering, merges, routing, retrieval, mixture, frontier, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

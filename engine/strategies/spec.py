@@ -51,7 +51,8 @@ class Traits:
     `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
-    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
+    each persona, all begun alike. `trains`: adapters for some personas only are trained, so there is a
+    step-matched unified. `divides`: what of its work several machines can share, its "training"
     or "replies".
     """
 
@@ -61,6 +62,7 @@ class Traits:
     mixable: bool = False
     routable: bool = True
     mergeable: bool = False
+    trains: bool = False
     divides: tuple[Divisible, ...] = ()
 
 
@@ -89,13 +91,15 @@ class EvaluationSettings(Parameters):
 class Upstream:
     """A run that must have succeeded first. `role` is the name under which the step finds it.
 
-    With `same_protocol` its scores are used, so they must have been made under the run's own settings.
+    With `same_protocol` its scores are used, so they must have been made under the run's own settings. A new
+    one that stands `apart` inherits no parameters.
     """
 
     role: str
     experiment: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     same_protocol: bool = False
+    apart: bool = False
 
 
 def _nothing_needed(_: Any) -> tuple[Upstream, ...]:

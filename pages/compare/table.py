@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import count, percent, signed_points
+from engine.core.wording import ago, count, percent, signed_points
 from engine.domains.metric import Metric
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.training_words import noise_word
+from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
@@ -44,6 +46,8 @@ def leaderboard(view: View, candidate: str | None) -> None:
         in_points=view.in_points,
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
+    table["steps"] = [row.get("steps") for row in found["rows"]]
+    table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
     st.session_state["compare_shown"] = shown
@@ -63,6 +67,21 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
+    _reference(view)
+
+
+def _reference(view: View) -> None:
+    """Which run all are compared with, and since when."""
+    row = view.row(view.reference)
+    chosen = reference.references(view.ws)
+    found = next((one for one in chosen.values() if one.run_id == row["run_id"]), None)
+    if found is None:
+        return
+    seeds = f", mean of {count(row['seeds']['n'], 'seed')}" if row.get("seeds") else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        frame.run_link(found.run_id, f"Reference: {found.run_id}", icon=":material/flag:")
+        how = "chosen" if found.by == "choice" else "the first there was"
+        st.caption(f"{how}, {ago(found.at)}{seeds}. No newer run takes its place.", width="content")
 
 
 def _reached(found: Mapping[str, Any], variant: str) -> str:
@@ -85,7 +104,11 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
         columns[columns.index("improved")] = "placebo"
-    return [*columns, "criterion"] if metric.name == DECIDES and any(table["criterion"]) else columns
+    if any(table["noise"]):
+        columns.insert(columns.index("verdict") + 1, "noise")
+    if metric.name == DECIDES and any(table["criterion"]):
+        columns.append("criterion")
+    return [*columns, "steps"] if table["steps"].notna().any() else columns
 
 
 def _column_config(metric: Metric) -> dict[str, Any]:
@@ -105,6 +128,17 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             "Verdict",
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Equal: surely "
             "within a point either way.",
+            width=76,
+        ),
+        "noise": text(
+            "Noise of training",
+            help="Within: by chance alone, seeds of one recipe differ as much. All pairs of repeats count.",
+            width=76,
+        ),
+        "steps": number(
+            "Steps",
+            format="localized",
+            help="Optimiser steps of all that was trained for it, what it is built on included.",
             width=76,
         ),
         "p": text("p (Holm)", help=paired, width=66),

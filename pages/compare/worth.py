@@ -19,7 +19,7 @@ from engine.stats.power import Outlook, outlook
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import frame, judged, seeds
 
 _CHART = "compare_cost_chart"
 
@@ -103,6 +103,7 @@ def show_certainty(view: View) -> None:
     with right:
         st.subheader("Is it more than noise?", anchor=False)
         judged.noise(view.found, view.metric)
+        seeds.repeat(view.ws, key="compare_repeat")
         st.subheader("Is it personal?", anchor=False)
         judged.placebo(view.row(candidate), view.metric)
         st.subheader("Are the statistics right?", anchor=False)

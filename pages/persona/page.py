@@ -194,7 +194,7 @@ def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
 
 
 def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
-    rows = scored(scene.scores.wide, persona_id, scene.reference)
+    rows = scored(scene.scores.wide, persona_id, scene.reference, scene.grounds)
     left, right = st.columns([3, 2], gap="large")
     with left:
         persona_scores.scores(

@@ -10,6 +10,7 @@ import streamlit as st
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
+from engine.show.training_words import training_lines
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 from pages.shared import frame
 
@@ -35,7 +36,8 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     low, high = row["ci_low"], row["ci_high"]
     told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
     st.markdown(
-        f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
+        f"**{signed_points(row['delta'] * factor)}{unit}** against "
+        f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
     if reason := why(row, in_points=in_points):
@@ -50,17 +52,17 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         if smallest:
             found = "A true difference of this size gets a verdict in four of five studies like this one."
             _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
-        floor = row["noise_floor"]
-        if floor is not None:
-            made = "The largest difference that another seed alone made, of this variant or the reference."
-            _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+        limit = row["noise_limit"]
+        if limit is not None:
+            made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
+            _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
     if told := for_whom(row, factor=factor):
         st.caption(told)
     if brief:
         return
     st.caption(_tests(row))
-    if row["above_noise"] is False:
-        st.caption("Another seed alone made as large a difference.")
+    for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
+        st.caption(frame.plain(line))
 
 
 def _improved(row: Row) -> None:
@@ -177,8 +179,13 @@ def noise(found: Row, metric: Metric) -> None:
             f"{signed_points(row['delta'] * factor)} (95 % interval {_span(row, factor)}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
+    if found["noise"]["limit"] is not None:
+        pairs, limit = found["noise"]["pairs"], signed_points(found["noise"]["limit"] * factor)
+        st.caption(
+            f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit.removeprefix('+')}."
+        )
     if not found["noise"]["repeats"]:
         command = frame.plain(found["noise"]["command"] or "")
-        yet = f"yet. The same experiment with another seed tells: {command}"
+        yet = f"yet. The same from other seeds tells: {command}"
         here = "here: there is no second seed to compare with."
         st.caption(f"What another seed alone changes is not known {yet if command else here}")

@@ -31,6 +31,13 @@ ALIKE = {"unified", "global-prefix", "merge-average"}
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
         (
+            "trains",
+            {
+                *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
+                *("cluster", "cluster-from-unified"),
+            },
+        ),
+        (
             "routable",
             TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
         ),
@@ -46,6 +53,7 @@ def test_what_ships_has_these_traits(trait: str, names: set[str]) -> None:
         ("retrieval", "over", "readable"),
         ("mixture", "second", "mixable"),
         ("placebo", "of", "personal"),
+        ("matched", "to", "trains"),
         ("placebo", "over", "readable"),
         ("merge-soft", "adapters", "mergeable"),
         ("clustering", "adapters", "mergeable"),

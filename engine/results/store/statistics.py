@@ -64,7 +64,7 @@ def keep_defaults(
 ) -> None:
     """Compute what every first question asks; a fault in one table is left to whoever asks for it."""
     known, asked = scored(connection), tuple(metrics)
-    defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
+    defaults = [one.variant_id for one in variants if one.is_reference or one.variant in DEFAULT_REFERENCES]
     pairs = [*repeats(variants, origins).items(), *placebos(variants, origins).items()]
     there: dict[tuple[str, str], set[str]] = {}
     for (protocol, split, _), by_version in known.held.items():
@@ -196,6 +196,14 @@ def _fill(connection: Connection, question: Question, known: Scored) -> None:
 
 
 def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -> str:
-    equal = EQUAL_WITHIN if metric.unit == "fraction" else None
-    found = compare(paired, higher_is_better=metric.higher_is_better is not False, equal_margin=equal)
+    found = compare(
+        paired,
+        higher_is_better=metric.higher_is_better is not False,
+        equal_margin=equal_margin(metric),
+    )
     return json.dumps({**found.as_json(), "variant": variant_id, "reference": reference}, allow_nan=False)
+
+
+def equal_margin(metric: Metric) -> float | None:
+    """Return how far apart two variants still are equal in a metric; None where it is no fraction."""
+    return EQUAL_WITHIN if metric.unit == "fraction" else None

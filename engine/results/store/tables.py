@@ -160,6 +160,11 @@ where part = '' and answer in (select unnest($answers))
 """
 PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
+RUNS_OF = "select run_id from runs where experiment = $experiment"
+# Which runs were chosen as references is the workspace's word, read anew at each opening: never kept here.
+PLACE_REFERENCES = "create or replace temp table chosen_references (run_id varchar)"
+ADD_REFERENCE = "insert into chosen_references values (?)"
+REFERENCES = "select run_id from chosen_references"
 SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.
 UNSCORED = """

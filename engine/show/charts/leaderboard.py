@@ -11,7 +11,13 @@ from engine.core.wording import interval, outcome_counts, p_value
 from engine.show.charts.looks import Row, factor_of
 from engine.stats.verdicts import verdict
 
-REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol", "placebo": "placebo"}
+REPEATED: Final = {
+    "repeat": "another seed",
+    "other protocol": "other protocol",
+    "placebo": "placebo",
+    "step-matched": "step-matched",
+    "ground": "ground of others",
+}
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
     *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings"),

@@ -51,24 +51,38 @@ def persona_means(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(level="persona_id").mean()
 
 
-def persona_gains(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Return each persona's mean difference to the reference under each variant, example by example."""
-    return table.sub(table[reference], axis=0).groupby(level="persona_id").mean()
+def persona_gains(
+    table: pd.DataFrame, reference: str, grounds: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return each persona's mean difference to the reference under each variant, example by example.
+
+    `grounds` names for some variants what they are compared with instead: what they are built on.
+    """
+    against = table[_against(table, reference, grounds or {})].to_numpy(dtype=np.float64)
+    return table.sub(against).groupby(level="persona_id").mean()
 
 
-def scored(table: pd.DataFrame, persona_id: str, reference: str) -> list[Scored]:
+def _against(table: pd.DataFrame, reference: str, grounds: Mapping[str, str]) -> list[str]:
+    own = (grounds.get(str(name), reference) for name in table.columns)
+    return [name if name in table.columns else reference for name in own]
+
+
+def scored(
+    table: pd.DataFrame, persona_id: str, reference: str, grounds: Mapping[str, str] | None = None
+) -> list[Scored]:
     """Return every variant that has a value for this persona, the largest difference first.
 
+    Differences are to the reference, or to what `grounds` names for a variant.
     Variants that share no example with the reference come last.
     """
     if persona_id not in table.index.get_level_values("persona_id"):
         return []
     own = table.loc[persona_id]
     columns = own.to_numpy(dtype=np.float64).T
-    against = columns[own.columns.get_loc(reference)]
+    against = own[_against(own, reference, grounds or {})].to_numpy(dtype=np.float64).T
     found = [
-        _scored(str(name), values, against)
-        for name, values in zip(own.columns, columns, strict=True)
+        _scored(str(name), values, base)
+        for name, values, base in zip(own.columns, columns, against, strict=True)
         if not np.isnan(values).all()
     ]
     return sorted(found, key=lambda one: (one.delta is None, -(one.delta or 0.0), one.variant))

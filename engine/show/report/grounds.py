@@ -18,6 +18,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.training_words import training_lines
 from engine.stats.compare import SMALL_SAMPLE
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
@@ -25,6 +26,10 @@ from engine.strategies.clusterings import FILE, read_clusters
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
+_SEEN = (
+    "Seen personas only: every persona of test has dialogues in train, so nothing here speaks of unseen ones."
+)
+_UNSEEN = "Unseen personas only: nobody of test has dialogues in train."
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
 
@@ -116,6 +121,8 @@ def limits_section(gathered: Gathered) -> Section:
     items: list[str] = []
     for compared in gathered.compared:
         items += _limits_of(compared, several=len(gathered.compared) > 1)
+    if any(not one.imported for one in gathered.compared):
+        items.append(_SEEN if gathered.splits.get("scheme") != "by-persona" else _UNSEEN)
     items += [line for record in gathered.runs for line in _clusters(gathered, record)]
     if not items:
         items = ["Nothing is scored, so nothing is limited."]
@@ -139,12 +146,16 @@ def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
     if personas < SMALL_SAMPLE:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
     noise = compared.found["noise"]
-    if noise["floor"] is not None:
-        floor = signed_points(noise["floor"])
-        yield f"Noise floor{where}: another seed alone makes a difference of {floor} points."
+    if noise["limit"] is not None:
+        limit = signed_points(noise["limit"]).removeprefix("+")
+        pairs = count(noise["pairs"], "pair")
+        yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit} points."
     elif not compared.imported:
         hint = f" To learn it: {noise['command']}." if noise["command"] else ""
-        yield f"Noise floor{where}: unknown, no variant was made again from another seed.{hint}"
+        yield f"Noise of training{where}: unknown, no variant was made again from another seed.{hint}"
+    for row in compared.rows:
+        if lines := training_lines(row):
+            yield f"{row['variant']}{where}: {' '.join(lines)}"
     undefined = _undefined(compared)
     if undefined:
         yield f"Undefined for some examples, which are left out{where}: {', '.join(undefined)}."
