@@ -20,7 +20,7 @@ from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t
 ALPHA, POWER = 0.05, 0.8
 MOST_PERSONAS = 100_000
 _CONFIDENCE = 0.95
-_STRICTER = 20.0
+_STRICTER = 22.0
 _CAUTIOUS = 0.8  # one-sided confidence of the upper limit of the deviation (Browne)
 
 
