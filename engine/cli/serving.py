@@ -1,14 +1,16 @@
-"""Commands that take the study's winner elsewhere: serve."""
+"""Commands that take the study's winner elsewhere: serve, export."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from pathlib import Path
 
 import click
 
 from engine.cli.frame import Call, command, err, out
 from engine.core.errors import EngineError
+from engine.core.wording import count
 
 _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 
@@ -64,4 +66,38 @@ def _show(address: str, variant: str, token: str | None) -> None:
     out().print("Ctrl-C ends it.")
 
 
-COMMANDS = (serve,)
+@command(
+    "export",
+    examples=(
+        "export hybrid hybrid-adapters",
+        "export unified unified-adapter --merged p001",
+    ),
+)
+@click.argument("variant")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--merged", metavar="PERSONA", help="Write this persona's whole model too.")
+def export(call: Call, *, variant: str, folder: Path, merged: str | None) -> int:
+    """Write VARIANT into the new FOLDER: PEFT adapters, a card with its scores, recipe and prompts."""
+    from engine.serve.openai_server import offered
+
+    call.ws.read_config()
+    ((chosen,), _) = offered(call.ws, [variant])
+    from engine.serve.export import export as write  # loads the model code
+
+    made = write(call.ws, chosen, folder, merged=merged)
+    told = {
+        "folder": str(made.folder),
+        "personas": dict(made.personas),
+        "merged": str(made.merged) if made.merged else None,
+    }
+    apart = len({home for home in made.personas.values() if home})
+
+    def show() -> None:
+        out().print(f"{chosen.variant}: {count(apart, 'adapter')} for {count(len(made.personas), 'persona')}")
+        out().print(f"Card: {made.folder / 'README.md'}")
+
+    call.answer(told, show)
+    return 0
+
+
+COMMANDS = (serve, export)
