@@ -203,6 +203,13 @@ def test_a_caller_who_goes_away_takes_nobodys_place(ws: Workspace, client: OpenA
     )
 
 
+@pytest.fixture
+def nobody_serves_after(ws: Workspace) -> Iterator[None]:
+    yield
+    published.stop(ws)
+
+
+@pytest.mark.usefixtures("nobody_serves_after")
 def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
     token = published.new_token()
     published.start(ws, ["unified"], token_hash=hash_of_token(token), host="127.0.0.1", port=0)
