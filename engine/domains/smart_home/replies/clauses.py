@@ -16,7 +16,9 @@ _BARE_OPENERS = frozenset({"which", "should", "shall", "would"})
 _WH = frozenset({"what", "which", "how"})
 _VERBAL = frozenset({"verb", "down", "turn", "subject", "power", "arm", "keep"})
 _NOT_A_SUBJECT = frozenset({"comma", "and", "break", "subject", "end"})
+_OF_A_SUBJECT = frozenset({"cannot", "refuses", "refused", "fails to", "failed to"})
 _VALUES = frozenset({"number", "value", "level", "on", "off"})
+_KNOWN = _VALUES | _VERBAL | _NOUN_CHAIN - {"det", "room", "adverb"}
 
 
 def sentences(symbols: list[Symbol]) -> Iterator[tuple[int, int]]:
@@ -82,19 +84,24 @@ def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
     before = symbols[negation - 1] if negation > start else None
     if before is None or before.kind in _NOT_A_SUBJECT:
         return negation
-    if not (symbols[negation].text.endswith("n't") or before.kind == "aux"):
+    word = symbols[negation].text
+    if not (word.endswith("n't") or word in _OF_A_SUBJECT or before.kind == "aux"):
         return negation
     i = negation - 1
     while i >= start and (symbols[i].kind in _NOUN_CHAIN or symbols[i].kind == "aux"):
         i -= 1
     if i >= start and symbols[i].kind in _VALUES:
         return negation
-    return i + 1 if i < start or symbols[i].kind in ("break", "word", "offer") else negation
+    opens = i < start or symbols[i].kind in ("break", "word", "offer") or symbols[i].text == ":"
+    return i + 1 if opens else negation
 
 
 def _denial_end(symbols: list[Symbol], i: int, stop: int) -> int:
+    begin = i
     while i < stop:
         kind = symbols[i].kind
+        if symbols[i].text == ":" and not any(one.kind in _KNOWN for one in symbols[begin:i]):
+            return i
         if kind in ("end", "break") or (kind in ("comma", "and") and not _list_goes_on(symbols, i, stop)):
             return i
         i += 1
@@ -103,10 +110,10 @@ def _denial_end(symbols: list[Symbol], i: int, stop: int) -> int:
 
 def _list_goes_on(symbols: list[Symbol], i: int, stop: int) -> bool:
     """Return whether the comma or "and" at `i` adds one more thing to what is denied."""
-    if symbols[i].text == "nor":
-        return True
     comma = symbols[i].kind == "comma"
     while i < stop and symbols[i].kind in ("comma", "and", "det", "room", "adverb"):
+        if symbols[i].text == "nor":
+            return True
         i += 1
     if i >= stop or symbols[i].kind in _VERBAL or symbols[i].kind in ("break", "end"):
         return False
