@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.domains.smart_home.replies.lexicon import QUESTION_OPENERS
+from engine.domains.smart_home.replies.lexicon import MODALS, QUESTION_OPENERS
 from engine.domains.smart_home.replies.tokens import Symbol
 
 _NOUN_CHAIN = frozenset({"device", "det", "room", "adverb", "and", "comma", "param", "fan"})
@@ -72,11 +72,19 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
     for i in range(start, stop):
         if symbols[i].kind == "neg" and i >= denied_to:
             denied_to = _denial_end(symbols, i + 1, stop)
-            yield _subject_start(symbols, start, i), denied_to
+            impossible = symbols[i].text == "impossible" or "possible" in {one.text for one in symbols[i : i + 2]}
+            yield (_clause_start if impossible else _subject_start)(symbols, start, i), denied_to
         elif symbols[i].kind == "same":
             begin = _unchanged_start(symbols, start, i)
             if begin is not None:
                 yield begin, i + 1
+
+
+def _clause_start(symbols: list[Symbol], start: int, i: int) -> int:
+    """Return where the clause begins of which all is denied: "setting the AC to 40 is not possible"."""
+    while i > start and symbols[i - 1].kind != "break" and symbols[i - 1].text != ":":
+        i -= 1
+    return i
 
 
 def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
@@ -85,10 +93,12 @@ def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
     if before is None or before.kind in _NOT_A_SUBJECT:
         return negation
     word = symbols[negation].text
-    if not (word.endswith("n't") or word in _OF_A_SUBJECT or before.kind == "aux"):
+    if not (word.endswith("n't") or word in _OF_A_SUBJECT or before.kind == "aux" or before.text in MODALS):
         return negation
     i = negation - 1
-    while i >= start and (symbols[i].kind in _NOUN_CHAIN or symbols[i].kind == "aux"):
+    while i >= start and (
+        symbols[i].kind in _NOUN_CHAIN or symbols[i].kind == "aux" or symbols[i].text in MODALS
+    ):
         i -= 1
     if i >= start and symbols[i].kind in _VALUES:
         return negation

@@ -130,7 +130,7 @@ def _read_sentence(state: State, start: int, stop: int) -> None:
         kind = state.kinds[i]
         if i in denied and kind == "device":
             state.scope.denied = str(state.symbols[i].value)
-        if i in state.used:
+        if i in state.used or kind == "end":
             continue
         if state.asking and i not in supposed and not state.past:
             _read_break(state, i, state.symbols[i])

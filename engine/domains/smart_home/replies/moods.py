@@ -23,6 +23,7 @@ KNOWN = frozenset({"device", "param", "fan", "number", "value", "level", "turn",
 
 _ACTS = frozenset({"turn", "power", "arm", "verb", "down"})
 _NOMINAL = frozenset({"det", "room", "adverb", "device", "param", "fan"})
+_WAS = frozenset({"was", "were"})
 _STARTS = frozenset({"comma", "and", "break", "offer"})
 _QUOTE = re.compile("\"[^\"\n]*\"|“[^”\n]*”")
 
@@ -53,7 +54,7 @@ def supposed_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[Spa
             if promise is not None:
                 yield promise, i
             return
-        if _is_report(symbols, start, i):
+        if _is_report(symbols, i):
             yield i, next((at for at in range(i, stop) if symbols[at].kind in _STARTS), stop)
         elif _supposes(one.text, before, following):
             yield i, clause_end(symbols, i + 1, stop)
@@ -70,12 +71,19 @@ def past_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[Span]:
             yield begin, end
             continue
         for i in range(begin, end):
-            if symbols[i].kind == "once" or (symbols[i].text in ("was", "were") and not _done(symbols, i, end)):
+            if _held_before(symbols, i, end) or (
+                symbols[i].text in _WAS and _otherwise_now(symbols, end, stop)
+            ):
                 yield i, end
                 break
-            if symbols[i].text in ("was", "were") and _otherwise_now(symbols, end, stop):
-                yield i, end
-                break
+
+
+def _held_before(symbols: list[Symbol], i: int, end: int) -> bool:
+    """Whether what follows symbol `i` held before: "used to", "was at 40", "I had the lights at 40"."""
+    if symbols[i].text in _WAS:
+        return not _done(symbols, i, end)
+    had = symbols[i].text == "had" and i + 1 < end and symbols[i + 1].kind in ("det", "device")
+    return had or symbols[i].kind == "once"
 
 
 def _supposes(word: str, before: str, following: Symbol | None) -> bool:
@@ -89,18 +97,18 @@ def _supposes(word: str, before: str, following: Symbol | None) -> bool:
             before == "you" and (following.kind in _ACTS or following.text == "choose")
         )
     if word in ("able to", "possible to"):
-        return before not in ("was", "were")  # "was able to" tells what was done
+        return before not in _WAS  # "was able to" tells what was done
     return word in MODALS
 
 
-def _is_report(symbols: list[Symbol], start: int, i: int) -> bool:
+def _is_report(symbols: list[Symbol], i: int) -> bool:
     """Whether the user's own words or likes are told from `i` on: "you asked for ...", "you usually like"."""
     if symbols[i].text not in ("you", "you've", "you'd"):
         return False
-    at = i + 1
-    while at < len(symbols) and (symbols[at].kind == "adverb" or symbols[at].text in ("usually", "always")):
-        at += 1
-    return at < len(symbols) and symbols[at].text in REPORTS
+    if symbols[i + 1].kind == "often":
+        return True
+    at = next(at for at in range(i + 1, len(symbols)) if symbols[at].kind != "adverb")
+    return symbols[at].text in REPORTS
 
 
 def _promise_before(symbols: list[Symbol], start: int, i: int) -> int | None:

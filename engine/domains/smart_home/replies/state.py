@@ -137,7 +137,9 @@ class State:
     def begin(self, start: int) -> None:
         """Start the sentence at `start`: what was named stays, everything else is forgotten."""
         self.start = start
-        self.items, self.waiting, self.parameters, self.used = [], [], set(), set()
+        if not (self.past and self.symbols[start].text == "now"):
+            self.waiting = []  # "The volume was 50. Now it's 30."
+        self.items, self.parameters, self.used = [], set(), set()
         self.asking = self.past = self.tight = self.chained = self.linked = self.linked_by_and = False
         self.conjoined = self.here = self.power_used = self.turning = self.shutting = self.lowering = False
         self.power = None
