@@ -132,7 +132,9 @@ def test_who_wrongly_acts_is_paired_with_who_keeps_still() -> None:
     acting = [("e1", "p1", score_texts(LIGHTS, NOTHING)), ("e2", "p1", score_texts(LIGHTS, LIGHTS))]
     still = [("e1", "p1", score_texts(NOTHING, NOTHING)), ("e2", "p1", score_texts(LIGHTS, LIGHTS))]
     for name in ("device_f1", "param_precision", "param_recall", "param_f1", "numerical_recall"):
-        pairs = [[(example, persona, row[name]) for example, persona, row in rows] for rows in (still, acting)]
+        pairs = [
+            [(example, persona, row[name]) for example, persona, row in rows] for rows in (still, acting)
+        ]
         paired = pair(*pairs)
         assert (paired.n_examples, paired.n_null_candidate, paired.n_null_reference) == (2, 0, 0)
         assert (paired.candidate[0], paired.reference[0]) == (1.0, 0.5)

@@ -27,7 +27,9 @@ from engine.domains.smart_home.actions import Actions, Setting, extract
 from tests.domains.test_actions import actions_of
 
 ANYONE = draw_household(WORLDS["default"], seed=0, index=0)
-PLAIN = {slot: next((way.text for way in ways if not way.text), ways[0].text) for slot, ways in REPLY_SLOTS.items()}
+PLAIN = {
+    slot: next((way.text for way in ways if not way.text), ways[0].text) for slot, ways in REPLY_SLOTS.items()
+}
 NEEDS = draw_settings(Random(1))
 HELD = {
     "The curtains are closed now.": "curtains",
@@ -145,7 +147,9 @@ def test_what_ends_a_reply_changes_nothing(flourish: str, follow_up: str) -> Non
             reply = phrase(one, lambda slot: own.get(slot, PLAIN[slot]), household(hobby))
             assert extract(reply) == truth(device, values), reply
         for device in OFF:
-            reply = phrase(Plan("off", ((device, {}),)), lambda slot: own.get(slot, PLAIN[slot]), household(hobby))
+            reply = phrase(
+                Plan("off", ((device, {}),)), lambda slot: own.get(slot, PLAIN[slot]), household(hobby)
+            )
             assert extract(reply) == truth(device, {"power": "off"}), reply
 
 

@@ -72,7 +72,9 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
     for i in range(start, stop):
         if symbols[i].kind == "neg" and i >= denied_to:
             denied_to = _denial_end(symbols, i + 1, stop)
-            impossible = symbols[i].text == "impossible" or "possible" in {one.text for one in symbols[i : i + 2]}
+            impossible = symbols[i].text == "impossible" or "possible" in {
+                one.text for one in symbols[i : i + 2]
+            }
             yield (_clause_start if impossible else _subject_start)(symbols, start, i), denied_to
         elif symbols[i].kind == "same":
             begin = _unchanged_start(symbols, start, i)

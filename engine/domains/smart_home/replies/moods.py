@@ -25,7 +25,7 @@ _ACTS = frozenset({"turn", "power", "arm", "verb", "down"})
 _NOMINAL = frozenset({"det", "room", "adverb", "device", "param", "fan"})
 _WAS = frozenset({"was", "were"})
 _STARTS = frozenset({"comma", "and", "break", "offer"})
-_QUOTE = re.compile("\"[^\"\n]*\"|“[^”\n]*”")
+_QUOTE = re.compile('"[^"\n]*"|“[^”\n]*”')
 
 
 def quoted(text: str, symbols: list[Symbol]) -> Iterator[Span]:
@@ -164,7 +164,11 @@ def _joins_clauses(symbols: list[Symbol], i: int, stop: int) -> bool:
     following = symbols[i] if i < stop else None
     if following is None:
         return False
-    return following.text == "now" or following.kind in ("aux", "verb", "turn") or _opens_clause(symbols, i, stop)
+    return (
+        following.text == "now"
+        or following.kind in ("aux", "verb", "turn")
+        or _opens_clause(symbols, i, stop)
+    )
 
 
 def _ends_before(symbols: list[Symbol], begin: int, end: int) -> bool:

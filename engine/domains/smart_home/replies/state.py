@@ -160,7 +160,9 @@ class State:
         """Take back a value that is corrected, of this sentence or of one before."""
         self.items = [other for other in self.items if other is not item]
         if item is self.latest:
-            self.settings -= {(device, name_on(device, item.parameter), item.value) for device in item.devices}
+            self.settings -= {
+                (device, name_on(device, item.parameter), item.value) for device in item.devices
+            }
 
     def name_owner(self, pending: Pending, together: frozenset[str] = frozenset()) -> None:
         """Name the device of a parameter that got no value, where only one can be meant."""
