@@ -102,9 +102,9 @@ class Domain:
     `name` is what the workspace holds, `title` and `about` (one sentence) what people read. `instruction`
     opens every system prompt. Of a dialogue's metadata only the keys in `shown` reach a prompt, each worded
     by `word`; what is not named there may be the answer itself. `metrics` are names of the registry, the
-    primary one first; `also_up` those that must rise too for the highest success band, `co_primary` the one that
-    must not fall for a verdict of better. `acts` is the one
-    judge of what a reply does, `acts_title` heads the count of what replies act on. `habits` turns what each
+    primary one first; `also_up` those that must rise too for the highest success band, `co_primary` the one
+    that must not fall for a verdict of better. `acts` is the one judge of what a reply does, `acts_title`
+    heads the count of what replies act on. `habits` turns what each
     persona asked and was replied to into numbers, a row a persona, for clustering (words of the replies are
     added for all). Whatever changes in what reaches a prompt or a score needs another `version`: it is part
     of the protocol.

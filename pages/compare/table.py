@@ -111,8 +111,8 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         ),
         "second": text(
             "Beside it",
-            help="The second primary metric, without which nothing is better: its difference, and whether its "
-            "interval stays above minus the margin.",
+            help="The second primary metric, without which nothing is better: its difference, and whether "
+            "its interval stays above minus the margin.",
             width=110,
         ),
         "p": text("p (Holm)", help=paired, width=66),
@@ -163,7 +163,9 @@ def _intervals(view: View) -> None:
     )
     told = ["Each line is a 95 % interval over personas."]
     if any(charts.is_bound(row) for row in view.found["rows"]):
-        told.append("Diamonds are bounds: what perfect knowledge would score; they never win.")
+        told.append(
+            "Diamonds never compete: a bound knows the persona perfectly, a yardstick only the population."
+        )
     if view.found["noise"]["floor"] is not None:
         told.append("The grey band is what another seed alone changed.")
     st.caption(" ".join(told))

@@ -1,4 +1,4 @@
-"""Every phrase of every world, written out in each combination that it stands in: the grammar reads its truth."""
+"""Every phrase of every world, in each combination that it stands in: the grammar reads its truth."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ does is right, acting where it does not is wrong, so that of two variants none i
   held). All three are 1 when both sets are empty, and 0 when only one of them is.
 - `exact_action_match` is 1 when devices and settings are the same sets, two empty ones included, else 0.
 - `numerical_mae` is over the reference's (device, parameter) that the prediction gives a number too, each
-  number against the nearest predicted one. Its unit is mixed (percent, degrees, steps). Without any there is no
-  difference to take: it is None, the only value here that the reply may leave undefined.
+  number against the nearest predicted one. Its unit is mixed (percent, degrees, steps). Without any there is
+  no difference to take: it is None, the only value here that the reply may leave undefined.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ METRICS = (
     _metric("numerical_recall", "Numerical recall", "Share of the reference's numbers that the reply sets."),
     _metric(
         "numerical_mae", "Numerical error",
-        "Mean absolute difference of the numbers that both set on the same device and parameter; what one of them"
-        " does not set is told by numerical recall and precision.",
+        "Mean absolute difference of the numbers that both set on the same device and parameter; what one of"
+        " them does not set is told by numerical recall and precision.",
         unit="number", higher_is_better=False,
     ),
     _metric(
-        "exact_action_match", "Exact action match", "1 when the reply does just what the reference does, or both do nothing.",
+        "exact_action_match", "Exact action match",
+        "1 when the reply does just what the reference does, or both do nothing.",
         short="exact",
     ),
 )  # fmt: skip

@@ -27,6 +27,7 @@ from engine.results.comparing.scene import (
     IS_ELSEWHERE,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -329,7 +330,8 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+        if name != row.reference
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO)
     }
 
 

@@ -20,7 +20,13 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
 from engine.results.comparing.beside import beside, second_metric
-from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE, Scene
+from engine.results.comparing.scene import (
+    IS_BOUND,
+    IS_PLACEBO,
+    IS_REFERENCE,
+    IS_YARDSTICK,
+    Scene,
+)
 from engine.results.store.statistics import Question
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
@@ -131,7 +137,7 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_PLACEBO: 1, IS_BOUND: 2}
+    last = {IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")

@@ -39,9 +39,8 @@ def leaderboard(
 
 def _record(row: Row, reference: str, factor: float, higher_is_better: bool | None) -> dict[str, Any]:
     is_reference = row["variant"] == reference
-    role = (
-        "reference" if is_reference else "bound" if is_bound(row) else REPEATED.get(str(row.get("role")), "")
-    )
+    own = str(row.get("role"))
+    role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
     share = row["share_improved"]
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
@@ -85,5 +84,5 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 def is_bound(row: Row) -> bool:
-    """Say whether a row is a bound (a ceiling): never a contender, never a reference to beat."""
-    return bool(row["role"] == "bound")
+    """Say whether a row is an oracle's, bound or yardstick: never a contender, never a reference to beat."""
+    return row["role"] in ("bound", "yardstick")

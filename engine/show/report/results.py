@@ -65,6 +65,8 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 def _bound(main: Compared, row: Row) -> str:
     where = f"{signed_points(row['delta'])} points against {main.reference}"
+    if row["role"] == "yardstick":
+        return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
 
 
@@ -131,7 +133,7 @@ def _intervals(compared: Compared) -> Figure:
         for row in rows
         if row["variant"] != compared.reference and row["delta"] is not None
     )
-    diamonds = " Diamonds are bounds." if compared.bounds else ""
+    diamonds = " Diamonds are bounds and yardsticks." if compared.bounds else ""
     return Figure(
         f"intervals-{compared.protocol}",
         f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."
