@@ -26,11 +26,12 @@ class SoFar:
         self._of, self._used = household, dict[str, Counter[str]]()
 
     def hearing(self, choose: Callable[[str], str]) -> Callable[[str], str]:
-        """Return a chooser whose choices are noted."""
+        """Return a chooser whose choices are noted; a way that the population has not tells nothing of it."""
 
         def chosen(slot: str) -> str:
             way = choose(slot)
-            self._used.setdefault(slot, Counter())[way] += 1
+            if any(way == known.text and getattr(known, self._of.source) for known in REPLY_SLOTS[slot]):
+                self._used.setdefault(slot, Counter())[way] += 1
             return way
 
         return chosen
