@@ -349,6 +349,3 @@ def _is_role(column: str, rows: Sequence[Named[str, Any]]) -> bool:
 
 def _is_name(value: Any) -> bool:
     return value is None or isinstance(value, str | int) and not isinstance(value, bool)
-
-
-assert tuple(PARTS) == tuple(field.name for field in fields(Mapping))

@@ -14,6 +14,7 @@ from engine.core.wording import count
 from engine.data.when import numbered
 
 By = Literal["dates", "ids", "file", ""]
+_RANKS: Final = {"train": 0, "val": 1, "test": 2}
 _WORDS: Final = {"dates": "dates", "ids": "numbered ids", "file": "the file alone"}
 
 
@@ -26,6 +27,8 @@ class Placed(Protocol):
     def time(self) -> float | None: ...
     @property
     def last(self) -> bool: ...
+    @property
+    def split(self) -> str: ...
 
 
 _One = TypeVar("_One", bound=Placed)
@@ -36,7 +39,7 @@ def put_in_order(rows: Sequence[_One], *, ids_tell: bool = True) -> tuple[list[_
     queries = [row for row in rows if row.last]
     if queries and len(queries) < len(rows):
         history, by = put_in_order([row for row in rows if not row.last], ids_tell=ids_tell)
-        return [*history, *queries], by
+        return [*history, *sorted(queries, key=lambda row: _RANKS.get(row.split, len(_RANKS)))], by
     if len(rows) < 2 or queries:
         return list(rows), ""
     keys = numbered([row.session for row in rows]) if ids_tell else None
@@ -82,8 +85,8 @@ class Order:
         if self.unknown:
             named = ", ".join(self.unknown[:5]) + (", ..." if len(self.unknown) > 5 else "")
             return (
-                f"the order in time of {count(len(self.unknown), 'persona')} is not known: no dates, and ids that"
-                f" are not numbered alike ({named})"
+                f"the order in time of {count(len(self.unknown), 'persona')} ({named}) is not known: no dates, and"
+                " ids that are not numbered alike"
             )
         if self.unsure_days and self.dates:
             return "the dates may be month first or day first (3/4/2024), and nothing in them tells which"

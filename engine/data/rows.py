@@ -190,6 +190,9 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
     csv.field_size_limit(limits().line_bytes)
     lines = _text_lines(file)
     first = next(lines, "")
+    if not first.strip():
+        yield Line(0, fault="the file is empty" if not first else "the first line names no column")
+        return
     delimiter = max(_DELIMITERS, key=first.count)
     reader = csv.reader(_again(first, lines), delimiter=delimiter)
     columns: list[str] = []

@@ -23,10 +23,11 @@ _LOOKED_AT = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The first rows of a file that can be read, and the names of their columns."""
+    """The first rows of a file that can be read, the names of their columns, and the first fault met."""
 
     path: Path
     rows: tuple[dict[str, Any], ...]
+    fault: str = ""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -62,8 +63,9 @@ class Layout:
 
 def look_at(path: Path, encoding: str = "") -> Sample:
     """Return the first rows of a file; none where none can be read."""
-    lines = islice(read_rows(path, encoding), _LOOKED_AT)
-    return Sample(path, tuple(line.value for line in lines if line.value is not None))
+    lines = list(islice(read_rows(path, encoding), _LOOKED_AT))
+    fault = next((line.fault for line in lines if line.fault), "")
+    return Sample(path, tuple(line.value for line in lines if line.value is not None), fault)
 
 
 def beside(folder: Path, name: str) -> Path | None:

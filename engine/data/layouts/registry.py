@@ -121,7 +121,8 @@ def _nothing(label: str, folder: Path | None, samples: Sequence[Sample]) -> Engi
         return EngineError(f"{label} holds no dataset ({held or 'it is empty'}).", hint)
     sample = samples[0]
     keys = sorted(key[:40] for key in sample.keys)
-    held = f"its lines hold {', '.join(keys[:8])}" if keys else "no line of it could be read as an object"
+    unread = f"no line of it could be read as an object{f' ({sample.fault})' if sample.fault else ''}"
+    held = f"its lines hold {', '.join(keys[:8])}" if keys else unread
     if sample.keys & {"character", "routines"}:
         hint += f" Name the folder: {edgewise.SESSIONS} belongs to it."
     return EngineError(f"{sample.path.name} is not in a known layout: {held}.", hint)
