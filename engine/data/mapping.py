@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Named
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ PARTS: Final[dict[str, str]] = {
     "task": "which task of a benchmark, such as lamp-4 (no column)",
 }
 COLUMNS: Final = tuple(name for name, what in PARTS.items() if "(no column)" not in what)
-_SEVERAL: Final = ("input", "meta")
+SEVERAL: Final = ("input", "meta")
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "user": (
         "persona_id", "user_id", "userid", "customer_id", "customerid", "customer", "reviewerid", "reviewer_id",
@@ -265,7 +265,7 @@ def parts_of(mapping: Mapping, name: str) -> tuple[str, ...]:
     value = getattr(mapping, name)
     if not value:
         return ()
-    return tuple(one for one in value.split("+") if one) if name in _SEVERAL else (value,)
+    return tuple(one for one in value.split("+") if one) if name in SEVERAL else (value,)
 
 
 def _refuse_unknown(given: Mapping, rows: Sequence[Any], columns: Sequence[str], files: str) -> None:

@@ -34,7 +34,6 @@ from engine.data.schema import BAD_ID, MAX_ID_LENGTH, is_number, shorten
 from engine.data.turns import Speech, Turns, role_of
 from engine.data.when import Days, days_of, found_in, read_time
 
-
 _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
 
 
