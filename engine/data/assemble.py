@@ -103,7 +103,7 @@ def assemble(
             continue
         silent += sum(not example_turns(row.messages) for row in rows)
         if not any(example_turns(row.messages) for row in rows):
-            what = f"{persona.persona_id} has no assistant reply after a user message: it gives no example"
+            what = f"{persona.persona_id!r} has no assistant reply after a user message: it gives no example"
             faults.append(Fault(rows[0].file, rows[0].line, what))
             continue
         kept.append(persona)

@@ -6,6 +6,7 @@ keeps the data from being taken in is part of the answer, not an error.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from engine.data.splits import check_splits, split_statistics
 from engine.data.turns import ROLE_KEYS, TEXT_KEYS
 from engine.data.when import dated, written
 
+_PARTICULAR = re.compile(r"'[^']*'|\d+")
 _ROWS, _LETTERS, _REASONS, _SPEAKERS = 5, 80, 20, 30
 
 
@@ -178,11 +180,11 @@ def _short(value: Any) -> str:
 
 
 def _reasons(faults: Sequence[Fault]) -> tuple[Reason, ...]:
-    """Faults by what they say, the commonest first; numbers in them (a place) do not part two of a kind."""
+    """Faults by what they say, the commonest first; numbers and names in them do not part two of a kind."""
     times = Counter[str]()
     first: dict[str, Fault] = {}
     for fault in faults:
-        kind = "".join("#" if sign.isdigit() else sign for sign in fault.what)
+        kind = _PARTICULAR.sub("#", fault.what)
         times[kind] += 1
         first.setdefault(kind, fault)
     return tuple(

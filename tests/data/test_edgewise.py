@@ -161,7 +161,7 @@ def test_a_persona_without_an_example_is_a_fault(
     rewrite(edgewise / "sessions.jsonl", silence)
     imported = read_edgewise(edgewise)
     assert [str(fault) for fault in imported.faults] == [
-        "sessions.jsonl:5: persona_004 has no assistant reply after a user message: it gives no example"
+        "sessions.jsonl:5: 'persona_004' has no assistant reply after a user message: it gives no example"
     ]
     assert len(imported.dataset.dialogues) == 50
     assert imported.notes == ("11 dialogues without a reply after a user message: no example.",)
