@@ -402,8 +402,8 @@ def table(draw: random.Random) -> Files:
     """A table with odd cells, as CSV or parquet; which of its columns is what, a draw of its own decides."""
     names = ["user_id", "id", "date", "prompt", "reply", "rating"]
     rows = [
-        {"user_id": f"u{n % 3}", "id": f"s_{n}", "date": f"{1 + n}/2/2024", "prompt": f"Ask {n}", "reply": f"Say {n}",
-         "rating": str(n)}
+        {"user_id": f"u{n % 3}", "id": f"s_{n}", "date": f"{1 + n}/2/2024", "prompt": f"Ask {n}",
+         "reply": f"Say {n}", "rating": str(n)}
         for n in range(18)
     ]  # fmt: skip
     for _ in range(draw.randint(0, 4)):

@@ -1,6 +1,8 @@
-"""Small made-up files in every layout that is read, written as the real sets are: for tests, docs and a first try.
+"""Small made-up files in every layout that is read, written as the real sets are: for tests, docs and a first
+try.
 
-Owns the shapes alone: three to six people, no row of any real set. Each layout's files go into a folder of its name.
+Owns the shapes alone: three to six people, no row of any real set. Each layout's files go into a folder of
+its name.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def day(session: int) -> datetime:
 
 
 def openai() -> Files:
-    """Messages with parts, tool calls without words, a developer's turn, and a column of users; newest first."""
+    """Messages with parts, tool calls without words, a developer's turn, and a column of users; newest
+    first.
+    """
     rows = []
     for person in range(PEOPLE):
         for session in reversed(range(SESSIONS)):
@@ -217,8 +221,8 @@ def oppu() -> Files:
         query = [
             {
                 "id": f"{person}-{place}",
-                "input": "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2, 3,"
-                f" 4, or 5 without further explanation. review: {said(person, SESSIONS + place)[0]}",
+                "input": "What is the score of the following review on a scale of 1 to 5? just answer with 1,"
+                f" 2, 3, 4, or 5 without further explanation. review: {said(person, SESSIONS + place)[0]}",
             }
             for place in range(2)
         ]
@@ -239,7 +243,8 @@ def longlamp() -> Files:
         rows = [
             {
                 "reviewerId": f"R{person}",
-                "input": f"Generate the review text written by a reviewer. {said(person, SESSIONS + place)[0]}",
+                "input": "Generate the review text written by a reviewer."
+                f" {said(person, SESSIONS + place)[0]}",
                 "output": said(person, SESSIONS + place)[1],
                 "profile": [
                     {

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
     "--map",
     multiple=True,
     metavar="PART=COLUMN,...",
-    help=f"Which column is what, or the card.json of an import before; the rest is guessed. Parts: {', '.join(PARTS)}.",
+    help=(
+        "Which column is what, or the card.json of an import before; the rest is guessed. Parts:"
+        f" {', '.join(PARTS)}."
+    ),
 )
 @click.option("--task", help=f"Which task of the LaMP family it is: {', '.join(BY_NAME)}; else recognised.")
 @click.option("--preview", "looks", is_flag=True, help="Say what would come of it, and write nothing.")
@@ -129,7 +132,8 @@ def _show_preview(call: Call, found: Preview) -> None:
         out().print(
             Text(
                 f"Would hold {held['personas']} personas, {held['dialogues']} dialogues{dates}, split"
-                f" {held['split']}, domain {held['domain']}; order by {held['order']['by'] or 'nothing needed'}."
+                f" {held['split']}, domain {held['domain']}; order by"
+                f" {held['order']['by'] or 'nothing needed'}."
             )
         )
         out().print(Text(f"{held['examples']} examples: {by_split}"))

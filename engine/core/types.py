@@ -49,10 +49,10 @@ class Dataset:
 class Splits:
     """Which dialogue is for what.
 
-    `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last
-    slice of its train part) or "by-persona" (a persona's dialogues lie in one split only).
-    `assignment` maps dialogue_id -> split; `online` holds dialogue ids. Beside a split by time, `unseen` holds
-    the ids of personas kept out of all training: all their dialogues are assigned to "unseen".
+    `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last slice of its
+    train part) or "by-persona" (a persona's dialogues lie in one split only). `assignment` maps dialogue_id
+    -> split; `online` holds dialogue ids. Beside a split by time, `unseen` holds the ids of personas kept out
+    of all training: all their dialogues are assigned to "unseen".
     """
 
     scheme: Literal["by-time", "by-persona"]

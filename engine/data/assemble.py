@@ -27,8 +27,8 @@ from engine.data.when import DATED, days_of, read_time, written
 class Draft:
     """A dialogue as read: `session` is its id within the persona, `line` where it stands (1-based).
 
-    `when` is its date as written, `time` the same in seconds since 1970; `split` is what the data says it is for;
-    `last` are queries, which come after all that is history.
+    `when` is its date as written, `time` the same in seconds since 1970; `split` is what the data says it is
+    for; `last` are queries, which come after all that is history.
     """
 
     persona_id: str
@@ -49,9 +49,9 @@ class Imported:
     """What a reader made of its files: the good rows, and every fault of the others.
 
     `order` says what told the order in time, `counts` what the rules of turns did, `places` maps dialogue_id
-    -> the split that its row names, `mapping` is how columns were understood. `lines` maps dialogue_id -> index
-    of its line from 0. Of the flattened layout only: a given split names lines, `line_count` counts them, and
-    `given_split` is the edgesplits.json beside the file.
+    -> the split that its row names, `mapping` is how columns were understood. `lines` maps dialogue_id ->
+    index of its line from 0. Of the flattened layout only: a given split names lines, `line_count` counts
+    them, and `given_split` is the edgesplits.json beside the file.
     """
 
     importer: str
@@ -80,8 +80,8 @@ def assemble(
     """Return the dataset of all personas that have an example, and all that was wrong with the rest.
 
     `wrong` is what the reader found already; the faults that show only across rows follow it. `ids_tell` is
-    False where a dialogue's id is no more than its place in the file; `dates` says how days are written, where
-    the user did. A dialogue without a word is left out and counted.
+    False where a dialogue's id is no more than its place in the file; `dates` says how days are written,
+    where the user did. A dialogue without a word is left out and counted.
     """
     turned = Counter(counts or {})
     unique, faults = _without_duplicates(drafts)

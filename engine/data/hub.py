@@ -1,7 +1,7 @@
 """Datasets of the Hugging Face hub: "owner/name", "owner/name:config" or "owner/name:config:split".
 
-Owns which files of a repository a config and a split are (its card's header says, else names of folders and files
-do), and that what is too large is refused before anything is downloaded. Runs no code of a dataset.
+Owns which files of a repository a config and a split are (its card's header says, else names of folders and
+files do), and that what is too large is refused before anything is downloaded. Runs no code of a dataset.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ _MOST_CARD_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the hub: a dataset, one of its configs ("" where it has one), and a split ("": all)."""
+    """What is asked of the hub: a dataset, one of its configs ("" where it has one), and a split ("":
+    all).
+    """
 
     hub_id: str
     config: str = ""
@@ -122,7 +124,9 @@ def store_of(folder: Path) -> Path | None:
 
 
 def chosen(one: Asked, names: Sequence[str], card_folder: Path | None) -> frozenset[str]:
-    """Return which of a repository's files are asked for. Raises EngineError where several configs might be."""
+    """Return which of a repository's files are asked for. Raises EngineError where several configs might
+    be.
+    """
     data = [name for name in names if name.lower().endswith(ENDINGS)]
     configs = _configs(card_folder, data)
     if one.config and one.config not in configs:
@@ -233,7 +237,8 @@ def _refuse_large(hub_id: str, wanted: Sequence[Any]) -> None:
         raise EngineError(
             f"{hub_id} is too large: {count(len(wanted), 'file')} of data, {megabytes(total)}"
             f" (at most {allowed.files:,} files, {megabytes(allowed.hub_bytes)}).",
-            f"Name a config and a split ({hub_id}:CONFIG:SPLIT), download the part you need and give its folder,"
+            f"Name a config and a split ({hub_id}:CONFIG:SPLIT), download the part you need and"
+            " give its folder,"
             f" or allow more: {allow_more('hub_bytes', total)}",
         )
 

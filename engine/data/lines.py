@@ -38,8 +38,9 @@ class _NotJson(ValueError):
 def read_lines(path: Path, encoding: str = "") -> Iterator[Line]:
     """Yield every line of `path`; blank lines at the end are ignored, blank lines between are faults.
 
-    It may be packed (gzip), and in the encoding that its first bytes tell, or `encoding`. A line longer than `limits` allow is skipped without being held in memory; a file with too many lines, or
-    too large, is not read on. Raises nothing but EngineError when its time is up.
+    It may be packed (gzip), and in the encoding that its first bytes tell, or `encoding`. A line longer than
+    `limits` allow is skipped without being held in memory; a file with too many lines, or too large, is not
+    read on. Raises nothing but EngineError when its time is up.
     """
     try:
         with plain(path, encoding) as file:

@@ -1,7 +1,7 @@
 """Which column of a table is what: named by the user, guessed for the rest, and kept with the dataset.
 
-Owns the names of the parts (`--map user=customer_id,time=created_at`) and what their columns are usually called.
-Reads no file; refuses names that no column has.
+Owns the names of the parts (`--map user=customer_id,time=created_at`) and what their columns are usually
+called. Reads no file; refuses names that no column has.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ COLUMNS: Final = tuple(name for name, what in PARTS.items() if "(no column)" not
 SEVERAL: Final = ("input", "meta")
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "user": (
-        "persona_id", "user_id", "userid", "customer_id", "customerid", "customer", "reviewerid", "reviewer_id",
+        "persona_id", "user_id", "userid", "customer_id", "customerid", "customer", "reviewerid",
+        "reviewer_id",
         "author_id", "author", "account_id", "client_id", "member_id", "participant_id", "participant",
         "worker_id", "speaker_id", "sender_id", "requester_id", "username", "user_name", "persona", "user",
         "hashed_ip",
@@ -57,7 +58,8 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "text": (*TEXT_KEYS, "msg", "transcript"),
     "input": ("instruction", "input", "prompt", "question", "query", "user_prompt", "request"),
     "output": (
-        "output", "response", "reply", "answer", "completion", "model_response", "assistant", "chosen", "target",
+        "output", "response", "reply", "answer", "completion", "model_response", "assistant",
+        "chosen", "target",
     ),
     "system": ("system", "system_prompt", "system_string", "system_message"),
     "character": ("character", "self_description", "user_profile", "bio", "persona_text"),
@@ -117,8 +119,8 @@ class Mapping:
 def read_mapping(given: Any) -> Mapping:
     """Return the mapping of "user=customer_id,time=created_at", of a list of such, or of a record by part.
 
-    A file's name gives the mapping kept in it: a dataset's card.json, or an object of parts. Raises EngineError
-    for a part nobody knows and for what is no pair.
+    A file's name gives the mapping kept in it: a dataset's card.json, or an object of parts. Raises
+    EngineError for a part nobody knows and for what is no pair.
     """
     if isinstance(given, Mapping):
         return given

@@ -1,7 +1,7 @@
 """What tells the order in time of a persona's dialogues, and what is said where nothing does.
 
-Owns the choice: dates, where every dialogue of a persona has one; else ids, where they are numbered alike; else
-the file's own order, which may be newest first and is never called known.
+Owns the choice: dates, where every dialogue of a persona has one; else ids, where they are numbered alike;
+else the file's own order, which may be newest first and is never called known.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _One = TypeVar("_One", bound=Placed)
 
 
 def put_in_order(rows: Sequence[_One], *, ids_tell: bool = True) -> tuple[list[_One], By]:
-    """Return a persona's dialogues, oldest first, and what told so ("" for one alone, which needs no order)."""
+    """Return a persona's dialogues, oldest first, and what told so ("" for one alone, which needs no
+    order).
+    """
     queries = [row for row in rows if row.last]
     if queries and len(queries) < len(rows):
         history, by = put_in_order([row for row in rows if not row.last], ids_tell=ids_tell)
@@ -44,8 +46,8 @@ def put_in_order(rows: Sequence[_One], *, ids_tell: bool = True) -> tuple[list[_
         return list(rows), ""
     keys = numbered([row.session for row in rows]) if ids_tell else None
     if all(row.time is not None for row in rows) and len({row.time for row in rows}) > 1:
-        # Of one moment: by the ids where they are numbered, else as they stand, in a file that is newest first
-        # the other way round.
+        # Of one moment: by the ids where they are numbered, else as they stand; in a file that is newest
+        # first, the other way round.
         times = [row.time or 0.0 for row in rows]
         newest_first = times == sorted(times, reverse=True)
         within = keys or [(-place if newest_first else place,) for place in range(len(rows))]
@@ -85,7 +87,8 @@ class Order:
         if self.unknown:
             named = ", ".join(self.unknown[:5]) + (", ..." if len(self.unknown) > 5 else "")
             return (
-                f"the order in time of {count(len(self.unknown), 'persona')} ({named}) is not known: no dates, and"
+                f"the order in time of {count(len(self.unknown), 'persona')} ({named}) is not"
+                " known: no dates, and"
                 " ids that are not numbered alike"
             )
         if self.unsure_days and self.dates:

@@ -1,7 +1,8 @@
-"""A file's bytes as plain UTF-8, however it is packed and encoded: gzip, a byte order mark, UTF-16, Windows-1252.
+"""A file's bytes as plain UTF-8, however it is packed and encoded: gzip, a byte order mark, UTF-16,
+Windows-1252.
 
-Owns what is told from the first bytes. Refuses a gzip that swells beyond `limits`, and guesses no encoding that
-has no mark: that one is named (`--map encoding=cp1252`).
+Owns what is told from the first bytes. Refuses a gzip that swells beyond `limits`, and guesses no encoding
+that has no mark: that one is named (`--map encoding=cp1252`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def ending_of(path: Path) -> str:
 
 @contextmanager
 def plain(path: Path, encoding: str = "") -> Iterator[IO[bytes]]:
-    """Open a file for reading as UTF-8 without a mark; `encoding` is what it is written in, where no mark tells.
+    """Open a file for reading as UTF-8 without a mark; `encoding` is what it is written in, where no mark
+    tells.
 
     Raises OSError for what cannot be read, EngineError for an encoding nobody knows and a gzip that swells.
     """

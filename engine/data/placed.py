@@ -1,6 +1,7 @@
 """A split that stands in the rows themselves: a column, or a file for each of train, validation and test.
 
-Owns what is made of one that lacks a part. Honours what is there: nothing that the data calls test is trained on.
+Owns what is made of one that lacks a part. Honours what is there: nothing that the data calls test is trained
+on.
 """
 
 from __future__ import annotations

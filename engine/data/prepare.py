@@ -45,12 +45,12 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
     `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
-    numbers). "auto" splits by time where every persona has 5 dialogues, else by persona; `min_dialogues` leaves
-    out whoever has fewer, `unseen` keeps a share of the personas out of all training. `map` says which column is
-    what (mapping.py), `task` which task of a benchmark. `keep_good` leaves faulty rows out and lists them in the card; `domain` is what the data is about (None: as it looks);
-    `force` replaces data that has no runs yet. The
-    returned card also holds "unchanged": True when the workspace held exactly this already. Raises
-    EngineError (DataError with all faults), and then the workspace is as it was.
+    numbers). "auto" splits by time where every persona has 5 dialogues, else by persona; `min_dialogues`
+    leaves out whoever has fewer, `unseen` keeps a share of the personas out of all training. `map` says which
+    column is what (mapping.py), `task` which task of a benchmark. `keep_good` leaves faulty rows out and
+    lists them in the card; `domain` is what the data is about (None: as it looks); `force` replaces data that
+    has no runs yet. The returned card also holds "unchanged": True when the workspace held exactly this
+    already. Raises EngineError (DataError with all faults), and then the workspace is as it was.
     """
     choices = Choices(**options)
     with incoming(ws) as staging:
@@ -66,7 +66,9 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
 
 @changes("import data", least="own")
 def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> dict[str, Any]:
-    """Import uploaded files (names with contents: files of data, or one .zip) as `prepare` does for a path."""
+    """Import uploaded files (names with contents: files of data, or one .zip) as `prepare` does for a
+    path.
+    """
     choices = Choices(**options)
     with incoming(ws) as staging:
         unpack_upload(files, staging / "source")

@@ -1,7 +1,8 @@
-"""A look at data before it is taken in: its columns and what they seem to be, and what would come of an import.
+"""A look at data before it is taken in: its columns and what they seem to be, and what would come of an
+import.
 
-Owns that what it says is what an import does, for it takes the same steps. Writes nothing into the workspace; what
-keeps the data from being taken in is part of the answer, not an error.
+Owns that what it says is what an import does, for it takes the same steps. Writes nothing into the workspace;
+what keeps the data from being taken in is part of the answer, not an error.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Reason:
 class Preview:
     """What an import would make of the data. `refused` and `remedy` say what stops it, "" for nothing.
 
-    `mapping` is as guessed where nothing was said, `speakers` are the names under which turns are said; `outcome`
-    is empty where the data cannot be taken in.
+    `mapping` is as guessed where nothing was said, `speakers` are the names under which turns are said;
+    `outcome` is empty where the data cannot be taken in.
     """
 
     source: str
@@ -77,7 +78,9 @@ class Preview:
 
 @changes("look at data", least="own")
 def preview(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -> Preview:
-    """Return what `prepare` with the same options would do. Raises EngineError where there is nothing to look at."""
+    """Return what `prepare` with the same options would do. Raises EngineError where there is nothing to look
+    at.
+    """
     choices = Choices(**options)
     with tempfile.TemporaryDirectory(prefix="persona-lab-") as scratch:
         source = find_source(

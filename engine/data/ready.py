@@ -114,7 +114,8 @@ def _long_enough(dataset: Dataset, choices: Choices) -> tuple[Dataset, dict[str,
     kept, short = at_least(dataset, choices.min_dialogues)
     if not kept.personas:
         raise EngineError(
-            f"No persona has {count(choices.min_dialogues, 'dialogue')}; the most of one is {max(short.values())}.",
+            f"No persona has {count(choices.min_dialogues, 'dialogue')}; the most of one is"
+            f" {max(short.values())}.",
             "Lower --min-dialogues.",
         )
     if not short:
@@ -142,7 +143,8 @@ def _split(
     if given is None and choices.split == "auto" and short and len(short) < len(dataset.personas):
         few = f"fewer than {MIN_DIALOGUES} dialogues"
         notes += (
-            f"{count(len(short), 'persona')} of {len(dataset.personas)} with {few}, so the split is by persona;"
+            f"{count(len(short), 'persona')} of {len(dataset.personas)} with {few}, so the split"
+            " is by persona;"
             f" leave those out with --min-dialogues {MIN_DIALOGUES} for a split by time.",
         )
     if choices.unseen is not None:

@@ -31,7 +31,9 @@ _WITHIN_TEXT = re.compile(rb'["\\]')
 
 
 def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
-    """Yield every row of a file. Raises EngineError when its time is up, or it swells beyond what is taken."""
+    """Yield every row of a file. Raises EngineError when its time is up, or it swells beyond what is
+    taken.
+    """
     try:
         with opened(path) as file:
             head = file.read(4)
@@ -107,7 +109,9 @@ def object_of(number: int, raw: bytes) -> Line:
 
 
 def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
-    """Yield the text of each element of an array; None for one that is too long, b"" where the end is lost."""
+    """Yield the text of each element of an array; None for one that is too long, b"" where the end is
+    lost.
+    """
     most = limits().line_bytes
     held, too_long, depth, in_text, escaped = bytearray(), False, 0, False, False
     while chunk := file.read(1 << 18):
@@ -152,7 +156,9 @@ def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
 
 
 def _document(file: IO[bytes]) -> Iterator[Line]:
-    """Yield the rows of an object: those of its one list of objects, those it names by their keys, or itself."""
+    """Yield the rows of an object: those of its one list of objects, those it names by their keys, or
+    itself.
+    """
     most = limits().document_bytes
     raw = file.read(most + 1)
     if len(raw) > most:

@@ -29,7 +29,9 @@ NOTHING = Mapping()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the files lie, what to call it, for a world how it was made, and which `files` where some are chosen."""
+    """Where the files lie, what to call it, for a world how it was made, and which `files` where some are
+    chosen.
+    """
 
     label: str
     path: Path

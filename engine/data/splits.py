@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
@@ -85,8 +85,8 @@ def split_by_persona(dataset: Dataset, *, seed: int) -> Splits:
 def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) -> Splits:
     """Return a split by time with a seeded `share` of the personas kept out of all training.
 
-    At least one is, and at least one is not. Raises EngineError for a split by persona, whose test personas are
-    unseen already, and for a single persona.
+    At least one is, and at least one is not. Raises EngineError for a split by persona, whose test personas
+    are unseen already, and for a single persona.
     """
     ids = sorted({row.persona_id for row in dataset.dialogues} - splits.unseen)
     if splits.scheme == "by-persona":
@@ -103,7 +103,7 @@ def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Spli
     """Return a split in which all dialogues of `personas` are for judging alone."""
     unseen = splits.unseen | frozenset(personas)
     held = {row.dialogue_id for row in dataset.dialogues if row.persona_id in unseen}
-    assignment = splits.assignment | dict.fromkeys(sorted(held), cast(Split, UNSEEN))
+    assignment = splits.assignment | dict.fromkeys(sorted(held), UNSEEN)
     return Splits(splits.scheme, assignment, splits.online - held, unseen)
 
 

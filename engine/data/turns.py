@@ -1,7 +1,7 @@
 """What becomes of each turn of a dialogue: one rule for every odd kind of it, and a count of each.
 
-Owns the rules and their words. A turn that a rule covers never loses its dialogue; what no rule covers (a role
-nobody knows, a text that is none) is a problem, named by its place.
+Owns the rules and their words. A turn that a rule covers never loses its dialogue; what no rule covers (a
+role nobody knows, a text that is none) is a problem, named by its place.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ _COUNTED = {"nothing": "dialogue"}
 class Speech:
     """How the turns of a dialogue are written: the keys of speaker and text, and who is whom.
 
-    With an `assistant` (a speaker's name) everybody else who is no system or tool is the user. `remedy` is what to
-    do about a speaker nobody knows.
+    With an `assistant` (a speaker's name) everybody else who is no system or tool is the user. `remedy` is
+    what to do about a speaker nobody knows.
     """
 
     role: str = ""
@@ -63,8 +63,8 @@ class Speech:
 class Turns:
     """Reads turns, and counts what each rule did. `counts` maps a rule's name to the turns it touched.
 
-    What no rule covers (a role nobody knows, a text that is none) is a problem in `odd`: the turn is left out of
-    its dialogue, and whoever reads the file reports it.
+    What no rule covers (a role nobody knows, a text that is none) is a problem in `odd`: the turn is left out
+    of its dialogue, and whoever reads the file reports it.
     """
 
     speech: Speech = field(default_factory=Speech)

@@ -50,7 +50,9 @@ def days_of(values: Iterable[Any], named: str = "") -> Days:
 
 
 def read_time(value: Any, days: Days = Days()) -> float | None:
-    """Return the seconds since 1970 that `value` means, None where it is no date. A date without a zone is UTC."""
+    """Return the seconds since 1970 that `value` means, None where it is no date. A date without a zone is
+    UTC.
+    """
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -126,7 +128,8 @@ def found_in(row: Mapping[str, Any]) -> Any:
 def numbered(ids: Sequence[str]) -> list[tuple[Any, ...]] | None:
     """Return a key of order for each id, None where they are not numbered alike.
 
-    Alike is: the same text around the numbers ("session_2", "session_10"), in every id, all of them different.
+    Alike is: the same text around the numbers ("session_2", "session_10"), in every id, all of them
+    different.
     """
     if all(is_number(one) for one in ids):
         return [(int(one),) for one in ids]

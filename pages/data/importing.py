@@ -1,7 +1,10 @@
-"""How new data comes in: from a world, files, a path or the hub, looked at before it is taken where one wants."""
+"""How new data comes in: from a world, files, a path or the hub, looked at before it is taken where one
+wants.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -114,7 +117,8 @@ def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
     """The field for the chosen origin; returns a dataset's name and the files uploaded."""
     if origin == "Upload files":
         uploaded = st.file_uploader(
-            "Dialogues of many people: JSON, CSV or parquet, one file or several, also packed (.gz, one .zip)",
+            "Dialogues of many people: JSON, CSV or parquet, one file or several, also packed"
+            " (.gz, one .zip)",
             type=[ending.removeprefix(".") for ending in (*SUFFIXES, ".zip")],
             accept_multiple_files=True,
             key="data_files",
@@ -175,7 +179,7 @@ def _is_named(dataset: str, *, upload: bool) -> bool:
 def look(
     ws: Workspace,
     dataset: str,
-    files: list[tuple[str, bytes]],
+    files: Sequence[tuple[str, bytes]],
     *,
     upload: bool,
     options: dict[str, Any],
@@ -189,7 +193,7 @@ def look(
 def take_in(
     ws: Workspace,
     dataset: str,
-    files: list[tuple[str, bytes]] | tuple[tuple[str, bytes], ...],
+    files: Sequence[tuple[str, bytes]],
     *,
     upload: bool,
     options: dict[str, Any],

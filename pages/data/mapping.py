@@ -88,7 +88,8 @@ def _outcome(found: Preview) -> None:
     by_split = ", ".join(f"{number:,} {name}" for name, number in told["examples_by_split"].items())
     ordered = f" Order in time by {told['order']['by']}." if told["order"]["by"] else ""
     st.markdown(
-        f"Split {_SPLITS.get(told['split'], told['split'])}: {by_split}.{ordered} Domain: {frame.plain(told['domain'])}."
+        f"Split {_SPLITS.get(told['split'], told['split'])}: {by_split}.{ordered} Domain:"
+        f" {frame.plain(told['domain'])}."
     )
     for failed in told["failed_checks"]:
         st.warning(frame.plain(f"{failed[0].upper()}{failed[1:]}."), icon=":material/warning:")

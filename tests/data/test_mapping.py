@@ -154,7 +154,8 @@ def test_where_no_order_can_be_known_the_split_is_marked(ws: Workspace, tmp_path
 
 def test_ambiguous_days_are_said_until_they_are_named(ws: Workspace, tmp_path: Path) -> None:
     rows = [
-        {"user_id": f"u{user}", "id": f"{user}x{n}", "prompt": f"{user} asks {n}", "reply": f"{n}, {user}", "date": f"0{1 + n}/02/2024"}
+        {"user_id": f"u{user}", "id": f"{user}x{n}", "prompt": f"{user} asks {n}", "reply": f"{n}, {user}",
+         "date": f"0{1 + n}/02/2024"}
         for user in range(3)
         for n in range(6)
     ]  # fmt: skip

@@ -1,4 +1,5 @@
-"""The layouts of chats that are lists of turns: OpenAI's messages, ShareGPT's conversations, and Alpaca's rows.
+"""The layouts of chats that are lists of turns: OpenAI's messages, ShareGPT's conversations, and Alpaca's
+rows.
 
 Owns how each is told from the others. None of them names a user: which column does, the mapping says.
 """

@@ -1,7 +1,7 @@
 """The reader of the LaMP family: LaMP's questions and outputs, OPPU's histories and labels, LongLaMP's rows.
 
-Owns that a person's history items are what is trained on, each a question with its reply by the task's template,
-and that her queries are what is predicted. A query without a known answer is left out, and counted.
+Owns that a person's history items are what is trained on, each a question with its reply by the task's
+template, and that her queries are what is predicted. A query without a known answer is left out, and counted.
 """
 
 from __future__ import annotations

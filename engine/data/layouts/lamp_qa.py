@@ -22,6 +22,7 @@ def read_lamp_qa(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
     if mapping.output:
         return read_mapped(samples, mapping)
     raise EngineError(
-        f"{samples[0].path.name} is LaMP-QA: it holds questions and the aspects of a good answer, but no answers.",
+        f"{samples[0].path.name} is LaMP-QA: it holds questions and the aspects of a good answer,"
+        " but no answers.",
         "Add a column of answers and name it: --map user=id,input=question,output=COLUMN",
     )

@@ -69,7 +69,9 @@ def look_at(path: Path, encoding: str = "") -> Sample:
 
 
 def beside(folder: Path, name: str) -> Path | None:
-    """Return the file `name` of a folder, or the one of the same name written in another way; None for none."""
+    """Return the file `name` of a folder, or the one of the same name written in another way; None for
+    none.
+    """
     exact = folder / name
     if exact.exists():
         return exact

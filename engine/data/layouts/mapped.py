@@ -1,7 +1,9 @@
-"""The reader of any table: a dialogue, a turn, or a question with its reply a row, by a mapping of its columns.
+"""The reader of any table: a dialogue, a turn, or a question with its reply a row, by a mapping of its
+columns.
 
-Owns how rows become dialogues once each part has its column. Refuses a table that names no user, and says which
-column is missing; an id that cannot be part of a file's name is written another way, and still one person's.
+Owns how rows become dialogues once each part has its column. Refuses a table that names no user, and says
+which column is missing; an id that cannot be part of a file's name is written another way, and still one
+person's.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
 
 @dataclass(slots=True)
 class Gathered:
-    """What a reader has gathered so far: personas with their texts, dialogues, faults, and what turns became."""
+    """What a reader has gathered so far: personas with their texts, dialogues, faults, and what turns
+    became.
+    """
 
     turns: Turns = field(default_factory=Turns)
     characters: dict[str, str | None] = field(default_factory=dict)
@@ -119,7 +123,8 @@ def _refuse_nameless(mapping: Mapping, samples: Sequence[Sample]) -> None:
     if form is None:
         raise EngineError(
             f"{file}: no column holds what was said. Its columns: {held}.",
-            "Name a list of turns (--map messages=COLUMN), a question and its reply (--map input=A,output=B), or"
+            "Name a list of turns (--map messages=COLUMN), a question and its reply (--map"
+            " input=A,output=B), or"
             " who speaks and what is said (--map role=A,text=B).",
         )
     if not mapping.user:
@@ -129,7 +134,8 @@ def _refuse_nameless(mapping: Mapping, samples: Sequence[Sample]) -> None:
         )
     if form == "turns" and not mapping.session:
         raise EngineError(
-            f"{file} holds a turn a row: which column tells what dialogue it belongs to? Its columns: {held}.",
+            f"{file} holds a turn a row: which column tells what dialogue it belongs to? Its"
+            f" columns: {held}.",
             "Name it: --map session=COLUMN",
         )
 

@@ -1,8 +1,8 @@
 """The reader of PersonaMem: questions_*.csv, and beside it the long chats that they are asked of.
 
-Owns that a chat's sessions (each begins with its own system turn) are history, as far as the first question about
-it was asked, and that the questions, with their options, are what is predicted.
-Layout: Jiang et al., PersonaMem, arXiv 2504.14225.
+Owns that a chat's sessions (each begins with its own system turn) are history, as far as the first question
+about it was asked, and that the questions, with their options, are what is predicted. Layout: Jiang et al.,
+PersonaMem, arXiv 2504.14225.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def read_personamem(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
 
 
 def _read_contexts(questions: Path, heard: dict[tuple[str, str], list[int]], gathered: Gathered) -> None:
-    """Gather the sessions of the chats in shared_contexts_*.jsonl; a chat has one number for all its sessions."""
+    """Gather the sessions of the chats in shared_contexts_*.jsonl; a chat has one number for all its
+    sessions.
+    """
     suffix = stem_of(questions).removeprefix("questions")
     files = sorted(
         path

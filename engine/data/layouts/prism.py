@@ -1,7 +1,8 @@
-"""The reader of PRISM: conversations.jsonl, with several replies a turn, and the survey of its people beside it.
+"""The reader of PRISM: conversations.jsonl, with several replies a turn, and the survey of its people beside
+it.
 
-Owns that the chosen reply is the reply, and that what a person said of herself is her character. Scores, choices
-and feedback are left out. Layout: Kirk et al., The PRISM Alignment Dataset, arXiv 2404.16019.
+Owns that the chosen reply is the reply, and that what a person said of herself is her character. Scores,
+choices and feedback are left out. Layout: Kirk et al., The PRISM Alignment Dataset, arXiv 2404.16019.
 """
 
 from __future__ import annotations

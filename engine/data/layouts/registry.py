@@ -1,7 +1,7 @@
 """Which layouts there are, and which one the files of a place are in.
 
-Owns the list, in the order in which it is asked: what needs more to be recognised comes first. Refuses a place
-that holds several datasets, and says what it looked for where it finds none.
+Owns the list, in the order in which it is asked: what needs more to be recognised comes first. Refuses a
+place that holds several datasets, and says what it looked for where it finds none.
 """
 
 from __future__ import annotations

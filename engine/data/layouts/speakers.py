@@ -1,7 +1,7 @@
 """The reader of talks between two people: LoCoMo's dated sessions, and MSC's and PersonaChat's numbered ones.
 
-Owns that each speaker is a persona whose own lines are the replies, and the partner's what is replied to. So one
-talk stands under both; its sessions keep their numbers, so that a split by time parts both at one place.
+Owns that each speaker is a persona whose own lines are the replies, and the partner's what is replied to. So
+one talk stands under both; its sessions keep their numbers, so that a split by time parts both at one place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tasks of the LaMP family: what an item of a person's history asks, and what it was answered with.
 
-Owns the templates that make a pair of a history item, and how a task is told where its name is not. Reads no file.
-Tasks: Salemi et al., LaMP, arXiv 2304.11406; Kumar et al., LongLaMP, arXiv 2407.11016.
+Owns the templates that make a pair of a history item, and how a task is told where its name is not. Reads no
+file. Tasks: Salemi et al., LaMP, arXiv 2304.11406; Kumar et al., LongLaMP, arXiv 2407.11016.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from engine.core.errors import unknown_name
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. `asks` is the words before a history item's `given` fields, `answer` the field it is answered with.
+    """One task. `asks` is the words before a history item's `given` fields, `answer` the field it is answered
+    with.
 
     `sign` is how the input of its queries begins, or what it holds.
     """
@@ -43,34 +44,85 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-TASKS: Final = tuple(
-    Task(*told)
-    for told in (
-        ("lamp-1", "citations", "Write a title for the following abstract: {abstract}", ("abstract",), "title",
-         r"which reference is related|For an author who has written the paper"),
-        ("lamp-2", "movie tags", "Which tag does this movie relate to? Just answer with the tag name without"
-         " further explanation. description: {description}", ("description",), "tag",
-         r"Which tag does this movie relate to"),
-        ("lamp-3", "product ratings", "What is the score of the following review on a scale of 1 to 5? just answer"
-         " with 1, 2, 3, 4, or 5 without further explanation. review: {text}", ("text",), "score",
-         r"What is the score of the following review"),
-        ("lamp-4", "headlines", "Generate a headline for the following article: {text}", ("text",), "title",
-         r"Generate a headline for"),
-        ("lamp-5", "paper titles", "Generate a title for the following abstract of a paper: {abstract}",
-         ("abstract",), "title", r"Generate a title for"),
-        ("lamp-6", "e-mail subjects", "Generate a subject for the following email: {text}", ("text",), "title",
-         r"Generate a subject for"),
-        ("lamp-7", "tweets", "Write a tweet.", (), "text", r"Paraphrase the following"),
-        ("longlamp-abstract", "abstracts", "Generate an abstract for the title \"{title}\"", ("title",), "abstract",
-         r"Generate an abstract for"),
-        ("longlamp-topic", "posts", "Generate the content for a reddit post \"{summary}\".", ("summary",), "content",
-         r"Generate the content for a reddit post"),
-        ("longlamp-review", "product reviews", "Generate the review text written by a reviewer who has a given an"
-         " overall rating of \"{overall}\" for a product with description \"{description}\". The summary of the"
-         " review text is \"{summary}\".", ("overall", "description", "summary"), "reviewText",
-         r"Generate the review text"),
-    )
-)  # fmt: skip
+TASKS: Final = (
+    Task(
+        "lamp-1",
+        "citations",
+        "Write a title for the following abstract: {abstract}",
+        ("abstract",),
+        "title",
+        r"which reference is related|For an author who has written the paper",
+    ),
+    Task(
+        "lamp-2",
+        "movie tags",
+        "Which tag does this movie relate to? Just answer with the tag name without"
+        " further explanation. description: {description}",
+        ("description",),
+        "tag",
+        r"Which tag does this movie relate to",
+    ),
+    Task(
+        "lamp-3",
+        "product ratings",
+        "What is the score of the following review on a scale of 1 to 5?"
+        " just answer with 1, 2, 3, 4, or 5 without further explanation. review: {text}",
+        ("text",),
+        "score",
+        r"What is the score of the following review",
+    ),
+    Task(
+        "lamp-4",
+        "headlines",
+        "Generate a headline for the following article: {text}",
+        ("text",),
+        "title",
+        r"Generate a headline for",
+    ),
+    Task(
+        "lamp-5",
+        "paper titles",
+        "Generate a title for the following abstract of a paper: {abstract}",
+        ("abstract",),
+        "title",
+        r"Generate a title for",
+    ),
+    Task(
+        "lamp-6",
+        "e-mail subjects",
+        "Generate a subject for the following email: {text}",
+        ("text",),
+        "title",
+        r"Generate a subject for",
+    ),
+    Task("lamp-7", "tweets", "Write a tweet.", (), "text", r"Paraphrase the following"),
+    Task(
+        "longlamp-abstract",
+        "abstracts",
+        'Generate an abstract for the title "{title}"',
+        ("title",),
+        "abstract",
+        r"Generate an abstract for",
+    ),
+    Task(
+        "longlamp-topic",
+        "posts",
+        'Generate the content for a reddit post "{summary}".',
+        ("summary",),
+        "content",
+        r"Generate the content for a reddit post",
+    ),
+    Task(
+        "longlamp-review",
+        "product reviews",
+        "Generate the review text written by a reviewer who has a given an overall rating of"
+        ' "{overall}" for a product with description "{description}". The summary of the review text is'
+        ' "{summary}".',
+        ("overall", "description", "summary"),
+        "reviewText",
+        r"Generate the review text",
+    ),
+)
 BY_NAME: Final = {task.name: task for task in TASKS}
 _WRITTEN = re.compile(r"lamp[_\- ]?([1-7])(?!\d)", re.IGNORECASE)
 

@@ -182,7 +182,8 @@ def test_personamem_hears_no_more_than_the_first_question_did(tmp_path: Path) ->
     own = texts(imported, "0")
     assert len(own) == 5 + 2  # of six sessions the first question had heard five
     assert own[-1] == (
-        f"{said(0, 7)[0]}\n\nAnswer with one of these options: ['(a) bread', '(b) tides', '(c) moss', '(d) chess']",
+        f"{said(0, 7)[0]}\n\nAnswer with one of these options: ['(a) bread', '(b) tides', '(c)"
+        " moss', '(d) chess']",
         "(b)",
     )
     assert imported.places["0/query-0-1"] == "test"
