@@ -11,7 +11,7 @@ a prefix and offsets of activations, which every kernel applies alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
+from engine.lm.held import Held
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -56,8 +57,12 @@ def change_of(
 
 
 @contextmanager
-def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
-    """Give the changed layers weights of their own, the change added; put the old ones back at the end."""
+def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = False) -> Iterator[None]:
+    """Give the changed layers weights of their own, the change added; put the old ones back at the end.
+
+    `in_place` changes the weights where they are, for captured steps know them by their place: nobody else
+    may use the model meanwhile, nor another that shares them.
+    """
     before: list[tuple[nn.Module, Any]] = []
     try:
         for path, (a, b) in (change.factors if change else {}).items():
@@ -65,14 +70,20 @@ def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
             weight: Any = module.weight
             delta = b.to(weight.device) @ a.to(weight.device)
             changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
-            before.append((module, weight))
-            module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
+            before.append((module, weight.clone() if in_place else weight))
+            if in_place:
+                weight.copy_(changed)
+            else:
+                module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
         own = {number: one.to(model.device) for number, one in (change.offsets if change else {}).items()}
         with adding(model, {number: lambda number=number: own[number] for number in own}):  # type: ignore[misc]
             yield
     finally:
         for module, weight in before:
-            module.weight = weight
+            if in_place:
+                module.weight.copy_(weight)
+            else:
+                module.weight = weight
 
 
 class Rows:
@@ -88,13 +99,21 @@ class Rows:
         names: Sequence[int],
         *,
         kernel: Literal["stacked", "masked"] = "stacked",
+        held: Held | None = None,
     ) -> None:
-        self._model, self._kernel = model, kernel
+        """`held` keeps what the rows bring in one place, so that a captured step finds it there."""
+        if held is not None and kernel == "masked":
+            raise ValueError("Masked rows have no place of their own, which captured steps need.")
+        self._model, self._kernel, self._held = model, kernel, held
+        self._shared = held is not None and len(changes) == 1
         self._names = torch.tensor(list(names), device=model.device)
-        self._tables = {
+        tables = {
             path: _table(path, changes, model)
             for path in sorted({path for change in changes if change for path in change.factors})
         }
+        if kernel == "stacked":
+            tables = {path: (_upright(a), _upright(b)) for path, (a, b) in tables.items()}
+        self._tables = tables
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._offsets = {
             number: _offset_table(number, changes, model)
@@ -103,6 +122,12 @@ class Rows:
         self._own_offsets: dict[int, Tensor] = {}
         self._choose(self._names)
 
+    @property
+    def key(self) -> Hashable:
+        """What tells apart the operations that rows of different batches take: their layers and ranks."""
+        ranks = tuple((path, a.shape[-1]) for path, (a, _) in self._tables.items())
+        return self._kernel, self._shared, ranks, tuple(self._offsets)
+
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
         self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
@@ -110,7 +135,9 @@ class Rows:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Apply the changes to every forward pass within."""
-        apply = _apply_stacked if self._kernel == "stacked" else _apply_masked
+        apply = (
+            _apply_masked if self._kernel == "masked" else _apply_shared if self._shared else _apply_stacked
+        )
         hooks = [
             self._model.get_submodule(path).register_forward_hook(
                 lambda _, inputs, output, path=path: (
@@ -132,18 +159,22 @@ class Rows:
     def _choose(self, names: Tensor) -> None:
         self._count = len(names)
         for number, table in self._offsets.items():
-            self._own_offsets[number] = table[names].unsqueeze(1)
+            self._own_offsets[number] = self._gathered(f"offset {number}", table, names).unsqueeze(1)
+        whose = names[:1] if self._shared else names
         for path, (a, b) in self._tables.items():
             if self._kernel == "stacked":
                 self._own[path] = (
-                    a[names].transpose(1, 2).contiguous(),
-                    b[names].transpose(1, 2).contiguous(),
+                    self._gathered(f"{path} A", a, whose),
+                    self._gathered(f"{path} B", b, whose),
                 )
                 continue
             count, rank, wide = a.shape
             mine = a.new_zeros(len(names), 1, count, rank)
             mine[torch.arange(len(names)), 0, names] = 1
             self._own[path] = (a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1))
+
+    def _gathered(self, name: str, table: Tensor, names: Tensor) -> Tensor:
+        return table[names] if self._held is None else self._held.put(name, table, names)
 
 
 def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
@@ -158,6 +189,10 @@ def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) 
         [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
     )
     return a.to(model.device, model.dtype), b.to(model.device, model.dtype)
+
+
+def _upright(factors: Tensor) -> Tensor:
+    return factors.transpose(1, 2).contiguous()
 
 
 def _offset_table(number: int, changes: Sequence[Change | None], model: PreTrainedModel) -> Tensor:
@@ -180,6 +215,10 @@ def by_row(x: Tensor, rows: int) -> Tensor:
 
 def _apply_stacked(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(torch.bmm(x, a), b)
+
+
+def _apply_shared(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return (x @ a[0]) @ b[0]
 
 
 def _apply_masked(x: Tensor, a: Tensor, mine: Tensor, b: Tensor) -> Tensor:

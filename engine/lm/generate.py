@@ -1,6 +1,6 @@
 """Greedy generation for many prompts: which rows go together, which adapters apply to them, replies in order.
 
-Owns the batch plan (it is part of the protocol, since bf16 text changes with batch shapes). Samples nothing.
+Owns which rows are in which batch; how many, and how they are computed, is the plan's. Samples nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Kernel, Rows, written
+from engine.lm.captured import StaticSteps
 from engine.lm.decode import decode
 from engine.lm.ends import ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
-
-BATCH_PLAN = "length-sorted/64"
-BATCH_ROWS = 64
+from engine.lm.plan import BATCH_ROWS, Plan, plan_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,8 @@ def generate(
     *,
     changes: Sequence[Change | None] | None = None,
     max_new_tokens: int = 64,
-    rows: int = BATCH_ROWS,
+    rows: int | None = None,
+    plan: Plan | None = None,
     kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),
@@ -92,19 +92,27 @@ def generate(
     `changes` holds each row's own change to the model, None for the model as it is. `on_batch` is called
     after every batch with the rows' indices and replies: for progress, checkpoints and to stop by raising.
     A batch is left out only as a whole, so that skipping never changes the other texts. Runs out of memory
-    no sooner than one row alone does: a batch that is too large for the device is halved.
+    no sooner than one row alone does: a batch that is too large for the device is halved. `plan` is by
+    default the model's own where it is, `rows` the plan's.
     """
+    plan = plan or plan_for(model)
+    rows = rows or plan.rows
     own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
     ends = ends_of(model, tokenizer)
     planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
     wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
+    steps_of: dict[int, StaticSteps | None] = {}
 
     def answered(lane: PreTrainedModel, batch: Batch) -> list[Reply]:
         with torch.inference_mode():
             started = time.perf_counter()
             change = own[batch.rows[0]] if batch.kernel == "written" else None
-            with written(lane, change):
+            if id(lane) not in steps_of:
+                steps_of[id(lane)] = plan.steps(lane)
+            # offsets that are added beside written weights have no place of their own
+            steps = steps_of[id(lane)] if change is None or not change.offsets else None
+            with written(lane, change, in_place=steps is not None and count == 1):
                 tokens = _decode(
                     lane,
                     [prompts[row] for row in batch.rows],
@@ -113,6 +121,7 @@ def generate(
                     max_new_tokens,
                     ends.ids,
                     lambda said: ends.over(tokenizer, said),
+                    steps,
                 )
             share = (time.perf_counter() - started) / len(batch.rows)
         return [
@@ -138,6 +147,7 @@ def _decode(
     max_new_tokens: int,
     end_ids: frozenset[int],
     over: Callable[[Sequence[int]], bool],
+    steps: StaticSteps | None,
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
     prefixes = [change.prefix if change else None for change in changes]
@@ -151,9 +161,12 @@ def _decode(
                 over=over,
                 share_prefix=True,
                 prefixes=prefixes,
+                steps=steps,
             )
         distinct = list(dict.fromkeys(changes))
-        rows = Rows(model, distinct, [distinct.index(change) for change in changes], kernel=kernel)
+        number = {change: place for place, change in enumerate(distinct)}
+        held = steps.held if steps is not None else None
+        rows = Rows(model, distinct, [number[change] for change in changes], kernel=kernel, held=held)
         with rows.on():
             return decode(
                 model,
@@ -164,13 +177,19 @@ def _decode(
                 share_prefix=False,
                 prefixes=prefixes,
                 on_rows=rows.choose,
+                steps=steps,
+                key=rows.key,
             )
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(prompts) == 1:
             raise
+    if steps is not None:
+        steps.release()
     half = len(prompts) // 2
     return [
         reply
         for part in (slice(None, half), slice(half, None))
-        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over)
+        for reply in _decode(
+            model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over, steps
+        )
     ]

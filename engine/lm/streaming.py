@@ -12,14 +12,14 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from engine.core.errors import EngineError
 from engine.lm.bank import Change, Rows
-from engine.lm.decode import forward, read_prompts
+from engine.lm.decode import Batch, begin
 from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
+from engine.lm.plan import Plan, plan_for
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()
@@ -37,7 +37,9 @@ def spread(base: Base) -> None:
 class Stream:
     """The replies of some voices to one message, one token each a step. A voice is a variant's request."""
 
-    def __init__(self, base: Base, voices: Sequence[Request], *, max_new_tokens: int) -> None:
+    def __init__(
+        self, base: Base, voices: Sequence[Request], *, max_new_tokens: int, plan: Plan | None = None
+    ) -> None:
         if not voices:
             raise EngineError("Nobody is there to answer.", "Choose a variant.")
         self._base, self._most, self._left = base, max_new_tokens, max_new_tokens
@@ -48,8 +50,9 @@ class Stream:
         self._tokens: list[list[int]] = [[] for _ in voices]
         self._ended = [False] * len(voices)
         self._going = list(range(len(self._flat)))
+        self._steps = (plan or plan_for(base.model)).steps(base.model)
         self._rows = self._adapters([row.change for row in self._flat])
-        self._state: tuple[DynamicCache, Tensor] | None = None
+        self._batch: Batch | None = None
 
     def tokens(self, voice: int) -> int:
         """Return how many tokens a voice has said."""
@@ -74,7 +77,7 @@ class Stream:
         if self.over():
             return
         with self._rows.on() if self._rows else nullcontext():
-            logits = self._read() if self._state is None else self._go_on()
+            logits = self._read() if self._batch is None else self._go_on(self._batch)
         owners = [self._owners[row] for row in self._going]
         chosen = self._lockstep.choose(logits, self._going).tolist()
         for voice, token in dict(zip(owners, chosen, strict=True)).items():
@@ -89,34 +92,35 @@ class Stream:
     def _read(self) -> Tensor:
         prompts = [row.ids for row in self._flat]
         prefixes = [row.change.prefix if row.change else None for row in self._flat]
-        logits, cache, seen = read_prompts(
-            self._base.model, prompts, prefixes, self._most, False, self._choose
+        self._batch = begin(
+            self._base.model,
+            prompts,
+            prefixes,
+            max_new_tokens=self._most,
+            share_prefix=False,
+            on_rows=self._choose,
+            steps=self._steps,
+            key=self._rows.key if self._rows else (),
         )
-        self._choose(self._going)
-        self._state = cache, seen
-        return logits
+        return self._batch.logits
 
-    def _go_on(self) -> Tensor:
+    def _go_on(self, batch: Batch) -> Tensor:
         """Feed each voice its last token; rows of those that have ended leave the batch."""
-        assert self._state is not None
-        cache, seen = self._state
         owners = self._owners
         left = [place for place, row in enumerate(self._going) if not self._ended[owners[row]]]
         if len(left) < len(self._going):
-            rows = torch.tensor(left, device=seen.device)
-            self._going, seen = [self._going[place] for place in left], seen[rows]
-            cache.batch_select_indices(rows)
-            self._choose(self._going)
+            self._going = [self._going[place] for place in left]
+            batch.keep(left, self._going)
         last = [self._tokens[owners[row]][-1] for row in self._going]
-        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
-        self._state = cache, seen
-        return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
+        batch.feed(torch.tensor(last, device=self._base.model.device))
+        return batch.logits
 
     def _adapters(self, changes: Sequence[Change | None]) -> Rows | None:
         distinct = list(dict.fromkeys(changes))
         if not any(change and change.acts_in_layers for change in distinct):
             return None
-        return Rows(self._base.model, distinct, [distinct.index(change) for change in changes])
+        held = self._steps.held if self._steps is not None else None
+        return Rows(self._base.model, distinct, [distinct.index(change) for change in changes], held=held)
 
     def _choose(self, rows: Sequence[int]) -> None:
         if self._rows:
