@@ -86,6 +86,37 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
                 module.weight = weight
 
 
+class Tables:
+    """Changes side by side on a model's device: what rows of any batch are gathered from."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        changes: Sequence[Change | None],
+        *,
+        kernel: Literal["stacked", "masked"] = "stacked",
+    ) -> None:
+        self.kernel, self.count = kernel, len(changes)
+        self.number = {change: place for place, change in enumerate(changes)}
+        factors = {
+            path: _table(path, changes, model)
+            for path in sorted({path for change in changes if change for path in change.factors})
+        }
+        if kernel == "stacked":
+            factors = {path: (_upright(a), _upright(b)) for path, (a, b) in factors.items()}
+        self.factors = factors
+        self.offsets = {
+            number: _offset_table(number, changes, model)
+            for number in sorted({number for change in changes if change for number in change.offsets})
+        }
+
+
+def bytes_of_changes(model: PreTrainedModel, changes: Sequence[Change | None]) -> int:
+    """Return about what changes take side by side, each as large as the largest."""
+    sizes = [sum(a.numel() + b.numel() for a, b in change.factors.values()) for change in changes if change]
+    return len(changes) * max(sizes, default=0) * model.dtype.itemsize
+
+
 class Rows:
     """Changes on the rows of one batch, applied while `on` is entered.
 
@@ -95,30 +126,21 @@ class Rows:
     def __init__(
         self,
         model: PreTrainedModel,
-        changes: Sequence[Change | None],
+        changes: Sequence[Change | None] | Tables,
         names: Sequence[int],
         *,
         kernel: Literal["stacked", "masked"] = "stacked",
         held: Held | None = None,
     ) -> None:
         """`held` keeps what the rows bring in one place, so that a captured step finds it there."""
-        if held is not None and kernel == "masked":
+        tables = changes if isinstance(changes, Tables) else Tables(model, changes, kernel=kernel)
+        if held is not None and tables.kernel == "masked":
             raise ValueError("Masked rows have no place of their own, which captured steps need.")
-        self._model, self._kernel, self._held = model, kernel, held
-        self._shared = held is not None and len(changes) == 1
+        self._model, self._kernel, self._held = model, tables.kernel, held
+        self._shared = held is not None and tables.count == 1
         self._names = torch.tensor(list(names), device=model.device)
-        tables = {
-            path: _table(path, changes, model)
-            for path in sorted({path for change in changes if change for path in change.factors})
-        }
-        if kernel == "stacked":
-            tables = {path: (_upright(a), _upright(b)) for path, (a, b) in tables.items()}
-        self._tables = tables
+        self._tables, self._offsets = tables.factors, tables.offsets
         self._own: dict[str, tuple[Tensor, ...]] = {}
-        self._offsets = {
-            number: _offset_table(number, changes, model)
-            for number in sorted({number for change in changes if change for number in change.offsets})
-        }
         self._own_offsets: dict[int, Tensor] = {}
         self._choose(self._names)
 
@@ -188,7 +210,7 @@ def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) 
     b = torch.stack(
         [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
     )
-    return a.to(model.device, model.dtype), b.to(model.device, model.dtype)
+    return a.to(model.dtype).to(model.device), b.to(model.dtype).to(model.device)
 
 
 def _upright(factors: Tensor) -> Tensor:

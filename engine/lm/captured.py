@@ -23,6 +23,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from engine.lm.held import Held, row_count
+from engine.lm.lean import lean
 from engine.lm.prefix import key_value_shape
 from engine.lm.reading import ReservedLayer, new_cache, plain_attention, read_prompts, takes_positions
 from engine.lm.tail import logits_of
@@ -234,9 +235,10 @@ class StaticBatch:
     ) -> None:
         self._steps, self._model, self._on_rows, self._key = steps, model, on_rows, key
         self._rows = len(prompts)
-        self.logits, _, seen = read_prompts(
-            model, prompts, prefixes, max_new_tokens, share_prefix, on_rows, cache_of=self._cache
-        )
+        with lean(model):
+            self.logits, _, seen = read_prompts(
+                model, prompts, prefixes, max_new_tokens, share_prefix, on_rows, cache_of=self._cache
+            )
         self._shape.begin(seen.sum(dim=1), seen, seen.shape[1])
         self._tell(range(self._rows))
 
@@ -282,7 +284,7 @@ def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     shape.seen.index_fill_(1, shape.place, True)
     mask = torch.zeros(shape.seen.shape, dtype=model.dtype, device=shape.seen.device)
     mask.masked_fill_(~shape.seen, -math.inf)
-    with _attending(model):
+    with _attending(model), lean(model):
         hidden = decoder(
             input_ids=shape.ids[:, None],
             attention_mask=mask[:, None, None],

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.lm.bank import Change, Kernel, Rows, written
-from engine.lm.captured import StaticSteps
+from engine.lm.bank import Change, Kernel, Rows, Tables, bytes_of_changes, written
 from engine.lm.decode import decode
 from engine.lm.ends import ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
 from engine.lm.plan import BATCH_ROWS, Plan, plan_for
+
+_SHARE_OF_CHANGES = 0.2
+"""Changes of all batches are held side by side up to this share of what is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +104,17 @@ def generate(
     ends = ends_of(model, tokenizer)
     planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
     wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
-    steps_of: dict[int, StaticSteps | None] = {}
+    mixed = [own[row] for batch in wanted if batch.kernel != "written" for row in batch.rows]
+    in_place: dict[int, _InPlace] = {}
 
     def answered(lane: PreTrainedModel, batch: Batch) -> list[Reply]:
         with torch.inference_mode():
             started = time.perf_counter()
             change = own[batch.rows[0]] if batch.kernel == "written" else None
-            if id(lane) not in steps_of:
-                steps_of[id(lane)] = plan.steps(lane)
-            # offsets that are added beside written weights have no place of their own
-            steps = steps_of[id(lane)] if change is None or not change.offsets else None
-            with written(lane, change, in_place=steps is not None and count == 1):
+            held = None
+            if plan.static and (change is None or not change.offsets):  # offsets beside written weights move
+                held = in_place.setdefault(id(lane), _InPlace(lane, plan, mixed))
+            with written(lane, change, in_place=held is not None and count == 1):
                 tokens = _decode(
                     lane,
                     [prompts[row] for row in batch.rows],
@@ -121,7 +123,7 @@ def generate(
                     max_new_tokens,
                     ends.ids,
                     lambda said: ends.over(tokenizer, said),
-                    steps,
+                    held,
                 )
             share = (time.perf_counter() - started) / len(batch.rows)
         return [
@@ -139,6 +141,31 @@ def generate(
     return [reply for reply in replies if reply is not None]
 
 
+class _InPlace:
+    """What all batches of one call share on a lane: the static steps, and all changes of mixed batches."""
+
+    def __init__(self, model: PreTrainedModel, plan: Plan, changes: Sequence[Change | None]) -> None:
+        self.steps = plan.steps(model)
+        self._model, self._most = model, plan.room(model)
+        self._changes = list(dict.fromkeys(changes))
+        self._tables: Tables | None = None
+
+    def tables(self, changes: Sequence[Change | None]) -> Tables:
+        """Return the batch's changes side by side, with those of all other batches where they fit."""
+        if self._tables is None:
+            most = self._most()
+            if most is not None and bytes_of_changes(self._model, self._changes) > _SHARE_OF_CHANGES * most:
+                return Tables(self._model, list(dict.fromkeys(changes)))
+            self._tables = Tables(self._model, self._changes)
+        return self._tables
+
+    def release(self) -> None:
+        """Give up what is held: the card is full."""
+        self._tables = None
+        if self.steps is not None:
+            self.steps.release()
+
+
 def _decode(
     model: PreTrainedModel,
     prompts: list[Sequence[int]],
@@ -147,49 +174,63 @@ def _decode(
     max_new_tokens: int,
     end_ids: frozenset[int],
     over: Callable[[Sequence[int]], bool],
-    steps: StaticSteps | None,
+    held: _InPlace | None,
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
-    prefixes = [change.prefix if change else None for change in changes]
     try:
-        if kernel == "written":
-            return decode(
-                model,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                end_ids=end_ids,
-                over=over,
-                share_prefix=True,
-                prefixes=prefixes,
-                steps=steps,
-            )
-        distinct = list(dict.fromkeys(changes))
-        number = {change: place for place, change in enumerate(distinct)}
-        held = steps.held if steps is not None else None
-        rows = Rows(model, distinct, [number[change] for change in changes], kernel=kernel, held=held)
-        with rows.on():
-            return decode(
-                model,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                end_ids=end_ids,
-                over=over,
-                share_prefix=False,
-                prefixes=prefixes,
-                on_rows=rows.choose,
-                steps=steps,
-                key=rows.key,
-            )
+        return _decode_at_once(model, prompts, changes, kernel, max_new_tokens, end_ids, over, held)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(prompts) == 1:
             raise
-    if steps is not None:
-        steps.release()
+    if held is not None:
+        held.release()
     half = len(prompts) // 2
     return [
         reply
         for part in (slice(None, half), slice(half, None))
-        for reply in _decode(
-            model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over, steps
-        )
+        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over, held)
     ]
+
+
+def _decode_at_once(
+    model: PreTrainedModel,
+    prompts: list[Sequence[int]],
+    changes: list[Change | None],
+    kernel: Kernel,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    over: Callable[[Sequence[int]], bool],
+    held: _InPlace | None,
+) -> list[list[int]]:
+    prefixes = [change.prefix if change else None for change in changes]
+    steps = held.steps if held is not None else None
+    if kernel == "written":
+        return decode(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            over=over,
+            share_prefix=True,
+            prefixes=prefixes,
+            steps=steps,
+        )
+    if held is not None and steps is not None:
+        tables = held.tables(changes)
+    else:
+        tables = Tables(model, list(dict.fromkeys(changes)), kernel=kernel)
+    names = [tables.number[change] for change in changes]
+    rows = Rows(model, tables, names, held=steps.held if steps is not None else None)
+    with rows.on():
+        return decode(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            over=over,
+            share_prefix=False,
+            prefixes=prefixes,
+            on_rows=rows.choose,
+            steps=steps,
+            key=rows.key,
+        )

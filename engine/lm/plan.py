@@ -36,12 +36,13 @@ class Plan:
         """The protocol's word for it."""
         return f"length-sorted/{self.rows}{', static steps' if self.static else ''}"
 
+    def room(self, model: PreTrainedModel) -> Callable[[], int | None]:
+        """Return what tells how many bytes a batch may take where the model is."""
+        return self.most_bytes or (lambda: int(free_bytes(model.device) * _SHARE_OF_FREE))
+
     def steps(self, model: PreTrainedModel) -> StaticSteps | None:
         """Return static steps for the batches of one call; None where the plan has none."""
-        if not self.static:
-            return None
-        device = model.device
-        return StaticSteps(most_bytes=self.most_bytes or (lambda: int(free_bytes(device) * _SHARE_OF_FREE)))
+        return StaticSteps(most_bytes=self.room(model)) if self.static else None
 
 
 PLAIN = Plan()
