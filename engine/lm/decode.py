@@ -1,7 +1,7 @@
 """Greedy decoding of one batch, token by token: what is chosen, the rows that are finished.
 
 Knows token ids only. Rows that have ended leave the batch, so that the slowest reply does not hold the
-others' memory and time. Prompts are read by reading.py; on a GPU a step is one of captured.py's.
+others' memory and time. Prompts are read by reading.py; on a GPU a step is one of static_steps.py's.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from engine.lm.captured import StaticBatch, StaticSteps
 from engine.lm.reading import forward, read_prompts
+from engine.lm.static_steps import StaticBatch, StaticSteps
 
 _LEAVE_SHARE = 0.25
 _LOOK_STEPS = 8

@@ -17,13 +17,13 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
-from engine.lm.captured import StaticSteps
 from engine.lm.decode import decode
 from engine.lm.ends import ends_of
 from engine.lm.generate import Reply, batches, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
 from engine.lm.plan import Plan, plan_for
+from engine.lm.static_steps import StaticSteps
 
 
 @dataclass(frozen=True, slots=True)

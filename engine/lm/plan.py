@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from engine.lm.captured import StaticSteps, unsuited
 from engine.lm.memory import free_bytes
+from engine.lm.static_steps import StaticSteps, unsuited
 
 BATCH_ROWS = 64
 _GPU_ROWS = 512

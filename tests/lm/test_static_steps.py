@@ -9,11 +9,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
-from engine.lm import captured
+from engine.lm import static_steps
 from engine.lm.activations import Offsets
 from engine.lm.adapters import Lora, fresh, targets
 from engine.lm.bank import Change, Rows, change_of
-from engine.lm.captured import StaticSteps, room_for, unsuited
 from engine.lm.decode import decode
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
@@ -24,6 +23,7 @@ from engine.lm.mixture import Row, answer
 from engine.lm.plan import PLAIN, Plan, plan_for
 from engine.lm.prefix import PrefixForm
 from engine.lm.shape import LoraShape
+from engine.lm.static_steps import StaticSteps, room_for, unsuited
 from engine.lm.streaming import Stream
 
 NEW = 24
@@ -211,7 +211,7 @@ def test_a_batch_without_room_is_halved_until_it_fits(
 
     def limit() -> int:
         asked.append(1)
-        return captured.bytes_of(base.model, 4, longest)
+        return static_steps.bytes_of(base.model, 4, longest)
 
     plan = Plan(rows=14, static=True, most_bytes=limit)
     plain, _ = both(base, prompts, own)
