@@ -11,6 +11,7 @@ a prefix and offsets of activations, which every kernel applies alike.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from transformers.pytorch_utils import Conv1D
 from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
 from engine.lm.held import Held
+from engine.lm.lean import ways
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -86,6 +88,9 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
                 module.weight = weight
 
 
+_SERIALS = itertools.count()
+
+
 class Tables:
     """Changes side by side on a model's device: what rows of any batch are gathered from."""
 
@@ -96,7 +101,7 @@ class Tables:
         *,
         kernel: Literal["stacked", "masked"] = "stacked",
     ) -> None:
-        self.kernel, self.count = kernel, len(changes)
+        self.kernel, self.count, self.serial = kernel, len(changes), next(_SERIALS)
         self.number = {change: place for place, change in enumerate(changes)}
         factors = {
             path: _table(path, changes, model)
@@ -139,7 +144,8 @@ class Rows:
         self._model, self._kernel, self._held = model, tables.kernel, held
         self._shared = held is not None and tables.count == 1
         self._names = torch.tensor(list(names), device=model.device)
-        self._tables, self._offsets = tables.factors, tables.offsets
+        self._tables, self._offsets, self._serial = tables.factors, tables.offsets, tables.serial
+        self._with_factors = ways(model).with_factors if held is not None and not self._shared else None
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._own_offsets: dict[int, Tensor] = {}
         self._choose(self._names)
@@ -148,7 +154,8 @@ class Rows:
     def key(self) -> Hashable:
         """What tells apart the operations that rows of different batches take: their layers and ranks."""
         ranks = tuple((path, a.shape[-1]) for path, (a, _) in self._tables.items())
-        return self._kernel, self._shared, ranks, tuple(self._offsets)
+        whose = self._serial if self._with_factors else None  # then factors are read where they lie
+        return self._kernel, self._shared, ranks, tuple(self._offsets), whose
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
@@ -157,14 +164,9 @@ class Rows:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Apply the changes to every forward pass within."""
-        apply = (
-            _apply_masked if self._kernel == "masked" else _apply_shared if self._shared else _apply_stacked
-        )
         hooks = [
             self._model.get_submodule(path).register_forward_hook(
-                lambda _, inputs, output, path=path: (
-                    output + apply(by_row(inputs[0], self._count), *self._own[path]).view(output.shape)
-                )
+                lambda _, inputs, output, path=path: self._changed(path, inputs[0], output)
             )
             for path in self._tables
         ]
@@ -179,21 +181,36 @@ class Rows:
         return lambda: self._own_offsets[number]
 
     def _choose(self, names: Tensor) -> None:
-        self._count = len(names)
+        self._count, self._own = len(names), {}
         for number, table in self._offsets.items():
             self._own_offsets[number] = self._gathered(f"offset {number}", table, names).unsqueeze(1)
-        whose = names[:1] if self._shared else names
-        for path, (a, b) in self._tables.items():
-            if self._kernel == "stacked":
-                self._own[path] = (
-                    self._gathered(f"{path} A", a, whose),
-                    self._gathered(f"{path} B", b, whose),
-                )
-                continue
-            count, rank, wide = a.shape
-            mine = a.new_zeros(len(names), 1, count, rank)
-            mine[torch.arange(len(names)), 0, names] = 1
-            self._own[path] = (a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1))
+        self._whose = names[:1] if self._shared else names
+        if self._with_factors is not None:
+            self._whose = self._gathered("names", names, torch.arange(len(names), device=names.device))
+        elif self._held is not None:  # a captured step gathers nothing
+            self._own = {path: self._factors_of(path) for path in self._tables}
+
+    def _changed(self, path: str, given: Tensor, output: Tensor) -> Tensor:
+        """Return a layer's output with what each row's own factors make of what the layer is given."""
+        x = by_row(given, self._count)
+        if self._with_factors is not None and x.shape[1] == 1:
+            whole = output.view(self._count, 1, -1)
+            return self._with_factors(x, *self._tables[path], self._whose, whole).view(output.shape)
+        if path not in self._own:
+            self._own[path] = self._factors_of(path)
+        apply = (
+            _apply_masked if self._kernel == "masked" else _apply_shared if self._shared else _apply_stacked
+        )
+        return output + apply(x, *self._own[path]).view(output.shape)
+
+    def _factors_of(self, path: str) -> tuple[Tensor, ...]:
+        a, b = self._tables[path]
+        if self._kernel == "stacked":
+            return self._gathered(f"{path} A", a, self._whose), self._gathered(f"{path} B", b, self._whose)
+        count, rank, wide = a.shape
+        mine = a.new_zeros(len(self._whose), 1, count, rank)
+        mine[torch.arange(len(self._whose)), 0, self._whose] = 1
+        return a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1)
 
     def _gathered(self, name: str, table: Tensor, names: Tensor) -> Tensor:
         return table[names] if self._held is None else self._held.put(name, table, names)

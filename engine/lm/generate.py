@@ -6,8 +6,8 @@ Owns which rows are in which batch; how many, and how they are computed, is the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,10 @@ from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
 from engine.lm.plan import BATCH_ROWS, Plan, plan_for
 
+_Mapping = Callable[
+    [Callable[[PreTrainedModel, "Batch"], "list[Reply]"], Sequence["Batch"]],
+    Generator["list[Reply]", None, None],
+]
 _SHARE_OF_CHANGES = 0.2
 """Changes of all batches are held side by side up to this share of what is free."""
 
@@ -132,13 +136,23 @@ def generate(
         ]
 
     count = min(lanes_for(model), max(1, len(wanted)))
-    with Lanes(model, count) as lanes, closing(lanes.map(answered, wanted)) as answers:
+    with _lanes(model, count, plan) as lanes, closing(lanes(answered, wanted)) as answers:
         for batch, done in zip(wanted, answers, strict=True):
             for row, reply in zip(batch.rows, done, strict=True):
                 replies[row] = reply
             if on_batch is not None:
                 on_batch(batch.rows, done)
     return [reply for reply in replies if reply is not None]
+
+
+@contextmanager
+def _lanes(model: PreTrainedModel, count: int, plan: Plan) -> Iterator[_Mapping]:
+    """Give what computes batches: lanes, or on a GPU the model itself, for copying it takes a while."""
+    if plan.static and count == 1:
+        yield lambda work, batches: (work(model, batch) for batch in batches)
+        return
+    with Lanes(model, count) as lanes:
+        yield lanes.map
 
 
 class _InPlace:

@@ -15,7 +15,7 @@ from engine.lm.memory import free_bytes
 from engine.lm.static_steps import StaticSteps, unsuited
 
 BATCH_ROWS = 64
-_GPU_ROWS = 512
+_GPU_ROWS = 1024
 _SHARE_OF_FREE = 0.8
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -92,9 +92,9 @@ def read_prompts(
     before, width = trained + shared, max(map(len, prompts)) - shared
     seen = torch.zeros(len(prompts), before + width, dtype=torch.bool)
     seen[:, trained:before] = True
-    for row, prompt in enumerate(prompts):
-        seen[row, before + width - (len(prompt) - shared) :] = True
-        prefix = prefixes[row] if trained else None
+    starts = torch.tensor([before + width - (len(prompt) - shared) for prompt in prompts])
+    seen |= torch.arange(before + width) >= starts[:, None]
+    for row, prefix in enumerate(prefixes if trained else ()):
         seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
     seen = seen.to(device)
     cache = (cache_of or new_cache)(model, len(prompts), before + width + max_new_tokens)
@@ -111,10 +111,8 @@ def read_prompts(
         rows = list(range(len(prompts)))[part]
         on_rows(rows)
         longest = max(len(prompts[row]) for row in rows) - shared
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        for place, row in enumerate(rows):
-            rest = prompts[row][shared:]
-            ids[place, longest - len(rest) :] = torch.tensor(rest)
+        rest = [list(prompts[row][shared:]) for row in rows]
+        ids = torch.tensor([[0] * (longest - len(one)) + one for one in rest])
         whole = len(parts) == 1
         own = cache if whole else new_cache(model, len(rows), before + longest)
         if common is not None:
@@ -175,7 +173,7 @@ def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCac
     given: dict[str, Any] = {}
     if takes_positions(type(decoder).forward):
         given["position_ids"] = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    with only_at(model, last_position(ids)) if ids.shape[1] > 1 else nullcontext():
+    with _last_alone(model, ids) if ids.shape[1] > 1 else nullcontext():
         hidden = decoder(
             input_ids=ids,
             attention_mask=_mask(model, seen, ids.shape[1]),
@@ -184,6 +182,15 @@ def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCac
             **given,
         ).last_hidden_state
     return logits_of(model, hidden[:, -1].contiguous())
+
+
+def _last_alone(model: PreTrainedModel, ids: Tensor) -> AbstractContextManager[None]:
+    """Run the last layer's feed-forward block at each row's last position alone."""
+    if ids.device.type != "cuda":
+        return only_at(model, last_position(ids))
+    rows, width = ids.shape
+    last = torch.arange(1, rows + 1, device=ids.device) * width - 1
+    return only_at(model, last, (rows, width))
 
 
 def _mask(model: PreTrainedModel, seen: Tensor, new: int) -> Tensor:

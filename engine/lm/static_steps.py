@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,17 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from engine.lm.held import Held, row_count
-from engine.lm.lean import lean
+from engine.lm.lean import lean, ways
 from engine.lm.prefix import key_value_shape
 from engine.lm.reading import ReservedLayer, new_cache, plain_attention, read_prompts, takes_positions
 from engine.lm.tail import logits_of
 
 ROOM_STEP = 64
 _NAME = "one-token"
+_KERNEL_SIZES = frozenset({16, 32, 64, 128, 256})
 _SAME_ROOM = 1.25
 """A graph for a longer room is used where it is at most so many times longer: capturing costs some steps."""
+_MOST_KEYS = 3
 _STEADY_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotations that do not depend on how far the longest row is, which the host would have to look at."""
 
@@ -94,6 +97,7 @@ class _Shape:
     ids: Tensor
     positions: Tensor
     seen: Tensor
+    firsts: Tensor
     place: Tensor
     pairs: list[tuple[Tensor, Tensor]]
     cache: DynamicCache
@@ -107,11 +111,11 @@ class _Shape:
         _, heads, size = key_value_shape(model)
         views = [one[: rows * heads * room * size].view(rows, heads, room, size) for one in memory]
         pairs = list(zip(views[::2], views[1::2], strict=True))
-        counts = torch.zeros(2, rows, dtype=torch.long, device=memory.device)
+        counts = torch.zeros(3, rows, dtype=torch.long, device=memory.device)
         seen = torch.zeros(rows, room, dtype=torch.bool, device=memory.device)
         place = torch.zeros(1, dtype=torch.long, device=memory.device)
         cache = _cache_of(model, [_StepInPlace(*pair, place) for pair in pairs])
-        return cls(counts[0], counts[1], seen, place, pairs, cache)
+        return cls(counts[0], counts[1], seen, counts[2], place, pairs, cache)
 
     def begin(self, positions: Tensor, seen: Tensor, place: Tensor | int) -> None:
         """Put rows in: how many positions each has seen [B], which ones [B, T], where the next token goes."""
@@ -119,6 +123,8 @@ class _Shape:
             own.zero_()
             own[tuple(slice(0, size) for size in given.shape)] = given
         self.ids.zero_()
+        self.firsts.zero_()
+        self.firsts[: len(seen)] = seen.long().argmax(dim=1)
         self.place[0] = place
 
 
@@ -136,7 +142,8 @@ class StaticSteps:
         self.held = Held()
         self._most_bytes = most_bytes
         self._memory: Tensor | None = None
-        self._shapes: dict[Hashable, _Shape] = {}
+        self._shapes: dict[tuple[int, int, Hashable], _Shape] = {}
+        self._keys: list[Hashable] = []
         self._stream: Any = None
         self._pool: Any = None
 
@@ -154,15 +161,20 @@ class StaticSteps:
         fitting = [
             known[1]
             for known in self._shapes
-            if isinstance(known, tuple) and (known[0], known[2]) == (count, key)
-            and room <= known[1] <= _SAME_ROOM * room
+            if (known[0], known[2]) == (count, key) and room <= known[1] <= _SAME_ROOM * room
         ]  # fmt: skip
         room = min(fitting, default=room)
         memory = self._room(model, count, room)
         known = self._shapes.get((count, room, key))
         if known is None:
+            self._forget_others(key)
             known = self._shapes[(count, room, key)] = _Shape.new(model, memory, count, room)
         return known
+
+    def _forget_others(self, key: Hashable) -> None:
+        """Drop the shapes of all but the last few changes: a graph holds memory."""
+        self._keys = [*(one for one in self._keys if one != key), key][-_MOST_KEYS:]
+        self._shapes = {known: shape for known, shape in self._shapes.items() if known[2] in self._keys}
 
     def _room(self, model: PreTrainedModel, rows: int, room: int) -> Tensor:
         """Return the keys' and values' memory [2 x layers, elements]; taking more forgets all graphs."""
@@ -284,7 +296,7 @@ def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     shape.seen.index_fill_(1, shape.place, True)
     mask = torch.zeros(shape.seen.shape, dtype=model.dtype, device=shape.seen.device)
     mask.masked_fill_(~shape.seen, -math.inf)
-    with _attending(model), lean(model):
+    with _attending(model, mask, shape), lean(model):
         hidden = decoder(
             input_ids=shape.ids[:, None],
             attention_mask=mask[:, None, None],
@@ -298,13 +310,28 @@ def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     return logits
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the queries of a step see: `mask` [R, T], nothing before `firsts` [R] or after `place` [1]."""
+
+    mask: Tensor
+    firsts: Tensor
+    place: Tensor
+    attended: Callable[..., Tensor] | None
+
+
+_LOOK: ContextVar[_Look] = ContextVar("what the queries of the step under way see")
+
+
 @contextmanager
-def _attending(model: PreTrainedModel) -> Iterator[None]:
+def _attending(model: PreTrainedModel, mask: Tensor, shape: _Shape) -> Iterator[None]:
     before = model.config._attn_implementation
     model.config._attn_implementation = _NAME
+    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, ways(model).attended))
     try:
         yield
     finally:
+        _LOOK.reset(told)
         model.config._attn_implementation = before
 
 
@@ -322,6 +349,11 @@ def _attention(
     rows, heads, _length, size = query.shape
     groups = heads // key.shape[1]
     packed = query.reshape(rows, key.shape[1], groups, size)
+    look = _LOOK.get()
+    if look.attended is not None and size in _KERNEL_SIZES:
+        scale = size**-0.5 if scaling is None else scaling
+        out = look.attended(packed, key, value, look.mask, look.firsts, look.place, scale)
+        return out.reshape(rows, 1, heads, -1), None
     backends = (
         sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]) if query.is_cuda else nullcontext()
     )
