@@ -24,10 +24,11 @@ from engine.domains.metric import Metric
 from engine.lm import mixture
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import Recipe
-from engine.lm.generate import BATCH_PLAN, Reply
+from engine.lm.generate import Reply
 from engine.lm.kernels import kernels_for
 from engine.lm.load import Base, load_base
 from engine.lm.measure import measure
+from engine.lm.plan import plan_for
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import SCORER_ID, Scorer
@@ -102,7 +103,7 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             "dtype": base.dtype,
             "device": base.device,
             "kernel": kernels_for(context.workspace, base).policy,
-            "batch_plan": BATCH_PLAN,
+            "batch_plan": plan_for(base.model).name,
         }
     )
 
@@ -189,8 +190,11 @@ def answer(
     composition, so resuming gives the same texts.
     """
     requests = [ask.rows for ask in asks]
-    kernels = kernels_for(context.workspace, base)
-    others = rows_of_others(context.part, mixture.batches_of(requests, kernels=kernels))
+    kernels, plan = kernels_for(context.workspace, base), plan_for(base.model)
+    if plan.reason:
+        context.log(f"Each step on the GPU is launched operation by operation: {plan.reason}.")
+    together = mixture.batches_of(requests, rows=plan.rows, kernels=kernels)
+    others = rows_of_others(context.part, together)
     kept = _kept_replies(context, variant, len(asks))
     replies: dict[int, Reply] = dict(kept)
 
@@ -207,6 +211,7 @@ def answer(
         base.model,
         base.tokenizer,
         requests,
+        plan=plan,
         kernels=kernels,
         on_batch=keep,
         skip=others.union(kept),

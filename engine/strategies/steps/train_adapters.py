@@ -9,7 +9,6 @@ run trained alike is taken over.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Stored, Weights
 from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
+from engine.lm.memory import free_bytes
 from engine.lm.prefix import PrefixForm
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
@@ -210,7 +210,7 @@ def _in_waves(
     folder = context.folder / CHECKPOINT
     plan = folder / "waves.json"
     if not plan.exists():  # a resumed run keeps the waves of its first attempt
-        most = max(1, _free_bytes(base) // 2 // (each * _BYTES_A_PARAMETER))
+        most = max(1, free_bytes(base.model.device) // 2 // (each * _BYTES_A_PARAMETER))
         write_json(plan, {"size": wave_size(context.part, len(lessons), most=most)})
     size = int(read_json(plan)["size"])
     waves = [lessons[start : start + size] for start in range(0, len(lessons), size)]
@@ -287,11 +287,3 @@ def _record(one: Trained, parameters: int, seconds: float, *, judged: bool) -> d
         "best_loss": one.best_loss if judged else None,
         "val_losses": list(one.val_losses),
     }
-
-
-def _free_bytes(base: Base) -> int:
-    if base.device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
