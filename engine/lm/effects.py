@@ -145,8 +145,13 @@ def mixed(first: Recipe, second: Recipe, weight: float) -> Recipe:
 
 
 def steered(first: Recipe, second: Recipe, strength: float) -> Recipe:
-    """Return the first with its logits moved off the second's: a + strength (a - b); the first alone at 0."""
-    return first if strength == 0 else Recipe((Logits(first, second, strength, on="logits"),))
+    """Return the first with its logits moved off the second's: a + strength (a - b).
+
+    The first alone at 0, the second alone at -1.
+    """
+    if strength == 0 or first == second:
+        return first
+    return second if strength == -1 else Recipe((Logits(first, second, strength, on="logits"),))
 
 
 def read_recipe(value: Value) -> Recipe:

@@ -30,6 +30,7 @@ from engine.strategies import (
     cluster,
     clustering,
     constrained,
+    context_steering,
     frontier,
     hybrid,
     imported_adapters,
@@ -49,7 +50,7 @@ from engine.strategies.spec import Experiment, Having, Parameters
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
     imported_adapters,
-    *(clustering, merges, routing, retrieval, mixture, frontier, placebo, ceiling),
+    *(clustering, merges, routing, retrieval, context_steering, mixture, frontier, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

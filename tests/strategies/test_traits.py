@@ -18,21 +18,29 @@ TRAINED = {
     *("merge-moe", "merge-topk", "merge-soft", "merge-learned"),
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
+STEERED = {"context-steering"}
 
 
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
         ("readable", TRAINED | {"imported-adapters", "base", "mixture", "routing"}),
-        ("mixable", TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"}),
+        (
+            "mixable",
+            TRAINED | STEERED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"},
+        ),
         (
             "personal",
-            (TRAINED - ALIKE) | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
+            (TRAINED - ALIKE)
+            | STEERED
+            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
         (
             "routable",
-            TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
+            TRAINED
+            | STEERED
+            | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
         ),
     ],
 )
