@@ -43,6 +43,7 @@ from engine.strategies import (
     profile_prompt,
     retrieval,
     routing,
+    steering_vectors,
     unified,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
@@ -50,7 +51,8 @@ from engine.strategies.spec import Experiment, Having, Parameters
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
     imported_adapters,
-    *(clustering, merges, routing, retrieval, context_steering, mixture, frontier, placebo, ceiling),
+    *(clustering, merges, routing, retrieval, context_steering, steering_vectors, mixture),
+    *(frontier, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

@@ -18,13 +18,13 @@ TRAINED = {
     *("merge-moe", "merge-topk", "merge-soft", "merge-learned"),
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
-STEERED = {"context-steering"}
+STEERED = {"context-steering", "steering-vectors"}
 
 
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("readable", TRAINED | {"imported-adapters", "base", "mixture", "routing"}),
+        ("readable", TRAINED | {"steering-vectors", "imported-adapters", "base", "mixture", "routing"}),
         (
             "mixable",
             TRAINED | STEERED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"},
