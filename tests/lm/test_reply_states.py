@@ -32,9 +32,14 @@ def test_a_row_among_many_gives_what_it_gives_alone(base: Base, encoded: list[En
 def test_nothing_stays_on_the_model_and_a_layer_it_has_not_got_is_refused(
     base: Base, encoded: list[Encoded]
 ) -> None:
+    def hooks() -> list[int]:
+        return [len(module._forward_hooks) for module in base.model.modules()]
+
+    before = hooks()
     with pytest.raises(EngineError, match="no layer 9"):
         reply_states(base.model, encoded[:1], [0, 9], pad_id=base.pad_id)
-    assert not any(module._forward_hooks for module in base.model.modules())
+    reply_states(base.model, encoded[:1], [0], pad_id=base.pad_id)
+    assert hooks() == before
 
 
 def test_a_reply_behind_its_prompt_is_cut_to_the_room() -> None:
