@@ -2,6 +2,7 @@
 
     .venv/bin/python -m engine bench study                  200 personas x 30 dialogues
     .venv/bin/python -m engine bench study --pilot          20 personas
+    .venv/bin/python -m engine bench study --beyond         context steering, steering vectors, merges of deltas ...
 
 Runs the written list below, one after another, as a user would; prints the leaderboard on test, each run's
 time by stage, and which share of all time was mathematics, data, scoring and waiting.
@@ -53,9 +54,33 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("placebo", "--set", "of=per-persona"),
     ("routing",),
 )
+BEYOND: tuple[tuple[str, ...], ...] = (
+    ("unified",),
+    ("retrieval",),
+    ("hybrid",),
+    ("per-persona",),
+    ("clustering",),
+    ("cluster-from-unified",),
+    ("merge-topk",),
+    ("merge-topk", "--preset", "on-unified"),
+    ("merge-cluster", "--preset", "on-unified"),
+    ("mta",),
+    ("mta", "--set", "own=false"),
+    ("staged",),
+    ("context-steering",),
+    ("context-steering", "--set", "shown=profile"),
+    ("context-steering", "--set", "over=hybrid"),
+    ("steering-vectors",),
+    ("steering-vectors", "--set", "over=base"),
+    ("placebo", "--set", "of=hybrid"),
+    ("placebo", "--set", "of=mta"),
+    ("placebo", "--set", "of=staged"),
+    ("placebo", "--set", "of=context-steering"),
+    ("placebo", "--set", "of=steering-vectors"),
+)
 TRAINED = frozenset(
     {"unified", "per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}
-    | {"global-prefix", "prefix", "prefix-unified"}
+    | {"global-prefix", "prefix", "prefix-unified", "mta", "staged"}
 )
 KINDS = {
     "train": "mathematics", "generate": "mathematics", "merge": "mathematics", "sweep": "mathematics",
@@ -161,6 +186,9 @@ def main() -> None:
     """Make the world, run the list, print what came out."""
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--pilot", action="store_true", help="20 personas instead of 200.")
+    made.add_argument(
+        "--beyond", action="store_true", help="The newer strategies, beside those they build on."
+    )
     made.add_argument("--world", default="default")
     made.add_argument("--base", choices=BASES, default="embedded")
     made.add_argument("--personas", type=int)
@@ -178,7 +206,8 @@ def main() -> None:
         base = () if options.base == "embedded" else ("--base", str(base_folder(options.base)))
         engine(workspace, "init", *world, "--dialogues", str(options.dialogues), *base)
     settings = (f"epochs={options.epochs}", f"examples_per_persona={options.examples}")
-    records, runs = play(workspace, RUNS, settings), stages(workspace)
+    records = play(workspace, BEYOND if options.beyond else RUNS, settings)
+    runs = stages(workspace)
     taken = sum(sum(run["stages"].values()) for run in runs)
     seconds = max(taken, time.monotonic() - began)  # the runs alone where it goes on from an earlier start
     answer = {

@@ -89,6 +89,14 @@ class SoftMergeParameters(_NearParameters):
     )
 
 
+ON_UNIFIED = Preset(
+    "on-unified",
+    "Of deltas on unified, upon unified",
+    {"adapters": "hybrid"},
+    "docs/strategies/merging.md: parts that were trained from the base stand far below unified.",
+)
+
+
 def _adapters(parameters: MergeParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="adapters", experiment=parameters.adapters),)
 
@@ -134,7 +142,7 @@ def _merge(
         beside=("base", "unified"),
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True),
-        presets=presets,
+        presets=(*presets, ON_UNIFIED),
     )
 
 

@@ -36,6 +36,7 @@ from engine.strategies import (
     imported_adapters,
     merges,
     mixture,
+    mta,
     online,
     per_persona,
     placebo,
@@ -43,15 +44,17 @@ from engine.strategies import (
     profile_prompt,
     retrieval,
     routing,
+    staged,
     steering_vectors,
     unified,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
-    *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
+    *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
+    *(online, staged),
     imported_adapters,
-    *(clustering, merges, routing, retrieval, context_steering, steering_vectors, mixture),
+    *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
     *(frontier, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"

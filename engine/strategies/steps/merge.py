@@ -31,6 +31,7 @@ from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
 
 WEIGHTS = "weights.json"
+_USUAL = "per-persona"
 
 
 def run(context: RunContext) -> None:
@@ -45,9 +46,10 @@ def run(context: RunContext) -> None:
 
 
 def variant_name(context: RunContext) -> str:
-    """Return the experiment's name, with the lossy way of combining behind it: "merge-moe-svd"."""
-    combine = context.spec.parameters["combine"]
-    return context.spec.experiment if combine == "exact" else f"{context.spec.experiment}-{combine}"
+    """Return the experiment's name, behind it what is merged and the lossy way: "merge-moe-hybrid-svd"."""
+    adapters, combine = (context.spec.parameters[name] for name in ("adapters", "combine"))
+    of = "" if adapters == _USUAL else f"-{adapters}"
+    return f"{context.spec.experiment}{of}" + ("" if combine == "exact" else f"-{combine}")
 
 
 def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> None:
