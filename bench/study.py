@@ -2,7 +2,7 @@
 
     .venv/bin/python -m engine bench study                  200 personas x 30 dialogues
     .venv/bin/python -m engine bench study --pilot          20 personas
-    .venv/bin/python -m engine bench study --beyond         context steering, steering vectors, merges of deltas ...
+    .venv/bin/python -m engine bench study --beyond         steering, merges of deltas, stages
 
 Runs the written list below, one after another, as a user would; prints the leaderboard on test, each run's
 time by stage, and which share of all time was mathematics, data, scoring and waiting.

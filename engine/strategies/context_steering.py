@@ -27,6 +27,12 @@ class ContextSteeringParameters(Parameters):
         "memories", description="The context: her character text, her most similar interactions, or both."
     )
     k: int = Field(3, ge=1, le=100, description="How many past interactions the context holds.")
+    history: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="Choose from so many of her train dialogues only, the most recent ones.",
+    )
     strengths: SetOf[Strength] = Field(
         [0.0, 0.5, 1.0, 1.5, 2.0],
         min_length=1,
@@ -46,15 +52,17 @@ def _applies(parameters: ContextSteeringParameters, ground: Ground) -> None:
         history_needed(parameters, ground)
 
 
-def by_context(over: Recipe, *, shown: str, k: int, strength: float) -> Recipe:
+def by_context(over: Recipe, *, shown: str, k: int, strength: float, history: int | None = None) -> Recipe:
     """Return logits + strength x (logits with the context - logits): `over` at 0, with its context at 1."""
-    told = over.with_prompt(profile=shown != "memories", memories=0 if shown == "profile" else k)
+    memories = 0 if shown == "profile" else k
+    told = over.with_prompt(profile=shown != "memories", memories=memories, history=history)
     return over if strength == 0 else steered(told, over, strength - 1)
 
 
-def variant_name(over: str, *, shown: str, k: int, strength: float) -> str:
+def variant_name(over: str, *, shown: str, k: int, strength: float, history: int | None = None) -> str:
     """Return "unified+steered-retrieval-3-x1.5"."""
-    context = {"profile": "profile", "memories": f"retrieval-{k}", "both": f"profile-retrieval-{k}"}[shown]
+    read = f"retrieval-{k}" if history is None else f"retrieval-history-{history}-{k}"
+    context = {"profile": "profile", "memories": read, "both": f"profile-{read}"}[shown]
     return f"{over}+steered-{context}-x{strength:g}"
 
 
@@ -69,9 +77,9 @@ def step(context: RunContext) -> None:
 
     context.progress("load", 0, 1)
     over, asked = made_by(context, "over"), context.spec.parameters
-    shown, k = asked["shown"], asked["k"]
+    shown, k, history = asked["shown"], asked["k"], asked["history"]
     recipes = {
-        strength: by_context(over.recipe, shown=shown, k=k, strength=strength)
+        strength: by_context(over.recipe, shown=shown, k=k, strength=strength, history=history)
         for strength in sorted(set(asked["strengths"]))
     }
     base, shelf = load_base(context.spec.base), Shelf(context.workspace)
@@ -90,7 +98,7 @@ def step(context: RunContext) -> None:
             scores = val_scores(context, base, scorer, val, candidates)
         best = by_name[best_of(context, scores, list(by_name))]
         write_sweep(context, "strengths", scores, best, title=f"Strength of what {shown} changes")
-    name = variant_name(over.name, shown=shown, k=k, strength=best)
+    name = variant_name(over.name, shown=shown, k=k, strength=best, history=history)
     context.variant(name, recipes[best].as_json(), family="steering")
     context.summary(strength=best, over=over.name)
     score_variants(context, {name: recipes[best]}, base=base, shelf=shelf)

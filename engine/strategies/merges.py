@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.parameters import Parameters
 from engine.strategies.published import BACKUP
@@ -60,6 +60,16 @@ class LearnedMergeParameters(ClusterMergeParameters):
     epochs: int = Field(1, ge=1, le=100, description="Passes over a cluster's validation dialogues.")
     batch_size: int = Field(8, ge=1, le=1024, description="Dialogues in one step.")
     l2: float = Field(0.001, ge=0, le=100, description="How strongly weights are pulled to even ones.")
+    by_layer: bool = Field(
+        False, description="A weight of its own for each adapter in each layer, instead of one an adapter."
+    )
+
+    @field_validator("by_layer")
+    @classmethod
+    def _exact(cls, value: bool, seen: ValidationInfo) -> bool:
+        if value and seen.data.get("combine") != "exact":
+            raise ValueError("weights by layer are for combine=exact; the lossy ways take one an adapter")
+        return value
 
 
 class _NearParameters(MergeParameters):

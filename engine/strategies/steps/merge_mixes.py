@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,23 +170,31 @@ def _learned(
             stop=context.stop_requested,
             say=context.log,
         )
-        loras = [
-            Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[p]]), 1.0)
-            for p in mix.members
-        ]
         with ExitStack() as under:
             under.enter_context(written(base.model, shelf.change(below)))
             try:
                 shares = learn(
                     base.model,
-                    stacked(loras),
+                    stacked(members_loras(sources, shelf, mix)),
                     rows,
                     settings,
                     name=mix.name,
                     pad_id=base.pad_id,
                     hooks=hooks,
+                    by_layer=parameters["by_layer"],
                 )
             except Stopped as stopped:
                 raise Cancelled from stopped
-        mixes.append(merge_weights.weighed(mix, shares.tolist()))
+        mean = torch.stack(list(shares.values())).mean(dim=0)
+        learned = merge_weights.weighed(mix, mean.tolist())
+        each = {path: tuple(own.tolist()) for path, own in shares.items()} if parameters["by_layer"] else {}
+        mixes.append(replace(learned, by_module=each))
     return mixes
+
+
+def members_loras(sources: Sources, shelf: Shelf, mix: Mix) -> list[Lora]:
+    """Return what stands for each member of a mix, as one adapter each, in their order."""
+    return [
+        Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[persona]]), 1.0)
+        for persona in mix.members
+    ]

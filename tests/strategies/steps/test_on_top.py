@@ -123,6 +123,38 @@ def test_it_is_the_delta_that_is_trained_alone_on_what_lies_below_her(ws: Worksp
         torch.testing.assert_close(stored.factors[path][1], b, atol=1e-4, rtol=1e-3)
 
 
+def test_a_merge_learned_by_layer_is_the_sum_that_its_weights_say(ws: Workspace) -> None:
+    spec = do(ws, "merge-learned", adapters="hybrid", by_layer=True, learning_rate=0.5)
+    (variant,) = read_finished(ws, spec.run_id).variants
+    assert variant.name == "merge-learned-by-layer-hybrid"
+    weights, shelf = read_json(ws.run_folder(spec.run_id) / "weights.json"), Shelf(ws)
+    delta_of = read_personas(ws, spec.upstream["adapters"])
+    differ = 0
+    for name, merge in weights["merges"].items():
+        if "by_module" not in merge:
+            continue
+        lora = shelf.lora(spec.run_id, name)
+        differ += len(set(map(tuple, merge["by_module"].values()))) > 1
+        for path, shares in merge["by_module"].items():
+            assert sum(shares) == pytest.approx(1.0, abs=1e-5)
+            a, b = lora.factors[path]
+            parts = [shelf.lora(*_place(delta_of[persona])) for persona in merge["members"]]
+            expected = sum(
+                share * one.scale * one.factors[path][1] @ one.factors[path][0]
+                for share, one in zip(shares, parts, strict=True)
+            )
+            torch.testing.assert_close(lora.scale * b @ a, expected, atol=1e-5, rtol=1e-4)
+    assert differ
+    assert len(table(ws, spec)) == ROWS
+    with pytest.raises(EngineError, match="combine=exact"):
+        plan(ws, "merge-learned", {"by_layer": True, "combine": "svd"})
+
+
+def _place(effects: Any) -> tuple[str, str]:
+    (one,) = effects
+    return one.run, one.name
+
+
 def test_without_her_own_adapter_only_others_are_merged(ws: Workspace) -> None:
     spec = plan(ws, "mta", {**SETTINGS, "own": False}).runs
     merge = next(run.spec for run in spec if run.spec.experiment == "merge-topk")
