@@ -118,4 +118,5 @@ STRATEGY = Experiment(
     beside=("base", "unified"),
     applies=_applies,
     traits=Traits(personal=True, mixable=True),
+    space={"shown": ("profile", "memories", "both"), "k": (1, 3, 5), "over": ("unified", "hybrid")},
 )

@@ -137,6 +137,9 @@ def _merge(
     personal: bool = True,
     presets: tuple[Preset, ...] = (),
 ) -> Experiment:
+    ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
+    space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
+    space |= {each: values for each, values in ranges.items() if each in form.model_fields}
     return Experiment(
         name=name,
         title=title,
@@ -153,6 +156,7 @@ def _merge(
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True),
         presets=(*presets, ON_UNIFIED),
+        space=space,
     )
 
 

@@ -78,6 +78,7 @@ STRATEGY = Experiment(
     beside=("base", "unified"),
     applies=history_needed,
     traits=Traits(personal=True, mixable=True, divides=("replies",)),
+    space={"k": ([1], [3], [5], [8]), "recency": (0.0, 0.2, 0.5)},
     presets=(
         Preset(
             "quick-start",

@@ -138,7 +138,7 @@ class Experiment:
     so that a spec says what it means, and `settles` names those. `fixed` are parameters no user sets, passed
     on to the step. `presets` are named sets of parameters. `step` does the work, and imports model code only
     when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
-    be known before a launch.
+    be known before a launch. `space` holds the values of parameters that tuning draws from.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
     `version` whenever the step's results change for the same parameters.
     """
@@ -162,6 +162,7 @@ class Experiment:
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
     traits: Traits = Traits()
     group: str = "Others"
+    space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises EngineError with the nearest known name."""

@@ -68,4 +68,5 @@ STRATEGY = Experiment(
     beside=("base", "unified"),
     applies=history_needed,
     traits=Traits(personal=True, readable=True, mixable=True),
+    space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
 )

@@ -116,7 +116,7 @@ def test_what_is_seen_on_test_is_counted(ws: Workspace, results: dict[str, Sweep
 
 
 def test_before_anything_is_run_there_are_points_and_no_rows(tmp_path: Path) -> None:
-    empty = prepare_study(tmp_path / "empty", Path("embedded"), dialogues=4)
+    empty = prepare_study(tmp_path / "empty", Path("embedded"), dialogues=6)
     found = sweep_results_of(empty, SWEEPS["cold-start"])
     assert [one.experiment for one in found] == list(SWEEPS["cold-start"].experiments)
     assert all(not point.rows for one in found for point in one.points)
