@@ -35,9 +35,9 @@ def tune(
 ) -> int:
     """Try settings of a strategy on val by successive halving, and keep the best.
 
-    Many settings on few personas, the better half on twice as many, the last ones on all, the defaults always
-    among them. Give every strategy the same budget; `compare` says who was tuned and how much. Without a name:
-    what was tuned here.
+    Many settings on few personas, the better half on twice as many, the last ones on all; the defaults are
+    always among them. Give every strategy the same budget; `compare` says who was tuned and how much. Without
+    a name: what was tuned here.
     """
     from engine.results import tuning
 
