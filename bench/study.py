@@ -66,6 +66,7 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("merge-cluster", "--preset", "on-unified"),
     ("mta",),
     ("mta", "--set", "own=false"),
+    ("hypernetwork",),
     ("staged",),
     ("context-steering",),
     ("context-steering", "--set", "shown=profile"),
@@ -75,6 +76,7 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("placebo", "--set", "of=hybrid"),
     ("placebo", "--set", "of=mta"),
     ("placebo", "--set", "of=staged"),
+    ("placebo", "--set", "of=hypernetwork"),
     ("placebo", "--set", "of=context-steering"),
     ("placebo", "--set", "of=steering-vectors"),
 )

@@ -68,6 +68,12 @@ def weighed(mix: Mix, shares: Sequence[float]) -> Mix:
     return _mix(mix.name, mix.members, np.array(shares), mix.members)
 
 
+def signed(name: str, personas: Sequence[str], shares: Sequence[float]) -> Mix:
+    """Return one persona's mix with weights as they are, below 0 too; those of the most effect first."""
+    ordered = sorted(zip(personas, shares, strict=True), key=lambda pair: -abs(pair[1]))
+    return Mix(name, {persona: share for persona, share in ordered if share}, (name,))
+
+
 def nearest(
     personas: Sequence[str],
     likeness: Matrix,

@@ -72,7 +72,7 @@ def standings(ws: Workspace, run_ids: list[str]) -> list[Standing]:
     return sorted(found, key=lambda one: -decides.sign * one.mean)
 
 
-def _best_on_val(scores: pd.DataFrame, sign: int) -> Table:
+def _best_on_val(scores: pd.DataFrame, sign: float) -> Table:
     val = scores[scores["split"] == "val"]
     means = val.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
     best = (sign * means).idxmax() if len(means) else ""

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from engine.core.parameters import Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
+
+
+Ridge = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class MergeParameters(Parameters):
@@ -115,6 +118,30 @@ def _adapters_and_clusters(parameters: MergeParameters) -> tuple[Upstream, ...]:
     return (*_adapters(parameters), Upstream(role="clusters", experiment="clustering"))
 
 
+class HypernetworkParameters(MergeParameters):
+    """A merge for each persona that is predicted from what is known of her."""
+
+    adapters: Annotated[str, Having("mergeable")] = Field(
+        "hybrid", description="The experiment whose adapters it learns to predict."
+    )
+    combine: Literal["exact", "svd"] = Field(
+        "exact", description="The exact weighted sum, or cut to the adapters' rank by SVD."
+    )
+    features: Literal["character", "behaviour", "both"] = Field(
+        "both",
+        description="What it predicts from: her character text, what her train dialogues do and say, or both.",
+    )
+    ridge: SetOf[Ridge] = Field(
+        [0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+        min_length=1,
+        description="How strongly predictions are held to the adapters' mean; of several the best at "
+        "predicting adapters it does not know.",
+    )
+    own: bool = Field(
+        False, description="Whether it knows her own adapter; without, she is served as an unseen persona."
+    )
+
+
 def _adapters_and_features(parameters: _NearParameters) -> tuple[Upstream, ...]:
     by_features = parameters.likeness == "features"
     return _adapters_and_clusters(parameters) if by_features else _adapters(parameters)
@@ -135,6 +162,7 @@ def _merge(
     needs: Callable[[Any], tuple[Upstream, ...]],
     method: str,
     personal: bool = True,
+    usual: str = "per-persona",
     presets: tuple[Preset, ...] = (),
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
@@ -155,7 +183,7 @@ def _merge(
         beside=("base", "unified"),
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True),
-        presets=(*presets, ON_UNIFIED),
+        presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
     )
 
@@ -231,5 +259,14 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
+    ),
+    _merge(
+        "hypernetwork",
+        title="Predicted from profile and history",
+        question="Can a persona's adapter be predicted from what is known of her, without training on her?",
+        form=HypernetworkParameters,
+        needs=_adapters,
+        method="predicted",
+        usual="hybrid",
     ),
 )

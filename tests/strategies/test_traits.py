@@ -15,7 +15,7 @@ from pages.shared.launch_fields import fields_of
 TRAINED = {
     *("unified", "per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
     *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
-    *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged"),
+    *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged", "hypernetwork"),
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
 STEERED = {"context-steering", "steering-vectors"}

@@ -25,13 +25,13 @@ from engine.lm.recipes import PERSONAS, Shelf, read_personas, write_personas
 from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
+from engine.strategies import registry
 from engine.strategies.steps.lessons import folder_name
 from engine.strategies.steps.merge_mixes import members_loras, mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
 
 WEIGHTS = "weights.json"
-_USUAL = "per-persona"
 
 
 def run(context: RunContext) -> None:
@@ -48,7 +48,8 @@ def run(context: RunContext) -> None:
 def variant_name(context: RunContext) -> str:
     """Return the experiment's name, behind it what is merged and the lossy way: "merge-moe-hybrid-svd"."""
     adapters, combine = (context.spec.parameters[name] for name in ("adapters", "combine"))
-    of = "" if adapters == _USUAL else f"-{adapters}"
+    usual = registry.get(context.spec.experiment, context.workspace).parameters.model_fields["adapters"]
+    of = "" if adapters == usual.default else f"-{adapters}"
     by_layer = "-by-layer" if context.spec.parameters.get("by_layer") else ""
     return f"{context.spec.experiment}{by_layer}{of}" + ("" if combine == "exact" else f"-{combine}")
 

@@ -150,6 +150,22 @@ def test_a_merge_learned_by_layer_is_the_sum_that_its_weights_say(ws: Workspace)
         plan(ws, "merge-learned", {"by_layer": True, "combine": "svd"})
 
 
+def test_a_predicted_adapter_is_made_of_the_others_alone(ws: Workspace) -> None:
+    spec = do(ws, "hypernetwork")
+    (variant,) = read_finished(ws, spec.run_id).variants
+    assert variant.name == "hypernetwork"
+    unified, own = read_recipe(variant.recipe).effects
+    assert (unified, own) == (Weights(unified.run, "unified"), Own(spec.run_id))  # type: ignore[union-attr]
+    deltas = {_place(effects): who for who, effects in read_personas(ws, spec.upstream["adapters"]).items()}
+    for persona, parts in read_personas(ws, spec.run_id).items():
+        assert sum(one.weight for one in parts if isinstance(one, Weights)) == pytest.approx(1.0)
+        assert persona not in {deltas[one.run, one.name] for one in parts}
+    assert read_finished(ws, spec.run_id).summary["explained"] <= 1.0
+    assert len(table(ws, spec)) == ROWS
+    placebo = do(ws, "placebo", of="hypernetwork", upstream={"of": spec.run_id})
+    assert set(table(ws, placebo)["variant"]) == {"hypernetwork~placebo"}
+
+
 def _place(effects: Any) -> tuple[str, str]:
     (one,) = effects
     return one.run, one.name
