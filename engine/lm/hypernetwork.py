@@ -1,8 +1,8 @@
 """From what is known of a persona to her adapter: a linear hypernetwork, distilled from adapters that exist.
 
-Ridge regression of the adapters' changes B A on the personas' features, in its dual form: what it predicts is
-a weighted sum of the adapters it was fitted to, so no B A is ever formed and the prediction is an exact merge.
-A persona's prediction need not know her own adapter: so is what an unseen persona would get. Pure algebra.
+Ridge regression of the adapters' changes B A on the personas' features, in its dual form: what it predicts
+is a weighted sum of the adapters it was fitted to, so no B A is ever formed and it is an exact merge. A
+persona's prediction need not know her own adapter: so is what an unseen persona would get. Pure algebra.
 """
 
 from __future__ import annotations

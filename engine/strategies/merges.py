@@ -129,7 +129,7 @@ class HypernetworkParameters(MergeParameters):
     )
     features: Literal["character", "behaviour", "both"] = Field(
         "both",
-        description="What it predicts from: her character text, what her train dialogues do and say, or both.",
+        description="It predicts from her character text, what her train dialogues do and say, or both.",
     )
     ridge: SetOf[Ridge] = Field(
         [0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
