@@ -66,19 +66,20 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("merge-cluster", "--preset", "on-unified"),
     ("mta",),
     ("mta", "--set", "own=false"),
+    ("merge-learned", "--preset", "on-unified"),
+    ("merge-learned", "--preset", "on-unified", "--set", "by_layer=true"),
     ("hypernetwork",),
     ("staged",),
     ("context-steering",),
     ("context-steering", "--set", "shown=profile"),
     ("context-steering", "--set", "over=hybrid"),
     ("steering-vectors",),
-    ("steering-vectors", "--set", "over=base"),
+    ("steering-vectors", "--set", "scales=1", "--set", "layers=3"),
     ("placebo", "--set", "of=hybrid"),
     ("placebo", "--set", "of=mta"),
     ("placebo", "--set", "of=staged"),
     ("placebo", "--set", "of=hypernetwork"),
     ("placebo", "--set", "of=context-steering"),
-    ("placebo", "--set", "of=steering-vectors"),
 )
 TRAINED = frozenset(
     {"unified", "per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}
