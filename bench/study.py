@@ -74,7 +74,7 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("context-steering", "--set", "shown=profile"),
     ("context-steering", "--set", "over=hybrid"),
     ("steering-vectors",),
-    ("steering-vectors", "--set", "scales=1", "--set", "layers=3"),
+    ("steering-vectors", "--set", "scales=1", "--set", "depths=0.75"),
     ("placebo", "--set", "of=hybrid"),
     ("placebo", "--set", "of=mta"),
     ("placebo", "--set", "of=staged"),

@@ -51,8 +51,9 @@ class Traits:
     `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
-    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
-    or "replies".
+    each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
+    know, from as much of her history as its parameter of that name says. `divides`: what of its work several
+    machines can share, its "training" or "replies".
     """
 
     answers: bool = True
@@ -61,6 +62,7 @@ class Traits:
     mixable: bool = False
     routable: bool = True
     mergeable: bool = False
+    newcomers: bool = False
     divides: tuple[Divisible, ...] = ()
 
 

@@ -12,7 +12,7 @@ from engine.strategies.spec import Experiment, Traits, Upstream, history_needed
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
 
-Layer = Annotated[int, Field(ge=0, le=1000)]
+Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -22,10 +22,11 @@ class SteeringVectorParameters(Parameters):
     over: Literal["unified", "base"] = Field(
         "unified", description="The experiment whose model is steered, and whose own replies are set against."
     )
-    layers: SetOf[Layer] = Field(
-        [],
-        description="Decoder layers, from 0; of several the best on val is kept. By default those at a "
-        "quarter, at half and at three quarters of the depth.",
+    depths: SetOf[Depth] = Field(
+        [0.25, 0.5, 0.75],
+        min_length=1,
+        description="Where: how many of the decoder's layers lie below, as a share; of several the best on "
+        "val is kept.",
     )
     scales: SetOf[Scale] = Field(
         [0.0, 0.25, 0.5, 1.0],
@@ -67,6 +68,6 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True, mixable=True),
+    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True),
     space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
 )

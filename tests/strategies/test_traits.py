@@ -36,6 +36,7 @@ STEERED = {"context-steering", "steering-vectors"}
             | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
+        ("newcomers", STEERED | {"retrieval", "hybrid", "prefix-unified"}),
         (
             "routable",
             TRAINED

@@ -81,7 +81,7 @@ def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: S
     used = {persona: [example for whose, example in read if whose == persona] for persona in vectors}
     write_json(context.folder / VECTORS, used)
     where = {"layer": best.layer, "scale": best.scale}
-    write_sweep(context, "layers, scales", scores, where, title="Layer and scale of the steering vectors")
+    write_sweep(context, "depths, scales", scores, where, title="Layer and scale of the steering vectors")
     context.summary(vectors=len(vectors), vector_seconds=seconds)
     context.log(f"{len(vectors)} vectors in {seconds:.1f} s; kept: {best.name}")
     effects = {
@@ -91,10 +91,9 @@ def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: S
 
 
 def _layers(context: RunContext, base: Base) -> list[int]:
-    """Return the layers to try: those asked for, or a quarter, half and three quarters of the way."""
-    asked = list(context.spec.parameters["layers"])
+    """Return the layers to try: those that have so large a share of the decoder's layers below them."""
     depth = int(base.model.config.num_hidden_layers)
-    layers = asked or sorted({depth // 4, depth // 2, 3 * depth // 4})
+    layers = sorted({int(share * depth) for share in context.spec.parameters["depths"]})
     for number in layers:
         layer_of(base.model, number)
     return layers

@@ -43,7 +43,7 @@ def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
 
 @pytest.fixture(scope="module")
 def steered(ws: Workspace) -> RunSpec:
-    return do(ws, "steering-vectors", over="base", layers=2, scales=1.0, replies=3)
+    return do(ws, "steering-vectors", over="base", depths=0.5, scales=1.0, replies=3)
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
@@ -111,7 +111,7 @@ def test_layer_and_scale_are_those_that_are_best_on_val(ws: Workspace) -> None:
 
 def test_with_nothing_added_it_is_the_variant_below(ws: Workspace) -> None:
     unified = do(ws, "unified", epochs=1)
-    spec = do(ws, "steering-vectors", layers=1, scales=0.0, replies=1, upstream={"over": unified.run_id})
+    spec = do(ws, "steering-vectors", depths=0.25, scales=0.0, replies=1, upstream={"over": unified.run_id})
     same = ["split", "example_id", "reply"]
     pd.testing.assert_frame_equal(table(ws, spec)[same], table(ws, unified)[same])
     (mine,), (theirs,) = (read_finished(ws, one.run_id).variants for one in (spec, unified))
@@ -119,7 +119,7 @@ def test_with_nothing_added_it_is_the_variant_below(ws: Workspace) -> None:
 
 
 def test_only_so_much_of_her_history_is_read(ws: Workspace) -> None:
-    spec = do(ws, "steering-vectors", over="base", layers=1, scales=1.0, history=1)
+    spec = do(ws, "steering-vectors", over="base", depths=0.25, scales=1.0, history=1)
     dataset, splits = load_dataset(ws), load_splits(ws)
     for persona, read in read_json(ws.run_folder(spec.run_id) / "vectors.json").items():
         own = [one.dialogue_id for one in dataset.dialogues if one.persona_id == persona]
