@@ -30,7 +30,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "bases": ("import-adapters",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "rescore")},
+    "Compare": {"compare": ("compare", "rescore"), "serving": ("serve", "export")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

@@ -71,6 +71,10 @@ class Asker:
         found = self._sides(recipe, examples)
         return [self._ask(example, found[example.persona_id]) for example in examples]
 
+    def forget_prompts(self) -> None:
+        """Let go of the prompts made so far: for one who is asked without end."""
+        self._prompts.clear()
+
     def _sides(self, recipe: Recipe, examples: Sequence[Example]) -> dict[str, tuple[Side, ...]]:
         """Return who answers for each persona, their prompts made."""
         people = dict.fromkeys(example.persona_id for example in examples)

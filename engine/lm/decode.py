@@ -134,7 +134,7 @@ def read_prompts(
     batch's cache all prompts end at the same position.
     """
     device = model.device
-    splits = _can_be_placed(_cache(model, 1, 1))
+    splits = can_be_placed(_cache(model, 1, 1))
     shared = _common_prefix(prompts) if share_prefix and splits and len(prompts) >= _WORTH_SHARING_ROWS else 0
     shared = shared if shared >= _WORTH_SHARING_TOKENS else 0
     trained = max((len(prefix) for prefix in prefixes if prefix is not None), default=0)
@@ -195,7 +195,8 @@ def _reserved(cache: DynamicCache) -> list[_ReservedLayer]:
     return [layer for layer in cache.layers if isinstance(layer, _ReservedLayer)]
 
 
-def _can_be_placed(cache: DynamicCache) -> bool:
+def can_be_placed(cache: DynamicCache) -> bool:
+    """Say whether all layers keep plain keys and values, so that rows can be put beside others."""
     return all(isinstance(layer, _ReservedLayer) for layer in cache.layers)
 
 
@@ -233,6 +234,32 @@ def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCac
             **given,
         ).last_hidden_state
     return logits_of(model, hidden[:, -1].contiguous())
+
+
+def joined(
+    model: PreTrainedModel, parts: Sequence[tuple[DynamicCache, Tensor]], more: int
+) -> tuple[DynamicCache, Tensor]:
+    """Return one cache and who is seen [B, T] for the rows of several, with room for `more` tokens.
+
+    All rows end at the same position; positions before them that no row sees are left out. Each cache must
+    be one that can_be_placed.
+    """
+    used = [int(seen.any(dim=0).float().argmax()) for _, seen in parts]
+    lengths = [seen.shape[1] - first for (_, seen), first in zip(parts, used, strict=True)]
+    rows, end = sum(len(seen) for _, seen in parts), max(lengths)
+    whole = _cache(model, rows, end + more)
+    shown = parts[0][1].new_zeros(rows, end)
+    start = 0
+    for (cache, seen), length in zip(parts, lengths, strict=True):
+        part = slice(start, start + len(seen))
+        shown[part, end - length :] = seen[:, seen.shape[1] - length :]
+        for layer, theirs in zip(_reserved(whole), _reserved(cache), strict=True):
+            keys, values = theirs.held
+            if not layer.is_initialized:
+                layer.lazy_initialization(keys, values)
+            layer.place(part, end, keys[:, :, -length:], values[:, :, -length:])
+        start = part.stop
+    return whole, shown
 
 
 def _mask(model: PreTrainedModel, seen: Tensor, new: int) -> Tensor:

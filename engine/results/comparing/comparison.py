@@ -19,6 +19,7 @@ from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import criteria, looks
+from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
@@ -26,6 +27,7 @@ from engine.results.comparing.scene import (
     IS_ELSEWHERE,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -62,8 +64,8 @@ def compare_variants(
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
     -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by,
-    settings (what tells it from others of its plain name, in words).
+    verdict, co_primary (beside.py, or None), repeat_of, noise_floor, above_noise, above_placebo (variants.py,
+    or None), protocol, paired_by, settings (what tells it from others of its plain name, in words).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
@@ -82,7 +84,11 @@ def compare_variants(
     if scene.reference.variant in unscored:
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
-    rows = [_row(scene, row, compared) for row in compared.rows]
+    second = second_metric(ws, scene.metric)
+    rows = [
+        _row(scene, row, compared, beside(ws, second, compared.second.get(row.variant)))
+        for row in compared.rows
+    ]
     elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
@@ -101,7 +107,11 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
+        "warnings": [
+            *_warnings(scene, rows, unscored),
+            *unheld(ws, second, compared.second),
+            *_cut(ws, shown),
+        ],
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
         "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
@@ -138,12 +148,14 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Compared:
     """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
-    metric; `controls` are repeats against what they repeat, `above` variants against their placebos."""
+    metric; `controls` are repeats against what they repeat, `above` variants against their placebos; `second`
+    are `rows` in the metric that must hold beside this one."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
     controls: Named
     above: Named
+    second: Named
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
@@ -151,7 +163,9 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    questions = [Question(*place, scene.reference.variant_id, asked)]
+    second = second_metric(ws, scene.metric)
+    both = asked if second is None else (*asked, second)
+    questions = [Question(*place, scene.reference.variant_id, both)]
     pairs = [
         *controls.items(),
         *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
@@ -164,13 +178,14 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     answers = [
         {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
     ]
-    beside = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
+    beside_own = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
     against_unified = {} if unified is None else answers[-1]
     return _Compared(
         rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
         against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
-        controls=_joined(beside[: len(controls)]),
-        above=_joined(beside[len(controls) :]),
+        controls=_joined(beside_own[: len(controls)]),
+        above=_joined(beside_own[len(controls) :]),
+        second={} if second is None else answers[0][second.name],
     )
 
 
@@ -196,14 +211,16 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 # --- rows
 
 
-def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
+def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
     floor = _floor(scene, variant, compared.controls)
     return {
         **_origin(row, variant),
         "role": role,
-        "verdict": role or verdict(row.as_json(), higher_is_better=scene.metric.higher_is_better),
+        "co_primary": second,
+        "verdict": role
+        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
         "noise_floor": floor,
         "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
@@ -219,7 +236,7 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
-    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
+    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo", "co_primary"))
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
@@ -313,7 +330,8 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+        if name != row.reference
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO)
     }
 
 
