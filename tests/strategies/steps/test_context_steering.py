@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from engine.lm.effects import read_recipe
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf
 from engine.results.store.intake import read_finished
-from engine.runs.runfolder import RunSpec, read_events
+from engine.runs import manifest
+from engine.runs.context import Cancelled, RunContext
+from engine.runs.runfolder import RunSpec, Status, read_events, write_status
+from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests import in_process
 from tests.scores_for_tests import scores_of
@@ -119,6 +123,29 @@ def test_the_strength_that_is_best_on_val_is_kept(ws: Workspace) -> None:
         val = table(ws, known).query("split == 'val'").groupby("persona_id")["embedding_similarity"].mean()
         assert val.mean() == pytest.approx(means[strength], abs=1e-6)
     assert len(table(ws, spec)) == ROWS
+
+
+def test_stopped_at_every_chance_it_ends_like_one_left_alone(ws: Workspace) -> None:
+    spec = do(ws, "context-steering", k=1, strengths=[0.5, 2.0])
+    folder = ws.run_folder(spec.run_id)
+    left_alone, sweep = table(ws, spec), read_json(folder / "sweep.json")
+    for path in folder.iterdir():
+        if path.is_file() and path.name != "spec.json":
+            path.unlink()
+    attempts, ended = 0, False
+    while not ended:
+        attempts += 1
+        context = RunContext(ws, spec, status=Status(state="running", attempt=attempts))
+        context.request_stop()
+        with contextlib.suppress(Cancelled):
+            registry.get("context-steering").step(context)
+            ended = True
+    assert attempts > 3  # in both strengths, in the replies, and to the end
+    assert read_json(folder / "sweep.json") == sweep
+    assert not list(folder.glob("replies-*.jsonl"))
+    manifest.write(ws, spec.run_id)
+    write_status(folder, Status(state="succeeded", order=99))
+    pd.testing.assert_frame_equal(table(ws, spec).drop(columns="seconds"), left_alone.drop(columns="seconds"))
 
 
 def test_the_profile_is_a_context_too_and_it_is_mixed_and_has_a_placebo(ws: Workspace) -> None:
