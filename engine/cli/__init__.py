@@ -25,6 +25,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Experiments": {
         "experiments.launch": ("run", "experiments", "estimates"),
         "experiments.sweep": ("sweep", "pilot"),
+        "experiments.tune": ("tune",),
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },

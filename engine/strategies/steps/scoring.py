@@ -123,8 +123,11 @@ def score_variants(
     *,
     base: Base | None = None,
     shelf: Shelf | None = None,
-) -> None:
-    """Answer and score the protocol's examples with each of some recipes, named by their variants."""
+) -> pd.DataFrame:
+    """Answer and score the protocol's examples with each of some recipes, named by their variants.
+
+    Returns the scores, as `score_table` does.
+    """
     base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
     chosen = example_set(context)
     protocol = declare_protocol(context, chosen, base)
@@ -151,7 +154,7 @@ def score_variants(
 
         answers += answer(context, base, variant, covered[variant], asks, progress=tell)
     count_cuts(context, base, cut)
-    write_scores(context, answers, protocol, scorer)
+    return write_scores(context, answers, protocol, scorer)
 
 
 def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
@@ -231,8 +234,13 @@ def keep_replies(context: RunContext, variant: str, replies: Mapping[int, Reply]
     append_line(_kept_file(context, variant), line)
 
 
-def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
-    """Score all answers in the study's metrics and write both files; each distinct text is encoded once."""
+def write_scores(
+    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer
+) -> pd.DataFrame:
+    """Score all answers in the study's metrics, write both files and return the scores.
+
+    Each distinct text is encoded once.
+    """
     if context.part is not None:
         end_of_part(context.part)
     table = pd.DataFrame([_row(row, protocol) for row in answers], columns=list(answer_files.ANSWER_TYPES))
@@ -246,6 +254,7 @@ def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, 
         context.log(f"{variant}: {first.label} {told or 'is of the whole set'}")
     for path in context.folder.glob("replies-*.jsonl"):
         path.unlink()
+    return scores
 
 
 def score_table(
