@@ -31,7 +31,7 @@ def test_a_table_tells_verdict_share_and_what_to_know(
     assert main(["compare", "--reference", "count", "-w", str(ws.root)]) == 0
     said = capsys.readouterr()
     assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
-    assert "100 % (61 % to 100 %)" in said.out
+    assert "100 % (96 % to 100 %)" in said.out
     assert "Test seen 1 time under this protocol" in said.err
     assert "6 personas find a true difference of" in said.err
 
