@@ -20,6 +20,7 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
+from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import why
 
 
@@ -59,6 +60,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     from engine.domains.metrics import chosen
     from engine.results.comparing.comparison import compare_variants
     from engine.results.store import refresh
+    from engine.results.tuning import tuned_words
 
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
@@ -69,6 +71,8 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
         print_csv(found["rows"])
     else:
         call.answer(found, lambda: show(found, with_criteria=with_criteria))
+    for line in tuned_words(call.ws):
+        note(line)
     return 0
 
 
@@ -119,6 +123,7 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
     for row in found["rows"]:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
+    _show_second(found)
     _show_reasons(found, metric)
     _show_settings(found)
     _show_placebos(found, metric)
@@ -145,13 +150,22 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
     ]
 
 
+def _flat_second(row: Record) -> Record:
+    """The second primary metric's numbers as columns of their own: `co_primary` is the difference."""
+    held = row["co_primary"] or {}
+    named = {"co_primary_metric": held.get("metric"), "co_primary": held.get("delta")}
+    return {**named, **{f"co_primary_{name}": held.get(name) for name in ("ci_low", "ci_high", "margin")}}
+
+
 def _flat(row: Record) -> Record:
     """The row with what it nests as columns of their own."""
     left = {name: value for name, value in row.items() if name not in ("compared", "seeds", "above_matched")}
     seeds, matched = row["seeds"] or {}, row["above_matched"] or {}
     told = {f"seeds_{name}": seeds.get(name) for name in ("n", "deviation", "share_of_variance")}
     told |= {f"above_matched_{name}": matched.get(name) for name in ("delta", "ci_low", "ci_high", "p")}
-    return {**left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row)}
+    return {
+        **left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row), **_flat_second(row)
+    }  # fmt: skip
 
 
 def _flat_placebo(row: Record) -> Record:
@@ -161,6 +175,16 @@ def _flat_placebo(row: Record) -> Record:
     return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
 
 
+def _show_second(found: Record) -> None:
+    """A line for each variant: the second primary metric, without which nothing is better."""
+    rows = [row for row in found["rows"] if row["co_primary"] and row["role"] != "reference"]
+    if not rows:
+        return
+    shown = table("beside it", "what must hold too")
+    for row in rows:
+        shown.add_row(row["variant"], beside_words(row["co_primary"]))
+    out().print()
+    out().print(shown)
 def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
     told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]

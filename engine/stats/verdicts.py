@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.core.wording import p_value, signed_points
+from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -28,11 +29,24 @@ def verdict(row: Mapping[str, Any], *, higher_is_better: bool | None = True) -> 
     """Return better or worse where the interval leaves out 0 and Holm's p, if there is one, is below ALPHA.
 
     Otherwise equal, where the row's test says that the difference is within the margin (Holm's p of that, if
-    there is one), else not clear.
+    there is one), else not clear. A row with a second primary metric (`co_primary`) is better only where
+    that one is not worse.
     """
     if _leaves_out_zero(row) and not _fails_family(row):
-        return outcome(row["ci_low"], higher_is_better=higher_is_better)
+        return weighed(outcome(row["ci_low"], higher_is_better=higher_is_better), row.get("co_primary"))
     return EQUAL if _is_small(row) else UNCLEAR
+
+
+def weighed(word: str, beside: Beside | None) -> str:
+    """Return the verdict on both metrics, from the word for the primary one."""
+    if beside is None or word not in (BETTER, WORSE):
+        return word
+    stands, (primary, second) = standing(beside), beside["words"]
+    if word == BETTER and stands == DOWN:
+        return f"{primary} up, {second} down"
+    if word == WORSE and stands == UP:
+        return f"{primary} down, {second} up"
+    return UNCLEAR if word == BETTER and stands == OPEN else word
 
 
 def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:

@@ -11,6 +11,7 @@ from engine.core.wording import count, interval, known, outcomes, p_value, perce
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
+from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 from pages.shared import frame
 
@@ -40,6 +41,8 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
+    if second := row.get("co_primary"):
+        st.markdown(f"Beside it: {beside_words(second)}.")
     if reason := why(row, in_points=in_points):
         word = verdict(row, higher_is_better=metric.higher_is_better)
         st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))

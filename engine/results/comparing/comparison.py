@@ -18,6 +18,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results.comparing import criteria, grounds, looks, sharing
+from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
@@ -27,6 +28,7 @@ from engine.results.comparing.scene import (
     IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -66,9 +68,9 @@ def compare_variants(
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
     -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, why (what it rests on or lacks, in a line), repeat_of, built_on (the unified that it stands on
-    and is compared with, where that is not the reference), compared (ids: whom each of its seeds is compared
-    with), seeds (of `grounds.Seeds`, or None),
+    verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
+    (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
+    each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
     noise_floor (the largest difference that another seed made), noise_limit (what one stays within by
     chance), above_noise, above_placebo and above_matched (variants.py, or None), steps and train_tokens (of
     all that was trained for it), protocol, paired_by, settings (what tells it from others of its name).
@@ -90,7 +92,14 @@ def compare_variants(
     if scene.reference.variant in unscored:
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
-    rows = [{**_row(scene, row, compared), **_amount(ws, row, scene)} for row in compared.rows]
+    second = second_metric(ws, scene.metric)
+    rows = [
+        {
+            **_row(scene, row, compared, beside(ws, second, compared.second.get(row.variant))),
+            **_amount(ws, row, scene),
+        }
+        for row in compared.rows
+    ]
     elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
@@ -109,7 +118,12 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown), *_unturned(ws, shown)],
+        "warnings": [
+            *_warnings(scene, rows, unscored),
+            *unheld(ws, second, compared.second),
+            *_cut(ws, shown),
+            *_unturned(ws, shown),
+        ],
         "test_looks": seen,
         "noise": _noise(ws, scene, compared.controls),
         "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
@@ -148,7 +162,7 @@ class _Compared:
     """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
     `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
     what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
-    on as much."""
+    on as much; `second` are `rows` in the metric that must hold beside this one."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
@@ -156,11 +170,12 @@ class _Compared:
     controls: Named
     above: Named
     matched: Named
+    second: Named
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
-    beside = [
+    controlled = [
         Asked(
             (scene.metric,),
             {one: [(one, other)] for one, other in found.items() if {one, other} <= set(there)},
@@ -172,7 +187,9 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
         shown = metrics.of_study(ws)
         judged = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
         needed.append(Asked(tuple(judged), scene.pairs_with(unified)))
-    asked = [*beside, Asked((scene.metric,), scene.pairs), *needed]
+    second = second_metric(ws, scene.metric)
+    both = (scene.metric,) if second is None else (scene.metric, second)
+    asked = [*controlled, Asked(both, scene.pairs), *needed]
     shared = sharing.groups(ws, scene.under(scene.protocol))
     answers = grounds.read(ws, (scene.protocol, scene.split), asked, shared)
     controls, above_own, over_matched, told = (
@@ -189,6 +206,7 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
         controls=controls,
         above=above_own,
         matched=over_matched,
+        second={} if second is None else _named(answers[3].rows[second.name], there),
     )
 
 
@@ -210,7 +228,7 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 # --- rows
 
 
-def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
+def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
@@ -220,8 +238,10 @@ def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
     return {
         **_origin(row, variant),
         "role": role,
+        "co_primary": second,
         "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role or verdict(row.as_json(), higher_is_better=scene.metric.higher_is_better),
+        "verdict": role
+        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -244,17 +264,8 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     unknown = dict.fromkeys(
         (
-            *(
-                "why",
-                "repeat_of",
-                "built_on",
-                "seeds",
-                "noise_floor",
-                "noise_limit",
-                "above_noise",
-                "above_placebo",
-            ),
-            *("above_matched", "steps", "train_tokens"),
+            *("why", "repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise"),
+            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary"),
         )
     )
     extra = {**unknown, "protocol": other.protocol}
@@ -394,7 +405,7 @@ def _criteria(
         ]
         for name, row in rows.items()
         if name != row.reference
-        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO, IS_MATCHED)
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED)
     }
 
 

@@ -23,6 +23,7 @@ from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 
+IS_YARDSTICK = "yardstick"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO, IS_GROUND, IS_MATCHED = "placebo", "ground", "step-matched"
 
@@ -92,12 +93,12 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, placebo, step-matched unified, repeat, or
-        ground of others that are compared with it; "" when it does."""
+        """Return why a variant does not compete: reference, bound, yardstick, placebo, step-matched unified,
+        repeat, or ground of others that are compared with it; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
-            return IS_BOUND
+            return IS_YARDSTICK if variant.is_yardstick else IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
         if variant.is_matched:

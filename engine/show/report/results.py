@@ -17,6 +17,7 @@ from engine.results.comparing.pairings import pairings
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered, Row
+from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import BETTER, WORSE
 
 _WIN_LOSS_FIGURES = 3
@@ -31,6 +32,8 @@ def verdict_section(gathered: Gathered) -> Section:
     blocks: list[Block] = [Text(_answer(main), "lead")]
     if main.contenders:
         blocks.append(Text(_for_whom(main, main.contenders[0])))
+        if second := main.contenders[0].get("co_primary"):
+            blocks.append(Text(f"Beside it, {main.contenders[0]['variant']}: {beside_words(second)}."))
     blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
     return Section("Answer", tuple(blocks))
 
@@ -62,6 +65,8 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 def _bound(main: Compared, row: Row) -> str:
     where = f"{signed_points(row['delta'])} points against {main.reference}"
+    if row["role"] == "yardstick":
+        return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
 
 
@@ -77,6 +82,12 @@ def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
         blocks += [Text("Variants of one name, and what they were made with:", "note"), Bullets(apart)]
     if any(row["delta"] is not None and row["variant"] != compared.reference for row in compared.rows):
         blocks.append(_intervals(compared))
+    if second := tuple(
+        f"{row['variant']}: {beside_words(row['co_primary'])}"
+        for row in compared.rows
+        if row.get("co_primary") and row["role"] != "reference"
+    ):
+        blocks += [Text("Better needs this not to be worse as well:", "note"), Bullets(second)]
     if compared.others:
         blocks.append(_further(compared))
     return Section(_titled("Leaderboard", gathered, compared), tuple(blocks))
@@ -122,7 +133,7 @@ def _intervals(compared: Compared) -> Figure:
         for row in rows
         if row["variant"] != compared.reference and row["delta"] is not None
     )
-    diamonds = " Diamonds are bounds." if compared.bounds else ""
+    diamonds = " Diamonds are bounds and yardsticks." if compared.bounds else ""
     return Figure(
         f"intervals-{compared.protocol}",
         f"Difference of each variant to {compared.reference}, with 95 % intervals over personas."
