@@ -185,6 +185,8 @@ def _show_second(found: Record) -> None:
         shown.add_row(row["variant"], beside_words(row["co_primary"]))
     out().print()
     out().print(shown)
+
+
 def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
     told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]

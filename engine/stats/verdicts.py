@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.wording import p_value, signed_points
+from engine.core.wording import interval, p_value, signed_points
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
 
 BETTER: Final = "better"
@@ -72,7 +72,8 @@ def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
         return noise or small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
-    told = f"anything from {size(low)} to {size(high)} fits"
+    ends = interval(*(one if in_points else one / 100 for one in (low, high)))
+    told = f"anything from {ends}{' points' if in_points else ''} fits"
     return f"{told}; {noise}" if noise else told
 
 
