@@ -49,7 +49,9 @@ def weighed(word: str, beside: Beside | None) -> str:
     return UNCLEAR if word == BETTER and stands == OPEN else word
 
 
-def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
+def why(
+    row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True
+) -> str:
     """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
 
     def size(value: float) -> str:
@@ -68,6 +70,8 @@ def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
             family = row.get("family_size") or 1
             among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
             return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
+        if verdict(row, higher_is_better=higher_is_better) == UNCLEAR:
+            return f"{row['co_primary']['label'].lower()} is not shown to hold beside it"
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
     if _is_small(row):

@@ -43,7 +43,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     )
     if second := row.get("co_primary"):
         st.markdown(f"Beside it: {beside_words(second)}.")
-    if reason := why(row, in_points=in_points):
+    if reason := why(row, higher_is_better=metric.higher_is_better, in_points=in_points):
         word = verdict(row, higher_is_better=metric.higher_is_better)
         st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):
