@@ -118,6 +118,7 @@ def _merge(
     method: str,
     personal: bool = True,
     presets: tuple[Preset, ...] = (),
+    version: int = 1,
 ) -> Experiment:
     return Experiment(
         name=name,
@@ -126,6 +127,8 @@ def _merge(
         group="Merges",
         question=question,
         makes=name,
+        version=version,
+        val_since=version,
         step=step,
         parameters=form,
         fixed={"method": method},
@@ -209,5 +212,6 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
+        version=2,  # since then val is answered by weights that were fitted without it
     ),
 )

@@ -112,16 +112,14 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
             help="Choices are made on validation, so its numbers flatter what was chosen.",
         )
         return
-    seen = len(
-        looks.seen(ws, found["protocol"], found["older"])
-    )  # by now: `found` may be from an earlier visit
-    if seen:
+    if told := looks.words(looks.seen(ws, looks.at(found))):  # by now: `found` may be from an earlier visit
         st.badge(
-            f"Test seen {count(seen, 'time')}",
+            told,
             icon=":material/visibility:",
             color="gray",
-            help="Variants judged on test under this protocol; looking again at one does not count. The "
-            "more there are, the likelier is a lucky winner: choose on validation.",
+            help="Verdicts on these test dialogues, over all metrics, protocols and numbers of examples; one "
+            "that is shown again does not count. The more there are, the likelier is a lucky winner: choose "
+            "on validation.",
         )
 
 

@@ -6,7 +6,7 @@ meet in one table unasked: the others are named with what differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
+    IS_IN_SAMPLE,
     IS_PLACEBO,
     IS_REFERENCE,
     Scene,
@@ -60,7 +61,8 @@ def compare_variants(
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
-    without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
+    without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
+    (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
     -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
     verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by,
     settings (what tells it from others of its plain name, in words).
@@ -89,7 +91,9 @@ def compare_variants(
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
     rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
-    seen = _look(ws, scene, shown)
+    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    read = compared.against_unified if judged else ()
     found = {
         "reference": scene.reference.variant,
         "metric": scene.metric.name,
@@ -102,9 +106,10 @@ def compare_variants(
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
         "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
-        "test_looks": seen,
+        "test_looks": _look(ws, scene, shown, at, {scene.metric.name, *read}),
+        "test_set": {"name": at.name, "protocols": sorted(at.protocols), "primary": at.primary},
         "noise": _noise(ws, scene, compared.controls),
-        "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
+        "criteria": judged,
         "margin": margin,
     }
     return with_margin(ws, found, margin) if margin else found
@@ -227,10 +232,13 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     ]
 
 
-def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
-    """Record what is judged on test; return how many verdicts on test there are under this protocol."""
+def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, read: Collection[str]) -> int:
+    """Record what is judged on test; return how many verdicts there are on these test dialogues by now."""
+    told = looks.told_by_runs(ws, {one.variant_id: one.run_id for one in scene.under(scene.protocol)})
+    names = {one.variant_id: one.variant for one in scene.variants.values()}
+    looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
+    return looks.record(ws, at, scene.protocol, judged if scene.split == "test" else {}, read)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
@@ -244,6 +252,11 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
         found.append(
             f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
             f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
+        )
+    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
+        found.append(
+            f"Scored on the val that it chose by, so it looks better here and does not compete:"
+            f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
         )
     if unscored:
         names = ", ".join(unscored)
@@ -302,10 +315,12 @@ def _second_seed(ws: Workspace, scene: Scene) -> str | None:
 
 
 def _criteria(
-    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str]
+    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str], shown: Sequence[Row]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
+    """Return variant -> its bands, for those shown that compete with unified; empty where it is not
+    scored."""
     rows = against_unified.get(criteria.DECIDES, {})
+    wanted = {row["variant"] for row in shown}
     per_persona = _per_persona(scene, rows)
     return {
         name: [
@@ -313,7 +328,9 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+        if name in wanted
+        and name != row.reference
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
     }
 
 

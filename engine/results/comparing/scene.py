@@ -22,9 +22,10 @@ from engine.results.comparing import protocol_guard
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Origin, Variant, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
+from engine.strategies import registry
 
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
-IS_PLACEBO = "placebo"
+IS_PLACEBO, IS_IN_SAMPLE = "placebo", "chosen here"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,14 +90,23 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, placebo, repeat; "" when it does."""
+        """Return why a variant does not compete: reference, bound, placebo, repeat, chosen here (on the very
+        val scores that are shown); "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
             return IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
+        if self.split == "val" and self.is_in_sample(variant):
+            return IS_IN_SAMPLE
         return IS_REPEAT if variant.variant_id in self.repeated else ""
+
+    def is_in_sample(self, variant: Variant) -> bool:
+        """Say whether the val scores of a variant are those that its own run chose by."""
+        origin = self.origins.get(variant.run_id)
+        made = registry.EXPERIMENTS.get(origin.experiment) if origin is not None else None
+        return made is not None and origin is not None and origin.version < made.val_since
 
     def differences(self, protocol: str) -> list[protocol_guard.Difference]:
         """Return the fields in which another protocol differs from the chosen one."""
