@@ -18,7 +18,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import criteria, looks
+from engine.results.comparing import criteria, frozen, looks
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
@@ -55,6 +55,7 @@ def compare_variants(
     variants: Sequence[str] = (),
     across_protocols: bool = False,
     margin: float = 0.0,
+    bands: bool = True,
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
@@ -63,14 +64,16 @@ def compare_variants(
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
     (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
-    -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by,
-    settings (what tells it from others of its plain name, in words).
+    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
+    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of,
+    noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by, settings (what tells
+    it from others of its plain name, in words).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
     `across_protocols` adds variants that were scored elsewhere only, marked and without a verdict. A win is
-    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Raises
+    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Without
+    `bands` there are no criteria, and their further metrics are not looked at. Raises
     EngineError for names nobody knows, where nothing is scored, for a metric that was not computed for the
     reference (NotComputed), and for variants scored under another protocol only, with the fields that differ.
     Side effect: on test, the variants that compete are recorded as seen.
@@ -78,7 +81,9 @@ def compare_variants(
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    compared = _read(ws, scene)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    beside = frozen.among_metrics(ws, at, scene.metric.name)
+    compared = _among(_read(ws, scene), beside)
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
@@ -91,8 +96,7 @@ def compare_variants(
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
     rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
-    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown)
-    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
     read = compared.against_unified if judged else ()
     found = {
         "reference": scene.reference.variant,
@@ -111,6 +115,7 @@ def compare_variants(
         "noise": _noise(ws, scene, compared.controls),
         "criteria": judged,
         "margin": margin,
+        "among_metrics": beside,
     }
     return with_margin(ws, found, margin) if margin else found
 
@@ -196,6 +201,15 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
         name for name, row in rows.items() if scene.role(scene.variants[name]) or name == row.reference
     }
     return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
+
+
+def _among(compared: _Compared, metrics_beside: int) -> _Compared:
+    """A metric that was not declared beforehand answers for all that could have been shown in its place."""
+    rows = [
+        row if row.p_holm is None else replace(row, p_holm=min(1.0, metrics_beside * row.p_holm))
+        for row in compared.rows
+    ]
+    return replace(compared, rows=rows)
 
 
 # --- rows
@@ -341,17 +355,24 @@ def _standing(
     also_up: Sequence[str],
 ) -> criteria.Standing:
     others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
+    true_share = getattr(row, "true_share", None)
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,
         gain=row.delta,
-        share_improved=row.share_improved,
-        p=row.p if row.p_holm is None else row.p_holm,
+        share_improved=row.share_improved if true_share is None else true_share,
+        counted_share=row.share_improved,
+        p=_p(row),
         lost=row.catastrophic if row.n_paired else None,
         n_personas=row.n_paired,
         per_persona_lost=per_persona,
         gains={metric: None if one is None else one.delta for metric, one in others.items()},
+        p_of_gains={metric: None if one is None else _p(one) for metric, one in others.items()},
     )
+
+
+def _p(row: Comparison) -> float | None:
+    return row.p if row.p_holm is None else row.p_holm
 
 
 def _per_persona(scene: Scene, rows: Named) -> float | None:

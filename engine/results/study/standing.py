@@ -211,7 +211,9 @@ class _Gathering:
         return self.tables[metric, split, variants]
 
     def _compare(self, metric: str | None, split: str, variants: tuple[str, ...]) -> list[Row]:
-        asked: dict[str, Any] = {"metric": metric, "split": split, "reference": self.tree.reference}
+        asked: dict[str, Any] = {
+            "metric": metric, "split": split, "reference": self.tree.reference, "bands": False,
+        }  # fmt: skip
         try:
             found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
         except EngineError:  # nothing is scored on this split, or not the reference: there are no numbers
