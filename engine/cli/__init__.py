@@ -29,7 +29,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "bases": ("import-adapters",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "rescore")},
+    "Compare": {"compare": ("compare", "freeze", "rescore")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

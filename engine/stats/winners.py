@@ -50,7 +50,7 @@ def optimism(
 def _of(gains: Vector, *, confidence: float, seed: int) -> Optimism:
     n, variants = gains.shape
     errors = gains.std(axis=0, ddof=1) / np.sqrt(n)
-    half = special.ndtri((1 + confidence) / 2) * errors  # as the draws are: one variant's holds at `confidence`
+    half = special.ndtri((1 + confidence) / 2) * errors  # the draws are normal: one alone holds as promised
     weights = np.random.default_rng(seed).standard_normal((_DRAWS, n))
     means = weights @ (gains - gains.mean(axis=0)) / np.sqrt(n * (n - 1))
     best = means.argmax(axis=1)
