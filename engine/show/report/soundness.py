@@ -50,7 +50,8 @@ def _planned(plan: Frozen, found: list[Planned]) -> Iterator[Block]:
     yield Text(
         f"Frozen on {plan.at[:10]} as {plan.hash}, {seen}: {count(len(plan.variants), 'variant')} against"
         f" {plan.reference}; {METRICS[plan.primary].label.lower()} decides."
-        f" {plan.tests['test'].capitalize()}; p below {plan.tests['alpha']:g} after Holm's correction over the plan."
+        f" {plan.tests['test'].capitalize()}; p below {plan.tests['alpha']:g} after Holm's correction over"
+        " the plan."
     )
     if not plan.is_whole:
         yield Text("This plan was changed after it was frozen: its hash does not fit what it says.", "note")
@@ -89,9 +90,9 @@ def controls_section(compared: Compared) -> Section | None:
         ),
     )
     why = (
-        "The gain over a unified trained for as many steps is what training alone does not explain. The placebo"
-        " is the same recipe with another persona's adapter or memories: the gain over it counts the harm of the"
-        " wrong persona too, so it is not how much is personal."
+        "The gain over a unified trained for as many steps is what training alone does not explain. The"
+        " placebo is the same recipe with another persona's adapter or memories: the gain over it counts the"
+        " harm of the wrong persona too, so it is not how much is personal."
     )
     return Section("Over what the gain stands", (Text(why), table))
 
@@ -160,8 +161,8 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
         )
     blocks: list[Block] = [
         Text(
-            f"{count(len(seen), 'persona')} have dialogues to train on, {len(unseen)} are unseen. A reading of"
-            " each group; the verdict is over all."
+            f"{count(len(seen), 'persona')} have dialogues to train on, {len(unseen)} are unseen. A reading"
+            " of each group; the verdict is over all."
         )
     ]
     for name, group in (("Seen personas", seen), ("Unseen personas", unseen)):
