@@ -18,6 +18,7 @@ from engine.core.wording import count, known, p_value, percent, points, signed_p
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
+from engine.stats.co_primary import beside_words
 
 
 @command(
@@ -65,6 +66,7 @@ def compare(
     from engine.results.comparing.comparison import compare_variants
     from engine.results.comparing.headline import headline, opening_split
     from engine.results.store import refresh
+    from engine.results.tuning import tuned_words
 
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
@@ -81,6 +83,8 @@ def compare(
         {**found, "headline": told.as_json()},
         lambda: show(found, headline=told.words, with_criteria=with_criteria),
     )
+    for line in tuned_words(call.ws):
+        note(line)
     return 0
 
 
@@ -171,10 +175,13 @@ Record = dict[str, Any]
 
 def print_csv(rows: Sequence[Record]) -> None:
     """Print the rows as CSV, fractions throughout."""
-    told = [{**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row)} for row in rows]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
+    flat = [
+        {**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row), **_flat_second(row)}
+        for row in rows
+    ]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
+    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in flat)
 
 
 def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
@@ -193,6 +200,7 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     for row in found["rows"]:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
+    _show_second(found)
     _show_settings(found)
     _show_controls(found, metric)
     if with_criteria:
@@ -218,11 +226,30 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
     ]
 
 
+def _flat_second(row: Record) -> Record:
+    """The second primary metric's numbers as columns of their own: `co_primary` is the difference."""
+    held = row["co_primary"] or {}
+    named = {"co_primary_metric": held.get("metric"), "co_primary": held.get("delta")}
+    return {**named, **{f"co_primary_{name}": held.get(name) for name in ("ci_low", "ci_high", "margin")}}
+
+
 def _flat_placebo(row: Record) -> Record:
     """The placebo's numbers as columns of their own: `above_placebo` is the difference."""
     above = row["above_placebo"] or {}
     named = {"placebo": above.get("placebo"), "above_placebo": above.get("delta")}
     return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
+
+
+def _show_second(found: Record) -> None:
+    """A line for each variant: the second primary metric, without which nothing is better."""
+    rows = [row for row in found["rows"] if row["co_primary"] and row["role"] != "reference"]
+    if not rows:
+        return
+    shown = table("beside it", "what must hold too")
+    for row in rows:
+        shown.add_row(row["variant"], beside_words(row["co_primary"]))
+    out().print()
+    out().print(shown)
 
 
 def _show_settings(found: Record) -> None:

@@ -18,7 +18,9 @@ from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 
 BOUND = "ceiling"
-"""The family of what nobody can exceed: it never competes."""
+"""The family of what a world's truth or hindsight says: it never competes."""
+_YARDSTICK = "knows_population"
+"""The oracle that knows no persona: who has learned from one may exceed it, so it is no bound."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -52,8 +54,13 @@ class Variant(Declaration):
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is what nobody can exceed, here or as it was published: never a contender."""
+        """Whether it is an oracle's, here or as it was published: never a contender."""
         return self.family == BOUND
+
+    @property
+    def is_yardstick(self) -> bool:
+        """Whether it is an oracle's that may be exceeded."""
+        return self.is_bound and self.recipe.get("oracle") == _YARDSTICK
 
     @property
     def control_of(self) -> Mapping[str, Any] | None:

@@ -79,6 +79,8 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         columns.insert(4, "settings")  # behind the numbers, which a telephone shows without scrolling
     if metric.higher_is_better is None:
         return columns[: columns.index("verdict")]
+    if any(table["second"]):
+        columns.insert(columns.index("verdict") + 1, "second")
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -104,8 +106,15 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
         "verdict": text(
             "Verdict",
-            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05.",
+            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
+            "second metric not to be worse, where there is one.",
             width=76,
+        ),
+        "second": text(
+            "Beside it",
+            help="The second primary metric, without which nothing is better: its difference, and whether "
+            "its interval stays above minus the margin.",
+            width=110,
         ),
         "p": text("p (Holm)", help=paired, width=66),
         "counts": text(
@@ -154,7 +163,9 @@ def _intervals(view: View) -> None:
     )
     told = ["Each line is a 95 % interval over personas."]
     if any(charts.is_bound(row) for row in view.found["rows"]):
-        told.append("Diamonds are bounds: what perfect knowledge would score; they never win.")
+        told.append(
+            "Diamonds never compete: a bound knows the persona perfectly, a yardstick only the population."
+        )
     if view.found["noise"]["floor"] is not None:
         told.append("The grey band is what another seed alone changed.")
     st.caption(" ".join(told))

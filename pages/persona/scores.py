@@ -92,7 +92,7 @@ def scores(
         alt=f"{metric.label} of each variant for {persona_id} against {reference}, with intervals",
     )
     most = max(one.n for one in paired)
-    bound = " Diamonds are bounds and never win." if any(one.variant in bounds for one in paired) else ""
+    bound = " Diamonds know the truth and never win." if any(one.variant in bounds for one in paired) else ""
     where = "test" if split == "test" else "validation"
     spans = (
         f"95 % intervals (Student's t) over {count(most, 'example')} of this persona on {where}. Grey: the "

@@ -9,6 +9,7 @@ import streamlit as st
 
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
+from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from pages.shared import frame
 
@@ -37,6 +38,8 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
+    if second := row.get("co_primary"):
+        st.markdown(f"Beside it: {beside_words(second)}.")
     with st.container(horizontal=True, gap="medium"):
         share = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
         _number("Improved", percent(row["share_improved"]), f"95 % interval {share} (Wilson's).")

@@ -19,6 +19,7 @@ from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import criteria, frozen, looks
+from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
@@ -27,6 +28,7 @@ from engine.results.comparing.scene import (
     IS_IN_SAMPLE,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_YARDSTICK,
     Scene,
     refuse_strangers,
     set_scene,
@@ -65,9 +67,9 @@ def compare_variants(
     without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
     (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
     -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
-    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, repeat_of,
-    noise_floor, above_noise, above_placebo (variants.py, or None), protocol, paired_by, settings (what tells
-    it from others of its plain name, in words).
+    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, co_primary
+    (beside.py, or None), repeat_of, noise_floor, above_noise, above_placebo (variants.py, or None), protocol,
+    paired_by, settings (what tells it from others of its plain name, in words).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
@@ -82,14 +84,18 @@ def compare_variants(
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
     at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
-    beside = frozen.among_metrics(ws, at, scene.metric.name)
-    compared = _among(_read(ws, scene), beside)
+    among = frozen.among_metrics(ws, at, scene.metric.name)
+    compared = _among(_read(ws, scene), among)
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
-    rows = [_row(scene, row, compared) for row in compared.rows]
+    second = second_metric(ws, scene.metric)
+    rows = [
+        _row(scene, row, compared, beside(ws, second, compared.second.get(row.variant)))
+        for row in compared.rows
+    ]
     elsewhere = others(scene)
     if across_protocols:
         rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
@@ -109,13 +115,17 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": [*_warnings(scene, rows, unscored), *_cut(ws, shown)],
+        "warnings": [
+            *_warnings(scene, rows, unscored),
+            *unheld(ws, second, compared.second),
+            *_cut(ws, shown),
+        ],
         "test_looks": _look(ws, scene, shown, at, {scene.metric.name, *read}),
         "test_set": {"name": at.name, "protocols": sorted(at.protocols), "primary": at.primary},
         "noise": _noise(ws, scene, compared.controls),
         "criteria": judged,
         "margin": margin,
-        "among_metrics": beside,
+        "among_metrics": among,
     }
     return with_margin(ws, found, margin) if margin else found
 
@@ -148,12 +158,14 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Compared:
     """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
-    metric; `controls` are repeats against what they repeat, `above` variants against their placebos."""
+    metric; `controls` are repeats against what they repeat, `above` variants against their placebos; `second`
+    are `rows` in the metric that must hold beside this one."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
     controls: Named
     above: Named
+    second: Named
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
@@ -161,7 +173,9 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
     unified = scene.find(DEFAULT_REFERENCES[0])
     controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    questions = [Question(*place, scene.reference.variant_id, asked)]
+    second = second_metric(ws, scene.metric)
+    both = asked if second is None else (*asked, second)
+    questions = [Question(*place, scene.reference.variant_id, both)]
     pairs = [
         *controls.items(),
         *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
@@ -174,13 +188,14 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     answers = [
         {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
     ]
-    beside = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
+    beside_own = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
     against_unified = {} if unified is None else answers[-1]
     return _Compared(
         rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
         against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
-        controls=_joined(beside[: len(controls)]),
-        above=_joined(beside[len(controls) :]),
+        controls=_joined(beside_own[: len(controls)]),
+        above=_joined(beside_own[len(controls) :]),
+        second={} if second is None else answers[0][second.name],
     )
 
 
@@ -215,14 +230,16 @@ def _among(compared: _Compared, metrics_beside: int) -> _Compared:
 # --- rows
 
 
-def _row(scene: Scene, row: Comparison, compared: _Compared) -> Row:
+def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
     floor = _floor(scene, variant, compared.controls)
     return {
         **_origin(row, variant),
         "role": role,
-        "verdict": role or verdict(row.as_json(), higher_is_better=scene.metric.higher_is_better),
+        "co_primary": second,
+        "verdict": role
+        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
         "noise_floor": floor,
         "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
@@ -238,7 +255,7 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
-    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo"))
+    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo", "co_primary"))
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
@@ -344,7 +361,7 @@ def _criteria(
         for name, row in rows.items()
         if name in wanted
         and name != row.reference
-        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_PLACEBO)
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO)
     }
 
 

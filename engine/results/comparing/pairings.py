@@ -19,7 +19,14 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import protocol_guard
-from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_REFERENCE, Scene
+from engine.results.comparing.beside import beside, second_metric
+from engine.results.comparing.scene import (
+    IS_BOUND,
+    IS_PLACEBO,
+    IS_REFERENCE,
+    IS_YARDSTICK,
+    Scene,
+)
 from engine.results.store.statistics import Question
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
@@ -99,7 +106,13 @@ def compare_within(
         if one.n_paired
     ]
     outside = {name for name, row in described.items() if row.get("role")} | {found["reference"]}
-    told = [_within(described[row.variant], row, metric) for row in corrected(rows, outside_family=outside)]
+    second = second_metric(ws, metric)
+    actions = {} if second is None else pairings(ws, {**found, "metric": second.name}, personas=personas)
+    held = {name: _compared(one, second, 0.0) for name, one in actions.items() if second and one.n_paired}
+    told = [
+        _within(described[row.variant], row, metric, beside(ws, second, held.get(row.variant)))
+        for row in corrected(rows, outside_family=outside)
+    ]
     noise = {**found.get("noise", {}), "floor": None, "repeats": []}
     return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
 
@@ -124,7 +137,7 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_PLACEBO: 1, IS_BOUND: 2}
+    last = {IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
@@ -137,8 +150,8 @@ def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
     return compare(one, margin=margin, higher_is_better=metric.higher_is_better is not False)
 
 
-def _within(described: Row, row: Comparison, metric: Metric) -> dict[str, Any]:
-    told = {**described, **row.as_json()}
+def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:
+    told = {**described, **row.as_json(), "co_primary": second}
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
     word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
     return {**told, **unknown, "role": described.get("role", ""), "verdict": word}

@@ -24,6 +24,7 @@ from engine.results.variants import Origin, Variant, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 from engine.strategies import registry
 
+IS_YARDSTICK = "yardstick"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
 IS_PLACEBO, IS_IN_SAMPLE = "placebo", "chosen here"
 
@@ -90,12 +91,12 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, placebo, repeat, chosen here (on the very
-        val scores that are shown); "" when it does."""
+        """Return why it does not compete: reference, bound, yardstick, placebo, repeat, chosen here (on the
+        very val scores that are shown); "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
-            return IS_BOUND
+            return IS_YARDSTICK if variant.is_yardstick else IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
         if self.split == "val" and self.is_in_sample(variant):

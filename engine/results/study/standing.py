@@ -17,7 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
-from engine.results.comparing.scene import IS_BOUND, IS_IN_SAMPLE, IS_PLACEBO
+from engine.results.comparing.scene import IS_BOUND, IS_IN_SAMPLE, IS_PLACEBO, IS_YARDSTICK
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
 CHOICE_SPLIT = "val"
 VERDICT_SPLIT = "test"
-_NEVER_CHOSEN = frozenset({IS_BOUND, IS_PLACEBO, IS_IN_SAMPLE})
+_NEVER_CHOSEN = frozenset({IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_IN_SAMPLE})
 
 
 @dataclass(frozen=True, slots=True)

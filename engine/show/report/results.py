@@ -17,6 +17,7 @@ from engine.results.comparing.pairings import pairings
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered, Row
+from engine.stats.co_primary import beside_words
 
 _WIN_LOSS_FIGURES = 3
 _LONGEST_TEXT = 700
@@ -30,8 +31,10 @@ def verdict_section(gathered: Gathered) -> Section:
     blocks: list[Block] = [Text(_answer(main), "lead")]
     if main.contenders and (highest := main.headline.highest_words):
         blocks.append(Text(highest))
-    if main.headline.tested is not None:
-        blocks.append(Text(_for_whom(main, main.headline.tested)))
+    if (tested := main.headline.tested) is not None:
+        blocks.append(Text(_for_whom(main, tested)))
+        if second := tested.get("co_primary"):
+            blocks.append(Text(f"Beside it, {tested['variant']}: {beside_words(second)}."))
     blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
     return Section("Answer", tuple(blocks))
 
@@ -56,6 +59,8 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 def _bound(main: Compared, row: Row) -> str:
     where = f"{signed_points(row['delta'])} points against {main.reference}"
+    if row["role"] == "yardstick":
+        return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
 
 
@@ -71,6 +76,12 @@ def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
         blocks += [Text("Variants of one name, and what they were made with:", "note"), Bullets(apart)]
     if any(row["delta"] is not None and row["variant"] != compared.reference for row in compared.rows):
         blocks.append(_intervals(compared))
+    if second := tuple(
+        f"{row['variant']}: {beside_words(row['co_primary'])}"
+        for row in compared.rows
+        if row.get("co_primary") and row["role"] != "reference"
+    ):
+        blocks += [Text("Better needs this not to be worse as well:", "note"), Bullets(second)]
     if compared.others:
         blocks.append(_further(compared))
     return Section(_titled("Leaderboard", gathered, compared), tuple(blocks))
@@ -116,7 +127,7 @@ def _intervals(compared: Compared) -> Figure:
         for row in rows
         if row["variant"] != compared.reference and row["delta"] is not None
     )
-    diamonds = " Diamonds are bounds." if compared.bounds else ""
+    diamonds = " Diamonds are bounds and yardsticks." if compared.bounds else ""
     return Figure(
         f"intervals-{compared.protocol}",
         f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
@@ -116,19 +118,32 @@ def _fitted(
         stop=context.stop_requested,
         say=context.log if number * (1 + FOLDS) < fits else lambda _: None,
     )
-    loras = [
-        Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[p]]), 1.0)
-        for p in mix.members
-    ]
     with ExitStack() as under:
         under.enter_context(written(base.model, shelf.change(below)))
         try:
             shares = learn(
-                base.model, stacked(loras), rows, settings, name=mix.name, pad_id=base.pad_id, hooks=hooks
+                base.model,
+                stacked(members_loras(sources, shelf, mix)),
+                rows,
+                settings,
+                name=mix.name,
+                pad_id=base.pad_id,
+                hooks=hooks,
+                by_layer=parameters["by_layer"],
             )
         except Stopped as stopped:
             raise Cancelled from stopped
-    return merge_weights.weighed(mix, shares.tolist())
+    mean = torch.stack(list(shares.values())).mean(dim=0)
+    each = {path: tuple(own.tolist()) for path, own in shares.items()} if parameters["by_layer"] else {}
+    return replace(merge_weights.weighed(mix, mean.tolist()), by_module=each)
+
+
+def members_loras(sources: Sources, shelf: Shelf, mix: Mix) -> list[Lora]:
+    """Return what stands for each member of a mix, as one adapter each, in their order."""
+    return [
+        Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[persona]]), 1.0)
+        for persona in mix.members
+    ]
 
 
 def write_crossed(ws: Workspace, run_id: str, mixes: Mixes, effects: Mapping[str, Sequence[Stored]]) -> None:

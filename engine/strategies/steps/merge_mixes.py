@@ -15,14 +15,15 @@ from engine.core.errors import EngineError
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.registry import domain_of
-from engine.lm import merge_weights
+from engine.lm import hypernetwork, merge_weights
 from engine.lm.effects import Stored
-from engine.lm.features import load_features
+from engine.lm.features import Features, behaviour_features, character_features, joined, load_features
 from engine.lm.load import Base
-from engine.lm.merge import cosines, stacked
+from engine.lm.merge import cosines, products, stacked
 from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
+from engine.lm.scorer import Scorer
 from engine.runs import answers
 from engine.runs.context import RunContext
 from engine.strategies.clusterings import read_clusters
@@ -59,12 +60,56 @@ def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
             own=parameters["own"],
             assignment=_assignment(context, personas) if method == "moe" else None,
         )
+    if method == "predicted":
+        return _predicted(context, sources, shelf)
     assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
     if method == "cluster":
         return merge_weights.cluster_average(assignment)
     return merge_weights.cluster_weighted(
         assignment, _scores(context, list(assignment)), temperature=parameters["temperature"]
     )
+
+
+def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
+    """Predict each persona's adapter from what is known of her, as a sum of those that exist."""
+    parameters, personas = context.spec.parameters, sources.personas
+    features = _known_of(context, parameters["features"])
+    places = {persona: place for place, persona in enumerate(features.personas)}
+    unknown = [persona for persona in personas if persona not in places]
+    if unknown:
+        raise EngineError(
+            f"Nothing is known of {len(unknown)} personas to predict from, {unknown[0]} among them.",
+            "Predict from something that all have: --set features=behaviour",
+        )
+    rows = features.vectors[[places[persona] for persona in personas]]
+    fit = hypernetwork.best(rows, _products(sources, shelf), parameters["ridge"], own=parameters["own"])
+    context.summary(ridge=fit.ridge, explained=fit.explained)
+    context.log(
+        f"ridge {fit.ridge:g}: {100 * fit.explained:.1f} % of what tells the adapters from their mean is "
+        "predicted for personas it does not know"
+    )
+    return [
+        merge_weights.signed(persona, personas, row.tolist())
+        for persona, row in zip(personas, fit.weights, strict=True)
+    ]
+
+
+def _known_of(context: RunContext, which: str) -> Features:
+    """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
+    ws, dataset = context.workspace, load_dataset(context.workspace)
+    parts = []
+    if which != "behaviour":
+        parts.append(character_features(dataset, Scorer(ws)))
+    if which != "character":
+        parts.append(behaviour_features(dataset, load_splits(ws), domain_of(ws)))
+    return joined(parts)
+
+
+def _products(sources: Sources, shelf: Shelf) -> Matrix:
+    """Return the inner products of what stands for the personas, [n, n]."""
+    shares = torch.stack([shares_of(sources, sources.sums[each]) for each in sources.personas]).double()
+    inner = products(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
+    return (shares @ inner @ shares.T).numpy()
 
 
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
