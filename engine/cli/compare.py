@@ -30,12 +30,17 @@ from engine.stats.co_primary import beside_words
         "compare --reference base --metric length_ratio",
         "compare --family retrieval --criteria",
         "compare --margin 1",
-        "compare --split val --csv > table.csv",
+        "compare --split test --variant hybrid",
+        "compare --csv > table.csv",
     ),
 )
 @click.option("--reference", help="The variant to compare with; by default unified, else base.")
 @click.option("--metric", help="The metric to compare; by default the study's primary one.")
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Where.")
+@click.option(
+    "--split",
+    type=click.Choice(["val", "test"]),
+    help="Where: val, to choose (the default), or test, to judge what was chosen.",
+)
 @click.option("--protocol", help="The protocol to compare under; by default the newest with the reference.")
 @click.option("--family", help="Show this family of variants only, such as retrieval.")
 @click.option("--variant", "variants", multiple=True, help="Show this variant only; repeatable.")
@@ -50,14 +55,18 @@ from engine.stats.co_primary import beside_words
 )
 @click.option("--criteria", "with_criteria", is_flag=True, help="Show what each variant lacks for success.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
-def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **asked: Any) -> int:
+def compare(
+    call: Call, *, as_csv: bool, with_criteria: bool, margin: float, split: str | None, **asked: Any
+) -> int:
     """Compare every variant with the reference, persona by persona.
 
-    All variants that compete are one family for Holm's correction, whatever is shown of them. Variants
-    judged on test are counted: "test seen 3 times".
+    All variants that compete are one family for Holm's correction, whatever is shown of them; a metric that
+    was not declared beforehand answers for the others too. Opens on val, where choices are made; each
+    verdict on test is counted, whatever the metric and the number of examples.
     """
     from engine.domains.metrics import chosen
     from engine.results.comparing.comparison import compare_variants
+    from engine.results.comparing.headline import headline, opening_split
     from engine.results.store import refresh
     from engine.results.tuning import tuned_words
 
@@ -65,13 +74,78 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     for torn in refresh(call.ws).torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
     unit = 100 if chosen(call.ws, asked["metric"]).unit == "fraction" else 1
-    found = compare_variants(call.ws, margin=margin / unit, **asked)
+    split = split or opening_split(call.ws)
+    bands = with_criteria or call.as_json
+    found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
     if as_csv:
         print_csv(found["rows"])
-    else:
-        call.answer(found, lambda: show(found, with_criteria=with_criteria))
+        return 0
+    told = headline(call.ws, found)
+    call.answer(
+        {**found, "headline": told.as_json()},
+        lambda: show(found, headline=told.words, with_criteria=with_criteria),
+    )
     for line in tuned_words(call.ws):
         note(line)
+    return 0
+
+
+@command(
+    "freeze",
+    examples=(
+        "freeze",
+        "freeze --variant hybrid --variant unified+retrieval-3",
+        "freeze --variant hybrid --further param_f1 --margin 1",
+    ),
+)
+@click.option("--variant", "variants", multiple=True, help="A variant to test; by default all on val.")
+@click.option("--primary", help="The metric that decides; by default the study's primary one.")
+@click.option("--further", multiple=True, help="A metric to test beside it; repeatable.")
+@click.option("--reference", help="The variant to compare with; by default unified, else base.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Count a persona as better only by more than so many points.",
+)
+def freeze(
+    call: Call,
+    *,
+    variants: tuple[str, ...],
+    primary: str | None,
+    further: tuple[str, ...],
+    reference: str | None,
+    margin: float,
+) -> int:
+    """Write down what test will be asked, before it is looked at: variants, metrics, margins and tests,
+    hashed.
+
+    The report then says what was planned and what came later. What was seen on test already cannot be
+    planned.
+    """
+    from engine.results.comparing import freezing
+    from engine.results.store import refresh
+
+    call.ws.read_config()
+    refresh(call.ws)
+    plan = freezing.freeze(
+        call.ws,
+        variants=variants,
+        primary=primary,
+        further=further,
+        reference=reference,
+        margin=margin / 100,
+    )
+
+    def show_plan() -> None:
+        out().print(Text(f"Frozen as {plan.hash}, after {count(plan.looks, 'look')} at test", style="bold"))
+        names = [METRICS[name].label for name in plan.metrics]
+        out().print(Text(f"Variants, against {plan.reference}: {', '.join(plan.variants.values())}"))
+        out().print(Text(f"Primary metric: {names[0]}; further: {', '.join(names[1:]) or 'none'}"))
+        out().print(Text(f"Tests: {plan.tests['test']}; below {plan.tests['alpha']:g} after correction"))
+        call.say(f"Judge it: {call.command('compare', split='test')}, or write the report.")
+
+    call.answer(plan.as_json(), show_plan)
     return 0
 
 
@@ -109,11 +183,14 @@ def print_csv(rows: Sequence[Record]) -> None:
     writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
 
 
-def show(found: Record, *, with_criteria: bool = False) -> None:
-    """Print the leaderboard, the criteria where asked for, and the remarks on stderr."""
+def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
+    """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
+    stderr."""
     metric = METRICS[found["metric"]]
     unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
     title = f"{metric.label} on {found['split']}, {unit}, against {found['reference']}"
+    for line in headline:
+        out().print(Text(line), soft_wrap=True)
     out().print(Text(title, style="bold"))
     sizes = ("mean", "difference", "95 % CI")
     counted = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
@@ -125,7 +202,7 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
     _show_second(found)
     _show_reasons(found, metric)
     _show_settings(found)
-    _show_placebos(found, metric)
+    _show_controls(found, metric)
     if with_criteria:
         _show_criteria(found)
     for line in _remarks(found, metric):
@@ -211,26 +288,27 @@ def _show_settings(found: Record) -> None:
     out().print(shown)
 
 
-def _show_placebos(found: Record, metric: Metric) -> None:
-    """A line for each variant whose placebo is scored: only what it gains over that is personal."""
-    rows = [row for row in found["rows"] if row["above_placebo"]]
+def _show_controls(found: Record, metric: Metric) -> None:
+    """A line for each variant that has a control: what it gains over the reference, over a unified of as many
+    steps, and over its placebo."""
+    rows = [row for row in found["rows"] if row["above_placebo"] or row.get("above_matched")]
     if not rows:
         return
-    numbers = ("mean", "placebo's", "difference", "95 % CI", "p", "personas")
-    shown = table("above its placebo", *numbers, right=numbers)
+    columns = ("over the reference", "over step-matched unified", "over its placebo")
+    shown = table("gain", *columns, right=columns)
     for row in rows:
-        above = row["above_placebo"]
-        shown.add_row(
-            row["variant"],
-            _level(row["mean"], metric),
-            _level(above["placebo_mean"], metric),
-            _difference(above["delta"], metric),
-            f"{_difference(above['ci_low'], metric)} to {_difference(above['ci_high'], metric)}",
-            p_value(above["p"]),
-            str(above["n_paired"]),
-        )
+        over = (row, row.get("above_matched"), row["above_placebo"])
+        shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
     out().print()
     out().print(shown)
+    note("Over the placebo counts the harm of another persona's help too: alone it says nothing of a gain.")
+
+
+def _gain(row: Record | None, metric: Metric) -> str:
+    if not row or row["delta"] is None:
+        return "not made"
+    low, high = _difference(row["ci_low"], metric), _difference(row["ci_high"], metric)
+    return f"{_difference(row['delta'], metric)} ({low} to {high})"
 
 
 def _share(row: Record) -> str:
@@ -280,7 +358,12 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         told.append(differing(found["rows"]))
     told += _noise(found, metric)
     if found["split"] == "test":
-        told.append(f"Test seen {count(found['test_looks'], 'time')} under this protocol. Choose on val.")
+        verdicts = count(found["test_looks"], "verdict")
+        told.append(f"Test seen: {verdicts} on these dialogues so far. Choose on val.")
+    if found["among_metrics"] > 1:
+        told.append(
+            f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
+        )
     unseen = [other for other in found["others"] if other["variants"]]
     if unseen and not any(row["role"] == "other protocol" for row in found["rows"]):
         told += [
@@ -338,4 +421,4 @@ def _difference(value: float | None, metric: Metric) -> str:
     return f"{round(value, 2) + 0.0:+.2f}"
 
 
-COMMANDS = (compare, rescore)
+COMMANDS = (compare, freeze, rescore)

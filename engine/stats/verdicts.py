@@ -37,6 +37,17 @@ def verdict(row: Mapping[str, Any], *, higher_is_better: bool | None = True) -> 
     return EQUAL if _is_small(row) else UNCLEAR
 
 
+def judging_p(row: Mapping[str, Any], *, family: int) -> float | None:
+    """Return the p that a row is judged by, before it is corrected over `family` variants."""
+    p: float | None = row["p_strict"] if family > 1 else row["p_alone"]
+    return p
+
+
+def alone(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row as the one that was declared beforehand: nothing is corrected for others."""
+    return {**row, "p_holm": judging_p(row, family=1), "p_equal_holm": row["p_equal"], "family_size": 1}
+
+
 def weighed(word: str, beside: Beside | None) -> str:
     """Return the verdict on both metrics, from the word for the primary one."""
     if beside is None or word not in (BETTER, WORSE):
@@ -49,9 +60,7 @@ def weighed(word: str, beside: Beside | None) -> str:
     return UNCLEAR if word == BETTER and stands == OPEN else word
 
 
-def why(
-    row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True
-) -> str:
+def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True) -> str:
     """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
 
     def size(value: float) -> str:

@@ -119,8 +119,8 @@ def plan(
     not given takes the reference where that is asked for, else a run of its experiment with default
     parameters, else, with a note, the newest with others that leaves nobody out (succeeded before under way),
     else a new default one. `needing` maps a role to parameters that its run has to have been made with.
-    `seen` saves reading the workspace again, for many plans at once. Raises EngineError for unknown names, for
-    all parameter faults at once, and where the experiment cannot exist here.
+    `seen` saves reading the workspace again, for many plans at once. Raises EngineError for unknown names,
+    for all parameter faults at once, and where the experiment cannot exist here.
     """
     entry = registry.get(experiment, ws)
     seen = seen or look(ws)

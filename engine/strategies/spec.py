@@ -146,7 +146,8 @@ class Experiment:
     when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
     be known before a launch. `space` holds the values of parameters that tuning draws from.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
-    `version` whenever the step's results change for the same parameters.
+    `version` whenever the step's results change for the same parameters. Runs of a version before
+    `val_since` left val scores that their own choice was made on: they show there and are never chosen.
     """
 
     name: str
@@ -158,6 +159,7 @@ class Experiment:
     stages: Mapping[str, float]
     parameters: type[Parameters] = Parameters
     version: int = 1
+    val_since: int = 1
     fixed: Mapping[str, Any] = field(default_factory=dict)
     needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
     beside: tuple[str, ...] = ()

@@ -12,7 +12,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing import pairings
+from engine.results.comparing import leakage, pairings
+from engine.results.comparing.headline import Headline
+from engine.results.comparing.headline import headline as engine_headline
+from engine.results.comparing.leakage import Leakage
 from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
 from engine.stats import routing
@@ -42,6 +45,33 @@ def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
         return _whole(ws, asked, margin=asked.margin)
     whole, members = _whole(ws, asked, margin=0.0), _members(ws, asked.cluster)
     return pairings.compare_within(ws, whole, members, margin=asked.margin)
+
+
+def _with_looks(ws: Workspace) -> str:
+    looks = ws.data / "looks.jsonl"
+    return f"{reads.version(ws)} {looks.stat().st_size if looks.exists() else 0}"
+
+
+def _headline(ws: Workspace, asked: Asked) -> Headline:
+    """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
+    return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)
+
+
+headline = reads.kept(_headline, version=_with_looks)
+
+
+def judge(ws: Workspace, asked: Asked) -> None:
+    """Look at test for what val chose, which is a look like any other; for callbacks."""
+    engine_headline(ws, _whole(ws, asked, margin=0.0), look=True)
+
+
+@reads.kept
+def audit(ws: Workspace, asked: Asked, variant: str) -> Leakage | None:
+    """Return where a variant's gain stands: on replies of her own train dialogues and elsewhere, by turn."""
+    return leakage.audit(ws, _whole(ws, asked, margin=0.0), [variant])
+
+
+strangers = reads.kept(leakage.strangers)
 
 
 @reads.shared

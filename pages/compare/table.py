@@ -85,12 +85,10 @@ def _reference(view: View) -> None:
 
 
 def _reached(found: Mapping[str, Any], variant: str) -> str:
-    """The highest level of success that a variant reaches, and whether the gain itself is clear."""
+    """The highest level of success that a variant reaches."""
     bands = found["criteria"].get(variant, ())
     best = next((band for band in reversed(bands) if band["met"]), None)
-    if best is None:
-        return ""
-    return str(best["title"]) if judged.is_tested(best) else f"{best['title']} *"
+    return "" if best is None else str(best["title"])
 
 
 def _columns(view: View, table: pd.DataFrame) -> list[str]:
@@ -115,7 +113,10 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
 
 def _column_config(metric: Metric) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    paired = "The strictest test over personas, corrected for the number of variants."
+    paired = (
+        "The strictest test over personas, corrected for the number of variants, and of metrics where this "
+        "one was not declared beforehand."
+    )
     return {
         "variant": text("Variant", width=170, pinned=True),
         "settings": text(
@@ -164,14 +165,13 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
         "placebo": text(
             "Placebo",
-            help="Against the same recipe with another persona's adapter or memories. Only what beats it is "
-            "personalisation; the rest is extra training.",
+            help="Against the same recipe with another persona's adapter or memories. Being above it counts "
+            "the harm of the wrong persona too; How sure? has the other gains beside it.",
             width=90,
         ),
         "criterion": text(
             "Success",
-            help="The highest level reached against unified. With a star: by its mean alone, because that "
-            "level asks for no test.",
+            help="The highest level reached against unified; each asks for a gain that is more than chance.",
             width=122,
         ),
     }

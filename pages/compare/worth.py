@@ -104,12 +104,39 @@ def show_certainty(view: View) -> None:
         st.subheader("Is it more than noise?", anchor=False)
         judged.noise(view.found, view.metric)
         seeds.repeat(view.ws, key="compare_repeat")
-        st.subheader("Is it personal?", anchor=False)
-        judged.placebo(view.row(candidate), view.metric)
+        st.subheader("Over what does the gain stand?", anchor=False)
+        judged.controls(view.row(candidate), view.reference, view.metric)
+        _memory(view, candidate)
         st.subheader("Are the statistics right?", anchor=False)
         st.page_link(
             frame.STATISTICS, label="How often are these statistics right?", icon=":material/fact_check:"
         )
+
+
+def _memory(view: View, candidate: str) -> None:
+    """Where its gain stands: on replies that stand in her own train dialogues, elsewhere, and by turn."""
+    if not view.in_points or view.asked.cluster is not None:
+        return
+    found = compare_reads.audit(view.ws, view.asked, candidate)
+    if found is None or candidate not in found.parts:
+        return
+    st.subheader("Is it memory?", anchor=False)
+    st.caption(found.words)
+    with st.container(horizontal=True, gap="medium"):
+        for part in found.parts[candidate]:
+            told = judged.spread(part.delta, part.ci_low, part.ci_high)
+            st.metric(
+                f"Gain {part.name}",
+                signed_points(part.delta),
+                help=f"Over {count(part.n_examples, 'example')}{told}.",
+                width="content",
+            )
+    with st.expander("By the reply's turn in its dialogue"):
+        for part in found.turns[candidate]:
+            told = judged.spread(part.delta, part.ci_low, part.ci_high)
+            st.caption(
+                f"Turn {part.name}: {signed_points(part.delta)}{told}, {count(part.n_examples, 'example')}"
+            )
 
 
 def _power(view: View, candidate: str) -> None:

@@ -6,7 +6,7 @@ meet in one table unasked: the others are named with what differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results.comparing import criteria, grounds, looks, sharing
+from engine.results.comparing import criteria, frozen, grounds, looks, sharing
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
@@ -25,6 +25,7 @@ from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
+    IS_IN_SAMPLE,
     IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
@@ -60,14 +61,17 @@ def compare_variants(
     variants: Sequence[str] = (),
     across_protocols: bool = False,
     margin: float = 0.0,
+    bands: bool = True,
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
-    without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
-    -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
+    without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
+    (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
+    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
+    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
     verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
     (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
     each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
@@ -78,7 +82,8 @@ def compare_variants(
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
     `across_protocols` adds variants that were scored elsewhere only, marked and without a verdict. A win is
-    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Raises
+    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Without
+    `bands` there are no criteria, and their further metrics are not looked at. Raises
     EngineError for names nobody knows, where nothing is scored, for a metric that was not computed for the
     reference (NotComputed), and for variants scored under another protocol only, with the fields that differ.
     Side effect: on test, the variants that compete are recorded as seen.
@@ -86,7 +91,9 @@ def compare_variants(
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    compared = _read(ws, scene)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    among = frozen.among_metrics(ws, at, scene.metric.name)
+    compared = _among(_read(ws, scene), among)
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
@@ -106,7 +113,8 @@ def compare_variants(
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
     rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
-    seen = _look(ws, scene, shown)
+    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
+    read = compared.against_unified if judged else ()
     found = {
         "reference": scene.reference.variant,
         "metric": scene.metric.name,
@@ -124,10 +132,12 @@ def compare_variants(
             *_cut(ws, shown),
             *_unturned(ws, shown),
         ],
-        "test_looks": seen,
+        "test_looks": _look(ws, scene, shown, at, {scene.metric.name, *read}),
+        "test_set": {"name": at.name, "protocols": sorted(at.protocols), "primary": at.primary},
         "noise": _noise(ws, scene, compared.controls),
-        "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
+        "criteria": judged,
         "margin": margin,
+        "among_metrics": among,
     }
     return with_margin(ws, found, margin) if margin else found
 
@@ -225,6 +235,21 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
     return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
 
 
+def _among(compared: _Compared, metrics_beside: int) -> _Compared:
+    """A metric that was not declared beforehand answers for all that could have been shown in its place."""
+    rows = [
+        row
+        if row.p_holm is None
+        else replace(
+            row,
+            p_holm=min(1.0, metrics_beside * row.p_holm),
+            p_equal_holm=None if row.p_equal_holm is None else min(1.0, metrics_beside * row.p_equal_holm),
+        )
+        for row in compared.rows
+    ]
+    return replace(compared, rows=rows)
+
+
 # --- rows
 
 
@@ -234,14 +259,14 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
     own = scene.pairs[variant.variant_id][0][1]
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise}
+    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
-        "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role
-        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
+        "verdict": role or verdict(judged, higher_is_better=higher),
+        "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -275,10 +300,13 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     ]
 
 
-def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
-    """Record what is judged on test; return how many verdicts on test there are under this protocol."""
+def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, read: Collection[str]) -> int:
+    """Record what is judged on test; return how many verdicts there are on these test dialogues by now."""
+    told = looks.told_by_runs(ws, {one.variant_id: one.run_id for one in scene.under(scene.protocol)})
+    names = {one.variant_id: one.variant for one in scene.variants.values()}
+    looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
+    return looks.record(ws, at, scene.protocol, judged if scene.split == "test" else {}, read)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
@@ -292,6 +320,11 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
         found.append(
             f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
             f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
+        )
+    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
+        found.append(
+            f"Scored on the val that it chose by, so it looks better here and does not compete:"
+            f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
         )
     if unscored:
         names = ", ".join(unscored)
@@ -393,10 +426,12 @@ def _second_seed(ws: Workspace, scene: Scene) -> str | None:
 
 
 def _criteria(
-    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str]
+    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str], shown: Sequence[Row]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
+    """Return variant -> its bands, for those shown that compete with unified; empty where it is not
+    scored."""
     rows = against_unified.get(criteria.DECIDES, {})
+    wanted = {row["variant"] for row in shown}
     per_persona = _per_persona(scene, rows)
     return {
         name: [
@@ -404,7 +439,8 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference
+        if name in wanted
+        and name != row.reference
         and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED)
     }
 
@@ -416,17 +452,24 @@ def _standing(
     also_up: Sequence[str],
 ) -> criteria.Standing:
     others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
+    true_share = getattr(row, "true_share", None)
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,
         gain=row.delta,
-        share_improved=row.share_improved,
-        p=row.p if row.p_holm is None else row.p_holm,
+        share_improved=row.share_improved if true_share is None else true_share,
+        counted_share=row.share_improved,
+        p=_p(row),
         lost=row.catastrophic if row.n_paired else None,
         n_personas=row.n_paired,
         per_persona_lost=per_persona,
         gains={metric: None if one is None else one.delta for metric, one in others.items()},
+        p_of_gains={metric: None if one is None else _p(one) for metric, one in others.items()},
     )
+
+
+def _p(row: Comparison) -> float | None:
+    return row.p if row.p_holm is None else row.p_holm
 
 
 def _per_persona(scene: Scene, rows: Named) -> float | None:

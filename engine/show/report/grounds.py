@@ -11,6 +11,7 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
 from engine.runs.protocol import WRITTEN_AS
@@ -120,7 +121,7 @@ def limits_section(gathered: Gathered) -> Section:
     """What keeps these results from saying more than they do."""
     items: list[str] = []
     for compared in gathered.compared:
-        items += _limits_of(compared, several=len(gathered.compared) > 1)
+        items += _limits_of(gathered, compared, several=len(gathered.compared) > 1)
     if any(not one.imported for one in gathered.compared):
         items.append(_SEEN if gathered.splits.get("scheme") != "by-persona" else _UNSEEN)
     items += [line for record in gathered.runs for line in _clusters(gathered, record)]
@@ -129,11 +130,11 @@ def limits_section(gathered: Gathered) -> Section:
     return Section("Limits", (Bullets(tuple(items)),))
 
 
-def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
+def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
     where = f" ({compared.protocol})" if several else ""
     if compared.split == "test":
-        looks = count(compared.found["test_looks"], "verdict")
-        yield f"Test was looked at{where}: {looks} on it so far. Each look makes the next one weaker."
+        seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
+        yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
     judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
     effects = [row["min_detectable_effect"] for row in judged]
     if effects:

@@ -7,7 +7,7 @@ with or without the online slice), and how a run's parameters become the trainer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,6 +155,21 @@ def training_dialogues(
                 rows.setdefault(owner, {"train": [], "val": []})[split].append(row)
     count_cuts(context, base, cut)
     return rows
+
+
+def validation_dialogues(
+    context: RunContext, base: Base, personas: Collection[str]
+) -> dict[tuple[str, str], list[Encoded]]:
+    """Return (persona_id, dialogue_id) -> the encoded val dialogue, of these personas; cut as for
+    training."""
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    room, domain = window_of(base.model), domain_of(context.workspace)
+    found = {}
+    for dialogue in dataset.dialogues:
+        if splits.assignment.get(dialogue.dialogue_id) == "val" and dialogue.persona_id in personas:
+            rows, _ = _within(base, domain, dialogue, room)
+            found[dialogue.persona_id, dialogue.dialogue_id] = [row for row in rows if any(row.is_reply)]
+    return {key: rows for key, rows in found.items() if rows}
 
 
 def train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -> Iterator[str]:
