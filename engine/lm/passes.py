@@ -17,8 +17,9 @@ from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
 from engine.lm.batches import micro_batches
+from engine.lm.dropout import Dropout
 from engine.lm.encode import IGNORED, Encoded, training_batch
-from engine.lm.forms import Dropout, Form
+from engine.lm.forms import Form
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import only_at
 from engine.lm.memory import is_out_of_memory
@@ -117,9 +118,9 @@ class Passes:
         owners = slots.unsqueeze(1).expand_as(targets)[wanted]
         drop = None
         if shares is not None and self._form.dropout:
-            drop = Dropout(
-                self._form.dropout, [row.stream for row in rows], [len(row.dialogue) for row in rows]
-            )
+            streams = torch.tensor([[row.stream] for row in rows], device=model.device)
+            places = torch.arange(ids.shape[1], device=model.device).unsqueeze(0)
+            drop = Dropout(self._form.dropout, streams, places)
         with torch.set_grad_enabled(shares is not None):
             applied = self._form.applied(model, stacked, slots, drop)
             with applied as more, only_at(model, wanted):

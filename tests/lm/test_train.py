@@ -211,17 +211,19 @@ def test_an_adapter_stops_when_its_own_validation_loss_has_risen_for_so_many_epo
     tiny_base: Path, encoded: list[Encoded]
 ) -> None:
     """One that overfits at once ends early with its best weights; its neighbour's end is not touched."""
-    settings = replace(SETTINGS, patience=2, epochs=8, learning_rate=3.0, warmup_share=0.0)
+    settings = replace(SETTINGS, patience=2, epochs=8, learning_rate=1.5, warmup_share=0.0)
     rash = Lesson("rash", encoded[0:2], encoded[30:33])
     steady = Lesson("steady", encoded[0:2], encoded[0:2])  # judged on what it learns, so it goes on
     early, late = Training(tiny_base, settings).fit_all([rash, steady])
     assert len(early.val_losses) == early.best_epoch + 1 + 2 < 8
     assert early.best_loss == min(early.val_losses) == early.val_losses[early.best_epoch]
     assert len(late.val_losses) > len(early.val_losses)
-    patient = Training(tiny_base, replace(settings, patience=None)).fit_all([rash])[0]
-    assert len(patient.val_losses) == 8
-    if patient.best_epoch == early.best_epoch:
-        assert same(patient.weights, early.weights)
+    hasty, patient = (
+        Training(tiny_base, replace(settings, patience=patience)).fit_all([rash])[0] for patience in (2, None)
+    )
+    assert len(patient.val_losses) == 8 > len(hasty.val_losses)
+    assert patient.best_epoch == hasty.best_epoch
+    assert same(patient.weights, hasty.weights)
 
 
 def _with_other_replies(row: Encoded) -> Encoded:
