@@ -44,7 +44,8 @@ class Form(Protocol):
     ) -> Any:
         """A context in which the adapters [G, ...] act on `model`, which is of the form's architecture.
 
-        `rows` [B] names each row's adapter. Gives more arguments for the model's call.
+        `rows` [B] names each row's adapter. Gives more arguments for the model's call. A form with
+        `packs = True` acts on every position of a row alike, so that a row may hold several dialogues.
         """
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
@@ -55,6 +56,7 @@ class LoraForm:
     """Low-rank adapters of one shape over a model."""
 
     effect = Weights
+    packs = True
 
     def __init__(self, model: PreTrainedModel, shape: LoraShape) -> None:
         self.shape, self._architecture = shape, str(model.config.model_type)

@@ -33,6 +33,7 @@ class MixForm:
 
     dropout = 0.0
     effect = Weights
+    packs = True
 
     def __init__(self, stacks: Mapping[str, Stack]) -> None:
         self._stacks = stacks

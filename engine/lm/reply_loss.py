@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from engine.lm.tail import is_bare_matrix, logits_of
 
-_CHUNK_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES, _CHUNK_BYTES_GPU = 64 * 1024 * 1024, 1 << 30
 
 
 class _FrozenHead(torch.autograd.Function):
@@ -74,7 +74,8 @@ def token_losses(model: PreTrainedModel, hidden: Tensor, wanted: Tensor) -> Tens
     The head is never trained.
     """
     head: Any = model.get_output_embeddings()
-    rows = max(16, _CHUNK_BYTES // (4 * head.weight.shape[0]))
+    at_once = _CHUNK_BYTES_GPU if hidden.is_cuda else _CHUNK_BYTES
+    rows = max(16, at_once // (4 * head.weight.shape[0]))
     losses: Tensor
     if is_bare_matrix(model):
         losses = _FrozenHead.apply(hidden, head.weight, wanted, rows)
