@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from engine.lm.fusing import fused
 
 _LEVELS = 1 << 15
 """A share is held to one in so many: two features share the 32 bits of one word, and use 15 each."""
@@ -53,10 +52,10 @@ class _Dropped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
-        ctx.limit, ctx.again = limit, x.is_cuda
+        ctx.limit, ctx.again = limit, x.is_cuda and _kernel() is not None
         if ctx.again:
             ctx.save_for_backward(low, high)
-            return _masked(x, low, high, limit)
+            return _in_one_pass(x, low, high, limit)
         mask = kept(low, high, x.shape[-1], limit, x.dtype)
         ctx.save_for_backward(mask)
         return (x * mask).mul_(_scale(limit))
@@ -65,7 +64,7 @@ class _Dropped(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grads[0]
         if ctx.again:
-            return _masked(grad, *ctx.saved_tensors, ctx.limit), None, None, None
+            return _in_one_pass(grad, *ctx.saved_tensors, ctx.limit), None, None, None
         return (grad * ctx.saved_tensors[0]).mul_(_scale(ctx.limit)), None, None, None
 
 
@@ -85,31 +84,21 @@ def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtyp
     return halves.to(dtype).clamp_(0, 1)
 
 
-def masked(x: Tensor, low: Tensor, high: Tensor, words: Tensor, lifts: Tensor, limit: int) -> Tensor:
-    """Return x with its mask applied, the same mask as `kept` gives, in a form that one kernel can hold.
-
-    `words`, `lifts` [features]: each feature's constant, and how far down its half of the word lies.
-    """
-    word = low ^ words
-    word = (word ^ ((word >> 16) & 0xFFFF)) * _FIRST
-    word = (word ^ ((word >> 15) & 0x1FFFF) ^ high) * _SECOND
-    word = word ^ ((word >> 15) & 0x1FFFF)
-    stays = ((word >> lifts) & 0x7FFF) >= limit
-    return torch.where(stays, x * _scale(limit), torch.zeros((), dtype=x.dtype, device=x.device))
-
-
-def _masked(x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
-    words, lifts = columns(x.shape[-1], x.device)
-    done: Tensor = fused(masked)(x, low, high, words, lifts, limit)
+def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
+    kernel: Any = _kernel()
+    words, factors = _words(-(-x.shape[-1] // 2), x.device), (_FIRST, _SECOND)
+    done: Tensor = kernel(x, low, high, words, limit=limit, scale=_scale(limit), factors=factors)
     return done
 
 
-@functools.lru_cache(maxsize=64)
-def columns(features: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the constants of `masked` for so many features."""
-    pairs = _words(-(-features // 2), device)
-    lifts = torch.tensor([0, 16], dtype=torch.int32, device=device).repeat(len(pairs))
-    return pairs.repeat_interleave(2)[:features].contiguous(), lifts[:features].contiguous()
+@functools.cache
+def _kernel() -> Callable[..., Tensor] | None:
+    """Return the pass in one kernel; None where Triton, which torch brings on a GPU, is missing."""
+    try:
+        from engine.lm.kernel_dropout import masked
+    except ImportError:
+        return None
+    return masked
 
 
 @functools.lru_cache(maxsize=64)

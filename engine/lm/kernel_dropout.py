@@ -15,7 +15,17 @@ from torch import Tensor
 
 @triton.jit
 def _kernel(  # type: ignore[no-untyped-def]
-    x, low, high, words, out, features, limit, scale, first: tl.constexpr, second: tl.constexpr, wide: tl.constexpr
+    x,
+    low,
+    high,
+    words,
+    out,
+    features,
+    limit,
+    scale,
+    first: tl.constexpr,
+    second: tl.constexpr,
+    wide: tl.constexpr,
 ):
     token = tl.program_id(0).to(tl.int64)
     feature = tl.arange(0, wide)

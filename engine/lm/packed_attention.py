@@ -1,7 +1,7 @@
 """Causal attention over dialogues that lie one after another: each sees itself only.
 
-On a GPU in half precision by torch's variable-length kernel; elsewhere the dialogues are laid side by side for
-the attention alone. No mask is ever made: transformers makes none for an implementation it does not know.
+On a GPU in half precision by torch's variable-length kernel; elsewhere the dialogues are laid side by side
+for the attention alone. No mask is ever made: transformers makes none for an implementation it does not know.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def _attention(
 
 def _has_kernel(query: Tensor, value: Tensor) -> bool:
     size = query.shape[-1]
+    fits = query.shape[-1] == value.shape[-1] and size <= _WIDEST_HEAD and size % 8 == 0
     half = query.dtype in (torch.bfloat16, torch.float16)
-    return query.is_cuda and half and size == value.shape[-1] and size <= _WIDEST_HEAD and size % 8 == 0
+    return query.is_cuda and half and fits and torch.cuda.get_device_capability(query.device) >= (8, 0)
 
 
 def _side_by_side(

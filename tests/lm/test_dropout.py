@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.lm.dropout import Dropout, columns, kept, masked
+from engine.lm.dropout import Dropout, _words, kept
 from engine.lm.forms import seed_of
 
 WIDE = 192
@@ -126,17 +126,27 @@ def test_neighbours_padding_and_packing_change_no_mask() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("wide", [192, 193])
-def test_the_form_for_one_kernel_gives_the_same_bits(dtype: torch.dtype, wide: int) -> None:
-    """What a GPU computes, on this device: the same mask and the same products."""
+def test_the_mask_is_the_one_of_the_formula(dtype: torch.dtype, wide: int) -> None:
+    """One entry after another in Python's own integers: what every device has to compute."""
     random = torch.Generator().manual_seed(0)
     low, high = (
-        torch.randint(-(2**31), 2**31, (2, 40, 1), generator=random, dtype=torch.int32) for _ in range(2)
+        torch.randint(-(2**31), 2**31, (6, 1), generator=random, dtype=torch.int32) for _ in range(2)
     )
-    x = torch.randn(2, 40, wide, generator=random).to(dtype)
-    limit = round(0.05 * 2**15)
-    there = masked(x, low, high, *columns(wide, x.device), limit)
-    here = (x * kept(low, high, wide, limit, dtype)).mul_(1 / (1 - limit / 2**15))
-    assert torch.equal(there, here)
+    limit = round(0.3 * 2**15)
+    words = _words(-(-wide // 2), low.device).tolist()
+    expected = [
+        [formula(int(a), int(b), words[feature // 2], feature % 2) >= limit for feature in range(wide)]
+        for a, b in zip(low, high, strict=True)
+    ]
+    assert torch.equal(kept(low, high, wide, limit, dtype), torch.tensor(expected).to(dtype))
+
+
+def formula(low: int, high: int, word: int, half: int) -> int:
+    word = (low ^ word) & 0xFFFFFFFF
+    word = ((word ^ (word >> 16)) * 0x21F0AAAD) & 0xFFFFFFFF
+    word = ((word ^ (word >> 15) ^ (high & 0xFFFFFFFF)) * 0xD35A2D97) & 0xFFFFFFFF
+    word ^= word >> 15
+    return (word >> (16 * half)) & 0x7FFF
 
 
 def test_the_way_back_goes_through_the_same_mask() -> None:

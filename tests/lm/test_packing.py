@@ -40,7 +40,9 @@ def drawn(form: Form, adapters: int) -> dict[str, Tensor]:
     """Adapters that are no start: both factors differ from zero."""
     random = torch.Generator().manual_seed(0)
     return {
-        name: torch.stack([tensor + 0.1 * torch.randn(tensor.shape, generator=random) for _ in range(adapters)])
+        name: torch.stack(
+            [tensor + 0.1 * torch.randn(tensor.shape, generator=random) for _ in range(adapters)]
+        )
         for name, tensor in form.start(seed=1).items()
     }
 
@@ -84,10 +86,13 @@ def test_a_step_with_room_to_spare_is_the_step(tiny_base: Path, encoded: list[En
     bins = bins_of(rows, 100_000)
     tight = layout_of(bins, adapters=1, packed=True)
     room = rounded(tight)
-    assert room.width > tight.width and room.labels > tight.labels and room.dialogues > tight.dialogues
-    with passes(tiny_base, form, packed=True, tokens=100_000) as made, Lanes(
-        load_base(str(tiny_base)).model, 1, prepare=prefer_packed
-    ) as lanes:
+    assert room.width > tight.width
+    assert room.labels > tight.labels
+    assert room.dialogues > tight.dialogues
+    with (
+        passes(tiny_base, form, packed=True, tokens=100_000) as made,
+        Lanes(load_base(str(tiny_base)).model, 1, prepare=prefer_packed) as lanes,
+    ):
         (model,) = lanes.map(lambda model, _: model, [0])
         results = [
             made._computed(model, stacked, batch_of(bins, [0.5], pad_id=0, packed=True, room=one), True)
