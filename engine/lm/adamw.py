@@ -1,7 +1,7 @@
 """AdamW for many adapters at once: each slice has its own step count, rate and clipping.
 
 The update of one slice is that of torch.optim.AdamW (Loshchilov and Hutter 2019) on that adapter alone.
-Weights and moments of an adapter lie in one row, so that an update is a few passes however many tensors it has.
+Weights and moments of an adapter lie in one row, so that an update is a few passes over them.
 """
 
 from __future__ import annotations

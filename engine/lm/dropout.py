@@ -64,7 +64,8 @@ class _Dropped(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grads[0]
         if ctx.again:
-            return _in_one_pass(grad, *ctx.saved_tensors, ctx.limit), None, None, None
+            low, high = ctx.saved_tensors
+            return _in_one_pass(grad, low, high, ctx.limit), None, None, None
         return (grad * ctx.saved_tensors[0]).mul_(_scale(ctx.limit)), None, None, None
 
 

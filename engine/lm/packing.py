@@ -1,8 +1,8 @@
 """How the dialogues of a step lie in one batch: side by side and padded, or one after another in a row.
 
 A row belongs to one adapter. Where attention can be told where dialogues begin, all dialogues of an adapter
-lie in its row and almost nothing is padded; elsewhere each has a row of its own. All that a forward pass needs of
-them is one block of numbers, so that it reaches a GPU in one copy and a captured step can be given another.
+lie in its row and almost nothing is padded; elsewhere each has a row of its own. All that a forward pass
+needs of them is one block of numbers, so that it reaches a GPU in one copy, and a recorded step another.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class Trainer:
         pull: Pull = toward_zero,
         packed: bool | None = None,
     ) -> None:
-        """`packed` lays an adapter's dialogues one after another; by default on a GPU, where that is faster."""
+        """`packed` lays an adapter's dialogues one after another: by default on a GPU, which is faster so."""
         self.model, self.form, self.settings, self._pull = model, form, settings, pull
         self.lessons, self.pad_id, self.hooks = list(lessons), pad_id, hooks
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
@@ -225,7 +225,7 @@ class Trainer:
         self._unread.append((self._rounds, self._places[going[0]].epoch, told))
 
     def _read(self, *, at_least: int = 1) -> None:
-        """Tell the losses of the last rounds, once there are so many. Raises EngineError where one is none."""
+        """Tell the losses of the last rounds, once there are so many. Raises EngineError if one is none."""
         if len(self._unread) < at_least:
             return
         unread, self._unread = self._unread, []
