@@ -4,8 +4,8 @@
     .venv/bin/python -m engine bench merge --base 0.5b     Qwen2.5-0.5B's shape (24 layers, width 896)
 
 A sparse MoE: each persona gets a weighted sum of 5 adapters, written into the base's weights, all in fp32.
-Only the layers with adapters exist, with random weights, in one process for both, on the GPU where there is one
-(`--device`). Ways of PEFT: with all 200
+Only the layers with adapters exist, with random weights, in one process for both, on the GPU where there is
+one (`--device`). Ways of PEFT: with all 200
 adapters in the model, and, in its favour, with only those that the personas of the sample need.
 """
 
@@ -192,9 +192,8 @@ def main() -> None:
 
 
 def _show(found: Mapping[str, Any], options: argparse.Namespace) -> None:
-    print(
-        f"{ADAPTERS} adapters of rank {RANK} on {options.target_modules}, {NEAREST} a persona, fp32, {options.device}"
-    )
+    where = f"{options.target_modules}, {NEAREST} a persona, fp32, {options.device}"
+    print(f"{ADAPTERS} adapters of rank {RANK} on {where}")
     print(f"{'':<28}{'ms a persona':>14}{'ratio':>8}")
     print(f"{'ours, ' + str(ADAPTERS) + ' personas':<28}{1000 * found['ours']:>14.2f}{1.0:>8.1f}")
     for way, one in found.items():
