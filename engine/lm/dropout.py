@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from engine.lm.fused import gpu_kernels
 
 _LEVELS = 1 << 15
 """A share is held to one in so many: two features share the 32 bits of one word, and use 15 each."""
@@ -52,7 +53,7 @@ class _Dropped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
-        ctx.limit, ctx.again = limit, x.is_cuda and _kernel() is not None
+        ctx.limit, ctx.again = limit, x.is_cuda and gpu_kernels() is not None
         if ctx.again:
             ctx.save_for_backward(low, high)
             return _in_one_pass(x, low, high, limit)
@@ -86,20 +87,10 @@ def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtyp
 
 
 def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
-    kernel: Any = _kernel()
+    kernels: Any = gpu_kernels()
     words, factors = _words(-(-x.shape[-1] // 2), x.device), (_FIRST, _SECOND)
-    done: Tensor = kernel(x, low, high, words, limit=limit, scale=_scale(limit), factors=factors)
+    done: Tensor = kernels.dropped(x, low, high, words, limit=limit, scale=_scale(limit), factors=factors)
     return done
-
-
-@functools.cache
-def _kernel() -> Callable[..., Tensor] | None:
-    """Return the pass in one kernel; None where Triton, which torch brings on a GPU, is missing."""
-    try:
-        from engine.lm.kernel_dropout import masked
-    except ImportError:
-        return None
-    return masked
 
 
 @functools.lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from engine.lm.fused import fuse
 from engine.lm.last_layer import PLAIN_MODELS
 
 NAME = "packed"
@@ -29,7 +30,8 @@ def takes_packed(model: PreTrainedModel) -> bool:
 
 
 def prefer_packed(model: PreTrainedModel) -> None:
-    """Let a model attend within dialogues; its calls then need `begins_of`."""
+    """Let a model attend within dialogues, and fuse what a GPU can; its calls then need `begins_of`."""
+    fuse(model)
     model.config._attn_implementation = NAME
 
 
