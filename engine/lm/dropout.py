@@ -43,8 +43,9 @@ class Dropout:
 
     def __call__(self, path: str, x: Tensor) -> Tensor:
         """Return x [B, T, in] with a share of its entries zero and the others scaled up."""
-        one, two = _salts(path)
-        dropped: Tensor = _Dropped.apply(x, self._low ^ one, self._high + two, self._limit)
+        rows, width = x.shape[0], x.shape[1]
+        low, high = (one.expand(rows, width, 1).contiguous() for one in (self._low, self._high))
+        dropped: Tensor = _Dropped.apply(x, low, high, _salts(path), self._limit)
         return dropped
 
 
@@ -52,22 +53,24 @@ class _Dropped(torch.autograd.Function):
     """x times its mask. A CPU keeps the mask for the way back; a GPU makes it again, which is cheap there."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
-        ctx.limit, ctx.again = limit, x.is_cuda and gpu_kernels() is not None
+    def forward(ctx: Any, x: Tensor, low: Tensor, high: Tensor, salts: tuple[int, int], limit: int) -> Tensor:
+        ctx.salts, ctx.limit, ctx.again = salts, limit, x.is_cuda and gpu_kernels() is not None
         if ctx.again:
             ctx.save_for_backward(low, high)
-            return _in_one_pass(x, low, high, limit)
-        mask = kept(low, high, x.shape[-1], limit, x.dtype)
+            return _in_one_pass(x, low, high, salts, limit)
+        mask = kept(low ^ salts[0], high + salts[1], x.shape[-1], limit, x.dtype)
         ctx.save_for_backward(mask)
         return (x * mask).mul_(_scale(limit))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
         grad = grads[0]
         if ctx.again:
             low, high = ctx.saved_tensors
-            return _in_one_pass(grad, low, high, ctx.limit), None, None, None
-        return (grad * ctx.saved_tensors[0]).mul_(_scale(ctx.limit)), None, None, None
+            grad = _in_one_pass(grad, low, high, ctx.salts, ctx.limit)
+        else:
+            grad = (grad * ctx.saved_tensors[0]).mul_(_scale(ctx.limit))
+        return grad, None, None, None, None
 
 
 def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtype) -> Tensor:
@@ -86,10 +89,12 @@ def kept(low: Tensor, high: Tensor, features: int, limit: int, dtype: torch.dtyp
     return halves.to(dtype).clamp_(0, 1)
 
 
-def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, limit: int) -> Tensor:
+def _in_one_pass(x: Tensor, low: Tensor, high: Tensor, salts: tuple[int, int], limit: int) -> Tensor:
     kernels: Any = gpu_kernels()
     words, factors = _words(-(-x.shape[-1] // 2), x.device), (_FIRST, _SECOND)
-    done: Tensor = kernels.dropped(x, low, high, words, limit=limit, scale=_scale(limit), factors=factors)
+    done: Tensor = kernels.dropped(
+        x, low, high, words, salts=salts, limit=limit, scale=_scale(limit), factors=factors
+    )
     return done
 
 

@@ -32,7 +32,7 @@ def gpu_kernels() -> ModuleType | None:
 
 
 def fuse(model: PreTrainedModel) -> None:
-    """Give a model on a GPU the short forms of its modules, for as long as it lives: it is a lane's own copy."""
+    """Give a model on a GPU the short forms of its modules for good: it is a lane's own copy."""
     if model.device.type != "cuda":
         return
     usual: dict[type, bool] = {}
@@ -51,10 +51,13 @@ def _short(module: Any) -> Callable[[Tensor], Tensor] | None:
     if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
         return partial(_normalised, module)
     kernels = gpu_kernels()
-    gated = all(
-        isinstance(getattr(module, name, None), nn.Module) for name in ("gate_proj", "up_proj", "down_proj")
-    )
+    gated = has_parts(module, "gate_proj", "up_proj", "down_proj")
     return partial(_fed_forward, module, kernels.Gated.apply) if gated and kernels is not None else None
+
+
+def has_parts(module: nn.Module, *names: str) -> bool:
+    """Say whether a module has parts of these names."""
+    return all(isinstance(getattr(module, name, None), nn.Module) for name in names)
 
 
 def _normalised(module: Any, hidden_states: Tensor) -> Tensor:

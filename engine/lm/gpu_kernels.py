@@ -1,7 +1,7 @@
 """What a GPU does element by element in training, each in one pass over its memory: Triton kernels.
 
-Dropout with the bits of engine/lm/dropout.py, the loss of logits with its gradient in their place, and the gate of
-a feed-forward block. Loaded on a GPU only; Triton comes with torch there.
+Dropout with the bits of engine/lm/dropout.py, the loss of logits with its gradient in their place, the gate
+of a feed-forward block, and rotary positions. Loaded on a GPU only; Triton comes with torch there.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 _BLOCK, _LOGITS_BLOCK = 1024, 4096
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["one", "two", "limit"])
 def _drop(  # type: ignore[no-untyped-def]
-    x, low, high, words, out, features, limit, scale,
+    x, low, high, words, out, features, one, two, limit, scale,
     first: tl.constexpr, second: tl.constexpr, wide: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
     feature = tl.arange(0, wide)
     there = feature < features
-    word = tl.load(low + token) ^ tl.load(words + feature // 2, mask=there, other=0)
+    word = tl.load(low + token) ^ one ^ tl.load(words + feature // 2, mask=there, other=0)
     word = (word ^ ((word >> 16) & 0xFFFF)) * first
-    word = (word ^ ((word >> 15) & 0x1FFFF) ^ tl.load(high + token)) * second
+    word = (word ^ ((word >> 15) & 0x1FFFF) ^ (tl.load(high + token) + two)) * second
     word = word ^ ((word >> 15) & 0x1FFFF)
     stays = ((word >> ((feature & 1) * 16)) & 0x7FFF) >= limit
     value = tl.load(x + token * features + feature, mask=there, other=0.0).to(tl.float32)
@@ -35,14 +35,15 @@ def _drop(  # type: ignore[no-untyped-def]
 
 
 def dropped(
-    x: Tensor, low: Tensor, high: Tensor, words: Tensor, *, limit: int, scale: float, factors: tuple[int, int]
-) -> Tensor:
-    """Return x [..., in] with its mask applied; `low`, `high` [..., 1] are its tokens' words."""
+    x: Tensor, low: Tensor, high: Tensor, words: Tensor, *, salts: tuple[int, int], limit: int, scale: float,
+    factors: tuple[int, int],
+) -> Tensor:  # fmt: skip
+    """Return x [..., in] with its mask in a module of these salts; `low`, `high` are its tokens' words."""
     x = x.contiguous()
     out, features = torch.empty_like(x), x.shape[-1]
     launch: Any = _drop[(x.numel() // features,)]
     launch(
-        x, low.contiguous(), high.contiguous(), words, out, features, limit, scale,
+        x, low, high, words, out, features, *salts, limit, scale,
         first=factors[0], second=factors[1], wide=triton.next_power_of_2(features),
     )  # fmt: skip
     return out
@@ -123,3 +124,44 @@ class Gated(torch.autograd.Function):
         launch: Any = _gate_back[(triton.cdiv(gate.numel(), _BLOCK),)]
         launch(grads[0].contiguous(), gate, up, to_gate, to_up, gate.numel(), block=_BLOCK)
         return to_gate, to_up
+
+
+@triton.jit
+def _turn(x, cos, sin, out, heads, sign, half: tl.constexpr, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+    token = tl.program_id(0).to(tl.int64)
+    head = tl.program_id(1)
+    place = tl.arange(0, wide)
+    there = place < half
+    own = (token * heads + head) * (2 * half)
+    low = tl.load(x + own + place, mask=there, other=0.0).to(tl.float32)
+    high = tl.load(x + own + half + place, mask=there, other=0.0).to(tl.float32)
+    c = tl.load(cos + token * (2 * half) + place, mask=there, other=0.0).to(tl.float32)
+    s = tl.load(sin + token * (2 * half) + place, mask=there, other=0.0).to(tl.float32) * sign
+    tl.store(out + own + place, (low * c - high * s).to(out.dtype.element_ty), mask=there)
+    tl.store(out + own + half + place, (high * c + low * s).to(out.dtype.element_ty), mask=there)
+
+
+class Turned(torch.autograd.Function):
+    """Queries or keys [N, H, D] turned by rotary positions, cos and sin [N, D], whose halves are alike."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(grads[0], cos, sin, -1.0), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
+    x = x.contiguous()
+    out, (tokens, heads, size) = torch.empty_like(x), x.shape
+    launch: Any = _turn[(tokens, heads)]
+    half = size // 2
+    launch(
+        x, cos.contiguous(), sin.contiguous(), out, heads, sign,
+        half=half, wide=triton.next_power_of_2(half), num_warps=1,
+    )  # fmt: skip
+    return out

@@ -26,6 +26,7 @@ from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedu
 from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
+from engine.lm.fused import fuse
 from engine.lm.lanes import Lanes
 from engine.lm.packed_attention import prefer_packed, takes_packed
 from engine.lm.packing import Drill
@@ -179,7 +180,7 @@ class Trainer:
         """
         self.model.eval()
         self._restore()
-        with Lanes(self.model, prepare=prefer_packed if self._packed else prefer_causal_blocks) as lanes:
+        with Lanes(self.model, prepare=prefer_packed if self._packed else _prefer_short) as lanes:
             say = self.hooks.say
             self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=say, packed=self._packed))
         return [self._trained(number) for number in range(len(self.lessons))]
@@ -381,6 +382,11 @@ class Trainer:
             self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
             return
         self._places, self._rounds, self.seconds = places, rounds, seconds
+
+
+def _prefer_short(model: PreTrainedModel) -> None:
+    prefer_causal_blocks(model)
+    fuse(model)
 
 
 @torch.no_grad()

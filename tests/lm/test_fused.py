@@ -89,6 +89,21 @@ def test_the_kernel_of_the_gate_and_its_way_back_are_those_of_torch() -> None:
 
 
 @needs_triton
+def test_the_kernel_of_rotary_positions_turns_and_turns_back() -> None:
+    kernels = fused.gpu_kernels()
+    assert kernels is not None
+    x, grad = torch.randn(2, 9, 3, 16, device=DEVICE).unbind(0)
+    angles = torch.randn(9, 8, device=DEVICE).repeat(1, 2)
+    cos, sin, x = angles.cos(), angles.sin(), x.requires_grad_()
+    low, high = x.chunk(2, dim=-1)
+    theirs = x * cos.unsqueeze(1) + torch.cat([-high, low], dim=-1) * sin.unsqueeze(1)
+    ours = kernels.Turned.apply(x, cos, sin)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    back = [torch.autograd.grad(one, x, grad)[0] for one in (ours, theirs)]
+    torch.testing.assert_close(*back, atol=1e-5, rtol=1e-5)
+
+
+@needs_triton
 @pytest.mark.parametrize("wide", [192, 193])
 def test_the_kernel_of_dropout_has_the_bits_of_the_formula(wide: int) -> None:
     kernels = fused.gpu_kernels()
@@ -99,7 +114,8 @@ def test_the_kernel_of_dropout_has_the_bits_of_the_formula(wide: int) -> None:
     x, limit = torch.randn(2, 9, wide, device=DEVICE), 1638
     there = kernels.dropped(
         x, low, high, dropout._words(-(-wide // 2), low.device),
-        limit=limit, scale=dropout._scale(limit), factors=(dropout._FIRST, dropout._SECOND),
+        salts=(-77, 2**31 - 1), limit=limit, scale=dropout._scale(limit),
+        factors=(dropout._FIRST, dropout._SECOND),
     )  # fmt: skip
-    here = (x * dropout.kept(low, high, wide, limit, x.dtype)).mul_(dropout._scale(limit))
+    here = (x * dropout.kept(low ^ -77, high + (2**31 - 1), wide, limit, x.dtype)).mul_(dropout._scale(limit))
     assert torch.equal(there, here)

@@ -16,7 +16,7 @@ from engine.lm.encode import Encoded
 from engine.lm.forms import Form, LoraForm
 from engine.lm.lanes import Lanes
 from engine.lm.load import load_base
-from engine.lm.packed_attention import prefer_packed, takes_packed
+from engine.lm.packed_attention import begins_of, prefer_packed, shorten, takes_packed
 from engine.lm.packing import Drill, batch_of, bins_of, layout_of
 from engine.lm.passes import Passes
 from engine.lm.prefix import PrefixForm
@@ -102,6 +102,29 @@ def test_a_step_with_room_to_spare_is_the_step(tiny_base: Path, encoded: list[En
     torch.testing.assert_close(room_sums, sums, atol=1e-4, rtol=1e-5)
     for grad, room_grad in zip(grads, room_grads, strict=True):
         torch.testing.assert_close(room_grad, grad, atol=2e-6, rtol=1e-4)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    low, high = x.chunk(2, dim=-1)
+    return x * cos.unsqueeze(1) + torch.cat([-high, low], dim=-1) * sin.unsqueeze(1)
+
+
+def test_attention_in_its_short_form_gives_what_it_gave(tiny_base: Path, encoded: list[Encoded]) -> None:
+    """With the turn in plain operations, as the kernel needs a GPU; what turns otherwise is not used."""
+    rows = drills(encoded, 3)
+    batch = batch_of(bins_of(rows, 100_000), [1.0] * 3, pad_id=0, packed=True)
+    results = []
+    for turn in (None, turned, lambda x, cos, sin: x):
+        model = load_base(str(tiny_base)).model
+        if turn is not None:
+            shorten(model, turn)
+        short = "forward" in model.get_decoder().layers[0].self_attn.__dict__
+        assert short == (turn is turned)
+        prefer_packed(model)
+        more = begins_of(batch.begins, batch.layout.longest)
+        out = model.get_decoder()(input_ids=batch.ids, position_ids=batch.places, use_cache=False, **more)
+        results.append(out.last_hidden_state)
+    torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-5)
 
 
 def test_training_packed_ends_as_training_padded(tiny_base: Path, encoded: list[Encoded]) -> None:
