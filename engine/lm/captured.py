@@ -89,6 +89,13 @@ class Captured:
         flat = recording.grads.clone().split([shape.numel() for shape in shapes])
         return recording.sums.clone(), tuple(p.view(s) for p, s in zip(flat, shapes, strict=True))
 
+    def stop(self, reason: str) -> None:
+        """Give back what recordings hold, and make none any more."""
+        if not self.fails:
+            self._say(f"Steps are launched one by one on this GPU: {reason}")
+        self.fails, self._pool = True, None
+        self._recordings.clear()
+
     def _record(
         self, compute: Compute, model: PreTrainedModel, stacked: Mapping[str, Tensor], batch: Batch
     ) -> _Recording | None:
@@ -104,13 +111,8 @@ class Captured:
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
                 sums, grads = compute(model, given, batch, True)
                 flat = torch.cat([grad.flatten() for grad in grads])
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            self.fails = True
-            self._say(
-                f"Steps are not recorded on this GPU, so each is launched: {str(error).splitlines()[0]}"
-            )
+        except RuntimeError as error:  # that there is no room is one of them
+            self.stop(str(error).partition("\n")[0])
             return None
         self._pool = self._pool or graph.pool()
         recording = _Recording(graph, given, batch.data, sums, flat)

@@ -81,6 +81,8 @@ class Passes:
                         "Choose a smaller base or a lower rank, or free memory.",
                     ) from error
             self._tokens //= 2
+            if self._captured is not None:
+                self._captured.stop("memory is short")
             release(self._lanes.device)
             self._say(f"Out of memory: going on with {self._tokens} tokens at once.")
 

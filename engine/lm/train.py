@@ -35,6 +35,8 @@ from engine.lm.reply_loss import token_losses
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
 _TOKENS_A_GROUP = {"cpu": 16384, "cuda": 262144}
+_BYTES_A_GROUP, _COPIES_A_STEP = 4 << 30, 8
+"""What an optimiser step may take beside the weights: copies of its adapters, in fp32."""
 _ROUNDS_UNREAD = {"cuda": 8}
 """A GPU is asked for its losses only so often: each time it would stand still."""
 
@@ -214,11 +216,12 @@ class Trainer:
         pending.sort(key=lambda entry: (max(map(len, entry[1])), entry[0]))
         told: list[_Told] = []
         most = _TOKENS_A_GROUP.get(self.model.device.type, _TOKENS_A_GROUP["cpu"])
+        most_adapters = max(1, _BYTES_A_GROUP // (_COPIES_A_STEP * 4 * self.parameters_each))
         while pending:
             count, tokens = 0, 0
             while count < len(pending):
                 tokens += sum(map(len, pending[count][1]))
-                if count and tokens > most:
+                if count and (tokens > most or count == most_adapters):
                     break
                 count += 1
             told.append(self._step(passes, pending[:count]))
