@@ -22,13 +22,25 @@ class StackedAdamW:
         self._shapes = {name: tensor.shape[1:] for name, tensor in weights.items()}
         self._decay = weight_decay
         self._flat = torch.cat([tensor.flatten(1) for tensor in weights.values()], dim=1)
+        self._kept = self._flat.clone()
         self._moments = [torch.zeros_like(self._flat) for _ in range(2)]
-        self.weights = self._named(self._flat)
+        self.weights, self.kept = self._named(self._flat), self._named(self._kept)
         self.first, self.second = (self._named(moment) for moment in self._moments)
 
     def slices(self, which: Tensor) -> dict[str, Tensor]:
         """Return the weights of the slices `which` [G], name -> [G, ...]."""
         return self._named(self._flat[which])
+
+    def keep(self, which: Tensor) -> None:
+        """Keep the slices `which` [G] as they are now, in `kept`."""
+        self._kept[which] = self._flat[which]
+
+    def kept_apart(self) -> list[dict[str, Tensor]]:
+        """Return what is kept of each slice, on the CPU; a GPU is asked once for all."""
+        here = self._named(self._kept.cpu())
+        return [
+            {name: tensor[row].clone() for name, tensor in here.items()} for row in range(len(self._kept))
+        ]
 
     def step(
         self, which: Tensor, grads: Mapping[str, Tensor], *, rates: Tensor, steps: Tensor, most: float

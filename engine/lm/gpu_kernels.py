@@ -127,18 +127,19 @@ class Gated(torch.autograd.Function):
 
 
 @triton.jit
-def _turn(x, cos, sin, out, heads, sign, half: tl.constexpr, wide: tl.constexpr):  # type: ignore[no-untyped-def]
+def _turn(  # type: ignore[no-untyped-def]
+    x, cos, sin, out, heads, sign, half: tl.constexpr, wide: tl.constexpr, tall: tl.constexpr
+):
     token = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1)
-    place = tl.arange(0, wide)
-    there = place < half
-    own = (token * heads + head) * (2 * half)
-    low = tl.load(x + own + place, mask=there, other=0.0).to(tl.float32)
-    high = tl.load(x + own + half + place, mask=there, other=0.0).to(tl.float32)
-    c = tl.load(cos + token * (2 * half) + place, mask=there, other=0.0).to(tl.float32)
-    s = tl.load(sin + token * (2 * half) + place, mask=there, other=0.0).to(tl.float32) * sign
-    tl.store(out + own + place, (low * c - high * s).to(out.dtype.element_ty), mask=there)
-    tl.store(out + own + half + place, (high * c + low * s).to(out.dtype.element_ty), mask=there)
+    head, place = tl.arange(0, tall)[:, None], tl.arange(0, wide)[None, :]
+    there = (head < heads) & (place < half)
+    low_at = (token * heads + head) * (2 * half) + place
+    low = tl.load(x + low_at, mask=there, other=0.0).to(tl.float32)
+    high = tl.load(x + low_at + half, mask=there, other=0.0).to(tl.float32)
+    c = tl.load(cos + token * (2 * half) + place, mask=place < half, other=0.0).to(tl.float32)
+    s = tl.load(sin + token * (2 * half) + place, mask=place < half, other=0.0).to(tl.float32) * sign
+    tl.store(out + low_at, (low * c - high * s).to(out.dtype.element_ty), mask=there)
+    tl.store(out + low_at + half, (high * c + low * s).to(out.dtype.element_ty), mask=there)
 
 
 class Turned(torch.autograd.Function):
@@ -158,10 +159,10 @@ class Turned(torch.autograd.Function):
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
     x = x.contiguous()
     out, (tokens, heads, size) = torch.empty_like(x), x.shape
-    launch: Any = _turn[(tokens, heads)]
+    launch: Any = _turn[(tokens,)]
     half = size // 2
     launch(
         x, cos.contiguous(), sin.contiguous(), out, heads, sign,
-        half=half, wide=triton.next_power_of_2(half), num_warps=1,
+        half=half, wide=triton.next_power_of_2(half), tall=triton.next_power_of_2(heads),
     )  # fmt: skip
     return out

@@ -56,7 +56,7 @@ class Passes:
         """`packed` says that the lanes' models attend within dialogues (engine/lm/packed_attention.py)."""
         self._lanes, self._form, self._pad_id, self._say = lanes, form, pad_id, say
         self._packed = packed
-        self._tokens = _TOKENS_AT_ONCE.get(lanes.device.type) or tokens_that_fit(lanes.like)
+        self._tokens = _TOKENS_AT_ONCE.get(lanes.device.type) or tokens_that_fit(lanes.like, fused=packed)
         self._at_least = _PARTS_FOR_LANES if lanes.suits else 1
         self._captured = Captured(say) if packed and lanes.device.type == "cuda" else None
 

@@ -154,8 +154,6 @@ class Trainer:
             for name in starts[0]
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
-        self._weights = self._optimizer.weights
-        self._best = {name: tensor.clone() for name, tensor in self._weights.items()}
         packs = bool(getattr(form, "packs", False)) and takes_packed(model)
         self._packed = packs and (model.device.type == "cuda" if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
@@ -167,11 +165,11 @@ class Trainer:
     @property
     def parameters_each(self) -> int:
         """How many numbers one adapter has."""
-        return sum(tensor[0].numel() for tensor in self._weights.values())
+        return sum(tensor[0].numel() for tensor in self._optimizer.weights.values())
 
     @property
     def _checkpoint_bytes(self) -> int:
-        return 4 * sum(tensor.numel() * tensor.element_size() for tensor in self._weights.values())
+        return 4 * sum(tensor.numel() * tensor.element_size() for tensor in self._optimizer.weights.values())
 
     def fit(self) -> list[Trained]:
         """Train to the end and return every adapter at its best epoch (without validation, its last).
@@ -185,7 +183,8 @@ class Trainer:
         with Lanes(self.model, prepare=prefer_packed if self._packed else _prefer_short) as lanes:
             say = self.hooks.say
             self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=say, packed=self._packed))
-        return [self._trained(number) for number in range(len(self.lessons))]
+        best = self._optimizer.kept_apart()
+        return [self._trained(number, weights) for number, weights in enumerate(best)]
 
     def _train(self, passes: Passes) -> None:
         began, saved = time.monotonic() - self.seconds, time.monotonic()
@@ -291,6 +290,7 @@ class Trainer:
         if losses:
             epoch = self._places[judged[0]].epoch
             self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses))
+        better: list[int] = []
         for number in ended:
             place = self._places[number]
             loss = losses.get(number, -float(place.epoch))
@@ -299,12 +299,13 @@ class Trainer:
                 place.val_losses.append(loss)
             if place.best_loss is None or loss < place.best_loss:
                 place.best_loss, place.best_epoch = loss, place.epoch
-                for name, tensor in self._weights.items():
-                    self._best[name][number] = tensor[number]
+                better.append(number)
             place.epoch, place.batch = place.epoch + 1, 0
             patience = self.settings.patience
             tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
             place.ended = place.epoch >= self.settings.epochs or tired
+        if better:
+            self._optimizer.keep(self._on_device(better))
 
     def _validate(self, passes: Passes, numbers: Sequence[int]) -> list[float]:
         """Return each adapter's mean loss over all its validation reply tokens."""
@@ -342,11 +343,11 @@ class Trainer:
                 "Set a lower learning_rate or max_grad_norm.",
             )
 
-    def _trained(self, number: int) -> Trained:
+    def _trained(self, number: int, weights: dict[str, Tensor]) -> Trained:
         place = self._places[number]
         return Trained(
             name=self.lessons[number].name,
-            weights={name: tensor[number].cpu().clone() for name, tensor in self._best.items()},
+            weights=weights,
             steps=place.step,
             best_epoch=place.best_epoch,
             best_loss=math.inf if place.best_loss is None else place.best_loss,
@@ -356,7 +357,7 @@ class Trainer:
     @property
     def _parts(self) -> Parts:
         moments = {"first": self._optimizer.first, "second": self._optimizer.second}
-        return {"now": self._weights, "best": self._best, **moments}
+        return {"now": self._optimizer.weights, "best": self._optimizer.kept, **moments}
 
     def _save(self) -> None:
         self._read()
