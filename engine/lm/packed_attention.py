@@ -147,10 +147,9 @@ def _side_by_side(
     places = torch.arange(len(query), device=query.device)
     ahead = torch.arange(longest, device=query.device)
     taken = (begins[:-1, None].long() + ahead).clamp_(max=len(query) - 1)
-    out = scaled_dot_product_attention(
-        *(one[taken].transpose(1, 2) for one in (query, key, value)),
-        is_causal=True, scale=scale, enable_gqa=key.shape[1] != query.shape[1],
-    )  # fmt: skip
+    query, key, value = (one[taken].transpose(1, 2) for one in (query, key, value))
+    shared = key.shape[1] != query.shape[1]
+    out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=shared)
     owner = torch.searchsorted(begins[1:].contiguous(), places, right=True)
     back = owner * longest + places - begins[owner]
     return out.transpose(1, 2).flatten(0, 1)[back]
