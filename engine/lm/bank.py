@@ -159,7 +159,10 @@ class Rows:
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
-        self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
+        chosen = torch.tensor(list(rows))
+        if self._names.is_cuda:  # without waiting for what the GPU is still at
+            chosen = chosen.pin_memory().to(self._names.device, non_blocking=True)
+        self._choose(self._names[chosen])
 
     @contextmanager
     def on(self) -> Iterator[None]:

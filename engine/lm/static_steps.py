@@ -33,7 +33,8 @@ ROOM_STEP = 64
 _NAME = "one-token"
 _KERNEL_SIZES = frozenset({16, 32, 64, 128, 256})
 _SAME_ROOM = 1.25
-"""A graph for a longer room is used where it is at most so many times longer: capturing costs some steps."""
+"""A graph for a longer room is used where it is at most so many times longer: capturing costs some steps.
+Where a kernel attends, which passes over what nobody has seen, it may be any longer."""
 _MOST_KEYS = 3
 _STEADY_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotations that do not depend on how far the longest row is, which the host would have to look at."""
@@ -158,10 +159,11 @@ class StaticSteps:
     def shape(self, model: PreTrainedModel, rows: int, length: int, key: Hashable) -> _Shape:
         """Return the tensors for so many rows of a length: those that there are, or new ones."""
         count, room = row_count(rows), room_for(length)
+        most = math.inf if _kernel_of(model) is not None else _SAME_ROOM * room
         fitting = [
             known[1]
             for known in self._shapes
-            if (known[0], known[2]) == (count, key) and room <= known[1] <= _SAME_ROOM * room
+            if (known[0], known[2]) == (count, key) and room <= known[1] <= most
         ]  # fmt: skip
         room = min(fitting, default=room)
         memory = self._room(model, count, room)
@@ -207,8 +209,8 @@ class StaticSteps:
         device = model.device
         if self._stream is None:
             self._stream = torch.cuda.Stream(device)
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
+        if all(other.graph is None for other in self._shapes.values()):
+            self._pool = torch.cuda.graph_pool_handle()  # one whose graphs are all gone cannot be used again
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(device)
         try:
@@ -290,6 +292,11 @@ class StaticBatch:
         self._on_rows([*rows, *([rows[0]] * missing)])
 
 
+def _kernel_of(model: PreTrainedModel) -> Callable[..., Tensor] | None:
+    """Return what attends for one token a row at once; None where the model's heads are of another size."""
+    return ways(model).attended if key_value_shape(model)[2] in _KERNEL_SIZES else None
+
+
 def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     """Read one token of each row; return logits [R, V] and move everything on by one. Never asks the host."""
     decoder: Any = model.get_decoder()
@@ -327,7 +334,7 @@ _LOOK: ContextVar[_Look] = ContextVar("what the queries of the step under way se
 def _attending(model: PreTrainedModel, mask: Tensor, shape: _Shape) -> Iterator[None]:
     before = model.config._attn_implementation
     model.config._attn_implementation = _NAME
-    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, ways(model).attended))
+    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, _kernel_of(model)))
     try:
         yield
     finally:
@@ -350,7 +357,7 @@ def _attention(
     groups = heads // key.shape[1]
     packed = query.reshape(rows, key.shape[1], groups, size)
     look = _LOOK.get()
-    if look.attended is not None and size in _KERNEL_SIZES:
+    if look.attended is not None:
         scale = size**-0.5 if scaling is None else scaling
         out = look.attended(packed, key, value, look.mask, look.firsts, look.place, scale)
         return out.reshape(rows, 1, heads, -1), None
