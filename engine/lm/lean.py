@@ -61,6 +61,7 @@ def lean(model: PreTrainedModel) -> Iterator[None]:
                 setattr(owner, name, own)
 
 
+@torch.no_grad()
 def ways(model: PreTrainedModel) -> Ways:
     """Return what can be done at once for a model where it is; found out the first time."""
     where, found = _FOUND.get(model, (None, Ways()))
@@ -108,7 +109,6 @@ def _agreeing(
     return [(module, "forward", short) for module, short in found if kinds[type(module)]]
 
 
-@torch.no_grad()
 def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
     """Return the ways with kernels compiled here; the plain ones, with a warning, without a compiler."""
     try:

@@ -49,7 +49,7 @@ def holder(device: str) -> Holder | None:
 
 
 def wanted(device: str) -> bool:
-    """Say whether somebody waits for a device just now; who holds it for convenience alone then gives it up."""
+    """Say whether somebody waits for a device just now; whoever could do without gives it up then."""
     try:
         return time.time() - _wish(device).stat().st_mtime < _WANTED_SECONDS
     except OSError:

@@ -1,4 +1,4 @@
-"""Short ways give what a model's own operations give, and are gone afterwards; an unusual model keeps its own."""
+"""Short ways give what a model's own operations give, and are gone afterwards; unusual ones stay."""
 
 from __future__ import annotations
 

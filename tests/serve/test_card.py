@@ -39,7 +39,7 @@ def test_while_a_run_holds_it_the_playground_sees_none() -> None:
 
 
 def test_the_playground_leaves_when_a_run_waits(tmp_path: Path) -> None:
-    """A real wait in another thread: it is told who holds the card, and gets it long before the chat is idle."""
+    """A real wait in another thread: it is told who holds the card, and gets it before the chat is idle."""
     heard: list[str] = []
     ws = Workspace(tmp_path)
 
