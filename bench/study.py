@@ -2,6 +2,7 @@
 
     .venv/bin/python -m engine bench study                  200 personas x 30 dialogues
     .venv/bin/python -m engine bench study --pilot          20 personas
+    .venv/bin/python -m engine bench study --beyond         steering, merges of deltas, stages
 
 Runs the written list below, one after another, as a user would; prints the leaderboard on test, each run's
 time by stage, and which share of all time was mathematics, data, scoring and waiting.
@@ -54,9 +55,36 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("placebo", "--set", "of=per-persona"),
     ("routing",),
 )
+BEYOND: tuple[tuple[str, ...], ...] = (
+    ("unified",),
+    ("retrieval",),
+    ("hybrid",),
+    ("per-persona",),
+    ("clustering",),
+    ("cluster-from-unified",),
+    ("merge-topk",),
+    ("merge-topk", "--preset", "on-unified"),
+    ("merge-cluster", "--preset", "on-unified"),
+    ("mta",),
+    ("mta", "--set", "own=false"),
+    ("merge-learned", "--preset", "on-unified"),
+    ("merge-learned", "--preset", "on-unified", "--set", "by_layer=true"),
+    ("hypernetwork",),
+    ("staged",),
+    ("context-steering",),
+    ("context-steering", "--set", "shown=profile"),
+    ("context-steering", "--set", "over=hybrid"),
+    ("steering-vectors",),
+    ("steering-vectors", "--set", "scales=1", "--set", "depths=0.75"),
+    ("placebo", "--set", "of=hybrid"),
+    ("placebo", "--set", "of=mta"),
+    ("placebo", "--set", "of=staged"),
+    ("placebo", "--set", "of=hypernetwork"),
+    ("placebo", "--set", "of=context-steering"),
+)
 TRAINED = frozenset(
     {"unified", "per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}
-    | {"global-prefix", "prefix", "prefix-unified"}
+    | {"global-prefix", "prefix", "prefix-unified", "mta", "staged"}
 )
 KINDS = {
     "train": "mathematics", "generate": "mathematics", "merge": "mathematics", "sweep": "mathematics",
@@ -170,6 +198,9 @@ def main() -> None:
     """Make the world, run the list, print what came out."""
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--pilot", action="store_true", help="20 personas instead of 200.")
+    made.add_argument(
+        "--beyond", action="store_true", help="The newer strategies, beside those they build on."
+    )
     made.add_argument("--world", default="default")
     made.add_argument("--base", choices=BASES, default="embedded")
     made.add_argument("--personas", type=int)
@@ -177,9 +208,7 @@ def main() -> None:
     made.add_argument("--epochs", type=int, default=2)
     made.add_argument("--examples", type=int, default=5, help="Examples a persona and split.")
     made.add_argument("--workspace", type=Path, help="Where to keep it; goes on where one is.")
-    made.add_argument(
-        "--minutes", type=float, help="Begin no run later; --workspace goes on another time."
-    )
+    made.add_argument("--minutes", type=float, help="Begin no run later; --workspace goes on another time.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     options = made.parse_args()
     workspace = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-study-"))
@@ -191,7 +220,8 @@ def main() -> None:
         engine(workspace, "init", *world, "--dialogues", str(options.dialogues), *base)
     settings = (f"epochs={options.epochs}", f"examples_per_persona={options.examples}")
     until = began + 60 * options.minutes if options.minutes else math.inf
-    records, runs = play(workspace, RUNS, settings, until=until), stages(workspace)
+    records = play(workspace, BEYOND if options.beyond else RUNS, settings, until=until)
+    runs = stages(workspace)
     taken = sum(sum(run["stages"].values()) for run in runs)
     seconds = max(taken, time.monotonic() - began)  # the runs alone where it goes on from an earlier start
     answer = {

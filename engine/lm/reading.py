@@ -1,4 +1,4 @@
-"""Reading prompts into a cache, and one pass over it: masks, positions, trained prefixes, shared beginnings.
+"""Reading prompts into a cache, joining caches, and one pass: masks, positions, prefixes, shared beginnings.
 
 Knows token ids only. A prompt's beginning that all rows share is read once; rows are read a few at a time,
 each part padded to its own longest prompt. What follows the prompts is decode.py's.
@@ -85,7 +85,7 @@ def read_prompts(
     batch's cache, which `cache_of` makes for so many rows and positions, all prompts end at one position.
     """
     device = model.device
-    splits = _can_be_placed(new_cache(model, 1, 1))
+    splits = can_be_placed(new_cache(model, 1, 1))
     shared = _common_prefix(prompts) if share_prefix and splits and len(prompts) >= _WORTH_SHARING_ROWS else 0
     shared = shared if shared >= _WORTH_SHARING_TOKENS else 0
     trained = max((len(prefix) for prefix in prefixes if prefix is not None), default=0)
@@ -149,7 +149,8 @@ def _reserved(cache: DynamicCache) -> list[ReservedLayer]:
     return [layer for layer in cache.layers if isinstance(layer, ReservedLayer)]
 
 
-def _can_be_placed(cache: DynamicCache) -> bool:
+def can_be_placed(cache: DynamicCache) -> bool:
+    """Say whether all layers keep plain keys and values, so that rows can be put beside others."""
     return all(isinstance(layer, ReservedLayer) for layer in cache.layers)
 
 
@@ -187,6 +188,32 @@ def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCac
             **given,
         ).last_hidden_state
     return logits_of(model, hidden[:, -1].contiguous())
+
+
+def joined(
+    model: PreTrainedModel, parts: Sequence[tuple[DynamicCache, Tensor]], more: int
+) -> tuple[DynamicCache, Tensor]:
+    """Return one cache and who is seen [B, T] for the rows of several, with room for `more` tokens.
+
+    All rows end at the same position; positions before them that no row sees are left out. Each cache must
+    be one that can_be_placed.
+    """
+    used = [int(seen.any(dim=0).float().argmax()) for _, seen in parts]
+    lengths = [seen.shape[1] - first for (_, seen), first in zip(parts, used, strict=True)]
+    rows, end = sum(len(seen) for _, seen in parts), max(lengths)
+    whole = new_cache(model, rows, end + more)
+    shown = parts[0][1].new_zeros(rows, end)
+    start = 0
+    for (cache, seen), length in zip(parts, lengths, strict=True):
+        part = slice(start, start + len(seen))
+        shown[part, end - length :] = seen[:, seen.shape[1] - length :]
+        for layer, theirs in zip(_reserved(whole), _reserved(cache), strict=True):
+            keys, values = theirs.held
+            if not layer.is_initialized:
+                layer.lazy_initialization(keys, values)
+            layer.place(part, end, keys[:, :, -length:], values[:, :, -length:])
+        start = part.stop
+    return whole, shown
 
 
 def _last_alone(model: PreTrainedModel, ids: Tensor) -> AbstractContextManager[None]:

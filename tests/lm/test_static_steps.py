@@ -24,7 +24,6 @@ from engine.lm.plan import PLAIN, Plan, plan_for
 from engine.lm.prefix import PrefixForm
 from engine.lm.shape import LoraShape
 from engine.lm.static_steps import StaticSteps, room_for, unsuited
-from engine.lm.streaming import Stream
 
 NEW = 24
 STATIC = Plan(rows=64, static=True)
@@ -147,20 +146,6 @@ def test_mixtures_on_probabilities_and_on_logits_say_the_same(
     )
     assert static == plain
     assert len(set(plain)) == len(requests)
-
-
-def test_streams_side_by_side_say_the_same(
-    base: Base, prompts: list[list[int]], changes: list[Change | None]
-) -> None:
-    asked = [[(Row(prompts[n], changes[(n + k) % 6]),) for n in range(5)] for k in range(2)]
-    told: list[list[list[str]]] = []
-    for plan in (PLAIN, STATIC):
-        streams = [Stream(base, voices, max_new_tokens=NEW, plan=plan) for voices in asked]
-        while not all(stream.over() for stream in streams):
-            for stream in streams:
-                stream.step()
-        told.append([[stream.text(voice) for voice in range(5)] for stream in streams])
-    assert told[0] == told[1]
 
 
 def test_the_room_and_what_rows_bring_stay_where_they_are_from_batch_to_batch(

@@ -38,6 +38,9 @@ from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
 from engine.runs.runfolder import append_line
 
+Instead = Callable[[Recipe, str, Example], Recipe]
+"""From a variant's recipe, a split and an example to the recipe that answers it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -123,8 +126,13 @@ def score_variants(
     *,
     base: Base | None = None,
     shelf: Shelf | None = None,
-) -> None:
-    """Answer and score the protocol's examples with each of some recipes, named by their variants."""
+    instead: Instead = lambda recipe, *_: recipe,
+) -> pd.DataFrame:
+    """Answer and score the protocol's examples with each of some recipes, named by their variants.
+
+    `instead` gives the recipe that answers an example of a split in the place of its variant's. Returns the
+    scores, as `score_table` does.
+    """
     base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
     chosen = example_set(context)
     protocol = declare_protocol(context, chosen, base)
@@ -142,7 +150,7 @@ def score_variants(
         covered[variant] = covered[variant].only(fits)
     total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
     for variant, recipe in recipes.items():
-        asks = asker.asks(recipe, [example for _, example in covered[variant].all])
+        asks = _asks(asker, recipe, covered[variant], instead)
         cut[cuts.PROMPTS] += sum(ask.turns_cut > 0 for ask in asks)
         cut[cuts.MEMORIES] += sum(ask.memories_cut > 0 for ask in asks)
 
@@ -151,7 +159,18 @@ def score_variants(
 
         answers += answer(context, base, variant, covered[variant], asks, progress=tell)
     count_cuts(context, base, cut)
-    write_scores(context, answers, protocol, scorer)
+    return write_scores(context, answers, protocol, scorer)
+
+
+def _asks(asker: Asker, recipe: Recipe, chosen: ExampleSet, instead: Instead) -> list[Ask]:
+    examples, groups = chosen.all, dict[Recipe, list[int]]()
+    for place, (split, example) in enumerate(examples):
+        groups.setdefault(instead(recipe, split, example), []).append(place)
+    found: dict[int, Ask] = {}
+    for answering, places in groups.items():
+        asked = asker.asks(answering, [examples[place][1] for place in places])
+        found |= dict(zip(places, asked, strict=True))
+    return [found[place] for place in sorted(found)]
 
 
 def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
@@ -231,8 +250,13 @@ def keep_replies(context: RunContext, variant: str, replies: Mapping[int, Reply]
     append_line(_kept_file(context, variant), line)
 
 
-def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer) -> None:
-    """Score all answers in the study's metrics and write both files; each distinct text is encoded once."""
+def write_scores(
+    context: RunContext, answers: Sequence[Answer], protocol: str, scorer: Scorer
+) -> pd.DataFrame:
+    """Score all answers in the study's metrics, write both files and return the scores.
+
+    Each distinct text is encoded once.
+    """
     if context.part is not None:
         end_of_part(context.part)
     table = pd.DataFrame([_row(row, protocol) for row in answers], columns=list(answer_files.ANSWER_TYPES))
@@ -246,6 +270,7 @@ def write_scores(context: RunContext, answers: Sequence[Answer], protocol: str, 
         context.log(f"{variant}: {first.label} {told or 'is of the whole set'}")
     for path in context.folder.glob("replies-*.jsonl"):
         path.unlink()
+    return scores
 
 
 def score_table(
