@@ -26,7 +26,14 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from engine.lm.held import Held, row_count
 from engine.lm.lean import lean, ways
 from engine.lm.prefix import key_value_shape
-from engine.lm.reading import ReservedLayer, new_cache, plain_attention, read_prompts, takes_positions
+from engine.lm.reading import (
+    ReservedLayer,
+    can_be_placed,
+    new_cache,
+    plain_attention,
+    read_prompts,
+    takes_positions,
+)
 from engine.lm.tail import logits_of
 
 ROOM_STEP = 64
@@ -50,7 +57,7 @@ def unsuited(model: PreTrainedModel) -> str:
     kind = told.get("rope_type", told.get("type", "default")) if isinstance(told, dict) else "default"
     if kind not in _STEADY_ROPES:
         return f"its positions turn by {kind} rotation"
-    if any(type(layer).__name__ != ReservedLayer.__name__ for layer in new_cache(model, 1, 1).layers):
+    if not can_be_placed(new_cache(model, 1, 1)):
         return "its cache is not keys and values alone"
     return ""
 

@@ -202,6 +202,12 @@ def test_a_batch_without_room_is_halved_until_it_fits(
     made = generate(base.model, base.tokenizer, prompts, changes=own, max_new_tokens=NEW, plan=plan)
     assert [reply.text for reply in made] == plain
     assert len(asked) >= 3, "the whole and its half were not refused: this test cannot fail"
+    tried = len(asked)
+    twice = generate(
+        base.model, base.tokenizer, [*prompts, *prompts], changes=own * 2, max_new_tokens=NEW, plan=plan
+    )
+    assert [reply.text for reply in twice] == plain * 2
+    assert len(asked) - tried < 2 * tried, "what did not fit was tried again for the second batch"
     none = Plan(rows=14, static=True, most_bytes=lambda: 1000)
     with pytest.raises(torch.OutOfMemoryError, match="1 rows|4 rows"):
         generate(base.model, base.tokenizer, prompts[:3], max_new_tokens=NEW, plan=none)
