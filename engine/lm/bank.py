@@ -83,7 +83,8 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
     finally:
         for module, weight in before:
             if in_place:
-                module.weight.copy_(weight)
+                changed_weight: Any = module.weight
+                changed_weight.copy_(weight)
             else:
                 module.weight = weight
 

@@ -82,7 +82,9 @@ Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def _of_norms(model: PreTrainedModel, norm: Norm) -> list[Swap]:
-    found = [(module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)]
+    found: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
+        (module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)
+    ]
     return _agreeing(found, lambda module: module.weight)
 
 

@@ -89,13 +89,14 @@ class _StepInPlace(ReservedLayer):
 
     def __init__(self, keys: Tensor, values: Tensor, place: Tensor) -> None:
         super().__init__(keys.shape[0], keys.shape[2])
-        self.keys, self.values, self._place = keys, values, place
+        self.keys, self.values = self._pair = keys, values
+        self._place = place
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
-        return self.keys, self.values
+        for mine, new in zip(self._pair, (key_states, value_states), strict=True):
+            mine.index_copy_(2, self._place, new)
+        return self._pair
 
 
 @dataclass(eq=False, slots=True)
