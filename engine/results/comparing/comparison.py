@@ -238,7 +238,13 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 def _among(compared: _Compared, metrics_beside: int) -> _Compared:
     """A metric that was not declared beforehand answers for all that could have been shown in its place."""
     rows = [
-        row if row.p_holm is None else replace(row, p_holm=min(1.0, metrics_beside * row.p_holm))
+        row
+        if row.p_holm is None
+        else replace(
+            row,
+            p_holm=min(1.0, metrics_beside * row.p_holm),
+            p_equal_holm=None if row.p_equal_holm is None else min(1.0, metrics_beside * row.p_equal_holm),
+        )
         for row in compared.rows
     ]
     return replace(compared, rows=rows)
@@ -253,14 +259,14 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
     own = scene.pairs[variant.variant_id][0][1]
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise}
+    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
-        "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role
-        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
+        "verdict": role or verdict(judged, higher_is_better=higher),
+        "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
