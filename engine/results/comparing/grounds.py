@@ -206,8 +206,8 @@ def read(ws: Workspace, place: tuple[str, str], wanted: Sequence[Asked]) -> list
         for name, rows in answer.items():
             told[number].rows[name] |= rows
     paired = _pairings(ws, place, [(metric, pair) for one in wanted for metric, pair in _of_seeds(one)])
-    for one, found in zip(wanted, told, strict=True):
-        _over_seeds(one, found, paired)
+    for one, answer_of in zip(wanted, told, strict=True):
+        _over_seeds(one, answer_of, paired)
     return told
 
 
