@@ -19,7 +19,15 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import grounds, protocol_guard
-from engine.results.comparing.scene import IS_BOUND, IS_MATCHED, IS_PLACEBO, IS_REFERENCE, Scene
+from engine.results.comparing.scene import (
+    IS_BOUND,
+    IS_GROUND,
+    IS_MATCHED,
+    IS_PLACEBO,
+    IS_REFERENCE,
+    IS_REPEAT,
+    Scene,
+)
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
@@ -123,9 +131,10 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 
 
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
-    """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
+    """Return the rows as every table shows them: the reference, then the best, then repeats and grounds of
+    others, controls, and bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_MATCHED: 1, IS_PLACEBO: 1, IS_BOUND: 2}
+    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_BOUND: 3}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")

@@ -17,7 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
-from engine.results.comparing.scene import IS_BOUND, IS_MATCHED, IS_PLACEBO, IS_REPEAT
+from engine.results.comparing.scene import IS_BOUND, IS_MATCHED, IS_PLACEBO, IS_REFERENCE, IS_REPEAT
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
@@ -195,7 +195,7 @@ class _Gathering:
         }
         if not pool:
             return None
-        best = max(pool, key=lambda name: (pool[name]["mean"], name))
+        best = max(pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, pool[name]["mean"], name))
         return _as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
     def _why_unmeasured(self, node: Node) -> str:
