@@ -19,7 +19,9 @@ from engine.stats.compare import Comparison
 from engine.strategies.budgets import MATCHED_TO
 
 BOUND = "ceiling"
-"""The family of what nobody can exceed: it never competes."""
+"""The family of what a world's truth or hindsight says: it never competes."""
+_YARDSTICK = "knows_population"
+"""The oracle that knows no persona: who has learned from one may exceed it, so it is no bound."""
 MATCHED = "matched"
 """The family of unified adapters that were trained on as much as others were: controls."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
@@ -60,8 +62,13 @@ class Variant(Declaration):
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is what nobody can exceed, here or as it was published: never a contender."""
+        """Whether it is an oracle's, here or as it was published: never a contender."""
         return self.family == BOUND
+
+    @property
+    def is_yardstick(self) -> bool:
+        """Whether it is an oracle's that may be exceeded."""
+        return self.is_bound and self.recipe.get("oracle") == _YARDSTICK
 
     @property
     def is_matched(self) -> bool:

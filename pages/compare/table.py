@@ -85,12 +85,10 @@ def _reference(view: View) -> None:
 
 
 def _reached(found: Mapping[str, Any], variant: str) -> str:
-    """The highest level of success that a variant reaches, and whether the gain itself is clear."""
+    """The highest level of success that a variant reaches."""
     bands = found["criteria"].get(variant, ())
     best = next((band for band in reversed(bands) if band["met"]), None)
-    if best is None:
-        return ""
-    return str(best["title"]) if judged.is_tested(best) else f"{best['title']} *"
+    return "" if best is None else str(best["title"])
 
 
 def _columns(view: View, table: pd.DataFrame) -> list[str]:
@@ -100,6 +98,8 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         columns.insert(4, "settings")  # behind the numbers, which a telephone shows without scrolling
     if metric.higher_is_better is None:
         return columns[: columns.index("verdict")]
+    if any(table["second"]):
+        columns.insert(columns.index("verdict") + 1, "second")
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -113,7 +113,10 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
 
 def _column_config(metric: Metric) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    paired = "Paired t-test over personas, corrected for the number of variants."
+    paired = (
+        "The strictest test over personas, corrected for the number of variants, and of metrics where this "
+        "one was not declared beforehand."
+    )
     return {
         "variant": text("Variant", width=170, pinned=True),
         "settings": text(
@@ -123,10 +126,11 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         ),
         "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),
-        "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
+        "interval": text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
         "verdict": text(
             "Verdict",
-            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05.",
+            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
+            "second metric not to be worse, where there is one. Equal: surely within a point either way.",
             width=76,
         ),
         "noise": text(
@@ -140,6 +144,12 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             help="Optimiser steps of all that was trained for it, what it is built on included.",
             width=76,
         ),
+        "second": text(
+            "Beside it",
+            help="The second primary metric, without which nothing is better: its difference, and whether "
+            "its interval stays above minus the margin.",
+            width=110,
+        ),
         "p": text("p (Holm)", help=paired, width=66),
         "counts": text(
             "Better / equal / worse",
@@ -147,19 +157,21 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             width=140,
         ),
         "improved": number(
-            "Improved", format="%.0f %%", help="Share of personas that are better off.", width=70
+            "Improved",
+            format="%.0f %%",
+            help="Share of personas that truly gain, with the luck of few examples taken out.",
+            width=70,
         ),
         "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
         "placebo": text(
             "Placebo",
-            help="Against the same recipe with another persona's adapter or memories. Only what beats it is "
-            "personalisation; the rest is extra training.",
+            help="Against the same recipe with another persona's adapter or memories. Being above it counts "
+            "the harm of the wrong persona too; How sure? has the other gains beside it.",
             width=90,
         ),
         "criterion": text(
             "Success",
-            help="The highest level reached against unified. With a star: by its mean alone, because that "
-            "level asks for no test.",
+            help="The highest level reached against unified; each asks for a gain that is more than chance.",
             width=122,
         ),
     }
@@ -188,7 +200,9 @@ def _intervals(view: View) -> None:
     )
     told = ["Each line is a 95 % interval over personas."]
     if any(charts.is_bound(row) for row in view.found["rows"]):
-        told.append("Diamonds are bounds: what perfect knowledge would score; they never win.")
+        told.append(
+            "Diamonds never compete: a bound knows the persona perfectly, a yardstick only the population."
+        )
     if view.found["noise"]["floor"] is not None:
         told.append("The grey band is what another seed alone changed.")
     st.caption(" ".join(told))

@@ -206,6 +206,7 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
             bounds=scene.bounds,
             persona_id=persona_id,
         )
+        persona_scores.true_gain(ws, scene, persona_id)
         st.page_link(
             frame.COMPARE,
             label=f"Compare {frame.plain(scene.variant)} for everybody",

@@ -17,6 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.show.charts import is_bound
 from engine.show.persona import table as tables
@@ -57,6 +58,15 @@ def everybodys(
 
 
 @reads.kept
+def true_gains(
+    ws: Workspace, variant: str, *, metric: str, split: str, protocol: str, reference: str
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by one variant; None where that cannot be told."""
+    held = everybodys(ws, metric=metric, split=split, protocol=protocol, reference=reference)
+    return tables.true_gains(held.wide, variant, reference, sign=METRICS[metric].sign)
+
+
+@reads.kept
 def clusters(ws: Workspace) -> Clusters | None:
     """Return the newest clustering on the workspace's ground, None without one."""
     return newest_clusters(ws, look(ws))
@@ -94,7 +104,7 @@ def replies(
     )
 
 
-SPLITS = {"test": "Test", "val": "Validation"}
+SPLITS = {"val": "Validation", "test": "Test"}  # it opens where nothing is used up
 _choice = partial(frame.linked_choice, page="persona")
 _NEEDS_SCORES = ("gain", "loss", "score")
 _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies are framed."

@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from engine.core.paths import Workspace
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.store.statistics import Question
+from engine.results.store.statistics import Question, equal_margin
 from engine.results.variants import Origin, Variant, below, lineage
-from engine.stats.compare import Comparison, compare
+from engine.stats.compare import Comparison, also_over_seeds, compare
 from engine.stats.pairing import Pairing
+from engine.stats.seeds import crossed
 from engine.strategies.reference import EXPERIMENT
 
 Pair = tuple[str, str]  # the ids of a variant and of what it is compared with
-_CONFIDENCE = 0.95
-_FEW = 100
+_SINGLE = ("examples", "variances")  # what is known of examples one by one
 
 
 def own_grounds(
@@ -105,7 +104,7 @@ class Seeds:
     means: tuple[float, ...]
     deltas: tuple[float, ...]
     deviation: float
-    standard_error: float
+    standard_error: float | None
     share_of_variance: float | None
 
     def as_json(self) -> dict[str, Any]:
@@ -120,25 +119,32 @@ class Seeds:
         }
 
 
-def over_seeds(paired: Sequence[Pairing], *, higher_is_better: bool) -> tuple[Comparison, Seeds]:
+def over_seeds(
+    paired: Sequence[Pairing],
+    *,
+    higher_is_better: bool,
+    equal_margin: float | None,
+    groups: Mapping[str, int] | None = None,
+) -> tuple[Comparison, Seeds]:
     """Return the comparison and the seeds' record of one recipe made from several seeds.
 
-    Means are over seeds, persona by persona; interval and p are those of personas crossed with seeds.
+    Means are over seeds, persona by persona; interval and p are no surer than those of personas crossed with
+    seeds. `groups` says which personas share what was trained.
     """
     mean = mean_over_seeds(paired)
     table = differences(paired)
-    crossed = two_way(table)
     deltas = tuple(float(value) for value in np.nanmean(table, axis=0))
-    told = compare(mean, higher_is_better=higher_is_better, resamples=_FEW)  # its interval is not kept
-    if table.any():
-        told = replace(told, ci_low=crossed.low, ci_high=crossed.high, p=crossed.p, ci_kind="crossed")
+    told = compare(mean, higher_is_better=higher_is_better, equal_margin=equal_margin, clusters=groups)
+    found = crossed(table)
+    if found is not None:
+        told = also_over_seeds(told, found)
     seeds = Seeds(
         len(paired),
         tuple(float(one.candidate.mean()) for one in paired),
         deltas,
         float(np.std(deltas, ddof=1)),
-        crossed.standard_error,
-        crossed.share_of_seeds,
+        None if found is None else found.error,
+        None if found is None else found.seed_share,
     )
     return told, seeds
 
@@ -153,13 +159,12 @@ def mean_over_seeds(paired: Sequence[Pairing]) -> Pairing:
     if len(paired) == 1:
         return paired[0]
     names = tuple(sorted({name for one in paired for name in one.personas}))
-    sides = [
-        np.nanmean(_table(paired, [getattr(one, side) for one in paired]), axis=1)
-        for side in ("candidate", "reference", "differences")
-    ]
-    return replace(
-        paired[0], personas=names, candidate=sides[0], reference=sides[1], differences=sides[2], counts=None
-    )
+    sides = {
+        side: np.nanmean(_table(paired, [getattr(one, side) for one in paired]), axis=1)
+        for side in ("candidate", "reference", "differences", *_SINGLE)
+        if all(getattr(one, side) is not None for one in paired)
+    }
+    return replace(paired[0], personas=names, counts=None, **{**dict.fromkeys(_SINGLE), **sides})
 
 
 def _table(paired: Sequence[Pairing], values: Sequence[Any]) -> Any:
@@ -187,11 +192,18 @@ class Told:
     seeds: dict[str, Seeds]
 
 
-def read(ws: Workspace, place: tuple[str, str], wanted: Sequence[Asked]) -> list[Told]:
+def read(
+    ws: Workspace,
+    place: tuple[str, str],
+    wanted: Sequence[Asked],
+    groups: Mapping[str, Mapping[str, int]] | None = None,
+) -> list[Told]:
     """Return the answers, read at once. `place` is protocol and split.
 
-    A statistic of the whole set is read of the first seed alone.
+    `groups` says of which variants (ids) personas share what was trained, and who with whom. A statistic of
+    the whole set is read of the first seed alone.
     """
+    groups = groups or {}
     questions: list[tuple[int, Question]] = []
     for number, one in enumerate(wanted):
         alone: dict[str, set[str]] = {}
@@ -205,29 +217,45 @@ def read(ws: Workspace, place: tuple[str, str], wanted: Sequence[Asked]) -> list
     for (number, _), answer in zip(questions, answers, strict=True):
         for name, rows in answer.items():
             told[number].rows[name] |= rows
-    paired = _pairings(ws, place, [(metric, pair) for one in wanted for metric, pair in _of_seeds(one)])
+    paired = _pairings(
+        ws, place, [(metric, pair) for one in wanted for metric, pair in _paired_again(one, groups)]
+    )
     for one, answer_of in zip(wanted, told, strict=True):
-        _over_seeds(one, answer_of, paired)
+        _over_seeds(one, answer_of, paired, groups)
     return told
 
 
-def _of_seeds(asked: Asked) -> Iterator[tuple[Metric, Pair]]:
-    """The pairs of what was made from several seeds, in metrics that are means."""
+def _paired_again(asked: Asked, groups: Collection[str]) -> Iterator[tuple[Metric, Pair]]:
+    """The pairs of what was made from several seeds, or is shared by groups, in metrics that are means."""
     for metric in asked.metrics:
-        for found in asked.whom.values():
-            if len(found) > 1 and metric.total is None:
+        for variant_id, found in asked.whom.items():
+            if (len(found) > 1 or variant_id in groups) and metric.total is None:
                 yield from ((metric, (one, other)) for one, other in found)
 
 
-def _over_seeds(asked: Asked, told: Told, paired: Mapping[tuple[str, Pair], Pairing]) -> None:
-    """Put the comparison over all its seeds in the place of the first one's."""
+def _over_seeds(
+    asked: Asked,
+    told: Told,
+    paired: Mapping[tuple[str, Pair], Pairing],
+    groups: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Put the comparison over all its seeds, by the groups that share it, in the place of the first one's."""
     for metric in asked.metrics:
         rows = told.rows[metric.name]
         for own, found in asked.whom.items():
             there = [paired[metric.name, pair] for pair in found if (metric.name, pair) in paired]
             there = [one for one in there if one.n_paired]
-            if own in rows and len(there) > 1:
-                row, record = over_seeds(there, higher_is_better=metric.higher_is_better is not False)
+            if own not in rows:
+                continue
+            options = {
+                "higher_is_better": metric.higher_is_better is not False,
+                "equal_margin": equal_margin(metric),
+            }
+            if len(there) == 1 and own in groups:
+                row = compare(there[0], **options, clusters=groups[own])  # type: ignore[arg-type]
+                rows[own] = replace(row, variant=own, reference=rows[own].reference)
+            elif len(there) > 1:
+                row, record = over_seeds(there, **options, groups=groups.get(own))  # type: ignore[arg-type]
                 rows[own] = replace(row, variant=own, reference=rows[own].reference)
                 if metric == asked.metrics[0]:
                     told.seeds[own] = record
@@ -278,81 +306,3 @@ def pairings_of(
         for own, found in chosen.items()
         if any(pair in paired for pair in found)
     }
-
-
-# --- the noise of training
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingNoise:
-    """How much another seed alone moves a mean. `largest` is the largest difference between two seeds of one
-    recipe, `limit` what the difference of two single runs stays within, by chance alone, 19 times in 20;
-    both over all `pairs` of repeats."""
-
-    largest: float
-    limit: float
-    pairs: int
-
-
-def training_noise(groups: Sequence[Sequence[float]]) -> TrainingNoise | None:
-    """Return the noise that the means of each recipe's seeds show, pooled; None where none was repeated.
-
-    The deviation within recipes has sum(n - 1) degrees of freedom, and a difference of two runs has twice
-    that variance (Student's t).
-    """
-    repeated = [np.asarray(group, dtype=np.float64) for group in groups if len(group) > 1]
-    freedom = sum(len(group) - 1 for group in repeated)
-    if not freedom:
-        return None
-    spread = sum(float(np.sum((group - group.mean()) ** 2)) for group in repeated) / freedom
-    critical = float(stats.t.ppf(0.5 + _CONFIDENCE / 2, freedom))
-    return TrainingNoise(
-        largest=max(float(np.ptp(group)) for group in repeated),
-        limit=critical * float(np.sqrt(2 * spread)),
-        pairs=sum(len(group) * (len(group) - 1) // 2 for group in repeated),
-    )
-
-
-def over_mean(seeds: Seeds, *, own_once: bool) -> TrainingNoise:
-    """Return the noise of a mean over seeds: `limit` is what it stays within by chance alone.
-
-    With `own_once` the seeds are the reference's, and the variant itself was trained once: its own noise, as
-    large as that of one of them, is not averaged out.
-    """
-    critical = float(stats.t.ppf(0.5 + _CONFIDENCE / 2, seeds.n - 1))
-    return TrainingNoise(
-        largest=float(np.ptp(seeds.deltas)),
-        limit=critical * seeds.deviation * float(np.sqrt(own_once + 1 / seeds.n)),
-        pairs=seeds.n * (seeds.n - 1) // 2,
-    )
-
-
-# --- stands in until engine/stats has it
-
-
-@dataclass(frozen=True, slots=True)
-class _Crossed:
-    low: float
-    high: float
-    p: float
-    standard_error: float
-    share_of_seeds: float | None
-
-
-def two_way(table: Any) -> _Crossed:
-    """Return the crossed standard errors of differences [personas, seeds]: the three mean squares."""
-    n, k = table.shape
-    whole = float(np.nanmean(table))
-    rows, columns = np.nanmean(table, axis=1), np.nanmean(table, axis=0)
-    of_personas = float(np.var(rows, ddof=1)) if n > 1 else 0.0
-    of_seeds = float(np.var(columns, ddof=1)) if k > 1 else 0.0
-    left = table - rows[:, None] - columns[None, :] + whole
-    within = float(np.nansum(left**2)) / max(1, (n - 1) * (k - 1))
-    seeds = max(0.0, of_seeds - within / n)
-    personas = max(0.0, of_personas - within / k)
-    error = float(np.sqrt(max(of_personas / n + of_seeds / k - within / (n * k), of_personas / n)))
-    freedom = k - 1 if of_seeds / k > of_personas / n else n - 1
-    reach = float(stats.t.ppf(0.975, max(1, freedom))) * error
-    p = float(2 * stats.t.sf(abs(whole) / error, max(1, freedom))) if error else 1.0
-    total = seeds + personas + within
-    return _Crossed(whole - reach, whole + reach, p, error, seeds / total if total else None)

@@ -19,6 +19,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import grounds, protocol_guard
+from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_GROUND,
@@ -26,8 +27,10 @@ from engine.results.comparing.scene import (
     IS_PLACEBO,
     IS_REFERENCE,
     IS_REPEAT,
+    IS_YARDSTICK,
     Scene,
 )
+from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
@@ -108,7 +111,13 @@ def compare_within(
         if one.n_paired
     ]
     outside = {name for name, row in described.items() if row.get("role")} | {found["reference"]}
-    told = [_within(described[row.variant], row, metric) for row in corrected(rows, outside_family=outside)]
+    second = second_metric(ws, metric)
+    actions = {} if second is None else pairings(ws, {**found, "metric": second.name}, personas=personas)
+    held = {name: _compared(one, second, 0.0) for name, one in actions.items() if second and one.n_paired}
+    told = [
+        _within(described[row.variant], row, metric, beside(ws, second, held.get(row.variant)))
+        for row in corrected(rows, outside_family=outside)
+    ]
     noise = {**found.get("noise", {}), "floor": None, "limit": None, "pairs": 0, "repeats": []}
     return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
 
@@ -134,7 +143,7 @@ def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then repeats and grounds of
     others, controls, and bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_BOUND: 3}
+    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_YARDSTICK: 3, IS_BOUND: 4}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
@@ -144,11 +153,12 @@ def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
 
 
 def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
-    return compare(one, margin=margin, higher_is_better=metric.higher_is_better is not False)
+    better = metric.higher_is_better is not False
+    return compare(one, margin=margin, higher_is_better=better, equal_margin=equal_margin(metric))
 
 
-def _within(described: Row, row: Comparison, metric: Metric) -> dict[str, Any]:
-    told = {**described, **row.as_json()}
+def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:
+    told = {**described, **row.as_json(), "co_primary": second}
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
     word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
     return {**told, **unknown, "role": described.get("role", ""), "verdict": word}

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing import grounds
-from engine.results.comparing.criteria import BANDS
+from engine.results.comparing.criteria import BANDS, DECIDES
 from engine.results.comparing.scene import Scene, set_scene
 from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.trees.tree_walk import RELEVANT_GAIN
 from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
@@ -51,8 +53,9 @@ class Pilot:
 def pilots(ws: Workspace, *, metric: str | None = None, split: str = "val") -> list[Pilot]:
     """Return every pilot's forecast, newest protocol first; an empty list where there is none.
 
-    The full study is one of all the workspace's personas. The difference worth having is the study's minimum,
-    over unified. Raises EngineError for a metric nobody knows and where nothing is scored on `split`.
+    The full study is one of all the workspace's personas. The difference worth having is over unified: the
+    study's minimum in its own metric, one point in any other. Raises EngineError for a metric nobody knows
+    and where nothing is scored on `split`.
     """
     store.refresh(ws)
     newest = set_scene(ws, metric=metric, split=split, protocol=None, reference=None)
@@ -94,6 +97,11 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
     return made
 
 
+def _worth_having(metric: Metric) -> float:
+    """The level of success is one of similarity; another metric has its own scale."""
+    return MINIMUM.gain if metric.name == DECIDES else RELEVANT_GAIN
+
+
 def _pilot(
     variant: Variant,
     spec: RunSpec,
@@ -108,7 +116,7 @@ def _pilot(
     found, reason = None, _NO_REFERENCE if paired is None else None
     if paired is not None:
         try:
-            found = forecast(paired.differences, n_full=everybody, criterion=MINIMUM.gain)
+            found = forecast(paired.differences, n_full=everybody, criterion=_worth_having(scene.metric))
         except EngineError as error:
             reason = error.message
     return Pilot(

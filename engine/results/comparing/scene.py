@@ -22,9 +22,11 @@ from engine.results.comparing import grounds, protocol_guard
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
+from engine.strategies import registry
 
+IS_YARDSTICK = "yardstick"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
-IS_PLACEBO, IS_GROUND, IS_MATCHED = "placebo", "ground", "step-matched"
+IS_PLACEBO, IS_GROUND, IS_MATCHED, IS_IN_SAMPLE = "placebo", "ground", "step-matched", "chosen here"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,16 +94,19 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why a variant does not compete: reference, bound, placebo, step-matched unified, repeat, or
-        ground of others that are compared with it; "" when it does."""
+        """Return why a variant does not compete: reference, bound, yardstick, placebo, step-matched unified,
+        chosen here (on the very val scores that are shown), repeat, or ground of others that are compared
+        with it; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
-            return IS_BOUND
+            return IS_YARDSTICK if variant.is_yardstick else IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
         if variant.is_matched:
             return IS_MATCHED
+        if self.split == "val" and self.is_in_sample(variant):
+            return IS_IN_SAMPLE
         if variant.variant_id in self.repeated:
             return IS_REPEAT
         return IS_GROUND if variant.variant_id in self._stood_on else ""
@@ -121,6 +126,12 @@ class Scene:
             return {one.variant_id: ((one.variant_id, reference.variant_id),) for one in there}
         stood = grounds.own_grounds(there, self.origins, reference)
         return grounds.pairs(there, stood, self.repeated, reference)
+
+    def is_in_sample(self, variant: Variant) -> bool:
+        """Say whether the val scores of a variant are those that its own run chose by."""
+        origin = self.origins.get(variant.run_id)
+        made = registry.EXPERIMENTS.get(origin.experiment) if origin is not None else None
+        return made is not None and origin is not None and origin.version < made.val_since
 
     def differences(self, protocol: str) -> list[protocol_guard.Difference]:
         """Return the fields in which another protocol differs from the chosen one."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.stats.bootstrap import interval
+from engine.stats.heterogeneity import effects
+from engine.stats.inference import student
 
 CONFIDENCE = 0.95
 _NOISE = 1e-12
@@ -87,6 +88,25 @@ def scored(
     return sorted(found, key=lambda one: (one.delta is None, -(one.delta or 0.0), one.variant))
 
 
+def true_gains(
+    table: pd.DataFrame, variant: str, reference: str, *, sign: float = 1.0
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by a variant, with the luck of few examples taken out; None where
+    there are too few personas or examples to tell.
+
+    One row a persona_id: effect, low, high (95 %), chance (that it is above 0).
+    """
+    if variant == reference or not {variant, reference} <= set(table.columns):
+        return None
+    own = (sign * (table[variant] - table[reference])).dropna().groupby(level="persona_id")
+    told = own.agg(["mean", "count", "var"]).fillna(0.0)
+    found = effects(told["mean"].to_numpy(), told["count"].to_numpy(np.float64), told["var"].to_numpy())
+    if found is None:
+        return None
+    held = {"effect": found.effect, "low": found.low, "high": found.high, "chance": found.chance}
+    return pd.DataFrame(held, index=told.index)
+
+
 def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:
     differences = values - reference
     differences = differences[~np.isnan(differences)]
@@ -110,7 +130,7 @@ def _interval(differences: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     if np.ptp(differences) < _NOISE:
         return float(differences[0]), float(differences[0])
-    return interval(differences, "t", confidence=CONFIDENCE, resamples=0, seed=0)
+    return student(differences, confidence=CONFIDENCE)
 
 
 def ordered(

@@ -11,6 +11,7 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
 from engine.runs.protocol import WRITTEN_AS
@@ -120,7 +121,7 @@ def limits_section(gathered: Gathered) -> Section:
     """What keeps these results from saying more than they do."""
     items: list[str] = []
     for compared in gathered.compared:
-        items += _limits_of(compared, several=len(gathered.compared) > 1)
+        items += _limits_of(gathered, compared, several=len(gathered.compared) > 1)
     if any(not one.imported for one in gathered.compared):
         items.append(_SEEN if gathered.splits.get("scheme") != "by-persona" else _UNSEEN)
     items += [line for record in gathered.runs for line in _clusters(gathered, record)]
@@ -129,17 +130,19 @@ def limits_section(gathered: Gathered) -> Section:
     return Section("Limits", (Bullets(tuple(items)),))
 
 
-def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
+def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
     where = f" ({compared.protocol})" if several else ""
     if compared.split == "test":
-        looks = count(compared.found["test_looks"], "verdict")
-        yield f"Test was looked at{where}: {looks} on it so far. Each look makes the next one weaker."
-    others = [row for row in compared.rows if row["role"] != "reference"]
-    effects = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
+        seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
+        yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
+    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
+    effects = [row["min_detectable_effect"] for row in judged]
     if effects:
         low, high = signed_points(min(effects)), signed_points(max(effects))
         seen = low if low == high else f"{low} to {high}"
-        yield f"Power{where}: a true difference of {seen} points is found in four of five such studies."
+        family = judged[0]["family_size"] or 1
+        among = f" among {count(family, 'variant')}" if family > 1 else ""
+        yield f"Power{where}: four of five such studies find a true difference of {seen} points{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < SMALL_SAMPLE:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."

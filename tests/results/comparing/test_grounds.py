@@ -11,8 +11,8 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
-from engine.results.comparing.grounds import training_noise
 from engine.results.comparing.pairings import compare_within, pairings
+from engine.stats.seeds import training_noise
 from engine.strategies import reference
 from engine.strategies.ground import read_ground
 from tests.seeded_study import register, run
