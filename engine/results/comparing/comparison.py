@@ -13,6 +13,7 @@ from typing import Any
 from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.core.wording import count
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -357,13 +358,18 @@ def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
 
 
 def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
-    """Which runs had not come to their best epoch when their training ended."""
-    found = []
-    for run_id in dict.fromkeys(row["run_id"] for row in rows):
-        if told := own_budget(ws, run_id).warning:
-            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
-            found.append(f"Perhaps trained too little, {names}: {told}. Give it more epochs.")
-    return found
+    """Which variants had not come to their best epoch when their training ended."""
+    early = []
+    for row in rows:
+        budget = own_budget(ws, row["run_id"])
+        if budget.warning:
+            of = f" ({budget.unturned:,} of {count(budget.judged, 'adapter')})" if budget.judged > 1 else ""
+            early.append(f"{row['variant']}{of}")
+    if not early:
+        return []
+    return [
+        f"Perhaps trained too little, the best epoch was the last: {', '.join(early)}. Allow more epochs."
+    ]
 
 
 # --- the noise floor
