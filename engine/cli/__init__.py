@@ -26,6 +26,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.launch": ("run", "experiments", "estimates"),
         "experiments.sweep": ("sweep", "pilot"),
         "experiments.tune": ("tune",),
+        "experiments.seeds": ("repeat", "reference"),
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },

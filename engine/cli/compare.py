@@ -18,7 +18,10 @@ from engine.core.wording import count, known, p_value, percent, points, signed_p
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
+from engine.show.for_whom import differing
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
+from engine.stats.verdicts import why
 
 
 @command(
@@ -175,13 +178,10 @@ Record = dict[str, Any]
 
 def print_csv(rows: Sequence[Record]) -> None:
     """Print the rows as CSV, fractions throughout."""
-    flat = [
-        {**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row), **_flat_second(row)}
-        for row in rows
-    ]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    told = [_flat(row) for row in rows]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in flat)
+    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
 
 
 def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
@@ -201,6 +201,7 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
         shown.add_row(*_cells(row, metric))
     out().print(shown)
     _show_second(found)
+    _show_reasons(found, metric)
     _show_settings(found)
     _show_controls(found, metric)
     if with_criteria:
@@ -233,6 +234,17 @@ def _flat_second(row: Record) -> Record:
     return {**named, **{f"co_primary_{name}": held.get(name) for name in ("ci_low", "ci_high", "margin")}}
 
 
+def _flat(row: Record) -> Record:
+    """The row with what it nests as columns of their own."""
+    left = {name: value for name, value in row.items() if name not in ("compared", "seeds", "above_matched")}
+    seeds, matched = row["seeds"] or {}, row["above_matched"] or {}
+    told = {f"seeds_{name}": seeds.get(name) for name in ("n", "deviation", "share_of_variance")}
+    told |= {f"above_matched_{name}": matched.get(name) for name in ("delta", "ci_low", "ci_high", "p")}
+    return {
+        **left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row), **_flat_second(row)
+    }  # fmt: skip
+
+
 def _flat_placebo(row: Record) -> Record:
     """The placebo's numbers as columns of their own: `above_placebo` is the difference."""
     above = row["above_placebo"] or {}
@@ -250,6 +262,19 @@ def _show_second(found: Record) -> None:
         shown.add_row(row["variant"], beside_words(row["co_primary"]))
     out().print()
     out().print(shown)
+
+
+def _show_reasons(found: Record, metric: Metric) -> None:
+    """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
+    told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]
+    judged = {row["variant"]: row["verdict"] for row in found["rows"] if not row["role"]}
+    shown = table("verdict", "of", "why")
+    for name, words in told:
+        if words and name in judged:
+            shown.add_row(Text(judged[name], style=_STYLES.get(judged[name], "")), name, words)
+    if shown.row_count:
+        out().print()
+        out().print(shown)
 
 
 def _show_settings(found: Record) -> None:
@@ -288,6 +313,10 @@ def _gain(row: Record | None, metric: Metric) -> str:
 
 
 def _share(row: Record) -> str:
+    """The share that truly gains, luck taken out; the raw one where examples do not tell the two apart."""
+    if known(row["true_share"]):
+        low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
+        return f"{percent(row['true_share'])} ({low} to {high})"
     if not known(row["share_improved"]):
         return percent(row["share_improved"])
     return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
@@ -319,16 +348,15 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
     told += [older_words(found["older"])] if found["older"] else []
-    others = [row for row in found["rows"] if row["role"] != "reference"]
-    smallest = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
-    if smallest:
-        sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
-        told.append(
-            f"{count(max(row['n_paired'] for row in others), 'persona')} find a true difference of "
-            f"{' to '.join(sizes)} in four of five studies; smaller ones are easily missed."
-        )
+    told += _power(found["rows"], metric)
     if found["margin"]:
         told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
+    if any(known(row["true_share"]) for row in found["rows"]):
+        told.append(
+            "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
+            "and worse count how it looks."
+        )
+        told.append(differing(found["rows"]))
     told += _noise(found, metric)
     if found["split"] == "test":
         verdicts = count(found["test_looks"], "verdict")
@@ -347,16 +375,37 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     return told
 
 
+def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
+    """What the verdict finds of those that compete: no bound, no control."""
+    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
+    if not judged:
+        return []
+    smallest = [row["min_detectable_effect"] for row in judged]
+    sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+    family = judged[0]["family_size"] or 1
+    among = f" among {count(family, 'variant')}" if family > 1 else ""
+    return [
+        f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
+        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
+    ]
+
+
 def _noise(found: Record, metric: Metric) -> list[str]:
     noise = found["noise"]
+    told = [
+        f"{row['variant']}: {' '.join(lines)}"
+        for row in found["rows"]
+        if (lines := training_lines(row, difference=lambda size: _difference(size, metric)))
+    ]
     if noise["repeats"]:
-        return [
+        return told + [
             f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
     command = noise["command"]
-    return [f"Noise floor unknown. To learn what another seed alone changes: {command}"] if command else []
+    unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
+    return [*told, unknown] if command else told
 
 
 def _level(value: float | None, metric: Metric) -> str:

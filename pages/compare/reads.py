@@ -19,6 +19,7 @@ from engine.results.comparing.leakage import Leakage
 from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
 from engine.stats import routing
+from engine.stats.compare import effects_of
 from engine.stats.routing import Hindsight
 from engine.strategies.plan import look
 from pages.shared import reads
@@ -94,6 +95,18 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
         for name, rows in held[held["variant"].isin(variants)].groupby("variant", sort=False)
     }
     return routing.hindsight(gains, fallback=reference, personas=held["persona_id"].unique())
+
+
+@reads.kept
+def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
+    """Return each persona's gain by a variant with luck taken out; empty where that cannot be told."""
+    members = None if asked.cluster is None else _members(ws, asked.cluster)
+    one = pairings.pairings(ws, _whole(ws, asked, margin=0.0), personas=members, variants=[variant])[variant]
+    metric = METRICS[asked.metric]
+    found = effects_of(one, higher_is_better=metric.higher_is_better is not False)
+    if found is None or metric.higher_is_better is None:
+        return {}
+    return dict(zip(one.personas, found.effect.tolist(), strict=True))
 
 
 @reads.kept

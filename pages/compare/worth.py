@@ -19,7 +19,7 @@ from engine.stats.power import Outlook, outlook
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import frame, judged, seeds
 
 _CHART = "compare_cost_chart"
 
@@ -103,6 +103,7 @@ def show_certainty(view: View) -> None:
     with right:
         st.subheader("Is it more than noise?", anchor=False)
         judged.noise(view.found, view.metric)
+        seeds.repeat(view.ws, key="compare_repeat")
         st.subheader("Over what does the gain stand?", anchor=False)
         judged.controls(view.row(candidate), view.reference, view.metric)
         _memory(view, candidate)
@@ -154,16 +155,21 @@ def _power(view: View, candidate: str) -> None:
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
     effect = float(asked or 1) / (100 if view.in_points else 1)
-    found = outlook(n_personas=row["n_paired"], detectable=smallest, effect=effect)
+    family = row["family_size"] or 1
+    found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
         charts.power_chart(found, in_points=view.in_points),
         alt="Smallest difference that a study of so many personas finds",
     )
     st.caption(
-        f"Found: a two-sided paired t-test at {ALPHA:g}, in {percent(POWER)} of studies. The spread between "
-        f"personas is taken from {frame.plain(candidate)} against {frame.plain(view.reference)} here."
+        f"Found: the verdict at {ALPHA:g}{_among(family)}, in {percent(POWER)} of studies. The spread "
+        f"between personas is taken from {frame.plain(candidate)} against {frame.plain(view.reference)} here."
     )
+
+
+def _among(family: int) -> str:
+    return f" among {count(family, 'variant')}" if family > 1 else ""
 
 
 def _told(found: Outlook, view: View, candidate: str) -> str:

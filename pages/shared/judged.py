@@ -9,8 +9,10 @@ import streamlit as st
 
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
+from engine.show.for_whom import for_whom
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 from pages.shared import frame
 
 Row = Mapping[str, Any]
@@ -35,32 +37,47 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     low, high = row["ci_low"], row["ci_high"]
     told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
     st.markdown(
-        f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
+        f"**{signed_points(row['delta'] * factor)}{unit}** against "
+        f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
     if second := row.get("co_primary"):
         st.markdown(f"Beside it: {beside_words(second)}.")
+    if reason := why(row, in_points=in_points):
+        word = verdict(row, higher_is_better=metric.higher_is_better)
+        st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):
-        share = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
-        _number("Improved", percent(row["share_improved"]), f"95 % interval {share} (Wilson's).")
+        _improved(row)
         if in_points:
             lost = "Personas that lost more than 10 points against the reference."
             _number("Lost over 10", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
-            found = "A true difference of this size is found in four of five studies with so many personas."
+            found = "A true difference of this size gets a verdict in four of five studies like this one."
             _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
-        floor = row["noise_floor"]
-        if floor is not None:
-            made = "The largest difference that another seed alone made, of this variant or the reference."
-            _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+        limit = row["noise_limit"]
+        if limit is not None:
+            made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
+            _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
+    if told := for_whom(row, factor=factor):
+        st.caption(told)
     if brief:
         return
     st.caption(_tests(row))
-    if row["above_noise"] is False:
-        st.caption("Another seed alone made as large a difference.")
-    if row["reason"]:
-        st.caption(frame.plain(row["reason"]))
+    for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
+        st.caption(frame.plain(line))
+
+
+def _improved(row: Row) -> None:
+    """The share that truly gains where examples tell it from luck; the raw count stands beside."""
+    low, high = percent(row["share_low"]), percent(row["share_high"])
+    raw = f"{percent(row['share_improved'])} look better (95 % interval {low} to {high}, Wilson's)."
+    if row["true_share"] is None:
+        _number("Improved", percent(row["share_improved"]), raw)
+        return
+    interval_ = f"{percent(row['true_share_low'])} to {percent(row['true_share_high'])}"
+    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {interval_}. {raw}"
+    _number("Improved", percent(row["true_share"]), told)
 
 
 def _number(label: str, value: str, help: str) -> None:
@@ -70,11 +87,17 @@ def _number(label: str, value: str, help: str) -> None:
 def _tests(row: Row) -> str:
     if row["p"] is None:
         return "No test."
+    several = (row["family_size"] or 1) > 1
+    used = row["p_strict"] if several else row["p_alone"]
+    strict = f", strictest {p_value(used)}" if used != row["p"] else ""
     corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
+    equal = f"; of a difference beyond a point {p_value(row['p_equal'])}" if known(row["p_equal"]) else ""
+    over = f"{count(row['n_clusters'], 'cluster')}, " if row["n_clusters"] else ""
+    over += f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}"
     return (
-        f"p by paired t-test {p_value(row['p'])}{corrected}; Wilcoxon {p_value(row['p_wilcoxon'])}; "
-        f"sign test {p_value(row['p_sign'])}. Interval: {row['ci_kind']} over "
-        f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}."
+        f"p by paired t-test {p_value(row['p'])}{strict}{corrected}{equal}; Wilcoxon "
+        f"{p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}. Interval: "
+        f"{row['ci_kind'] or 'none'} over {over}."
     )
 
 
@@ -167,8 +190,13 @@ def noise(found: Row, metric: Metric) -> None:
             f"{signed_points(row['delta'] * factor)} (95 % interval {_span(row, factor)}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
+    if found["noise"]["limit"] is not None:
+        pairs, limit = found["noise"]["pairs"], signed_points(found["noise"]["limit"] * factor)
+        st.caption(
+            f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit.removeprefix('+')}."
+        )
     if not found["noise"]["repeats"]:
         command = frame.plain(found["noise"]["command"] or "")
-        yet = f"yet. The same experiment with another seed tells: {command}"
+        yet = f"yet. The same from other seeds tells: {command}"
         here = "here: there is no second seed to compare with."
         st.caption(f"What another seed alone changes is not known {yet if command else here}")

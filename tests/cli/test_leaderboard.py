@@ -32,7 +32,7 @@ def test_a_table_tells_verdict_share_and_what_to_know(
     said = capsys.readouterr()
     assert said.out.startswith("Val chose gain; on test it is better: +")
     assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
-    assert "100 % (61 % to 100 %)" in said.out
+    assert "100 % (96 % to 100 %)" in said.out
     assert "Test seen: 1 verdict on these dialogues" in said.err
     assert "6 personas find a true difference of" in said.err
 

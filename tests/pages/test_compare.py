@@ -139,7 +139,10 @@ def test_a_variant_shows_its_tests(open_page: Open, full: Workspace) -> None:
     row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
     assert f"Wilcoxon {p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}" in seen
     shown = {entry.label: entry.value for entry in app.metric}
-    assert shown["Improved"] == percent(row["share_improved"])
+    assert shown["Improved"] == percent(row["true_share"])
+    beside = next(entry.help for entry in app.metric if entry.label == "Improved")
+    assert f"{percent(row['share_improved'])} look better" in beside
+    assert "of personas truly gain" in seen
     assert shown["Lost over 10"] == str(row["catastrophic"])
 
 
@@ -147,10 +150,14 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     app = open_page(full, "compare", view="certainty", candidate="base", effect="5")
     seen = texts(app)
     row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
-    found = outlook(n_personas=6, detectable=row["min_detectable_effect"], effect=0.05)
+    family = row["family_size"]
+    found = outlook(n_personas=6, smallest=row["min_detectable_effect"], effect=0.05, family=family)
+    assert family > 1
+    assert f"among {family} variants" in seen
     assert f"you need **{found.needed:,} personas**" in seen
     assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
-    assert "python -m engine run unified --seed 1" in seen
+    assert "python -m engine repeat" in seen
+    assert "unified, crossed with the seeds" in seen
     assert "No placebo is scored for it" in seen
 
 

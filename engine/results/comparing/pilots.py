@@ -13,9 +13,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metric import Metric
 from engine.results import store
+from engine.results.comparing import grounds
 from engine.results.comparing.criteria import BANDS, DECIDES
 from engine.results.comparing.scene import Scene, set_scene
-from engine.results.store.statistics import DEFAULT_REFERENCES, Question
+from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.trees.tree_walk import RELEVANT_GAIN
 from engine.results.variants import Variant
 from engine.runs.records import scan
@@ -77,14 +78,18 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
     everybody = ground.personas
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
     paired: dict[str, Pairing] = {}
+    against: dict[str, str] = {}
     if reference:
-        question = Question(scene.protocol, scene.split, reference.variant_id, (scene.metric,))
-        paired = store.pairings(ws, question, [one.variant_id for one, _ in asked])
+        whom = scene.pairs_with(reference)
+        wanted = {one.variant_id: whom[one.variant_id] for one, _ in asked}
+        paired = grounds.pairings_of(ws, (scene.protocol, scene.split), scene.metric, wanted)
+        names = {one.variant_id: one.variant for one in scene.under(scene.protocol)}
+        against = {own: names[found[0][1]] for own, found in wanted.items()}
     made = []
     for one, spec in asked:
         served = scene.served(one)
         if served < everybody:
-            name = reference.variant if reference else None
+            name = against.get(one.variant_id)
             pairing = paired.get(one.variant_id)
             made.append(
                 _pilot(one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody)

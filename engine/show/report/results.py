@@ -116,7 +116,7 @@ def _place(row: Row) -> tuple[str, ...]:
         row["verdict"],
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses", "catastrophic")),
-        percent(row["share_improved"]),
+        percent(row["share_improved"] if row["true_share"] is None else row["true_share"]),
     )
 
 
@@ -130,7 +130,7 @@ def _intervals(compared: Compared) -> Figure:
     diamonds = " Diamonds are bounds and yardsticks." if compared.bounds else ""
     return Figure(
         f"intervals-{compared.protocol}",
-        f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."
+        f"Difference of each variant to {compared.reference}, with 95 % intervals over personas."
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
         charts.interval_chart(

@@ -29,7 +29,7 @@ from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 from engine.strategies.steps.scoring import count_cuts
 
-_WANTED_STEPS, _MOST_AT_ONCE = 600, 8
+_WANTED_STEPS, _MOST_AT_ONCE, _USUAL_EPOCHS = 600, 8, 3
 _SETTINGS = tuple(TrainSettings.__dataclass_fields__)
 Rows = Mapping[str, Mapping[str, Sequence[Encoded]]]
 """Persona -> "train" and "val" -> encoded dialogues. Other people's validation dialogues are under ""."""
@@ -221,7 +221,8 @@ def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
     least some hundred steps; large data up to 8 at once.
     """
     given = {name: value for name, value in context.spec.parameters.items() if name in _SETTINGS}
-    fitting = min(_MOST_AT_ONCE, max(1, dialogues * given["epochs"] // _WANTED_STEPS))
+    epochs = min(given["epochs"], _USUAL_EPOCHS)  # the rest may never come: training stops by itself
+    fitting = min(_MOST_AT_ONCE, max(1, dialogues * epochs // _WANTED_STEPS))
     given["batch_size"] = given["batch_size"] or fitting
     return TrainSettings(**given, seed=context.spec.seed)
 
