@@ -101,7 +101,7 @@ def _family(ws: Workspace, plan: Frozen, names: Sequence[str]) -> list[Planned]:
     for name in names:
         table = _table(ws, plan, name)
         rows += [(variant, name, table.get(one)) for one, variant in plan.variants.items()]
-    corrected = holm([None if row is None else row["p"] for _, _, row in rows])
+    corrected = holm([None if row is None else row["p_strict"] for _, _, row in rows])
     return [
         Planned(variant, name, row, p, "" if row is None else _verdict(row, p, METRICS[name]))
         for (variant, name, row), p in zip(rows, corrected, strict=True)
@@ -109,7 +109,7 @@ def _family(ws: Workspace, plan: Frozen, names: Sequence[str]) -> list[Planned]:
 
 
 def _verdict(row: Mapping[str, Any], p: float | None, metric: Metric) -> str:
-    return verdict({**row, "p_holm": p}, higher_is_better=metric.higher_is_better)
+    return verdict({**row, "p_holm": p, "p_equal_holm": None}, higher_is_better=metric.higher_is_better)
 
 
 def _table(ws: Workspace, plan: Frozen, metric: str) -> dict[str, Mapping[str, Any]]:

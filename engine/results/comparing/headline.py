@@ -49,7 +49,7 @@ class Headline:
         """The word of test for the choice: one test, declared before it, so its own p decides."""
         if self.tested is None:
             return ""
-        row = {**self.tested, "p_holm": self.tested["p"]}
+        row = {**self.tested, "p_holm": self.tested["p_strict"], "p_equal_holm": None}
         return verdict(row, higher_is_better=METRICS[self.metric].higher_is_better)
 
     @property
@@ -67,7 +67,7 @@ class Headline:
         if self.tested is None:
             gain = _size(self.chosen["delta"], metric)
             return f"Val chooses {name}: {gain} over {self.reference} there. Test has not judged it yet."
-        sure = f"p {_p(self.tested['p'])}, one test"
+        sure = f"p {_p(self.tested['p_strict'])}, one test"
         return (
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
             f" {self.reference} ({_spread(self.tested, metric)}; {sure})."
