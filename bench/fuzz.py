@@ -15,6 +15,7 @@ word that a page or the command line would not show as it is, and an input that 
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import io
 import json
@@ -31,6 +32,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +46,13 @@ from engine.core.errors import EngineError  # noqa: E402
 from engine.core.machine import read_machine  # noqa: E402
 from engine.core.paths import Workspace  # noqa: E402
 from engine.core.plain import in_cell, in_markdown, in_terminal, json_text  # noqa: E402
-from engine.data import load_dataset, prepare, prepare_upload  # noqa: E402
+from engine.data import load_dataset, prepare, prepare_upload, preview_upload  # noqa: E402
+from engine.data.mapping import PARTS  # noqa: E402
 from engine.results import store  # noqa: E402
 from engine.results.imported.importing import import_study, import_upload  # noqa: E402
 from engine.results.trees import tree_library  # noqa: E402
 from engine.runs import jobs  # noqa: E402
+from tools import layouts  # noqa: E402
 
 Files = dict[str, bytes]
 Pairs = list[tuple[str, bytes]]
@@ -374,6 +378,86 @@ def _open_data(ws: Workspace, files: Files) -> None:
     prepare_upload(ws, files, force=True)
 
 
+def layout(draw: random.Random) -> Files:
+    """Files of one of the layouts that researchers bring, written in one of the ways there are, mutated."""
+    files = dict(layouts.LAYOUTS[draw.choice(list(layouts.LAYOUTS))]())
+    made = mutated(files, draw) if draw.random() < 0.7 else files
+    name = draw.choice(list(made))
+    content = made.pop(name)
+    way = draw.randrange(5)
+    if way == 0:
+        made[f"{name}.gz"] = gzip.compress(content)
+    elif way == 1:
+        made[name] = content.decode("utf-8", errors="replace").encode("utf-16")
+    elif way == 2:
+        made[name] = content.replace(b"\n", b"\r\n")
+    elif way == 3:
+        made[name.upper()] = content
+    else:
+        made[name] = content
+    return mutated(made, draw) if draw.random() < 0.3 else made
+
+
+def table(draw: random.Random) -> Files:
+    """A table with odd cells, as CSV or parquet; which of its columns is what, a draw of its own decides."""
+    names = ["user_id", "id", "date", "prompt", "reply", "rating"]
+    rows = [
+        {"user_id": f"u{n % 3}", "id": f"s_{n}", "date": f"{1 + n}/2/2024", "prompt": f"Ask {n}",
+         "reply": f"Say {n}", "rating": str(n)}
+        for n in range(18)
+    ]  # fmt: skip
+    for _ in range(draw.randint(0, 4)):
+        odd = draw.choice(ODD_VALUES)
+        rows[draw.randrange(len(rows))][draw.choice(names)] = str(odd).replace("\ud800", "?")[:70_000]
+    if draw.random() < 0.3:
+        return {
+            "t.parquet": _bytes_changed(layouts.parquet(rows), draw)
+            if draw.random() < 0.7
+            else layouts.parquet(rows)
+        }
+    content = layouts.table(rows, delimiter=draw.choice(",;\t|"))
+    return {
+        draw.choice(("t.csv", "T.TSV", "t.json")): _bytes_changed(content, draw)
+        if draw.random() < 0.6
+        else content
+    }
+
+
+def _open_mapped(ws: Workspace, files: Files) -> None:
+    """A look and an import with the same mapping, which may be none that fits; a look writes nothing."""
+    draw = random.Random(b"".join(files.values()))
+    parts = draw.sample(list(PARTS), draw.randint(0, 3))
+    columns = (
+        "user_id",
+        "id",
+        "date",
+        "prompt",
+        "reply",
+        "rating",
+        "nobody",
+        "",
+        "prompt+reply",
+        "cp1252",
+        "x" * 200,
+    )
+    mapping = {part: draw.choice(columns) for part in parts}
+    options: dict[str, Any] = {
+        "map": mapping
+        if draw.random() < 0.8
+        else ",".join(f"{part}={column}" for part, column in mapping.items()),
+        "keep_good": draw.random() < 0.5,
+        "min_dialogues": draw.choice((None, None, 2, 6)),
+        "unseen": draw.choice((None, None, 0.3)),
+        "force": True,
+    }
+    before = snapshot(ws)
+    with suppress(EngineError):  # a mapping that is none is refused
+        preview_upload(ws, files, **options)
+    if snapshot(ws) != before:
+        raise RuntimeError("a look changed the workspace")
+    prepare_upload(ws, files, **options)
+
+
 def _open_tree(ws: Workspace, files: Files) -> None:
     for content in files.values():
         tree_library.save(ws, "fuzzed", content.decode("utf-8", errors="replace"))
@@ -469,6 +553,8 @@ def _show_words(ws: Workspace, files: Files) -> None:
 DOORS: Mapping[str, tuple[Callable[[random.Random], Any], Callable[[Workspace, Any], None], bool]] = {
     "dialogues": (lambda draw: mutated(dialogues(), draw), _open_data, True),
     "edgewise": (lambda draw: mutated(edgewise(), draw), _open_data, True),
+    "layouts": (layout, _open_data, True),
+    "tables": (table, _open_mapped, True),
     "archives": (
         lambda draw: (
             mutated(made, draw) if draw.random() < 0.5 and (made := archive(draw)) else archive(draw)

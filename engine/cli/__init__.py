@@ -25,11 +25,12 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Experiments": {
         "experiments.launch": ("run", "experiments", "estimates"),
         "experiments.sweep": ("sweep", "pilot"),
+        "experiments.tune": ("tune",),
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "rescore")},
+    "Compare": {"compare": ("compare", "rescore"), "serving": ("serve", "export")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

@@ -57,6 +57,7 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     from engine.domains.metrics import chosen
     from engine.results.comparing.comparison import compare_variants
     from engine.results.store import refresh
+    from engine.results.tuning import tuned_words
 
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
@@ -67,6 +68,8 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
         print_csv(found["rows"])
     else:
         call.answer(found, lambda: show(found, with_criteria=with_criteria))
+    for line in tuned_words(call.ws):
+        note(line)
     return 0
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
 from engine.cli.bases import show_card
-from engine.cli.frame import Call, command, out
+from engine.cli.frame import Call, command, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
+from engine.core.paths import read_json
+from engine.data.dataset import SPLITS
+from engine.data.layouts.tasks import BY_NAME
+from engine.data.mapping import PARTS
 from engine.domains.registry import BUILT_IN
+
+if TYPE_CHECKING:
+    from engine.data.preview import Preview
 
 
 @command(
@@ -22,10 +29,27 @@ from engine.domains.registry import BUILT_IN
         "init --workspace W --dataset world:default --personas 20 --dialogues 30",
         "init --workspace W --dataset my/dialogues.jsonl --split by-persona",
         "init --workspace W --dataset world:default --personas 20 --base smollm2",
-        "init --workspace W --dataset owner/dataset --base Qwen/Qwen2.5-0.5B-Instruct",
+        "init --workspace W --dataset owner/dataset:config:split --base Qwen/Qwen2.5-0.5B-Instruct",
+        "init --dataset tickets.csv --map user=customer_id,session=ticket_id,assistant=agent --preview",
+        "init --workspace W --dataset LaMP_4/dev_questions.json --task lamp-4 --min-dialogues 5",
     ),
 )
-@click.option("--dataset", required=True, help="A path, a hub id, or world:NAME.")
+@click.option(
+    "--dataset",
+    required=True,
+    help="A file, a folder, a .zip, a hub id (owner/name or owner/name:config:split), or world:NAME.",
+)
+@click.option(
+    "--map",
+    multiple=True,
+    metavar="PART=COLUMN,...",
+    help=(
+        "Which column is what, or the card.json of an import before; the rest is guessed. Parts:"
+        f" {', '.join(PARTS)}."
+    ),
+)
+@click.option("--task", help=f"Which task of the LaMP family it is: {', '.join(BY_NAME)}; else recognised.")
+@click.option("--preview", "looks", is_flag=True, help="Say what would come of it, and write nothing.")
 @click.option(
     "--split",
     type=click.Choice(["auto", "by-time", "by-persona"]),
@@ -49,13 +73,27 @@ from engine.domains.registry import BUILT_IN
 @click.option(
     "--dialogues", type=click.IntRange(min=1), help="The first so many of each persona (a world: how many)."
 )
+@click.option(
+    "--min-dialogues",
+    type=click.IntRange(min=1),
+    help="Leave out personas with fewer, instead of splitting everybody by persona.",
+)
+@click.option(
+    "--unseen",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Beside a split by time, the share of personas to keep out of all training.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The workspace's seed.")
 @click.option("--keep-good", is_flag=True, help="Leave faulty rows out instead of refusing the dataset.")
 @click.option("--force", is_flag=True, help="Replace data that has no runs yet.")
-def init(call: Call, **choices: Any) -> int:
+def init(call: Call, *, looks: bool, **choices: Any) -> int:
     """Create a workspace: import a dataset, check it, and split it."""
-    from engine.data.prepare import prepare
+    from engine.data import prepare, preview
 
+    if looks:
+        found = preview(call.ws, **choices)
+        call.answer(found.as_json(), lambda: _show_preview(call, found))
+        return 1 if found.refused else 0
     looked = _probed(str(choices["base"]))
     card = prepare(call.ws, **choices)
 
@@ -79,6 +117,40 @@ def _probed(base: str) -> dict[str, Any] | None:
     return found.as_json()
 
 
+def _show_preview(call: Call, found: Preview) -> None:
+    """Show columns and guesses, what would come of them, and what is left out and why."""
+    out().print(Text(f"{found.source}: {found.layout or 'no known layout'}", style="bold"))
+    columns = table("Column", "Is", "First value")
+    for column in found.columns:
+        columns.add_row(Text(column.name), Text(column.part or "left out"), Text(column.example))
+    if any(column.part for column in found.columns):  # else the layout itself says what is what
+        out().print(columns)
+    held = found.outcome
+    if held:
+        dates = f", {held['first']} to {held['last']}" if held["first"] else ""
+        by_split = ", ".join(f"{number} {name}" for name, number in held["examples_by_split"].items())
+        out().print(
+            Text(
+                f"Would hold {held['personas']} personas, {held['dialogues']} dialogues{dates}, split"
+                f" {held['split']}, domain {held['domain']}; order by"
+                f" {held['order']['by'] or 'nothing needed'}."
+            )
+        )
+        out().print(Text(f"{held['examples']} examples: {by_split}"))
+        for failed in held["failed_checks"]:
+            out().print(Text(f"Check failed: {failed}", style="red"))
+    for remark in found.notes:
+        out().print(Text(remark, style="yellow"))
+    for reason in found.left_out:
+        out().print(Text(f"{reason.first}: {reason.what} ({reason.times} times)", style="yellow"))
+    if found.refused:
+        out().print(Text(f"Would be refused: {found.refused}", style="bold red"))
+        call.say(found.remedy)
+    mapping = ",".join(f"{part}={column}" for part, column in found.mapping.items())
+    if mapping:
+        call.say(f"Mapping: --map {mapping}")
+
+
 def _show_card(call: Call, card: dict[str, Any]) -> None:
     counts = card["counts"]
     state = "already holds" if card.get("unchanged") else "holds"
@@ -93,12 +165,19 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
     out().print(Text(f"{counts['examples']} examples: {by_split}"))
     for remark in card.get("notes", ()):
         out().print(Text(remark, style="yellow"))
+    for check in _failed(call):
+        out().print(Text(f"Check failed: {check['name']}: {check['detail']}", style="red"))
     if card.get("left_out"):
         out().print(
             Text(f"{len(card['left_out'])} faulty rows were left out; card.json lists them.", style="yellow")
         )
     out().print(Text(f"Base model: {shown_base(str(call.ws.read_config()['base']))}"))
     call.say(f"Next: {call.command('run', 'unified')}")
+
+
+def _failed(call: Call) -> list[dict[str, Any]]:
+    """The checks of the split that do not hold."""
+    return [check for check in read_json(call.ws.splits / SPLITS)["checks"] if not check["ok"]]
 
 
 @click.group("worlds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "unseen"]
 Role = Literal["user", "assistant", "system"]
 
 
@@ -49,14 +49,16 @@ class Dataset:
 class Splits:
     """Which dialogue is for what.
 
-    `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last
-    slice of its train part) or "by-persona" (a persona's dialogues lie in one split only).
-    `assignment` maps dialogue_id -> split; `online` holds dialogue ids.
+    `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last slice of its
+    train part) or "by-persona" (a persona's dialogues lie in one split only). `assignment` maps dialogue_id
+    -> split; `online` holds dialogue ids. Beside a split by time, `unseen` holds the ids of personas kept out
+    of all training: all their dialogues are assigned to "unseen".
     """
 
     scheme: Literal["by-time", "by-persona"]
     assignment: dict[str, Split]
     online: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,10 @@ from typing import IO, Any, cast
 
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, in_time, limits, megabytes
+from engine.data.packed import ENDINGS
 
 Upload = Mapping[str, bytes] | Sequence[tuple[str, bytes]]
-SUFFIXES = (".jsonl", ".json")
+SUFFIXES = ENDINGS
 _CHUNK = 1 << 20
 _DIRECTORY_BYTES_A_FILE = 1_000  # of an archive's table of contents
 _LOCAL_HEADER_BYTES = 30

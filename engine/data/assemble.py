@@ -1,27 +1,35 @@
-"""From what an importer read to a Dataset: order in time, duplicates, personas that give no example.
+"""From what a reader read to a Dataset: order in time, duplicates, personas that give no example.
 
-Owns what both layouts have in common. Refuses nothing itself: faults are collected in the Imported
+Owns what all layouts have in common. Refuses nothing itself: faults are collected in the Imported
 record, and `accept` decides whether they stop the import.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import DataError, Fault
 from engine.core.limits import limits
 from engine.core.types import Dataset, Dialogue, Message, Persona
+from engine.core.wording import count
 from engine.data.dataset import example_turns
-from engine.data.schema import is_number
+from engine.data.order import Order, put_in_order
+from engine.data.schema import shorten
+from engine.data.turns import told
+from engine.data.when import DATED, days_of, read_time, written
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A dialogue as read: `session` is its id within the persona, `line` where it stands (1-based)."""
+    """A dialogue as read: `session` is its id within the persona, `line` where it stands (1-based).
+
+    `when` is its date as written, `time` the same in seconds since 1970; `split` is what the data says it is
+    for; `last` are queries, which come after all that is history.
+    """
 
     persona_id: str
     session: str
@@ -30,14 +38,20 @@ class Draft:
     file: str
     line: int
     where: str = ""
+    when: Any = None
+    time: float | None = None
+    split: str = ""
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an importer made of its files: the good rows, and every fault of the others.
+    """What a reader made of its files: the good rows, and every fault of the others.
 
-    `lines` maps dialogue_id -> index of its line from 0. Of the flattened layout only: a given split names
-    lines, `line_count` counts them, and `given_split` is the edgesplits.json beside the file.
+    `order` says what told the order in time, `counts` what the rules of turns did, `places` maps dialogue_id
+    -> the split that its row names, `mapping` is how columns were understood. `lines` maps dialogue_id ->
+    index of its line from 0. Of the flattened layout only: a given split names lines, `line_count` counts
+    them, and `given_split` is the edgesplits.json beside the file.
     """
 
     importer: str
@@ -47,23 +61,41 @@ class Imported:
     lines: dict[str, int] = field(default_factory=dict)
     line_count: int = 0
     given_split: Path | None = None
+    order: Order = field(default_factory=Order)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+    mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
 def assemble(
-    importer: str, personas: Iterable[Persona], drafts: Iterable[Draft], wrong: Iterable[Fault]
+    importer: str,
+    personas: Iterable[Persona],
+    drafts: Iterable[Draft],
+    wrong: Iterable[Fault],
+    *,
+    counts: Mapping[str, int] | None = None,
+    ids_tell: bool = True,
+    dates: str = "",
 ) -> Imported:
     """Return the dataset of all personas that have an example, and all that was wrong with the rest.
 
-    `wrong` is what the importer found already; the faults that show only across rows follow it. Dialogues are
-    ordered within a persona by their id where all ids are numbers (the only clock the layouts have), else as
-    they stand in the file.
+    `wrong` is what the reader found already; the faults that show only across rows follow it. `ids_tell` is
+    False where a dialogue's id is no more than its place in the file; `dates` says how days are written,
+    where the user did. A dialogue without a word is left out and counted.
     """
-    known, faults = _without_duplicates(drafts)
+    turned = Counter(counts or {})
+    unique, faults = _without_duplicates(drafts)
+    days = days_of((draft.when for draft in unique), dates)
+    known = [replace(draft, time=read_time(draft.when, days)) for draft in unique]
     by_persona: dict[str, list[Draft]] = defaultdict(list)
     for draft in known:
-        by_persona[draft.persona_id].append(draft)
+        if draft.messages:
+            by_persona[draft.persona_id].append(draft)
+        else:
+            turned["nothing"] += 1
     kept: list[Persona] = []
     dialogues: list[Dialogue] = []
+    order = Order(unsure_days=not days.sure)
     silent = reordered = 0
     for persona in sorted(personas, key=lambda persona: persona.persona_id):
         rows = by_persona[persona.persona_id]
@@ -71,34 +103,55 @@ def assemble(
             continue
         silent += sum(not example_turns(row.messages) for row in rows)
         if not any(example_turns(row.messages) for row in rows):
-            what = f"{persona.persona_id} has no assistant reply after a user message: it gives no example"
+            what = f"{persona.persona_id!r} has no assistant reply after a user message: it gives no example"
             faults.append(Fault(rows[0].file, rows[0].line, what))
             continue
         kept.append(persona)
-        ordered = _in_time(rows)
+        ordered, by = put_in_order(rows, ids_tell=ids_tell)
+        order = order.with_one(persona.persona_id, by)
         reordered += ordered != rows
         dialogues.extend(
-            Dialogue(row.persona_id, _dialogue_id(row), order, row.messages, row.meta)
-            for order, row in enumerate(ordered)
+            Dialogue(row.persona_id, _dialogue_id(row), place, row.messages, _meta(row))
+            for place, row in enumerate(ordered)
         )
     return Imported(
         importer,
         Dataset(tuple(kept), tuple(dialogues)),
         (*wrong, *faults),
-        _notes(silent, reordered),
+        (*_notes(silent, reordered), *_undated(known), *order.notes(), *told(turned)),
         lines={_dialogue_id(draft): draft.line - 1 for draft in known},
+        order=order,
+        counts=turned,
+        places={_dialogue_id(draft): draft.split for draft in known if draft.split},
     )
+
+
+def _meta(draft: Draft) -> dict[str, Any]:
+    """What is known of a dialogue; when it took place stands under a key that no domain shows."""
+    return draft.meta if draft.time is None else {**draft.meta, DATED: written(draft.time)}
 
 
 def _notes(silent: int, reordered: int) -> tuple[str, ...]:
     """What is worth saying about valid data."""
-    found = [f"{silent} dialogues have no reply after a user message: no example."] if silent else []
+    found = []
+    if silent:
+        found.append(f"{count(silent, 'dialogue')} without a reply after a user message: no example.")
     if reordered:
         found.append(
-            f"The dialogues of {reordered} personas do not stand in the order of their ids;"
-            " the ids decide the order in time."
+            f"The dialogues of {count(reordered, 'persona')} do not stand in the order of their dates or ids;"
+            " these decide the order in time."
         )
     return tuple(found)
+
+
+def _undated(drafts: Sequence[Draft]) -> tuple[str, ...]:
+    """What is said of dates that are none."""
+    wrong = [draft for draft in drafts if draft.time is None and draft.when not in (None, "")]
+    if not wrong:
+        return ()
+    first = wrong[0]
+    dates = count(len(wrong), "date")
+    return (f"{dates} cannot be read, first {shorten(first.when)} in {first.file}:{first.line}.",)
 
 
 def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Fault]]:
@@ -114,12 +167,6 @@ def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Faul
             )
             faults.append(Fault(draft.file, draft.line, what))
     return list(seen.values()), faults
-
-
-def _in_time(rows: list[Draft]) -> list[Draft]:
-    if all(is_number(row.session) for row in rows):
-        return sorted(rows, key=lambda row: int(row.session))
-    return rows
 
 
 def _dialogue_id(draft: Draft) -> str:

@@ -163,7 +163,8 @@ def _dialogue(row: dict[str, Any]) -> Dialogue:
 @functools.lru_cache(maxsize=4)
 def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
     found = read_json(path)
-    return Splits(found["scheme"], found["assignment"], frozenset(found["online"]))
+    unseen = frozenset(found.get("unseen", ()))
+    return Splits(found["scheme"], found["assignment"], frozenset(found["online"]), unseen)
 
 
 def _records(path: Path, make: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:

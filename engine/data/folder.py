@@ -36,10 +36,14 @@ def files_in(
             found.append(Path(entry.path))
             if len(found) > allowed.files:
                 raise EngineError(
-                    f"{folder} holds more than {allowed.files:,} {' and '.join(suffixes)} files.",
+                    f"{folder} holds more than {allowed.files:,} {_listed(suffixes)} files.",
                     f"Name the folder that holds the right ones, or allow more: {allow_more('files')}",
                 )
     return found
+
+
+def _listed(suffixes: tuple[str, ...]) -> str:
+    return " and ".join(suffixes) if len(suffixes) < 3 else f"{', '.join(suffixes[:-1])} and {suffixes[-1]}"
 
 
 def _entries(top: Path, folder: Path, level: int, depth: int | None) -> Iterator[os.DirEntry[str]]:

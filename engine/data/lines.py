@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, Any
 from engine.core.errors import Fault
 from engine.core.limits import check_time, limits, megabytes
 from engine.data.folder import opened
+from engine.data.packed import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,23 @@ class _NotJson(ValueError):
     """A value that Python's parser takes and JSON does not have."""
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path, encoding: str = "") -> Iterator[Line]:
     """Yield every line of `path`; blank lines at the end are ignored, blank lines between are faults.
 
-    A line longer than `limits` allow is skipped without being held in memory; a file with too many lines, or
-    too large, is not read on. Raises nothing but EngineError when its time is up.
+    It may be packed (gzip), and in the encoding that its first bytes tell, or `encoding`. A line longer than
+    `limits` allow is skipped without being held in memory; a file with too many lines, or too large, is not
+    read on. Raises nothing but EngineError when its time is up.
     """
     try:
-        with opened(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limits().file_bytes:
-                most = megabytes(limits().file_bytes)
-                yield Line(0, fault=f"{megabytes(size)}, which is more than the {most} that are read")
-                return
+        with plain(path, encoding) as file:
             yield from _lines_of(file)
     except OSError as error:
-        yield Line(0, fault=f"cannot be read: {error.strerror or error}")
+        yield Line(0, fault=unread(error))
+
+
+def unread(error: OSError) -> str:
+    """Return what kept a file from being read, in words."""
+    return f"cannot be read: {error.strerror or error}" if error.errno else str(error.strerror or error)
 
 
 def _lines_of(file: IO[bytes]) -> Iterator[Line]:
@@ -90,7 +91,7 @@ def _skip_rest_of_line(file: IO[bytes]) -> None:
 
 def _parse_line(number: int, raw: bytes) -> Line:
     try:
-        value = parse_json(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw)
+        value = parse_json(raw)
     except ValueError as error:
         return Line(number, fault=str(error))
     if not isinstance(value, dict):

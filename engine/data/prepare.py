@@ -1,6 +1,6 @@
 """The main door of the data layer: from a name, a path or an upload to a workspace ready for runs.
 
-Owns the order of things: fetch, read, choose, split, check, write, and workspace.json last. Refuses to
+Owns the order of things: fetch, make ready, write, and workspace.json last. Refuses to
 replace data that runs were made with.
 """
 
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, get_args
+from typing import Any, Unpack
 
 from engine.core import integrity
-from engine.core.base_folder import EMBEDDED, SMOLLM2, check_base, local_base
+from engine.core.base_folder import EMBEDDED, SMOLLM2, local_base
 from engine.core.base_identity import hub_id, pin_base
-from engine.core.errors import EngineError, Fault, unknown_name
+from engine.core.errors import EngineError, Fault
 from engine.core.machine import changes
 from engine.core.paths import Workspace, embedded_base, read_json, write_json
-from engine.core.types import Dataset, Splits
 from engine.data.archive import Upload, named, unpack_upload
-from engine.data.assemble import Imported, accept
+from engine.data.choices import Choices, Options, refuse_unloadable
 from engine.data.dataset import (
     CARD,
     SPLITS,
@@ -32,74 +30,14 @@ from engine.data.dataset import (
     hash_of,
     json_lines,
 )
-from engine.data.given_split import read_given_split
 from engine.data.lines import read_lines
-from engine.data.sources import Source, find_source, read_source
-from engine.data.splits import (
-    NAMES,
-    check_splits,
-    choose_personas,
-    export_edgesplits,
-    hash_splits,
-    make_splits,
-    split_statistics,
-    too_short_for_time,
-)
+from engine.data.ready import Ready, card_of, make_ready
+from engine.data.sources import Source, find_source
+from engine.data.splits import check_splits, export_edgesplits, hash_splits, split_statistics
 from engine.data.staging import incoming, move_in, write_files
-from engine.data.statistics import dataset_statistics
-from engine.domains.domain import Domain
-from engine.domains.registry import domain_of, find_domain, recognise
+from engine.domains.registry import domain_of
 
-Scheme = Literal["auto", "by-time", "by-persona"]
 _DECISIVE = ("dataset/personas.jsonl", "dataset/dialogues.jsonl", "dataset/truth.jsonl", "splits/splits.json")
-
-
-class Options(TypedDict, total=False):
-    """What both doors take by keyword. The defaults are those of `Choices`."""
-
-    split: Scheme
-    base: str
-    domain: str | None
-    personas: int | None
-    dialogues: int | None
-    seed: int
-    keep_good: bool
-    force: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the user chose at `init`. Raises EngineError for values that mean nothing."""
-
-    split: Scheme = "auto"
-    base: str = EMBEDDED
-    domain: str | None = None
-    personas: int | None = None
-    dialogues: int | None = None
-    seed: int = 0
-    keep_good: bool = False
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if self.split not in get_args(Scheme):
-            raise unknown_name("split", str(self.split), get_args(Scheme))
-        for name, value in (("personas", self.personas), ("dialogues", self.dialogues)):
-            if value is not None and value < 1:
-                raise EngineError(f"--{name} must be 1 or more, is {value}.", f"Leave --{name} out for all.")
-        _check_base(self.base)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Everything about to be written. `domain` is what the data is about, named or recognised."""
-
-    source: Source
-    imported: Imported
-    dataset: Dataset
-    splits: Splits
-    domain: Domain
-    faults: tuple[Fault, ...]
-    notes: tuple[str, ...]
 
 
 @changes("import data", least="own")
@@ -107,11 +45,12 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
     """Import `dataset` ("world:NAME", a path or a hub id) into the workspace; return its card.
 
     `personas` takes a seeded subset, `dialogues` the first so many of each persona (for a world: their
-    numbers). "auto" splits by time where every persona has 5 dialogues, else by persona. `keep_good`
-    leaves faulty rows out and lists them in the card; `domain` is what the data is about (None: as it looks);
-    `force` replaces data that has no runs yet. The
-    returned card also holds "unchanged": True when the workspace held exactly this already. Raises
-    EngineError (DataError with all faults), and then the workspace is as it was.
+    numbers). "auto" splits by time where every persona has 5 dialogues, else by persona; `min_dialogues`
+    leaves out whoever has fewer, `unseen` keeps a share of the personas out of all training. `map` says which
+    column is what (mapping.py), `task` which task of a benchmark. `keep_good` leaves faulty rows out and
+    lists them in the card; `domain` is what the data is about (None: as it looks); `force` replaces data that
+    has no runs yet. The returned card also holds "unchanged": True when the workspace held exactly this
+    already. Raises EngineError (DataError with all faults), and then the workspace is as it was.
     """
     choices = Choices(**options)
     with incoming(ws) as staging:
@@ -127,7 +66,9 @@ def prepare(ws: Workspace, *, dataset: str | Path, **options: Unpack[Options]) -
 
 @changes("import data", least="own")
 def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> dict[str, Any]:
-    """Import uploaded files (names with contents: .jsonl files, or one .zip) as `prepare` does for a path."""
+    """Import uploaded files (names with contents: files of data, or one .zip) as `prepare` does for a
+    path.
+    """
     choices = Choices(**options)
     with incoming(ws) as staging:
         unpack_upload(files, staging / "source")
@@ -136,9 +77,9 @@ def prepare_upload(ws: Workspace, files: Upload, **options: Unpack[Options]) -> 
 
 
 def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> dict[str, Any]:
-    ready = _read(ws, source, choices)
+    ready = make_ready(ws, source, choices)
     files = dataset_files(ready.dataset)
-    card = _card(ready, data_hash(files))
+    card = card_of(ready, data_hash(files))
     splits = _splits_record(ready)
     config = {
         "dataset": {
@@ -200,7 +141,7 @@ def write_base(ws: Workspace, base: str) -> str:
     Results over the base before stand in a table of their own, so none is lost. Raises EngineError for one
     that no run could load.
     """
-    _check_base(base)
+    refuse_unloadable(base)
     held, name = ws.read_config(), _base_name(ws, base)
     kept = {key: value for key, value in held.items() if key != "base_files"}
     write_json(ws.config, {**kept, "base": name, **_noted_base(name)})
@@ -214,102 +155,15 @@ def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
         write_json(ws.config, {**held, "base_files": config["base_files"]})
 
 
-def _read(ws: Workspace, source: Source, choices: Choices) -> Ready:
-    """Read, choose and split. Every fault of the rows and of a given split is known before any stops it."""
-    imported = read_source(source)
-    dataset, faults, notes = imported.dataset, imported.faults, imported.notes
-    given: Splits | None = None
-    if imported.given_split is not None and dataset.dialogues:
-        if choices.dialogues is not None or not _wants_time(dataset, choices):
-            notes += (
-                f"{imported.given_split.name} was not used: it is for a split by time of all dialogues.",
-            )
-        else:
-            dataset, given, more = read_given_split(imported.given_split, imported)
-            faults += more
-            notes += (f"The split is the one given in {imported.given_split.name}.",) if given else ()
-    accept(dataset, faults, source=source.label, keep_good=choices.keep_good)
-    chosen = choose_personas(dataset, personas=choices.personas, seed=choices.seed)
-    chosen = first_dialogues(chosen, choices.dialogues)
-    splits = (
-        _restrict(given, chosen) if given else make_splits(chosen, scheme=choices.split, seed=choices.seed)
-    )
-    _refuse_empty_split(chosen, splits)
-    domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
-    if choices.base == EMBEDDED and not domain.embedded_base_fits:
-        notes += (
-            f"The embedded base was not made for the domain {domain.name}: its replies will be poor. Choose"
-            " another one with --base.",
-        )
-    return Ready(source, imported, chosen, splits, domain, faults, notes)
-
-
-def _wants_time(dataset: Dataset, choices: Choices) -> bool:
-    return choices.split == "by-time" or (choices.split == "auto" and not too_short_for_time(dataset))
-
-
-def first_dialogues(dataset: Dataset, dialogues: int | None) -> Dataset:
-    """Return the dataset with the first `dialogues` of every persona (None: all)."""
-    if dialogues is None:
-        return dataset
-    return Dataset(dataset.personas, tuple(row for row in dataset.dialogues if row.order < dialogues))
-
-
-def _restrict(splits: Splits, dataset: Dataset) -> Splits:
-    kept = {row.dialogue_id for row in dataset.dialogues}
-    assignment = {one: split for one, split in splits.assignment.items() if one in kept}
-    return Splits(splits.scheme, assignment, splits.online & kept)
-
-
-def _refuse_empty_split(dataset: Dataset, splits: Splits) -> None:
-    held = {splits.assignment[row.dialogue_id] for row in dataset.dialogues if example_turns(row.messages)}
-    for name in NAMES:
-        if name not in held:
-            raise EngineError(
-                f"The {name} split would hold no example (no reply after a user message).",
-                "Use more personas or dialogues, or the other --split.",
-            )
-
-
-def _card(ready: Ready, digest: str) -> dict[str, Any]:
-    statistics = dataset_statistics(ready.dataset)
-    by_split = {name: found["examples"] for name, found in _split_counts(ready).items()}
-    card: dict[str, Any] = {
-        "source": ready.source.label,
-        "importer": ready.imported.importer,
-        "domain": ready.domain.name,
-        "data_hash": digest,
-        "counts": {
-            "personas": len(ready.dataset.personas),
-            "dialogues": statistics["dialogues"],
-            "messages": statistics["messages"],
-            "assistant_turns": statistics["assistant_turns"],
-            "examples": sum(by_split.values()),
-            "examples_by_split": by_split,
-            "personas_with_character": statistics["personas_with_character"],
-            "personas_with_routines": statistics["personas_with_routines"],
-            "dialogues_with_meta": statistics["dialogues_with_meta"],
-        },
-        "statistics": statistics,
-        "split": ready.splits.scheme,
-        "notes": list(ready.notes),
-        "left_out": [{"file": fault.file, "line": fault.line, "what": fault.what} for fault in ready.faults],
-    }
-    return card | ({"world": ready.source.world} if ready.source.world else {})
-
-
-def _split_counts(ready: Ready) -> dict[str, Any]:
-    found = split_statistics(ready.dataset, ready.splits)
-    return {name: found[name] for name in NAMES}
-
-
 def _splits_record(ready: Ready) -> dict[str, Any]:
     placed = {"assignment": ready.splits.assignment, "online": sorted(ready.splits.online)}
     return {
         "scheme": ready.splits.scheme,
         "splits_hash": hash_of(json.dumps(placed, sort_keys=True)),
         **placed,
-        "checks": check_splits(ready.dataset, ready.splits),
+        **({"unseen": sorted(ready.splits.unseen)} if ready.splits.unseen else {}),
+        "order": ready.order.as_json(),
+        "checks": check_splits(ready.dataset, ready.splits, ready.order),
         "statistics": split_statistics(ready.dataset, ready.splits),
     }
 
@@ -335,13 +189,6 @@ def _truth(ready: Ready) -> list[dict[str, str]]:
         oracle = {key: row[key] for key in ("knows_persona", "knows_population")}
         found.append({"example_id": example_id} | oracle)
     return found
-
-
-def _check_base(base: str) -> None:
-    """Refuse now what no run could load. A hub model is fetched, and checked, when the first run needs it."""
-    folder = None if base == EMBEDDED else local_base(base)
-    if folder is not None:
-        check_base(folder)
 
 
 def _base_name(ws: Workspace, base: str) -> str:

@@ -7,51 +7,13 @@ and a list that problems are added to, and returns what could be read; nothing i
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any
 
-from engine.core.types import Message, Role
 from engine.data.lines import kind_of
 
-ROLES: tuple[Role, ...] = get_args(Role)
 MAX_ID_LENGTH = 100
 # Ids become parts of example ids ("persona/dialogue#turn") and of file names.
-_BAD_ID = re.compile(r"[/\\#\x00-\x1f\x7f\ud800-\udfff]|^\.|^\s|\s$")
-
-
-def read_messages(value: Any, problems: list[str]) -> tuple[Message, ...]:
-    """Return the messages of a dialogue: a list of {"role", "text"}, with "content" as a second name."""
-    if not isinstance(value, list):
-        problems.append(f"messages: must be a list, is {absent_or_kind(value)}")
-        return ()
-    if not value:
-        problems.append("messages: empty")
-    found = [_read_message(message, f"messages[{place}]", problems) for place, message in enumerate(value)]
-    return tuple(message for message in found if message is not None)
-
-
-def _read_message(value: Any, where: str, problems: list[str]) -> Message | None:
-    if not isinstance(value, dict):
-        problems.append(f"{where}: must be an object, is {kind_of(value)}")
-        return None
-    role = _read_role(value.get("role"), where, problems)
-    text = value["text"] if value.get("text") is not None else value.get("content")
-    if not isinstance(text, str):
-        problems.append(f"{where}.text: must be text, is {absent_or_kind(text)}")
-        return None
-    if not text.strip():
-        problems.append(f"{where}.text: empty")
-        return None
-    return Message(role, text.strip()) if role else None
-
-
-def _read_role(value: Any, where: str, problems: list[str]) -> Role | None:
-    if isinstance(value, str) and value.strip().lower() in ROLES:
-        return value.strip().lower()  # type: ignore[return-value]
-    if isinstance(value, str):
-        problems.append(f"{where}.role: {shorten(value)} is not one of {', '.join(ROLES)}")
-    else:
-        problems.append(f"{where}.role: must be text, is {absent_or_kind(value)}")
-    return None
+BAD_ID = re.compile(r"[/\\#\x00-\x1f\x7f\ud800-\udfff]|^\.|^\s|\s$")
 
 
 def read_meta(value: Any, problems: list[str]) -> dict[str, Any]:
@@ -121,7 +83,7 @@ def is_number(identifier: str) -> bool:
 
 
 def _checked_id(value: str, name: str, problems: list[str]) -> str | None:
-    if not value or _BAD_ID.search(value) or len(value.encode("utf-8")) > MAX_ID_LENGTH:
+    if not value or BAD_ID.search(value) or len(value.encode("utf-8")) > MAX_ID_LENGTH:
         problems.append(
             f"{name}: {shorten(value)} is not an id (1 to {MAX_ID_LENGTH} bytes, no '/', '\\', '#' or"
             " control or half character, no leading '.', no space at either end)"

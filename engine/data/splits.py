@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
+from engine.core.wording import count
 from engine.data.dataset import example_turns, hash_of
+from engine.data.order import Order
+from engine.data.when import dated
 
 Scheme = Literal["by-time", "by-persona"]
-NAMES: tuple[Split, ...] = get_args(Split)
+NAMES: Final[tuple[Split, ...]] = ("train", "val", "test")
+UNSEEN: Final = "unseen"
 MIN_DIALOGUES = 5
 MIN_PERSONAS = 3
 ONLINE_DIALOGUES = 10
@@ -42,7 +46,7 @@ def split_by_time(dataset: Dataset) -> Splits:
         raise EngineError(
             f"A split by time needs at least {MIN_DIALOGUES} dialogues of every persona;"
             f" {len(short)} of {len(dataset.personas)} have fewer ({named}{more}).",
-            "Split by persona instead: --split by-persona",
+            f"Leave those out (--min-dialogues {MIN_DIALOGUES}), or split by persona: --split by-persona",
         )
     assignment: dict[str, Split] = {}
     online: set[str] = set()
@@ -76,6 +80,38 @@ def split_by_persona(dataset: Dataset, *, seed: int) -> Splits:
         for place, persona_id in enumerate(ordered)
     }
     return Splits("by-persona", {row.dialogue_id: of_persona[row.persona_id] for row in dataset.dialogues})
+
+
+def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) -> Splits:
+    """Return a split by time with a seeded `share` of the personas kept out of all training.
+
+    At least one is, and at least one is not. Raises EngineError for a split by persona, whose test personas
+    are unseen already, and for a single persona.
+    """
+    ids = sorted({row.persona_id for row in dataset.dialogues} - splits.unseen)
+    if splits.scheme == "by-persona":
+        raise EngineError(
+            "With a split by persona every test persona is unseen already.", "Leave --unseen out."
+        )
+    if len(ids) < 2:
+        raise EngineError("There are too few personas to keep one unseen.", "Leave --unseen out.")
+    most = max(1, min(len(ids) - 1, round(share * len(ids))))
+    return as_unseen(dataset, splits, _shuffled(ids, purpose="unseen", seed=seed)[:most])
+
+
+def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Splits:
+    """Return a split in which all dialogues of `personas` are for judging alone."""
+    unseen = splits.unseen | frozenset(personas)
+    held = {row.dialogue_id for row in dataset.dialogues if row.persona_id in unseen}
+    assignment = splits.assignment | dict.fromkeys(sorted(held), UNSEEN)
+    return Splits(splits.scheme, assignment, splits.online - held, unseen)
+
+
+def at_least(dataset: Dataset, dialogues: int) -> tuple[Dataset, dict[str, int]]:
+    """Return the dataset of the personas with so many dialogues, and how many each of the others has."""
+    counts = {persona_id: len(rows) for persona_id, rows in by_persona(dataset).items()}
+    short = {persona_id: held for persona_id, held in counts.items() if held < dialogues}
+    return (keep_personas(dataset, counts.keys() - short.keys()) if short else dataset), short
 
 
 def choose_personas(dataset: Dataset, *, personas: int | None, seed: int) -> Dataset:
@@ -114,13 +150,13 @@ def by_persona(dataset: Dataset) -> dict[str, list[Dialogue]]:
     return found
 
 
-def check_splits(dataset: Dataset, splits: Splits) -> list[dict[str, Any]]:
-    """Return the checks of a split, each {"name", "ok", "detail"}."""
+def check_splits(dataset: Dataset, splits: Splits, order: Order | None = None) -> list[dict[str, Any]]:
+    """Return the checks of a split, each {"name", "ok", "detail"}. `order` is what told the order in time."""
     checks = [
         _check_assigned(dataset, splits),
         _check_overlap(dataset, splits),
         _check_repeats(dataset, splits),
-        _check_order(dataset, splits),
+        _check_order(dataset, splits, order or Order()),
         _check_online(splits),
         _check_balance(dataset),
         _check_coverage(dataset, splits),
@@ -156,7 +192,7 @@ def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
     tested: dict[Any, str] = {}
     for row in dataset.dialogues:
         owner = row.persona_id if splits.scheme == "by-time" else ""
-        text = (owner, *((message.role, message.text) for message in row.messages))
+        text = (owner, *(message.text for message in row.messages))  # whoever says it: a talk has two sides
         split = splits.assignment.get(row.dialogue_id)
         if split == "train":
             trained.add(text)
@@ -167,16 +203,39 @@ def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
     return "no repeats", wrong, "no test dialogue is word for word in train"
 
 
-def _check_order(dataset: Dataset, splits: Splits) -> _Check:
+def _check_order(dataset: Dataset, splits: Splits, order: Order) -> _Check:
+    """Held against the dates themselves where there are any, and never well where no order is known."""
+    name = "order in time"
     if splits.scheme == "by-persona":
-        return "order in time", "", "not needed: the splits share no persona"
-    wrong = [
-        persona_id
-        for persona_id, rows in by_persona(dataset).items()
-        if not in_time([splits.assignment.get(row.dialogue_id) for row in rows])
-    ]
-    fault = _named("personas have a later split before an earlier one", wrong)
-    return "order in time", fault, "train comes before val and val before test, for every persona"
+        return name, "", "not needed: the splits share no persona"
+    wrong, from_future, compared = [], [], 0
+    for persona_id, rows in by_persona(dataset).items():
+        places = [splits.assignment.get(row.dialogue_id) for row in rows]
+        if not in_time(places):
+            wrong.append(persona_id)
+        times = [dated(row.meta) for row in rows]
+        if sum(time is not None for time in times) > 1:
+            compared += 1
+            if not _in_dates(places, times):
+                from_future.append(persona_id)
+    fault = _named("personas have a later split before an earlier one", wrong) or _named(
+        "personas have a train dialogue dated after a test dialogue", from_future
+    )
+    doubt = order.of({row.persona_id for row in dataset.dialogues}).doubt
+    how = f" ({count(compared, 'persona')} by their dates)" if compared else ""
+    detail = f"train comes before val and val before test, for every persona{how}"
+    return name, fault or doubt, detail
+
+
+def _in_dates(places: Sequence[str | None], times: Sequence[float | None]) -> bool:
+    """Tell whether no dialogue of a split is dated after one of a later split."""
+    latest = float("-inf")
+    for name in NAMES:
+        held = [time for place, time in zip(places, times, strict=True) if place == name and time is not None]
+        if held and min(held) < latest:
+            return False
+        latest = max([latest, *held])
+    return True
 
 
 def in_time(places: Sequence[str | None]) -> bool:
@@ -212,15 +271,22 @@ def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
         total = sum(held.values(), Counter())
         wrong = _named("splits without an example", [split for split in NAMES if not total[split]])
         return "coverage", wrong, "every split has examples"
-    poor = sorted(persona_id for persona_id, found in held.items() if not all(found[s] for s in NAMES))
+    poor = sorted(
+        persona_id
+        for persona_id, found in held.items()
+        if persona_id not in splits.unseen and not all(found[split] for split in NAMES)
+    )
     detail = "every persona has examples in each split"
     return "coverage", _named("personas lack examples in a split", poor), detail
 
 
 def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:
-    """Return per split: dialogues, their share, personas, examples; and the online dialogues."""
+    """Return per split: dialogues, their share, personas, examples; and the online dialogues.
+
+    "unseen" is among them only where personas are kept out of training.
+    """
     found: dict[str, Any] = {}
-    for split in NAMES:
+    for split in (*NAMES, UNSEEN) if splits.unseen else NAMES:
         rows = [row for row in dataset.dialogues if splits.assignment.get(row.dialogue_id) == split]
         personas = len({row.persona_id for row in rows})
         found[split] = {
@@ -246,7 +312,7 @@ def export_edgesplits(dataset: Dataset, splits: Splits) -> dict[str, dict[str, l
         persona.persona_id: {name: [] for name in (*NAMES, "online")} for persona in dataset.personas
     }
     for index, row in enumerate(dataset.dialogues):
-        if row.dialogue_id in splits.assignment:
+        if splits.assignment.get(row.dialogue_id) in NAMES:
             found[row.persona_id][splits.assignment[row.dialogue_id]].append(index)
         if row.dialogue_id in splits.online:
             found[row.persona_id]["online"].append(index)

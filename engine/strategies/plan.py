@@ -9,6 +9,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
@@ -99,6 +100,7 @@ def plan(
     *,
     seed: int | None = None,
     upstream: Mapping[str, str] | None = None,
+    needing: Mapping[str, Mapping[str, Any]] | None = None,
     seen: Seen | None = None,
 ) -> Plan:
     """Return the runs that `experiment` asks for, in the order of their execution.
@@ -106,8 +108,9 @@ def plan(
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
     not given takes a run of its experiment with default parameters, else, with a note, the newest with
-    others that leaves nobody out (succeeded before under way), else a new default one. `seen` saves
-    reading the workspace again, for many plans at once. Raises EngineError for unknown names, for all
+    others that leaves nobody out (succeeded before under way), else a new default one. `needing` maps a
+    role to parameters that its run has to have been made with. `seen` saves reading the workspace again, for
+    many plans at once. Raises EngineError for unknown names, for all
     parameter faults at once, and where the experiment cannot exist here.
     """
     entry = registry.get(experiment, ws)
@@ -116,7 +119,11 @@ def plan(
     asked = {name: value for name, value in (parameters or {}).items() if name in _INHERITED}
     planner = _Planner(seen, valid.settings, asked)
     spec = planner.spec(
-        entry, valid, given=upstream or {}, seed=planner.ground.seed if seed is None else seed
+        entry,
+        valid,
+        given=upstream or {},
+        needing=needing or {},
+        seed=planner.ground.seed if seed is None else seed,
     )
     for name in entry.beside:
         planner.add_beside(planner.entry(name), spec.protocol)
@@ -162,12 +169,23 @@ class _Planner:
             raise unknown_name("experiment", name, self.seen.known)
         return self.seen.known[name]
 
-    def spec(self, entry: Experiment, valid: Valid, *, given: Mapping[str, str], seed: int) -> RunSpec:
+    def spec(
+        self,
+        entry: Experiment,
+        valid: Valid,
+        *,
+        given: Mapping[str, str],
+        seed: int,
+        needing: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> RunSpec:
         """Freeze one run; plans the upstreams it lacks."""
         self.ground.needs_dialogues()
         entry.applies(valid.parameters, self.ground)
         valid = _settled(entry, valid, self.ground)
-        needs = entry.needs(valid.parameters)
+        needs = [
+            replace(need, parameters={**need.parameters, **needing.get(need.role, {})})
+            for need in entry.needs(valid.parameters)
+        ]
         for role in given:
             if role not in {need.role for need in needs}:
                 raise unknown_name("upstream role", role, [need.role for need in needs])
@@ -335,7 +353,10 @@ def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
 
 
 def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
-    """A spec with its sets in order, as it would be made today; as it is where its parameters are unknown."""
+    """A spec as it would be made today; as it is where its parameters are unknown.
+
+    Its sets are in order, and parameters that came later are at their defaults, which change nothing.
+    """
     own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
     asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
     try:
@@ -344,7 +365,7 @@ def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
         return spec
     return replace(
         spec,
-        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json", include=set(own))},
+        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json")},
         protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
     )
 

@@ -51,8 +51,9 @@ class Traits:
     `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
-    each persona, all begun alike. `divides`: what of its work several machines can share, its "training"
-    or "replies".
+    each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
+    know, from as much of her history as its parameter of that name says. `divides`: what of its work several
+    machines can share, its "training" or "replies".
     """
 
     answers: bool = True
@@ -61,6 +62,7 @@ class Traits:
     mixable: bool = False
     routable: bool = True
     mergeable: bool = False
+    newcomers: bool = False
     divides: tuple[Divisible, ...] = ()
 
 
@@ -138,7 +140,7 @@ class Experiment:
     so that a spec says what it means, and `settles` names those. `fixed` are parameters no user sets, passed
     on to the step. `presets` are named sets of parameters. `step` does the work, and imports model code only
     when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
-    be known before a launch.
+    be known before a launch. `space` holds the values of parameters that tuning draws from.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
     `version` whenever the step's results change for the same parameters.
     """
@@ -162,6 +164,7 @@ class Experiment:
     outlook: Callable[[Workspace, RunSpec], Outlook] | None = None
     traits: Traits = Traits()
     group: str = "Others"
+    space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def preset(self, name: str) -> Preset:
         """Return the preset of that name. Raises EngineError with the nearest known name."""

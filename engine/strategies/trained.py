@@ -176,6 +176,13 @@ def trained(
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())
+    rate = parameters.model_fields["learning_rate"].default
+    space = {"learning_rate": tuple(rate * factor for factor in (0.25, 0.5, 1, 2, 4)), "epochs": (1, 2, 3, 5)}
+    if issubclass(parameters, LoraShape):
+        space["rank"] = (2, 4, 8, 16)
+    if issubclass(parameters, PrefixParameters):
+        space["length"] = (5, 10, 20, 40)
+    usual["space"] = space
 
     def needs(given: Any) -> tuple[Upstream, ...]:
         more = (Upstream(role=AUGMENTED, experiment="augmentation"),) if given.use_augmented else ()

@@ -28,7 +28,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import base_words
 from engine.serve.conversation import choices
 
-SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test"}
+SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test", "unseen": "Unseen personas"}
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -122,7 +122,10 @@ def test_an_archive_that_lies_about_its_sizes_is_counted_not_believed(
         ({"../d.jsonl": b"{}"}, "not a plain file name"),
         ({"a/d.jsonl": b"{}"}, "not a plain file name"),
         ({"d\x00.jsonl": b"{}"}, "not a plain file name"),
-        ({"d.pkl": b"cos\nsystem\n(S'true'\ntR."}, "not a .jsonl, .json or .zip"),
+        (
+            {"d.pkl": b"cos\nsystem\n(S'true'\ntR."},
+            "not a .jsonl, .json, .ndjson, .csv, .tsv, .parquet, .gz or .zip",
+        ),
         ({"d.zip": b"PK", "d.jsonl": b"{}"}, "comes with other files"),
         ({"d.zip": b"no zip at all"}, "not a zip archive that can be read"),
         ({"d.zip": packed({"readme.jsonl.txt": b"hello"})}, "holds no dataset"),

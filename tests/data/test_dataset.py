@@ -13,7 +13,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
-from engine.data.edgewise import read_edgewise
+from engine.data.layouts.edgewise import read_edgewise
 
 
 def test_what_was_imported_is_what_is_loaded(ws: Workspace, edgewise: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.data.edgewise import persona_name, read_edgewise
+from engine.data.layouts.edgewise import persona_name, read_edgewise
 
 Rewrite = Callable[[Path, Callable[[list[dict[str, Any]]], Any]], None]
 
@@ -54,7 +54,7 @@ def test_sessions_are_ordered_by_their_number_and_said_so(edgewise: Path, rewrit
     own = [row for row in imported.dataset.dialogues if row.persona_id == "persona_002"]
     assert [row.dialogue_id for row in own] == [f"persona_002/{number:04d}" for number in range(10)]
     assert [row.order for row in own] == list(range(10))
-    assert "1 personas do not stand in the order of their ids" in imported.notes[0]
+    assert "1 persona do not stand in the order of their dates or ids" in imported.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,6 @@ def test_sessions_are_ordered_by_their_number_and_said_so(edgewise: Path, rewrit
         (
             lambda s: s["messages"][3].update(role="robot"),
             "sessions.jsonl:3: sessions[4].messages[3].role: 'robot' is not one of user, assistant, system",
-        ),
-        (
-            lambda s: s["messages"][1].update(text="  "),
-            "sessions.jsonl:3: sessions[4].messages[1].text: empty",
         ),
         (
             lambda s: s["messages"][1].update(text=7),
@@ -108,7 +104,8 @@ def test_a_bad_session_is_named_by_its_place(
 ) -> None:
     rewrite(edgewise / "sessions.jsonl", lambda rows: edit(rows[2]["sessions"][4]))
     assert told(edgewise) == [expected]
-    assert len(read_edgewise(edgewise).dataset.dialogues) == 59
+    whole = "].role" in expected or "].text" in expected or "messages[4]" in expected
+    assert len(read_edgewise(edgewise).dataset.dialogues) == (60 if whole else 59)  # a turn costs no dialogue
 
 
 def test_all_faults_of_all_files_are_listed_at_once(edgewise: Path, rewrite: Rewrite) -> None:
@@ -164,17 +161,19 @@ def test_a_persona_without_an_example_is_a_fault(
     rewrite(edgewise / "sessions.jsonl", silence)
     imported = read_edgewise(edgewise)
     assert [str(fault) for fault in imported.faults] == [
-        "sessions.jsonl:5: persona_004 has no assistant reply after a user message: it gives no example"
+        "sessions.jsonl:5: 'persona_004' has no assistant reply after a user message: it gives no example"
     ]
     assert len(imported.dataset.dialogues) == 50
-    assert imported.notes == ("11 dialogues have no reply after a user message: no example.",)
+    assert imported.notes == ("11 dialogues without a reply after a user message: no example.",)
 
 
 def test_an_empty_or_binary_file_has_one_fault(edgewise: Path) -> None:
     (edgewise / "sessions.jsonl").write_bytes(b"")
     assert told(edgewise) == ["sessions.jsonl: the file is empty"]
     (edgewise / "sessions.jsonl").write_bytes(b"\x1f\x8b\x08\x00\x00\x00")
-    assert told(edgewise) == ["sessions.jsonl: binary, or not in UTF-8: line 1 holds NUL bytes"]
+    assert told(edgewise) == [
+        "sessions.jsonl: a damaged gzip: Compressed file ended before the end-of-stream marker was reached"
+    ]
 
 
 def test_message_texts_may_be_called_content_and_are_stripped(edgewise: Path, rewrite: Rewrite) -> None:

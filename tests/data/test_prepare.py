@@ -167,7 +167,7 @@ def test_faults_refuse_all_or_are_left_out_on_request(
     assert "2 faults, nothing was imported" in caught.value.message
     assert not ws.root.exists()
     card = prepare(ws, dataset=flattened, keep_good=True)
-    assert card["counts"]["dialogues"] == 58
+    assert card["counts"]["dialogues"] == 59  # one without a persona, and one less a turn
     assert [row["line"] for row in card["left_out"]] == [15, 32]
 
 
@@ -342,6 +342,39 @@ def test_no_value_of_another_type_raises_anything_else(
         assert not ws.root.exists()
     else:
         assert len(load_dataset(ws).dialogues) == 15
+
+
+def test_one_short_history_does_not_turn_the_study(ws: Workspace, flattened: Path, rewrite: Rewrite) -> None:
+    rewrite(flattened, lambda rows: rows.__delitem__(slice(1, 10)))
+    card = prepare(ws, dataset=flattened)
+    assert card["split"] == "by-persona"
+    assert any("1 persona of 6 with fewer than 5 dialogues" in note for note in card["notes"])
+    card = prepare(ws, dataset=flattened, min_dialogues=5, force=True)
+    assert (card["split"], card["short"]) == ("by-time", {"persona_000": 1})
+    assert card["counts"]["personas"] == 5
+    assert any(
+        "1 persona with fewer than 5 dialogues left out (1 dialogue)" in note for note in card["notes"]
+    )
+    with pytest.raises(EngineError, match="No persona has 40 dialogues; the most of one is 10"):
+        prepare(ws, dataset=flattened, min_dialogues=40, force=True)
+
+
+def test_unseen_personas_are_recorded_with_the_split(ws: Workspace, flattened: Path) -> None:
+    card = prepare(ws, dataset=flattened, unseen=0.3, seed=2)
+    record, splits = read_json(ws.splits / "splits.json"), load_splits(ws)
+    assert len(splits.unseen) == 2
+    assert record["unseen"] == sorted(splits.unseen)
+    assert record["statistics"]["unseen"]["dialogues"] == 20
+    assert card["counts"]["examples_by_split"] == {"train": 48, "val": 16, "test": 16, "unseen": 40}
+    tested = {one.persona_id for one in examples(load_dataset(ws), splits, "unseen")}
+    assert tested == splits.unseen
+    assert not tested & {one.persona_id for one in examples(load_dataset(ws), splits, "train")}
+    assert prepare(ws, dataset=flattened, unseen=0.3, seed=2)["unchanged"]
+    with pytest.raises(EngineError, match="unseen already"):
+        prepare(ws, dataset=flattened, unseen=0.3, split="by-persona", force=True)
+    for wrong in (0.0, 1.0, -1.0):
+        with pytest.raises(EngineError, match="a share between 0 and 1"):
+            prepare(ws, dataset=flattened, unseen=wrong, force=True)
 
 
 def test_a_hub_base_is_pinned_to_its_revision_and_stays(

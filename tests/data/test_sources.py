@@ -12,7 +12,8 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace
 from engine.data import prepare
-from engine.data.sources import Source, download, read_source
+from engine.data.hub import download
+from engine.data.sources import Source, read_source
 
 COMMIT = "a" * 40
 
@@ -50,10 +51,10 @@ def test_a_first_line_that_cannot_be_read_does_not_hide_the_layout(flattened: Pa
     ("files", "words"),
     [
         ({}, "holds no dataset .it is empty."),
-        ({"readme.md": "hi", "table.csv": "a,b"}, "holds no dataset .readme.md, table.csv."),
+        ({"readme.md": "hi", "model.bin": "a,b"}, "holds no dataset .model.bin, readme.md."),
         (
             {"a.jsonl": '{"question": 1, "answer": 2}'},
-            "a.jsonl is not in a known layout: its lines hold answer",
+            "a.jsonl names no user: which column tells whose a dialogue is. Its columns: question, answer",
         ),
         ({"characters.jsonl": '{"character": "x"}'}, "characters.jsonl is not in a known layout"),
         (
@@ -146,7 +147,7 @@ def test_a_hub_dataset_in_the_local_cache_is_found_offline(tmp_path: Path, edgew
 
 def test_a_local_cache_is_enough_without_the_network(tmp_path: Path, edgewise: Path) -> None:
     home = hub_cache(tmp_path / "hf", edgewise)
-    folder = download("someone/households", cache=home / "hub", offline=True)
+    folder = download("someone/households", cache=home / "hub", offline=True).folder
     assert read_source(at(folder)).dataset == read_source(at(edgewise)).dataset
     with pytest.raises(EngineError, match="not in the local hub cache"):
         download("someone/absent", cache=home / "hub", offline=True)

@@ -10,10 +10,14 @@ from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
+from engine.data.order import Order
+from engine.data.placed import split_as_placed
 from engine.data.splits import (
+    at_least,
     check_splits,
     choose_personas,
     export_edgesplits,
+    keep_unseen,
     make_splits,
     split_by_persona,
     split_by_time,
@@ -138,3 +142,116 @@ def test_the_checks_see_repeats_and_a_persona_that_weighs_too_much() -> None:
     assert failed(repeated, split_by_time(repeated)) == {"no repeats"}
     lopsided = dataset_of([90, 5, 5, 5, 5])
     assert failed(lopsided, split_by_time(lopsided)) == {"balance"}
+
+
+def test_personas_kept_unseen_are_in_no_other_split() -> None:
+    dataset = dataset_of([10] * 10)
+    made = split_by_time(dataset)
+    splits = keep_unseen(dataset, made, share=0.2, seed=4)
+    assert len(splits.unseen) == 2
+    for row in dataset.dialogues:
+        unseen = row.persona_id in splits.unseen
+        assert splits.assignment[row.dialogue_id] == (
+            "unseen" if unseen else made.assignment[row.dialogue_id]
+        )
+        assert not (unseen and row.dialogue_id in splits.online)
+    assert failed(dataset, splits) == set()
+    found = split_statistics(dataset, splits)
+    assert (found["unseen"]["dialogues"], found["unseen"]["personas"]) == (20, 2)
+    assert found["train"]["personas"] == 8
+    assert "unseen" not in split_statistics(dataset, made)
+    assert export_edgesplits(dataset, splits)[min(splits.unseen)]["test"] == []
+    assert keep_unseen(dataset, made, share=0.2, seed=4) == splits
+    assert keep_unseen(dataset, made, share=0.2, seed=5) != splits
+    with pytest.raises(EngineError, match="every test persona is unseen already"):
+        keep_unseen(dataset, split_by_persona(dataset, seed=0), share=0.2, seed=0)
+    with pytest.raises(EngineError, match="too few personas"):
+        keep_unseen(dataset_of([9]), split_by_time(dataset_of([9])), share=0.5, seed=0)
+
+
+def test_short_histories_are_left_out_on_request() -> None:
+    dataset = dataset_of([10, 4, 9, 1])
+    kept, short = at_least(dataset, 5)
+    assert short == {"persona_001": 4, "persona_003": 1}
+    assert [persona.persona_id for persona in kept.personas] == ["persona_000", "persona_002"]
+    assert make_splits(kept, scheme="auto", seed=0).scheme == "by-time"
+
+
+def dated_dataset(days: list[int]) -> Dataset:
+    """One persona's dialogues in an order that is not that of their dates."""
+    made = dataset_of([len(days)])
+    rows = [
+        replace(row, meta={"dated": f"2024-01-{day:02d}"})
+        for row, day in zip(made.dialogues, days, strict=True)
+    ]
+    return Dataset(made.personas, tuple(rows))
+
+
+def test_the_check_of_order_looks_at_the_dates_themselves() -> None:
+    """The order in the records is what made the split, so it cannot be what proves it."""
+    sorted_days = dated_dataset([1, 2, 3, 4, 5, 6])
+    assert "order in time" not in failed(sorted_days, split_by_time(sorted_days))
+    backwards = dated_dataset([6, 5, 4, 3, 2, 1])
+    (check,) = [
+        one for one in check_splits(backwards, split_by_time(backwards)) if one["name"] == "order in time"
+    ]
+    assert not check["ok"]
+    assert "a train dialogue dated after a test dialogue: persona_000" in check["detail"]
+
+
+def test_an_order_that_is_not_known_is_never_well() -> None:
+    dataset = dataset_of([10] * 5)
+    order = Order(dates=4, unknown=("persona_002",))
+    checks = {one["name"]: one for one in check_splits(dataset, split_by_time(dataset), order)}
+    assert not checks["order in time"]["ok"]
+    assert "1 persona (persona_002) is not known" in checks["order in time"]["detail"]
+    by_persona = {one["name"]: one for one in check_splits(dataset, split_by_persona(dataset, seed=0), order)}
+    assert by_persona["order in time"]["ok"]
+
+
+def places(dataset: Dataset, *names: str) -> dict[str, str]:
+    """Assign the dialogues of every persona in order."""
+    return {row.dialogue_id: names[row.order] for row in dataset.dialogues}
+
+
+def test_a_split_in_the_data_is_honoured() -> None:
+    dataset = dataset_of([5] * 4)
+    placed = split_as_placed(dataset, places(dataset, "test", "train", "train", "val", "train"), seed=0)
+    assert placed is not None
+    assert placed.splits.scheme == "by-time"
+    assert placed.splits.assignment["persona_000/0000"] == "test"
+    assert "order in time" in failed(dataset, placed.splits)  # honoured, and said
+
+
+def test_a_missing_validation_is_the_end_of_train() -> None:
+    dataset = dataset_of([6] * 4)
+    placed = split_as_placed(dataset, places(dataset, *["train"] * 5, "test"), seed=0)
+    assert placed is not None
+    own = [placed.splits.assignment[f"persona_001/{order:04d}"] for order in range(6)]
+    assert own == ["train"] * 4 + ["val", "test"]
+    assert any("names no validation split" in note for note in placed.notes)
+    val_only = split_as_placed(dataset, places(dataset, *["train"] * 5, "val"), seed=0)
+    assert val_only is not None
+    assert val_only.splits.assignment["persona_001/0005"] == "test"
+
+
+def test_personas_of_one_split_each_make_it_a_split_by_persona() -> None:
+    dataset = dataset_of([3] * 12)
+    told = {
+        row.dialogue_id: "test" if row.persona_id > "persona_008" else "train" for row in dataset.dialogues
+    }
+    placed = split_as_placed(dataset, told, seed=0)
+    assert placed is not None
+    assert placed.splits.scheme == "by-persona"
+    assert failed(dataset, placed.splits) == set()
+
+
+def test_a_persona_without_a_train_dialogue_is_unseen() -> None:
+    dataset = dataset_of([6] * 4)
+    told = places(dataset, *["train"] * 4, "val", "test")
+    told |= {one: "test" for one in told if one.startswith("persona_003")}
+    placed = split_as_placed(dataset, told, seed=0)
+    assert placed is not None
+    assert placed.splits.unseen == {"persona_003"}
+    assert placed.splits.assignment["persona_003/0000"] == "unseen"
+    assert split_as_placed(dataset, dict.fromkeys(told, "train"), seed=0) is None

@@ -6,7 +6,9 @@ import json
 
 from engine.core.paths import Workspace
 from engine.data import load_dataset
+from pages.shared import reads
 from tests.pages.conftest import Open, texts
+from tools import layouts
 
 
 def _dialogue_lines(*, bad: bool = False) -> bytes:
@@ -131,3 +133,80 @@ def test_two_files_of_one_name_are_refused_in_words_and_none_is_lost(
     assert "Several files are named dialogues.jsonl" in texts(app)
     assert "zip" in texts(app)
     assert {path: path.read_bytes() for path in [prepared.config, *prepared.dataset.iterdir()]} == before
+
+
+def _look(app, name: str, content: bytes) -> None:  # type: ignore[no-untyped-def]
+    app.button_group(key="data_source").set_value("Upload files").run()
+    app.file_uploader(key="data_files").set_value([(name, content, "text/csv")])
+    _press(app, "Look at it first")
+
+
+def _press(app, label: str, place: int = 0) -> None:  # type: ignore[no-untyped-def]
+    [button for button in app.button if button.label == label][place].click().run(timeout=120)
+    assert not app.exception, [entry.value for entry in app.exception]
+
+
+def test_a_table_of_ones_own_is_looked_at_mapped_and_imported(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    _look(app, "tickets.csv", layouts.tickets()["tickets.csv"])
+    assert "It would be refused" in texts(app)
+    assert "'Agent Smith' is not one of" in app.dataframe[0].value["Why"][0]
+    assert list(app.dataframe[1].value["speaker"])[:2] == ["Agent Smith", "customer"]
+    guessed = {box.label: box.value for box in app.selectbox if str(box.key).startswith("data_column_")}
+    assert guessed == {
+        "ticket\\_id": "session", "customer\\_id": "user", "created\\_at": "time", "speaker": "role",
+        "message": "text", "rating": "",
+    }  # fmt: skip
+    assert not empty.root.exists()
+    app.selectbox(key="data_assistant_1").set_value("Agent Smith")
+    _press(app, "Look again")
+    seen = texts(app)
+    assert "Personas 4" in seen
+    assert "Dates 2024-03-01 to 2024-05-05" in seen
+    assert "Order in time by dates" in seen
+    assert not empty.root.exists()
+    _press(app, "Import", 1)
+    assert empty.read_config()["dataset"]["personas"] == 4
+    assert reads.card(empty)["mapping"]["assistant"] == "Agent Smith"
+
+
+def test_two_columns_are_not_one_part(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    _look(app, "tickets.csv", layouts.tickets()["tickets.csv"])
+    rating = next(box for box in app.selectbox if box.label == "rating")
+    rating.set_value("user")
+    _press(app, "Look again")
+    assert "Several columns are the user" in texts(app)
+
+
+def test_a_known_layout_needs_no_mapping(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    _look(app, "dialogues.jsonl", _dialogue_lines())
+    seen = texts(app)
+    assert "Personas 6" in seen
+    assert "Dialogues 36" in seen
+    assert not empty.root.exists()
+
+
+def test_nothing_is_looked_at_where_nothing_is_named(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.button_group(key="data_source").set_value("A path or hub id").run()
+    _press(app, "Look at it first")
+    assert "Nothing was named" in texts(app)
+    app.button_group(key="data_source").set_value("Upload files").run()
+    _press(app, "Look at it first")
+    assert "No file was uploaded" in texts(app)
+
+
+def test_short_and_unseen_personas_are_asked_for(open_page: Open, empty: Workspace) -> None:
+    app = open_page(empty, "data")
+    app.number_input(key="data_personas_world").set_value(5)
+    app.number_input(key="data_dialogues_world").set_value(6)
+    app.number_input(key="data_unseen").set_value(40)
+    _submit(app)
+    assert not app.exception
+    assert "Unseen personas" in list(app.dataframe[0].value["Split"])
+    app.query_params["view"] = "dialogues"
+    app.run()
+    assert not app.exception
+    assert "Unseen personas" in list(app.dataframe[0].value["Split"])

@@ -136,6 +136,19 @@ def test_a_set_asked_for_in_another_order_is_the_same_run(ws: Workspace, splits:
     assert plan(ws, "gain", {"splits": splits}).target.run_id == usual.run_id
 
 
+def test_a_run_made_before_a_parameter_was_there_is_found_again(ws: Workspace) -> None:
+    """Whoever adds a parameter gives it the default that changes nothing."""
+    today = plan(ws, "retrieval", {"over": "base"}).target.spec
+    before = replace(
+        today, parameters={name: value for name, value in today.parameters.items() if name != "history"}
+    )
+    assert before.run_id != today.run_id
+    put_here(ws, before, Status(state="succeeded", order=1))
+    write_spec(ws.run_folder(before.run_id), before)
+    assert plan(ws, "retrieval", {"over": "base"}).target.run_id == before.run_id
+    assert plan(ws, "retrieval", {"over": "base", "history": 2}).target.run_id != before.run_id
+
+
 def test_a_run_made_before_sets_had_an_order_is_found_again(ws: Workspace) -> None:
     made = plan(ws, "gain", {"splits": ["val", "test"]}).target.spec
     older = replace(made, protocol={**made.protocol, "splits": ["test", "val"]})

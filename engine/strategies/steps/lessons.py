@@ -50,7 +50,7 @@ def persona_groups(context: RunContext) -> list[Group]:
     holds the smaller.
     """
     dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
-    chosen = set(_train_ids(dataset, splits, context.spec.parameters))
+    chosen = set(train_ids(dataset, splits, context.spec.parameters))
     ids = sorted({row.persona_id for row in dataset.dialogues if row.dialogue_id in chosen})
     wanted = context.spec.parameters.get("personas")
     if wanted is not None and wanted < len(ids):
@@ -133,7 +133,7 @@ def training_dialogues(
     newest turns; cut ones are counted, and those whose last turn alone is too long.
     """
     dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
-    chosen = set(_train_ids(dataset, splits, context.spec.parameters))
+    chosen = set(train_ids(dataset, splits, context.spec.parameters))
     made = augmented_for(context, chosen)
     chosen.update(dialogue.dialogue_id for dialogue in made)
     rows: dict[str, dict[str, list[Encoded]]] = {}
@@ -157,7 +157,7 @@ def training_dialogues(
     return rows
 
 
-def _train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -> Iterator[str]:
+def train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of the train dialogues that the parameters ask for.
 
     `history` counts within what remains of train, and takes its end: the dialogues nearest in time to those

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,18 @@ from engine.core.errors import EngineError
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.registry import domain_of
-from engine.lm import merge_weights
+from engine.lm import hypernetwork, merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
 from engine.lm.effects import Stored
-from engine.lm.features import load_features
+from engine.lm.features import Features, behaviour_features, character_features, joined, load_features
 from engine.lm.load import Base
-from engine.lm.merge import cosines, stacked
+from engine.lm.merge import cosines, products, stacked
 from engine.lm.merge_learned import learn
 from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
+from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs import answers
 from engine.runs.context import Cancelled, RunContext
@@ -56,6 +58,8 @@ def mixes_of(
             own=parameters["own"],
             assignment=_assignment(context, personas) if method == "moe" else None,
         )
+    if method == "predicted":
+        return _predicted(context, sources, shelf)
     assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
     if method == "cluster":
         return merge_weights.cluster_average(assignment)
@@ -64,6 +68,48 @@ def mixes_of(
     return merge_weights.cluster_weighted(
         assignment, _scores(context, list(assignment)), temperature=parameters["temperature"]
     )
+
+
+def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
+    """Predict each persona's adapter from what is known of her, as a sum of those that exist."""
+    parameters, personas = context.spec.parameters, sources.personas
+    features = _known_of(context, parameters["features"])
+    places = {persona: place for place, persona in enumerate(features.personas)}
+    unknown = [persona for persona in personas if persona not in places]
+    if unknown:
+        raise EngineError(
+            f"Nothing is known of {len(unknown)} personas to predict from, {unknown[0]} among them.",
+            "Predict from something that all have: --set features=behaviour",
+        )
+    rows = features.vectors[[places[persona] for persona in personas]]
+    fit = hypernetwork.best(rows, _products(sources, shelf), parameters["ridge"], own=parameters["own"])
+    context.summary(ridge=fit.ridge, explained=fit.explained)
+    context.log(
+        f"ridge {fit.ridge:g}: {100 * fit.explained:.1f} % of what tells the adapters from their mean is "
+        "predicted for personas it does not know"
+    )
+    return [
+        merge_weights.signed(persona, personas, row.tolist())
+        for persona, row in zip(personas, fit.weights, strict=True)
+    ]
+
+
+def _known_of(context: RunContext, which: str) -> Features:
+    """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
+    ws, dataset = context.workspace, load_dataset(context.workspace)
+    parts = []
+    if which != "behaviour":
+        parts.append(character_features(dataset, Scorer(ws)))
+    if which != "character":
+        parts.append(behaviour_features(dataset, load_splits(ws), domain_of(ws)))
+    return joined(parts)
+
+
+def _products(sources: Sources, shelf: Shelf) -> Matrix:
+    """Return the inner products of what stands for the personas, [n, n]."""
+    shares = torch.stack([shares_of(sources, sources.sums[each]) for each in sources.personas]).double()
+    inner = products(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
+    return (shares @ inner @ shares.T).numpy()
 
 
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
@@ -169,23 +215,31 @@ def _learned(
             stop=context.stop_requested,
             say=context.log,
         )
-        loras = [
-            Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[p]]), 1.0)
-            for p in mix.members
-        ]
         with ExitStack() as under:
             under.enter_context(written(base.model, shelf.change(below)))
             try:
                 shares = learn(
                     base.model,
-                    stacked(loras),
+                    stacked(members_loras(sources, shelf, mix)),
                     rows,
                     settings,
                     name=mix.name,
                     pad_id=base.pad_id,
                     hooks=hooks,
+                    by_layer=parameters["by_layer"],
                 )
             except Stopped as stopped:
                 raise Cancelled from stopped
-        mixes.append(merge_weights.weighed(mix, shares.tolist()))
+        mean = torch.stack(list(shares.values())).mean(dim=0)
+        learned = merge_weights.weighed(mix, mean.tolist())
+        each = {path: tuple(own.tolist()) for path, own in shares.items()} if parameters["by_layer"] else {}
+        mixes.append(replace(learned, by_module=each))
     return mixes
+
+
+def members_loras(sources: Sources, shelf: Shelf, mix: Mix) -> list[Lora]:
+    """Return what stands for each member of a mix, as one adapter each, in their order."""
+    return [
+        Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[persona]]), 1.0)
+        for persona in mix.members
+    ]

@@ -13,18 +13,32 @@ from typing import Any
 from engine.core.errors import Fault
 from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
-from engine.data.lines import Line, read_lines
+from engine.data.layouts.layout import Sample
+from engine.data.lines import Line
+from engine.data.rows import read_rows
 from engine.data.schema import (
     read_character,
-    read_messages,
     read_meta,
     read_persona_id,
     read_routines,
     read_session_id,
 )
+from engine.data.turns import Turns
+from engine.data.when import found_in
 
 GIVEN_SPLIT = "edgesplits.json"
 ID_KEYS = ("session_id", "dialogue_idx")
+
+
+def recognises(sample: Sample) -> bool:
+    """Say whether a file holds a dialogue a row under the names of this layout."""
+    return {"persona_id", "messages"} <= sample.keys and not sample.is_table
+
+
+def resembles(sample: Sample) -> bool:
+    """Say whether a file that no layout knows is best read, and found faulty, as one of this."""
+    of_lines = not sample.keys and sample.path.suffix.lower() == ".jsonl"
+    return of_lines or ("persona_id" in sample.keys and not sample.is_table)
 
 
 def read_flattened(path: Path) -> Imported:
@@ -32,17 +46,20 @@ def read_flattened(path: Path) -> Imported:
     profiles: dict[str, _Profile] = {}
     drafts: list[Draft] = []
     faults: list[Fault] = []
-    line_count = 0
-    for line in read_lines(path):
+    line_count, turns = 0, Turns()
+    for line in read_rows(path):
         line_count = max(line_count, line.number)
         problems: list[str] = []
-        draft = _read_dialogue(line, problems, file=path.name, profiles=profiles)
-        faults.extend(Fault(path.name, line.number, problem) for problem in problems)
+        draft = _read_dialogue(line, problems, file=path.name, profiles=profiles, turns=turns)
+        faults.extend(Fault(path.name, line.number, problem) for problem in (*problems, *turns.taken_odd()))
         refuse_too_many(faults, path.name)
         if draft is not None:
             drafts.append(draft)
     personas = [profile.persona(persona_id) for persona_id, profile in profiles.items()]
-    imported, beside = assemble("flattened", personas, drafts, faults), path.parent / GIVEN_SPLIT
+    imported, beside = (
+        assemble("flattened", personas, drafts, faults, counts=turns.counts),
+        path.parent / GIVEN_SPLIT,
+    )
     return replace(imported, line_count=line_count, given_split=beside if beside.exists() else None)
 
 
@@ -66,7 +83,7 @@ class _Profile:
 
 
 def _read_dialogue(
-    line: Line, problems: list[str], *, file: str, profiles: dict[str, _Profile]
+    line: Line, problems: list[str], *, file: str, profiles: dict[str, _Profile], turns: Turns
 ) -> Draft | None:
     if line.value is None:
         problems.append(line.fault)
@@ -75,7 +92,7 @@ def _read_dialogue(
     persona_id = read_persona_id(row.get("persona_id"), problems)
     session = _read_id(row, problems)
     meta = read_meta(row.get("meta"), problems)
-    messages = read_messages(row.get("messages"), problems)
+    messages = turns.read(row.get("messages"), problems)
     character = read_character(row.get("character"), problems)
     routines = read_routines(row.get("routines"), problems)
     if problems or persona_id is None or session is None:
@@ -84,7 +101,10 @@ def _read_dialogue(
     for key, value in (("character", character), ("routines", routines)):
         if problem := profile.agree(key, value, line.number):
             problems.append(problem)
-    return None if problems else Draft(persona_id, session, messages, meta, file, line.number)
+    if problems:
+        return None
+    when = found_in(row) or found_in(meta)
+    return Draft(persona_id, session, messages, meta, file, line.number, when=when)
 
 
 def _read_id(row: dict[str, Any], problems: list[str]) -> str | None:

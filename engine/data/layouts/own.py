@@ -16,12 +16,13 @@ from engine.data.dataset import DIALOGUES, PERSONAS
 from engine.data.lines import Line, read_lines
 from engine.data.schema import (
     read_character,
-    read_messages,
     read_meta,
     read_persona_id,
     read_routines,
     read_session_id,
 )
+from engine.data.turns import Turns
+from engine.data.when import DATED
 
 
 def is_own(folder: Path) -> bool:
@@ -33,12 +34,13 @@ def read_own(folder: Path) -> Imported:
     """Return the personas of both files, with every fault of their lines. Raises nothing."""
     faults: list[Fault] = []
     personas = [one for line in read_lines(folder / PERSONAS) if (one := _persona(line, faults))]
-    drafts = [draft for line in read_lines(folder / DIALOGUES) if (draft := _draft(line, faults))]
+    turns = Turns()
+    drafts = [draft for line in read_lines(folder / DIALOGUES) if (draft := _draft(line, faults, turns))]
     known = {one.persona_id for one in personas}
     for name in dict.fromkeys(one.persona_id for one in drafts):
         if name not in known:
             personas.append(Persona(name))
-    return assemble("own", personas, drafts, faults)
+    return assemble("own", personas, drafts, faults, counts=turns.counts)
 
 
 def _persona(line: Line, faults: list[Fault]) -> Persona | None:
@@ -50,16 +52,16 @@ def _persona(line: Line, faults: list[Fault]) -> Persona | None:
     return None if problems or name is None else Persona(name, character, routines)
 
 
-def _draft(line: Line, faults: list[Fault]) -> Draft | None:
+def _draft(line: Line, faults: list[Fault], turns: Turns) -> Draft | None:
     row, problems = _row(line)
     name = read_persona_id(row.get("persona_id"), problems) if row else None
     session = _session(row, name or "", problems) if row else None
-    messages = read_messages(row.get("messages"), problems) if row else ()
+    messages = turns.read(row.get("messages"), problems) if row else ()
     meta = read_meta(row.get("meta"), problems)
-    faults += [Fault(DIALOGUES, line.number, problem) for problem in problems]
+    faults += [Fault(DIALOGUES, line.number, problem) for problem in (*problems, *turns.taken_odd())]
     if problems or name is None or session is None:
         return None
-    return Draft(name, session, messages, meta, DIALOGUES, line.number)
+    return Draft(name, session, messages, meta, DIALOGUES, line.number, when=meta.get(DATED))
 
 
 def _row(line: Line) -> tuple[dict[str, Any], list[str]]:

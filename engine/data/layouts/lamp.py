@@ -1,0 +1,212 @@
+"""The reader of the LaMP family: LaMP's questions and outputs, OPPU's histories and labels, LongLaMP's rows.
+
+Owns that a person's history items are what is trained on, each a question with its reply by the task's
+template, and that her queries are what is predicted. A query without a known answer is left out, and counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import EngineError, Fault
+from engine.core.wording import count
+from engine.data.assemble import Draft, Imported
+from engine.data.layouts.layout import Sample, beside
+from engine.data.layouts.mapped import Gathered, identifier, rows_of
+from engine.data.layouts.tasks import BY_NAME, Task, task_asked, task_named, task_told
+from engine.data.lines import read_document
+from engine.data.mapping import Mapping, split_of
+from engine.data.packed import stem_of
+from engine.data.when import found_in
+
+_USERS = ("user_id", "name", "author", "reviewerId")
+_PROFILES = re.compile(r"profile_user_\d+")
+
+
+def is_lamp(sample: Sample) -> bool:
+    """Say whether rows hold a query with a person's profile: LaMP's questions, or OPPU's histories."""
+    return {"id", "input", "profile"} <= sample.keys or {"user_id", "profile", "query"} <= sample.keys
+
+
+def is_longlamp(sample: Sample) -> bool:
+    """Say whether rows hold a query, its answer and a profile: LongLaMP's."""
+    return {"input", "output", "profile"} <= sample.keys
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is known while the files of one place are read."""
+
+    task: Task
+    gathered: Gathered = field(default_factory=Gathered)
+    items: dict[str, set[str]] = field(default_factory=dict)
+    unanswered: int = 0
+    odd_items: int = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying of what was left out."""
+        found = []
+        if self.unanswered:
+            found.append(f"{count(self.unanswered, 'query', 'queries')} without a known answer left out.")
+        if self.odd_items:
+            found.append(
+                f"{count(self.odd_items, 'history item')} without the fields of {self.task.name} left out."
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    query_id: Any
+    asked: Any
+    answer: Any
+
+
+def read_lamp(samples: tuple[Sample, ...], mapping: Mapping, *, layout: str = "lamp") -> Imported:
+    """Return the people of all questions. Raises EngineError where nothing tells the task."""
+    reading = _Reading(_task(samples, mapping))
+    for sample in samples:
+        split = split_of(sample.path) if len(samples) > 1 else ""
+        golds = _golds(sample.path, reading.gathered)
+        characters = _profiles(sample.path.parent, reading.gathered)
+        for place, (line, row) in enumerate(rows_of(sample.path, mapping.encoding, reading.gathered)):
+            character = characters[place] if place < len(characters) else None
+            _read_row(row, reading, golds, where=(sample.path.name, line), split=split, character=character)
+    imported = reading.gathered.imported(layout, ids_tell=False, dates=mapping.dates)
+    return replace(
+        imported,
+        notes=(f"Task: {reading.task.name} ({reading.task.about}).", *reading.notes(), *imported.notes),
+        mapping=replace(mapping, task=reading.task.name).as_json(),
+    )
+
+
+def _task(samples: Sequence[Sample], mapping: Mapping) -> Task:
+    if mapping.task:
+        return task_named(mapping.task)
+    for sample in samples:
+        asked = [
+            query.asked for row in sample.rows for query in _queries(row, {}) if isinstance(query.asked, str)
+        ]
+        found = next((task for one in asked if (task := task_asked(one))), None) or task_told(
+            str(sample.path)
+        )
+        if found is not None:
+            return found
+    raise EngineError(
+        f"{samples[0].path.name}: nothing tells which task of the LaMP family it is.",
+        f"Name it: --task lamp-4 (known: {', '.join(BY_NAME)})",
+    )
+
+
+def _read_row(
+    row: dict[str, Any],
+    reading: _Reading,
+    golds: dict[str, Any],
+    *,
+    where: tuple[str, int],
+    split: str,
+    character: str | None,
+) -> None:
+    file, line = where
+    problems: list[str] = []
+    column = next((name for name in _USERS if row.get(name) is not None), "id")
+    user = identifier(row.get(column), column, problems)
+    profile = row.get("profile")
+    if not isinstance(profile, list):
+        problems.append("profile: must be a list")
+    if user is None or problems:
+        reading.gathered.wrong(file, line, *problems)
+        return
+    reading.gathered.person(user, character)
+    for draft in _history(user, profile or [], reading, file=file, line=line):
+        reading.gathered.drafts.append(draft)
+    for place, query in enumerate(_queries(row, golds)):
+        _read_query(query, user, reading, place=place, where=where, split=split)
+
+
+def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, line: int) -> Iterator[Draft]:
+    """Yield a dialogue for each item of a profile that none of the person's rows held before."""
+    seen = reading.items.setdefault(user, set())
+    for item in profile:
+        pair = reading.task.pair(item) if isinstance(item, dict) else None
+        if pair is None:
+            reading.odd_items += 1
+            continue
+        key = repr(item.get("id", pair))
+        if key in seen:
+            continue
+        seen.add(key)
+        said = reading.gathered.turns
+        messages = said.tidied([*said.said("user", pair[0]), *said.said("assistant", pair[1])])
+        session = f"item-{len(seen):04d}"
+        yield Draft(user, session, messages, {}, file, line, when=found_in(item), split="train")
+
+
+def _read_query(
+    query: _Query, user: str, reading: _Reading, *, place: int, where: tuple[str, int], split: str
+) -> None:
+    file, line = where
+    if query.answer is None:
+        reading.unanswered += 1
+        return
+    problems: list[str] = []
+    answer = str(query.answer) if isinstance(query.answer, int | float) else query.answer
+    for name, value in (("input", query.asked), ("output", answer)):
+        if not isinstance(value, str) or not value.strip():
+            problems.append(f"{name}: must be text with words in it")
+    given = query.query_id if query.query_id is not None else f"{stem_of(Path(file))}-{line}-{place}"
+    session = identifier(f"query-{given}", "id", problems)
+    if problems or session is None:
+        reading.gathered.wrong(file, line, *problems)
+        return
+    said = reading.gathered.turns
+    messages = said.tidied([*said.said("user", query.asked), *said.said("assistant", answer)])
+    draft = Draft(user, session, messages, {}, file, line, split=split or "test", last=True)
+    reading.gathered.drafts.append(draft)
+
+
+def _queries(row: dict[str, Any], golds: dict[str, Any]) -> list[_Query]:
+    """The queries of a row: its own, or OPPU's list of them."""
+    held = row.get("query")
+    rows = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else [row]
+    return [
+        _Query(
+            one.get("id"), one.get("input"), _answer(one.get("output", one.get("gold")), one.get("id"), golds)
+        )
+        for one in rows
+    ]
+
+
+def _answer(own: Any, query_id: Any, golds: dict[str, Any]) -> Any:
+    return own if own is not None else golds.get(str(query_id))
+
+
+def _golds(path: Path, gathered: Gathered) -> dict[str, Any]:
+    """The answers beside a file of questions: *_outputs.json, or OPPU's *_label.json."""
+    stem = stem_of(path)
+    names = [f"{stem.replace('questions', 'outputs')}.json"] if "questions" in stem else []
+    names += [f"{stem}_label.json", f"{stem}_labels.json", f"{stem}_outputs.json"]
+    place = next((found for name in names if (found := beside(path.parent, name))), None)
+    if place is None:
+        return {}
+    document, fault = read_document(place)
+    rows = document.get("golds") if isinstance(document, dict) else document
+    if fault is None and not isinstance(rows, list):
+        fault = Fault(place.name, 0, 'must hold {"golds": [{"id", "output"}]}')
+    if fault is not None:
+        gathered.faults.append(fault)
+        return {}
+    return {str(one.get("id")): one.get("output") for one in rows or () if isinstance(one, dict)}
+
+
+def _profiles(folder: Path, gathered: Gathered) -> list[str | None]:
+    """OPPU's summaries of each person, in the order of the histories."""
+    found = sorted(path for path in folder.iterdir() if _PROFILES.fullmatch(stem_of(path)) and path.is_file())
+    if not found:
+        return []
+    texts = [row.get("output") for _, row in rows_of(found[0], "", gathered)]
+    return [text if isinstance(text, str) else None for text in texts]

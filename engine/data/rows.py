@@ -1,0 +1,328 @@
+"""The rows of a file, whatever it is: JSON lines, one JSON array, a JSON object, CSV or TSV, parquet.
+
+Owns how the kind is told (by content, the ending only where that leaves it open) and that every row becomes a
+`Line`: an object with its number, or the fault that kept it from being read. In files of lines the number is
+the line, elsewhere the row, from 1. Raises nothing for bad content.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import math
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from engine.core.errors import EngineError
+from engine.core.limits import allow_more, check_time, limits, megabytes
+from engine.data.folder import opened
+from engine.data.lines import Line, kind_of, parse_json, read_lines, refuse_unwritable, unread
+from engine.data.packed import PARQUET, ending_of, plain
+
+_DELIMITERS = ",;\t|"
+_SPACE = b" \t\r\n"
+_LOOKED_AT = 1 << 16
+_BATCH_ROWS = 64
+_MARK = re.compile(rb'["\\\[\]{},]')
+_WITHIN_TEXT = re.compile(rb'["\\]')
+
+
+def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
+    """Yield every row of a file. Raises EngineError when its time is up, or it swells beyond what is
+    taken.
+    """
+    try:
+        with opened(path) as file:
+            head = file.read(4)
+        if head == PARQUET:
+            yield from _parquet_rows(path)
+            return
+        with plain(path, encoding) as file:
+            kind = _kind(path, file)
+        if kind == "lines":
+            yield from read_lines(path, encoding)
+            return
+        with plain(path, encoding) as file:
+            yield from {"array": _items, "document": _document, "table": _table}[kind](file)
+    except OSError as error:
+        yield Line(0, fault=unread(error))
+
+
+def _kind(path: Path, file: IO[bytes]) -> str:
+    """Tell what the text of a file is: "lines", "array", "document" or "table"."""
+    start = file.read(_LOOKED_AT)
+    text = start.lstrip(_SPACE)
+    first = text.split(b"\n", 1)[0]
+    if ending_of(path) in (".csv", ".tsv") and text[:1] not in (b"{",):
+        return "table"
+    if text.startswith(b"["):
+        return "lines" if ending_of(path) == ".jsonl" and b"\n" in text and _is_json(first) else "array"
+    if text.startswith(b"{") and ending_of(path) != ".jsonl" and not _is_json(first):
+        return "document"
+    if text.startswith(b"{") and ending_of(path) == ".json" and b"\n" not in text.rstrip(_SPACE):
+        return "document" if len(start) < _LOOKED_AT else "lines"
+    return "lines"
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        parse_json(line)
+    except ValueError:
+        return False
+    return True
+
+
+# --- one JSON array
+
+
+def _items(file: IO[bytes]) -> Iterator[Line]:
+    """Yield the elements of one array, without holding more than one of them."""
+    number = 0
+    for raw in _elements(file):
+        check_time()
+        number += 1
+        if number > limits().lines:
+            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            return
+        if raw is None:
+            yield Line(number, fault=f"longer than {megabytes(limits().line_bytes)}, not read")
+        elif not raw:
+            yield Line(0, fault=f"not valid JSON: the array is not closed after row {number - 1}")
+        else:
+            yield object_of(number, raw)
+    if not number:
+        yield Line(0, fault="the list is empty")
+
+
+def object_of(number: int, raw: bytes) -> Line:
+    """Return the row that `raw` is the JSON of."""
+    try:
+        value = parse_json(raw)
+    except ValueError as error:
+        return Line(number, fault=str(error))
+    if not isinstance(value, dict):
+        return Line(number, fault=f"must be a JSON object, is {kind_of(value)}")
+    return Line(number, value)
+
+
+def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
+    """Yield the text of each element of an array; None for one that is too long, b"" where the end is
+    lost.
+    """
+    most = limits().line_bytes
+    held, too_long, depth, in_text, escaped = bytearray(), False, 0, False, False
+    while chunk := file.read(1 << 18):
+        place = 0
+        while place < len(chunk):
+            if escaped:
+                found_end, mark, escaped = place + 1, b"", False
+            else:
+                found = (_WITHIN_TEXT if in_text else _MARK).search(chunk, place)
+                found_end, mark = (found.end(), found[0]) if found else (len(chunk), b"")
+            part = chunk[place:found_end]
+            place = found_end
+            if mark == b"\\":
+                escaped = True
+            elif mark == b'"':
+                in_text = not in_text
+            elif mark in (b"[", b"{"):
+                depth += 1
+                if depth == 1:
+                    held.clear()
+                    continue
+            elif mark in (b"]", b"}"):
+                depth -= 1
+            if depth == 0 or (depth == 1 and mark == b","):
+                held += part[:-1]
+                if held.strip() or too_long:
+                    yield None if too_long else bytes(held)
+                held.clear()
+                too_long = False
+                if depth == 0:
+                    return
+                continue
+            if not too_long:
+                held += part
+                too_long = len(held) > most
+                if too_long:
+                    held.clear()
+    yield b""
+
+
+# --- one JSON object
+
+
+def _document(file: IO[bytes]) -> Iterator[Line]:
+    """Yield the rows of an object: those of its one list of objects, those it names by their keys, or
+    itself.
+    """
+    most = limits().document_bytes
+    raw = file.read(most + 1)
+    if len(raw) > most:
+        yield Line(0, fault=f"larger than {megabytes(most)}, not read")
+        return
+    line = object_of(0, raw)
+    if line.value is None:
+        yield line
+        return
+    value = line.value
+    lists = [held for held in value.values() if isinstance(held, list) and any(map(_is_object, held))]
+    if len(lists) == 1 and not any(isinstance(held, dict) for held in value.values()):
+        yield from _numbered(lists[0])
+    elif len(value) > 1 and all(isinstance(held, dict) for held in value.values()):
+        yield from _numbered([{"_key": key, **held} for key, held in value.items()])
+    else:
+        yield Line(1, value)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _numbered(values: Iterable[Any]) -> Iterator[Line]:
+    for number, value in enumerate(values, 1):
+        known = isinstance(value, dict)
+        yield Line(number, value) if known else Line(number, fault=f"must be an object, is {kind_of(value)}")
+
+
+# --- tables
+
+
+def _table(file: IO[bytes]) -> Iterator[Line]:
+    """Yield the rows of a CSV or TSV file whose first line names the columns."""
+    csv.field_size_limit(limits().line_bytes)
+    lines = _text_lines(file)
+    first = next(lines, "")
+    if not first.strip():
+        yield Line(0, fault="the file is empty" if not first else "the first line names no column")
+        return
+    delimiter = max(_DELIMITERS, key=first.count)
+    reader = csv.reader(_again(first, lines), delimiter=delimiter)
+    columns: list[str] = []
+    number = 0
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield Line(reader.line_num, fault=f"not valid CSV: {error}")
+            return
+        if cells is None:
+            break
+        if not columns:
+            columns = [name.strip() for name in cells]
+            if wrong := _wrong_header(columns):
+                yield Line(0, fault=wrong)
+                return
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        number += 1
+        if number > limits().lines:
+            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            return
+        yield _cells(reader.line_num, columns, cells)
+    if not number:
+        yield Line(0, fault="the file is empty" if not columns else "no row below the names of the columns")
+
+
+def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _text_lines(file: IO[bytes]) -> Iterator[str]:
+    """Yield lines of text; a byte that is no UTF-8 stays as half a character, which `_cells` refuses."""
+    longest = limits().line_bytes
+    while raw := file.readline(longest + 1):
+        check_time()
+        if len(raw) > longest:
+            raise OSError(None, f"a line is longer than {megabytes(longest)}")
+        yield raw.decode("utf-8", errors="surrogateescape")
+
+
+def _wrong_header(columns: list[str]) -> str:
+    named = [name for name in columns if name]
+    if any("\x00" in name or any("\ud800" <= sign <= "\udfff" for sign in name) for name in named):
+        return "binary, or not in UTF-8; a file in another encoding needs --map encoding=cp1252"
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        return f"several columns are named {twice[0][:40]!r}"
+    return "" if named else "the first line names no column"
+
+
+def _cells(number: int, columns: list[str], cells: list[str]) -> Line:
+    if len(cells) > len(columns):
+        return Line(number, fault=f"{len(cells)} cells, but {len(columns)} columns are named")
+    value = {name: cell for name, cell in zip(columns, cells, strict=False) if name}
+    for name, cell in value.items():
+        try:
+            refuse_unwritable(cell, escapes=True)
+        except ValueError as error:
+            why = str(error) if "\x00" in cell else "not UTF-8 (another encoding: --map encoding=cp1252)"
+            return Line(number, fault=f"{name[:40]}: {why}")
+    return Line(number, value)
+
+
+# --- parquet
+
+
+def _parquet_rows(path: Path) -> Iterator[Line]:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    try:
+        with opened(path) as file:
+            held = parquet.ParquetFile(file)
+            if held.metadata.num_rows > limits().lines:
+                yield Line(0, fault=f"more than {limits().lines:,} rows")
+                return
+            number, taken = 0, 0
+            for batch in held.iter_batches(batch_size=_BATCH_ROWS):
+                check_time()
+                taken += batch.nbytes
+                _refuse_swelling(path, taken)
+                for value in batch.to_pylist():
+                    number += 1
+                    yield _parquet_row(number, value)
+    except (arrow.ArrowException, ValueError, KeyError, OverflowError, MemoryError) as error:
+        yield Line(0, fault=f"not parquet that can be read: {' '.join(str(error).split())[:200]}")
+        return
+    if not number:
+        yield Line(0, fault="the file holds no row")
+
+
+def _refuse_swelling(path: Path, taken: int) -> None:
+    if taken > limits().unpacked_bytes:
+        raise EngineError(
+            f"{path.name} was refused: it unpacks to more than {megabytes(limits().unpacked_bytes)}.",
+            f"Give the part you need, or allow more: {allow_more('unpacked_bytes')}",
+        )
+
+
+def _parquet_row(number: int, value: dict[str, Any]) -> Line:
+    try:
+        made = _as_json(value)
+        refuse_unwritable(made, escapes=True)
+    except ValueError as error:
+        return Line(number, fault=str(error))
+    return Line(number, made)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a parquet value as JSON would hold it. Raises ValueError for what JSON has no place for."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(held) for held in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError(f"a value of the kind {type(value).__name__} is neither text nor number")

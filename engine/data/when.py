@@ -1,0 +1,141 @@
+"""When a dialogue took place: dates as people and programs write them, and the order of numbered ids.
+
+Owns what counts as a date (ISO, the usual written forms, seconds or finer since 1970) and what counts as
+numbered (session_2 before session_10). Guesses no date from a bare number and no order from a hash.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from engine.data.schema import is_number
+
+TIME_NAMES: Final = (
+    "created_at", "timestamp", "datetime", "date_time", "date", "time", "created", "sent_at", "started_at",
+    "start_time", "generated_datetime", "conversation_date", "posted_at", "create_time", "ts",
+)  # fmt: skip
+DATED: Final = "dated"
+_LONGEST = 60
+_EPOCH_SECONDS = (10**8, 5 * 10**9)  # 1973 to 2128
+_NUMBERED_DAY = re.compile(r"^\s*(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
+_YEAR = re.compile(r"(?<!\d)(1[89]|20|21)\d\d(?!\d)")
+_MONTH = re.compile(r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
+_PIECES = re.compile(r"\d+|\D+")
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """How the days of a column are written: "3/4/2024" is the 3rd of April with `day_first`.
+
+    `sure` says whether a day above 12 told, or the user did.
+    """
+
+    day_first: bool = False
+    sure: bool = True
+
+
+def days_of(values: Iterable[Any], named: str = "") -> Days:
+    """Return how the numbered days among `values` are written; `named` is "day-first" or "month-first"."""
+    if named:
+        return Days(named == "day-first")
+    found = [match for value in values if isinstance(value, str) and (match := _NUMBERED_DAY.match(value))]
+    slashed = [match for match in found if match[2] != "."]  # with dots the day is always first
+    if any(int(match[1]) > 12 for match in slashed):
+        return Days(day_first=True)
+    return Days(sure=not slashed or any(int(match[3]) > 12 for match in slashed))
+
+
+def read_time(value: Any, days: Days = Days()) -> float | None:
+    """Return the seconds since 1970 that `value` means, None where it is no date. A date without a zone is
+    UTC.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return _epoch(value)
+    if isinstance(value, dict):  # MongoDB's exports: {"$date": ...}
+        return read_time(value.get("$date"), days) if len(value) == 1 else None
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or len(text) > _LONGEST:
+        return None
+    if re.fullmatch(r"\d{9,19}(\.\d+)?", text):
+        return _epoch(float(text))
+    return _iso(text) if not _NUMBERED_DAY.match(text) and _iso(text) is not None else _written(text, days)
+
+
+def _epoch(number: float) -> float | None:
+    for unit in (1, 10**3, 10**6, 10**9):
+        if _EPOCH_SECONDS[0] <= abs(number) / unit < _EPOCH_SECONDS[1]:
+            return number / unit
+    return None
+
+
+def _iso(text: str) -> float | None:
+    if not re.match(r"\d{4}-?\d\d-?\d\d", text):
+        return None
+    try:
+        return _seconds(datetime.fromisoformat(text))
+    except ValueError:
+        return None
+
+
+def _written(text: str, days: Days) -> float | None:
+    from dateutil import parser  # only here: it takes a while to load
+
+    numbered = _NUMBERED_DAY.match(text)
+    if not numbered and not (_YEAR.search(text) and re.search(r"\d.*\d", text)):
+        return None
+    if not numbered and not _MONTH.search(text) and not re.search(r"\d{4}[/.-]\d", text):
+        return None
+    day_first = days.day_first or bool(numbered and numbered[2] == ".")
+    try:
+        return _seconds(
+            parser.parse(text, dayfirst=day_first and bool(numbered), default=datetime(1970, 1, 1))
+        )
+    except (ValueError, OverflowError, TypeError, ArithmeticError, AttributeError):
+        return None
+
+
+def _seconds(when: datetime) -> float | None:
+    try:
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def written(seconds: float) -> str:
+    """Return a time as ISO writes it, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def dated(meta: Mapping[str, Any]) -> float | None:
+    """Return when a dialogue of a dataset took place, None where that is not known."""
+    return read_time(meta.get(DATED))
+
+
+def found_in(row: Mapping[str, Any]) -> Any:
+    """Return what stands under a usual name for a date, None for nothing that is one."""
+    for name in TIME_NAMES:
+        if (value := row.get(name)) is not None and read_time(value) is not None:
+            return value
+    return None
+
+
+def numbered(ids: Sequence[str]) -> list[tuple[Any, ...]] | None:
+    """Return a key of order for each id, None where they are not numbered alike.
+
+    Alike is: the same text around the numbers ("session_2", "session_10"), in every id, all of them
+    different.
+    """
+    if all(is_number(one) for one in ids):
+        return [(int(one),) for one in ids]
+    pieces = [_PIECES.findall(one) for one in ids]
+    around = {tuple(part for part in found if not part.isdecimal()) for found in pieces}
+    digits = [tuple(int(part) for part in found if part.isdecimal()) for found in pieces]
+    if len(around) != 1 or not all(digits) or len({len(found) for found in digits}) != 1:
+        return None
+    return list(digits)

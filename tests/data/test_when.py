@@ -1,0 +1,78 @@
+"""Dates as people and programs write them, and ids that are numbered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.data.when import Days, days_of, numbered, read_time, written
+
+MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2023-05-08T13:56:00Z", "2023-05-08 13:56", "2023-05-08T15:56:00+02:00", "2023/05/08 13:56",
+        "1:56 pm on 8 May, 2023", "May 8, 2023 13:56", "8 May 2023 13:56", "Mon, 08 May 2023 13:56:00 GMT",
+        "Mon May 08 13:56:00 +0000 2023", "08.05.2023 13:56", int(MAY), MAY, str(int(MAY)), int(MAY * 1000),
+        str(int(MAY * 10**6)), int(MAY * 10**9), {"$date": "2023-05-08T13:56:00Z"}, "20230508T135600",
+    ],
+)  # fmt: skip
+def test_one_moment_in_many_hands(value: Any) -> None:
+    assert read_time(value) == MAY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, "", "8", "08:00", "yesterday", "Monday", "evening", True, 7, 1e400, float("nan"), -1, [], {},
+        "a 2023 b", "version 2.1", "x" * 500, "99/99/2023", "2023-13-45", "chat-2023", "9" * 400, "12",
+    ],
+)  # fmt: skip
+def test_what_is_no_date_is_none(value: Any) -> None:
+    assert read_time(value) is None
+
+
+def test_days_are_read_as_the_others_of_their_column() -> None:
+    day_first = days_of(["03/04/2023", "25/12/2022"])
+    assert (day_first.day_first, day_first.sure) == (True, True)
+    assert written(read_time("03/04/2023", day_first) or 0) == "2023-04-03T00:00:00Z"
+    month_first = days_of(["03/04/2023", "12/25/2022"])
+    assert (month_first.day_first, month_first.sure) == (False, True)
+    assert written(read_time("03/04/2023", month_first) or 0) == "2023-03-04T00:00:00Z"
+    assert not days_of(["03/04/2023", "05/06/2023"]).sure
+    assert days_of(["03/04/2023"], "day-first") == Days(day_first=True)
+    assert days_of(["03.04.2023", "2023-04-03"]).sure
+
+
+@given(st.text(max_size=70) | st.integers() | st.floats() | st.dictionaries(st.text(), st.text(), max_size=2))
+def test_no_value_raises(value: Any) -> None:
+    found = read_time(value)
+    assert found is None or written(found)
+
+
+@pytest.mark.parametrize(
+    ("ids", "order"),
+    [
+        (["session_10", "session_2"], ["session_2", "session_10"]),
+        (["0010", "0002"], ["0002", "0010"]),
+        (["2024-03-01", "2023-12-31"], ["2023-12-31", "2024-03-01"]),
+        (["D2:10", "D2:9", "D1:11"], ["D1:11", "D2:9", "D2:10"]),
+    ],
+)
+def test_ids_numbered_alike_are_an_order(ids: list[str], order: list[str]) -> None:
+    keys = numbered(ids)
+    assert keys is not None
+    assert [one for _, one in sorted(zip(keys, ids, strict=True))] == order
+
+
+@pytest.mark.parametrize(
+    "ids", [["a3f9", "b2e1"], ["oak", "elm"], ["1", "two"], ["x1", "y2"], ["v1", "v1.2"]]
+)
+def test_ids_that_are_not_numbered_alike_are_none(ids: list[str]) -> None:
+    assert numbered(ids) is None
