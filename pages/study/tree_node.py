@@ -122,7 +122,7 @@ def verdict(found: Verdict, reference: str) -> None:
     )
     st.caption(f"{_numbers(tested)} Chosen on val, judged here once.")
     word = confirmation(tested)
-    sign, colour = _TEST_SIGNS[word]
+    sign, colour = _TEST_SIGNS.get(word, _TEST_SIGNS["not confirmed"])
     st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
 
 
