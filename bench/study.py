@@ -208,9 +208,7 @@ def main() -> None:
     made.add_argument("--epochs", type=int, default=2)
     made.add_argument("--examples", type=int, default=5, help="Examples a persona and split.")
     made.add_argument("--workspace", type=Path, help="Where to keep it; goes on where one is.")
-    made.add_argument(
-        "--minutes", type=float, help="Begin no run later; --workspace goes on another time."
-    )
+    made.add_argument("--minutes", type=float, help="Begin no run later; --workspace goes on another time.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     options = made.parse_args()
     workspace = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-study-"))

@@ -281,7 +281,7 @@ def trainable(
             return lambda _, inputs, output: (
                 output + linear(linear(_seen(path, inputs[0]), a[0]), b[0]).view(output.shape)
             )
-        a_rows, b_rows = a[rows].transpose(1, 2), b[rows].transpose(1, 2)
+        a_rows, b_rows = a.index_select(0, rows).mT, b.index_select(0, rows).mT
         return lambda _, inputs, output: (
             output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows).view(output.shape)
         )

@@ -34,6 +34,7 @@ class MixForm:
 
     dropout = 0.0
     effect = Weights
+    packs = True
 
     def __init__(self, stacks: Mapping[str, Stack], *, by_layer: bool = False) -> None:
         self._stacks, self._by_layer = stacks, by_layer

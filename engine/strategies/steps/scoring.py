@@ -38,6 +38,9 @@ from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
 from engine.runs.runfolder import append_line
 
+Instead = Callable[[Recipe, str, Example], Recipe]
+"""From a variant's recipe, a split and an example to the recipe that answers it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -123,10 +126,12 @@ def score_variants(
     *,
     base: Base | None = None,
     shelf: Shelf | None = None,
+    instead: Instead = lambda recipe, *_: recipe,
 ) -> pd.DataFrame:
     """Answer and score the protocol's examples with each of some recipes, named by their variants.
 
-    Returns the scores, as `score_table` does.
+    `instead` gives the recipe that answers an example of a split in the place of its variant's. Returns the
+    scores, as `score_table` does.
     """
     base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
     chosen = example_set(context)
@@ -145,7 +150,7 @@ def score_variants(
         covered[variant] = covered[variant].only(fits)
     total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
     for variant, recipe in recipes.items():
-        asks = asker.asks(recipe, [example for _, example in covered[variant].all])
+        asks = _asks(asker, recipe, covered[variant], instead)
         cut[cuts.PROMPTS] += sum(ask.turns_cut > 0 for ask in asks)
         cut[cuts.MEMORIES] += sum(ask.memories_cut > 0 for ask in asks)
 
@@ -155,6 +160,17 @@ def score_variants(
         answers += answer(context, base, variant, covered[variant], asks, progress=tell)
     count_cuts(context, base, cut)
     return write_scores(context, answers, protocol, scorer)
+
+
+def _asks(asker: Asker, recipe: Recipe, chosen: ExampleSet, instead: Instead) -> list[Ask]:
+    examples, groups = chosen.all, dict[Recipe, list[int]]()
+    for place, (split, example) in enumerate(examples):
+        groups.setdefault(instead(recipe, split, example), []).append(place)
+    found: dict[int, Ask] = {}
+    for answering, places in groups.items():
+        asked = asker.asks(answering, [examples[place][1] for place in places])
+        found |= dict(zip(places, asked, strict=True))
+    return [found[place] for place in sorted(found)]
 
 
 def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
