@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.core.wording import p_value, signed_points
-from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
+from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -68,12 +68,20 @@ def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
             family = row.get("family_size") or 1
             among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
             return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
+        if _is_weighed(row):
+            return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
     told = f"anything from {size(low)} to {size(high)} fits"
     return f"{told}; {noise}" if noise else told
+
+
+def _is_weighed(row: Mapping[str, Any]) -> bool:
+    """Whether the second primary metric makes the verdict another one."""
+    beside, word = row.get("co_primary"), outcome(row["ci_low"])
+    return weighed(word, beside) != word
 
 
 def _leaves_out_zero(row: Mapping[str, Any]) -> bool:

@@ -65,7 +65,7 @@ def test_what_must_hold_beside_the_primary_metric_is_shown(open_page: Open, full
         (word == "") == (name == "unified") and (name == "unified" or standing(held[name]) in word)
         for name, word in zip(shown["variant"], shown["second"], strict=True)
     )
-    assert "Beside it: Exact action match" in texts(app)
+    assert "Exact action match" in texts(app)
     alone = open_page(full, "compare", metric="device_f1")
     assert not any(alone.dataframe[0].value["second"])
 

@@ -253,14 +253,13 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
     own = scene.pairs[variant.variant_id][0][1]
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise}
+    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
         "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role
-        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
+        "verdict": role or verdict(judged, higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
