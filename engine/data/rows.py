@@ -53,18 +53,20 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
 
 def _kind(path: Path, file: IO[bytes]) -> str:
     """Tell what the text of a file is: "lines", "array", "document" or "table"."""
-    start = file.read(_LOOKED_AT)
-    text = start.lstrip(_SPACE)
-    first = text.split(b"\n", 1)[0]
-    if ending_of(path) in (".csv", ".tsv") and text[:1] not in (b"{",):
+    text = file.read(_LOOKED_AT).lstrip(_SPACE)
+    if ending_of(path) in (".csv", ".tsv") and not text.startswith(b"{"):
         return "table"
+    if not text.startswith((b"[", b"{")):
+        return "lines"
+    line, newline, rest = text.partition(b"\n")
+    if not newline:
+        line += file.readline(limits().line_bytes)
+    ends = not rest.strip() and not file.read(_LOOKED_AT).strip()
     if text.startswith(b"["):
-        return "lines" if ending_of(path) == ".jsonl" and b"\n" in text and _is_json(first) else "array"
-    if text.startswith(b"{") and ending_of(path) != ".jsonl" and not _is_json(first):
-        return "document"
-    if text.startswith(b"{") and ending_of(path) == ".json" and b"\n" not in text.rstrip(_SPACE):
-        return "document" if len(start) < _LOOKED_AT else "lines"
-    return "lines"
+        return "lines" if ending_of(path) == ".jsonl" and not ends and _is_json(line) else "array"
+    if ending_of(path) == ".jsonl":
+        return "lines"
+    return "document" if not _is_json(line) or (ends and ending_of(path) == ".json") else "lines"
 
 
 def _is_json(line: bytes) -> bool:
