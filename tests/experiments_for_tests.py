@@ -36,9 +36,12 @@ COMMON = {
     "stages": {"load": 1.0, "count": 9.0},
     "parameters": CountParameters,
 }
+SPACE = {"lift": (0.0, 0.05, -0.05, 0.2), "ticks": (2, 3)}
 EXPERIMENTS = {
     "count": Experiment(name="count", makes="count", fixed={"gain": 0.0}, **COMMON),
-    "gain": Experiment(name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), **COMMON),
+    "gain": Experiment(
+        name="gain", makes="gain", fixed={"gain": 0.1}, beside=("count",), space=SPACE, **COMMON
+    ),
     "after": Experiment(name="after", makes="after", fixed={"gain": 0.2}, needs=_needs_gain, **COMMON),
 }
 

@@ -34,7 +34,7 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
         "unified+retrieval-3": ("retrieval", 0.60, 98_304),
         "unified+retrieval-5": ("retrieval", 0.46, 98_304),
     },
-    "ceiling": {"ceiling-persona": ("ceiling", 0.97, 0), "ceiling-population": ("ceiling", 0.70, 0)},
+    "ceiling": {"ceiling-persona": ("ceiling", 0.97, 0), "knows-population": ("ceiling", 0.70, 0)},
 }
 
 

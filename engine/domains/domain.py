@@ -83,6 +83,18 @@ def triggers_and_actions(routines: Iterable[Mapping[str, Any]]) -> list[Routine]
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class CoPrimary:
+    """A second primary metric: nothing is better that is worse in it by `margin` (in its unit) or more.
+
+    `words` name the two where they disagree: ("wording", "actions").
+    """
+
+    metric: str
+    margin: float
+    words: tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domain:
     """What a study's dialogues are about.
@@ -90,8 +102,9 @@ class Domain:
     `name` is what the workspace holds, `title` and `about` (one sentence) what people read. `instruction`
     opens every system prompt. Of a dialogue's metadata only the keys in `shown` reach a prompt, each worded
     by `word`; what is not named there may be the answer itself. `metrics` are names of the registry, the
-    primary one first; `also_up` those that must rise too for the highest success band. `acts` is the one
-    judge of what a reply does, `acts_title` heads the count of what replies act on. `habits` turns what each
+    primary one first; `also_up` those that must rise too for the highest success band, `co_primary` the one
+    that must not fall for a verdict of better. `acts` is the one judge of what a reply does, `acts_title`
+    heads the count of what replies act on. `habits` turns what each
     persona asked and was replied to into numbers, a row a persona, for clustering (words of the replies are
     added for all). Whatever changes in what reaches a prompt or a score needs another `version`: it is part
     of the protocol.
@@ -108,6 +121,7 @@ class Domain:
     shows_all: bool = False
     word: Callable[[str, Any], str] = plainly
     also_up: tuple[str, ...] = ()
+    co_primary: CoPrimary | None = None
     acts: Callable[[str], tuple[Act, ...]] = acts.nothing
     acts_title: str = ""
     habits: Callable[[Mapping[str, Sequence[Interaction]]], Matrix] | None = None

@@ -1,6 +1,8 @@
 """What a metric is: one record, where its function stands. Knows no metric by name and averages nothing.
 
-None means undefined for this example: it is counted apart, never averaged as 0. No metric is ever NaN.
+None means undefined for this example: it is counted apart, never averaged as 0. No metric is ever NaN. A pair
+counts only where both variants have a value, so the reference alone should decide whether there is one: where
+the reply decides too, the variant that errs is spared the example.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ def of_study(ws: Workspace) -> dict[str, Metric]:
             _known[one.name] = one
             if not one.domains or domain.name in one.domains:
                 names[one.name] = None
+    if domain.co_primary is not None:
+        names[domain.co_primary.metric] = None
     found = {name: _metric(name, domain.name) for name in names}
     _looked_at.clear()
     _looked_at.update(found)

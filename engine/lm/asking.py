@@ -71,6 +71,10 @@ class Asker:
         found = self._sides(recipe, examples)
         return [self._ask(example, found[example.persona_id]) for example in examples]
 
+    def forget_prompts(self) -> None:
+        """Let go of the prompts made so far: for one who is asked without end."""
+        self._prompts.clear()
+
     def _sides(self, recipe: Recipe, examples: Sequence[Example]) -> dict[str, tuple[Side, ...]]:
         """Return who answers for each persona, their prompts made."""
         people = dict.fromkeys(example.persona_id for example in examples)
@@ -139,16 +143,18 @@ class Asker:
 
     def _memories(self, asked: Sequence[tuple[Example, Side]]) -> list[list[Memory]]:
         found: list[list[Memory]] = [[] for _ in asked]
-        kinds: dict[tuple[int, float], list[int]] = {}
+        kinds: dict[tuple[int, float, int | None], list[int]] = {}
         for place, (_, side) in enumerate(asked):
             if side.prompt.memories:
-                kinds.setdefault((side.prompt.memories, side.prompt.recency), []).append(place)
+                told = side.prompt
+                kinds.setdefault((told.memories, told.recency, told.history), []).append(place)
         remembering = frozenset(asked[place][1].persona_id for places in kinds.values() for place in places)
-        for (k, recency), places in kinds.items():
+        for (k, recency, history), places in kinds.items():
             nearest = self._history(remembering).nearest(
                 [asked[place][0] for place in places],
                 k,
                 recency=recency,
+                history=history,
                 whose=[asked[place][1].persona_id for place in places],
             )
             for place, memories in zip(places, nearest, strict=True):

@@ -53,18 +53,21 @@ class Activations:
 class Prompt:
     """What stands before the query: the persona's profile, and so many of her own past interactions.
 
-    `recency` is the share that the age of an interaction has in its choice, 0 for likeness alone.
+    `recency` is the share that the age of an interaction has in its choice, 0 for likeness alone. `history`
+    leaves only her so many most recent train dialogues to choose from, None all of them.
     """
 
     kind: ClassVar = "prompt"
     profile: bool = False
     memories: int = 0
     recency: float = 0.0
+    history: int | None = None
 
     def under(self, other: Prompt) -> Prompt:
         """Return both together; of memories those that `other`, which is further out, asks for."""
         told = other if other.memories else self
-        return Prompt(self.profile or other.profile, told.memories, told.recency if told.memories else 0.0)
+        is_profile = self.profile or other.profile
+        return replace(told, profile=is_profile) if told.memories else Prompt(is_profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +127,20 @@ class Recipe:
                 told = told.under(effect)
         return told
 
-    def with_prompt(self, *, memories: int = 0, recency: float = 0.0, profile: bool = False) -> Recipe:
-        """Return the recipe with this before every query; without anything to show, the recipe itself."""
-        told = self.prompt.under(Prompt(profile, memories, recency))
+    def with_prompt(
+        self,
+        *,
+        memories: int = 0,
+        recency: float = 0.0,
+        history: int | None = None,
+        profile: bool = False,
+    ) -> Recipe:
+        """Return the recipe with this before every query; without anything to show, the recipe itself.
+
+        Of no history there are no memories.
+        """
+        memories = 0 if history == 0 else memories
+        told = self.prompt.under(Prompt(profile, memories, recency, history))
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
 
@@ -145,8 +159,13 @@ def mixed(first: Recipe, second: Recipe, weight: float) -> Recipe:
 
 
 def steered(first: Recipe, second: Recipe, strength: float) -> Recipe:
-    """Return the first with its logits moved off the second's: a + strength (a - b); the first alone at 0."""
-    return first if strength == 0 else Recipe((Logits(first, second, strength, on="logits"),))
+    """Return the first with its logits moved off the second's: a + strength (a - b).
+
+    The first alone at 0, the second alone at -1.
+    """
+    if strength == 0 or first == second:
+        return first
+    return second if strength == -1 else Recipe((Logits(first, second, strength, on="logits"),))
 
 
 def read_recipe(value: Value) -> Recipe:
@@ -208,9 +227,10 @@ def _written(effect: Effect) -> dict[str, Any]:
             return {**told, "of": of.as_json(), "run": run}
         case Own(run, chosen):
             return {**told, "run": run, **({"chosen": True} if chosen else {})}
-        case Prompt(profile, memories, recency):
+        case Prompt(profile, memories, recency, history):
             recent = {"recency": recency} if memories and recency else {}
-            return {**told, "profile": profile, "memories": memories, **recent}
+            left = {"history": history} if memories and history is not None else {}
+            return {**told, "profile": profile, "memories": memories, **recent, **left}
         case Weights(run, name, weight):
             return {**told, "run": run, "name": name, **({"weight": weight} if weight != 1 else {})}
         case Activations(run, name, scale):
@@ -279,6 +299,8 @@ def _before(recipe: Recipe, outer: Prompt) -> dict[str, Any] | None:
     told = recipe.prompt.under(outer)
     acting = [effect for effect in recipe.effects if not isinstance(effect, Prompt)]
     recent = {"recency": told.recency} if told.memories and told.recency else {}
+    if told.memories and told.history is not None:
+        return None
     only = acting[0] if len(acting) == 1 and recipe.remote is None else None
     if isinstance(only, Logits):
         parts = [_before(part, told) for part in (only.first, only.second)]

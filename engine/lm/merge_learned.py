@@ -1,7 +1,8 @@
 """Learned merges: how much of each adapter to take, fitted to the loss of dialogues (after LoraHub).
 
 Only the weights are learned, as a softmax, so they sum to 1 and start even; the adapters stay as they are.
-By gradient, through the same trainer as adapters; LoraHub (Huang et al. 2024) searches without one.
+One weight an adapter, or one an adapter and linear layer (CAT, Prabhakar et al. 2024). By gradient, through
+the same trainer as adapters; LoraHub (Huang et al. 2024) searches without one.
 """
 
 from __future__ import annotations
@@ -29,27 +30,36 @@ _MIX = "mix"
 
 
 class MixForm:
-    """A merge of N fixed adapters as something to train: one logit an adapter."""
+    """A merge of N fixed adapters as something to train: one logit an adapter, or one in each layer."""
 
     dropout = 0.0
     effect = Weights
 
-    def __init__(self, stacks: Mapping[str, Stack]) -> None:
-        self._stacks = stacks
+    def __init__(self, stacks: Mapping[str, Stack], *, by_layer: bool = False) -> None:
+        self._stacks, self._by_layer = stacks, by_layer
         self._count = next(iter(stacks.values())).a.shape[0]
 
     def start(self, *, seed: int) -> dict[str, Tensor]:
         """Return even weights, whatever the seed."""
-        return {_MIX: torch.zeros(self._count)}
+        names = {path: self._name(path) for path in self._stacks}
+        return {name: torch.zeros(self._count) for name in dict.fromkeys(names.values())}
+
+    def shares(self, tensors: Mapping[str, Tensor], path: str) -> Tensor:
+        """Return the weights [..., N] of a module's adapters, which sum to 1."""
+        return torch.softmax(tensors[self._name(path)], dim=-1)
+
+    def _name(self, path: str) -> str:
+        return f"{_MIX}|{path}" if self._by_layer else _MIX
 
     @contextmanager
     def applied(
         self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
         """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
-        shares = torch.softmax(stacked[_MIX], dim=-1)[rows]
         hooks = [
-            model.get_submodule(path).register_forward_hook(_hook(model, stack, shares))
+            model.get_submodule(path).register_forward_hook(
+                _hook(model, stack, self.shares(stacked, path)[rows])
+            )
             for path, stack in self._stacks.items()
         ]
         try:
@@ -60,8 +70,9 @@ class MixForm:
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         """Write the exact merge in PEFT's format, of the rank of all its adapters together."""
-        shares = torch.softmax(tensors[_MIX], dim=-1)
-        factors = {path: concatenated(stack, shares) for path, stack in self._stacks.items()}
+        factors = {
+            path: concatenated(stack, self.shares(tensors, path)) for path, stack in self._stacks.items()
+        }
         shape = LoraShape.whole(max(a.shape[0] for a, _ in factors.values()), factors)
         save_lora(Lora(factors, shape.scale), shape, folder, base=base)
 
@@ -84,11 +95,14 @@ def learn(
     name: str,
     pad_id: int,
     hooks: Hooks,
-) -> Tensor:
-    """Return the weights [N] of a module stack's adapters that fit the replies of `dialogues` best.
+    by_layer: bool = False,
+) -> dict[str, Tensor]:
+    """Return for each module the weights [N] of its adapters that fit the replies of `dialogues` best.
 
-    `settings.l2` pulls them to even weights. Raises Stopped when `hooks.stop` says so.
+    They are the same for all modules unless they are learned `by_layer`. `settings.l2` pulls them to even
+    ones. Raises Stopped when `hooks.stop` says so.
     """
-    trainer = Trainer(model, MixForm(stacks), settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks)
+    form = MixForm(stacks, by_layer=by_layer)
+    trainer = Trainer(model, form, settings, [Lesson(name, dialogues)], pad_id=pad_id, hooks=hooks)
     (trained,) = trainer.fit()
-    return torch.softmax(trained.weights[_MIX], dim=-1)
+    return {path: form.shares(trained.weights, path) for path in stacks}

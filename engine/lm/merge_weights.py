@@ -6,7 +6,7 @@ Knows personas, their groups, likeness and validation scores, but no adapter. Te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,16 @@ Interaction = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """One merge: the weight of each persona's adapter (the largest first, no zeros), and whom it is for."""
+    """One merge: the weight of each persona's adapter (the largest first, no zeros), and whom it is for.
+
+    Where the weights differ from module to module, `by_module` holds them by the members' order, and
+    `weights` are their means.
+    """
 
     name: str
     weights: Mapping[str, float]
     members: tuple[str, ...]
+    by_module: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def effective(self) -> float:
@@ -61,6 +66,12 @@ def cluster_weighted(
 def weighed(mix: Mix, shares: Sequence[float]) -> Mix:
     """Return a cluster's mix with other weights, one for each of its members in their order."""
     return _mix(mix.name, mix.members, np.array(shares), mix.members)
+
+
+def signed(name: str, personas: Sequence[str], shares: Sequence[float]) -> Mix:
+    """Return one persona's mix with weights as they are, below 0 too; those of the most effect first."""
+    ordered = sorted(zip(personas, shares, strict=True), key=lambda pair: -abs(pair[1]))
+    return Mix(name, {persona: share for persona, share in ordered if share}, (name,))
 
 
 def nearest(

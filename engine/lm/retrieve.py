@@ -24,6 +24,12 @@ class _History:
     memories: tuple[Memory, ...]
     requests: Embeddings
 
+    def begins(self, dialogues: int | None) -> int:
+        """Return the place of the first interaction of the so many most recent dialogues, or of all."""
+        owners = [memory.example_id.rpartition("#")[0] for memory in self.memories]
+        left = list(dict.fromkeys(owners))[-dialogues:] if dialogues else []
+        return 0 if dialogues is None else owners.index(left[0]) if left else len(owners)
+
 
 class MemoryIndex:
     """The training interactions of every persona, searchable by likeness of the request."""
@@ -58,34 +64,42 @@ class MemoryIndex:
         k: int,
         *,
         recency: float = 0.0,
+        history: int | None = None,
         whose: Sequence[str] | None = None,
     ) -> list[list[Memory]]:
         """Return up to `k` memories for each example, the best last; ties go to the earlier one.
 
         The best are the most similar, or with `recency` r > 0 those with the most of
         (1 - r) * similarity + r * age, age being 0 for the oldest and 1 for the newest of a history.
-        `whose` names for each example the persona who remembers, by default its own.
+        `history` leaves only the so many most recent dialogues to choose from. `whose` names for each
+        example the persona who remembers, by default its own.
         """
         vectors = self._scorer.embed([request_of(example) for example in asked])
         owners = whose if whose is not None else [example.persona_id for example in asked]
         return [
-            self._nearest(owner, vector, k, recency) for owner, vector in zip(owners, vectors, strict=True)
+            self._nearest(owner, vector, k, recency, history)
+            for owner, vector in zip(owners, vectors, strict=True)
         ]
 
-    def _nearest(self, persona_id: str, request: Embeddings, k: int, recency: float) -> list[Memory]:
+    def _nearest(
+        self, persona_id: str, request: Embeddings, k: int, recency: float, most: int | None
+    ) -> list[Memory]:
         history = self._histories.get(persona_id)
         if history is None or k == 0:
             return []
-        likeness = history.requests @ request
+        first = history.begins(most)
+        if first == len(history.memories):
+            return []
+        likeness = history.requests[first:] @ request
         wanted = likeness
         if recency:
             wanted = (1 - recency) * likeness + recency * np.linspace(0.0, 1.0, len(likeness))
         best = np.argsort(-wanted, kind="stable")[:k][::-1]
         return [
             Memory(
-                history.memories[row].request,
-                history.memories[row].reply,
-                history.memories[row].example_id,
+                history.memories[first + row].request,
+                history.memories[first + row].reply,
+                history.memories[first + row].example_id,
                 round(float(likeness[row]), 4),
             )
             for row in best

@@ -1,25 +1,26 @@
-"""Replies token by token: several variants answer one message in one batch, and every step can be seen.
+"""Replies token by token: voices that come and go answer in one batch, and every step can be seen.
 
-Owns the stepping and which rows still go; reading, masks and cache are decode.py's, prompts and adapters
-asking.py's, mixtures mixture.py's, so that what is streamed is what is scored. Between two steps nothing is
-changed in the model, so that several streams may take turns on one base.
+A voice is a variant's request. Owns the stepping, who is in the batch and when one joins or leaves it;
+reading, masks and cache are decode.py's, prompts and adapters asking.py's, mixtures mixture.py's, so that
+what is streamed is what is scored. Between two steps nothing is changed in the model, so that several
+streams may take turns on one base.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from engine.core.errors import EngineError
-from engine.lm.bank import Change, Rows
-from engine.lm.decode import forward, read_prompts
+from engine.lm.bank import Rows
 from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
+from engine.lm.reading import can_be_placed, forward, joined, read_prompts
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()
@@ -34,89 +35,155 @@ def spread(base: Base) -> None:
     torch.set_num_threads(1 if base.model.num_parameters() < _SMALL_PARAMETERS else _THREADS)
 
 
-class Stream:
-    """The replies of some voices to one message, one token each a step. A voice is a variant's request."""
+@dataclass(eq=False, slots=True)
+class Voice:
+    """One request on its way: its rows, how many tokens it may say, and what it has said."""
 
-    def __init__(self, base: Base, voices: Sequence[Request], *, max_new_tokens: int) -> None:
-        if not voices:
-            raise EngineError("Nobody is there to answer.", "Choose a variant.")
-        self._base, self._most, self._left = base, max_new_tokens, max_new_tokens
-        self._lockstep = Lockstep(voices, base.model.device)
-        self._flat = self._lockstep.rows
-        self._owners = [number for number, voice in enumerate(voices) for _ in voice]
-        self._ends = ends_of(base.model, base.tokenizer)
-        self._tokens: list[list[int]] = [[] for _ in voices]
-        self._ended = [False] * len(voices)
-        self._going = list(range(len(self._flat)))
-        self._rows = self._adapters([row.change for row in self._flat])
+    rows: Request
+    most: int
+    tokens: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def left(self) -> int:
+        """How many tokens it may still say."""
+        return self.most - len(self.tokens)
+
+
+class Stream:
+    """The replies of some voices, one token each a step; others may join between two steps."""
+
+    def __init__(self, base: Base, voices: Sequence[Request] = (), *, max_new_tokens: int = 64) -> None:
+        self._base, self._ends = base, ends_of(base.model, base.tokenizer)
+        self.voices = [Voice(rows, max_new_tokens) for rows in voices]
+        self._waiting: list[Voice] = list(self.voices)
+        self._going: list[Voice] = []
         self._state: tuple[DynamicCache, Tensor] | None = None
+        self._lockstep: Lockstep | None = None
+        self._rows: Rows | None = None
+        self._places: list[int] = []
+
+    def join(self, rows: Request, *, max_new_tokens: int) -> Voice:
+        """Take another voice in; it speaks from the next step on, or where rows cannot join, after these."""
+        voice = Voice(rows, max_new_tokens)
+        self._waiting.append(voice)
+        return voice
+
+    def leave(self, voice: Voice) -> None:
+        """Let a voice go before its end."""
+        voice.ended = True
+        if voice in self._waiting:
+            self._waiting.remove(voice)
 
     def tokens(self, voice: int) -> int:
-        """Return how many tokens a voice has said."""
-        return len(self._tokens[voice])
+        """Return how many tokens a voice, by its number from the start, has said."""
+        return len(self.voices[voice].tokens)
 
     def text(self, voice: int) -> str:
-        """Return what a voice has said so far, without a last character that is not whole yet."""
-        said = self._ends.said(self._base.tokenizer, self._tokens[voice])
-        return said if self._ended[voice] else self._ends.without_a_beginning(said.rstrip(_UNFINISHED))
+        """Return what a voice, by its number, has said so far."""
+        return self.said(self.voices[voice])
 
     def ended(self, voice: int) -> bool:
-        """Say whether a voice has finished."""
-        return self._ended[voice]
+        """Say whether a voice, by its number, has finished."""
+        return self.voices[voice].ended
+
+    def said(self, voice: Voice) -> str:
+        """Return what a voice has said so far, without a last character that is not whole yet."""
+        said = self._ends.said(self._base.tokenizer, voice.tokens)
+        return said if voice.ended else self._ends.without_a_beginning(said.rstrip(_UNFINISHED))
+
+    @property
+    def room(self) -> int:
+        """How many positions the batch's rows look back on, at most."""
+        return 0 if self._state is None else self._state[1].shape[1]
 
     def over(self) -> bool:
         """Whether all voices have finished."""
-        return all(self._ended)
+        return not self._waiting and all(voice.ended for voice in self._going)
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Let every voice say one token more; the first step reads the prompts."""
+        """Let every voice say one token more; those that have just joined read their prompts first."""
         if self.over():
             return
-        with self._rows.on() if self._rows else nullcontext():
-            logits = self._read() if self._state is None else self._go_on()
-        owners = [self._owners[row] for row in self._going]
-        chosen = self._lockstep.choose(logits, self._going).tolist()
-        for voice, token in dict(zip(owners, chosen, strict=True)).items():
-            self._ended[voice] = token in self._ends.ids
-            if not self._ended[voice]:
-                self._tokens[voice].append(token)
-                self._ended[voice] = self._ends.over(self._base.tokenizer, self._tokens[voice])
-        self._left -= 1
-        if not self._left:
-            self._ended = [True] * len(self._ended)
+        self._let_go()
+        logits = [self._go_on()] if self._going else []
+        if self._waiting and (self._state is None or can_be_placed(self._state[0])):
+            logits.append(self._take_in())
+        assert self._lockstep is not None
+        chosen = self._lockstep.choose(torch.cat(logits), self._places).tolist()
+        tokens = dict(zip(self._owners(), chosen, strict=True))
+        for number, token in tokens.items():
+            self._say(self._going[number], token)
 
-    def _read(self) -> Tensor:
-        prompts = [row.ids for row in self._flat]
-        prefixes = [row.change.prefix if row.change else None for row in self._flat]
-        logits, cache, seen = read_prompts(
-            self._base.model, prompts, prefixes, self._most, False, self._choose
-        )
-        self._choose(self._going)
-        self._state = cache, seen
-        return logits
+    def _say(self, voice: Voice, token: int) -> None:
+        voice.ended = token in self._ends.ids
+        if not voice.ended:
+            voice.tokens.append(token)
+            voice.ended = not voice.left or self._ends.over(self._base.tokenizer, voice.tokens)
+
+    def _let_go(self) -> None:
+        """Let the rows of voices that have ended leave the batch."""
+        if not any(voice.ended for voice in self._going):
+            return
+        left = [place for place, number in enumerate(self._owners()) if not self._going[number].ended]
+        going = [voice for voice in self._going if not voice.ended]
+        if going:
+            assert self._state is not None
+            cache, seen = self._state
+            rows = torch.tensor(left, device=seen.device)
+            cache.batch_select_indices(rows)
+            self._state = cache, seen[rows]
+        else:
+            self._state = None
+        self._seat(going)
 
     def _go_on(self) -> Tensor:
-        """Feed each voice its last token; rows of those that have ended leave the batch."""
+        """Feed each voice its last token; return the logits [B, V] of its rows."""
         assert self._state is not None
         cache, seen = self._state
-        owners = self._owners
-        left = [place for place, row in enumerate(self._going) if not self._ended[owners[row]]]
-        if len(left) < len(self._going):
-            rows = torch.tensor(left, device=seen.device)
-            self._going, seen = [self._going[place] for place in left], seen[rows]
-            cache.batch_select_indices(rows)
-            self._choose(self._going)
-        last = [self._tokens[owners[row]][-1] for row in self._going]
+        last = [self._going[number].tokens[-1] for number in self._owners()]
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         self._state = cache, seen
-        return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
+        with self._rows.on() if self._rows else nullcontext():
+            self._choose(self._places)
+            return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
 
-    def _adapters(self, changes: Sequence[Change | None]) -> Rows | None:
+    def _take_in(self) -> Tensor:
+        """Read the prompts of those who wait and put their rows behind the others; return their logits."""
+        new, self._waiting = self._waiting, []
+        flat = [row for voice in new for row in voice.rows]
+        prefixes = [row.change.prefix if row.change else None for row in flat]
+        before, count = self._going, len(self._places)
+        self._seat([*before, *new])
+        with self._rows.on() if self._rows else nullcontext():
+            logits, cache, seen = read_prompts(
+                self._base.model,
+                [row.ids for row in flat],
+                prefixes,
+                max(voice.most for voice in new),
+                False,
+                lambda rows: self._choose([count + row for row in rows]),
+            )
+        own = (cache, seen)
+        if self._state is not None:
+            own = joined(self._base.model, [self._state, own], max(voice.left for voice in self._going))
+        self._state = own
+        return logits
+
+    def _seat(self, going: list[Voice]) -> None:
+        """Make these the batch: how their rows come to tokens, and what changes the model for each."""
+        self._going = going
+        self._lockstep = Lockstep([voice.rows for voice in going], self._base.model.device)
+        changes = [row.change for row in self._lockstep.rows]
+        self._places = list(range(len(changes)))
         distinct = list(dict.fromkeys(changes))
-        if not any(change and change.acts_in_layers for change in distinct):
-            return None
-        return Rows(self._base.model, distinct, [distinct.index(change) for change in changes])
+        acting = any(change and change.acts_in_layers for change in distinct)
+        names = [distinct.index(change) for change in changes]
+        self._rows = Rows(self._base.model, distinct, names) if acting else None
+
+    def _owners(self) -> list[int]:
+        return [number for number, voice in enumerate(self._going) for _ in voice.rows]
 
     def _choose(self, rows: Sequence[int]) -> None:
         if self._rows:

@@ -1,4 +1,8 @@
-"""The two oracles of a synthetic world: bounds to hold variants against, never contenders."""
+"""The two oracles of a synthetic world: a bound and a yardstick to hold variants against, never contenders.
+
+Who knows the persona is a bound: nothing is expected above it. Who knows the population, and reads the
+replies so far, is a yardstick: what is learned from a persona's own words or history may exceed it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +17,11 @@ from engine.strategies.spec import Experiment, Traits, truth_needed
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
 
-ORACLES = {"ceiling-persona": "knows_persona", "ceiling-population": "knows_population"}
+ORACLES = {"ceiling-persona": "knows_persona", "knows-population": "knows_population"}
 
 
 def step(context: RunContext) -> None:
-    """Score what an assistant says that knows the persona, and one that knows only the population."""
+    """Score what an assistant says that knows the persona, and one that knows the population and reads on."""
     from engine.data.dataset import TRUTH
     from engine.lm.generate import Reply
     from engine.lm.load import load_base
@@ -52,8 +56,8 @@ STRATEGY = Experiment(
     title="Ceiling",
     family="ceiling",
     group="Bounds and controls",
-    question="What would an assistant score that knows the persona, or the population, perfectly?",
-    makes="ceiling-persona, ceiling-population",
+    question="What would an assistant score that knows the persona, or only the population, perfectly?",
+    makes="ceiling-persona, knows-population",
     step=step,
     stages={"load": 10.0, "score": 90.0},
     beside=("base",),

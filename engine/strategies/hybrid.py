@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.strategies.trained import MERGEABLE, LoraParameters, on_unified, train_lora, trained
 
 STRATEGY = trained(
@@ -10,7 +12,7 @@ STRATEGY = trained(
     question="Does a small adapter of her own on top of the frozen unified one add what is personal?",
     parameters=LoraParameters,
     step=train_lora,
-    traits=MERGEABLE,
+    traits=replace(MERGEABLE, newcomers=True),
     group="Adapters",
     needs=on_unified,
     beside=("base",),

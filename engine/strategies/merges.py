@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from engine.core.parameters import Parameters
+from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
+
+
+Ridge = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class MergeParameters(Parameters):
@@ -60,6 +63,16 @@ class LearnedMergeParameters(ClusterMergeParameters):
     epochs: int = Field(1, ge=1, le=100, description="Passes over a cluster's validation dialogues.")
     batch_size: int = Field(8, ge=1, le=1024, description="Dialogues in one step.")
     l2: float = Field(0.001, ge=0, le=100, description="How strongly weights are pulled to even ones.")
+    by_layer: bool = Field(
+        False, description="A weight of its own for each adapter in each layer, instead of one an adapter."
+    )
+
+    @field_validator("by_layer")
+    @classmethod
+    def _exact(cls, value: bool, seen: ValidationInfo) -> bool:
+        if value and seen.data.get("combine") != "exact":
+            raise ValueError("weights by layer are for combine=exact; the lossy ways take one an adapter")
+        return value
 
 
 class _NearParameters(MergeParameters):
@@ -89,12 +102,44 @@ class SoftMergeParameters(_NearParameters):
     )
 
 
+ON_UNIFIED = Preset(
+    "on-unified",
+    "Of deltas on unified, upon unified",
+    {"adapters": "hybrid"},
+    "docs/strategies/merging.md: parts that were trained from the base stand far below unified.",
+)
+
+
 def _adapters(parameters: MergeParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="adapters", experiment=parameters.adapters),)
 
 
 def _adapters_and_clusters(parameters: MergeParameters) -> tuple[Upstream, ...]:
     return (*_adapters(parameters), Upstream(role="clusters", experiment="clustering"))
+
+
+class HypernetworkParameters(MergeParameters):
+    """A merge for each persona that is predicted from what is known of her."""
+
+    adapters: Annotated[str, Having("mergeable")] = Field(
+        "hybrid", description="The experiment whose adapters it learns to predict."
+    )
+    combine: Literal["exact", "svd"] = Field(
+        "exact", description="The exact weighted sum, or cut to the adapters' rank by SVD."
+    )
+    features: Literal["character", "behaviour", "both"] = Field(
+        "both",
+        description="It predicts from her character text, what her train dialogues do and say, or both.",
+    )
+    ridge: SetOf[Ridge] = Field(
+        [0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
+        min_length=1,
+        description="How strongly predictions are held to the adapters' mean; of several the best at "
+        "predicting adapters it does not know.",
+    )
+    own: bool = Field(
+        False, description="Whether it knows her own adapter; without, she is served as an unseen persona."
+    )
 
 
 def _adapters_and_features(parameters: _NearParameters) -> tuple[Upstream, ...]:
@@ -117,8 +162,13 @@ def _merge(
     needs: Callable[[Any], tuple[Upstream, ...]],
     method: str,
     personal: bool = True,
+    usual: str = "per-persona",
     presets: tuple[Preset, ...] = (),
+    version: int = 1,
 ) -> Experiment:
+    ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
+    space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
+    space |= {each: values for each, values in ranges.items() if each in form.model_fields}
     return Experiment(
         name=name,
         title=title,
@@ -126,6 +176,8 @@ def _merge(
         group="Merges",
         question=question,
         makes=name,
+        version=version,
+        val_since=version,
         step=step,
         parameters=form,
         fixed={"method": method},
@@ -134,7 +186,8 @@ def _merge(
         beside=("base", "unified"),
         applies=history_needed,
         traits=Traits(personal=personal, readable=True, mixable=True),
-        presets=presets,
+        presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
+        space=space,
     )
 
 
@@ -209,5 +262,15 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
+        version=2,  # since then val is answered by weights that were fitted without it
+    ),
+    _merge(
+        "hypernetwork",
+        title="Predicted from profile and history",
+        question="Can a persona's adapter be predicted from what is known of her, without training on her?",
+        form=HypernetworkParameters,
+        needs=_adapters,
+        method="predicted",
+        usual="hybrid",
     ),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from engine.strategies.published import START
 from engine.strategies.spec import Preset
-from engine.strategies.trained import ALIKE, PrefixParameters, on_unified, train_prefix, trained
+from engine.strategies.trained import ALIKE, PERSONAL, PrefixParameters, on_unified, train_prefix, trained
 
 STRATEGIES = (
     trained(
@@ -33,6 +35,7 @@ STRATEGIES = (
         parameters=PrefixParameters,
         step=train_prefix,
         family="prefix",
+        traits=replace(PERSONAL, newcomers=True),
         group="Prefixes",
         needs=on_unified,
         beside=("base",),

@@ -30,11 +30,14 @@ from engine.strategies import (
     cluster,
     clustering,
     constrained,
+    context_steering,
     frontier,
     hybrid,
     imported_adapters,
+    matched,
     merges,
     mixture,
+    mta,
     online,
     per_persona,
     placebo,
@@ -42,14 +45,18 @@ from engine.strategies import (
     profile_prompt,
     retrieval,
     routing,
+    staged,
+    steering_vectors,
     unified,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
-    *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster, online),
+    *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
+    *(online, staged),
     imported_adapters,
-    *(clustering, merges, routing, retrieval, mixture, frontier, placebo, ceiling),
+    *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
+    *(frontier, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

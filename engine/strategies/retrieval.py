@@ -29,6 +29,12 @@ class RetrievalParameters(Parameters):
         le=1,
         description="How much being recent counts beside being similar when memories are chosen.",
     )
+    history: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="Choose from so many of her train dialogues only, the most recent ones.",
+    )
 
 
 def _needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
@@ -43,10 +49,12 @@ def step(context: RunContext) -> None:
 
     context.progress("load", 0, 1)
     over, parameters = made_by(context, "over"), context.spec.parameters
-    named = f"{over.name}+retrieval" + (f"-recent-{parameters['recency']:g}" if parameters["recency"] else "")
+    recency, history = parameters["recency"], parameters["history"]
+    named = f"{over.name}+retrieval" + (f"-recent-{recency:g}" if recency else "")
+    named += "" if history is None else f"-history-{history}"
     wanted = sorted(set(parameters["k"]))
     recipes = {
-        f"{named}-{k}": over.recipe.with_prompt(memories=k, recency=parameters["recency"]) for k in wanted
+        f"{named}-{k}": over.recipe.with_prompt(memories=k, recency=recency, history=history) for k in wanted
     }
     for variant, recipe in recipes.items():
         context.variant(variant, recipe.as_json(), family="retrieval")
@@ -69,7 +77,8 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "generate": 92.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, mixable=True, divides=("replies",)),
+    traits=Traits(personal=True, mixable=True, newcomers=True, divides=("replies",)),
+    space={"k": ([1], [3], [5], [8]), "recency": (0.0, 0.2, 0.5)},
     presets=(
         Preset(
             "quick-start",

@@ -6,15 +6,20 @@ Owns the sweeps that have a name, and what a sweep plans. Launches nothing and r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import ValidationError
 
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.strategies import registry
 from engine.strategies.plan import Plan, look, plan
-from engine.strategies.spec import EvaluationSettings
+from engine.strategies.spec import EvaluationSettings, Experiment
+
+BELOW = ("unified", "over")
+"""The roles in which experiments of a sweep have the unified adapter below them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,25 @@ class Sweep:
     parameter: str
     values: tuple[Any, ...]
     source: str = ""
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Experiment -> what else it is told in this sweep."""
+    known_share: float | None = None
+    """The share of the personas that the unified adapter below is trained on; the others are newcomers, and
+    what the sweep finds is of them alone. None: it is the usual one, and everybody counts."""
+
+    def cells(self, known: Mapping[str, Experiment]) -> list[tuple[str, Any]]:
+        """Return the experiments and values to run, in order; of several each takes what it can."""
+        whole = [(name, value) for name in self.experiments for value in self.values]
+        if len(self.experiments) == 1:
+            return whole
+        return [(name, value) for name, value in whole if self._takes(known[name], value)]
+
+    def _takes(self, entry: Experiment, value: Any) -> bool:
+        try:
+            entry.parameters(**{**self.given.get(entry.name, {}), self.parameter: value})
+        except ValidationError:
+            return False
+        return True
 
 
 _DECLARED = (
@@ -48,6 +72,17 @@ _DECLARED = (
         parameter="history",
         values=(5, 10, 20, 30),
         source="Each persona's most recent train dialogues, so that the newest are always among them.",
+    ),
+    Sweep(
+        name="cold-start",
+        title="Cold start: newcomers with little history",
+        question="What serves a persona whom unified never saw, with 0, 1, 3 or 10 dialogues of her own?",
+        experiments=registry.having("newcomers", registry.EXPERIMENTS),
+        parameter="history",
+        values=(0, 1, 3, 10),
+        source="Unified is trained on half of the personas; the gains are of the others alone.",
+        given={"context-steering": {"shown": "both"}, "retrieval": {"k": [3]}},
+        known_share=0.5,
     ),
 )
 SWEEPS: Mapping[str, Sweep] = {sweep.name: sweep for sweep in _DECLARED}
@@ -111,8 +146,18 @@ def plan_sweep(
     if sweep.parameter in fixed:
         raise EngineError(f"{sweep.parameter} is what is swept; it cannot be set as well.")
     seen = look(ws)
+    needing: dict[str, Mapping[str, Any]] = {}
+    if sweep.known_share is not None:
+        known = {"personas": max(1, round(sweep.known_share * seen.ground.personas))}
+        needing = dict.fromkeys(BELOW, known)
     return [
-        plan(ws, experiment, {**fixed, sweep.parameter: value}, seed=seed, seen=seen)
-        for experiment in sweep.experiments
-        for value in sweep.values
+        plan(
+            ws,
+            experiment,
+            {**sweep.given.get(experiment, {}), **fixed, sweep.parameter: value},
+            seed=seed,
+            needing=needing,
+            seen=seen,
+        )
+        for experiment, value in sweep.cells(seen.known)
     ]

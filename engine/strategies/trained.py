@@ -26,10 +26,15 @@ AUGMENTED = "augmented"
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
 ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
 """One adapter for everybody."""
-PERSONAL = Traits(personal=True, readable=True, mixable=True, divides=("training", "replies"))
+PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
 MERGEABLE = Traits(
-    personal=True, readable=True, mixable=True, mergeable=True, divides=("training", "replies")
+    personal=True,
+    readable=True,
+    mixable=True,
+    mergeable=True,
+    trains=True,
+    divides=("training", "replies"),
 )
 """A LoRA of her own for each persona, all begun alike."""
 
@@ -38,7 +43,9 @@ class TrainingParameters(Parameters):
     """How adapters are trained on the train dialogues of the personas that share them."""
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
-    epochs: int = Field(3, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
+    epochs: int = Field(
+        10, ge=1, le=100, description="At most so many passes over the train dialogues; the best one is kept."
+    )
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW.")
     batch_size: int | None = Field(
@@ -49,10 +56,11 @@ class TrainingParameters(Parameters):
     )
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
     patience: int | None = Field(
-        None,
+        2,
         ge=1,
         le=100,
-        description="An adapter stops after so many epochs without a better validation loss of its own.",
+        description="An adapter stops after so many epochs without a better validation loss of its own; "
+        "null: it goes on to the last.",
     )
     l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
     personas: int | None = Field(
@@ -176,6 +184,13 @@ def trained(
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())
+    rate = parameters.model_fields["learning_rate"].default
+    space = {"learning_rate": tuple(rate * factor for factor in (0.25, 0.5, 1, 2, 4)), "epochs": (1, 2, 3, 5)}
+    if issubclass(parameters, LoraShape):
+        space["rank"] = (2, 4, 8, 16)
+    if issubclass(parameters, PrefixParameters):
+        space["length"] = (5, 10, 20, 40)
+    usual["space"] = space
 
     def needs(given: Any) -> tuple[Upstream, ...]:
         more = (Upstream(role=AUGMENTED, experiment="augmentation"),) if given.use_augmented else ()
@@ -186,7 +201,7 @@ def trained(
         title=title,
         family=family or name,
         question=question,
-        makes=name,
+        makes=more.pop("makes", name),
         step=step,
         needs=needs,
         parameters=parameters,

@@ -14,6 +14,7 @@ from engine.core.errors import EngineError
 from engine.domains.metrics import METRICS, chosen, primary
 from engine.domains.smart_home import SMART_HOME
 from engine.domains.smart_home.actions import ACTIONS_VERSION
+from engine.stats.pairing import pair
 from tests.scores_for_tests import SIMILARITY, score_texts
 from tests.stats.cases import GROUPS
 from tests.workspaces import make_workspace
@@ -61,13 +62,15 @@ QUESTION = "What temperature would you like?"
 VALUES = [
     (NOTHING, LIGHTS, {"device_precision": 0, "device_recall": 0, "device_f1": 0, "param_precision": 0}),
     (NOTHING, LIGHTS, {"numerical_precision": 0, "numerical_recall": 0, "numerical_mae": None}),
-    (LIGHTS, NOTHING, {"device_precision": 0, "device_recall": None, "device_f1": 0}),
-    (LIGHTS, NOTHING, {"numerical_recall": None, "param_recall": None, "exact_action_match": 0}),
-    (NOTHING, "Any time.", {"device_precision": None, "device_recall": None, "device_f1": None}),
-    (NOTHING, "Any time.", {"param_f1": None, "numerical_precision": None, "exact_action_match": None}),
-    (LIGHTS, QUESTION, {"device_precision": 0, "device_recall": 0, "numerical_recall": None}),
-    (LIGHTS, QUESTION, {"numerical_precision": 0, "param_recall": None, "param_precision": 0}),
-    (QUESTION, "And the AC?", {"device_precision": 1, "param_precision": None, "exact_action_match": 1}),
+    (LIGHTS, NOTHING, {"device_precision": 0, "device_recall": 0, "device_f1": 0}),
+    (LIGHTS, NOTHING, {"numerical_recall": 0, "param_recall": 0, "exact_action_match": 0}),
+    (NOTHING, "Any time.", {"device_precision": 1, "device_recall": 1, "device_f1": 1}),
+    (NOTHING, "Any time.", {"param_f1": 1, "numerical_precision": 1, "exact_action_match": 1}),
+    (NOTHING, "Any time.", {"numerical_mae": None}),
+    (LIGHTS, QUESTION, {"device_precision": 0, "device_recall": 0, "numerical_recall": 0}),
+    (LIGHTS, QUESTION, {"numerical_precision": 0, "param_recall": 0, "param_precision": 0}),
+    (QUESTION, QUESTION, {"param_precision": 1, "param_recall": 1, "param_f1": 1}),
+    (QUESTION, "And the AC?", {"device_precision": 1, "param_precision": 1, "exact_action_match": 1}),
     (LIGHTS, "Lights warm, 40%.", {"param_precision": 1, "param_recall": 1, "exact_action_match": 1}),
     ("Lights to 50.", LIGHTS, {"numerical_mae": 10, "numerical_recall": 0, "param_recall": 0}),
     ("TV volume 40.", "TV brightness 40.", {"numerical_precision": 0, "numerical_recall": 0}),
@@ -104,7 +107,7 @@ def test_a_reply_agrees_with_itself(text: str) -> None:
     for name, value in scores.items():
         assert value in (None, 0.0 if name == "numerical_mae" else 1.0)
     for kind in ("device", "param", "numerical"):
-        assert scores[f"{kind}_precision"] == scores[f"{kind}_recall"]
+        assert scores[f"{kind}_precision"] == scores[f"{kind}_recall"] == 1
 
 
 @settings(max_examples=200, deadline=None)
@@ -112,8 +115,29 @@ def test_a_reply_agrees_with_itself(text: str) -> None:
 def test_precision_and_recall_swap_with_the_roles(one: str, other: str, kind: str) -> None:
     forward, backward = score_texts(one, other), score_texts(other, one)
     assert forward.get(f"{kind}_f1") == backward.get(f"{kind}_f1")
-    if forward[f"{kind}_precision"] is not None and backward[f"{kind}_recall"] is not None:
-        assert forward[f"{kind}_precision"] == backward[f"{kind}_recall"]
+    assert forward[f"{kind}_precision"] == backward[f"{kind}_recall"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(REPLIES, REPLIES, REPLIES)
+def test_no_variant_is_spared_an_example_by_its_own_reply(one: str, other: str, reference: str) -> None:
+    """Of two replies both have a value or neither has; but an error needs a number of either side."""
+    ours, theirs = score_texts(one, reference), score_texts(other, reference)
+    assert {name for name, value in ours.items() if (value is None) != (theirs[name] is None)} <= {
+        "numerical_mae"
+    }
+
+
+def test_who_wrongly_acts_is_paired_with_who_keeps_still() -> None:
+    acting = [("e1", "p1", score_texts(LIGHTS, NOTHING)), ("e2", "p1", score_texts(LIGHTS, LIGHTS))]
+    still = [("e1", "p1", score_texts(NOTHING, NOTHING)), ("e2", "p1", score_texts(LIGHTS, LIGHTS))]
+    for name in ("device_f1", "param_precision", "param_recall", "param_f1", "numerical_recall"):
+        pairs = [
+            [(example, persona, row[name]) for example, persona, row in rows] for rows in (still, acting)
+        ]
+        paired = pair(*pairs)
+        assert (paired.n_examples, paired.n_null_candidate, paired.n_null_reference) == (2, 0, 0)
+        assert (paired.candidate[0], paired.reference[0]) == (1.0, 0.5)
 
 
 @settings(max_examples=200, deadline=None)

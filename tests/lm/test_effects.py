@@ -61,6 +61,7 @@ BEFORE: list[tuple[dict[str, Any], Recipe]] = [
 NEW = [
     Recipe((Weights("r", "a", 0.5), Prefix("p", "b"), Activations("s", "c", 2.0), Prompt(True, 3, 0.5))),
     steered(HYBRID, UNIFIED, 0.5),
+    UNIFIED.with_prompt(memories=3, history=2),
     Recipe((Logits(HYBRID, UNIFIED, 0.5), Activations("s", "c"))),
 ]
 
@@ -98,6 +99,16 @@ def test_memories_around_a_mixture_are_those_of_its_sides() -> None:
 def test_what_is_left_at_its_default_does_not_change_a_recipe() -> None:
     assert Recipe((Prompt(memories=0, recency=0.5),)).as_json() == Recipe().as_json() == {"effects": []}
     assert Recipe((Prompt(True), Prompt(memories=2))).as_json() == Recipe((Prompt(True, 2),)).as_json()
+
+
+def test_of_no_history_there_are_no_memories() -> None:
+    assert UNIFIED.with_prompt(memories=3, history=0) == UNIFIED
+    assert UNIFIED.with_prompt(memories=3, history=1) != UNIFIED.with_prompt(memories=3)
+    around = mixed(UNIFIED.with_prompt(memories=3, history=1), Recipe(), 0.6).with_prompt(profile=True)
+    (together, told) = around.effects
+    assert isinstance(told, Prompt)
+    assert isinstance(together, Logits)
+    assert together.first.prompt.under(told) == Prompt(True, 3, 0.0, 1)
 
 
 def test_known_texts_and_published_scores_are_no_models_answer() -> None:

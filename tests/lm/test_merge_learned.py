@@ -57,7 +57,9 @@ def test_an_adapter_that_knows_the_dialogues_gets_the_weight(base: Base, encoded
     loras = [random_lora(base, 5, size=0.5), kind.lora(trained.weights), random_lora(base, 6, size=0.5)]
     stacks = stacked(loras)
     fit = TrainSettings(epochs=6, batch_size=4, learning_rate=0.3, weight_decay=0.0)
-    shares = learn(base.model, stacks, rows, fit, name="cluster-0", pad_id=0, hooks=Hooks())
+    learned = learn(base.model, stacks, rows, fit, name="cluster-0", pad_id=0, hooks=Hooks())
+    shares = next(iter(learned.values()))
+    assert all(torch.equal(own, shares) for own in learned.values())
     assert float(shares.sum()) == pytest.approx(1.0, abs=1e-6)
     assert int(shares.argmax()) == 1
     assert float(shares[1]) > 0.5
@@ -75,13 +77,44 @@ def test_a_strong_pull_keeps_weights_even(
 ) -> None:
     fit = TrainSettings(epochs=3, batch_size=4, learning_rate=0.1, weight_decay=0.0)
     free, held = (
-        learn(base.model, stacks, encoded[:8], settings, name="c", pad_id=0, hooks=Hooks())
+        next(
+            iter(learn(base.model, stacks, encoded[:8], settings, name="c", pad_id=0, hooks=Hooks()).values())
+        )
         for settings in (
             fit,
             TrainSettings(epochs=3, batch_size=4, learning_rate=0.1, weight_decay=0.0, l2=100),
         )
     )
     assert held.max() - held.min() < free.max() - free.min()
+
+
+def test_each_layer_finds_the_adapter_that_is_good_there(base: Base, encoded: list[Encoded]) -> None:
+    """One adapter knows the dialogues in layer 0 and goes the wrong way in layer 1, the other vice versa."""
+    rows, kind = encoded[:8], LoraForm(base.model, FORM)
+    settings = TrainSettings(epochs=3, batch_size=4, learning_rate=0.01)
+    (trained,) = Trainer(base.model, kind, settings, [Lesson("own", rows)], pad_id=0).fit()
+    good = kind.lora(trained.weights)
+
+    def with_good_in(layer: str) -> Lora:
+        parts = {path: (a, b if layer in path else -b) for path, (a, b) in good.factors.items()}
+        return Lora(parts, good.scale)
+
+    stacks = stacked([with_good_in("layers.0."), with_good_in("layers.1.")])
+    fit = TrainSettings(epochs=6, batch_size=4, learning_rate=0.3, weight_decay=0.0)
+    found = {
+        by_layer: learn(base.model, stacks, rows, fit, name="c", pad_id=0, hooks=Hooks(), by_layer=by_layer)
+        for by_layer in (False, True)
+    }
+    for path, shares in found[True].items():
+        assert float(shares.sum()) == pytest.approx(1.0, abs=1e-6)
+        assert int(shares.argmax()) == (0 if "layers.0." in path else 1), path
+
+    def loss(weights: dict[str, torch.Tensor]) -> float:
+        change = Change({path: concatenated(stack, weights[path]) for path, stack in stacks.items()})
+        with written(base.model, change):
+            return evaluate_loss(base.model, rows, pad_id=0)
+
+    assert loss(found[True]) < loss(found[False]) - 0.01
 
 
 def test_a_learned_merge_loads_in_peft(

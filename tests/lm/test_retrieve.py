@@ -91,6 +91,24 @@ def test_recency_shifts_the_choice_from_the_likest_to_the_newest(scorer: Scorer)
 
 
 @settings(max_examples=40, deadline=None)
+@given(plans=populations, history=st.integers(0, 4))
+def test_of_little_history_only_the_newest_dialogues_are_remembered(
+    scorer: Scorer, plans: list[list[tuple[str, list[str]]]], history: int
+) -> None:
+    """What comes back is what an index over these dialogues alone gives."""
+    dataset, splits = build(plans)
+    kept: dict[str, list[str]] = {}
+    for dialogue in dataset.dialogues:
+        if splits.assignment[dialogue.dialogue_id] == "train":
+            kept.setdefault(dialogue.persona_id, []).append(dialogue.dialogue_id)
+    newest = {one for ids in kept.values() for one in (ids[-history:] if history else [])}
+    left = {name: split for name, split in splits.assignment.items() if split != "train" or name in newest}
+    asked = examples(dataset, splits, "test")
+    found = MemoryIndex(scorer, dataset, splits).nearest(asked, 3, history=history)
+    assert found == MemoryIndex(scorer, dataset, Splits(splits.scheme, left)).nearest(asked, 3)
+
+
+@settings(max_examples=40, deadline=None)
 @given(plans=populations, recency=st.sampled_from([0.0, 0.5, 1.0]))
 def test_somebody_elses_memories_are_her_training_interactions_only(
     scorer: Scorer, plans: list[list[tuple[str, list[str]]]], recency: float

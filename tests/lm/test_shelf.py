@@ -77,6 +77,8 @@ def test_steering_puts_two_recipes_together_on_logits(shelf: Shelf) -> None:
     assert (first.effects, first.coefficient, second.coefficient) == (own("ada").effects, 1.5, -0.5)
     assert (first.group, first.weight) == (second.group, second.weight) == (0, 1.0)
     assert steered(OWN, UNIFIED, 0.0) == OWN
+    assert steered(OWN, UNIFIED, -1.0) == UNIFIED
+    assert steered(OWN, OWN, 2.0) == OWN
     with_base = shelf.sides(mixed(steered(OWN, UNIFIED, 0.5), Recipe(), 0.75), "ada")
     assert [(side.weight, side.group) for side in with_base] == [(0.75, 0), (0.75, 0), (0.25, 1)]
     with pytest.raises(EngineError, match="mixture of probabilities"):

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.core.errors import EngineError
 from engine.core.types import Message
 from engine.domains.smart_home import SMART_HOME
 from engine.lm.adapters import fresh, targets
@@ -95,6 +94,45 @@ def test_every_step_is_one_token_more_and_the_text_only_grows(base: Base, voices
     assert stream.tokens(0) <= NEW
 
 
-def test_without_voices_there_is_no_stream(base: Base) -> None:
-    with pytest.raises(EngineError, match="Nobody"):
-        Stream(base, [], max_new_tokens=NEW)
+def test_without_voices_a_stream_is_over(base: Base) -> None:
+    stream = Stream(base)
+    assert stream.over()
+    stream.step()
+    assert stream.over()
+
+
+@pytest.mark.parametrize("late", [1, 5, NEW + 3])
+def test_who_joins_later_says_what_she_says_alone(base: Base, voices: list[Request], late: int) -> None:
+    scored = answer(base.model, base.tokenizer, voices, max_new_tokens=NEW)
+    stream = Stream(base)
+    going = [stream.join(voices[0], max_new_tokens=NEW), stream.join(voices[2], max_new_tokens=NEW)]
+    for _ in range(late):
+        stream.step()
+    going += [stream.join(voices[1], max_new_tokens=NEW), stream.join(voices[3], max_new_tokens=NEW)]
+    while not stream.over():
+        stream.step()
+    assert [stream.said(voice) for voice in going] == [scored[place].text for place in (0, 2, 1, 3)]
+
+
+def test_who_leaves_changes_nothing_for_the_others(base: Base, voices: list[Request]) -> None:
+    scored = answer(base.model, base.tokenizer, voices, max_new_tokens=NEW)
+    stream = Stream(base)
+    going = [stream.join(rows, max_new_tokens=NEW) for rows in voices]
+    for _ in range(3):
+        stream.step()
+    stream.leave(going[2])
+    said = stream.said(going[2])
+    while not stream.over():
+        stream.step()
+    assert [stream.said(going[place]) for place in (0, 1, 3)] == [scored[place].text for place in (0, 1, 3)]
+    assert stream.said(going[2]) == said
+    assert scored[2].text.startswith(said)
+
+
+def test_what_was_read_before_leaves_room_for_those_who_come(base: Base, voices: list[Request]) -> None:
+    """Under steady traffic the batch's cache holds the going rows' tokens, not all that were ever said."""
+    stream = Stream(base)
+    for _ in range(30):
+        stream.join(voices[0], max_new_tokens=4)
+        stream.step()
+    assert stream.room <= len(voices[0][0].ids) + 3 * NEW

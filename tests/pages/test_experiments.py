@@ -46,7 +46,7 @@ def test_every_experiment_stands_under_a_heading_of_its_own_choice() -> None:
     headings = dict.fromkeys(entry.group for entry in registry.EXPERIMENTS.values())
     assert list(headings) == [
         *("Without training", "More data", "Adapters", "Prefixes", "Clusters", "Merges"),
-        *("Choosing and mixing", "Remote models", "Bounds and controls"),
+        *("Choosing and mixing", "Steering", "Remote models", "Bounds and controls"),
     ]
 
 

@@ -136,6 +136,19 @@ def test_a_set_asked_for_in_another_order_is_the_same_run(ws: Workspace, splits:
     assert plan(ws, "gain", {"splits": splits}).target.run_id == usual.run_id
 
 
+def test_a_run_made_before_a_parameter_was_there_is_found_again(ws: Workspace) -> None:
+    """Whoever adds a parameter gives it the default that changes nothing."""
+    today = plan(ws, "retrieval", {"over": "base"}).target.spec
+    before = replace(
+        today, parameters={name: value for name, value in today.parameters.items() if name != "history"}
+    )
+    assert before.run_id != today.run_id
+    put_here(ws, before, Status(state="succeeded", order=1))
+    write_spec(ws.run_folder(before.run_id), before)
+    assert plan(ws, "retrieval", {"over": "base"}).target.run_id == before.run_id
+    assert plan(ws, "retrieval", {"over": "base", "history": 2}).target.run_id != before.run_id
+
+
 def test_a_run_made_before_sets_had_an_order_is_found_again(ws: Workspace) -> None:
     made = plan(ws, "gain", {"splits": ["val", "test"]}).target.spec
     older = replace(made, protocol={**made.protocol, "splits": ["test", "val"]})
@@ -259,3 +272,20 @@ def test_a_layer_that_the_base_has_not_got_is_refused_before_anything_is_launche
         plan(ws, "unified", {"target_modules": ["q_proj", "qkv"]})
     assert "k_proj" in (refused.value.hint or "")
     assert not list(ws.runs.glob("*"))
+
+
+def test_what_trains_adapters_has_its_controls_beside_it(tmp_path: Path) -> None:
+    ws = make_workspace(tmp_path)
+    planned = plan(ws, "hybrid", {"rank": 4}, controls=True)
+    made = {run.spec.experiment: run for run in planned.runs}
+    assert list(made)[-3:] == ["hybrid", "matched", "placebo"]
+    assert planned.target.spec.experiment == "hybrid"
+    assert {made["matched"].purpose, made["placebo"].purpose} == {"control"}
+    assert made["matched"].spec.upstream == {"matched": planned.target.run_id}
+    assert made["placebo"].spec.upstream == {"of": planned.target.run_id}
+    unified, matched = made["unified"].spec.parameters, made["matched"].spec.parameters
+    assert matched["to"] == "hybrid"
+    assert (matched["rank"], matched["learning_rate"]) == (unified["rank"], unified["learning_rate"])
+    assert matched["patience"] is None
+    for name, parameters in (("hybrid", {"personas": 3}), ("unified", {}), ("retrieval", {})):
+        assert all(run.purpose != "control" for run in plan(ws, name, parameters, controls=True).runs)

@@ -6,7 +6,10 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.runs.runfolder import Status, put_here, write_spec
 from engine.strategies import registry
+from engine.strategies.ground import read_ground
+from engine.strategies.plan import plan
 from engine.strategies.spec import EvaluationSettings, validate
 from engine.strategies.sweep import SWEEPS, Sweep, plan_sweep, sweep_of
 from tests.workspaces import leave
@@ -18,10 +21,14 @@ def test_every_declared_sweep_is_sound(sweep: Sweep) -> None:
     assert sweep.question.endswith("?")
     assert sweep.source
     assert len(set(sweep.values)) == len(sweep.values) > 1
+    cells = sweep.cells(registry.EXPERIMENTS)
     for experiment in sweep.experiments:
         assert sweep.parameter not in EvaluationSettings.model_fields
-        made = [validate(registry.get(experiment), {sweep.parameter: value}) for value in sweep.values]
-        assert len({one.parameters.model_dump_json() for one in made}) == len(sweep.values)
+        values = [value for name, value in cells if name == experiment]
+        assert len(values) > 1
+        told = sweep.given.get(experiment, {})
+        made = [validate(registry.get(experiment), {**told, sweep.parameter: value}) for value in values]
+        assert len({one.parameters.model_dump_json() for one in made}) == len(values)
 
 
 def test_the_ablation_of_the_study_is_a_sweep_of_constrained(ws: Workspace) -> None:
@@ -67,3 +74,19 @@ def test_what_cannot_be_swept_is_refused(
 def test_what_is_swept_cannot_be_set_as_well(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="cannot be set as well"):
         plan_sweep(ws, sweep_of(ws, "gain", "ticks", [1, 2]), {"ticks": 3})
+
+
+def test_a_sweep_about_newcomers_stands_on_a_unified_that_knows_a_part(ws: Workspace) -> None:
+    """And on that one alone: the usual unified, which is there, is not it."""
+    there = plan(ws, "unified").target.spec
+    put_here(ws, there, Status(state="succeeded", order=1))
+    write_spec(ws.run_folder(there.run_id), there)
+    usual = plan(ws, "hybrid").target.spec.upstream["unified"]
+    plans = plan_sweep(ws, sweep_of(ws, "cold-start"))
+    below = {one.target.spec.upstream.get("unified") or one.target.spec.upstream["over"] for one in plans}
+    (run_id,) = below
+    assert usual == there.run_id != run_id
+    unified = next(run.spec for one in plans for run in one.runs if run.run_id == run_id)
+    assert unified.parameters["personas"] == max(1, round(read_ground(ws).personas / 2))
+    zero = [one.experiment for one in plans if one.target.spec.parameters["history"] == 0]
+    assert zero == ["retrieval", "context-steering"]  # nothing is trained on nothing

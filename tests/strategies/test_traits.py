@@ -15,24 +15,40 @@ from pages.shared.launch_fields import fields_of
 TRAINED = {
     *("unified", "per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
     *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
-    *("merge-moe", "merge-topk", "merge-soft", "merge-learned"),
+    *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged", "hypernetwork"),
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
+STEERED = {"context-steering", "steering-vectors"}
 
 
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("readable", TRAINED | {"imported-adapters", "base", "mixture", "routing"}),
-        ("mixable", TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"}),
+        ("readable", TRAINED | {"steering-vectors", "imported-adapters", "base", "mixture", "routing"}),
+        (
+            "mixable",
+            TRAINED | STEERED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"},
+        ),
         (
             "personal",
-            (TRAINED - ALIKE) | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
+            (TRAINED - ALIKE)
+            | STEERED
+            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
+        ("newcomers", STEERED | {"retrieval", "hybrid", "prefix-unified"}),
+        (
+            "trains",
+            {
+                *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
+                *("cluster", "cluster-from-unified"),
+            },
+        ),
         (
             "routable",
-            TRAINED | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
+            TRAINED
+            | STEERED
+            | {"imported-adapters", "base", "profile-prompt", "retrieval", "mixture", "frontier"},
         ),
     ],
 )
@@ -46,6 +62,7 @@ def test_what_ships_has_these_traits(trait: str, names: set[str]) -> None:
         ("retrieval", "over", "readable"),
         ("mixture", "second", "mixable"),
         ("placebo", "of", "personal"),
+        ("matched", "to", "trains"),
         ("placebo", "over", "readable"),
         ("merge-soft", "adapters", "mergeable"),
         ("clustering", "adapters", "mergeable"),

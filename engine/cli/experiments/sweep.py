@@ -58,7 +58,7 @@ def sweep(
     if dry_run:
         call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(_joined(plans)))
         return 0
-    return _launch(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
+    return launch_all(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
 
 
 @command("pilot", examples=("pilot", "pilot hybrid --personas 20", "pilot --split test --json"))
@@ -75,7 +75,7 @@ def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str
 
     if name is not None:
         given = {**read_settings(settings), "personas": personas}
-        failed = _launch(call, [plan(call.ws, name, given)], detach=False)
+        failed = launch_all(call, [plan(call.ws, name, given)], detach=False)
         if failed:
             return failed
     call.ws.read_config()
@@ -97,7 +97,7 @@ def _joined(plans: Sequence[Plan]) -> Plan:
     return Plan(plans[0].experiment, tuple(runs.values()))
 
 
-def _launch(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
+def launch_all(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
     """Queue every plan and, unless detached, wait; raises EngineError for the first run that failed."""
     for line in dict.fromkeys(line for one in plans for line in one.notes):
         note(line)

@@ -1,7 +1,8 @@
 """Writes the dialogues of a household: requests, replies, and the replies of the two oracles.
 
 Owns the order of a session: mostly one of the household's routines, device by device, mixed with
-spontaneous requests. Every assistant turn also gets the replies of the two oracles behind the ceilings.
+spontaneous requests. Every assistant turn also gets the replies of the two oracles: one that knows the
+persona, and one that knows the population and the replies so far.
 """
 
 from __future__ import annotations
@@ -20,14 +21,8 @@ from engine.data.worlds.households import (
     draw_settings,
     need_of,
 )
-from engine.data.worlds.replies import (
-    Plan,
-    known_manner,
-    own_manner,
-    phrase,
-    phrase_settings,
-    population_manner,
-)
+from engine.data.worlds.population import SoFar
+from engine.data.worlds.replies import Chooser, Plan, known_manner, own_manner, phrase, phrase_settings
 from engine.data.worlds.words import (
     ASK_STATE,
     DEVICE_NAMES,
@@ -74,6 +69,15 @@ class _Scene:
     meta: dict[str, Any]
     turns: list[Turn] = field(default_factory=list)
     state: dict[str, dict[str, Any]] = field(default_factory=dict)
+    so_far: SoFar = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.so_far = SoFar(self.household)
+
+    @property
+    def manner(self) -> Chooser:
+        """The household's own manner; what it chooses is noted."""
+        return self.so_far.hearing(own_manner(self.household, self.rng))
 
     @property
     def tone(self) -> dict[str, tuple[str, ...]]:
@@ -115,9 +119,9 @@ class _Scene:
         self.turns.append(
             Turn(
                 user=_tidy(user),
-                reply=phrase(plan, own_manner(household, self.rng), household),
+                knows_population=phrase(knows_population or plan, self.so_far.expected(), household),
                 knows_persona=phrase(knows_persona or plan, known_manner(household), household),
-                knows_population=phrase(knows_population or plan, population_manner(household), household),
+                reply=phrase(plan, self.manner, household),
             )
         )
 
@@ -223,9 +227,12 @@ def _request_vaguely(scene: _Scene, device: str, values: dict[str, Any], *, habi
     room = _maybe_room(scene, device)
     request = scene.link(scene.words(rng.choice(NEEDS[need_of(device, values)]), room=room))
     ask, act = scene.plan("ask", (device, values), room=room), scene.plan("set", (device, values), room=room)
-    acts = habitual and own_manner(household, rng)("initiative") == "act"
-    expected = act if habitual and known_manner(household)("initiative") == "act" else ask
-    scene.say(request, act if acts else ask, knows_persona=expected, knows_population=ask)
+    known, guessed = (
+        act if habitual and choose("initiative") == "act" else ask
+        for choose in (known_manner(household), scene.so_far.expected())
+    )
+    acts = habitual and scene.manner("initiative") == "act"
+    scene.say(request, act if acts else ask, knows_persona=known, knows_population=guessed)
     if not acts:
         _answer(scene, device, values)
 

@@ -56,7 +56,8 @@ WORLDS: dict[str, WorldSpec] = {row["name"]: WorldSpec(**row) for row in _lists[
 
 @dataclass(frozen=True, slots=True)
 class Household:
-    """One persona's truth. `manner` maps a slot to the way it keeps to (absent: the population's)."""
+    """One persona's truth. `manner` maps a slot to the way it keeps to (absent: the population's); `spec` and
+    `seed` are of the world it was drawn in."""
 
     index: int
     name: str
@@ -70,6 +71,8 @@ class Household:
     settings: Settings
     routines: tuple[dict[str, Any], ...]
     character: str
+    spec: WorldSpec
+    seed: int
 
 
 def draw(ways: tuple[Way, ...], rng: random.Random, source: Source, *, flat: bool = False) -> str:
@@ -181,6 +184,14 @@ def draw_manner(
     return manner
 
 
+def draw_manner_of_type(
+    spec: WorldSpec, *, seed: int, kind: int, source: Source
+) -> tuple[dict[str, str], random.Random]:
+    """Return the manner of a type of household, and the generator that the rest of the type is drawn from."""
+    rng = random.Random(f"{source}/{spec.name}/{seed}/archetype/{kind}")
+    return {slot: draw(ways, rng, source, flat=True) for slot, ways in REPLY_SLOTS.items()}, rng
+
+
 def describe(
     name: str, hobby: tuple[str, str, str], tone: str, manner: Mapping[str, str], rng: random.Random
 ) -> str:
@@ -198,8 +209,7 @@ def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "
     """Return household `index` of a world; the same arguments always give the same household."""
     rng = random.Random(f"{source}/{spec.name}/{seed}/household/{index}")
     kind = rng.randrange(spec.archetypes)
-    type_rng = random.Random(f"{source}/{spec.name}/{seed}/archetype/{kind}")
-    type_manner = {slot: draw(ways, type_rng, source, flat=True) for slot, ways in REPLY_SLOTS.items()}
+    type_manner, type_rng = draw_manner_of_type(spec, seed=seed, kind=kind, source=source)
     type_tone, type_settings = list(USER_TONES)[kind % len(USER_TONES)], draw_settings(type_rng)
     type_hobbies = type_rng.sample(HOBBIES, 8)
 
@@ -227,4 +237,6 @@ def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "
         settings=settings,
         routines=draw_routines(settings, rng),
         character=describe(name, hobby, tone, manner, rng),
+        spec=spec,
+        seed=seed,
     )

@@ -2,7 +2,7 @@
 
 A reply is planned first (what it does) and phrased second (in whose manner), so that the same plan can be
 phrased by the household's own assistant, by one that knows the persona, and by one that knows only the
-population. The latter two are the ceilings.
+population and what was said so far (population.py). The latter two are the oracles.
 """
 
 from __future__ import annotations
@@ -52,11 +52,6 @@ def own_manner(household: Household, rng: random.Random) -> Chooser:
 def known_manner(household: Household) -> Chooser:
     """Return the chooser of an assistant that knows the persona: her manner, else the most common one."""
     return lambda slot: household.manner.get(slot, most_common(slot, household.source))
-
-
-def population_manner(household: Household) -> Chooser:
-    """Return the chooser of an assistant that knows only what is most common in this population."""
-    return lambda slot: most_common(slot, household.source)
 
 
 def phrase_settings(device: str, values: Mapping[str, Any], join: str) -> str:

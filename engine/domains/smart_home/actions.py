@@ -5,10 +5,13 @@ Refuses to look at the user's request: a reply is judged by what it says.
 
 What counts:
 - A device counts as named in a statement, an offer or a question ("Would you like me to adjust the lights?"
-  names the lights), because replies that ask name the device too; not where it is said to be left alone.
-  A parameter names its device where there is no doubt ("fan speed" is the AC's).
-- A setting (device, parameter, value) counts only where a value is stated. Questions and offers
-  ("Is 50% fine?", "let me know if you'd like it warmer") set nothing.
+  names the lights), because replies that ask name the device too; not where it is said to be left alone, or
+  that something cannot be done. A parameter names its device where there is no doubt ("fan speed" is the
+  AC's).
+- A setting (device, parameter, value) counts where the reply says that it holds from now on, be it done,
+  promised or so already. Questions and offers ("Is 50% fine?", "I could set it to 50 if you like"),
+  conditions, quotes, what the user asked for, what held before ("was 30, now 40") and ranges set nothing.
+- Of a correction the last value counts ("22, no, 24").
 - Rooms make no other device. Devices outside the five are named by their own word and take settings too.
 - Numbers keep the scale they are said in: 72 degrees is 72. "By 10" is a change ("volume_change", signed).
 - Security switched on or off is armed true or false. Power counts only when it is said.
@@ -23,7 +26,7 @@ from engine.domains.acts import Act
 from engine.domains.smart_home.replies.grammar import read
 from engine.domains.smart_home.replies.lexicon import LEXICON_VERSION
 
-ACTIONS_VERSION = f"1.{LEXICON_VERSION}"
+ACTIONS_VERSION = f"2.{LEXICON_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """The metrics of what a reply does to a home's devices, each by its definition. Averages nothing.
 
 A reply names a set of devices and makes a set of settings (device, parameter, value); actions.py says what
-counts. Numbers are the settings with a number; they match only when equal.
-- precision = matched / predicted; 0 when only the prediction is empty, None when both are.
-- recall = matched / held by the reference; None when the reference is empty.
-- F1 = 2 matched / (predicted + held); None when both are empty.
+counts. Numbers are the settings with a number; they match only when equal. Keeping still where the reference
+does is right, acting where it does not is wrong, so that of two variants none is spared an example:
+- precision = matched / predicted, recall = matched / held by the reference, F1 = 2 matched / (predicted +
+  held). All three are 1 when both sets are empty, and 0 when only one of them is.
+- `exact_action_match` is 1 when devices and settings are the same sets, two empty ones included, else 0.
 - `numerical_mae` is over the reference's (device, parameter) that the prediction gives a number too, each
-  number against the nearest predicted one; None without any. Its unit is mixed (percent, degrees, steps).
-- `exact_action_match` is 1 when devices and settings are the same sets, None when neither reply has any.
+  number against the nearest predicted one. Its unit is mixed (percent, degrees, steps). Without any there is
+  no difference to take: it is None, the only value here that the reply may leave undefined.
 """
 
 from __future__ import annotations
@@ -49,11 +50,13 @@ METRICS = (
     _metric("numerical_recall", "Numerical recall", "Share of the reference's numbers that the reply sets."),
     _metric(
         "numerical_mae", "Numerical error",
-        "Mean absolute difference of the numbers that both set on the same device and parameter.",
+        "Mean absolute difference of the numbers that both set on the same device and parameter; what one of"
+        " them does not set is told by numerical recall and precision.",
         unit="number", higher_is_better=False,
     ),
     _metric(
-        "exact_action_match", "Exact action match", "1 when the reply does just what the reference does.",
+        "exact_action_match", "Exact action match",
+        "1 when the reply does just what the reference does, or both do nothing.",
         short="exact",
     ),
 )  # fmt: skip
@@ -63,25 +66,21 @@ METRICS = (
 def _scores(reply: str, reference: str) -> Mapping[str, float | None]:
     """Every metric of this module at once: the texts are read one time for all of them."""
     said, held = extract(reply), extract(reference)
-    acts = bool(said.devices) or bool(held.devices)
     return {
         **_overlap("device", said.devices, held.devices),
         **_overlap("param", said.settings, held.settings),
         **_overlap("numerical", said.numbers, held.numbers),
         "numerical_mae": _absolute_error(said.numbers, held.numbers),
-        "exact_action_match": float(said == held) if acts else None,
+        "exact_action_match": float(said == held),
     }
 
 
-def _overlap(kind: str, said: Set[Any], held: Set[Any]) -> dict[str, float | None]:
-    matched = len(said & held)
-    if not said and not held:
-        precision = recall = f1 = None
-    else:
-        precision = matched / len(said) if said else 0.0
-        recall = matched / len(held) if held else None
-        f1 = 2 * matched / (len(said) + len(held))
-    return {f"{kind}_precision": precision, f"{kind}_recall": recall, f"{kind}_f1": f1}
+def _overlap(kind: str, said: Set[Any], held: Set[Any]) -> dict[str, float]:
+    names, matched = (f"{kind}_precision", f"{kind}_recall", f"{kind}_f1"), len(said & held)
+    if not (said and held):
+        return dict.fromkeys(names, float(said == held))
+    values = (matched / len(said), matched / len(held), 2 * matched / (len(said) + len(held)))
+    return dict(zip(names, values, strict=True))
 
 
 def _absolute_error(said: Set[Setting], held: Set[Setting]) -> float | None:

@@ -1,30 +1,37 @@
 """What a sweep found: the gain over unified at each value of one parameter.
 
 Owns which runs form a sweep: those of one experiment, on this ground, that differ in that parameter alone. A
-value is chosen on validation; the numbers on test count as looks at test, like those of any comparison.
+value is chosen on validation, and test is looked at for that value alone (for all where val is not scored);
+that counts as a look at test, like that of any comparison. Of a sweep about newcomers only those are compared
+whom the unified adapter below was not trained on.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_json
+from engine.data.dataset import load_dataset
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.lm.effects import normal
 from engine.results import store
+from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import paired_across
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, canonical, declared
+from engine.stats.compare import compare
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
-from engine.strategies.sweep import Sweep
+from engine.strategies.sweep import BELOW, Sweep
 
 Row = Mapping[str, Any]
 SPLITS = ("val", "test")
+_TRAINING = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ def sweep_results(
 
     Of several such sets the one with most values is taken, then the newest. `values` keeps only these.
     Differences are to unified (base where that is not scored), fractions throughout. Raises EngineError for
-    unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
+    unknown names. Side effect: with "test" among `splits`, the value chosen on val counts as seen on test.
     """
     registry.get(experiment, ws)
     decides = metrics.chosen(ws, metric)
@@ -79,46 +86,148 @@ def sweep_results(
     names = [name for name in named.values() if name]
     protocol = _protocol(seen, names)
     rows: dict[str, dict[str, Row]] = {}
-    reference, warnings = None, list[str]()
-    for split in splits:
+    reference, warnings, best = None, list[str](), None
+
+    def points() -> tuple[Point, ...]:
+        return tuple(
+            Point(value, record.run_id, record.state, name, _rows_of(rows, name))
+            for value, record in runs.items()
+            for name in (named[record.run_id],)
+        )
+
+    for split in sorted(splits, key=SPLITS.index):
         scored = _scored(seen, protocol, split, names)
+        if split == "test" and best is not None:
+            scored = [name for name in scored if name == named[runs[best].run_id]]
         if scored:
-            found = compare_variants(ws, metric=decides.name, split=split, protocol=protocol, variants=scored)
+            found = compare_variants(
+                ws, metric=decides.name, split=split, protocol=protocol, variants=scored, bands=False
+            )
             reference = found["reference"]
             rows[split] = {row["variant"]: row for row in found["rows"]}
             warnings += [line for line in found["warnings"] if line not in warnings]
-    points = tuple(
-        Point(value, record.run_id, record.state, name, _rows_of(rows, name))
-        for value, record in runs.items()
-        for name in (named[record.run_id],)
-    )
+        best = _best(points(), decides)
     return SweepResults(
         experiment,
         parameter,
         decides.name,
         reference,
         protocol,
-        points,
-        _best(points, decides),
+        points(),
+        best,
         tuple(warnings),
     )
 
 
 def sweep_results_of(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SPLITS) -> list[SweepResults]:
-    """Return the results of each of a sweep's experiments, at its values."""
+    """Return the results of each of a sweep's experiments, at its values; of newcomers where it is theirs."""
+    if sweep.known_share is not None:
+        return newcomers_results(ws, sweep, splits=splits)
     return [
         sweep_results(ws, experiment, sweep.parameter, values=sweep.values, splits=splits)
         for experiment in sweep.experiments
     ]
 
 
-def _runs(ws: Workspace, experiment: str, parameter: str, values: Sequence[Any]) -> dict[Any, RunRecord]:
+def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SPLITS) -> list[SweepResults]:
+    """Return each experiment's gains over the unified adapter that knows none of those who are judged.
+
+    The runs are those that the sweep plans. A value that an experiment cannot have is a point without rows.
+    Side effect: with "test" among `splits`, its variants count as seen on test.
+    """
+    decides, records = metrics.chosen(ws, None), {record.run_id: record for record in scan(ws)}
+    store.refresh(ws)
+    seen = store.overview(ws)
+    found = []
+    for experiment in sweep.experiments:
+        runs = _runs(ws, experiment, sweep.parameter, sweep.values, lambda spec: _is_of(spec, sweep, records))
+        names = {value: _variant(ws, record, seen) for value, record in runs.items()}
+        protocol = _protocol(seen, [name for name in names.values() if name])
+        reference: str | None = None
+        points = []
+        for value in sweep.values:
+            if value not in runs:
+                points.append(Point(value, "", "not run", None, {}))
+                continue
+            record, name, rows = runs[value], names[value], dict[str, Row]()
+            below = _below(record.spec, records)
+            known = _variant(ws, below, seen) if below else None
+            if name and known and below and protocol:
+                reference = known
+                rows = _among(ws, decides, splits, protocol, (name, known), _newcomers(ws, below.run_id))
+                if "test" in rows:
+                    looks.record(ws, protocol, {seen.variants[name].variant_id: name})
+            points.append(Point(value, record.run_id, record.state, name, rows))
+        best = _best(points, decides)
+        found.append(
+            SweepResults(experiment, sweep.parameter, decides.name, reference, protocol, tuple(points), best)
+        )
+    return found
+
+
+def _is_of(spec: RunSpec, sweep: Sweep, records: Mapping[str, RunRecord]) -> bool:
+    """Whether a run is one of a sweep's: told what the sweep tells it, over a unified that knows a part."""
+    below = _below(spec, records)
+    told = sweep.given.get(spec.experiment, {})
+    return (
+        below is not None
+        and below.spec is not None
+        and below.spec.parameters.get("personas") is not None
+        and all(spec.parameters.get(name) == value for name, value in told.items())
+    )
+
+
+def _below(spec: RunSpec | None, records: Mapping[str, RunRecord]) -> RunRecord | None:
+    """The run of the unified adapter that lies below."""
+    ids = [spec.upstream[role] for role in BELOW if role in spec.upstream] if spec else []
+    return records.get(ids[0]) if ids else None
+
+
+def _newcomers(ws: Workspace, run_id: str) -> set[str]:
+    """The personas whom a run's adapter was not trained on."""
+    trained = {one for record in read_json(ws.run_folder(run_id) / _TRAINING) for one in record["personas"]}
+    return {one.persona_id for one in load_dataset(ws).personas} - trained
+
+
+def _among(
+    ws: Workspace,
+    metric: Metric,
+    splits: Sequence[str],
+    protocol: str,
+    names: tuple[str, str],
+    personas: Collection[str],
+) -> dict[str, Row]:
+    """One variant against another among some personas, on the splits where both are scored."""
+    (name, reference), rows = names, dict[str, Row]()
+    for split in splits:
+        paired = paired_across(
+            ws,
+            metric,
+            split,
+            reference=(protocol, reference),
+            protocol=protocol,
+            names=[name],
+            personas=personas,
+        )
+        if name in paired:
+            row = compare(paired[name][0], higher_is_better=metric.higher_is_better is not False)
+            rows[split] = {**replace(row, variant=name, reference=reference).as_json(), "role": ""}
+    return rows
+
+
+def _runs(
+    ws: Workspace,
+    experiment: str,
+    parameter: str,
+    values: Sequence[Any],
+    fits: Callable[[RunSpec], bool] = lambda spec: True,
+) -> dict[Any, RunRecord]:
     """The runs of the largest set that differs in the parameter alone, by value, in the values' order."""
     ground = read_ground(ws)
     sets: dict[str, dict[str, tuple[Any, RunRecord]]] = {}
     for record in sorted(scan(ws), key=lambda record: record.order):
         spec = record.spec
-        if spec is None or spec.experiment != experiment or not ground.carries(spec):
+        if spec is None or spec.experiment != experiment or not ground.carries(spec) or not fits(spec):
             continue
         value = _value(spec, parameter)
         if record.state in ("succeeded", "queued", "running") and (not values or value in values):

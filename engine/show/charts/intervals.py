@@ -11,7 +11,7 @@ import pandas as pd
 from engine.core.wording import interval, signed_points
 from engine.show.charts.leaderboard import REPEATED, is_bound, on_scale
 from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale, tips
-from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them
 
@@ -111,4 +111,4 @@ def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:
 
 def _colour_of(row: Row, *, higher_is_better: bool | None) -> str:
     word = verdict(row, higher_is_better=higher_is_better)
-    return EQUAL if word == UNCLEAR or row.get("role") in REPEATED else word
+    return word if word in (BETTER, WORSE) and row.get("role") not in REPEATED else EQUAL

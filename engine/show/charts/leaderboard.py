@@ -7,14 +7,21 @@ from typing import Any, Final
 
 import pandas as pd
 
-from engine.core.wording import interval, outcome_counts, p_value
+from engine.core.wording import interval, known, outcome_counts, p_value, signed_points
 from engine.show.charts.looks import Row, factor_of
+from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
 
-REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol", "placebo": "placebo"}
+REPEATED: Final = {
+    "repeat": "another seed",
+    "other protocol": "other protocol",
+    "placebo": "placebo",
+    "step-matched": "step-matched",
+    "ground": "ground of others",
+}
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
-    *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings"),
+    *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings", "second"),
 )
 
 
@@ -29,7 +36,7 @@ def leaderboard(
 
     Columns: variant, role, mean and delta (points; plain numbers when not `in_points`), interval, verdict,
     p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
-    settings (what tells variants of one plain name apart).
+    settings (what tells variants of one plain name apart), second (where the second primary metric stands).
     """
     factor = factor_of(in_points=in_points)
     records = [_record(row, reference, factor, higher_is_better) for row in rows]
@@ -38,10 +45,9 @@ def leaderboard(
 
 def _record(row: Row, reference: str, factor: float, higher_is_better: bool | None) -> dict[str, Any]:
     is_reference = row["variant"] == reference
-    role = (
-        "reference" if is_reference else "bound" if is_bound(row) else REPEATED.get(str(row.get("role")), "")
-    )
-    share = row["share_improved"]
+    own = str(row.get("role"))
+    role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
+    share = row["share_improved"] if row.get("true_share") is None else row["true_share"]
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], factor),
@@ -63,8 +69,15 @@ def _record(row: Row, reference: str, factor: float, higher_is_better: bool | No
         "mean": _scaled(row["mean"], factor),
         "n_paired": row["n_paired"],
         "settings": row.get("settings", ""),
+        "second": "" if is_reference else second_word(row),
         **told,
     }
+
+
+def second_word(row: Row) -> str:
+    """Word where the second primary metric of a row stands, its difference first; "" where it has none."""
+    held = row.get("co_primary")
+    return f"{signed_points(held['delta'])}, {standing(held)}" if held and known(held["delta"]) else ""
 
 
 def on_scale(row: Row, factor: float) -> tuple[float | None, float | None]:
@@ -77,5 +90,5 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 def is_bound(row: Row) -> bool:
-    """Say whether a row is a bound (a ceiling): never a contender, never a reference to beat."""
-    return bool(row["role"] == "bound")
+    """Say whether a row is an oracle's, bound or yardstick: never a contender, never a reference to beat."""
+    return row["role"] in ("bound", "yardstick")

@@ -16,7 +16,7 @@ from engine.core.wording import interval, points, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.comparing.sweeps import SweepResults
 from engine.show.charts.looks import GRID, Chart, scale, tips
-from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 EVERYTHING = "all"
 _SPLITS = {"val": "validation", "test": "test"}
@@ -58,7 +58,7 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
                         "difference": 100 * row["delta"],
                         "low": 100 * low,
                         "high": 100 * high,
-                        "verdict": EQUAL if word == UNCLEAR else word,
+                        "verdict": word if word in (BETTER, WORSE) else EQUAL,
                         "words": signed_points(row["delta"]),
                         "interval": interval(row["ci_low"], row["ci_high"]),
                         "personas": row["n_paired"],

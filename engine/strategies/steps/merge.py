@@ -19,13 +19,15 @@ from engine.core.paths import write_json
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
-from engine.lm.merge import Stack, dare, linear, low_rank, stacked, ties, truncated
+from engine.lm.merge import Stack, concatenated, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
 from engine.lm.recipes import PERSONAS, Shelf, read_personas, write_personas
 from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
+from engine.strategies import registry
 from engine.strategies.steps.lessons import folder_name
+from engine.strategies.steps.merge_learned import Crossed, members_loras, write_crossed
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
@@ -41,13 +43,17 @@ def run(context: RunContext) -> None:
     recipe = _recipe(context)
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
-    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
+    crossed = Crossed(context.workspace, context.spec.run_id)
+    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def variant_name(context: RunContext) -> str:
-    """Return the experiment's name, with the lossy way of combining behind it: "merge-moe-svd"."""
-    combine = context.spec.parameters["combine"]
-    return context.spec.experiment if combine == "exact" else f"{context.spec.experiment}-{combine}"
+    """Return the experiment's name, behind it what is merged and the lossy way: "merge-moe-hybrid-svd"."""
+    adapters, combine = (context.spec.parameters[name] for name in ("adapters", "combine"))
+    usual = registry.get(context.spec.experiment, context.workspace).parameters.model_fields["adapters"]
+    of = "" if adapters == usual.default else f"-{adapters}"
+    by_layer = "-by-layer" if context.spec.parameters.get("by_layer") else ""
+    return f"{context.spec.experiment}{by_layer}{of}" + ("" if combine == "exact" else f"-{combine}")
 
 
 def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> None:
@@ -56,12 +62,18 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     sums = read_personas(context.workspace, context.spec.upstream["adapters"])
     sources = Sources.of(sums)
     below = tuple(effect for effect in recipe.effects if isinstance(effect, Stored))
-    mixes = mixes_of(context, sources, shelf, base, below)
+    made = mixes_of(context, sources, shelf, base, below)
+    mixes = made.final
     if parameters["combine"] == "exact":
-        adapters = {mix.name: sources.parts(mix) for mix in mixes}
+        adapters = {mix.name: sources.parts(mix) for mix in made.all}
+        for mix in made.all:
+            if mix.by_module:
+                _write_by_module(context, sources, mix, shelf, architecture=base.model.config.model_type)
+                adapters[mix.name] = (Weights(context.spec.run_id, folder_name(mix.name)),)
     else:
-        _write_lossy(context, sources, mixes, shelf, architecture=base.model.config.model_type)
-        adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in mixes}
+        _write_lossy(context, sources, made.all, shelf, architecture=base.model.config.model_type)
+        adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in made.all}
+    write_crossed(context.workspace, context.spec.run_id, made, adapters)
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
     context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
@@ -88,7 +100,12 @@ def weights_json(mixes: Sequence[Mix], parameters: Mapping[str, Any]) -> dict[st
         "method": parameters["method"],
         "combine": parameters["combine"],
         "merges": {
-            mix.name: {"effective_adapters": mix.effective, "weights": dict(mix.weights)} for mix in mixes
+            mix.name: {
+                "effective_adapters": mix.effective,
+                "weights": dict(mix.weights),
+                **({"members": mix.members, "by_module": dict(mix.by_module)} if mix.by_module else {}),
+            }
+            for mix in mixes
         },
         "assignment": {persona: mix.name for mix in mixes for persona in mix.members},
     }
@@ -128,6 +145,17 @@ def _write_lossy(
         lora = Lora(factors, shape.scale)
         save_lora(lora, shape, folder, base=context.spec.base, architecture=architecture)
         context.progress("merge", done + 1, len(mixes), unit="merges")
+
+
+def _write_by_module(
+    context: RunContext, sources: Sources, mix: Mix, shelf: Shelf, *, architecture: str
+) -> None:
+    """Write a mix whose weights differ from module to module: the exact sum, of all its adapters' rank."""
+    stacks = stacked(members_loras(sources, shelf, mix))
+    factors = {path: concatenated(stack, torch.tensor(mix.by_module[path])) for path, stack in stacks.items()}
+    shape = LoraShape.whole(max(a.shape[0] for a, _ in factors.values()), factors)
+    folder, lora = context.adapters / folder_name(mix.name), Lora(factors, shape.scale)
+    save_lora(lora, shape, folder, base=context.spec.base, architecture=architecture)
 
 
 def _combined(

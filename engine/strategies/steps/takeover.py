@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from engine.core.paths import Workspace, read_json, write_json
-from engine.lm.effects import Recipe, Stored, Weights
+from engine.lm.effects import Activations, Recipe, Stored, Weights
 from engine.lm.encode import Encoded
 from engine.lm.generate import Reply
 from engine.lm.load import Base
@@ -26,11 +26,11 @@ from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.records import scan
 from engine.runs.runfolder import fingerprint
+from engine.strategies.budgets import TRAINING
 from engine.strategies.spec import PARTIAL
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.scoring import declare_protocol, example_set, keep_replies
 
-TRAINING = "training.json"
 _TAKEN = "taken.json"
 _WEIGHTS = "adapter_model.safetensors"
 _DIGITS = 32
@@ -56,7 +56,7 @@ class Making:
                 "settings": asdict(settings),
                 "parameters": {name: value for name, value in spec.parameters.items() if name not in PARTIAL},
                 "base": [spec.base, spec.base_fingerprint, base.dtype, base.device],
-                "below": [_weights(ws, one) for one in below],
+                "below": [_below(ws, one) for one in below],
                 "toward": [_weights(ws, one) for one in near],
             }
         )
@@ -73,19 +73,17 @@ class Making:
         return fingerprint([self.values, parts], _DIGITS)
 
 
-def take_adapters(
-    context: RunContext, making: Making, lessons: Sequence[Lesson]
-) -> dict[str, dict[str, Any]]:
+def take_adapters(context: RunContext, fingerprints: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Bring over the adapters that a succeeded run trained alike; return their records by name.
 
-    Side effect: links (or copies) their folders into this run's, and remembers the choice, so that a resumed
-    run has the same left to train.
+    `fingerprints` says of each wanted adapter how it is made. Side effect: links (or copies) their folders
+    into this run's, and remembers the choice, so that a resumed run has the same left to train.
     """
     note = context.folder / "checkpoint" / _TAKEN
     if note.exists():
         known: dict[str, dict[str, Any]] = read_json(note)
         return known
-    wanted = {making.fingerprint(lesson): lesson.name for lesson in lessons}
+    wanted = {made: name for name, made in fingerprints.items()}
     taken: dict[str, dict[str, Any]] = {}
     for run_id, records in _donors(context):
         alike = {
@@ -99,7 +97,7 @@ def take_adapters(
                 taken[name] = {**record, "name": name, "taken_from": run_id}
     if taken:
         runs = ", ".join(sorted({str(record["taken_from"]) for record in taken.values()}))
-        context.log(f"{len(taken)} of {len(lessons)} adapters are taken over from {runs}")
+        context.log(f"{len(taken)} of {len(fingerprints)} adapters are taken over from {runs}")
     write_json(note, taken)
     return taken
 
@@ -184,6 +182,12 @@ def _row(row: Encoded) -> list[Any]:
 
 def _bytes_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _below(ws: Workspace, stored: Stored) -> str | list[Any]:
+    """A part of a sum counts by how much of it there is, too."""
+    share = stored.scale if isinstance(stored, Activations) else getattr(stored, "weight", 1.0)
+    return _weights(ws, stored) if share == 1 else [_weights(ws, stored), share]
 
 
 def _weights(ws: Workspace, stored: Stored) -> str:

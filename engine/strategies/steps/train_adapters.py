@@ -2,35 +2,40 @@
 
 What is trained, its form, is the strategy's: a LoRA, a prefix, offsets of activations. All of a run's
 adapters are trained together over one frozen base, in waves where memory is short. Where the run has an
-upstream "unified", that adapter is part of the frozen model and each new one a delta upon it; with "start"
-the adapters begin as that run's weights; with "toward" the L2 penalty pulls them to unified. What an earlier
-run trained alike is taken over.
+upstream "unified", that adapter is part of the frozen model and each new one a delta upon it; with "below"
+it is what that run's variant does for the persona herself; with "start" the adapters begin as that run's
+weights; with "toward" the L2 penalty pulls them to unified. What an earlier run trained alike is taken over.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_json
+from engine.core.paths import make_folder, read_json, write_json
+from engine.core.wording import count
 from engine.lm.bank import written
-from engine.lm.effects import Own, Recipe, Stored, Weights
+from engine.lm.effects import Own, Prefix, Prompt, Recipe, Stored, Weights
 from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
+from engine.lm.memory import free_bytes
 from engine.lm.prefix import PrefixForm
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_waves, wave_size, waves_here
 from engine.runs.runfolder import read_spec
+from engine.strategies.budgets import MATCHED_TO, NOTHING, TRAINING, budget_of, whole_budget
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.lessons import (
     Group,
@@ -40,18 +45,19 @@ from engine.strategies.steps.lessons import (
     train_settings,
     training_dialogues,
 )
+from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import score_variants
-from engine.strategies.steps.takeover import TRAINING, Making, take_adapters, take_replies
+from engine.strategies.steps.takeover import Making, take_adapters, take_replies
 
 CHECKPOINT = "checkpoint"
-_UNIFIED = "unified"
+_UNIFIED, _BELOW = "unified", "below"
 _BYTES_A_PARAMETER = 5 * 4  # the weight, its best epoch, two moments and a gradient, in fp32
 
 
-def train(context: RunContext, form_over: Callable[[Base], Form]) -> None:
+def train(context: RunContext, form_over: Callable[[Base], Form]) -> pd.DataFrame:
     """Train the adapters that no earlier attempt or run finished, then score the variant they make.
 
-    `form_over` returns the form of what is trained over a base.
+    `form_over` returns the form of what is trained over a base. Returns the scores.
     """
     context.progress("load", 0, 1)
     base = load_base(context.spec.base)
@@ -61,14 +67,39 @@ def train(context: RunContext, form_over: Callable[[Base], Form]) -> None:
     if not (context.folder / TRAINING).exists():
         _train(context, base, shelf, groups, form, recipe)
     take_replies(context, base, recipe, shelf)
-    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
+    return score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
 
 
 def recipe_of(context: RunContext, groups: Sequence[Group], form: Form) -> Recipe:
     """Return the recipe of the variant: the new effect, on top of unified where it was trained so."""
     one_for_all = context.spec.parameters["by"] == "all"
     run_id = context.spec.run_id
-    return Recipe((*_below(context), form.effect(run_id, groups[0].name) if one_for_all else Own(run_id)))
+    own = form.effect(run_id, groups[0].name) if one_for_all else Own(run_id)
+    return Recipe((*_variant_below(context).effects, own))
+
+
+def _variant_below(context: RunContext) -> Recipe:
+    """Return what stays frozen below the new effect, as it is in the variant."""
+    return made_by(context, _BELOW).recipe if _BELOW in context.spec.upstream else Recipe(_below(context))
+
+
+def bundles(
+    context: RunContext, shelf: Shelf, groups: Sequence[Group], lessons: Sequence[Lesson]
+) -> dict[tuple[Stored, ...], list[Lesson]]:
+    """Return the lessons by what lies frozen below them; those of one bundle are trained together."""
+    if _BELOW not in context.spec.upstream:
+        return {_below(context): list(lessons)}
+    recipe, found = _variant_below(context), dict[tuple[Stored, ...], list[Lesson]]()
+    for group, one in zip(groups, lessons, strict=True):
+        (side, *others) = shelf.sides(recipe, group.personas[0])
+        if others or side.prompt != Prompt() or any(isinstance(part, Prefix) for part in side.effects):
+            raise EngineError(
+                "A delta can be trained on weights and offsets alone, not on what answers in lockstep, reads "
+                "memories or has a prefix.",
+                "Choose an experiment that trains or merges LoRA adapters.",
+            )
+        found.setdefault(side.effects, []).append(one)
+    return found
 
 
 def _below(context: RunContext) -> tuple[Stored, ...]:
@@ -88,33 +119,75 @@ def _train(
     groups = covered(context, groups, rows)
     lessons = [lesson(group, rows) for group in groups]
     settings = train_settings(context, dialogues=sum(len(one.train) for one in lessons) // len(lessons))
+    if MATCHED_TO in context.spec.upstream:
+        settings = _matched(context, settings, len(lessons[0].train))
     if "start" in context.spec.upstream:
         lessons = [
             replace(one, start=_start(context, shelf, group, form))
             for one, group in zip(lessons, groups, strict=True)
         ]
-    making = Making.of(context, base, settings, below=_below(context))
-    taken = take_adapters(context, making, lessons)
-    with ExitStack() as below:
-        below.enter_context(written(base.model, shelf.change(_below(context))))
-        left = [one for one in lessons if one.name not in taken]
-        pull = _pull(context, shelf, form)
-        made = _in_waves(context, base, form, settings, left, pull) if left else []
+    on_top = bundles(context, shelf, groups, lessons)
+    makings = {below: Making.of(context, base, settings, below=below) for below in on_top}
+    prints = {one.name: makings[below].fingerprint(one) for below, part in on_top.items() for one in part}
+    taken = take_adapters(context, prints)
+    pull, made = _pull(context, shelf, form), list[dict[str, Any]]()
+    for number, (below, part) in enumerate(on_top.items()):
+        left = [one for one in part if one.name not in taken]
+        place = _Place(number, len(on_top), context.folder / CHECKPOINT)
+        with ExitStack() as under:
+            under.enter_context(written(base.model, shelf.change(below)))
+            made += _in_waves(context, base, form, settings, left, pull, place) if left else []
     done = {one["name"]: one for one in [*taken.values(), *made]}
     records = [
         {
             "name": group.name,
             "personas": list(group.personas),
             "train_dialogues": len(one.train),
-            "lesson": making.fingerprint(one),
+            "lesson": prints[one.name],
             "taken_from": done[group.name].get("taken_from"),
             **{key: done[group.name][key] for key in _KEPT},
+            **_amount(one, settings, done[group.name]["steps"]),
         }
         for group, one in zip(groups, lessons, strict=True)
     ]
     _declare(context, groups, form, recipe, records)
     write_json(context.folder / TRAINING, records)
     shutil.rmtree(context.folder / CHECKPOINT, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which of how many bundles is trained, and where what is done of the run is kept meanwhile."""
+
+    number: int
+    of: int
+    checkpoints: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.checkpoints / f"bundle-{self.number}" if self.of > 1 else self.checkpoints
+
+
+def _matched(context: RunContext, settings: TrainSettings, dialogues: int) -> TrainSettings:
+    """Return the settings for as many passes as all behind the matched run made, rounded up to whole ones."""
+    wanted = whole_budget(context.workspace, context.spec.upstream[MATCHED_TO])
+    if not wanted.passes:
+        raise EngineError(
+            f"{context.spec.upstream[MATCHED_TO]} trained nothing, so there is nothing to match.",
+            "Its step-matched unified is unified itself.",
+        )
+    epochs = min(settings.epochs, math.ceil(wanted.passes / dialogues))
+    context.log(
+        f"{wanted.passes:,} dialogues were trained on behind it, in {wanted.steps:,} steps: "
+        f"{count(epochs, 'pass', 'passes')} over {dialogues:,}"
+    )
+    return replace(settings, epochs=epochs)
+
+
+def _amount(one: Lesson, settings: TrainSettings, steps: int) -> dict[str, int]:
+    """How much an adapter was trained: its epochs, and the tokens of its dialogues, each time counted."""
+    epochs = steps // math.ceil(len(one.train) / settings.batch_size)
+    return {"epochs": epochs, "tokens": epochs * sum(len(row) for row in one.train)}
 
 
 _KEPT = ("steps", "best_epoch", "best_loss", "val_losses", "parameters", "seconds")
@@ -149,12 +222,16 @@ def _declare(
         train_seconds=seconds,
     )
     losses = [record["best_loss"] for record in records if record["best_loss"] is not None]
+    told = sum((budget_of(record) for record in records), NOTHING)
     context.summary(
         adapters=len(records),
         adapters_taken_over=sum(record["taken_from"] is not None for record in records),
         parameters_trained=parameters,
         train_seconds=seconds,
         train_dialogues=sum(record["train_dialogues"] for record in records),
+        steps=told.steps,
+        train_tokens=told.tokens,
+        **({"best_epoch_last": told.unturned} if told.judged else {}),
         **({"val_loss_nats": sum(losses) / len(losses)} if losses else {}),
         **({"best_epoch": records[0]["best_epoch"]} if len(records) == 1 else {}),
     )
@@ -162,6 +239,7 @@ def _declare(
     context.log(
         ", ".join(f"best epoch {epoch}: {count} adapter(s)" for epoch, count in sorted(epochs.items()))
         + (f"; mean validation loss {sum(losses) / len(losses):.4f} nats" if losses else "; no validation")
+        + (f"; {told.warning}" if told.warning else "")
     )
 
 
@@ -204,13 +282,15 @@ def _in_waves(
     settings: TrainSettings,
     lessons: Sequence[Lesson],
     pull: Pull,
+    place: _Place,
 ) -> list[dict[str, Any]]:
     """Train the lessons, as many at once as memory holds; adapters of finished waves are on disk."""
     each = sum(tensor.numel() for tensor in form.start(seed=0).values())
-    folder = context.folder / CHECKPOINT
+    folder = place.folder
+    make_folder(folder)
     plan = folder / "waves.json"
     if not plan.exists():  # a resumed run keeps the waves of its first attempt
-        most = max(1, _free_bytes(base) // 2 // (each * _BYTES_A_PARAMETER))
+        most = max(1, free_bytes(base.model.device) // 2 // (each * _BYTES_A_PARAMETER))
         write_json(plan, {"size": wave_size(context.part, len(lessons), most=most)})
     size = int(read_json(plan)["size"])
     waves = [lessons[start : start + size] for start in range(0, len(lessons), size)]
@@ -223,7 +303,15 @@ def _in_waves(
         record = folder / f"wave-{number}.json"
         if not record.exists():
             trainer = _trainer(
-                context, base, form, settings, waves[number], pull=pull, done=number, waves=len(waves)
+                context,
+                base,
+                form,
+                settings,
+                waves[number],
+                pull=pull,
+                place=place,
+                done=number,
+                of=len(waves),
             )
             write_json(record, _train_wave(context, trainer))
         done += read_json(record)
@@ -239,19 +327,21 @@ def _trainer(
     wave: Sequence[Lesson],
     *,
     pull: Pull,
+    place: _Place,
     done: int,
-    waves: int,
+    of: int,
 ) -> Trainer:
+    before, parts = place.number * of + done, place.of * of
     return Trainer(
         base.model,
         form,
         settings,
         wave,
         pad_id=base.pad_id,
-        checkpoint=context.folder / CHECKPOINT / f"wave-{done}",
+        checkpoint=place.folder / f"wave-{done}",
         hooks=Hooks(
             progress=lambda steps, total: context.progress(
-                "train", done * total + steps, waves * total, unit="steps"
+                "train", before * total + steps, parts * total, unit="steps"
             ),
             loss=lambda split, step, epoch, nats: context.event(
                 "loss", split=split, step=step, epoch=epoch, loss_nats=nats
@@ -287,11 +377,3 @@ def _record(one: Trained, parameters: int, seconds: float, *, judged: bool) -> d
         "best_loss": one.best_loss if judged else None,
         "val_losses": list(one.val_losses),
     }
-
-
-def _free_bytes(base: Base) -> int:
-    if base.device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -18,9 +18,9 @@ def ws(tmp_path: Path) -> Workspace:
     return make_workspace(tmp_path)
 
 
-def test_both_trees_ship_and_the_quick_one_is_first(ws: Workspace) -> None:
+def test_the_trees_ship_sound_and_the_quick_one_is_first(ws: Workspace) -> None:
     found = [(entry.name, entry.own, entry.error) for entry in tree_library.entries(ws)]
-    assert found == [("quick-wins", False, None), ("cluster-rescue", False, None)]
+    assert found == [(name, False, None) for name in ("quick-wins", "beyond", "cluster-rescue")]
 
 
 def test_a_copy_is_edited_and_used(ws: Workspace) -> None:
@@ -35,7 +35,7 @@ def test_a_copy_is_edited_and_used(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="already"):
         tree_library.copy(ws, "quick-wins", "mine")
     tree_library.remove(ws, "mine")
-    assert len(tree_library.entries(ws)) == 2
+    assert len(tree_library.entries(ws)) == 3
 
 
 def test_an_unsound_tree_is_never_saved(ws: Workspace) -> None:

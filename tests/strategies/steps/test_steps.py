@@ -82,7 +82,7 @@ MADE = {
     "profile-prompt": ["profile-prompt"],
     "unified": ["unified"],
     "retrieval": ["unified+retrieval-1", "unified+retrieval-3", "unified+retrieval-5"],
-    "ceiling": ["ceiling-persona", "ceiling-population"],
+    "ceiling": ["ceiling-persona", "knows-population"],
 }
 
 
@@ -126,8 +126,8 @@ def test_all_variants_are_scored_under_one_protocol(ws: Workspace) -> None:
 
 def test_an_oracle_that_knows_the_persona_beats_one_that_knows_the_population(ws: Workspace) -> None:
     means = scores(ws, "ceiling").groupby("variant")["embedding_similarity"].mean()
-    assert means["ceiling-persona"] > means["ceiling-population"] + 0.02
-    assert means["ceiling-population"] > scores(ws, "base")["embedding_similarity"].mean() + 0.1
+    assert means["ceiling-persona"] > means["knows-population"] + 0.02
+    assert means["knows-population"] > scores(ws, "base")["embedding_similarity"].mean() + 0.1
 
 
 def test_variants_say_other_things_and_read_other_prompts(ws: Workspace) -> None:
@@ -176,7 +176,8 @@ def test_training_tells_its_losses_and_its_best_epoch(ws: Workspace) -> None:
     train = [event for event in losses if event["split"] == "train"]
     val = [event["loss_nats"] for event in losses if event["split"] == "val"]
     assert [event["step"] for event in train] == list(range(1, len(train) + 1))
-    assert len(val) == 3
+    assert 3 <= len(val) <= 10  # a cap; it ends once two epochs were no better
+    assert len(val) == 10 or val.index(min(val)) == len(val) - 3
     summary = read_json(folder / "done.json")["summary"]
     assert summary["val_loss_nats"] == min(val)
     assert summary["best_epoch"] == val.index(min(val)) + 1

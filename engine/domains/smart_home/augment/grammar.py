@@ -66,6 +66,9 @@ def read_given(sentence: str) -> str | None:
     for pattern in _GIVEN:
         found = pattern.match(sentence)
         if found is not None and re.search(r"\d", found["s"]) and not _NO_VALUE.match(found["s"]):
+            request = read_request(found["s"])
+            if request is not None and request.opener:
+                return None  # "Could you set it to 40, please?" asks, with a value
             return _value_start(found["s"].strip())
     bare = sentence.rstrip(".!")
     starts_so = bool(bare) and (bare[0].isdigit() or bare.split()[0].lower() in LOWERED)

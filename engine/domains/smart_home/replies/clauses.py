@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.domains.smart_home.replies.lexicon import QUESTION_OPENERS
+from engine.domains.smart_home.replies.lexicon import MODALS, QUESTION_OPENERS
 from engine.domains.smart_home.replies.tokens import Symbol
 
 _NOUN_CHAIN = frozenset({"device", "det", "room", "adverb", "and", "comma", "param", "fan"})
@@ -16,7 +16,9 @@ _BARE_OPENERS = frozenset({"which", "should", "shall", "would"})
 _WH = frozenset({"what", "which", "how"})
 _VERBAL = frozenset({"verb", "down", "turn", "subject", "power", "arm", "keep"})
 _NOT_A_SUBJECT = frozenset({"comma", "and", "break", "subject", "end"})
+_OF_A_SUBJECT = frozenset({"cannot", "refuses", "refused", "fails to", "failed to"})
 _VALUES = frozenset({"number", "value", "level", "on", "off"})
+_KNOWN = _VALUES | _VERBAL | _NOUN_CHAIN - {"det", "room", "adverb"}
 
 
 def sentences(symbols: list[Symbol]) -> Iterator[tuple[int, int]]:
@@ -70,11 +72,21 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
     for i in range(start, stop):
         if symbols[i].kind == "neg" and i >= denied_to:
             denied_to = _denial_end(symbols, i + 1, stop)
-            yield _subject_start(symbols, start, i), denied_to
+            impossible = symbols[i].text == "impossible" or "possible" in {
+                one.text for one in symbols[i : i + 2]
+            }
+            yield (_clause_start if impossible else _subject_start)(symbols, start, i), denied_to
         elif symbols[i].kind == "same":
             begin = _unchanged_start(symbols, start, i)
             if begin is not None:
                 yield begin, i + 1
+
+
+def _clause_start(symbols: list[Symbol], start: int, i: int) -> int:
+    """Return where the clause begins of which all is denied: "setting the AC to 40 is not possible"."""
+    while i > start and symbols[i - 1].kind != "break" and symbols[i - 1].text != ":":
+        i -= 1
+    return i
 
 
 def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
@@ -82,19 +94,26 @@ def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
     before = symbols[negation - 1] if negation > start else None
     if before is None or before.kind in _NOT_A_SUBJECT:
         return negation
-    if not (symbols[negation].text.endswith("n't") or before.kind == "aux"):
+    word = symbols[negation].text
+    if not (word.endswith("n't") or word in _OF_A_SUBJECT or before.kind == "aux" or before.text in MODALS):
         return negation
     i = negation - 1
-    while i >= start and (symbols[i].kind in _NOUN_CHAIN or symbols[i].kind == "aux"):
+    while i >= start and (
+        symbols[i].kind in _NOUN_CHAIN or symbols[i].kind == "aux" or symbols[i].text in MODALS
+    ):
         i -= 1
     if i >= start and symbols[i].kind in _VALUES:
         return negation
-    return i + 1 if i < start or symbols[i].kind in ("break", "word", "offer") else negation
+    opens = i < start or symbols[i].kind in ("break", "word", "offer") or symbols[i].text == ":"
+    return i + 1 if opens else negation
 
 
 def _denial_end(symbols: list[Symbol], i: int, stop: int) -> int:
+    begin = i
     while i < stop:
         kind = symbols[i].kind
+        if symbols[i].text == ":" and not any(one.kind in _KNOWN for one in symbols[begin:i]):
+            return i
         if kind in ("end", "break") or (kind in ("comma", "and") and not _list_goes_on(symbols, i, stop)):
             return i
         i += 1
@@ -103,10 +122,10 @@ def _denial_end(symbols: list[Symbol], i: int, stop: int) -> int:
 
 def _list_goes_on(symbols: list[Symbol], i: int, stop: int) -> bool:
     """Return whether the comma or "and" at `i` adds one more thing to what is denied."""
-    if symbols[i].text == "nor":
-        return True
     comma = symbols[i].kind == "comma"
     while i < stop and symbols[i].kind in ("comma", "and", "det", "room", "adverb"):
+        if symbols[i].text == "nor":
+            return True
         i += 1
     if i >= stop or symbols[i].kind in _VERBAL or symbols[i].kind in ("break", "end"):
         return False

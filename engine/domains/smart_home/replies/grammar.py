@@ -12,13 +12,22 @@ from collections.abc import Callable
 
 from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
 from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
+from engine.domains.smart_home.replies.moods import past_spans, quoted, supposed_spans
 from engine.domains.smart_home.replies.state import Pending, State, Value, takes
 from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
-from engine.domains.smart_home.replies.values import read_level, read_measured, read_number, read_value
+from engine.domains.smart_home.replies.values import (
+    read_correction,
+    read_level,
+    read_measured,
+    read_number,
+    read_value,
+)
 
 _AFTER_ON = frozenset({"end", "comma", "and", "bind", "with", "prep", "adverb", "break", "time", "in"})
+_AFTER_REST = frozenset({"end", "comma", "and", "prep", "adverb", "break", "time", "in"})
+_FALLING = frozenset({"go", "goes", "going", "gone", "went", "falls", "fell", "fallen"})
 _LIGHT = frozenset({"aux", "adverb"})
-_BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb"})
+_BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb", "stay"})
 
 
 def read_turn(state: State, i: int, symbol: Symbol) -> None:
@@ -70,6 +79,18 @@ def read_down(state: State, i: int, symbol: Symbol) -> None:
         state.switch_group("off")
 
 
+def read_rest(state: State, i: int, symbol: Symbol) -> None:
+    """Read "the AC goes quiet", "the TV has gone dark", "lights out": off in other words."""
+    if state.kinds[i + 1] not in _AFTER_REST or not state.here:
+        return
+    at = state.back_over(_LIGHT, i - 1)
+    between = {one.text for one in state.symbols[at + 1 : i]}
+    goes = symbol.text != "out" and not _FALLING.isdisjoint(between)
+    out = symbol.text == "out" and state.scope.current == "lights"
+    if state.kind_at(at) in ("device", "pronoun") and (goes or out):
+        state.switch_group("off")
+
+
 def read_arm(state: State, i: int, symbol: Symbol) -> None:
     """Read "arm", "disarmed" ...; "your arm" is none."""
     if i > state.start and state.kinds[i - 1] == "det":
@@ -94,6 +115,7 @@ def read(text: str) -> tuple[set[str], set[tuple[str, str, Value]]]:
     symbols = read_symbols(text)
     kinds = [symbol.kind for symbol in symbols]
     state = State(symbols, [*kinds, "end", "end", "end"], any(_speaks_of_ac(symbol) for symbol in symbols))
+    state.quoted = {i for span in quoted(text, symbols) for i in range(*span)}
     for start, stop in sentences(symbols):
         _read_sentence(state, start, stop)
     return state.devices, state.settings
@@ -101,20 +123,35 @@ def read(text: str) -> tuple[set[str], set[tuple[str, str, Value]]]:
 
 def _read_sentence(state: State, start: int, stop: int) -> None:
     state.begin(start)
-    asks_from = question_start(state.symbols, start, stop)
-    for begin, end in denied_spans(state.symbols, start, stop):
-        state.used.update(range(begin, end))
+    supposed, past = _moods(state, start, stop)
+    denied = {i for span in denied_spans(state.symbols, start, stop) for i in range(*span)}
+    state.used |= denied
     for i in range(start, stop):
-        if i in state.used:
-            continue
         kind = state.kinds[i]
-        state.asking = i >= asks_from
+        if i in denied and kind == "device":
+            state.scope.denied = str(state.symbols[i].value)
+        if i in state.used or kind == "end":
+            continue
+        if state.asking and i not in supposed and not state.past:
+            _read_break(state, i, state.symbols[i])
+        state.past = i in past
+        state.asking = state.past or i in supposed
         rule = _RULES.get(kind)
         if rule is not None:
             rule(state, i, state.symbols[i])
         if kind not in _CHAIN:
             state.chained = False
     state.close()
+
+
+def _moods(state: State, start: int, stop: int) -> tuple[set[int], set[int]]:
+    """Return the symbols of the sentence that ask or suppose, and those that say what held before."""
+    symbols = state.symbols
+    supposed = {*range(question_start(symbols, start, stop), stop), *state.quoted}
+    for span in supposed_spans(symbols, start, stop):
+        supposed.update(range(*span))
+    past = {i for span in past_spans(symbols, start, stop) for i in range(*span)}
+    return supposed, past - supposed
 
 
 def _speaks_of_ac(symbol: Symbol) -> bool:
@@ -129,6 +166,7 @@ def _mention(state: State, device: str, i: int) -> None:
     joined = state.chained and state.linked
     state.devices.add(device)
     state.scope.named.append(device)
+    state.scope.denied = None
     state.scope.group = [*state.scope.group, device] if joined else [device]
     state.conjoined = joined and (state.conjoined or state.linked_by_and)
     state.linked = state.linked_by_and = False
@@ -252,7 +290,15 @@ def _read_break(state: State, i: int, symbol: Symbol) -> None:
 
 
 def _read_pronoun(state: State, i: int, symbol: Symbol) -> None:
+    if state.scope.denied is not None:
+        _refer(state, state.scope.denied)
     state.here = state.here or bool(state.scope.named)
+
+
+def _refer(state: State, device: str) -> None:
+    """Let a pronoun mean a device that was only said not to change: a value names it after all."""
+    state.scope.named.append(device)
+    state.scope.group, state.scope.denied = [device], None
 
 
 _RULES: dict[str, Callable[[State, int, Symbol], None]] = {
@@ -269,6 +315,8 @@ _RULES: dict[str, Callable[[State, int, Symbol], None]] = {
     "off": read_on_or_off,
     "particle": read_down,
     "arm": read_arm,
+    "rest": read_rest,
+    "correction": read_correction,
     "verb": _read_verb,
     "down": _read_verb,
     "and": _read_link,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from engine.domains.wordlists import read_words, split
 
-LEXICON_VERSION = 1
+LEXICON_VERSION = 2
 _LISTS = read_words(__file__, "lexicon.yaml")
 
 DEVICES = split(_LISTS["devices"])
@@ -26,6 +26,9 @@ NUMERIC = frozenset(split(_LISTS["numeric"]))
 MAIN_PARAMETER: Mapping[str, str] = MappingProxyType(_LISTS["main_parameter"])
 MODE_OWNER: Mapping[str, str] = MappingProxyType(_LISTS["mode_owner"])
 QUIET_PARAMETER_WORDS = frozenset(split(_LISTS["quiet_parameter_words"]))
+MODALS = frozenset(split(_LISTS["modals"]))
+PROMISES = frozenset(split(_LISTS["promises"]))
+REPORTS = frozenset(split(_LISTS["reports"]))
 QUESTION_OPENERS = frozenset(split(_LISTS["question_openers"]))
 NUMBER_WORDS: Mapping[str, int] = MappingProxyType(
     {word: n for n, word in enumerate(split(_LISTS["ones"]))}

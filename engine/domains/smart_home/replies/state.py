@@ -39,10 +39,14 @@ class Item:
 
 @dataclass(slots=True)
 class Scope:
-    """The devices named so far in a reply, the latest last, and the group named together last."""
+    """The devices named so far in a reply, the latest last, and the group named together last.
+
+    `denied` was last spoken of only to say that it is not changed: "they" may still mean it.
+    """
 
     named: list[str] = field(default_factory=list)
     group: list[str] = field(default_factory=list)
+    denied: str | None = None
 
     @property
     def current(self) -> str | None:
@@ -99,7 +103,8 @@ class State:
     Of the sentence: `items` are values read, `waiting` parameters without one, `used` the symbols already
     read or denied. `tight`: nothing stands between the last device and here; `chained`: only list words do;
     `linked`: one of them links; `conjoined`: the group holds an "and"; `here`: a device or a pronoun was
-    named in the sentence; `asking`: from here on it only asks. `power` waits for its object.
+    named in the sentence; `asking`: here it
+    only asks or supposes; `past`: here it says what held before. `power` waits for its object.
     """
 
     symbols: list[Symbol]
@@ -107,6 +112,7 @@ class State:
     has_ac: bool
     devices: set[str] = field(default_factory=set)
     settings: set[tuple[str, str, Value]] = field(default_factory=set)
+    quoted: set[int] = field(default_factory=set)
     scope: Scope = field(default_factory=Scope)
     start: int = 0
     items: list[Item] = field(default_factory=list)
@@ -114,6 +120,8 @@ class State:
     parameters: set[str] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
     asking: bool = False
+    past: bool = False
+    latest: Item | None = None
     tight: bool = False
     chained: bool = False
     linked: bool = False
@@ -129,8 +137,10 @@ class State:
     def begin(self, start: int) -> None:
         """Start the sentence at `start`: what was named stays, everything else is forgotten."""
         self.start = start
-        self.items, self.waiting, self.parameters, self.used = [], [], set(), set()
-        self.asking = self.tight = self.chained = self.linked = self.linked_by_and = False
+        if not (self.past and self.symbols[start].text == "now"):
+            self.waiting = []  # "The volume was 50. Now it's 30."
+        self.items, self.parameters, self.used = [], set(), set()
+        self.asking = self.past = self.tight = self.chained = self.linked = self.linked_by_and = False
         self.conjoined = self.here = self.power_used = self.turning = self.shutting = self.lowering = False
         self.power = None
 
@@ -140,9 +150,19 @@ class State:
         for pending in self.waiting:
             self.name_owner(pending, together)
         for item in self.items:
-            for device in self.scope.owners_of(item, together):
+            item.devices = self.scope.owners_of(item, together)
+            for device in item.devices:
                 self.devices.add(device)
                 self.settings.add((device, name_on(device, item.parameter), item.value))
+            self.latest = item
+
+    def withdraw(self, item: Item) -> None:
+        """Take back a value that is corrected, of this sentence or of one before."""
+        self.items = [other for other in self.items if other is not item]
+        if item is self.latest:
+            self.settings -= {
+                (device, name_on(device, item.parameter), item.value) for device in item.devices
+            }
 
     def name_owner(self, pending: Pending, together: frozenset[str] = frozenset()) -> None:
         """Name the device of a parameter that got no value, where only one can be meant."""

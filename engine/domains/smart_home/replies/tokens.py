@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     r"(?P<clock>[0-9]{1,2}:[0-9]{2})"
     r"|(?P<number>[0-9]+(?:\.[0-9]+)?)"
     r"|(?P<word>a/c\b|[ap]\.m\b\.?|disney\+|apple tv\+|o['’]clock|[^\W\d_]+(?:['’][^\W\d_]+)*)"
-    r"|(?P<mark>[.!?;,\n%°℃℉:=()&/|—–]|(?<=\s)-(?=\s))"
+    r"|(?P<mark>[.!?;,\n%°℃℉:=()&/|—–]|(?<=\s)-(?=\s)|(?<=[0-9])-(?=[0-9]))"
 )
 _MARKS = {
     ".": "end", "!": "end", "?": "end", ";": "end", "\n": "end",
@@ -89,9 +89,15 @@ def _next_symbol(tokens: list[Token], position: int) -> tuple[Symbol, int]:
         if known is not None:
             return Symbol(known[0], known[1], word, start, end), position + 1
     if kind == "mark":
+        if word in "-–" and _is_number(tokens, position - 1) and _is_number(tokens, position + 1):
+            return Symbol("bind", None, "~", start, end), position + 1
         known = WORDS.get(word)
         return Symbol(known[0] if known else _MARKS[word], None, word, start, end), position + 1
     return Symbol("time" if kind == "clock" else "word", None, word, start, end), position + 1
+
+
+def _is_number(tokens: list[Token], position: int) -> bool:
+    return 0 <= position < len(tokens) and tokens[position][0] == "number"
 
 
 def _word_at(tokens: list[Token], position: int, word: str) -> bool:

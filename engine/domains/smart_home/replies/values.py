@@ -16,10 +16,13 @@ from engine.domains.smart_home.replies.lexicon import (
     OWNERS,
     Reading,
 )
-from engine.domains.smart_home.replies.state import Pending, State, takes
+from engine.domains.smart_home.replies.state import Item, Pending, State, takes
 from engine.domains.smart_home.replies.tokens import Quantity, Symbol
 
 FILL = frozenset({"det", "adverb"})
+_BETWEEN = frozenset({"to", "and", "~"})
+_LIMITS = frozenset({(0.0, 100.0), (1.0, 100.0), (16.0, 30.0), (1.0, 3.0)})
+_OPEN_CHOICE = frozenset({"range", "ranges", "anywhere", "anything", "any", "choose"})
 _BEFORE_COUNT = frozenset({"for", "in", "within", "over", "after", "until", "till", "during", "before"})
 _DAY_PARTS = frozenset({"morning", "evening", "afternoon", "night"})
 _CLOCK_HOURS = 12
@@ -30,13 +33,61 @@ Meant = tuple[str, tuple[str, ...], int]
 def read_number(state: State, i: int, symbol: Symbol) -> None:
     """Read a number: a value, a change ("by 10"), or neither (a time, a count, where a change begins)."""
     quantity: Quantity = symbol.value
-    starts = state.symbols[i - 1].text == "from" and state.kinds[i + 1 : i + 3] == ["bind", "number"]
-    if state.asking or starts or state.kinds[i + 1] == "time":
+    if state.asking or state.kinds[i + 1] == "time" or state.symbols[i - 1].text == "from":
+        return  # "from 20" is where a change or a range begins
+    if _is_of_a_range(state, i):
+        state.waiting = []
         return
     relative = i > state.start and state.symbols[i - 1].text == "by"
     amount = -quantity.amount if relative and state.lowering else quantity.amount
     for parameter, devices, end in _numbered(state, i, quantity):
         state.add(f"{parameter}_change" if relative else parameter, amount, end, devices)
+
+
+def read_correction(state: State, i: int, symbol: Symbol) -> None:
+    """Let a value after "no,", "sorry,", "I mean" take the place of the one just given."""
+    at = i + 1
+    while state.kinds[at] in ("comma", "bind", "adverb", "correction"):
+        at += 1
+    if state.asking or state.kinds[at] not in ("number", "value", "level"):
+        return
+    if state.items:
+        corrected = state.items[-1]
+        devices = corrected.devices or ((corrected.nearest,) if corrected.bound and corrected.nearest else ())
+    elif state.latest is not None:
+        corrected, devices = state.latest, state.latest.devices
+    else:
+        return
+    if _fits_place(corrected, state.symbols[at]):
+        state.waiting = [Pending(corrected.parameter, devices, i)]
+        state.withdraw(corrected)
+
+
+def _fits_place(item: Item, symbol: Symbol) -> bool:
+    """Whether a symbol may be a value of the item's parameter."""
+    if symbol.kind == "number":
+        return _fits(item.parameter, symbol.value)
+    if symbol.kind == "level":
+        return item.parameter in NUMERIC
+    return item.parameter in symbol.value.parameters
+
+
+def _is_of_a_range(state: State, i: int) -> bool:
+    """Whether the number is one end of "16 to 30", "16-30" or "between 16 and 30"; "from 16 to 30" too, where
+    these are the limits of a parameter."""
+    symbols, kinds = state.symbols, state.kinds
+    first = i
+    if i - 2 >= state.start and kinds[i - 2] == "number" and symbols[i - 1].text in _BETWEEN:
+        first = i - 2
+    elif not (kinds[i + 2] == "number" and symbols[i + 1].text in _BETWEEN):
+        return False
+    link, before = symbols[first + 1].text, symbols[first - 1].text if first > state.start else ""
+    if link == "and":
+        return before == "between"
+    if before != "from":
+        return True
+    limits = (symbols[first].value.amount, symbols[first + 2].value.amount)
+    return limits in _LIMITS or any(one.text in _OPEN_CHOICE for one in symbols[state.start : first])
 
 
 def read_measured(state: State, i: int, symbol: Symbol) -> None:
@@ -158,8 +209,8 @@ _REACH = 8  # symbols between a parameter and its value, at most
 def read_value(state: State, i: int, symbol: Symbol) -> bool:
     """Read a word that may be a value; return whether it is one here. A question names its device only."""
     reading: Reading = symbol.value
-    if state.symbols[i - 1].text == "from" and state.kinds[i + 1 : i + 3] == ["bind", "value"]:
-        return True  # where a change begins
+    if state.past or state.symbols[i - 1].text == "from":
+        return True  # what held before, and where a change begins
     found = _meant(state, i, reading)
     if found is None:
         return False
@@ -250,6 +301,8 @@ def _stands_as_value(state: State, i: int, device: str) -> bool:
     at = state.back_over(FILL, i - 1)
     if at < state.start:
         return False
+    if state.kinds[at] == "pronoun" and state.kind_at(at - 1) == "verb":
+        return True  # "made them blue"
     if state.kinds[at] in _BEFORE_VALUE:
         return state.kinds[at] != "device" or state.symbols[at].value == device
     while at > state.start and state.kinds[at] in ("comma", "and"):

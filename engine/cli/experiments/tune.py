@@ -1,0 +1,135 @@
+"""The command that gives a strategy its budget: tune."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.text import Text
+
+from engine.cli.experiments.launch import read_settings
+from engine.cli.experiments.sweep import launch_all
+from engine.cli.frame import Call, command, note, out, table
+from engine.core.command import command_line, typed
+from engine.core.wording import interval, points, signed_points
+from engine.strategies import registry
+from engine.strategies.ground import read_ground
+from engine.strategies.plan import Plan, plan
+from engine.strategies.tuning import Rung, cost, draw, rungs
+
+
+@command(
+    "tune", examples=("tune hybrid --budget 6", "tune per-persona --budget 6 --set epochs=2 --json", "tune")
+)
+@click.argument("name", required=False)
+@click.option(
+    "--budget", type=click.FloatRange(min=2), default=6.0, show_default=True, help="In runs on all personas."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fixed for all; repeatable.")
+@click.option("--seed", type=int, help="Of the settings that are drawn; by default the workspace's.")
+@click.option("--dry-run", is_flag=True, help="Show what would be tried, and run nothing.")
+def tune(
+    call: Call, *, name: str | None, budget: float, settings: Sequence[str], seed: int | None, dry_run: bool
+) -> int:
+    """Try settings of a strategy on val by successive halving, and keep the best.
+
+    Many settings on few personas, the better half on twice as many, the last ones on all; the defaults are
+    always among them. Give every strategy the same budget; `compare` says who was tuned and how much. Without
+    a name: what was tuned here.
+    """
+    from engine.results import tuning
+
+    call.ws.read_config()
+    if name is None:
+        found = tuning.tuned(call.ws)
+        call.answer(
+            {"tuned": [asdict(one) for one in found]}, lambda: _show_tuned(tuning.tuned_words(call.ws))
+        )
+        return 0
+    entry, ground, fixed = registry.get(name, call.ws), read_ground(call.ws), read_settings(settings)
+    rounds = rungs(budget, ground.personas, is_cut=_is_cut(entry.fixed, entry.parameters.model_fields))
+    drawn = draw(entry, rounds[0].settings, seed=ground.seed if seed is None else seed)
+    drawn = [{key: value for key, value in one.items() if key not in fixed} for one in drawn]
+    drawn = [one for place, one in enumerate(drawn) if one not in drawn[:place]]
+    if dry_run:
+        value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
+        call.answer(value, lambda: _show_rounds(rounds, drawn))
+        return 0
+    rounds_told = []
+    for rung in rounds:
+        drawn = _kept(drawn, rung.settings)
+        plans = _plans(call, name, rung, drawn, fixed)
+        launch_all(call, plans, detach=False)
+        by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
+        found_here = tuning.standings(call.ws, list(by_run))
+        rounds_told.append({"personas": rung.personas, "standings": [asdict(one) for one in found_here]})
+        if not call.as_json:
+            _show_standings(rung, found_here, by_run)
+        drawn = [by_run[one.run_id] for one in found_here]
+    best = found_here[0]
+    spent, kept = cost(rounds, ground.personas), {**fixed, **drawn[0]}
+    record = tuning.remember(
+        call.ws,
+        name,
+        budget=budget,
+        spent=spent,
+        settings=rounds[0].settings,
+        kept=kept,
+        run_id=best.run_id,
+    )
+    line = command_line("run", name, ws=call.ws, settings=kept)
+    call.answer(
+        {"tuned": asdict(record), "rounds": rounds_told},
+        lambda: out().print(f"Kept: {best.run_id} ({_words(drawn[0])}). {line}"),
+    )
+    return 0
+
+
+def _is_cut(fixed: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    """Whether leaving personas out changes nothing for the others: each has an adapter of her own."""
+    return fixed.get("by") == "persona" and "personas" in fields
+
+
+def _kept(drawn: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """The first settings, the defaults among them and before all: what differences are to."""
+    return [{}, *[one for one in drawn if one][: most - 1]]
+
+
+def _plans(
+    call: Call, name: str, rung: Rung, drawn: Sequence[Mapping[str, Any]], fixed: Mapping[str, Any]
+) -> list[Plan]:
+    few = {} if rung.personas is None else {"personas": rung.personas}
+    return [plan(call.ws, name, {**fixed, **given, **few}) for given in drawn]
+
+
+def _words(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={typed(value)}" for key, value in given.items()) or "the defaults"
+
+
+def _show_standings(rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]) -> None:
+    who = "all personas" if rung.personas is None else f"{rung.personas} personas"
+    out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))
+    shown = table("settings", "val", "to the defaults", "95 % CI", "run", right=("val", "to the defaults"))
+    for one in found:
+        spread = "" if one.delta is None else interval(one.ci_low, one.ci_high)
+        told = "" if one.delta is None else signed_points(one.delta)
+        shown.add_row(_words(by_run[one.run_id]), points(one.mean), told, spread, one.run_id)
+    out().print(shown)
+
+
+def _show_rounds(rounds: Sequence[Rung], drawn: Sequence[Mapping[str, Any]]) -> None:
+    for rung in rounds:
+        who = "all personas" if rung.personas is None else f"{rung.personas} personas"
+        out().print(f"{rung.settings} settings on {who}")
+    for one in drawn:
+        out().print(f"  {_words(one)}")
+
+
+def _show_tuned(lines: Sequence[str]) -> None:
+    for line in lines or ["Nothing was tuned here."]:
+        note(line)
+
+
+COMMANDS = (tune,)

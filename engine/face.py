@@ -1,0 +1,180 @@
+"""Persona Lab from Python: open a workspace, run, compare as a table, ask a variant.
+
+    import engine
+
+    study = engine.create("my-study", dataset="world:default", personas=10, dialogues=20)
+    study.run("unified")
+    study.run("hybrid", epochs=2)
+    study.compare()                        # a DataFrame, on validation
+    study.ask("hybrid", "persona_001", "It's dark in here.")
+
+A thin face over what the command line does, with the same names. Runs are processes of their own and go on
+when this one ends. Errors are `engine.EngineError`: what, and in `hint` what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from engine.core.errors import EngineError as EngineError
+from engine.core.errors import unknown_name
+from engine.core.paths import Workspace, open_workspace
+from engine.data.prepare import prepare
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.results.variants import Variant, resolve
+from engine.runs import jobs
+from engine.runs.records import scan
+from engine.strategies import registry
+from engine.strategies.plan import plan
+
+_COLUMNS = (
+    *("variant", "family", "mean", "delta", "ci_low", "ci_high", "p_holm", "verdict", "n_paired"),
+    *("wins", "ties", "losses", "run_id", "variant_id"),
+)
+
+
+def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
+    """Make a workspace in `folder` from a dataset, a path, a hub id or "world:NAME", and open it.
+
+    `options` are those of `init`: split, base, domain, personas, dialogues, seed, keep_good, force. Raises
+    EngineError when the data cannot be read or the folder holds another study.
+    """
+    ws = Workspace(Path(folder))
+    prepare(ws, dataset=dataset, **options)
+    return Study(ws)
+
+
+def open(folder: str | Path = ".") -> Study:
+    """Open the workspace in `folder`. Raises EngineError when there is none."""
+    ws = open_workspace(Path(folder))
+    ws.read_config()
+    return Study(ws)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One workspace. Files and numbers are fractions, as everywhere outside screens."""
+
+    workspace: Workspace
+
+    @property
+    def experiments(self) -> list[str]:
+        """The names of what can be run."""
+        return list(registry.experiments(self.workspace))
+
+    @property
+    def variants(self) -> list[str]:
+        """The names of what is scored, compared or asked, in the order of their making."""
+        return [one.variant for one in store.variants(self.workspace)]
+
+    def run(
+        self,
+        experiment: str,
+        *,
+        seed: int | None = None,
+        upstream: Mapping[str, str] | None = None,
+        wait: bool = True,
+        **parameters: Any,
+    ) -> str:
+        """Launch an experiment and what it needs; return its run id, by default after its end.
+
+        The same thing launched twice is the run that exists. Raises EngineError for an unknown experiment or
+        parameter, and when a run that was waited for has not succeeded.
+        """
+        planned = plan(self.workspace, experiment, parameters, seed=seed, upstream=upstream or {})
+        submitted = jobs.submit(self.workspace, planned, retry=True)
+        if wait:
+            self.wait(*(one.record.run_id for one in submitted))
+        return planned.target.run_id
+
+    def wait(self, *run_ids: str) -> None:
+        """Wait for the end of these runs, of all without names. Raises EngineError for one that failed."""
+        wanted = run_ids or tuple(one.run_id for one in scan(self.workspace))
+        for record in jobs.wait(self.workspace, wanted):
+            if record.state != "succeeded":
+                raise EngineError(
+                    f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
+                    record.status.hint or f"See: python -m engine logs {record.run_id}",
+                )
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row a run: run_id, experiment, state, seconds, parameters."""
+        rows = [
+            {
+                "run_id": one.run_id,
+                "experiment": one.spec.experiment,
+                "state": one.state,
+                "seconds": round(one.status.seconds, 3),
+                "parameters": dict(one.spec.parameters),
+            }
+            for one in jobs.list_runs(self.workspace)
+        ]
+        return pd.DataFrame(rows, columns=["run_id", "experiment", "state", "seconds", "parameters"])
+
+    def compare(
+        self,
+        *,
+        split: str = "val",
+        metric: str | None = None,
+        reference: str | None = None,
+        variants: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Return the leaderboard, the reference first: means, differences, 95 % intervals, p (Holm), verdict.
+
+        On validation by default; split="test" is a look at test, which is recorded. What else the comparison
+        says (warnings, noise, criteria) is in `DataFrame.attrs`.
+        """
+        found = compare_variants(
+            self.workspace, split=split, metric=metric, reference=reference, variants=list(variants)
+        )
+        rows = found.pop("rows")
+        columns = [name for name in _COLUMNS if any(name in row for row in rows)]
+        made = pd.DataFrame([{name: row.get(name) for name in columns} for row in rows], columns=columns)
+        made.attrs.update(found)
+        return made
+
+    def scores(self, *, split: str = "val", metric: str = "embedding_similarity") -> pd.DataFrame:
+        """Return one row a variant and example: variant, persona_id, example_id, value."""
+        return store.score_table(self.workspace, metric=metric, split=split)
+
+    def ask(
+        self,
+        variant: str,
+        persona: str,
+        message: str,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        max_new_tokens: int = 64,
+    ) -> str:
+        """Return a variant's greedy reply to a message of a persona; the base is loaded once a process."""
+        from engine.lm.respond import respond  # loads the model code
+
+        recipe = self._variant(variant).recipe
+        answered = respond(
+            self.workspace,
+            persona_id=persona,
+            recipe=recipe,
+            message=message,
+            meta=meta,
+            max_new_tokens=max_new_tokens,
+        )
+        return str(answered["reply"])
+
+    def export(self, variant: str, folder: str | Path, *, merged: str | None = None) -> Path:
+        """Write a variant as PEFT folders with a card into a new folder; return it."""
+        from engine.serve.export import export  # loads the model code
+
+        return export(self.workspace, self._variant(variant), Path(folder), merged=merged).folder
+
+    def _variant(self, name: str) -> Variant:
+        known = store.variants(self.workspace)
+        found = resolve(name, known)
+        if found is None:
+            raise unknown_name("variant", name, [one.variant for one in known])
+        return found

@@ -1,0 +1,126 @@
+"""How settings that are tuned stand on val, and the record of who was tuned and how much.
+
+Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads test.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.paths import Workspace, read_rows
+from engine.domains import metrics
+from engine.runs import answers
+from engine.runs.runfolder import append_line, now
+from engine.stats.compare import compare
+from engine.stats.pairing import Table, index, pair
+
+_FILE = "tuned.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One run on val: its mean over the personas that all have, and its difference to the defaults' run."""
+
+    run_id: str
+    mean: float
+    delta: float | None
+    ci_low: float | None
+    ci_high: float | None
+    personas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """One tuning: `spent` of `budget` in runs on all personas, on so many settings; what was kept."""
+
+    at: str
+    experiment: str
+    budget: float
+    spent: float
+    settings: int
+    kept: Mapping[str, Any]
+    run_id: str
+
+
+def standings(ws: Workspace, run_ids: list[str]) -> list[Standing]:
+    """Return the runs from the best on val to the worst; of a run with several variants its best counts.
+
+    Differences are to the first of `run_ids`, paired example by example; of equal ones the earlier is first.
+    """
+    decides = metrics.primary(ws)
+    better = decides.higher_is_better is not False
+    tables = {
+        run_id: _best_on_val(answers.read(ws, run_id).values(decides), decides.sign) for run_id in run_ids
+    }
+    shared = set.intersection(*({who for who, _ in table.rows.values()} for table in tables.values()))
+    tables = {
+        run_id: Table({name: row for name, row in table.rows.items() if row[0] in shared})
+        for run_id, table in tables.items()
+    }
+    found = []
+    for run_id in run_ids:
+        row = compare(pair(tables[run_id], tables[run_ids[0]]), higher_is_better=better)
+        is_first = run_id == run_ids[0]
+        low, high = (None, None) if is_first else (row.ci_low, row.ci_high)
+        delta = None if is_first else row.delta
+        found.append(Standing(run_id, row.mean or 0.0, delta, low, high, row.n_paired))
+    return sorted(found, key=lambda one: -decides.sign * one.mean)
+
+
+def _best_on_val(scores: pd.DataFrame, sign: float) -> Table:
+    val = scores[scores["split"] == "val"]
+    means = val.groupby(["variant", "persona_id"])["value"].mean().groupby("variant").mean()
+    best = (sign * means).idxmax() if len(means) else ""
+    rows = val[val["variant"] == best]
+    return index(
+        [
+            (str(row.example_id), str(row.persona_id), None if pd.isna(row.value) else float(row.value))
+            for row in rows.itertuples()
+        ],
+        name=str(best),
+    )
+
+
+def remember(
+    ws: Workspace,
+    experiment: str,
+    *,
+    budget: float,
+    spent: float,
+    settings: int,
+    kept: Mapping[str, Any],
+    run_id: str,
+) -> Tuned:
+    """Append a tuning that ends now to the workspace's record, and return it."""
+    one = Tuned(now(), experiment, budget, round(spent, 3), settings, kept, run_id)
+    append_line(ws.data / _FILE, json.dumps(asdict(one), ensure_ascii=False))
+    return one
+
+
+def tuned(ws: Workspace) -> list[Tuned]:
+    """Return the tunings of a workspace, the first first; a torn line is left out."""
+    found = []
+    for row in read_rows(ws.data / _FILE):
+        try:
+            found.append(Tuned(**row))
+        except TypeError:
+            continue
+    return found
+
+
+def tuned_words(ws: Workspace) -> list[str]:
+    """Return a line an experiment that was tuned, for whoever compares it with others that were not."""
+    told: dict[str, list[Tuned]] = {}
+    for one in tuned(ws):
+        told.setdefault(one.experiment, []).append(one)
+    return [
+        f"{name} was tuned on val: {sum(one.settings for one in all_of_it)} settings for "
+        f"{sum(one.spent for one in all_of_it):.3g} runs (budget {sum(one.budget for one in all_of_it):g}); "
+        "compare it with others that were given as much."
+        for name, all_of_it in told.items()
+    ]

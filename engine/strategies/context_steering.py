@@ -1,0 +1,122 @@
+"""What a persona's context changes in the next token's logits, taken more or less strongly (CoS)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters, SetOf
+from engine.lm.effects import Recipe, steered
+from engine.strategies.ground import Ground
+from engine.strategies.spec import Experiment, Having, Traits, Upstream, character_needed, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+Strength = Annotated[float, Field(ge=0, le=10)]
+
+
+class ContextSteeringParameters(Parameters):
+    """What is added to whose logits, and how strongly."""
+
+    over: Annotated[str, Having("readable")] = Field(
+        "unified", description="The experiment whose variant is steered."
+    )
+    shown: Literal["profile", "memories", "both"] = Field(
+        "memories", description="The context: her character text, her most similar interactions, or both."
+    )
+    k: int = Field(3, ge=1, le=100, description="How many past interactions the context holds.")
+    history: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="Choose from so many of her train dialogues only, the most recent ones.",
+    )
+    strengths: SetOf[Strength] = Field(
+        [0.0, 0.5, 1.0, 1.5, 2.0],
+        min_length=1,
+        description="How much of what the context changes is added: 0 nothing, 1 as in a prompt, above 1 "
+        "more; of several the best on val is kept.",
+    )
+
+
+def _needs(parameters: ContextSteeringParameters) -> tuple[Upstream, ...]:
+    return (Upstream(role="over", experiment=parameters.over),)
+
+
+def _applies(parameters: ContextSteeringParameters, ground: Ground) -> None:
+    if parameters.shown != "memories":
+        character_needed(parameters, ground)
+    if parameters.shown != "profile":
+        history_needed(parameters, ground)
+
+
+def by_context(over: Recipe, *, shown: str, k: int, strength: float, history: int | None = None) -> Recipe:
+    """Return logits + strength x (logits with the context - logits): `over` at 0, with its context at 1."""
+    memories = 0 if shown == "profile" else k
+    told = over.with_prompt(profile=shown != "memories", memories=memories, history=history)
+    return over if strength == 0 else steered(told, over, strength - 1)
+
+
+def variant_name(over: str, *, shown: str, k: int, strength: float, history: int | None = None) -> str:
+    """Return "unified+steered-retrieval-3-x1.5"."""
+    read = f"retrieval-{k}" if history is None else f"retrieval-history-{history}-{k}"
+    context = {"profile": "profile", "memories": read, "both": f"profile-{read}"}[shown]
+    return f"{over}+steered-{context}-x{strength:g}"
+
+
+def step(context: RunContext) -> None:
+    """Choose the strength on val where several are given, then score it on all splits."""
+    from engine.lm.load import load_base
+    from engine.lm.recipes import Shelf
+    from engine.lm.scorer import Scorer
+    from engine.strategies.steps.choosing import Asking, best_of, kept, val_examples, val_scores, write_sweep
+    from engine.strategies.steps.made import made_by
+    from engine.strategies.steps.scoring import asker_for, score_variants
+
+    context.progress("load", 0, 1)
+    over, asked = made_by(context, "over"), context.spec.parameters
+    shown, k, history = asked["shown"], asked["k"], asked["history"]
+    recipes = {
+        strength: by_context(over.recipe, shown=shown, k=k, strength=strength, history=history)
+        for strength in sorted(set(asked["strengths"]))
+    }
+    base, shelf = load_base(context.spec.base), Shelf(context.workspace)
+    best = kept(context)
+    if best is None:
+        scores, by_name = dict[str, float](), {f"{strength:g}": strength for strength in recipes}
+        if len(recipes) > 1:
+            scorer = Scorer(context.workspace)
+            asker = asker_for(context, base, shelf, scorer)
+            widest = recipes[max(recipes)]
+            val = val_examples(context, asker, over.recipe, widest, parameter="strengths")
+            candidates: dict[str, Asking] = {
+                name: lambda examples, recipe=recipes[strength]: asker.asks(recipe, examples)  # type: ignore[misc]
+                for name, strength in by_name.items()
+            }
+            scores = val_scores(context, base, scorer, val, candidates)
+        best = by_name[best_of(context, scores, list(by_name))]
+        write_sweep(context, "strengths", scores, best, title=f"Strength of what {shown} changes")
+    name = variant_name(over.name, shown=shown, k=k, strength=best, history=history)
+    context.variant(name, recipes[best].as_json(), family="steering")
+    context.summary(strength=best, over=over.name)
+    score_variants(context, {name: recipes[best]}, base=base, shelf=shelf)
+
+
+STRATEGY = Experiment(
+    name="context-steering",
+    title="Context steering",
+    family="steering",
+    group="Steering",
+    question="Does it help to take what a persona's profile or memories change in an answer more strongly?",
+    makes="unified+steered-retrieval-3-x1.5",
+    step=step,
+    parameters=ContextSteeringParameters,
+    needs=_needs,
+    stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
+    beside=("base", "unified"),
+    applies=_applies,
+    traits=Traits(personal=True, mixable=True, newcomers=True),
+    space={"shown": ("profile", "memories", "both"), "k": (1, 3, 5), "over": ("unified", "hybrid")},
+)

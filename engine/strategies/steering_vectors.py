@@ -1,0 +1,73 @@
+"""One offset a persona at one layer: what her own replies have there that the model's own have not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters, SetOf
+from engine.strategies.spec import Experiment, Traits, Upstream, history_needed
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+Depth = Annotated[float, Field(ge=0, lt=1)]
+Scale = Annotated[float, Field(ge=0, le=100)]
+
+
+class SteeringVectorParameters(Parameters):
+    """Whose replies are told apart, where, and how strongly the difference is added."""
+
+    over: Literal["unified", "base"] = Field(
+        "unified", description="The experiment whose model is steered, and whose own replies are set against."
+    )
+    depths: SetOf[Depth] = Field(
+        [0.25, 0.5, 0.75],
+        min_length=1,
+        description="Where: how many of the decoder's layers lie below, as a share; of several the best on "
+        "val is kept.",
+    )
+    scales: SetOf[Scale] = Field(
+        [0.0, 0.25, 0.5, 1.0],
+        min_length=1,
+        description="How much of the difference is added: 0 nothing, 1 all; of several the best on val is "
+        "kept.",
+    )
+    replies: int = Field(
+        20, ge=1, le=1000, description="At most so many of her training replies, chosen by hash."
+    )
+    history: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Replies of so many of each persona's train dialogues only, the most recent ones.",
+    )
+
+
+def _needs(parameters: SteeringVectorParameters) -> tuple[Upstream, ...]:
+    return (Upstream(role="over", experiment=parameters.over),)
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.steer import run
+
+    run(context)
+
+
+STRATEGY = Experiment(
+    name="steering-vectors",
+    title="Steering vectors",
+    family="steering",
+    group="Steering",
+    question="Does what tells a persona's replies from the model's own inside one layer carry her style?",
+    makes="steering-vectors",
+    step=step,
+    parameters=SteeringVectorParameters,
+    needs=_needs,
+    stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
+    beside=("base", "unified"),
+    applies=history_needed,
+    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True),
+    space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
+)

@@ -1,0 +1,89 @@
+"""What tuning tries: which settings of a strategy, on how many personas, within a budget that is told.
+
+Owns the drawing of settings from a strategy's space and the rungs of successive halving: many settings on few
+personas, the better half on twice as many, and so on up to all. Launches nothing and reads no score.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.strategies.spec import Experiment, validate
+
+LEAST_PERSONAS, MOST_RUNGS = 8, 3
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One round: so many settings, each run on so many personas (None: on all)."""
+
+    settings: int
+    personas: int | None
+
+
+def rungs(budget: float, personas: int, *, is_cut: bool) -> tuple[Rung, ...]:
+    """Return the rounds that a budget pays for, the last one on all personas.
+
+    `budget` counts runs on all personas: one on a half costs a half, and what a run goes on with from a
+    smaller one it does not pay again. `is_cut` says that the strategy can leave personas out; where it
+    cannot there is one round. Raises EngineError where the budget is below two runs.
+    """
+    if budget < 2:
+        raise EngineError(
+            f"A budget of {budget:g} runs compares nothing.", "Give 2 or more: the defaults and one other."
+        )
+    levels = 1
+    while is_cut and levels < MOST_RUNGS and personas / 2**levels >= LEAST_PERSONAS:
+        levels += 1
+    count = 2
+    while cost(_halved(count + 1, levels, personas), personas) <= budget:
+        count += 1
+    return _halved(count, levels, personas)
+
+
+def cost(planned: tuple[Rung, ...], personas: int) -> float:
+    """Return what rounds cost in runs on all personas."""
+    paid, before = 0.0, 0
+    for rung in planned:
+        here = personas if rung.personas is None else rung.personas
+        paid += rung.settings * (here - before) / personas
+        before = here
+    return paid
+
+
+def _halved(count: int, levels: int, personas: int) -> tuple[Rung, ...]:
+    """Return rounds that halve the settings and double the personas; two settings reach the end."""
+    found = []
+    for level in range(levels):
+        share = 2 ** (levels - 1 - level)
+        on = None if share == 1 else math.ceil(personas / share)
+        found.append(Rung(max(2, count // 2**level), on))
+    return tuple(found)
+
+
+def draw(entry: Experiment, count: int, *, seed: int) -> list[Settings]:
+    """Return so many settings, the defaults first, the others drawn from the strategy's space by the seed.
+
+    A larger count holds the smaller. Raises EngineError where the strategy has no space.
+    """
+    if not entry.space:
+        raise EngineError(
+            f"{entry.name} has nothing to tune.", "Try another experiment: python -m engine experiments"
+        )
+    names = list(entry.space)
+    grid = [dict(zip(names, values, strict=True)) for values in itertools.product(*entry.space.values())]
+    random.Random(f"tune/{entry.name}/{seed}").shuffle(grid)
+    defaults = entry.parameters().model_dump(mode="json")
+    found: list[Settings] = [{}]
+    for one in grid:
+        made = validate(entry, one).parameters.model_dump(mode="json")
+        if made != defaults and len(found) < count:
+            found.append({name: value for name, value in one.items() if made[name] != defaults[name]})
+    return found

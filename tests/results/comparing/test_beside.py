@@ -1,0 +1,86 @@
+"""A table of the domain's primary metric: nothing is better that acts worse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.cli import main
+from engine.core.paths import Workspace
+from engine.domains.metrics import METRICS
+from engine.domains.smart_home import SMART_HOME
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import compare_within
+from engine.runs import answers
+from engine.strategies import registry
+from tests.experiments_for_tests import EXPERIMENTS
+from tests.steps_for_tests import PERSONAS
+from tests.workspaces import finish, make_workspace
+
+ACTS = METRICS["exact_action_match"]
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace where "gain" is worded better than "count", for every persona."""
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    made = make_workspace(tmp_path)
+    finish(made, "gain")
+    return made
+
+
+def act(ws: Workspace, shares: dict[str, float]) -> None:
+    """Let every reply of a variant do just what is right with the given value, one persona a little less."""
+    for folder in ws.runs.iterdir():
+        said = answers.read(ws, folder.name).answers.to_pandas()
+        first = (said["persona_id"] == PERSONAS[0]) * 0.01
+        scores = said[list(answers.KEY_COLUMNS)].assign(
+            metric=ACTS.name, version=ACTS.version, value=said["variant"].map(shares) - first
+        )
+        answers.write_later(ws, folder.name, ACTS.name, scores)
+    store.refresh(ws)
+
+
+def word(ws: Workspace) -> str:
+    rows = compare_variants(ws, reference="count")["rows"]
+    return str(next(row["verdict"] for row in rows if row["variant"] == "gain"))
+
+
+def test_worded_better_and_acting_as_well_is_better(ws: Workspace) -> None:
+    act(ws, {"count": 0.6, "gain": 0.6})
+    assert word(ws) == "better"
+
+
+def test_worded_better_and_acting_worse_is_said(ws: Workspace) -> None:
+    act(ws, {"count": 0.9, "gain": 0.6})
+    assert word(ws) == "wording up, actions down"
+    found = compare_variants(ws, reference="count")
+    gain = next(row for row in found["rows"] if row["variant"] == "gain")
+    assert gain["co_primary"]["delta"] == pytest.approx(-0.3)
+    assert SMART_HOME.co_primary is not None
+    assert gain["co_primary"]["margin"] == SMART_HOME.co_primary.margin
+    within = compare_within(ws, found, PERSONAS[:4])
+    assert next(row["co_primary"]["n_paired"] for row in within["rows"] if row["variant"] == "gain") == 4
+
+
+def test_another_metric_is_judged_alone(ws: Workspace) -> None:
+    act(ws, {"count": 0.9, "gain": 0.6})
+    rows = compare_variants(ws, reference="count", metric="device_f1")["rows"]
+    assert [row["co_primary"] for row in rows] == [None, None]
+
+
+def test_where_actions_are_not_scored_the_table_says_that_wording_alone_speaks(ws: Workspace) -> None:
+    assert any("wording alone" in line for line in compare_variants(ws, reference="count")["warnings"])
+    act(ws, {"count": 0.6, "gain": 0.6})
+    assert not any("wording alone" in line for line in compare_variants(ws, reference="count")["warnings"])
+
+
+def test_the_command_line_shows_it(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    act(ws, {"count": 0.9, "gain": 0.6})
+    assert main(["compare", "--reference", "count", "-w", str(ws.root)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "wording up, actions down" in said
+    assert "Exact action match −30.0" in said

@@ -1,0 +1,119 @@
+"""An exported variant in the hands of others: plain PEFT and plain transformers say what is said here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace, read_json
+from engine.data.dataset import load_dataset
+from engine.lm.respond import respond
+from engine.results import store
+from engine.results.variants import Variant
+from engine.serve.export import export
+from engine.strategies.plan import plan
+from tests.tiny_base import prepare_study
+from tests.workspaces import leave
+
+SAID = "Good evening."
+NEW = 16
+
+
+@pytest.fixture(scope="module")
+def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    ws = prepare_study(tmp_path_factory.mktemp("export") / "study", tiny_base)
+    common = {"examples_per_persona": 1, "epochs": 1, "learning_rate": 0.05}
+    leave(ws, plan(ws, "hybrid", common))
+    leave(ws, plan(ws, "retrieval", {"examples_per_persona": 1, "k": [1]}))
+    leave(ws, plan(ws, "mixture", {"first": "unified", "second": "base", "examples_per_persona": 1}))
+    return ws
+
+
+def variant(ws: Workspace, beginning: str) -> Variant:
+    return next(one for one in store.variants(ws) if one.variant.startswith(beginning))
+
+
+def expected(ws: Workspace, one: Variant, persona: str) -> str:
+    answered = respond(ws, persona_id=persona, recipe=one.recipe, message=SAID, max_new_tokens=NEW)
+    return str(answered["reply"])
+
+
+def said(model: Any, folder: Path, prompt: str) -> str:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([tokenizer.encode(prompt, add_special_tokens=False)])
+    with torch.no_grad():
+        out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW)
+    return str(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+
+
+def prompts(folder: Path) -> dict[str, str]:
+    rows = [json.loads(line) for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    return {row["persona"]: row["prompt"] for row in rows}
+
+
+def test_plain_peft_says_what_is_said_here(ws: Workspace, tiny_base: Path, tmp_path: Path) -> None:
+    hybrid = variant(ws, "hybrid")
+    made = export(ws, hybrid, tmp_path / "out")
+    assert set(made.personas) == {one.persona_id for one in load_dataset(ws).personas}
+    (prompt,) = prompts(made.folder).values()
+    texts = set()
+    for persona, home in made.personas.items():
+        model = PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(tiny_base), made.folder / home
+        ).eval()
+        text = said(model, tiny_base, prompt)
+        assert text == expected(ws, hybrid, persona).strip()
+        texts.add(text)
+    assert len(texts) > 1
+
+
+def test_a_merged_model_needs_no_adapter(ws: Workspace, tmp_path: Path) -> None:
+    hybrid = variant(ws, "hybrid")
+    persona = load_dataset(ws).personas[1].persona_id
+    made = export(ws, hybrid, tmp_path / "out", merged=persona)
+    assert made.merged is not None
+    (prompt,) = prompts(made.folder).values()
+    text = said(AutoModelForCausalLM.from_pretrained(made.merged), made.merged, prompt)
+    assert text == expected(ws, hybrid, persona).strip()
+
+
+def test_an_adapter_that_all_share_is_written_once(ws: Workspace, tmp_path: Path) -> None:
+    made = export(ws, variant(ws, "unified"), tmp_path / "out")
+    assert set(made.personas.values()) == {"adapters/everybody"}
+    assert [one.name for one in (made.folder / "adapters").iterdir()] == ["everybody"]
+
+
+def test_memories_are_told_of_and_stand_in_the_prompts(ws: Workspace, tmp_path: Path) -> None:
+    made = export(ws, variant(ws, "unified+retrieval"), tmp_path / "out")
+    assert "1 memory of the persona's own past" in (made.folder / "README.md").read_text()
+    assert len(set(prompts(made.folder).values())) == len(load_dataset(ws).personas)
+
+
+def test_the_card_says_what_it_is_and_how_it_scored(ws: Workspace, tmp_path: Path) -> None:
+    hybrid = variant(ws, "hybrid")
+    card = (export(ws, hybrid, tmp_path / "out").folder / "README.md").read_text()
+    assert hybrid.run_id in card
+    assert str(read_json(ws.dataset / "card.json")["data_hash"])[:16] in card
+    assert "| embedding_similarity, val |" in card
+    assert ", test |" not in card  # nobody has looked at test
+
+
+@pytest.mark.parametrize("beginning", ["mixture", "unified"])
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(
+    ws: Workspace, tmp_path: Path, beginning: str
+) -> None:
+    folder = tmp_path / "out"
+    if beginning == "unified":
+        folder.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    one = next(one for one in store.variants(ws) if one.family == beginning)
+    with pytest.raises(EngineError, match="no set of weights|exists already"):
+        export(ws, one, folder)
+    assert sorted(tmp_path.rglob("*")) == before

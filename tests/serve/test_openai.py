@@ -1,0 +1,225 @@
+"""The OpenAI-compatible address, asked by the real client: a real process over a real small study."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from openai import OpenAI
+
+from engine.core.paths import Workspace
+from engine.data.dataset import load_dataset
+from engine.lm.respond import respond
+from engine.results import store
+from engine.serve import published
+from engine.serve.openai_api import hash_of_token
+from engine.strategies.plan import plan
+from tests.tiny_base import prepare_study
+from tests.workspaces import eventually, leave
+
+SAID = ("It is dark in here.", "Good night.", "Turn the music down a little, please.")
+NEW = 20
+
+
+@pytest.fixture(scope="module")
+def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A small study with adapters of everybody's own that say different things, and memories over unified."""
+    ws = prepare_study(tmp_path_factory.mktemp("served") / "study", tiny_base)
+    common = {"examples_per_persona": 1, "epochs": 1}
+    leave(ws, plan(ws, "per-persona", {**common, "learning_rate": 0.05}))
+    leave(ws, plan(ws, "retrieval", {"examples_per_persona": 1, "k": [1]}))
+    return ws
+
+
+@pytest.fixture(scope="module")
+def told(ws: Workspace) -> Iterator[dict[str, Any]]:
+    """What `serve` says when it is ready."""
+    names = [one.variant for one in store.variants(ws) if one.variant.startswith("unified+")]
+    command = [sys.executable, "-m", "engine", "serve", "per-persona", *names, "--port", "0", "--json"]
+    server = subprocess.Popen(
+        [*command, "--workspace", str(ws.root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert server.stdout is not None
+    text = ""
+    while not text.endswith("}\n"):
+        line = server.stdout.readline()
+        assert line, f"it ended: {server.wait()}"
+        text += line
+    yield json.loads(text)
+    server.terminate()
+    server.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def client(told: dict[str, Any]) -> OpenAI:
+    return OpenAI(base_url=told["address"], api_key=told["token"], max_retries=0)
+
+
+def personas(ws: Workspace) -> list[str]:
+    return [one.persona_id for one in load_dataset(ws).personas]
+
+
+def expected(ws: Workspace, variant: str, persona: str, said: str) -> str:
+    recipe = next(one.recipe for one in store.variants(ws) if one.variant == variant)
+    answered = respond(ws, persona_id=persona, recipe=recipe, message=said, max_new_tokens=NEW)
+    return str(answered["reply"])
+
+
+def ask(client: OpenAI, model: str, said: str, **more: Any) -> Any:
+    return client.chat.completions.create(
+        model=model, messages=[{"role": "user", "content": said}], max_tokens=NEW, **more
+    )
+
+
+def test_it_lists_what_is_served_and_who_answers_strangers(client: OpenAI) -> None:
+    listed = [one.id for one in client.models.list()]
+    assert listed[0] == "per-persona"
+    assert "unified" in listed
+    assert client.models.retrieve("per-persona").id == "per-persona"
+
+
+def test_many_at_once_get_what_each_gets_alone(ws: Workspace, client: OpenAI) -> None:
+    asked = [(persona, said) for persona in personas(ws)[:4] for said in SAID]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda one: ask(client, "per-persona", one[1], user=one[0]), asked))
+    texts = [reply.choices[0].message.content for reply in replies]
+    assert texts == [expected(ws, "per-persona", persona, said) for persona, said in asked]
+    assert len(set(texts)) > len(SAID)  # the adapters of different personas answered
+    assert all(reply.usage.completion_tokens <= NEW for reply in replies)
+
+
+def test_a_stream_grows_to_the_whole_reply(ws: Workspace, client: OpenAI) -> None:
+    persona = personas(ws)[0]
+    whole = ask(client, f"per-persona:{persona}", SAID[0])
+    pieces = list(
+        ask(client, f"per-persona:{persona}", SAID[0], stream=True, stream_options={"include_usage": True})
+    )
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert text == whole.choices[0].message.content
+    assert [piece.choices[0].finish_reason for piece in pieces if piece.choices][-1] is not None
+    assert pieces[-1].usage == whole.usage
+
+
+def test_who_is_not_known_is_answered_by_the_variant_for_strangers(ws: Workspace, client: OpenAI) -> None:
+    reply = ask(client, "per-persona", SAID[0], user="a stranger")
+    assert reply.model_extra["persona_lab"]["variant"] == "unified"
+    assert reply.model_extra["persona_lab"]["cold_start"] is True
+    assert reply.choices[0].message.content == expected(ws, "unified", personas(ws)[0], SAID[0])
+    known = ask(client, "per-persona", SAID[0], user=personas(ws)[0])
+    assert known.model_extra["persona_lab"]["cold_start"] is False
+
+
+def test_memories_are_shown_here_too(ws: Workspace, client: OpenAI) -> None:
+    name = next(one.variant for one in store.variants(ws) if one.variant.startswith("unified+"))
+    reply = ask(client, name, SAID[0], user=personas(ws)[1])
+    assert reply.model_extra["persona_lab"]["memories"] == 1
+    assert reply.choices[0].message.content == expected(ws, name, personas(ws)[1], SAID[0])
+
+
+def test_a_request_may_bring_its_own_weighted_recipe(ws: Workspace, client: OpenAI) -> None:
+    run = next(one.run_id for one in store.variants(ws) if one.variant == "per-persona")
+    first, second = personas(ws)[:2]
+    effects = [
+        {"kind": "weights", "run": run, "name": first, "weight": 0.25},
+        {"kind": "weights", "run": run, "name": second, "weight": 0.75},
+    ]
+    recipe = {"effects": effects}
+    reply = ask(client, "per-persona", SAID[2], user=first, extra_body={"recipe": recipe})
+    answered = respond(ws, persona_id=first, recipe=recipe, message=SAID[2], max_new_tokens=NEW)
+    assert reply.choices[0].message.content == answered["reply"]
+
+
+def test_a_text_that_ends_a_reply_ends_it(ws: Workspace, client: OpenAI) -> None:
+    whole = ask(client, "unified", SAID[1]).choices[0].message.content
+    word = whole[len(whole) // 2 :][:3]
+    for stream in (False, True):
+        made = ask(client, "unified", SAID[1], stop=[word], stream=stream)
+        text = (
+            "".join(piece.choices[0].delta.content or "" for piece in made)
+            if stream
+            else made.choices[0].message.content
+        )
+        assert text == whole[: whole.index(word)]
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"temperature": 0.7}, "greedily"),
+        ({"n": 2}, "One reply"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "Hm."}]}, "user's"),
+        ({"messages": [{"role": "tool", "content": "Hm.", "tool_call_id": "1"}]}, "role"),
+        ({"extra_body": {"recipe": {"effects": [{"kind": "weights", "run": "../x", "name": "y"}]}}}, ""),
+        ({"extra_body": {"recipe": {"effects": [{"kind": "nonsense"}]}}}, "nonsense"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(client: OpenAI, more: dict[str, Any], fault: str) -> None:
+    asked: dict[str, Any] = {"model": "unified", "messages": [{"role": "user", "content": "Good night."}]}
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**{**asked, **more})
+    assert fault in str(refused.value)
+    assert ask(client, "unified", SAID[1]).choices  # and the server goes on
+
+
+def test_a_model_that_is_not_offered_is_not_found(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="base|unified"):
+        ask(client, "gpt-4", SAID[0])
+
+
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Basic wrong"])
+def test_without_the_token_nothing_is_told(told: dict[str, Any], given: str) -> None:
+    headers = {"authorization": given} if given else {}
+    for method, path in (("GET", "models"), ("GET", "models/unified"), ("POST", "chat/completions")):
+        answer = httpx2.request(method, f"{told['address']}/{path}", headers=headers)
+        assert answer.status_code == 401
+        assert "unified" not in answer.text
+
+
+def test_a_request_that_is_too_long_is_refused(told: dict[str, Any], client: OpenAI) -> None:
+    with pytest.raises(openai.APIStatusError) as refused:
+        ask(client, "unified", "x" * (2 << 20))
+    assert refused.value.status_code == 413
+
+
+def test_a_caller_who_goes_away_takes_nobodys_place(ws: Workspace, client: OpenAI) -> None:
+    with ask(client, "unified", SAID[0], stream=True) as left:
+        next(iter(left))
+    assert ask(client, "unified", SAID[0]).choices[0].message.content == expected(
+        ws, "unified", personas(ws)[0], SAID[0]
+    )
+
+
+@pytest.fixture
+def nobody_serves_after(ws: Workspace) -> Iterator[None]:
+    yield
+    published.stop(ws)
+
+
+@pytest.mark.usefixtures("nobody_serves_after")
+def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
+    token = published.new_token()
+    published.start(ws, ["unified"], token_hash=hash_of_token(token), host="127.0.0.1", port=0)
+    eventually(lambda: (found := published.serving(ws)) is not None and found.address, timeout_seconds=120)
+    found = published.serving(ws)
+    assert found is not None
+    reply = ask(OpenAI(base_url=found.address, api_key=token), "unified", SAID[0])
+    assert reply.choices[0].message.content
+    assert token not in "".join(
+        path.read_text(errors="replace") for path in (ws.data / "serve").rglob("*") if path.is_file()
+    )
+    published.stop(ws)
+    eventually(lambda: published.serving(ws) is None, timeout_seconds=60)
