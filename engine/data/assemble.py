@@ -118,7 +118,7 @@ def assemble(
         importer,
         Dataset(tuple(kept), tuple(dialogues)),
         (*wrong, *faults),
-        (*_notes(silent, reordered), *_undated(known), *order.notes(), *told(turned)),
+        (*_notes(silent, reordered), *_undated(known), *told(turned)),
         lines={_dialogue_id(draft): draft.line - 1 for draft in known},
         order=order,
         counts=turned,
@@ -194,4 +194,6 @@ def accept(dataset: Dataset, faults: Sequence[Fault], *, source: str, keep_good:
         hint = "Mend the file, or keep only the good rows with --keep-good."
     else:
         hint = "No good row is left to keep: mend the file and try again."
+    if any("not UTF-8" in fault.what for fault in faults):
+        hint += " A file in another encoding needs its name: --map encoding=cp1252"
     raise DataError(f"{source}: {count}, nothing was imported.", ordered, hint)

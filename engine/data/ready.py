@@ -78,8 +78,9 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     splits, told = _split(chosen, given, imported, choices)
     refuse_empty_split(chosen, splits)
     domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
-    notes += (*left_short, *told, *_said_of_base(choices, domain))
-    return Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    doubt = ready.order.notes() if splits.scheme == "by-time" else ()
+    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *_said_of_base(choices, domain)))
 
 
 def _mapping(

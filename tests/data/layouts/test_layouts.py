@@ -259,8 +259,9 @@ def test_an_encoding_without_a_mark_is_named(ws: Workspace, tmp_path: Path) -> N
     rows = json.loads("[" + content.decode().strip().replace("\n", ",") + "]")
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("cp1252")
     path = written(tmp_path / "c", {"chats.jsonl": lines}) / "chats.jsonl"
-    with pytest.raises(EngineError, match="faults"):
+    with pytest.raises(EngineError, match="faults") as unread:
         prepare(ws, dataset=path)
+    assert "--map encoding=cp1252" in unread.value.hint
     prepare(ws, dataset=path, map="encoding=cp1252")
     assert "zählen" in load_dataset(ws).dialogues[0].messages[-1].text
     with pytest.raises(EngineError, match="no encoding 'klingon'"):
