@@ -26,7 +26,12 @@ _DELIMITERS = ",;\t|"
 _SPACE = b" \t\r\n"
 _LOOKED_AT = 1 << 16
 _BATCH_ROWS = 64
-_MARK = re.compile(rb'["\\\[\]{},]')
+_PIECE = 1 << 18
+# What divides JSON: brackets, and commas where these part two elements. A text that ends in what is at hand
+# is passed as a whole.
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_MARK = re.compile(_TEXT + rb'|["\[\]{},]', re.DOTALL)
+_DEEPER = re.compile(_TEXT + rb'|["\[\]{}]', re.DOTALL)
 _WITHIN_TEXT = re.compile(rb'["\\]')
 
 
@@ -116,13 +121,14 @@ def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
     """
     most = limits().line_bytes
     held, too_long, depth, in_text, escaped = bytearray(), False, 0, False, False
-    while chunk := file.read(1 << 18):
+    while chunk := file.read(_PIECE):
         place = 0
         while place < len(chunk):
             if escaped:
                 found_end, mark, escaped = place + 1, b"", False
             else:
-                found = (_WITHIN_TEXT if in_text else _MARK).search(chunk, place)
+                looked_for = _WITHIN_TEXT if in_text else _MARK if depth < 2 else _DEEPER
+                found = looked_for.search(chunk, place)
                 found_end, mark = (found.end(), found[0]) if found else (len(chunk), b"")
             part = chunk[place:found_end]
             place = found_end
