@@ -109,7 +109,7 @@ def assemble(
         kept.append(persona)
         ordered, by = put_in_order(rows, ids_tell=ids_tell)
         order = order.with_one(persona.persona_id, by)
-        reordered += ordered != rows
+        reordered += by != "file" and ordered != rows
         dialogues.extend(
             Dialogue(row.persona_id, _dialogue_id(row), place, row.messages, _meta(row))
             for place, row in enumerate(ordered)

@@ -131,7 +131,7 @@ def _split(
 ) -> tuple[Splits, tuple[str, ...]]:
     """The split given with the data, else one made here; then whoever is to stay unseen."""
     notes: tuple[str, ...] = ()
-    if given is None and imported.places:
+    if given is None and len(set(imported.places.values())) > 1:
         placed = split_as_placed(dataset, imported.places, seed=choices.seed)
         if placed is not None and choices.split in ("auto", placed.splits.scheme):
             given, notes = placed.splits, placed.notes

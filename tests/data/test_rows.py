@@ -1,4 +1,4 @@
-"""The rows of a file of any kind: an array is read an element at a time, and one bad element costs no other."""
+"""The rows of a file: an array is read an element at a time, and one bad element costs no other."""
 
 from __future__ import annotations
 
