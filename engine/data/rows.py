@@ -180,6 +180,8 @@ def _document(file: IO[bytes]) -> Iterator[Line]:
     lists = [held for held in value.values() if isinstance(held, list) and any(map(_is_object, held))]
     if len(lists) == 1 and not any(isinstance(held, dict) for held in value.values()):
         yield from _numbered(lists[0])
+    elif len(lists) == len(value) > 1 and all(_is_object(one) for held in lists for one in held):
+        yield from _numbered([{"_key": key, **one} for key, held in value.items() for one in held])
     elif len(value) > 1 and all(isinstance(held, dict) for held in value.values()):
         yield from _numbered([{"_key": key, **held} for key, held in value.items()])
     else:

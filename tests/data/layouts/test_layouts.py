@@ -150,6 +150,15 @@ def test_longlamp_keeps_its_three_splits(tmp_path: Path) -> None:
     assert imported.dataset.dialogues[0].messages[1].text == said(0, 0)[1]
 
 
+def test_users_may_be_the_keys_of_an_object(tmp_path: Path) -> None:
+    by_user: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows():
+        by_user.setdefault(row.pop("user_id"), []).append(row)
+    imported = read(tmp_path, {"chats.json": json.dumps(by_user).encode()}, "user=_key")
+    assert texts(imported, "u0") == SEEN
+    assert len(imported.dataset.personas) == PEOPLE
+
+
 def test_files_named_after_their_split_are_one_dataset(ws: Workspace, tmp_path: Path) -> None:
     rows = [
         {"author": f"a{person}", "question": said(person, session)[0], "answer": said(person, session)[1]}
