@@ -86,6 +86,7 @@ class OffsetsForm:
 
     dropout = 0.0
     effect = Activations
+    packs = True
 
     def __init__(self, model: PreTrainedModel, layers: Sequence[int]) -> None:
         for number in layers:

@@ -83,7 +83,8 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
     finally:
         for module, weight in before:
             if in_place:
-                module.weight.copy_(weight)
+                changed_weight: Any = module.weight
+                changed_weight.copy_(weight)
             else:
                 module.weight = weight
 
@@ -159,7 +160,10 @@ class Rows:
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
-        self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
+        chosen = torch.tensor(list(rows))
+        if self._names.is_cuda:  # without waiting for what the GPU is still at
+            chosen = chosen.pin_memory().to(self._names.device, non_blocking=True)
+        self._choose(self._names[chosen])
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -281,7 +285,7 @@ def trainable(
             return lambda _, inputs, output: (
                 output + linear(linear(_seen(path, inputs[0]), a[0]), b[0]).view(output.shape)
             )
-        a_rows, b_rows = a[rows].transpose(1, 2), b[rows].transpose(1, 2)
+        a_rows, b_rows = a.index_select(0, rows).mT, b.index_select(0, rows).mT
         return lambda _, inputs, output: (
             output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows).view(output.shape)
         )

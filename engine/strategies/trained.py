@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
+_LORA_TRAINING = 1
+"""Raised when training LoRAs gives other weights for the same parameters (last: how dropout is drawn)."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
 ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
 """One adapter for everybody."""
@@ -181,6 +183,7 @@ def trained(
     usual: dict[str, Any] = {"beside": ("base", "unified")}
     if issubclass(parameters, LoraShape):
         usual |= {"settle": on_usual_layers, "settles": ("target_modules",)}
+        usual["version"] = more.pop("version", 1) + _LORA_TRAINING
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())

@@ -17,6 +17,7 @@ from engine.core.locks import locked
 from engine.core.paths import Workspace, read_rows
 from engine.domains import metrics
 from engine.results.comparing import looks
+from engine.results.comparing.looks import Look
 from engine.runs.runfolder import append_line, fingerprint
 from engine.stats.verdicts import ALPHA
 
@@ -59,7 +60,7 @@ class Frozen:
         """Whether the plan says what it said when it was frozen."""
         return self.hash == _hash(self)
 
-    def holds(self, look: looks.Look) -> bool:
+    def holds(self, look: Look) -> bool:
         """Say whether a verdict is one of those planned."""
         return look.variant_id in self.variants and look.metric in self.metrics
 
