@@ -214,7 +214,8 @@ def _training(base: Any, rows: Sequence[Any], folder: Path) -> dict[str, float]:
     from engine.lm.forms import LoraForm
     from engine.lm.lanes import Lanes
     from engine.lm.load import load_base
-    from engine.lm.passes import Drill, Passes
+    from engine.lm.packing import Drill
+    from engine.lm.passes import Passes
     from engine.lm.shape import LoraShape
     from engine.lm.train import Lesson, Trainer, TrainSettings
 
@@ -230,7 +231,7 @@ def _training(base: Any, rows: Sequence[Any], folder: Path) -> dict[str, float]:
     with Lanes(base.model, 1) as lanes:
         passes = Passes(lanes, form, pad_id=0, say=lambda _: None)
         drills = [Drill(slot, row) for slot in range(2) for row in judged]
-        ours = passes.losses(stacked, drills).tolist()
+        ours = passes.losses(stacked, drills)
     loss, trip = 0.0, 0.0
     for number, lesson in enumerate(lessons):
         form.save(trained[number].weights, folder / "ours", base=base.name)

@@ -18,10 +18,12 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import Clock, Measured, load, parser, peak_gb, run_ways, show  # noqa: E402
+from bench.ground import Clock, Measured, busy_share, load, parser, peak_gb, run_ways, show  # noqa: E402
 
 NEW = 32
 LAYERS = ("q_proj", "v_proj")
+_ON_GPU = 4
+"""Repetitions of ours on a GPU: the first captures its steps, the last is watched and not counted."""
 
 
 def adapters(base: Any, count: int, root: Path) -> list[Path]:
@@ -76,16 +78,19 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
     from engine.lm.adapters import load_lora
     from engine.lm.bank import change_of
     from engine.lm.generate import generate
-    from engine.lm.kernels import measure
+    from engine.lm.kernels import rule_for
+    from engine.lm.plan import plan_for
 
     base, clock = load(options.base, dtype), Clock()
     asked = prompts_of(base, personas, options.examples)
     replies: list[Any] = []
-    kernels = measure(base).rule()
+    kernels, plan, busy = rule_for(base), plan_for(base.model), ""
+    on_gpu = base.device == "cuda"
     with tempfile.TemporaryDirectory() as root:
         folders = adapters(base, personas, Path(root))
-        for _ in range(options.repeats):
-            with clock.timed():
+        for repeat in range(max(options.repeats, _ON_GPU) if on_gpu else options.repeats):
+            last = on_gpu and repeat == _ON_GPU - 1
+            with busy_share() if last else clock.timed() as share:
                 changes = [change_of([(load_lora(folder), 1.0)]) for folder in folders]
                 replies = generate(
                     base.model,
@@ -95,9 +100,12 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
                     max_new_tokens=NEW,
                     kernels=kernels,
                 )
+            if last and share:
+                busy = f"; GPU busy {share[0]:.0%}"
     texts = [reply.text for reply in replies][: options.sample * options.examples]
     way = f"ours, {dtype}, {personas} adapters x {options.examples}"
-    return Measured(way, clock.seconds, len(asked), peak_gb(), texts, kernels.policy)
+    note = f"{kernels.policy}; {plan.name}{busy}"
+    return Measured(way, clock.seconds, len(asked), peak_gb(), texts, note)
 
 
 def peft_model(base: Any, folders: list[Path]) -> Any:

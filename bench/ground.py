@@ -64,6 +64,23 @@ class Clock:
         self.seconds.append(time.perf_counter() - began)
 
 
+@contextmanager
+def busy_share() -> Iterator[list[float]]:
+    """Watch the GPU: at the end the list holds the share of the time in which it computed."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    found: list[float] = []
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as watched:
+        began = time.perf_counter()
+        yield found
+        torch.cuda.synchronize()
+        seconds = time.perf_counter() - began
+    kernels = [event for event in watched.events() if str(event.device_type).endswith("CUDA")]
+    found.append(sum(event.self_device_time_total for event in kernels) / 1e6 / seconds)
+
+
 def write_half_billion(folder: Path) -> Path:
     """Write a model of Qwen2.5-0.5B's shape with random weights in bf16 and the embedded tokenizer."""
     import torch
@@ -132,6 +149,11 @@ def persona_rows(base: Any, personas: int, dialogues: int) -> list[list[Any]]:
 
 
 def peak_gb() -> float:
+    """Return the peak of memory: of this process, or of the GPU where one computes."""
+    import torch
+
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1024**3, 2)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2)
 
 

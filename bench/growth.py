@@ -2,6 +2,7 @@
 
     .venv/bin/python -m engine bench growth             prints the table and the exponents
     .venv/bin/python -m engine bench growth --write     draws docs/growth.svg too
+    .venv/bin/python -m engine bench growth --base 0.5b --axes personas      by personas alone, for a GPU
 
 Training: one epoch of one LoRA (rank 8 on q and v) a persona. Answering: ten replies of up to 32 tokens a
 persona. Every point runs in a process of its own, so that its peak of memory is its own. The exponent is the
@@ -21,7 +22,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import ROOT, Clock, load, peak_gb, persona_rows  # noqa: E402
+from bench.ground import BASES, ROOT, Clock, load, peak_gb, persona_rows  # noqa: E402
 
 PERSONAS = (20, 200, 2000)
 TOKENS = (1000, 2000, 4000, 8000)
@@ -43,13 +44,13 @@ class Point:
     peak_gb: float
 
 
-def train(axis: str, size: int, personas: int, tokens: int) -> Point:
+def train(base_name: str, axis: str, size: int, personas: int, tokens: int) -> Point:
     """Train one adapter a persona for one epoch on about `tokens` tokens each."""
     from engine.lm.forms import LoraForm
     from engine.lm.shape import LoraShape
     from engine.lm.train import Lesson, Trainer, TrainSettings
 
-    base, clock = load("embedded", "fp32"), Clock()
+    base, clock = load(base_name, "fp32" if base_name == "embedded" else "bf16"), Clock()
     rows = persona_rows(base, personas, max(1, round(tokens / TOKENS_A_DIALOGUE)))
     settings = TrainSettings(epochs=1)
     lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
@@ -65,7 +66,7 @@ def train(axis: str, size: int, personas: int, tokens: int) -> Point:
     return Point("train", axis, size, personas, clock.seconds[0], work, peak_gb())
 
 
-def answer(axis: str, size: int, personas: int, _: int) -> Point:
+def answer(base_name: str, axis: str, size: int, personas: int, _: int) -> Point:
     """Answer ten prompts a persona, each with the persona's own adapter."""
     from bench.eval import LAYERS, NEW, prompts_of
     from engine.lm.adapters import fresh, targets
@@ -73,7 +74,7 @@ def answer(axis: str, size: int, personas: int, _: int) -> Point:
     from engine.lm.generate import generate
     from engine.lm.shape import LoraShape
 
-    base, clock = load("embedded", "fp32"), Clock()
+    base, clock = load(base_name, "fp32" if base_name == "embedded" else "bf16"), Clock()
     asked = prompts_of(base, personas, 10)
     modules, form = targets(base.model, LAYERS), LoraShape(target_modules=LAYERS)
     changes = [change_of([(fresh(modules, form, seed=number), 1.0)]) for number in range(personas)]
@@ -93,9 +94,9 @@ def plan() -> list[tuple[str, str, int, int, int]]:
     return points + [("answer", "personas", size, size, 0) for size in PERSONAS]
 
 
-def measured(point: tuple[str, str, int, int, int]) -> Point:
+def measured(base_name: str, point: tuple[str, str, int, int, int]) -> Point:
     """Measure one point in a process of its own."""
-    command = [sys.executable, __file__, "--point", json.dumps(point)]
+    command = [sys.executable, __file__, "--base", base_name, "--point", json.dumps(point)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{point} failed:\n{done.stderr[-3000:]}")
@@ -139,13 +140,16 @@ def main() -> None:
     made = argparse.ArgumentParser(description=__doc__)
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     made.add_argument("--write", action="store_true", help="Draw docs/growth.svg.")
+    made.add_argument("--base", choices=BASES, default="embedded")
+    made.add_argument("--axes", nargs="+", help="What is varied: personas, tokens; by default both.")
     made.add_argument("--point", help=argparse.SUPPRESS)
     options = made.parse_args()
     if options.point:
         task, *rest = json.loads(options.point)
-        print(json.dumps(asdict(TASKS[task](*rest))))
+        print(json.dumps(asdict(TASKS[task](options.base, *rest))))
         return
-    points = [measured(point) for point in plan()]
+    varied = options.axes or ("personas", "tokens")
+    points = [measured(options.base, point) for point in plan() if point[1].partition(" ")[0] in varied]
     if options.write:
         figure(points).save(FIGURE)
     slopes = {

@@ -4,7 +4,8 @@
     .venv/bin/python -m engine bench merge --base 0.5b     Qwen2.5-0.5B's shape (24 layers, width 896)
 
 A sparse MoE: each persona gets a weighted sum of 5 adapters, written into the base's weights, all in fp32.
-Only the layers with adapters exist, with random weights, in one process for both. Ways of PEFT: with all 200
+Only the layers with adapters exist, with random weights, in one process for both, on the GPU where there is
+one (`--device`). Ways of PEFT: with all 200
 adapters in the model, and, in its favour, with only those that the personas of the sample need.
 """
 
@@ -63,7 +64,7 @@ class Layers(nn.Module):
         )
 
 
-def draw(base: str, wanted: Sequence[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def draw(base: str, wanted: Sequence[str], device: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return 200 random adapters, stacked, and the base weight of each layer."""
     from engine.lm.merge import Stack
 
@@ -74,8 +75,9 @@ def draw(base: str, wanted: Sequence[str]) -> tuple[dict[str, Any], dict[str, Te
         if isinstance(module, nn.Linear):
             tall, wide = module.weight.shape
             a = torch.randn(ADAPTERS, RANK, wide, generator=random) / wide**0.5
-            stacks[path] = Stack(a, torch.randn(ADAPTERS, tall, RANK, generator=random))
-            bases[path] = module.weight.detach().clone()
+            b = torch.randn(ADAPTERS, tall, RANK, generator=random)
+            stacks[path] = Stack(a.to(device), b.to(device))
+            bases[path] = module.weight.detach().clone().to(device)
     return stacks, bases
 
 
@@ -96,7 +98,14 @@ def ours(stacks: Mapping[str, Any], bases: Mapping[str, Tensor], weights: Tensor
         for part, merged in merged_weights(stack, weights, base=bases[path]):
             for row, target in enumerate(range(part.start, part.stop)):
                 keep(path, target, merged[row])
+    finished(weights)
     return (time.perf_counter() - began) / len(weights)
+
+
+def finished(like: Tensor) -> None:
+    """Wait until the device has done what it was given."""
+    if like.is_cuda:
+        torch.cuda.synchronize()
 
 
 def in_peft(base: str, wanted: Sequence[str], stacks: Mapping[str, Any], rows: Sequence[int]) -> PeftModel:
@@ -110,7 +119,7 @@ def in_peft(base: str, wanted: Sequence[str], stacks: Mapping[str, Any], rows: S
         for row in rows:
             layer.lora_A[f"p{row}"].weight.data.copy_(stack.a[row])
             layer.lora_B[f"p{row}"].weight.data.copy_(stack.b[row])
-    return model
+    return model.to(next(iter(stacks.values())).a.device)
 
 
 def by_peft(
@@ -127,6 +136,7 @@ def by_peft(
         for path, layer in layers.items():
             keep(path, target, bases[path] + layer.get_delta_weight("merged"))
         model.delete_adapter("merged")
+        finished(weights)
         seconds.append(time.perf_counter() - began)
     return seconds
 
@@ -134,8 +144,8 @@ def by_peft(
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return seconds a persona of every way, ratios to ours, and the largest difference of a weight."""
     wanted = options.target_modules.split(",")
-    stacks, bases = draw(options.base, wanted)
-    weights = sparse_weights()
+    stacks, bases = draw(options.base, wanted, options.device)
+    weights = sparse_weights().to(options.device)
     targets = list(range(options.sample))
     sample: dict[tuple[str, int], Tensor] = {}
     differences: list[float] = []
@@ -151,9 +161,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     ours(stacks, bases, weights, remember)
     mine = median(ours(stacks, bases, weights, lambda *_: None) for _ in range(options.repeats))
-    found: dict[str, Any] = {"base": options.base, "ours": mine}
+    found: dict[str, Any] = {"base": options.base, "device": options.device, "ours": mine}
     needed = weights[targets].sum(dim=0).nonzero().flatten().tolist()
-    for way, rows in (("peft, the needed", needed), ("peft, all", list(range(ADAPTERS)))):
+    loaded = {"peft, the needed": needed, "peft, all": list(range(ADAPTERS))}
+    for way, rows in list(loaded.items())[: 1 if options.needed_only else 2]:
         model = in_peft(options.base, wanted, stacks, rows)
         seconds = median(by_peft(model, bases, weights, targets, check))
         found[way] = {"adapters": len(rows), "seconds": seconds, "ratio": seconds / mine}
@@ -168,6 +179,8 @@ def main() -> None:
     made.add_argument("--repeats", type=int, default=3)
     made.add_argument("--sample", type=int, default=4, help="Personas that PEFT merges for.")
     made.add_argument("--target-modules", default="q_proj,v_proj")
+    made.add_argument("--needed-only", action="store_true", help="Leave out PEFT with all adapters loaded.")
+    made.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = made.parse_args()
     torch.set_num_threads(int(os.environ.get("BENCH_THREADS", os.cpu_count() or 1)))
     with torch.no_grad():
@@ -181,7 +194,8 @@ def main() -> None:
 
 
 def _show(found: Mapping[str, Any], options: argparse.Namespace) -> None:
-    print(f"{ADAPTERS} adapters of rank {RANK} on {options.target_modules}, {NEAREST} a persona, fp32")
+    where = f"{options.target_modules}, {NEAREST} a persona, fp32, {options.device}"
+    print(f"{ADAPTERS} adapters of rank {RANK} on {where}")
     print(f"{'':<28}{'ms a persona':>14}{'ratio':>8}")
     print(f"{'ours, ' + str(ADAPTERS) + ' personas':<28}{1000 * found['ours']:>14.2f}{1.0:>8.1f}")
     for way, one in found.items():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -100,10 +101,17 @@ def engine(workspace: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def play(workspace: Path, runs: Sequence[Sequence[str]], settings: Sequence[str]) -> list[dict[str, Any]]:
-    """Run every experiment of the list; return one record each with its seconds as a user waits them."""
+def play(
+    workspace: Path, runs: Sequence[Sequence[str]], settings: Sequence[str], *, until: float = math.inf
+) -> list[dict[str, Any]]:
+    """Run every experiment of the list; return one record each with its seconds as a user waits them.
+
+    None is begun after `until`, on the monotonic clock.
+    """
     records = []
     for words in runs:
+        if time.monotonic() > until:
+            break
         trained = ("--set", settings[0]) if words[0] in TRAINED else ()
         given = [*words, *trained, *(part for one in settings[1:] for part in ("--set", one))]
         began = time.monotonic()
@@ -146,7 +154,8 @@ def show(answer: dict[str, Any]) -> None:
         told = ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in run["stages"].items())
         print(f"| {run['run']} | {sum(run['stages'].values()):.0f} | {told} |")
     told = ", ".join(f"{kind} {100 * share:.0f} %" for kind, share in answer["shares"].items())
-    print(f"\nWhole study: {answer['seconds'] / 60:.1f} min; {told}")
+    part = f"All but {answer['left']} commands of the study" if answer["left"] else "Whole study"
+    print(f"\n{part}: {answer['seconds'] / 60:.1f} min; {told}")
 
 
 def leaderboard(workspace: Path) -> list[dict[str, str]]:
@@ -199,6 +208,7 @@ def main() -> None:
     made.add_argument("--epochs", type=int, default=2)
     made.add_argument("--examples", type=int, default=5, help="Examples a persona and split.")
     made.add_argument("--workspace", type=Path, help="Where to keep it; goes on where one is.")
+    made.add_argument("--minutes", type=float, help="Begin no run later; --workspace goes on another time.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     options = made.parse_args()
     workspace = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-study-"))
@@ -209,13 +219,14 @@ def main() -> None:
         base = () if options.base == "embedded" else ("--base", str(base_folder(options.base)))
         engine(workspace, "init", *world, "--dialogues", str(options.dialogues), *base)
     settings = (f"epochs={options.epochs}", f"examples_per_persona={options.examples}")
-    records = play(workspace, BEYOND if options.beyond else RUNS, settings)
+    until = began + 60 * options.minutes if options.minutes else math.inf
+    records = play(workspace, BEYOND if options.beyond else RUNS, settings, until=until)
     runs = stages(workspace)
     taken = sum(sum(run["stages"].values()) for run in runs)
     seconds = max(taken, time.monotonic() - began)  # the runs alone where it goes on from an earlier start
     answer = {
         "seconds": seconds, "commands": records, "runs": runs, "shares": shares(runs, seconds),
-        "leaderboard": leaderboard(workspace), "workspace": str(workspace),
+        "leaderboard": leaderboard(workspace), "workspace": str(workspace), "left": len(RUNS) - len(records),
     }  # fmt: skip
     if options.json:
         print(json.dumps(answer, indent=2))

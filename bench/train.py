@@ -37,7 +37,7 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
     trained: list[Any] = []
     for _ in range(options.repeats if personas <= 20 else 1):
         with clock.timed(), tempfile.TemporaryDirectory() as folder:
-            kind = LoraForm(base.model, _shape())
+            kind = LoraForm(base.model, _shape(options.dropout))
             lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
             trained = Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
             for one in trained:
@@ -52,17 +52,17 @@ def _settings() -> Any:
     return TrainSettings(learning_rate=RATE, epochs=EPOCHS, batch_size=BATCH, seed=0)
 
 
-def _shape() -> Any:
+def _shape(dropout: float) -> Any:
     from engine.lm.shape import LoraShape
 
-    return LoraShape(rank=RANK, alpha=ALPHA, dropout=0.0, target_modules=list(LAYERS))
+    return LoraShape(rank=RANK, alpha=ALPHA, dropout=dropout, target_modules=list(LAYERS))
 
 
-def _config() -> Any:
+def _config(dropout: float) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
-        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=list(LAYERS), task_type="CAUSAL_LM"
+        r=RANK, lora_alpha=ALPHA, lora_dropout=dropout, target_modules=list(LAYERS), task_type="CAUSAL_LM"
     )
 
 
@@ -117,7 +117,7 @@ def hf_trainer(options: Any, dtype: str, *, turns: bool) -> Measured:
         with clock.timed(), tempfile.TemporaryDirectory() as folder:
             for number, mine in enumerate(rows):
                 torch.manual_seed(number)
-                peft_model = get_peft_model(model, _config())
+                peft_model = get_peft_model(model, _config(options.dropout))
                 data = [example for row in mine for example in (by_turn if turns else whole)(row)]
                 arguments = TrainingArguments(
                     output_dir=folder, num_train_epochs=EPOCHS, per_device_train_batch_size=BATCH,
@@ -144,9 +144,10 @@ def plain_loop(options: Any, dtype: str) -> Measured:
 
     base, clock = load(options.base, dtype), Clock()
     rows = persona_rows(base, options.sample, options.dialogues)
-    kind, settings = LoraForm(base.model, _shape()), _settings()
+    kind, settings = LoraForm(base.model, _shape(options.dropout)), _settings()
     starts = [kind.start(seed=seed_of(0, number, "start")) for number in range(len(rows))]
-    model: Any = get_peft_model(base.model, _config())
+    model: Any = get_peft_model(base.model, _config(options.dropout))
+    model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decoder, head = model.get_base_model().get_decoder(), model.get_base_model().get_output_embeddings()
     sums: list[float] = []
@@ -202,6 +203,9 @@ def main() -> None:
     made.add_argument("--personas", type=int, default=None, help="Adapters trained together by this engine.")
     made.add_argument("--sample", type=int, default=None, help="Personas for PEFT's ways.")
     made.add_argument("--dialogues", type=int, default=None, help="Dialogues of each persona.")
+    made.add_argument(
+        "--dropout", type=float, default=0.0, help="Before the update; the product's own default is 0.05."
+    )
     made.add_argument("--dtype", choices=("fp32", "bf16"), default=None, help="Of this engine's base.")
     options = made.parse_args()
     small = options.base == "embedded"
@@ -211,20 +215,20 @@ def main() -> None:
     options.dtype = options.dtype or "fp32"
     if not small:
         options.repeats = 1
-    names = ("base", "repeats", "personas", "sample", "dialogues", "dtype")
+    names = ("base", "repeats", "personas", "sample", "dialogues", "dropout", "dtype")
     found = run_ways(__file__, WAYS, options, names)
     if found is None:
         return
     checks = []
     for other in found[1:]:
         pairs = list(zip(found[0].results or [], other.results or [], strict=False))
-        if pairs:
+        if pairs and not options.dropout:
             worst = max(abs(a - b) / b for a, b in pairs)
             checks.append(
                 f"{len(pairs)} adapters of {other.way}: |w|^2 differs by at most {worst:.1e} of itself"
             )
     what = f"{EPOCHS} epochs of {options.dialogues} dialogues, rank {RANK} on {' and '.join(LAYERS)}"
-    title = f"{what}, {options.base}"
+    title = f"{what}, dropout {options.dropout:g}, {options.base}"
     show(title, found, unit="adapter", checks=checks, as_json=options.json)
 
 

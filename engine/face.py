@@ -108,10 +108,10 @@ class Study:
         rows = [
             {
                 "run_id": one.run_id,
-                "experiment": one.spec.experiment,
+                "experiment": one.spec.experiment if one.spec else "",
                 "state": one.state,
                 "seconds": round(one.status.seconds, 3),
-                "parameters": dict(one.spec.parameters),
+                "parameters": dict(one.spec.parameters) if one.spec else {},
             }
             for one in jobs.list_runs(self.workspace)
         ]

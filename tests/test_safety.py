@@ -186,7 +186,7 @@ def test_a_read_only_workspace_can_be_looked_at_and_not_changed(closed: Workspac
     assert read_only(closed)
     for name, attempt in attempts(closed).items():
         assert "read-only" in refusal(attempt), name
-    assert looks.record(closed, "p", {"a": "A"}) == 1
+    assert looks.record(closed, looks.TestSet("one"), "p", {"a": "A"}, {"m"}) == 1
     assert [record.state for record in jobs.list_runs(closed)] == ["succeeded", "queued"]
     jobs.advance(closed)
     assert {path: path.read_bytes() for path in closed.data.rglob("*") if path.is_file()} == before

@@ -18,7 +18,10 @@ from engine.core.wording import count, known, p_value, percent, points, signed_p
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.protocol_guard import older_words
+from engine.show.for_whom import differing
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
+from engine.stats.verdicts import why
 
 
 @command(
@@ -28,12 +31,17 @@ from engine.stats.co_primary import beside_words
         "compare --reference base --metric length_ratio",
         "compare --family retrieval --criteria",
         "compare --margin 1",
-        "compare --split val --csv > table.csv",
+        "compare --split test --variant hybrid",
+        "compare --csv > table.csv",
     ),
 )
 @click.option("--reference", help="The variant to compare with; by default unified, else base.")
 @click.option("--metric", help="The metric to compare; by default the study's primary one.")
-@click.option("--split", type=click.Choice(["val", "test"]), default="test", show_default=True, help="Where.")
+@click.option(
+    "--split",
+    type=click.Choice(["val", "test"]),
+    help="Where: val, to choose (the default), or test, to judge what was chosen.",
+)
 @click.option("--protocol", help="The protocol to compare under; by default the newest with the reference.")
 @click.option("--family", help="Show this family of variants only, such as retrieval.")
 @click.option("--variant", "variants", multiple=True, help="Show this variant only; repeatable.")
@@ -48,14 +56,18 @@ from engine.stats.co_primary import beside_words
 )
 @click.option("--criteria", "with_criteria", is_flag=True, help="Show what each variant lacks for success.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
-def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **asked: Any) -> int:
+def compare(
+    call: Call, *, as_csv: bool, with_criteria: bool, margin: float, split: str | None, **asked: Any
+) -> int:
     """Compare every variant with the reference, persona by persona.
 
-    All variants that compete are one family for Holm's correction, whatever is shown of them. Variants
-    judged on test are counted: "test seen 3 times".
+    All variants that compete are one family for Holm's correction, whatever is shown of them; a metric that
+    was not declared beforehand answers for the others too. Opens on val, where choices are made; each
+    verdict on test is counted, whatever the metric and the number of examples.
     """
     from engine.domains.metrics import chosen
     from engine.results.comparing.comparison import compare_variants
+    from engine.results.comparing.headline import headline, opening_split
     from engine.results.store import refresh
     from engine.results.tuning import tuned_words
 
@@ -63,13 +75,78 @@ def compare(call: Call, *, as_csv: bool, with_criteria: bool, margin: float, **a
     for torn in refresh(call.ws).torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
     unit = 100 if chosen(call.ws, asked["metric"]).unit == "fraction" else 1
-    found = compare_variants(call.ws, margin=margin / unit, **asked)
+    split = split or opening_split(call.ws)
+    bands = with_criteria or call.as_json
+    found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
     if as_csv:
         print_csv(found["rows"])
-    else:
-        call.answer(found, lambda: show(found, with_criteria=with_criteria))
+        return 0
+    told = headline(call.ws, found)
+    call.answer(
+        {**found, "headline": told.as_json()},
+        lambda: show(found, headline=told.words, with_criteria=with_criteria),
+    )
     for line in tuned_words(call.ws):
         note(line)
+    return 0
+
+
+@command(
+    "freeze",
+    examples=(
+        "freeze",
+        "freeze --variant hybrid --variant unified+retrieval-3",
+        "freeze --variant hybrid --further param_f1 --margin 1",
+    ),
+)
+@click.option("--variant", "variants", multiple=True, help="A variant to test; by default all on val.")
+@click.option("--primary", help="The metric that decides; by default the study's primary one.")
+@click.option("--further", multiple=True, help="A metric to test beside it; repeatable.")
+@click.option("--reference", help="The variant to compare with; by default unified, else base.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Count a persona as better only by more than so many points.",
+)
+def freeze(
+    call: Call,
+    *,
+    variants: tuple[str, ...],
+    primary: str | None,
+    further: tuple[str, ...],
+    reference: str | None,
+    margin: float,
+) -> int:
+    """Write down what test will be asked, before it is looked at: variants, metrics, margins and tests,
+    hashed.
+
+    The report then says what was planned and what came later. What was seen on test already cannot be
+    planned.
+    """
+    from engine.results.comparing import freezing
+    from engine.results.store import refresh
+
+    call.ws.read_config()
+    refresh(call.ws)
+    plan = freezing.freeze(
+        call.ws,
+        variants=variants,
+        primary=primary,
+        further=further,
+        reference=reference,
+        margin=margin / 100,
+    )
+
+    def show_plan() -> None:
+        out().print(Text(f"Frozen as {plan.hash}, after {count(plan.looks, 'look')} at test", style="bold"))
+        names = [METRICS[name].label for name in plan.metrics]
+        out().print(Text(f"Variants, against {plan.reference}: {', '.join(plan.variants.values())}"))
+        out().print(Text(f"Primary metric: {names[0]}; further: {', '.join(names[1:]) or 'none'}"))
+        out().print(Text(f"Tests: {plan.tests['test']}; below {plan.tests['alpha']:g} after correction"))
+        call.say(f"Judge it: {call.command('compare', split='test')}, or write the report.")
+
+    call.answer(plan.as_json(), show_plan)
     return 0
 
 
@@ -101,20 +178,20 @@ Record = dict[str, Any]
 
 def print_csv(rows: Sequence[Record]) -> None:
     """Print the rows as CSV, fractions throughout."""
-    flat = [
-        {**row, "aliases": ";".join(row["aliases"]), **_flat_placebo(row), **_flat_second(row)}
-        for row in rows
-    ]
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    told = [_flat(row) for row in rows]
+    writer = csv.DictWriter(sys.stdout, fieldnames=list(told[0]) if told else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in flat)
+    writer.writerows({name: in_cell(value) for name, value in row.items()} for row in told)
 
 
-def show(found: Record, *, with_criteria: bool = False) -> None:
-    """Print the leaderboard, the criteria where asked for, and the remarks on stderr."""
+def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = False) -> None:
+    """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
+    stderr."""
     metric = METRICS[found["metric"]]
     unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
     title = f"{metric.label} on {found['split']}, {unit}, against {found['reference']}"
+    for line in headline:
+        out().print(Text(line), soft_wrap=True)
     out().print(Text(title, style="bold"))
     sizes = ("mean", "difference", "95 % CI")
     counted = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
@@ -124,8 +201,9 @@ def show(found: Record, *, with_criteria: bool = False) -> None:
         shown.add_row(*_cells(row, metric))
     out().print(shown)
     _show_second(found)
+    _show_reasons(found, metric)
     _show_settings(found)
-    _show_placebos(found, metric)
+    _show_controls(found, metric)
     if with_criteria:
         _show_criteria(found)
     for line in _remarks(found, metric):
@@ -156,6 +234,17 @@ def _flat_second(row: Record) -> Record:
     return {**named, **{f"co_primary_{name}": held.get(name) for name in ("ci_low", "ci_high", "margin")}}
 
 
+def _flat(row: Record) -> Record:
+    """The row with what it nests as columns of their own."""
+    left = {name: value for name, value in row.items() if name not in ("compared", "seeds", "above_matched")}
+    seeds, matched = row["seeds"] or {}, row["above_matched"] or {}
+    told = {f"seeds_{name}": seeds.get(name) for name in ("n", "deviation", "share_of_variance")}
+    told |= {f"above_matched_{name}": matched.get(name) for name in ("delta", "ci_low", "ci_high", "p")}
+    return {
+        **left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row), **_flat_second(row)
+    }  # fmt: skip
+
+
 def _flat_placebo(row: Record) -> Record:
     """The placebo's numbers as columns of their own: `above_placebo` is the difference."""
     above = row["above_placebo"] or {}
@@ -175,6 +264,19 @@ def _show_second(found: Record) -> None:
     out().print(shown)
 
 
+def _show_reasons(found: Record, metric: Metric) -> None:
+    """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
+    told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]
+    judged = {row["variant"]: row["verdict"] for row in found["rows"] if not row["role"]}
+    shown = table("verdict", "of", "why")
+    for name, words in told:
+        if words and name in judged:
+            shown.add_row(Text(judged[name], style=_STYLES.get(judged[name], "")), name, words)
+    if shown.row_count:
+        out().print()
+        out().print(shown)
+
+
 def _show_settings(found: Record) -> None:
     """A line for each variant that shares its plain name with another: what it was made with."""
     rows = [row for row in found["rows"] if row["settings"]]
@@ -187,29 +289,34 @@ def _show_settings(found: Record) -> None:
     out().print(shown)
 
 
-def _show_placebos(found: Record, metric: Metric) -> None:
-    """A line for each variant whose placebo is scored: only what it gains over that is personal."""
-    rows = [row for row in found["rows"] if row["above_placebo"]]
+def _show_controls(found: Record, metric: Metric) -> None:
+    """A line for each variant that has a control: what it gains over the reference, over a unified of as many
+    steps, and over its placebo."""
+    rows = [row for row in found["rows"] if row["above_placebo"] or row.get("above_matched")]
     if not rows:
         return
-    numbers = ("mean", "placebo's", "difference", "95 % CI", "p", "personas")
-    shown = table("above its placebo", *numbers, right=numbers)
+    columns = ("over the reference", "over step-matched unified", "over its placebo")
+    shown = table("gain", *columns, right=columns)
     for row in rows:
-        above = row["above_placebo"]
-        shown.add_row(
-            row["variant"],
-            _level(row["mean"], metric),
-            _level(above["placebo_mean"], metric),
-            _difference(above["delta"], metric),
-            f"{_difference(above['ci_low'], metric)} to {_difference(above['ci_high'], metric)}",
-            p_value(above["p"]),
-            str(above["n_paired"]),
-        )
+        over = (row, row.get("above_matched"), row["above_placebo"])
+        shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
     out().print()
     out().print(shown)
+    note("Over the placebo counts the harm of another persona's help too: alone it says nothing of a gain.")
+
+
+def _gain(row: Record | None, metric: Metric) -> str:
+    if not row or row["delta"] is None:
+        return "not made"
+    low, high = _difference(row["ci_low"], metric), _difference(row["ci_high"], metric)
+    return f"{_difference(row['delta'], metric)} ({low} to {high})"
 
 
 def _share(row: Record) -> str:
+    """The share that truly gains, luck taken out; the raw one where examples do not tell the two apart."""
+    if known(row["true_share"]):
+        low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
+        return f"{percent(row['true_share'])} ({low} to {high})"
     if not known(row["share_improved"]):
         return percent(row["share_improved"])
     return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
@@ -241,19 +348,23 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     """What a reader must know before believing a number."""
     told = [f"Warning: {line}" for line in found["warnings"]]
     told += [older_words(found["older"])] if found["older"] else []
-    others = [row for row in found["rows"] if row["role"] != "reference"]
-    smallest = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
-    if smallest:
-        sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
-        told.append(
-            f"{count(max(row['n_paired'] for row in others), 'persona')} find a true difference of "
-            f"{' to '.join(sizes)} in four of five studies; smaller ones are easily missed."
-        )
+    told += _power(found["rows"], metric)
     if found["margin"]:
         told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
+    if any(known(row["true_share"]) for row in found["rows"]):
+        told.append(
+            "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
+            "and worse count how it looks."
+        )
+        told.append(differing(found["rows"]))
     told += _noise(found, metric)
     if found["split"] == "test":
-        told.append(f"Test seen {count(found['test_looks'], 'time')} under this protocol. Choose on val.")
+        verdicts = count(found["test_looks"], "verdict")
+        told.append(f"Test seen: {verdicts} on these dialogues so far. Choose on val.")
+    if found["among_metrics"] > 1:
+        told.append(
+            f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
+        )
     unseen = [other for other in found["others"] if other["variants"]]
     if unseen and not any(row["role"] == "other protocol" for row in found["rows"]):
         told += [
@@ -264,16 +375,37 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     return told
 
 
+def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
+    """What the verdict finds of those that compete: no bound, no control."""
+    judged = [row for row in rows if not row["role"] and row["min_detectable_effect"]]
+    if not judged:
+        return []
+    smallest = [row["min_detectable_effect"] for row in judged]
+    sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+    family = judged[0]["family_size"] or 1
+    among = f" among {count(family, 'variant')}" if family > 1 else ""
+    return [
+        f"{count(max(row['n_paired'] for row in judged), 'persona')} find a true difference of "
+        f"{' to '.join(sizes)}{among} in four of five studies; smaller ones are easily missed."
+    ]
+
+
 def _noise(found: Record, metric: Metric) -> list[str]:
     noise = found["noise"]
+    told = [
+        f"{row['variant']}: {' '.join(lines)}"
+        for row in found["rows"]
+        if (lines := training_lines(row, difference=lambda size: _difference(size, metric)))
+    ]
     if noise["repeats"]:
-        return [
+        return told + [
             f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
     command = noise["command"]
-    return [f"Noise floor unknown. To learn what another seed alone changes: {command}"] if command else []
+    unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
+    return [*told, unknown] if command else told
 
 
 def _level(value: float | None, metric: Metric) -> str:
@@ -290,4 +422,4 @@ def _difference(value: float | None, metric: Metric) -> str:
     return f"{round(value, 2) + 0.0:+.2f}"
 
 
-COMMANDS = (compare, rescore)
+COMMANDS = (compare, freeze, rescore)

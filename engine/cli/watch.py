@@ -83,21 +83,24 @@ def _left(record: RunRecord) -> str:
     return f"in {duration(record.status.seconds)}" if record.ended else ""
 
 
-def answer(call: Call, records: Sequence[RunRecord], *, detach: bool) -> int:
+def answer(call: Call, records: Sequence[RunRecord], *, detach: bool, target: str | None = None) -> int:
     """Answer with the runs as they stand, or wait for them and answer with how they ended.
 
-    The exit code is 0 only when all of them succeeded.
+    `target` is the run that was asked for, by default the last. The exit code is 0 only when all of them
+    succeeded.
     """
     if not detach:
         ended = watch(call.ws, [record.run_id for record in records], quiet=call.as_json)
-        return _answer_ended(call, ended)
+        return _answer_ended(call, ended, target)
 
     def show() -> None:
         for record in records:
             out().print(f"{record.run_id}: {record.state}")
         call.say(f"Watch: {call.command('status')}")
 
-    call.answer({"run_id": records[-1].run_id, "runs": [record.to_json() for record in records]}, show)
+    call.answer(
+        {"run_id": target or records[-1].run_id, "runs": [record.to_json() for record in records]}, show
+    )
     return 0
 
 
@@ -108,8 +111,9 @@ def failure(record: RunRecord, ws: Workspace) -> EngineError:
     return EngineError(message, in_workspace(hint, ws))
 
 
-def _answer_ended(call: Call, records: Sequence[RunRecord]) -> int:
-    target, bad = records[-1], [record for record in records if record.state != "succeeded"]
+def _answer_ended(call: Call, records: Sequence[RunRecord], asked: str | None) -> int:
+    target = next((record for record in records if record.run_id == asked), records[-1])
+    bad = [record for record in records if record.state != "succeeded"]
     value: dict[str, Any] = {
         "run_id": target.run_id,
         "state": target.state,

@@ -52,6 +52,7 @@ FORMS: dict[str, Any] = {
         "statistics?": dict,
     },
     "machine.json": dict,
+    "references.json": {"*": {"run_id": str, "at": str, "by": str, "instead_of": TEXT}},
     "kernels.json": {"*": dict},
     "spec.json": {
         "experiment": str,

@@ -69,8 +69,10 @@ def adding(model: PreTrainedModel, offset_of: Mapping[int, Callable[[], Tensor]]
 
         return add
 
+    layers = [layer_of(model, number) for number in offset_of]  # all are there before the first is changed
     hooks = [
-        layer_of(model, number).register_forward_hook(hook(given)) for number, given in offset_of.items()
+        layer.register_forward_hook(hook(given))
+        for layer, given in zip(layers, offset_of.values(), strict=True)
     ]
     try:
         yield
@@ -84,6 +86,7 @@ class OffsetsForm:
 
     dropout = 0.0
     effect = Activations
+    packs = True
 
     def __init__(self, model: PreTrainedModel, layers: Sequence[int]) -> None:
         for number in layers:

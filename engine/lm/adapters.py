@@ -237,12 +237,13 @@ def added(parts: Sequence[tuple[Lora, float]]) -> dict[str, Factors]:
     for lora, weight in parts:
         for path, (a, b) in lora.factors.items():
             stacked.setdefault(path, []).append((a, b * (lora.scale * weight)))
-    return {
-        path: _no_larger_than_the_sum(
-            torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
-        )
-        for path, pairs in stacked.items()
-    }
+    return {path: _no_larger_than_the_sum(*_side_by_side(pairs)) for path, pairs in stacked.items()}
+
+
+def _side_by_side(pairs: Sequence[tuple[Tensor, Tensor]]) -> Factors:
+    if len(pairs) == 1:
+        return pairs[0]
+    return torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs], dim=1)
 
 
 def _no_larger_than_the_sum(a: Tensor, b: Tensor) -> Factors:

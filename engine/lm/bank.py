@@ -11,7 +11,8 @@ a prefix and offsets of activations, which every kernel applies alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
+from engine.lm.held import Held
+from engine.lm.lean import ways
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -56,8 +59,12 @@ def change_of(
 
 
 @contextmanager
-def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
-    """Give the changed layers weights of their own, the change added; put the old ones back at the end."""
+def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = False) -> Iterator[None]:
+    """Give the changed layers weights of their own, the change added; put the old ones back at the end.
+
+    `in_place` changes the weights where they are, for captured steps know them by their place: nobody else
+    may use the model meanwhile, nor another that shares them.
+    """
     before: list[tuple[nn.Module, Any]] = []
     try:
         for path, (a, b) in (change.factors if change else {}).items():
@@ -65,14 +72,55 @@ def written(model: PreTrainedModel, change: Change | None) -> Iterator[None]:
             weight: Any = module.weight
             delta = b.to(weight.device) @ a.to(weight.device)
             changed = weight.detach().float() + (delta.T if isinstance(module, Conv1D) else delta)
-            before.append((module, weight))
-            module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
+            before.append((module, weight.clone() if in_place else weight))
+            if in_place:
+                weight.copy_(changed)
+            else:
+                module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
         own = {number: one.to(model.device) for number, one in (change.offsets if change else {}).items()}
         with adding(model, {number: lambda number=number: own[number] for number in own}):  # type: ignore[misc]
             yield
     finally:
         for module, weight in before:
-            module.weight = weight
+            if in_place:
+                changed_weight: Any = module.weight
+                changed_weight.copy_(weight)
+            else:
+                module.weight = weight
+
+
+_SERIALS = itertools.count()
+
+
+class Tables:
+    """Changes side by side on a model's device: what rows of any batch are gathered from."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        changes: Sequence[Change | None],
+        *,
+        kernel: Literal["stacked", "masked"] = "stacked",
+    ) -> None:
+        self.kernel, self.count, self.serial = kernel, len(changes), next(_SERIALS)
+        self.number = {change: place for place, change in enumerate(changes)}
+        factors = {
+            path: _table(path, changes, model)
+            for path in sorted({path for change in changes if change for path in change.factors})
+        }
+        if kernel == "stacked":
+            factors = {path: (_upright(a), _upright(b)) for path, (a, b) in factors.items()}
+        self.factors = factors
+        self.offsets = {
+            number: _offset_table(number, changes, model)
+            for number in sorted({number for change in changes if change for number in change.offsets})
+        }
+
+
+def bytes_of_changes(model: PreTrainedModel, changes: Sequence[Change | None]) -> int:
+    """Return about what changes take side by side, each as large as the largest."""
+    sizes = [sum(a.numel() + b.numel() for a, b in change.factors.values()) for change in changes if change]
+    return len(changes) * max(sizes, default=0) * model.dtype.itemsize
 
 
 class Rows:
@@ -84,38 +132,45 @@ class Rows:
     def __init__(
         self,
         model: PreTrainedModel,
-        changes: Sequence[Change | None],
+        changes: Sequence[Change | None] | Tables,
         names: Sequence[int],
         *,
         kernel: Literal["stacked", "masked"] = "stacked",
+        held: Held | None = None,
     ) -> None:
-        self._model, self._kernel = model, kernel
+        """`held` keeps what the rows bring in one place, so that a captured step finds it there."""
+        tables = changes if isinstance(changes, Tables) else Tables(model, changes, kernel=kernel)
+        if held is not None and tables.kernel == "masked":
+            raise ValueError("Masked rows have no place of their own, which captured steps need.")
+        self._model, self._kernel, self._held = model, tables.kernel, held
+        self._shared = held is not None and tables.count == 1
         self._names = torch.tensor(list(names), device=model.device)
-        self._tables = {
-            path: _table(path, changes, model)
-            for path in sorted({path for change in changes if change for path in change.factors})
-        }
+        self._tables, self._offsets, self._serial = tables.factors, tables.offsets, tables.serial
+        self._with_factors = ways(model).with_factors if held is not None and not self._shared else None
         self._own: dict[str, tuple[Tensor, ...]] = {}
-        self._offsets = {
-            number: _offset_table(number, changes, model)
-            for number in sorted({number for change in changes if change for number in change.offsets})
-        }
         self._own_offsets: dict[int, Tensor] = {}
         self._choose(self._names)
 
+    @property
+    def key(self) -> Hashable:
+        """What tells apart the operations that rows of different batches take: their layers and ranks."""
+        ranks = tuple((path, a.shape[-1]) for path, (a, _) in self._tables.items())
+        whose = self._serial if self._with_factors else None  # then factors are read where they lie
+        return self._kernel, self._shared, ranks, tuple(self._offsets), whose
+
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
-        self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
+        chosen = torch.tensor(list(rows))
+        if self._names.is_cuda:  # without waiting for what the GPU is still at
+            chosen = chosen.pin_memory().to(self._names.device, non_blocking=True)
+        self._choose(self._names[chosen])
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Apply the changes to every forward pass within."""
-        apply = _apply_stacked if self._kernel == "stacked" else _apply_masked
         hooks = [
             self._model.get_submodule(path).register_forward_hook(
-                lambda _, inputs, output, path=path: (
-                    output + apply(by_row(inputs[0], self._count), *self._own[path]).view(output.shape)
-                )
+                lambda _, inputs, output, path=path: self._changed(path, inputs[0], output)
             )
             for path in self._tables
         ]
@@ -130,20 +185,39 @@ class Rows:
         return lambda: self._own_offsets[number]
 
     def _choose(self, names: Tensor) -> None:
-        self._count = len(names)
+        self._count, self._own = len(names), {}
         for number, table in self._offsets.items():
-            self._own_offsets[number] = table[names].unsqueeze(1)
-        for path, (a, b) in self._tables.items():
-            if self._kernel == "stacked":
-                self._own[path] = (
-                    a[names].transpose(1, 2).contiguous(),
-                    b[names].transpose(1, 2).contiguous(),
-                )
-                continue
-            count, rank, wide = a.shape
-            mine = a.new_zeros(len(names), 1, count, rank)
-            mine[torch.arange(len(names)), 0, names] = 1
-            self._own[path] = (a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1))
+            self._own_offsets[number] = self._gathered(f"offset {number}", table, names).unsqueeze(1)
+        self._whose = names[:1] if self._shared else names
+        if self._with_factors is not None:
+            self._whose = self._gathered("names", names, torch.arange(len(names), device=names.device))
+        elif self._held is not None:  # a captured step gathers nothing
+            self._own = {path: self._factors_of(path) for path in self._tables}
+
+    def _changed(self, path: str, given: Tensor, output: Tensor) -> Tensor:
+        """Return a layer's output with what each row's own factors make of what the layer is given."""
+        x = by_row(given, self._count)
+        if self._with_factors is not None and x.shape[1] == 1:
+            whole = output.view(self._count, 1, -1)
+            return self._with_factors(x, *self._tables[path], self._whose, whole).view(output.shape)
+        if path not in self._own:
+            self._own[path] = self._factors_of(path)
+        apply = (
+            _apply_masked if self._kernel == "masked" else _apply_shared if self._shared else _apply_stacked
+        )
+        return output + apply(x, *self._own[path]).view(output.shape)
+
+    def _factors_of(self, path: str) -> tuple[Tensor, ...]:
+        a, b = self._tables[path]
+        if self._kernel == "stacked":
+            return self._gathered(f"{path} A", a, self._whose), self._gathered(f"{path} B", b, self._whose)
+        count, rank, wide = a.shape
+        mine = a.new_zeros(len(self._whose), 1, count, rank)
+        mine[torch.arange(len(self._whose)), 0, self._whose] = 1
+        return a.reshape(count * rank, wide), mine.flatten(2), b.transpose(0, 1).flatten(1)
+
+    def _gathered(self, name: str, table: Tensor, names: Tensor) -> Tensor:
+        return table[names] if self._held is None else self._held.put(name, table, names)
 
 
 def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) -> tuple[Tensor, Tensor]:
@@ -157,7 +231,11 @@ def _table(path: str, changes: Sequence[Change | None], model: PreTrainedModel) 
     b = torch.stack(
         [some[1].new_zeros(some[1].shape[0], most) if p is None else _pad(p[1], most, 1) for p in pairs]
     )
-    return a.to(model.device, model.dtype), b.to(model.device, model.dtype)
+    return a.to(model.dtype).to(model.device), b.to(model.dtype).to(model.device)
+
+
+def _upright(factors: Tensor) -> Tensor:
+    return factors.transpose(1, 2).contiguous()
 
 
 def _offset_table(number: int, changes: Sequence[Change | None], model: PreTrainedModel) -> Tensor:
@@ -182,6 +260,10 @@ def _apply_stacked(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(torch.bmm(x, a), b)
 
 
+def _apply_shared(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return (x @ a[0]) @ b[0]
+
+
 def _apply_masked(x: Tensor, a: Tensor, mine: Tensor, b: Tensor) -> Tensor:
     return linear(linear(x, a) * mine, b)
 
@@ -203,7 +285,7 @@ def trainable(
             return lambda _, inputs, output: (
                 output + linear(linear(_seen(path, inputs[0]), a[0]), b[0]).view(output.shape)
             )
-        a_rows, b_rows = a[rows].transpose(1, 2), b[rows].transpose(1, 2)
+        a_rows, b_rows = a.index_select(0, rows).mT, b.index_select(0, rows).mT
         return lambda _, inputs, output: (
             output + torch.bmm(torch.bmm(_seen(path, inputs[0]), a_rows), b_rows).view(output.shape)
         )

@@ -1,72 +1,92 @@
-"""Greedy decoding of one batch, token by token: the cache, the masks, the rows that are finished.
+"""Greedy decoding of one batch, token by token: what is chosen, the rows that are finished.
 
 Knows token ids only. Rows that have ended leave the batch, so that the slowest reply does not hold the
-others' memory and time; a prompt's beginning that all rows share is read once.
+others' memory and time. Prompts are read by reading.py; on a GPU a step is one of static_steps.py's.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
-from engine.lm.last_layer import PLAIN_MODELS, last_position, only_at
-from engine.lm.prefix import fill, key_value_shape
-from engine.lm.tail import logits_of
+from engine.lm.reading import forward, read_prompts
+from engine.lm.static_steps import StaticBatch, StaticSteps
 
 _LEAVE_SHARE = 0.25
-_WORTH_SHARING_TOKENS, _WORTH_SHARING_ROWS = 32, 4
-_READ_TOKENS = {"cpu": 1024, "cuda": 16384}
+_LOOK_STEPS = 8
+"""Steps between two looks at which rows have ended, where a look makes a GPU wait."""
+
+OnRows = Callable[[Sequence[int]], None]
 
 
-class _ReservedLayer(DynamicLayer):
-    """A cache layer whose room is taken at once, so that a step copies only what is new."""
+class Batch(Protocol):
+    """Rows under way: the logits [B, V] after what they have read."""
 
-    def __init__(self, rows: int, room: int) -> None:
-        super().__init__()
-        self._rows, self._room, self._used = rows, room, 0
+    logits: Tensor
 
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        _, heads, _, size = key_states.shape
-        self._all_keys = key_states.new_zeros(self._rows, heads, self._room, size)
-        self._all_values = value_states.new_zeros(self._rows, heads, self._room, value_states.shape[-1])
-        self.is_initialized = True
+    def worth_leaving(self, left: int, going: int) -> bool:
+        """Say whether it is quicker to go on with `left` of the `going` rows."""
 
-    @property
-    def held(self) -> tuple[Tensor, Tensor]:
-        """The keys and values so far, [rows, heads, used, size] each."""
-        return self._all_keys[:, :, : self._used], self._all_values[:, :, : self._used]
+    def keep(self, places: Sequence[int], rows: Sequence[int]) -> None:
+        """Go on with these places of the batch alone, which are `rows` by number."""
 
-    def place(self, rows: slice, end: int, keys: Tensor, values: Tensor) -> None:
-        """Put what a part of the rows has read [b, heads, n, size] so that it ends at position `end`."""
-        if not self.is_initialized:
-            self.lazy_initialization(keys, values)
-        self._all_keys[rows, :, end - keys.shape[2] : end] = keys
-        self._all_values[rows, :, end - values.shape[2] : end] = values
-        self._used = end
-        self._show()
+    def feed(self, tokens: Tensor) -> None:
+        """Read one token more of each row [B]."""
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        end = self._used + key_states.shape[-2]
-        self.place(slice(None), end, key_states, value_states)
-        return self._all_keys[:, :, :end], self._all_values[:, :, :end]
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        self._all_keys, self._all_values = self._all_keys[indices], self._all_values[indices]
-        self._rows = len(indices)
-        self._show()
+class _Growing:
+    """Rows whose cache and mask grow by one position a step."""
 
-    def _show(self) -> None:
-        self.keys, self.values = self.held
+    def __init__(
+        self, model: PreTrainedModel, read: tuple[Tensor, DynamicCache, Tensor], on_rows: OnRows
+    ) -> None:
+        self._model, self._on_rows = model, on_rows
+        self.logits, self._cache, self._seen = read
+
+    def worth_leaving(self, left: int, going: int) -> bool:
+        return left <= (1 - _LEAVE_SHARE) * going
+
+    def keep(self, places: Sequence[int], rows: Sequence[int]) -> None:
+        kept = torch.tensor(list(places), device=self._seen.device)
+        self._seen = self._seen[kept]
+        self._cache.batch_select_indices(kept)
+        self._on_rows(rows)
+
+    def feed(self, tokens: Tensor) -> None:
+        self._seen = torch.cat([self._seen, self._seen.new_ones(len(self._seen), 1)], dim=1)
+        self.logits = forward(self._model, tokens.unsqueeze(1), self._seen, self._cache)
+
+
+def begin(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    prefixes: Sequence[Tensor | None],
+    *,
+    max_new_tokens: int,
+    share_prefix: bool,
+    on_rows: OnRows,
+    steps: StaticSteps | None = None,
+    key: Hashable = (),
+) -> Batch:
+    """Read the prompts; return their rows, to go on in `steps` where they are given."""
+    if steps is not None:
+        return StaticBatch(
+            steps,
+            model,
+            prompts,
+            prefixes,
+            max_new_tokens,
+            share_prefix=share_prefix,
+            on_rows=on_rows,
+            key=key,
+        )
+    read = read_prompts(model, prompts, prefixes, max_new_tokens, share_prefix, on_rows)
+    on_rows(range(len(prompts)))
+    return _Growing(model, read, on_rows)
 
 
 def decode(
@@ -78,9 +98,11 @@ def decode(
     share_prefix: bool,
     over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     prefixes: Sequence[Tensor | None] = (),
-    on_rows: Callable[[Sequence[int]], None] = lambda rows: None,
+    on_rows: OnRows = lambda rows: None,
     on_token: Callable[[Sequence[int], Sequence[int]], None] | None = None,
     choose: Callable[[Tensor, Sequence[int]], Tensor] = lambda logits, rows: logits.argmax(dim=-1),
+    steps: StaticSteps | None = None,
+    key: Hashable = (),
 ) -> list[list[int]]:
     """Return the greedy continuation of each prompt (token ids), without the token that ended it.
 
@@ -88,217 +110,39 @@ def decode(
     trained keys and values, where it has any. `on_rows` is told which rows, by number, the next forward
     passes hold. `on_token` gets the rows' numbers and their new tokens. `choose` turns logits [B, V] and the
     rows' numbers into tokens [B], by default the likeliest. `over` says of what a row has said whether
-    that ends it, beside `end_ids`.
+    that ends it, beside `end_ids`. `steps` are captured steps to go in, `key` what tells apart the changes
+    that they hold.
     """
-    logits, cache, seen = read_prompts(model, prompts, prefixes, max_new_tokens, share_prefix, on_rows)
+    batch = begin(
+        model, prompts, prefixes, max_new_tokens=max_new_tokens, share_prefix=share_prefix,
+        on_rows=on_rows, steps=steps, key=key,
+    )  # fmt: skip
     replies: list[list[int]] = [[] for _ in prompts]
     going = list(range(len(prompts)))
     ended = [False] * len(prompts)
-    on_rows(going)
+    unseen: list[Tensor] = []
+    every = 1 if steps is None else _LOOK_STEPS
     for step in range(max_new_tokens):
-        tokens = choose(logits, going)
-        chosen = tokens.tolist()
-        if on_token is not None:
-            on_token(going, chosen)
-        for row, token in zip(going, chosen, strict=True):
-            if not ended[row]:
-                if token in end_ids:
-                    ended[row] = True
-                else:
-                    replies[row].append(token)
-                    ended[row] = over(replies[row])
-        left = [place for place, row in enumerate(going) if not ended[row]]
-        if not left or step == max_new_tokens - 1:
-            break
-        if len(left) <= (1 - _LEAVE_SHARE) * len(going):
-            rows = torch.tensor(left, device=model.device)
-            tokens, seen, going = tokens[rows], seen[rows], [going[place] for place in left]
-            cache.batch_select_indices(rows)
-            on_rows(going)
-        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
-        logits = forward(model, tokens.unsqueeze(1), seen, cache)
+        last = step == max_new_tokens - 1
+        tokens = choose(batch.logits, going)
+        unseen.append(tokens)
+        if len(unseen) == every or last:
+            for chosen in torch.stack(unseen).tolist():
+                if on_token is not None:
+                    on_token(going, chosen)
+                for row, token in zip(going, chosen, strict=True):
+                    if not ended[row]:
+                        if token in end_ids:
+                            ended[row] = True
+                        else:
+                            replies[row].append(token)
+                            ended[row] = over(replies[row])
+            unseen = []
+            left = [place for place, row in enumerate(going) if not ended[row]]
+            if not left or last:
+                break
+            if len(left) < len(going) and batch.worth_leaving(len(left), len(going)):
+                tokens, going = tokens[torch.tensor(left, device=model.device)], [going[one] for one in left]
+                batch.keep(left, going)
+        batch.feed(tokens)
     return replies
-
-
-def read_prompts(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    prefixes: Sequence[Tensor | None],
-    max_new_tokens: int,
-    share_prefix: bool,
-    on_rows: Callable[[Sequence[int]], None],
-) -> tuple[Tensor, DynamicCache, Tensor]:
-    """Read the prompts, a few rows at a time; return logits [B, V], the cache and who is seen [B, T].
-
-    A part of the rows fits the processor's cache and is padded to its own longest prompt only. In the
-    batch's cache all prompts end at the same position.
-    """
-    device = model.device
-    splits = can_be_placed(_cache(model, 1, 1))
-    shared = _common_prefix(prompts) if share_prefix and splits and len(prompts) >= _WORTH_SHARING_ROWS else 0
-    shared = shared if shared >= _WORTH_SHARING_TOKENS else 0
-    trained = max((len(prefix) for prefix in prefixes if prefix is not None), default=0)
-    before, width = trained + shared, max(map(len, prompts)) - shared
-    seen = torch.zeros(len(prompts), before + width, dtype=torch.bool)
-    seen[:, trained:before] = True
-    for row, prompt in enumerate(prompts):
-        seen[row, before + width - (len(prompt) - shared) :] = True
-        prefix = prefixes[row] if trained else None
-        seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
-    seen = seen.to(device)
-    cache = _cache(model, len(prompts), before + width + max_new_tokens)
-    lengths = [len(prompt) - shared for prompt in prompts]
-    parts = _parts(lengths, _READ_TOKENS.get(device.type, 8192)) if splits else [slice(0, len(prompts))]
-    common: DynamicCache | None = None
-    if shared:
-        on_rows([0])
-        common = _cache(model, 1, before)
-        _fill_trained(common, prefixes[:1], trained, model)
-        forward(model, torch.tensor([prompts[0][:shared]], device=device), seen[:1, :before], common)
-    logits = []
-    for part in parts:
-        rows = list(range(len(prompts)))[part]
-        on_rows(rows)
-        longest = max(len(prompts[row]) for row in rows) - shared
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        for place, row in enumerate(rows):
-            rest = prompts[row][shared:]
-            ids[place, longest - len(rest) :] = torch.tensor(rest)
-        whole = len(parts) == 1
-        own = cache if whole else _cache(model, len(rows), before + longest)
-        if common is not None:
-            _copy(common, own, len(rows))
-        else:
-            _fill_trained(own, prefixes[part], trained, model)
-        mine = torch.cat([seen[part, :before], seen[part, before + width - longest :]], dim=1)
-        logits.append(forward(model, ids.to(device), mine, own))
-        if not whole:
-            for layer, theirs in zip(_reserved(cache), _reserved(own), strict=True):
-                keys, values = theirs.held
-                if before:
-                    layer.place(part, before, keys[:, :, :before], values[:, :, :before])
-                layer.place(part, before + width, keys[:, :, before:], values[:, :, before:])
-    return torch.cat(logits), cache, seen
-
-
-def _parts(lengths: Sequence[int], tokens: int) -> list[slice]:
-    """Return consecutive slices of rows, each of at most `tokens` with its padding, or of one row."""
-    parts, start = [], 0
-    for row in range(1, len(lengths) + 1):
-        if row == len(lengths) or (row + 1 - start) * max(lengths[start : row + 1]) > tokens:
-            parts.append(slice(start, row))
-            start = row
-    return parts
-
-
-def _reserved(cache: DynamicCache) -> list[_ReservedLayer]:
-    return [layer for layer in cache.layers if isinstance(layer, _ReservedLayer)]
-
-
-def can_be_placed(cache: DynamicCache) -> bool:
-    """Say whether all layers keep plain keys and values, so that rows can be put beside others."""
-    return all(isinstance(layer, _ReservedLayer) for layer in cache.layers)
-
-
-def _copy(common: DynamicCache, own: DynamicCache, rows: int) -> None:
-    for number, layer in enumerate(_reserved(common)):
-        keys, values = layer.held
-        own.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
-
-
-def _fill_trained(
-    cache: DynamicCache, prefixes: Sequence[Tensor | None], length: int, model: PreTrainedModel
-) -> None:
-    """Put the rows' prefixes first; where one is shorter or missing, positions that nobody sees."""
-    if not length:
-        return
-    layers, heads, size = key_value_shape(model)
-    nothing = torch.zeros(0, layers * 2 * heads * size)
-    states = [nothing if prefix is None else prefix for prefix in prefixes]
-    states = [pad(one, (0, 0, length - len(one), 0)) for one in states]
-    fill(cache, torch.stack(states).to(model.device), model)
-
-
-def forward(model: PreTrainedModel, ids: Tensor, seen: Tensor, cache: DynamicCache) -> Tensor:
-    """Return the logits [B, V] after the last of `ids` [B, T]; `seen` [B, past + T] marks real tokens."""
-    decoder: Any = model.get_decoder()
-    given: dict[str, Any] = {}
-    if _takes_positions(type(decoder).forward):
-        given["position_ids"] = (seen.long().cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    with only_at(model, last_position(ids)) if ids.shape[1] > 1 else nullcontext():
-        hidden = decoder(
-            input_ids=ids,
-            attention_mask=_mask(model, seen, ids.shape[1]),
-            past_key_values=cache,
-            use_cache=True,
-            **given,
-        ).last_hidden_state
-    return logits_of(model, hidden[:, -1].contiguous())
-
-
-def joined(
-    model: PreTrainedModel, parts: Sequence[tuple[DynamicCache, Tensor]], more: int
-) -> tuple[DynamicCache, Tensor]:
-    """Return one cache and who is seen [B, T] for the rows of several, with room for `more` tokens.
-
-    All rows end at the same position; positions before them that no row sees are left out. Each cache must
-    be one that can_be_placed.
-    """
-    used = [int(seen.any(dim=0).float().argmax()) for _, seen in parts]
-    lengths = [seen.shape[1] - first for (_, seen), first in zip(parts, used, strict=True)]
-    rows, end = sum(len(seen) for _, seen in parts), max(lengths)
-    whole = _cache(model, rows, end + more)
-    shown = parts[0][1].new_zeros(rows, end)
-    start = 0
-    for (cache, seen), length in zip(parts, lengths, strict=True):
-        part = slice(start, start + len(seen))
-        shown[part, end - length :] = seen[:, seen.shape[1] - length :]
-        for layer, theirs in zip(_reserved(whole), _reserved(cache), strict=True):
-            keys, values = theirs.held
-            if not layer.is_initialized:
-                layer.lazy_initialization(keys, values)
-            layer.place(part, end, keys[:, :, -length:], values[:, :, -length:])
-        start = part.stop
-    return whole, shown
-
-
-def _mask(model: PreTrainedModel, seen: Tensor, new: int) -> Tensor:
-    """Return what each new token sees: [B, 1, T, past + T]; models with windows make their own."""
-    if not _plain_attention(model):
-        return seen.long()
-    total = seen.shape[1]
-    place = torch.arange(total, device=seen.device)
-    causal = place[None, :] <= place[total - new :, None]
-    itself = place[None, :] == place[total - new :, None]
-    return ((causal & seen[:, None]) | itself)[:, None]
-
-
-def _plain_attention(model: PreTrainedModel) -> bool:
-    kinds = getattr(model.config, "layer_types", None) or ()
-    windowed = getattr(model.config, "sliding_window", None) if not kinds else None
-    return (
-        model.config._attn_implementation == "sdpa"
-        and model.config.model_type in PLAIN_MODELS
-        and not windowed
-        and all(kind == "full_attention" for kind in kinds)
-    )
-
-
-def _cache(model: PreTrainedModel, rows: int, room: int) -> DynamicCache:
-    cache = DynamicCache(config=model.config)
-    cache.layers = [
-        _ReservedLayer(rows, room) if type(layer) is DynamicLayer else layer for layer in cache.layers
-    ]
-    return cache
-
-
-@lru_cache(maxsize=16)
-def _takes_positions(forward: Callable[..., Any]) -> bool:
-    return "position_ids" in inspect.signature(forward).parameters
-
-
-def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Return how many tokens all prompts begin with, at most all but the last of the shortest."""
-    first, last = min(map(list, prompts)), max(map(list, prompts))
-    most = min(len(prompt) for prompt in prompts) - 1
-    return next((place for place in range(most) if first[place] != last[place]), most)

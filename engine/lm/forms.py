@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -45,7 +44,8 @@ class Form(Protocol):
     ) -> Any:
         """A context in which the adapters [G, ...] act on `model`, which is of the form's architecture.
 
-        `rows` [B] names each row's adapter. Gives more arguments for the model's call.
+        `rows` [B] names each row's adapter. Gives more arguments for the model's call. A form with
+        `packs = True` acts on every position of a row alike, so that a row may hold several dialogues.
         """
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
@@ -56,6 +56,7 @@ class LoraForm:
     """Low-rank adapters of one shape over a model."""
 
     effect = Weights
+    packs = True
 
     def __init__(self, model: PreTrainedModel, shape: LoraShape) -> None:
         self.shape, self._architecture = shape, str(model.config.model_type)
@@ -130,22 +131,3 @@ def seed_of(*words: object) -> int:
     """Return a seed (63 bits) from words: the same words always give the same stream."""
     digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-class Dropout:
-    """Drops inputs of each row by its own random stream, so that neither padding nor neighbours matter.
-
-    `streams` holds one seed a row; `lengths` the rows' true lengths. Enter the same modules in the same
-    order each time: a row's stream goes on from module to module.
-    """
-
-    def __init__(self, share: float, streams: list[int], lengths: list[int]) -> None:
-        self._keep, self._lengths = 1.0 - share, lengths
-        self._random = [torch.Generator().manual_seed(seed) for seed in streams]
-
-    def __call__(self, path: str, x: Tensor) -> Tensor:
-        """Return x [B, T, in] with a share of its entries zero and the others scaled up."""
-        mask = torch.zeros(x.shape, dtype=x.dtype)
-        for row, (length, random) in enumerate(zip(self._lengths, self._random, strict=True)):
-            mask[row, :length].bernoulli_(self._keep, generator=random)
-        return x * mask.mul_(1.0 / self._keep).to(x.device)

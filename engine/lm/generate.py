@@ -1,27 +1,32 @@
 """Greedy generation for many prompts: which rows go together, which adapters apply to them, replies in order.
 
-Owns the batch plan (it is part of the protocol, since bf16 text changes with batch shapes). Samples nothing.
+Owns which rows are in which batch; how many, and how they are computed, is the plan's. Samples nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from engine.lm.bank import Change, Kernel, Rows, written
+from engine.lm.bank import Change, Kernel, Rows, Tables, bytes_of_changes, written
 from engine.lm.decode import decode
 from engine.lm.ends import ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
+from engine.lm.plan import BATCH_ROWS, Plan, plan_for
 
-BATCH_PLAN = "length-sorted/64"
-BATCH_ROWS = 64
+_Mapping = Callable[
+    [Callable[[PreTrainedModel, "Batch"], "list[Reply]"], Sequence["Batch"]],
+    Generator["list[Reply]", None, None],
+]
+_SHARE_OF_CHANGES = 0.2
+"""Changes of all batches are held side by side up to this share of what is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def generate(
     *,
     changes: Sequence[Change | None] | None = None,
     max_new_tokens: int = 64,
-    rows: int = BATCH_ROWS,
+    rows: int | None = None,
+    plan: Plan | None = None,
     kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),
@@ -92,19 +98,27 @@ def generate(
     `changes` holds each row's own change to the model, None for the model as it is. `on_batch` is called
     after every batch with the rows' indices and replies: for progress, checkpoints and to stop by raising.
     A batch is left out only as a whole, so that skipping never changes the other texts. Runs out of memory
-    no sooner than one row alone does: a batch that is too large for the device is halved.
+    no sooner than one row alone does: a batch that is too large for the device is halved. `plan` is by
+    default the model's own where it is, `rows` the plan's.
     """
+    plan = plan or plan_for(model)
+    rows = rows or plan.rows
     own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
     ends = ends_of(model, tokenizer)
     planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
     wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
+    mixed = [own[row] for batch in wanted if batch.kernel != "written" for row in batch.rows]
+    in_place: dict[int, _InPlace] = {}
 
     def answered(lane: PreTrainedModel, batch: Batch) -> list[Reply]:
         with torch.inference_mode():
             started = time.perf_counter()
             change = own[batch.rows[0]] if batch.kernel == "written" else None
-            with written(lane, change):
+            held = None
+            if plan.static and (change is None or not change.offsets):  # offsets beside written weights move
+                held = in_place.setdefault(id(lane), _InPlace(lane, plan, mixed))
+            with written(lane, change, in_place=held is not None and count == 1):
                 tokens = _decode(
                     lane,
                     [prompts[row] for row in batch.rows],
@@ -113,6 +127,7 @@ def generate(
                     max_new_tokens,
                     ends.ids,
                     lambda said: ends.over(tokenizer, said),
+                    held,
                 )
             share = (time.perf_counter() - started) / len(batch.rows)
         return [
@@ -121,13 +136,49 @@ def generate(
         ]
 
     count = min(lanes_for(model), max(1, len(wanted)))
-    with Lanes(model, count) as lanes, closing(lanes.map(answered, wanted)) as answers:
+    with _lanes(model, count, plan) as lanes, closing(lanes(answered, wanted)) as answers:
         for batch, done in zip(wanted, answers, strict=True):
             for row, reply in zip(batch.rows, done, strict=True):
                 replies[row] = reply
             if on_batch is not None:
                 on_batch(batch.rows, done)
     return [reply for reply in replies if reply is not None]
+
+
+@contextmanager
+def _lanes(model: PreTrainedModel, count: int, plan: Plan) -> Iterator[_Mapping]:
+    """Give what computes batches: lanes, or on a GPU the model itself, for copying it takes a while."""
+    if plan.static and count == 1:
+        yield lambda work, batches: (work(model, batch) for batch in batches)
+        return
+    with Lanes(model, count) as lanes:
+        yield lanes.map
+
+
+class _InPlace:
+    """What all batches of one call share on a lane: the static steps, and all changes of mixed batches."""
+
+    def __init__(self, model: PreTrainedModel, plan: Plan, changes: Sequence[Change | None]) -> None:
+        self.steps = plan.steps(model)
+        self._model, self._most = model, plan.room(model)
+        self._changes = list(dict.fromkeys(changes))
+        self._tables: Tables | None = None
+        self.too_many = 1 << 62
+
+    def tables(self, changes: Sequence[Change | None]) -> Tables:
+        """Return the batch's changes side by side, with those of all other batches where they fit."""
+        if self._tables is None:
+            most = self._most()
+            if most is not None and bytes_of_changes(self._model, self._changes) > _SHARE_OF_CHANGES * most:
+                return Tables(self._model, list(dict.fromkeys(changes)))
+            self._tables = Tables(self._model, self._changes)
+        return self._tables
+
+    def release(self, rows: int) -> None:
+        """Give up what is held: the card is full with so many rows, which are not tried again."""
+        self._tables, self.too_many = None, max(2, min(rows, self.too_many))
+        if self.steps is not None:
+            self.steps.release()
 
 
 def _decode(
@@ -138,39 +189,64 @@ def _decode(
     max_new_tokens: int,
     end_ids: frozenset[int],
     over: Callable[[Sequence[int]], bool],
+    held: _InPlace | None,
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
-    prefixes = [change.prefix if change else None for change in changes]
-    try:
-        if kernel == "written":
-            return decode(
-                model,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                end_ids=end_ids,
-                over=over,
-                share_prefix=True,
-                prefixes=prefixes,
-            )
-        distinct = list(dict.fromkeys(changes))
-        rows = Rows(model, distinct, [distinct.index(change) for change in changes], kernel=kernel)
-        with rows.on():
-            return decode(
-                model,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                end_ids=end_ids,
-                over=over,
-                share_prefix=False,
-                prefixes=prefixes,
-                on_rows=rows.choose,
-            )
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or len(prompts) == 1:
-            raise
+    if held is None or len(prompts) < held.too_many:
+        try:
+            return _decode_at_once(model, prompts, changes, kernel, max_new_tokens, end_ids, over, held)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(prompts) == 1:
+                raise
+        if held is not None:
+            held.release(len(prompts))
     half = len(prompts) // 2
     return [
         reply
         for part in (slice(None, half), slice(half, None))
-        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over)
+        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over, held)
     ]
+
+
+def _decode_at_once(
+    model: PreTrainedModel,
+    prompts: list[Sequence[int]],
+    changes: list[Change | None],
+    kernel: Kernel,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    over: Callable[[Sequence[int]], bool],
+    held: _InPlace | None,
+) -> list[list[int]]:
+    prefixes = [change.prefix if change else None for change in changes]
+    steps = held.steps if held is not None else None
+    if kernel == "written":
+        return decode(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            over=over,
+            share_prefix=True,
+            prefixes=prefixes,
+            steps=steps,
+        )
+    if held is not None and steps is not None:
+        tables = held.tables(changes)
+    else:
+        tables = Tables(model, list(dict.fromkeys(changes)), kernel=kernel)
+    names = [tables.number[change] for change in changes]
+    rows = Rows(model, tables, names, held=steps.held if steps is not None else None)
+    with rows.on():
+        return decode(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            over=over,
+            share_prefix=False,
+            prefixes=prefixes,
+            on_rows=rows.choose,
+            steps=steps,
+            key=rows.key,
+        )

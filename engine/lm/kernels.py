@@ -23,6 +23,7 @@ from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.lanes import is_small, one_lane
 from engine.lm.load import Base
+from engine.lm.plan import plan_for
 from engine.lm.shape import LoraShape
 from engine.lm.vocabulary import embedding_rows
 from engine.lm.window import prompt_room
@@ -51,6 +52,8 @@ class Kernels:
 
 
 DEFAULT = Kernels()
+STATIC = Kernels(written_from=256)
+"""With static steps a batch of its own pays for a change with some hundred rows; nothing is timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,12 @@ class Costs:
 
 
 def kernels_for(ws: Workspace, base: Base) -> Kernels:
-    """Return the workspace's rule for a base; measured on this machine when nobody did before."""
+    """Return the workspace's rule for a base; measured on this machine when nobody did before.
+
+    Where steps are static the rule is the same everywhere.
+    """
+    if plan_for(base.model).static:
+        return STATIC
     frozen = ws.data / "kernels.json"
     with locked(ws.data / ".kernels.lock", what="The choice of kernels"):
         rules = _frozen(frozen)
@@ -119,6 +127,11 @@ def _key(base: Base) -> str:
     config = base.model.config
     shape = (config.model_type, getattr(config, "hidden_size", 0), getattr(config, "num_hidden_layers", 0))
     return "-".join(map(str, (*shape, base.device, base.dtype)))
+
+
+def rule_for(base: Base) -> Kernels:
+    """Return the rule for a base here, measured now and kept nowhere."""
+    return STATIC if plan_for(base.model).static else measure(base).rule()
 
 
 @torch.inference_mode()

@@ -51,7 +51,7 @@ class Lanes:
     ) -> None:
         """`prepare` is done to each lane's copy; the model itself stays as it is."""
         self.count = lanes_for(model) if count is None else count
-        self.device, self.suits = model.device, suits_lanes(model)
+        self.device, self.suits, self.like = model.device, suits_lanes(model), model
         self._threads = torch.get_num_threads()
         self._models: SimpleQueue[PreTrainedModel] = SimpleQueue()
         for _ in range(self.count):

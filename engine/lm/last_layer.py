@@ -19,9 +19,11 @@ PLAIN_MODELS = frozenset({"qwen2", "qwen3", "llama", "mistral", "smollm3", "gemm
 
 
 @contextmanager
-def only_at(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
-    """Run the last layer's feed-forward block at the positions `wanted` [B, T] (bool) only.
+def only_at(model: PreTrainedModel, wanted: Tensor, shape: tuple[int, int] | None = None) -> Iterator[None]:
+    """Run the last layer's feed-forward block at the positions `wanted` only.
 
+    They are a mask [B, T]; or, where `shape` (B, T) is given, numbers of positions in the flat batch [M], for
+    which nothing waits on a GPU.
     Elsewhere the model's last hidden states are meaningless within. Does nothing for architectures that
     are not known, and where an adapter changes that block.
     """
@@ -30,8 +32,8 @@ def only_at(model: PreTrainedModel, wanted: Tensor) -> Iterator[None]:
         yield
         return
     hooks = [
-        block.register_forward_pre_hook(lambda _, inputs: (inputs[0][wanted],)),
-        block.register_forward_hook(lambda _, __, output: _spread(output, wanted)),
+        block.register_forward_pre_hook(lambda _, inputs: (_chosen(inputs[0], wanted, shape),)),
+        block.register_forward_hook(lambda _, __, output: _spread(output, wanted, shape)),
     ]
     try:
         yield
@@ -48,10 +50,18 @@ def _feed_forward(model: PreTrainedModel) -> nn.Module | None:
     return block if isinstance(block, nn.Module) else None
 
 
-def _spread(output: Tensor, wanted: Tensor) -> Tensor:
-    whole = output.new_zeros(*wanted.shape, output.shape[-1])
-    whole[wanted] = output
-    return whole
+def _chosen(states: Tensor, wanted: Tensor, shape: tuple[int, int] | None) -> Tensor:
+    return states[wanted] if shape is None else states.flatten(0, 1).index_select(0, wanted)
+
+
+def _spread(output: Tensor, wanted: Tensor, shape: tuple[int, int] | None) -> Tensor:
+    if shape is None:
+        whole = output.new_zeros(*wanted.shape, output.shape[-1])
+        whole[wanted] = output
+        return whole
+    rows, width = shape
+    empty = output.new_zeros(rows * width, output.shape[-1])
+    return empty.index_copy(0, wanted, output).view(rows, width, -1)
 
 
 def last_position(ids: Tensor) -> Tensor:

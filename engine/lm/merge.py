@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.core.errors import EngineError
 from engine.lm.adapters import Factors, Lora
 
-_CHUNK_BYTES = 1024 * 1024  # a core's own cache: larger pieces take twice as long
+_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # a core's own cache: larger pieces take twice as long
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,19 +69,22 @@ def merged_weights(
     """Yield (targets, W), the exact merges of a module: W [m, out, in] = base + sum_n weights[m, n] b_n a_n.
 
     `weights` [M, N] may be sparse: zeros cost nothing. `base` [out, in] is zero when not given. A few
-    targets at a time, and every W lies in the same memory: copy what has to stay.
+    targets at a time, on the stack's device, and every W lies in the same memory: copy what has to stay.
     """
-    tall, wide = stack.shape
+    (tall, wide), device, dtype = stack.shape, stack.a.device, stack.a.dtype
+    weights = weights.to(device)
     most = max(1, int((weights != 0).sum(dim=1).max()))
     chosen = weights.abs().topk(most, dim=1).indices
-    rows = max(1, min(len(weights), _CHUNK_BYTES // (tall * wide * stack.a.element_size())))
-    start_from = torch.zeros(1, 1, 1, dtype=stack.a.dtype) if base is None else base.to(stack.a.dtype)
-    space = torch.empty(rows, tall, wide, dtype=stack.a.dtype)
+    at_once = _CHUNK_BYTES.get(device.type, _CHUNK_BYTES["cpu"])
+    rows = max(1, min(len(weights), at_once // (tall * wide * dtype.itemsize)))
+    zero = torch.zeros(1, 1, 1, dtype=dtype, device=device)
+    start_from = zero if base is None else base.to(device, dtype)
+    space = torch.empty(rows, tall, wide, dtype=dtype, device=device)
     up = stack.b.transpose(1, 2).contiguous()
     for start in range(0, len(weights), rows):
         part = slice(start, min(start + rows, len(weights)))
         picked = chosen[part]
-        shares = weights[part].gather(1, picked).to(stack.a.dtype)
+        shares = weights[part].gather(1, picked).to(dtype)
         a = (stack.a[picked] * shares[:, :, None, None]).flatten(1, 2)
         b = up[picked].flatten(1, 2).transpose(1, 2)
         into = space[: len(picked)]

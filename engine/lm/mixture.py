@@ -19,9 +19,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from engine.lm.bank import Change, Rows
 from engine.lm.decode import decode
 from engine.lm.ends import ends_of
-from engine.lm.generate import BATCH_ROWS, Reply, batches, generate, plan_batches
+from engine.lm.generate import Reply, batches, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
+from engine.lm.plan import Plan, plan_for
+from engine.lm.static_steps import StaticSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +61,72 @@ class Lockstep:
         self._weights = torch.tensor([row.weight for row in self.rows], device=device)
         self._coefficients = torch.tensor([row.coefficient for row in self.rows], device=device)
         self._on_logits = any(row.group is not None or row.coefficient != 1 for row in self.rows)
+        self._left: tuple[Sequence[int], _Together] | None = None
 
     def choose(self, logits: Tensor, going: Sequence[int]) -> Tensor:
         """Return each row's token [B], the likeliest of its request; `going` numbers the rows of `logits`."""
-        left = torch.tensor(list(going), device=logits.device)
-        owners, weights = self._owners[left], self._weights[left]
+        if self._left is None or self._left[0] != going:
+            self._left = list(going), self._together(going)
+        own = self._left[1]
+        if own.first is not None:
+            logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
+        return summed(logits, own.requests, own.weights, own.count).argmax(dim=-1)[own.row_requests]
+
+    def _together(self, going: Sequence[int]) -> _Together:
+        """Return which rows go together as long as these go: worked out once, and not at every token."""
+        left = torch.tensor(list(going), device=self._owners.device)
+        numbers, row_requests = torch.unique(self._owners[left], return_inverse=True)
+        weights, coefficients = self._weights[left], self._coefficients[left]
         if not self._on_logits:
-            return likeliest(logits, owners, weights)
-        logits, first = grouped(logits, self._groups[left], self._coefficients[left])
-        numbers, requests = torch.unique(owners[first], return_inverse=True)
-        tokens = summed(logits, requests, weights[first]).argmax(dim=-1)
-        return tokens[torch.searchsorted(numbers, owners)]
+            return _Together(
+                row_requests, row_requests, weights, len(numbers), row_requests, coefficients, None
+            )
+        groups, first = _numbered(self._groups[left])
+        return _Together(
+            row_requests, row_requests[first], weights[first], len(numbers), groups, coefficients, first
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Which rows go together: `row_requests` [B] of each row, `requests` and `weights` of each group."""
+
+    row_requests: Tensor
+    requests: Tensor
+    weights: Tensor
+    count: int
+    groups: Tensor
+    coefficients: Tensor
+    first: Tensor | None
 
 
 def grouped(logits: Tensor, groups: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits of each group [G, V] in fp32, in their order, and the first row of each [G]."""
+    own, first = _numbered(groups)
+    return _added_up(logits, own, coefficients, len(first)), first
+
+
+def _numbered(groups: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the groups of rows numbered from 0 [B], and the first row of each [G]."""
     numbers, own = torch.unique(groups, return_inverse=True)
-    total = logits.new_zeros(len(numbers), logits.shape[-1], dtype=torch.float32)
-    total.index_add_(0, own, logits.float() * coefficients[:, None])
     places = torch.arange(len(own), device=own.device)
     first = places.new_full((len(numbers),), len(own)).scatter_reduce_(0, own, places, "amin")
-    return total, first
+    return own, first
 
 
-def summed(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
+def _added_up(logits: Tensor, groups: Tensor, coefficients: Tensor, count: int) -> Tensor:
+    total = logits.new_zeros(count, logits.shape[-1], dtype=torch.float32)
+    return total.index_add_(0, groups, logits.float() * coefficients[:, None])
+
+
+def summed(logits: Tensor, requests: Tensor, weights: Tensor, count: int | None = None) -> Tensor:
     """Return the mixtures' probabilities [R, V] in fp32: of each request the weighted sum over its rows.
 
-    `logits` is [B, V], `requests` [B] numbers the request of each row from 0, `weights` is [B].
+    `logits` is [B, V], `requests` [B] numbers the request of each row from 0, `weights` is [B]; `count` is
+    how many requests there are, where it is known.
     """
     shares = logits.float().softmax(dim=-1) * weights[:, None]
-    total = shares.new_zeros(int(requests.max()) + 1, logits.shape[-1])
+    total = shares.new_zeros(int(requests.max()) + 1 if count is None else count, logits.shape[-1])
     return total.index_add_(0, requests, shares)
 
 
@@ -104,7 +142,8 @@ def answer(
     requests: Sequence[Request],
     *,
     max_new_tokens: int = 64,
-    rows: int = BATCH_ROWS,
+    rows: int | None = None,
+    plan: Plan | None = None,
     kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),
@@ -113,6 +152,8 @@ def answer(
 
     Takes what `generate` takes. A reply's `prompt_tokens` counts the prompts of all its rows.
     """
+    plan = plan or plan_for(model)
+    rows = rows or plan.rows
     plain = [number for number, request in enumerate(requests) if len(request) == 1]
     several = [number for number, request in enumerate(requests) if len(request) > 1]
     replies: dict[int, Reply] = {}
@@ -129,11 +170,12 @@ def answer(
         changes=[requests[number][0].change for number in plain],
         max_new_tokens=max_new_tokens,
         rows=rows,
+        plan=plan,
         kernels=kernels,
         on_batch=lambda places, made: done([plain[place] for place in places], made),
         skip=frozenset(place for place, number in enumerate(plain) if number in skip),
     )
-    ends = ends_of(model, tokenizer)
+    ends, steps = ends_of(model, tokenizer), plan.steps(model)
     for numbers in _batches(requests, several, rows):
         if skip.issuperset(numbers):
             continue
@@ -145,6 +187,7 @@ def answer(
             end_ids=ends.ids,
             over=lambda said: ends.over(tokenizer, said),
             kernels=kernels,
+            steps=steps,
         )
         seconds = (time.perf_counter() - began) / len(numbers)
         made = [
@@ -155,9 +198,7 @@ def answer(
     return [replies[number] for number in sorted(replies)]
 
 
-def batches_of(
-    requests: Sequence[Request], *, rows: int = BATCH_ROWS, kernels: Kernels = DEFAULT
-) -> list[list[int]]:
+def batches_of(requests: Sequence[Request], *, rows: int, kernels: Kernels = DEFAULT) -> list[list[int]]:
     """Return which requests `answer` computes together, batch by batch."""
     plain = [number for number, request in enumerate(requests) if len(request) == 1]
     several = [number for number, request in enumerate(requests) if len(request) > 1]
@@ -175,19 +216,28 @@ def decode_mixed(
     end_ids: frozenset[int],
     over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     kernels: Kernels = DEFAULT,
+    steps: StaticSteps | None = None,
 ) -> list[list[int]]:
     """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
     try:
-        return _decode(model, requests, max_new_tokens, end_ids, over, kernels)
+        return _decode(model, requests, max_new_tokens, end_ids, over, kernels, steps)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(requests) == 1:
             raise
+    if steps is not None:
+        steps.release()
     half = len(requests) // 2
     return [
         tokens
         for part in (requests[:half], requests[half:])
         for tokens in decode_mixed(
-            model, part, max_new_tokens=max_new_tokens, end_ids=end_ids, over=over, kernels=kernels
+            model,
+            part,
+            max_new_tokens=max_new_tokens,
+            end_ids=end_ids,
+            over=over,
+            kernels=kernels,
+            steps=steps,
         )
     ]
 
@@ -199,13 +249,15 @@ def _decode(
     end_ids: frozenset[int],
     over: Callable[[Sequence[int]], bool],
     kernels: Kernels,
+    steps: StaticSteps | None,
 ) -> list[list[int]]:
     lockstep = Lockstep(requests, model.device)
     rows = lockstep.rows
     owner = [place for place, request in enumerate(requests) for _ in request]
     distinct = list(dict.fromkeys(row.change for row in rows))
     names = [distinct.index(row.change) for row in rows]
-    adapters = Rows(model, distinct, names, kernel=kernels.mixed)
+    held = steps.held if steps is not None else None
+    adapters = Rows(model, distinct, names, kernel=kernels.mixed, held=held)
     with adapters.on():
         replies = decode(
             model,
@@ -217,6 +269,8 @@ def _decode(
             prefixes=[row.change.prefix if row.change else None for row in rows],
             on_rows=adapters.choose,
             choose=lockstep.choose,
+            steps=steps,
+            key=adapters.key,
         )
     return [replies[owner.index(place)] for place in range(len(requests))]
 

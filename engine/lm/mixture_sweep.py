@@ -14,11 +14,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
-from engine.lm.decode import forward, read_prompts
 from engine.lm.ends import Ends, ends_of
-from engine.lm.generate import BATCH_ROWS, batches
+from engine.lm.generate import batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.mixture import Row, grouped
+from engine.lm.plan import BATCH_ROWS
+from engine.lm.reading import forward, read_prompts
 
 
 @dataclass(frozen=True, slots=True)

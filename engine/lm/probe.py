@@ -24,6 +24,7 @@ from engine.lm.forms import LoraForm
 from engine.lm.generate import generate
 from engine.lm.layers import usual_layers
 from engine.lm.load import Base, find_base, load_base
+from engine.lm.memory import free_bytes
 from engine.lm.shape import LoraShape
 from engine.lm.tail import changes_logits, tail_error
 from engine.lm.template import plain_template
@@ -127,10 +128,9 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
 def _memory(folder: Path, size: int, config: dict[str, Any], facts: dict[str, Any]) -> Finding:
     """Refuse what would not fit before it is loaded: halves are widened to fp32 on many processors."""
     halves = str(config.get("dtype") or config.get("torch_dtype")) in ("bfloat16", "float16")
-    if torch.cuda.is_available():
-        free, wanted = int(torch.cuda.mem_get_info()[0]), int(size * _ROOM)
-    else:
-        free, wanted = available_bytes(), int(size * _ROOM * (2 if halves else 1))
+    on_gpu = torch.cuda.is_available()
+    free = free_bytes(torch.device("cuda" if on_gpu else "cpu"))
+    wanted = int(size * _ROOM * (2 if halves and not on_gpu else 1))
     facts |= {"memory_bytes": wanted, "free_bytes": free}
     words = f"up to {_size(wanted)} of memory; {_size(free)} are free here."
     if wanted > free:
@@ -142,14 +142,6 @@ def _memory(folder: Path, size: int, config: dict[str, Any], facts: dict[str, An
 
 def _size(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
-
-
-def available_bytes() -> int:
-    """Return the memory that can be had without swapping."""
-    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    raise EngineError("This machine does not tell its free memory.", "Persona Lab runs on Linux.")
 
 
 def _ids(base: Base, facts: dict[str, Any]) -> Finding:

@@ -88,17 +88,19 @@ class Followed:
     told: Mapping[str, Any]
 
 
-def write_personas(ws: Workspace, run_id: str, own: Mapping[str, Sequence[Stored]]) -> None:
+def write_personas(
+    ws: Workspace, run_id: str, own: Mapping[str, Sequence[Stored]], *, name: str = PERSONAS
+) -> None:
     """Write which effects stand for each persona in a run's models folder."""
     entries = {
         persona: Recipe(tuple(effects)).as_json()["effects"] for persona, effects in sorted(own.items())
     }
-    write_json(ws.adapters(run_id) / PERSONAS, entries)
+    write_json(ws.adapters(run_id) / name, entries)
 
 
-def read_personas(ws: Workspace, run_id: str) -> dict[str, tuple[Stored, ...]]:
+def read_personas(ws: Workspace, run_id: str, *, name: str = PERSONAS) -> dict[str, tuple[Stored, ...]]:
     """Return the effects of each persona that the run has some for."""
-    path = integrity.adapter(ws, run_id, PERSONAS)
+    path = integrity.adapter(ws, run_id, name)
     if not path.exists():
         raise EngineError(
             f"{run_id} has no adapters of its own for single personas.",

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from engine.lm.fused import gpu_kernels
 from engine.lm.tail import is_bare_matrix, logits_of
 
-_CHUNK_BYTES = 64 * 1024 * 1024
+_CHUNK_BYTES, _CHUNK_BYTES_GPU = 64 * 1024 * 1024, 1 << 30
 
 
 class _FrozenHead(torch.autograd.Function):
@@ -24,9 +25,16 @@ class _FrozenHead(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, wanted: Tensor, rows: int) -> Tensor:
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         backward = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        kernels = gpu_kernels() if hidden.is_cuda else None
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
-            logits = (hidden[part] @ weight.T).float()
+            logits = hidden[part] @ weight.T
+            if kernels is not None:
+                kernels.losses_of(logits, wanted[part], losses[part], back=backward is not None)
+                if backward is not None:
+                    torch.mm(logits, weight, out=backward[part])
+                continue
+            logits = logits.float()
             names = wanted[part].unsqueeze(1)
             largest = logits.logsumexp(dim=1, keepdim=True)
             losses[part] = (largest - logits.gather(1, names)).squeeze(1)
@@ -74,7 +82,8 @@ def token_losses(model: PreTrainedModel, hidden: Tensor, wanted: Tensor) -> Tens
     The head is never trained.
     """
     head: Any = model.get_output_embeddings()
-    rows = max(16, _CHUNK_BYTES // (4 * head.weight.shape[0]))
+    at_once = _CHUNK_BYTES_GPU if hidden.is_cuda else _CHUNK_BYTES
+    rows = max(16, at_once // (4 * head.weight.shape[0]))
     losses: Tensor
     if is_bare_matrix(model):
         losses = _FrozenHead.apply(hidden, head.weight, wanted, rows)

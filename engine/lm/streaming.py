@@ -17,10 +17,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from engine.lm.bank import Rows
-from engine.lm.decode import can_be_placed, forward, joined, read_prompts
 from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
+from engine.lm.reading import can_be_placed, forward, joined, read_prompts
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()

@@ -20,18 +20,25 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
-from engine.lm.adamw import StackedAdamW, clip
+from engine.lm.adamw import StackedAdamW
 from engine.lm.attention import prefer_causal_blocks
 from engine.lm.batches import epoch_batches, micro_batches, reply_tokens, schedule
 from engine.lm.checkpoint import Damaged, Parts, read_into, read_position, write_checkpoint
 from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
+from engine.lm.fused import fuse
 from engine.lm.lanes import Lanes
-from engine.lm.passes import Drill, Passes
+from engine.lm.packed_attention import prefer_packed, takes_packed
+from engine.lm.packing import Drill
+from engine.lm.passes import Passes
 from engine.lm.reply_loss import token_losses
 
 _QUICKLY_WRITTEN_BYTES = 1 << 30
-_TOKENS_A_GROUP = 16384
+_TOKENS_A_GROUP = {"cpu": 16384, "cuda": 262144}
+_BYTES_A_GROUP, _COPIES_A_STEP = 4 << 30, 8
+"""What an optimiser step may take beside the weights: copies of its adapters, in fp32."""
+_ROUNDS_UNREAD = {"cuda": 8}
+"""A GPU is asked for its losses only so often: each time it would stand still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,15 @@ class Hooks:
     say: Callable[[str], None] = lambda line: None
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The losses of one step of some adapters, still on the device: their numbers and steps, and nats [G]."""
+
+    numbers: list[int]
+    steps: list[int]
+    nats: Tensor
+
+
 @dataclass
 class _Place:
     """Where one adapter stands."""
@@ -123,7 +139,9 @@ class Trainer:
         checkpoint_seconds: float = 60.0,
         hooks: Hooks = Hooks(),
         pull: Pull = toward_zero,
+        packed: bool | None = None,
     ) -> None:
+        """`packed` lays an adapter's dialogues one after another: by default on a GPU, which is faster so."""
         self.model, self.form, self.settings, self._pull = model, form, settings, pull
         self.lessons, self.pad_id, self.hooks = list(lessons), pad_id, hooks
         self._checkpoint, self._checkpoint_seconds = checkpoint, checkpoint_seconds
@@ -131,25 +149,27 @@ class Trainer:
             dict(lesson.start) if lesson.start is not None else form.start(seed=self._seed(lesson, "start"))
             for lesson in self.lessons
         ]
-        self._weights = {
+        drawn = {
             name: torch.stack([start[name].float() for start in starts]).to(model.device)
             for name in starts[0]
         }
-        self._best = {name: tensor.clone() for name, tensor in self._weights.items()}
-        self._optimizer = StackedAdamW(self._weights, weight_decay=settings.weight_decay)
+        self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
+        packs = bool(getattr(form, "packs", False)) and takes_packed(model)
+        self._packed = packs and (model.device.type == "cuda" if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}
         self._rounds = 0
+        self._unread: list[tuple[int, int, list[_Told]]] = []
         self.seconds = 0.0
 
     @property
     def parameters_each(self) -> int:
         """How many numbers one adapter has."""
-        return sum(tensor[0].numel() for tensor in self._weights.values())
+        return sum(tensor[0].numel() for tensor in self._optimizer.weights.values())
 
     @property
     def _checkpoint_bytes(self) -> int:
-        return 4 * sum(tensor.numel() * tensor.element_size() for tensor in self._weights.values())
+        return 4 * sum(tensor.numel() * tensor.element_size() for tensor in self._optimizer.weights.values())
 
     def fit(self) -> list[Trained]:
         """Train to the end and return every adapter at its best epoch (without validation, its last).
@@ -160,9 +180,11 @@ class Trainer:
         """
         self.model.eval()
         self._restore()
-        with Lanes(self.model, prepare=prefer_causal_blocks) as lanes:
-            self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=self.hooks.say))
-        return [self._trained(number) for number in range(len(self.lessons))]
+        with Lanes(self.model, prepare=prefer_packed if self._packed else _prefer_short) as lanes:
+            say = self.hooks.say
+            self._train(Passes(lanes, self.form, pad_id=self.pad_id, say=say, packed=self._packed))
+        best = self._optimizer.kept_apart()
+        return [self._trained(number, weights) for number, weights in enumerate(best)]
 
     def _train(self, passes: Passes) -> None:
         began, saved = time.monotonic() - self.seconds, time.monotonic()
@@ -176,6 +198,7 @@ class Trainer:
             done = sum(
                 self._steps_in_all(n) if place.ended else place.step for n, place in enumerate(self._places)
             )
+            self._read(at_least=_ROUNDS_UNREAD.get(self.model.device.type, 1))
             self.hooks.progress(done, total)
             if self.hooks.stop():
                 self._save()
@@ -190,30 +213,43 @@ class Trainer:
         self._rounds += 1
         pending = [(number, self._next_rows(number)) for number in going]
         pending.sort(key=lambda entry: (max(map(len, entry[1])), entry[0]))
-        losses: list[float] = []
+        told: list[_Told] = []
+        most = _TOKENS_A_GROUP.get(self.model.device.type, _TOKENS_A_GROUP["cpu"])
+        most_adapters = max(1, _BYTES_A_GROUP // (_COPIES_A_STEP * 4 * self.parameters_each))
         while pending:
             count, tokens = 0, 0
             while count < len(pending):
                 tokens += sum(map(len, pending[count][1]))
-                if count and tokens > _TOKENS_A_GROUP:
+                if count and (tokens > most or count == most_adapters):
                     break
                 count += 1
-            losses += self._step(passes, pending[:count])
+            told.append(self._step(passes, pending[:count]))
             pending = pending[count:]
-        self.hooks.loss("train", self._rounds, self._places[going[0]].epoch, sum(losses) / len(losses))
+        self._unread.append((self._rounds, self._places[going[0]].epoch, told))
 
-    def _step(self, passes: Passes, group: Sequence[tuple[int, list[Encoded]]]) -> list[float]:
+    def _read(self, *, at_least: int = 1) -> None:
+        """Tell the losses of the last rounds, once there are so many. Raises EngineError if one is none."""
+        if len(self._unread) < at_least:
+            return
+        unread, self._unread = self._unread, []
+        for number, epoch, told in unread:
+            losses: list[float] = []
+            for one in told:
+                for adapter, step, nats in zip(one.numbers, one.steps, one.nats.tolist(), strict=True):
+                    self._refuse_divergence(nats, adapter, step)
+                    losses.append(nats)
+            self.hooks.loss("train", number, epoch, sum(losses) / len(losses))
+
+    def _step(self, passes: Passes, group: Sequence[tuple[int, list[Encoded]]]) -> _Told:
         """Take one optimiser step of each adapter in the group; return their losses."""
         settings = self.settings
         numbers = [number for number, _ in group]
         places = [self._places[number] for number in numbers]
-        which = torch.tensor(numbers, device=self.model.device)
-        stacked = {name: tensor[which] for name, tensor in self._weights.items()}
-        counts = torch.tensor([max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group])
-        sums, grads = passes.gradients(stacked, self._rows(group), 1.0 / counts)
-        losses: list[float] = (sums / counts).tolist()
-        for number, nats in zip(numbers, losses, strict=True):
-            self._refuse_divergence(nats, number)
+        which = self._on_device(numbers)
+        stacked = self._optimizer.slices(which)
+        shares = [1.0 / max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group]
+        sums, grads = passes.gradients(stacked, self._rows(group), shares)
+        told = _Told(numbers, [place.step + 1 for place in places], sums * self._on_device(shares))
         if settings.l2:
             pulls = self._pull(stacked)
             grads = {name: grad + settings.l2 * pulls[name] for name, grad in grads.items()}
@@ -223,13 +259,19 @@ class Trainer:
         ]
         self._optimizer.step(
             which,
-            clip(grads, settings.max_grad_norm),
-            rates=torch.tensor(rates, device=self.model.device),
-            steps=torch.tensor([place.step + 1 for place in places], device=self.model.device),
+            grads,
+            rates=self._on_device(rates),
+            steps=self._on_device(told.steps),
+            most=settings.max_grad_norm,
         )
         for place in places:
             place.step, place.batch = place.step + 1, place.batch + 1
-        return losses
+        return told
+
+    def _on_device(self, values: list[int] | list[float]) -> Tensor:
+        made = torch.tensor(values)
+        on_gpu = self.model.device.type == "cuda"
+        return made.pin_memory().to(self.model.device, non_blocking=True) if on_gpu else made
 
     def _rows(self, group: Sequence[tuple[int, list[Encoded]]]) -> list[Drill]:
         return [
@@ -241,33 +283,35 @@ class Trainer:
     def _end_epochs(self, passes: Passes, going: Sequence[int]) -> None:
         """Judge the adapters that have come to the end of an epoch, and end those that are done."""
         ended = [n for n in going if self._places[n].batch >= self._steps_an_epoch(n)]
+        if ended:
+            self._read()
         judged = [number for number in ended if self.lessons[number].val]
         losses = dict(zip(judged, self._validate(passes, judged), strict=True)) if judged else {}
         if losses:
             epoch = self._places[judged[0]].epoch
             self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses))
+        better: list[int] = []
         for number in ended:
             place = self._places[number]
             loss = losses.get(number, -float(place.epoch))
             if number in losses:
-                self._refuse_divergence(loss, number)
+                self._refuse_divergence(loss, number, place.step + 1)
                 place.val_losses.append(loss)
             if place.best_loss is None or loss < place.best_loss:
                 place.best_loss, place.best_epoch = loss, place.epoch
-                for name, tensor in self._weights.items():
-                    self._best[name][number] = tensor[number]
+                better.append(number)
             place.epoch, place.batch = place.epoch + 1, 0
             patience = self.settings.patience
             tired = patience is not None and place.epoch - 1 - place.best_epoch >= patience
             place.ended = place.epoch >= self.settings.epochs or tired
+        if better:
+            self._optimizer.keep(self._on_device(better))
 
     def _validate(self, passes: Passes, numbers: Sequence[int]) -> list[float]:
         """Return each adapter's mean loss over all its validation reply tokens."""
-        which = torch.tensor(list(numbers), device=self.model.device)
-        stacked = {name: tensor[which] for name, tensor in self._weights.items()}
+        stacked = self._optimizer.slices(self._on_device(list(numbers)))
         rows = [Drill(slot, row) for slot, number in enumerate(numbers) for row in self.lessons[number].val]
-        losses: list[float] = passes.losses(stacked, rows).tolist()
-        return losses
+        return passes.losses(stacked, rows)
 
     def _next_rows(self, number: int) -> list[Encoded]:
         place, lesson = self._places[number], self.lessons[number]
@@ -292,19 +336,18 @@ class Trainer:
     def _seed(self, lesson: Lesson, *words: object) -> int:
         return seed_of(self.settings.seed, lesson.name, *words)
 
-    def _refuse_divergence(self, nats: float, number: int) -> None:
+    def _refuse_divergence(self, nats: float, number: int, step: int) -> None:
         if not math.isfinite(nats):
-            step = self._places[number].step + 1
             raise EngineError(
                 f"Training of {self.lessons[number].name} diverged: the loss at step {step} is {nats}.",
                 "Set a lower learning_rate or max_grad_norm.",
             )
 
-    def _trained(self, number: int) -> Trained:
+    def _trained(self, number: int, weights: dict[str, Tensor]) -> Trained:
         place = self._places[number]
         return Trained(
             name=self.lessons[number].name,
-            weights={name: tensor[number].cpu().clone() for name, tensor in self._best.items()},
+            weights=weights,
             steps=place.step,
             best_epoch=place.best_epoch,
             best_loss=math.inf if place.best_loss is None else place.best_loss,
@@ -314,9 +357,10 @@ class Trainer:
     @property
     def _parts(self) -> Parts:
         moments = {"first": self._optimizer.first, "second": self._optimizer.second}
-        return {"now": self._weights, "best": self._best, **moments}
+        return {"now": self._optimizer.weights, "best": self._optimizer.kept, **moments}
 
     def _save(self) -> None:
+        self._read()
         if self._checkpoint is None:
             return
         position = {
@@ -342,6 +386,11 @@ class Trainer:
             self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
             return
         self._places, self._rounds, self.seconds = places, rounds, seconds
+
+
+def _prefer_short(model: PreTrainedModel) -> None:
+    prefer_causal_blocks(model)
+    fuse(model)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ and what had to be trained to have one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import Any
@@ -16,11 +16,14 @@ from engine.core.wording import spelled
 from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
+from engine.strategies.budgets import MATCHED_TO
 
 BOUND = "ceiling"
 """The family of what a world's truth or hindsight says: it never competes."""
 _YARDSTICK = "knows_population"
 """The oracle that knows no persona: who has learned from one may exceed it, so it is no bound."""
+MATCHED = "matched"
+"""The family of unified adapters that were trained on as much as others were: controls."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 
@@ -48,9 +51,14 @@ class Declaration(Declared):
 
 @dataclass(frozen=True, slots=True)
 class Variant(Declaration):
-    """One recipe under its name on screens. `name` is the plain name, `run_id` the run that made it first."""
+    """One recipe under its name on screens. `name` is the plain name, `run_id` the run that made it first.
+
+    `is_reference`: it is what the chosen reference on its ground made, or made again under other settings of
+    evaluation.
+    """
 
     variant: str
+    is_reference: bool = False
 
     @property
     def is_bound(self) -> bool:
@@ -63,30 +71,49 @@ class Variant(Declaration):
         return self.is_bound and self.recipe.get("oracle") == _YARDSTICK
 
     @property
+    def is_matched(self) -> bool:
+        """Whether it is a unified whose training was matched to another variant's: a control."""
+        return self.family == MATCHED
+
+    @property
     def control_of(self) -> Mapping[str, Any] | None:
         """The recipe of which this is the placebo; None for any other variant."""
         swapped = (one.of.as_json() for one in effects_of(self.recipe) if isinstance(one, Swapped))
         return next(swapped, None)
 
 
-def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:
-    """Return one variant a recipe, in the order of their making.
+def name_variants(
+    declarations: Iterable[Declaration],
+    origins: Mapping[str, Origin] | None = None,
+    references: Collection[str] = (),
+) -> list[Variant]:
+    """Return one variant a recipe, in the order of their making. `references` are the runs chosen as such.
 
-    Of several recipes with one plain name, the newest one made with default parameters keeps it (the
-    newest of all where none is default); the others are called name@<variant_id>. Other names under
-    which a recipe was declared become its aliases, unless they are somebody's name.
+    Of several recipes with one plain name, the reference keeps it; else the first that was made with default
+    parameters on the newest ground (data, base and version), else the first made there. So no newer run takes
+    a name away. The others are called name@<variant_id>. Other names under which a recipe was declared
+    become its aliases, unless they are somebody's name.
     """
+    known = origins or {}
+    chosen = {lineage(run_id, known) for run_id in references} - {None}
     ordered = sorted(declarations, key=lambda entry: entry.variant_id)
     merged = [_merge(list(group)) for _, group in groupby(ordered, key=lambda entry: entry.variant_id)]
-    holders: dict[str, tuple[bool, str, str]] = {}
-    for variant, newest in merged:
-        rank = (variant.default, newest, variant.variant_id)
-        holders[variant.name] = max(holders.get(variant.name, rank), rank)
+    merged = [
+        replace(one, is_reference=True) if lineage(one.run_id, known) in chosen else one for one in merged
+    ]
+    began: dict[tuple[str, bool, bool, str], str] = {}
+    for one in merged:
+        claim = _claim(one, known)
+        began[claim] = min(began.get(claim, one.made_at), one.made_at)
+    holders: dict[str, Variant] = {}
+    for one in sorted(merged, key=lambda one: (one.made_at, one.variant_id)):
+        held = holders.setdefault(one.name, one)
+        ours, theirs = _claim(one, known), _claim(held, known)
+        if (*ours[1:3], began[ours]) > (*theirs[1:3], began[theirs]):
+            holders[one.name] = one
     named = [
-        one
-        if holders[one.name][2] == one.variant_id
-        else replace(one, variant=f"{one.name}@{one.variant_id}")
-        for one, _ in merged
+        one if holders[one.name] is one else replace(one, variant=f"{one.name}@{one.variant_id}")
+        for one in merged
     ]
     taken = {variant.variant for variant in named}
     cleared = [
@@ -95,25 +122,35 @@ def name_variants(declarations: Iterable[Declaration]) -> list[Variant]:
     return sorted(cleared, key=lambda variant: (variant.made_at, variant.variant))
 
 
+def _claim(one: Variant, origins: Mapping[str, Origin]) -> tuple[str, bool, bool, str]:
+    """A variant's claim to its plain name, the time apart; the last part is its ground."""
+    origin = origins.get(one.run_id)
+    ground = "" if origin is None else fingerprint([origin.data_hash, origin.base, origin.version], 16)
+    return one.name, one.is_reference, one.default, ground
+
+
 def resolve(name: str, known: Iterable[Variant]) -> Variant | None:
-    """Return the variant that `name` means: its name on screens, an alias, or its plain name."""
-    candidates = sorted(known, key=lambda variant: (variant.default, variant.made_at), reverse=True)
+    """Return the variant that `name` means: its name on screens, an alias, or its plain name.
+
+    Of several with one plain name it is the reference, else the first made with default parameters, else the
+    first made.
+    """
+    candidates = sorted(known, key=lambda one: (not one.is_reference, not one.default, one.made_at))
     for variant in candidates:
         if variant.variant == name:
             return variant
     return next((one for one in candidates if name in one.aliases or name == one.name), None)
 
 
-def _merge(entries: list[Declaration]) -> tuple[Variant, str]:
-    """One variant out of its declarations, and when it was declared last."""
+def _merge(entries: list[Declaration]) -> Variant:
+    """One variant out of its declarations."""
     entries.sort(key=lambda entry: (entry.made_at, entry.run_id))
     first = entries[0]
     names = [name for entry in entries for name in (entry.name, *entry.aliases) if name != first.name]
     told = {field.name: getattr(first, field.name) for field in fields(first)}
     told["aliases"] = tuple(dict.fromkeys(names))
     told["default"] = any(entry.default for entry in entries if entry.name == first.name)
-    variant = Variant(**told, variant=first.name)
-    return variant, entries[-1].made_at
+    return Variant(**told, variant=first.name)
 
 
 # --- the same but for the seed
@@ -135,28 +172,37 @@ class Origin:
 def repeats(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
     """Return variant id -> id of the variant that it repeats with another seed.
 
-    Of several such variants the one made with default settings is repeated by the others, else the first.
+    Of several such variants the reference is repeated by the others, else the one made with default settings,
+    else the first.
     """
     groups: dict[tuple[str, str], list[tuple[Variant, str]]] = {}
     for variant in variants:
-        found = _lineage(variant.run_id, origins)
+        found = lineage(variant.run_id, origins)
         if found is not None:
             groups.setdefault((variant.name, found[0]), []).append((variant, found[1]))
     repeated = {}
     for group in groups.values():
-        first, seeds = min(group, key=lambda one: (not one[0].default, one[0].made_at, one[0].variant_id))
+        first, seeds = min(group, key=_precedence)
         for variant, others in group:
             if variant.variant_id != first.variant_id and others != seeds:
                 repeated[variant.variant_id] = first.variant_id
     return repeated
 
 
-def _lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | None:
-    """The hash of a run and its upstreams without seeds, and that of their seeds; None where one is gone."""
+def _precedence(found: tuple[Variant, str]) -> tuple[bool, bool, str, str]:
+    one = found[0]
+    return not one.is_reference, not one.default, one.made_at, one.variant_id
+
+
+def lineage(run_id: str, origins: Mapping[str, Origin]) -> tuple[str, str] | None:
+    """Return the hash of a run and its upstreams without seeds, and that of their seeds.
+
+    None where one of them is gone.
+    """
     origin = origins.get(run_id)
     if origin is None:
         return None
-    above = {role: _lineage(run, origins) for role, run in sorted(origin.upstream.items())}
+    above = {role: lineage(run, origins) for role, run in sorted(origin.upstream.items())}
     if None in above.values():
         return None
     known = {role: found for role, found in above.items() if found is not None}
@@ -181,17 +227,32 @@ def placebos(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict
     return found
 
 
-def above(comparison: Comparison | None) -> dict[str, Any] | None:
+def matched(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[str, str]:
+    """Return variant id -> id of the unified that was trained on as much as all behind it; of several the
+    one made first."""
+    known = sorted(variants, key=lambda one: one.made_at)
+    found: dict[str, str] = {}
+    for control in known:
+        origin = origins.get(control.run_id)
+        of = origin.upstream.get(MATCHED_TO) if control.is_matched and origin is not None else None
+        for variant in known if of is not None else ():
+            if variant.run_id == of:
+                found.setdefault(variant.variant_id, control.variant_id)
+    return found
+
+
+def above(comparison: Comparison | None, *, control: str = "placebo") -> dict[str, Any] | None:
     """Return a row's `above_placebo`: variant less placebo, paired by persona, with its interval and p.
 
-    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo.
+    `p` is uncorrected: each variant has one placebo, declared beforehand. None without a placebo. The same
+    for another `control`.
     """
     if comparison is None:
         return None
     told = comparison.as_json()
     return {
-        "placebo": comparison.reference,
-        "placebo_mean": comparison.reference_mean,
+        control: comparison.reference,
+        f"{control}_mean": comparison.reference_mean,
         **{name: told[name] for name in _ABOVE},
     }
 
@@ -259,8 +320,8 @@ def outlays(variants: Iterable[Variant], origins: Mapping[str, Origin]) -> dict[
 
 
 def _outlay(variant: Variant, by_run: Mapping[str, list[Variant]], origins: Mapping[str, Origin]) -> Outlay:
-    below = _built_on(variant.run_id, origins) - {variant.run_id}
-    trained = [_largest(by_run[run]) for run in sorted(below) if run in by_run]
+    runs = below(variant.run_id, origins) - {variant.run_id}
+    trained = [_largest(by_run[run]) for run in sorted(runs) if run in by_run]
     made = [variant, *trained]
     seconds = [one.train_seconds or (0.0 if not one.parameters_trained else None) for one in made]
     times = [value for value in seconds if value is not None]
@@ -275,7 +336,8 @@ def _largest(made: Iterable[Variant]) -> Variant:
     return max(made, key=lambda one: (one.parameters_trained, one.train_seconds or 0.0))
 
 
-def _built_on(run_id: str, origins: Mapping[str, Origin]) -> set[str]:
+def below(run_id: str, origins: Mapping[str, Origin]) -> set[str]:
+    """Return the run and all that it is built on."""
     found, open_ = set[str](), [run_id]
     while open_:
         run = open_.pop()

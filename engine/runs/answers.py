@@ -53,11 +53,15 @@ class Scored:
     answers: pa.Table
     scores: pa.Table
 
-    def values(self, metric: Metric) -> pd.DataFrame:
-        """Return the metric's `value` by answer, as `by_answer`; answers not scored in it are left out."""
+    def values(self, metric: Metric, *, among: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return the metric's `value` by answer, as `by_answer`; answers not scored in it are left out.
+
+        `among` are the answers wanted (rows of `answers`), by default all.
+        """
         held = self.scores.filter(pc.equal(self.scores["metric"], metric.name)).to_pandas()
         held = held[held["version"].isin([metric.version, NO_VERSION])]
-        whose = self.answers.select([*KEY_COLUMNS, "persona_id"]).to_pandas()
+        named = [*KEY_COLUMNS, "persona_id"]
+        whose = self.answers.select(named).to_pandas() if among is None else among[named]
         return by_answer(held.merge(whose, on=list(KEY_COLUMNS)), metric)
 
     def wide(self) -> pd.DataFrame:

@@ -238,7 +238,7 @@ def _scores(ws: Workspace, variant: Variant) -> tuple[str, list[dict[str, str]]]
     except EngineError:
         return "", []
     protocol, rows = str(found["protocol"]), [_score(found, variant)]
-    if variant.variant_id in {look.variant_id for look in looks.seen(ws, protocol, found["older"])}:
+    if variant.variant_id in {look.variant_id for look in looks.seen(ws, looks.at(found))}:
         rows.append(_score(compare_variants(ws, split="test", variants=[variant.variant]), variant))
     return protocol, [row for row in rows if row]
 

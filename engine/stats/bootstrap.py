@@ -1,79 +1,104 @@
-"""Confidence intervals of a mean difference over personas: BCa, bootstrap-t and Student's t.
+"""The bootstrap-t of a mean difference over personas: its interval and its p values.
 
 Owns the resampling, as counts of each persona in each resample: one matrix product then gives the means of
 all resamples, and studies of the same size share their resamples. Deterministic by (n, resamples, seed).
-Everything is computed for many studies at once, one a column; a comparison is a single column.
+Everything is computed for many studies at once, one a column; a comparison is a single column. Which studies
+get it is not decided here (inference.py).
 
-Sources: Efron, Better bootstrap confidence intervals (1987), for BCa; Efron and Tibshirani, An Introduction
-to the Bootstrap (1993), section 12.5, for bootstrap-t.
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 12.5.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from engine.core.errors import unknown_name
-
-IntervalKind = Literal["bca", "bootstrap-t", "t"]
 Vector = NDArray[np.float64]
 
-KINDS: Final[tuple[IntervalKind, ...]] = get_args(IntervalKind)
-DEFAULT_KIND: Final[IntervalKind] = "bootstrap-t"  # see docs/statistics.md
 MIN_BOOTSTRAP = 8  # personas; below it there are too few distinct resamples to speak of
 _CHUNK = 4_000_000  # numbers held at a time, 32 MB
 _KEPT = 32_000_000  # counts of resamples that are kept, a byte each: drawing is most of the work
 
 
-def usable_kind(kind: str, n: int) -> IntervalKind:
-    """Return the kind to use with n personas: Student's t below MIN_BOOTSTRAP. Raises EngineError."""
-    if kind not in KINDS:
-        raise unknown_name("interval", kind, KINDS)
-    return "t" if n < MIN_BOOTSTRAP else kind
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What resampling says of each study's mean, every field of shape (m,).
 
-
-def interval(
-    differences: Vector, kind: IntervalKind, *, confidence: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Return the two-sided interval of the mean of `differences`, of shape (n >= 2,) and not all equal."""
-    low, high = intervals(differences[:, None], kind, confidence=confidence, resamples=resamples, seed=seed)
-    return float(low[0]), float(high[0])
-
-
-def intervals(
-    studies: Vector, kind: IntervalKind, *, confidence: float, resamples: int, seed: int
-) -> tuple[Vector, Vector]:
-    """Return the lower and upper ends, each of shape (m,), for `studies` of shape (n >= 2, m).
-
-    Each column holds the differences of one study's personas, not all equal.
+    [low, high] is the interval; `p` the two-sided p of a mean of 0, below 0.05 where the 95 % interval leaves
+    out 0; `p_equal` that of a mean as far from 0 as the margin or farther (NaN without a margin).
     """
-    if kind == "t":
-        return _student(studies, confidence)
-    low, high = np.empty(studies.shape[1]), np.empty(studies.shape[1])
+
+    low: Vector
+    high: Vector
+    p: Vector
+    p_equal: Vector
+
+
+def bootstrap_t(
+    studies: Vector,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    stretch: Vector,
+    margin: float | None = None,
+) -> Drawn:
+    """Return the bootstrap-t of `studies` of shape (n >= 2, m): a study's personas each, not all equal.
+
+    `stretch` [m] is by how much each standard error is taken to be longer than the personas' spread says. A
+    p is at least 2 / (resamples + 1), and counts resamples without any spread on either side.
+    """
+    found = [np.empty(studies.shape[1]) for _ in range(4)]
     width = max(1, _CHUNK // resamples)
     for start in range(0, studies.shape[1], width):
         part = slice(start, start + width)
         means, squares = _resampled(studies[:, part], resamples=resamples, seed=seed)
-        if kind == "bca":
-            low[part], high[part] = _bca(studies[:, part], means, confidence)
-        else:
-            low[part], high[part] = _bootstrap_t(studies[:, part], means, squares, confidence)
-    return low, high
+        own = _of_part(studies[:, part], means, squares, confidence, stretch[part], margin)
+        for whole, piece in zip(found, own, strict=True):
+            whole[part] = piece
+    return Drawn(*found)
 
 
-def _student(studies: Vector, confidence: float) -> tuple[Vector, Vector]:
-    half = float(special.stdtrit(len(studies) - 1, (1 + confidence) / 2)) * _standard_errors(studies)
-    means = studies.mean(axis=0)
-    return means - half, means + half
-
-
-def _standard_errors(studies: Vector) -> Vector:
+def standard_errors(studies: Vector) -> Vector:
+    """Return the standard error of each column's mean, [m], of studies [n >= 2, m]."""
     return np.asarray(studies.std(axis=0, ddof=1) / np.sqrt(len(studies)))
+
+
+def _of_part(
+    studies: Vector,
+    means: Vector,
+    squares: Vector,
+    confidence: float,
+    stretch: Vector,
+    margin: float | None,
+) -> tuple[Vector, Vector, Vector, Vector]:
+    n, mean, error = len(studies), studies.mean(axis=0), standard_errors(studies) * stretch
+    variances = np.maximum(squares - means**2, 0) / (n - 1)
+    spread = variances > 1e-18 * (studies**2).mean(axis=0)
+    pivots = np.full(means.shape, np.inf)  # resamples without spread have no pivot: they sort to the end
+    np.divide(means - mean, np.sqrt(variances), out=pivots, where=spread)
+    most, known = len(means) + 1, spread.sum(axis=0)
+    lost = len(means) - known
+
+    def as_high(value: Vector) -> Vector:
+        return np.asarray(((pivots >= value).sum(axis=0) + 1) / most)
+
+    def as_low(value: Vector) -> Vector:
+        return np.asarray(((pivots <= value).sum(axis=0) + lost + 1) / most)
+
+    t = mean / error
+    p = np.minimum(1.0, 2 * np.minimum(as_high(t), as_low(t)))
+    p_equal = np.full(len(mean), np.nan)
+    if margin is not None:
+        p_equal = np.maximum(as_high((mean + margin) / error), as_low((mean - margin) / error))
+    pivots.sort(axis=0)
+    levels = np.array([[(1 - confidence) / 2], [(1 + confidence) / 2]])
+    low, high = _quantiles(pivots, np.broadcast_to(levels, (2, len(mean))), known)
+    return mean - high * error, mean - low * error, p, p_equal
 
 
 def _resampled(studies: Vector, *, resamples: int, seed: int) -> tuple[Vector, Vector]:
@@ -119,36 +144,9 @@ def _draw(generator: np.random.Generator, n: int, resamples: int) -> Vector:
     return np.bincount(chosen.ravel(), minlength=resamples * n).reshape(resamples, n).astype(np.float64)
 
 
-def _bca(studies: Vector, means: Vector, confidence: float) -> tuple[Vector, Vector]:
-    centre = studies.mean(axis=0)
-    centred = studies - centre
-    acceleration = (centred**3).sum(axis=0) / (6 * (centred**2).sum(axis=0) ** 1.5)
-    close = 1e-9 * np.abs(centred).max(axis=0)
-    below = np.mean(means < centre - close, axis=0)
-    equal = np.mean(np.abs(means - centre) <= close, axis=0)
-    edge = 0.5 / len(means)
-    bias = special.ndtri(np.clip(below + equal / 2, edge, 1 - edge))
-    tails = special.ndtri(np.array([[(1 - confidence) / 2], [(1 + confidence) / 2]]))
-    levels = special.ndtr(bias + (bias + tails) / (1 - acceleration * (bias + tails)))
-    low, high = _quantiles(np.sort(means, axis=0), levels)
-    return low, high
-
-
-def _bootstrap_t(studies: Vector, means: Vector, squares: Vector, confidence: float) -> tuple[Vector, Vector]:
-    n, mean, error = len(studies), studies.mean(axis=0), _standard_errors(studies)
-    variances = np.maximum(squares - means**2, 0) / (n - 1)
-    spread = variances > 1e-18 * (studies**2).mean(axis=0)
-    pivots = np.full(means.shape, np.inf)  # resamples without spread have no pivot: they sort to the end
-    np.divide(means - mean, np.sqrt(variances), out=pivots, where=spread)
-    pivots.sort(axis=0)
-    levels = np.array([[(1 - confidence) / 2], [(1 + confidence) / 2]])
-    low, high = _quantiles(pivots, np.broadcast_to(levels, (2, len(mean))), spread.sum(axis=0))
-    return mean - high * error, mean - low * error
-
-
-def _quantiles(ordered: Vector, levels: Vector, counts: Vector | None = None) -> Vector:
+def _quantiles(ordered: Vector, levels: Vector, counts: NDArray[np.int64]) -> Vector:
     """Return the quantiles at `levels`, of shape (2, m), of each column's first `counts` sorted values."""
-    last = (len(ordered) if counts is None else counts) - 1
+    last = np.maximum(counts, 1) - 1
     places = levels * last
     lower = np.floor(places).astype(int)
     upper = np.minimum(lower + 1, last)

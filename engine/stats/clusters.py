@@ -41,10 +41,11 @@ class Candidate:
 class Clustering:
     """The best number of clusters and who is in which; labels run from 0 in the order of first members.
 
-    `silhouette_shuffled` is what the same procedure finds where there are no groups (each column shuffled
-    over the personas). `stability` is the mean adjusted Rand index between repetitions with other seeds
-    (k-means) or on other subsamples of 9 in 10 personas (agglomerative). `centrality` is each persona's
-    cosine to her cluster's mean; `plane` [n, 2] the two first principal components, for a map.
+    `silhouette_shuffled` is what the same procedure, its choice of k included, finds where there are no
+    groups (each column shuffled over the personas). `stability` is the mean adjusted Rand index between
+    repetitions with other seeds (k-means) or on other subsamples of 9 in 10 personas (agglomerative).
+    `centrality` is each persona's cosine to her cluster's mean; `plane` [n, 2] the two first principal
+    components, for a map.
     """
 
     method: Method
@@ -101,7 +102,7 @@ def cluster(
         k=best.k,
         labels=labels,
         silhouette=best.silhouette,
-        silhouette_shuffled=_shuffled(vectors, best.k, method, seed),
+        silhouette_shuffled=_shuffled(vectors, wanted, method, seed),
         candidates=candidates,
         stability=_stability(vectors, best.k, method, seed=seed, repeats=repeats),
         centrality=centrality(vectors, labels),
@@ -150,8 +151,9 @@ def _silhouette(vectors: Vectors, labels: Labels) -> float:
     return float(silhouette_score(vectors, labels))
 
 
-def _shuffled(vectors: Vectors, k: int, method: Method, seed: int) -> float:
-    """Return the silhouette found where each column is shuffled over the rows: its marginals, no groups."""
+def _shuffled(vectors: Vectors, ks: Sequence[int], method: Method, seed: int) -> float:
+    """Return the best silhouette over `ks`, chosen as in the data, where each column is shuffled over the
+    rows: its marginals, no groups."""
     rng = np.random.default_rng(seed)
     # In the axes of the data itself, so that correlated columns do not count as structure lost.
     left, strengths, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
@@ -159,7 +161,7 @@ def _shuffled(vectors: Vectors, k: int, method: Method, seed: int) -> float:
     found = []
     for _ in range(_SHUFFLES):
         mixed = rng.permuted(scores, axis=0)
-        found.append(_silhouette(mixed, _labels(mixed, k, method, seed)))
+        found.append(max(_silhouette(mixed, _labels(mixed, k, method, seed)) for k in ks))
     return float(np.mean(found))
 
 

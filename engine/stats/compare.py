@@ -6,17 +6,21 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
 from engine.stats import whole
-from engine.stats.bootstrap import DEFAULT_KIND, IntervalKind, interval, usable_kind
-from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
+from engine.stats.forecast import detectable
+from engine.stats.heterogeneity import Effects, effects, within_variance
+from engine.stats.inference import MIN_DIFFER, Certainty, IntervalKind, infer
+from engine.stats.paired_tests import holm, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Vector, pair
+from engine.stats.seeds import Crossed
 from engine.stats.shares import wilson
 
 __all__ = [
@@ -31,12 +35,12 @@ __all__ = [
 ]
 
 SMALL_SAMPLE = 50  # personas
-ALPHA, POWER = 0.05, 0.8  # of the minimum detectable effect
 _NOISE = 1e-12
 
 ONE_PERSONA = "One persona: no interval and no test, because the persona is the unit."
 NO_PERSONA = "No example is scored by both variants."
-NO_SPREAD = "All personas differ by the same amount: p is the sign test's, the interval has no width."
+FEW_DIFFER = f"Fewer than {MIN_DIFFER} personas differ, so there is no interval and no verdict."
+NO_SPREAD = "All personas differ by the same amount: p is the sign test's."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,19 @@ class Comparison:
     """One variant against the reference, over the personas they share.
 
     `mean`, `reference_mean` and `delta` are macro means over personas; of a statistic of the whole set, the
-    statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind`. `p` is the paired t-test's
-    (of a statistic of the whole set, that of swapping the two variants in personas at random), `p_holm` the
-    same corrected over the family. `n_paired` counts personas; `n_examples`, `n_only_*` and `n_null_*` count
-    examples (see Pairing). A win is a persona better by more than the margin; [share_low, share_high] is
-    Wilson's interval of the share improved; `catastrophic` counts personas worse by more than the allowed
-    drop. None means that there is no such number; `reason` says why.
+    statistic itself. [ci_low, ci_high] is the interval of `delta` by `ci_kind` (inference.py says which).
+    `p` is the paired t-test's (of a statistic of the whole set, that of swapping the two variants in personas
+    at random), `p_alone` the larger of that and the bootstrap-t's, by which a single variant is judged,
+    `p_strict` what a family of several is corrected by, `p_holm` the same corrected over `family_size`.
+    `p_equal` is that of a difference of `equal_margin` or more either way, `p_equal_holm` the same corrected.
+    `n_paired` counts personas, `n_clusters` the clusters that vary where personas share what was trained;
+    `n_examples`, `n_only_*` and `n_null_*` count examples (see Pairing). A win is a persona better by more
+    than the margin; [share_low, share_high] is Wilson's interval of the share improved; `catastrophic` counts
+    personas worse by more than the allowed drop. With the luck of few examples taken out (heterogeneity.py):
+    `between` is how far true effects differ, `p_between` tests that they do not, `reliability` the share of
+    the personas' spread that is no luck, `true_share` the share that truly gains with its interval.
+    `min_detectable_effect` is what the verdict finds in four of five studies, its family considered. None
+    means that there is no such number; `reason` says why.
     """
 
     variant: str
@@ -59,13 +70,20 @@ class Comparison:
     delta: float | None
     ci_low: float | None
     ci_high: float | None
-    ci_kind: IntervalKind | Literal["percentile"]
+    ci_kind: IntervalKind | Literal["percentile", "crossed"] | None
     confidence: float
     p: float | None
+    p_alone: float | None
+    p_strict: float | None
     p_wilcoxon: float | None
     p_sign: float | None
     p_holm: float | None
+    family_size: int | None
+    p_equal: float | None
+    p_equal_holm: float | None
+    equal_margin: float | None
     n_paired: int
+    n_clusters: int | None
     n_examples: int
     n_only_candidate: int
     n_only_reference: int
@@ -78,6 +96,12 @@ class Comparison:
     share_improved: float | None
     share_low: float | None
     share_high: float | None
+    between: float | None
+    p_between: float | None
+    reliability: float | None
+    true_share: float | None
+    true_share_low: float | None
+    true_share_high: float | None
     catastrophic: int
     min_detectable_effect: float | None
     small_sample: bool
@@ -90,9 +114,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Inference:
+    ci_kind: IntervalKind | Literal["percentile"] | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     p: float | None = None
+    p_alone: float | None = None
+    p_strict: float | None = None
+    p_equal: float | None = None
     p_wilcoxon: float | None = None
     p_sign: float | None = None
     min_detectable_effect: float | None = None
@@ -103,30 +131,40 @@ def compare(
     pairing: Pairing,
     *,
     margin: float = 0.0,
+    equal_margin: float | None = None,
     confidence: float = 0.95,
     seed: int = 0,
     resamples: int = 9_999,
-    interval_kind: IntervalKind = DEFAULT_KIND,
     higher_is_better: bool = True,
     catastrophic_drop: float = 0.10,
+    clusters: Mapping[str, int] | None = None,
 ) -> Comparison:
-    """Return the paired statistics of `pairing`; `p_holm` is left to `corrected`.
+    """Return the paired statistics of `pairing`; what a family corrects is left to `corrected`.
 
-    `margin` and `catastrophic_drop` are in the metric's unit (fractions). Below 8 personas the interval is
-    Student's t whatever was asked for, and `ci_kind` says so. `delta` is candidate minus reference also where
-    lower is better; wins and losses then go by the direction. Raises EngineError on options out of range.
+    `margin`, `equal_margin` and `catastrophic_drop` are in the metric's unit (fractions); without an
+    `equal_margin` there is no test of equality. `clusters` says whose personas share what was trained.
+    `delta` is candidate minus reference also where lower is better; wins and losses then go by the direction.
+    Raises EngineError on options out of range.
     """
     _check(margin=margin, confidence=confidence, resamples=resamples)
     differences = pairing.differences
-    kind = usable_kind(interval_kind, pairing.n_paired)
-    ci_kind: IntervalKind | Literal["percentile"] = kind
     gains = differences if higher_is_better else -differences
     means = _mean(pairing.candidate), _mean(pairing.reference), _mean(differences)
+    labels = None if clusters is None else _labels(pairing.personas, clusters)
+    single: Effects | None = None
     if pairing.counts is None:
-        found = _infer(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
+        found = _infer(
+            pairing,
+            labels,
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+            equal_margin=equal_margin,
+        )
+        single = effects_of(pairing, higher_is_better=higher_is_better, seed=seed)
     else:
         drawn = whole.infer(pairing.counts, confidence=confidence, resamples=resamples, seed=seed)
-        ci_kind, means = whole.KIND, (drawn.candidate, drawn.reference, drawn.difference)
+        means = drawn.candidate, drawn.reference, drawn.difference
         found = _infer_whole(drawn, differences)
     return Comparison(
         variant="candidate",
@@ -136,13 +174,20 @@ def compare(
         delta=means[2],
         ci_low=found.ci_low,
         ci_high=found.ci_high,
-        ci_kind=ci_kind,
+        ci_kind=found.ci_kind,
         confidence=confidence,
         p=found.p,
+        p_alone=found.p_alone,
+        p_strict=found.p_strict,
         p_wilcoxon=found.p_wilcoxon,
         p_sign=found.p_sign,
         p_holm=None,
+        family_size=None,
+        p_equal=found.p_equal,
+        p_equal_holm=None,
+        equal_margin=equal_margin,
         n_paired=pairing.n_paired,
+        n_clusters=None if labels is None else len(np.unique(labels)),
         n_examples=pairing.n_examples,
         n_only_candidate=pairing.n_only_candidate,
         n_only_reference=pairing.n_only_reference,
@@ -150,11 +195,26 @@ def compare(
         n_null_reference=pairing.n_null_reference,
         n_null_both=pairing.n_null_both,
         **outcomes(pairing, margin=margin, higher_is_better=higher_is_better, confidence=confidence),
+        between=None if single is None else single.between,
+        p_between=None if single is None else single.p,
+        reliability=None if single is None else single.reliability,
+        true_share=None if single is None else single.share,
+        true_share_low=None if single is None else single.share_low,
+        true_share_high=None if single is None else single.share_high,
         catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
         min_detectable_effect=found.min_detectable_effect,
         small_sample=pairing.n_paired < SMALL_SAMPLE,
         reason=found.reason,
     )
+
+
+def effects_of(pairing: Pairing, *, higher_is_better: bool = True, seed: int = 0) -> Effects | None:
+    """Return what is known of single personas' gains, in the order of `pairing.personas`; None where nothing
+    is: too few personas, too few examples of each, or a statistic of the whole set."""
+    if pairing.examples is None or pairing.variances is None:
+        return None
+    gains = pairing.differences if higher_is_better else -pairing.differences
+    return effects(gains, pairing.examples, pairing.variances, seed=seed)
 
 
 class Outcomes(TypedDict):
@@ -190,12 +250,69 @@ def outcomes(
     )
 
 
+def also_over_seeds(row: Comparison, found: Crossed) -> Comparison:
+    """Return `row`, which is of personas' means over several seeds, at least as uncertain as personas crossed
+    with seeds are: neither interval nor p forgets that other seeds would have been as good."""
+    if row.ci_low is None or row.ci_high is None or row.ci_kind is None:
+        return row
+    low, high = min(row.ci_low, found.low), max(row.ci_high, found.high)
+    wider = (high - low) / (row.ci_high - row.ci_low) if row.ci_high > row.ci_low else 1.0
+    smallest = row.min_detectable_effect
+    return replace(
+        row,
+        ci_low=low,
+        ci_high=high,
+        ci_kind="crossed",
+        p=_larger(row.p, found.p),
+        p_alone=_larger(row.p_alone, found.p),
+        p_strict=_larger(row.p_strict, found.p),
+        p_equal=None
+        if row.p_equal is None or row.equal_margin is None
+        else max(row.p_equal, found.p_equal(row.equal_margin)),
+        min_detectable_effect=None if smallest is None else smallest * wider,
+    )
+
+
+def _larger(p: float | None, other: float) -> float:
+    return other if p is None else max(p, other)
+
+
 def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) -> list[Comparison]:
-    """Return the rows with Holm's correction over all variants but those `outside_family`."""
-    family = [row.variant for row in rows if row.variant not in outside_family]
-    p_values = {row.variant: row.p for row in rows}
-    adjusted = dict(zip(family, holm([p_values[variant] for variant in family]), strict=True))
-    return [replace(row, p_holm=adjusted.get(row.variant)) for row in rows]
+    """Return the rows with Holm's correction over all variants but those `outside_family`.
+
+    The smallest detectable effect becomes that of the verdict: found among so many.
+    """
+    family = [row for row in rows if row.variant not in outside_family]
+    size = sum(row.p_strict is not None for row in family)
+    different = holm([row.p_strict if size > 1 else row.p_alone for row in family])
+    equal = holm([row.p_equal for row in family])
+    adjusted = {row.variant: pair_ for row, *pair_ in zip(family, different, equal, strict=True)}
+    found = []
+    for row in rows:
+        p_holm, p_equal = adjusted.get(row.variant, (None, None))
+        if p_holm is None:
+            found.append(row)
+            continue
+        smallest = row.min_detectable_effect
+        if smallest is not None:
+            smallest *= detectable(row.n_paired, size) / detectable(row.n_paired)
+        found.append(
+            replace(
+                row,
+                p_holm=p_holm,
+                p_equal_holm=p_equal,
+                family_size=size,
+                min_detectable_effect=smallest,
+            )
+        )
+    return found
+
+
+def _labels(personas: Sequence[str], clusters: Mapping[str, int]) -> NDArray[np.int64]:
+    """Each persona's cluster; who is in none stands alone."""
+    last = max(clusters.values(), default=0)
+    found = [clusters.get(name, last + 1 + place) for place, name in enumerate(personas)]
+    return np.array(found, dtype=np.int64)
 
 
 def _mean(values: Vector) -> float | None:
@@ -203,23 +320,64 @@ def _mean(values: Vector) -> float | None:
 
 
 def _infer(
-    differences: Vector, kind: IntervalKind, *, confidence: float, resamples: int, seed: int
+    pairing: Pairing,
+    labels: NDArray[np.int64] | None,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    equal_margin: float | None,
 ) -> _Inference:
-    n = len(differences)
+    differences, n = pairing.differences, pairing.n_paired
     if n == 0:
         return _Inference(reason=NO_PERSONA)
     if n == 1:
         return _Inference(reason=ONE_PERSONA)
     if not differences.any():
-        return _Inference(ci_low=0.0, ci_high=0.0, p=1.0, p_wilcoxon=1.0, p_sign=1.0)
+        # That nobody of n differs is as likely as this where, of all, a share of the margin does.
+        p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** n
+        return _Inference("t", 0.0, 0.0, 1.0, 1.0, 1.0, p_equal, 1.0, 1.0)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     p_wilcoxon = wilcoxon(differences)
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
     if deviation <= _NOISE * max(1.0, abs(mean)):
-        return _Inference(mean, mean, p_sign, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
-    low, high = interval(differences, kind, confidence=confidence, resamples=resamples, seed=seed)
-    smallest = detectable_in_deviations(n, ALPHA, POWER) * deviation
-    return _Inference(low, high, paired_t(differences), p_wilcoxon, p_sign, smallest)
+        same = None if n < MIN_DIFFER else mean
+        kind: IntervalKind | None = None if n < MIN_DIFFER else "t"
+        return _Inference(kind, same, same, *[p_sign] * 3, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
+    found = infer(
+        differences[:, None],
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        margin=equal_margin,
+        certainty=_certainty(pairing),
+        clusters=labels,
+    )
+    low, high = _number(found.low[0]), _number(found.high[0])
+    return _Inference(
+        ci_kind=None if low is None else found.kinds[0],
+        ci_low=low,
+        ci_high=high,
+        p=_number(found.p[0]),
+        p_alone=_number(found.p_alone[0]),
+        p_strict=_number(found.p_strict[0]),
+        p_equal=_number(found.p_equal[0]),
+        p_wilcoxon=p_wilcoxon,
+        p_sign=p_sign,
+        min_detectable_effect=detectable(n) * deviation,
+        reason=FEW_DIFFER if low is None else None,
+    )
+
+
+def _certainty(pairing: Pairing) -> Certainty | None:
+    if pairing.examples is None or pairing.variances is None:
+        return None
+    within = within_variance(pairing.examples, pairing.variances)
+    return None if within is None else Certainty(pairing.examples, within)
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
@@ -229,14 +387,15 @@ def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
     if drawn.p is None:
         return _Inference(reason=ONE_PERSONA)
     return _Inference(
-        drawn.low,
-        drawn.high,
-        drawn.p,
-        wilcoxon(differences) if differences.any() else 1.0,
-        sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),
-        None
-        if drawn.deviation is None
-        else detectable_in_deviations(drawn.n, ALPHA, POWER) * drawn.deviation,
+        ci_kind=whole.KIND,
+        ci_low=drawn.low,
+        ci_high=drawn.high,
+        p=drawn.p,
+        p_alone=drawn.p,
+        p_strict=drawn.p,
+        p_wilcoxon=wilcoxon(differences) if differences.any() else 1.0,
+        p_sign=sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),
+        min_detectable_effect=None if drawn.deviation is None else detectable(drawn.n) * drawn.deviation,
     )
 
 

@@ -20,6 +20,7 @@ from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t
 ALPHA, POWER = 0.05, 0.8
 MOST_PERSONAS = 100_000
 _CONFIDENCE = 0.95
+_STRICTER = 20.0
 _CAUTIOUS = 0.8  # one-sided confidence of the upper limit of the deviation (Browne)
 
 
@@ -99,21 +100,40 @@ def forecast(differences: Vector, *, n_full: int, criterion: float) -> Forecast:
     return Forecast(**{**_fields(made), "words": _words(made)})
 
 
-def needed(effect: float, deviation: float, *, power: float = POWER) -> int | None:
-    """Return how many personas find a true `effect` with `power`; None above MOST_PERSONAS.
+def detectable(n: int, family: int = 1) -> float:
+    """Return the smallest mean difference, in standard deviations, that the verdict on one of `family`
+    variants finds in four of five studies of n >= 2 personas."""
+    return detectable_in_deviations(n, ALPHA / max(1, family), POWER) * _strictness(n, family)
 
-    Found from the normal approximation, which is at most a few personas short of the t-test's number.
+
+def power_of_verdict(n: int, in_deviations: float, family: int = 1) -> float:
+    """Return how often the verdict on one of `family` variants finds so large a mean difference."""
+    return power_of_t(n, in_deviations / _strictness(n, family), ALPHA / max(1, family))
+
+
+def needed(effect: float, deviation: float, *, power: float = POWER, family: int = 1) -> int | None:
+    """Return how many personas find a true `effect` with `power` in the verdict on one of `family` variants;
+    None above MOST_PERSONAS.
+
+    Found from the normal approximation, which is at most a few personas short of the verdict's number.
     """
     in_deviations = abs(effect) / deviation
-    reach = float(special.ndtri(1 - ALPHA / 2) + special.ndtri(power))
+    alpha = ALPHA / max(1, family)
+    reach = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
     if in_deviations * MOST_PERSONAS**0.5 <= reach:
         return None
     n = max(2, round((reach / in_deviations) ** 2))
-    while n > 2 and power_of_t(n - 1, in_deviations, ALPHA) >= power:
+    while n > 2 and power_of_verdict(n - 1, in_deviations, family) >= power:
         n -= 1
-    while power_of_t(n, in_deviations, ALPHA) < power:
+    while power_of_verdict(n, in_deviations, family) < power:
         n += 1
     return n if n <= MOST_PERSONAS else None
+
+
+def _strictness(n: int, family: int) -> float:
+    """By how much larger an effect must be for the verdict than for the t-test it rests on, as simulated
+    (docs/statistics.md): a family of few personas is corrected by a stricter p."""
+    return 1 + _STRICTER / n**1.5 if family > 1 else 1.0
 
 
 def upper_limit(deviation: float, n: int) -> float:

@@ -47,7 +47,9 @@ class Pairing:
 
     `candidate`, `reference` and `differences` are persona means, of shape (len(personas),), in the order of
     `personas` (sorted); of a statistic of the whole set, each persona's own, and `counts` is what the whole
-    is computed from. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
+    is computed from. `examples` says how many each mean rests on, `variances` the (n - 1) variance of a
+    persona's differences, example by example (0 where she has one); None where examples are not known
+    singly. Examples are counted once each: `n_examples` are paired, `n_only_*` stand in one
     table only, `n_null_*` stand in both but are undefined in the named table alone (or in both).
     """
 
@@ -62,6 +64,8 @@ class Pairing:
     n_null_reference: int
     n_null_both: int
     counts: Counts | None = None
+    examples: Vector | None = None
+    variances: Vector | None = None
 
     @property
     def n_paired(self) -> int:
@@ -146,6 +150,8 @@ def pair(candidate: Table | Iterable[Row], reference: Table | Iterable[Row]) -> 
         n_null_candidate=null_candidate,
         n_null_reference=null_reference,
         n_null_both=null_both,
+        examples=np.array([len(pairs[p]) for p in personas], dtype=np.float64),
+        variances=np.array([_variance([a - b for a, b in pairs[p]]) for p in personas], dtype=np.float64),
     )
 
 
@@ -153,7 +159,7 @@ def pairing_of(
     table: pd.DataFrame, held: Mapping[str, int], *, personas: Collection[str] | None = None
 ) -> Pairing:
     """Return a pairing that was added up by persona: one row each with persona_id, candidate, reference,
-    difference and the counts of Pairing.
+    difference, square (the mean of the squared differences) and the counts of Pairing.
 
     `held` says how many examples of each persona the reference has; `personas` leaves out all others. Raises
     EngineError when an example (`misplaced`) belongs to different personas in the two tables.
@@ -182,6 +188,8 @@ def pairing_of(
         n_null_candidate=counted["n_null_candidate"],
         n_null_reference=counted["n_null_reference"],
         n_null_both=counted["n_null_both"],
+        examples=paired["n_examples"].to_numpy(np.float64),
+        variances=_variances(paired),
     )
 
 
@@ -226,6 +234,19 @@ def _sums(rows: pd.DataFrame, personas: list[str], names: tuple[str, ...]) -> Ve
 
 def _examples(held: Mapping[str, int], personas: Collection[str] | None) -> int:
     return sum(n for persona, n in held.items() if personas is None or persona in personas)
+
+
+def _variances(paired: pd.DataFrame) -> Vector:
+    n, mean, square = (paired[name].to_numpy(np.float64) for name in ("n_examples", "difference", "square"))
+    found = np.maximum(square - mean**2, 0.0) * n / np.maximum(n - 1, 1)
+    return np.where((n > 1) & (found > _NOISE), found, 0.0)
+
+
+def _variance(values: list[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    found = float(np.var(values, ddof=1))
+    return found if found > _NOISE else 0.0
 
 
 def _means(values: list[list[float]]) -> Vector:

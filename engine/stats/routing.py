@@ -1,9 +1,9 @@
 """Routing: each persona gets the variant that won for her on validation. Owns the choice and its judgement.
 
-`choose` never sees test scores and `judge` chooses nothing; the oracle is a bound, never a result. Where
-there is one set of scores only (persona means published elsewhere), `hindsight` says what choosing and
-judging on the same scores gives, a bound again, and what stays honest: one variant for all, chosen on other
-personas.
+`choose` never sees test scores. What was chosen on val looks better there by the choice alone, so val judges
+it by `cross_fit`: each fold of it by the choice made on the others. Where there is one set of scores only
+(persona means published elsewhere), `hindsight` says what choosing and judging on the same scores gives, a
+bound, and what stays honest: one variant for all, chosen on other personas.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.errors import EngineError, unknown_name
-from engine.stats.pairing import Row, Table, Vector, index, pair
+from engine.stats.pairing import Row, Table, index, pair
 
+FOLDS = 5
 _NOISE = 1e-12
 
 
@@ -54,26 +55,8 @@ class Routes:
 
     @property
     def gain(self) -> float:
-        """The mean gain on val over all personas: what was chosen on, so it promises too much."""
+        """The mean gain on val over all personas, on what was chosen on: it promises too much."""
         return float(np.mean([route.gain for route in self.routes])) if self.routes else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the routes are worth on test, in the metric's unit; gains are over the fallback, per persona mean.
-
-    `oracle_gain` is that of the best variant for each persona on test itself: a bound, since it has seen the
-    answers. `regret` is oracle less routed. `hit_share`: personas routed to a variant no worse than her best.
-    """
-
-    n_personas: int
-    gain: float
-    best_single_gain: float
-    oracle_gain: float
-    regret: float
-    hit_share: float
-    improved: int
-    worsened: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,35 +170,37 @@ def choose(
     return Routes(fallback, margin, tuple(routes), best)
 
 
-def judge(
-    routes: Routes, test: Mapping[str, Iterable[Row]], *, higher_is_better: bool = True
-) -> Judgement | None:
-    """Return what the routes gain on test; None when the fallback has no test scores.
+def folds(dialogues: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Return dialogue_id -> its fold, of pairs (persona_id, dialogue_id): each persona's are dealt out in
+    order, hers beginning where the one's before left off, so that every fold has its share of people with
+    few."""
+    found: dict[str, int] = {}
+    for place, pair_ in enumerate(sorted(set(dialogues))):
+        found[pair_[1]] = place % FOLDS
+    return found
 
-    A persona whose chosen variant has no test score of hers counts as staying with the fallback.
+
+def cross_fit(
+    without: Callable[[int], Mapping[str, Iterable[Row]]],
+    *,
+    fallback: str,
+    margin: float = 0.0,
+    higher_is_better: bool = True,
+) -> list[dict[str, str]]:
+    """Return for each fold persona -> the variant chosen for her by the validation scores of the other folds.
+
+    `without` gives the scores of each variant but for a fold. A persona with none there stays with the
+    fallback and is left out.
     """
-    gains = _gains(test, routes.fallback, higher_is_better)
-    chosen = routes.by_persona
-    personas = [persona for persona in sorted(gains[routes.fallback]) if persona in chosen]
-    if not personas:
-        return None
-    routed = _of(personas, lambda persona: gains.get(chosen[persona], {}).get(persona, 0.0))
-    single = _of(personas, lambda persona: gains.get(routes.best_single, {}).get(persona, 0.0))
-    oracle = _of(personas, lambda persona: max(found.get(persona, 0.0) for found in gains.values()))
-    return Judgement(
-        n_personas=len(personas),
-        gain=float(routed.mean()),
-        best_single_gain=float(single.mean()),
-        oracle_gain=float(oracle.mean()),
-        regret=float((oracle - routed).mean()),
-        hit_share=float((routed >= oracle - _NOISE).mean()),
-        improved=int((routed > _NOISE).sum()),
-        worsened=int((routed < -_NOISE).sum()),
-    )
-
-
-def _of(personas: Sequence[str], value: Callable[[str], float]) -> Vector:
-    return np.array([value(persona) for persona in personas], dtype=np.float64)
+    chosen = []
+    for fold in range(FOLDS):
+        val = {name: list(rows) for name, rows in without(fold).items()}
+        if not val.get(fallback):
+            chosen.append({})
+            continue
+        found = choose(val, fallback=fallback, margin=margin, higher_is_better=higher_is_better)
+        chosen.append(found.by_persona)
+    return chosen
 
 
 def _gains(

@@ -1,4 +1,4 @@
-"""What a comparison's numbers mean in one word. Owns the rule of a verdict; computes no statistic."""
+"""What a comparison's numbers mean in one word, and why in a line. Owns the rule; computes no statistic."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from engine.core.wording import p_value, signed_points
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
 
 BETTER: Final = "better"
@@ -13,6 +14,7 @@ WORSE: Final = "worse"
 EQUAL: Final = "equal"
 UNCLEAR: Final = "not clear"
 ALPHA: Final = 0.05
+EQUAL_WITHIN: Final = 0.01  # a fraction: so much either way is equal, in metrics that are fractions
 _NOISE: Final = 1e-12  # differences below it come from rounding
 
 
@@ -24,16 +26,15 @@ def outcome(difference: float, *, higher_is_better: bool | None = True, margin: 
 
 
 def verdict(row: Mapping[str, Any], *, higher_is_better: bool | None = True) -> str:
-    """Return better or worse where the interval excludes 0 and Holm's p, if there is one, is below ALPHA.
+    """Return better or worse where the interval leaves out 0 and Holm's p, if there is one, is below ALPHA.
 
-    A row with a second primary metric (`co_primary`) is better only where that one is not worse.
+    Otherwise equal, where the row's test says that the difference is within the margin (Holm's p of that, if
+    there is one), else not clear. A row with a second primary metric (`co_primary`) is better only where
+    that one is not worse.
     """
-    low, high, corrected = row["ci_low"], row["ci_high"], row.get("p_holm")
-    if corrected is not None and corrected >= ALPHA:
-        return UNCLEAR
-    if low is None or high is None or math.isnan(low) or math.isnan(high) or low <= 0 <= high:
-        return UNCLEAR
-    return weighed(outcome(low, higher_is_better=higher_is_better), row.get("co_primary"))
+    if _leaves_out_zero(row) and not _fails_family(row):
+        return weighed(outcome(row["ci_low"], higher_is_better=higher_is_better), row.get("co_primary"))
+    return EQUAL if _is_small(row) else UNCLEAR
 
 
 def weighed(word: str, beside: Beside | None) -> str:
@@ -46,3 +47,51 @@ def weighed(word: str, beside: Beside | None) -> str:
     if word == WORSE and stands == UP:
         return f"{primary} down, {second} up"
     return UNCLEAR if word == BETTER and stands == OPEN else word
+
+
+def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
+    """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
+
+    def size(value: float) -> str:
+        unit = " points" if in_points else ""
+        return f"{signed_points(value if in_points else value / 100).removeprefix('+')}{unit}"
+
+    noise = "within the noise of training" if row.get("above_noise") is False else ""
+    low, high, within = row["ci_low"], row["ci_high"], row.get("equal_margin")
+    if not _known(low) or not _known(high):
+        return str(row.get("reason") or "")
+    if _leaves_out_zero(row):
+        if _fails_family(row):
+            alone = (
+                f"clear alone (p {p_value(row['p'])})" if row["p"] < ALPHA else "clear by its interval alone"
+            )
+            family = row.get("family_size") or 1
+            among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
+            return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
+        small = f"but by less than {size(within)}" if within and _is_small(row) else ""
+        return noise or small
+    if _is_small(row):
+        return f"surely less than {size(within)} either way" if within else ""
+    told = f"anything from {size(low)} to {size(high)} fits"
+    return f"{told}; {noise}" if noise else told
+
+
+def _leaves_out_zero(row: Mapping[str, Any]) -> bool:
+    """Whether there is an interval and 0 is not in it."""
+    low, high = row["ci_low"], row["ci_high"]
+    return _known(low) and _known(high) and not low <= 0 <= high
+
+
+def _fails_family(row: Mapping[str, Any]) -> bool:
+    corrected = row.get("p_holm")
+    return corrected is not None and corrected >= ALPHA
+
+
+def _is_small(row: Mapping[str, Any]) -> bool:
+    corrected = row.get("p_equal_holm")
+    p = row.get("p_equal") if corrected is None else corrected
+    return p is not None and p < ALPHA
+
+
+def _known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)

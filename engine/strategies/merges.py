@@ -164,6 +164,7 @@ def _merge(
     personal: bool = True,
     usual: str = "per-persona",
     presets: tuple[Preset, ...] = (),
+    version: int = 1,
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
     space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
@@ -175,6 +176,8 @@ def _merge(
         group="Merges",
         question=question,
         makes=name,
+        version=version,
+        val_since=version,
         step=step,
         parameters=form,
         fixed={"method": method},
@@ -259,6 +262,7 @@ STRATEGIES = (
         form=LearnedMergeParameters,
         needs=_adapters_and_clusters,
         method="learned",
+        version=2,  # since then val is answered by weights that were fitted without it
     ),
     _merge(
         "hypernetwork",

@@ -18,12 +18,13 @@ from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, State
-from engine.strategies import costs, registry
+from engine.strategies import costs, matched, reference, registry
+from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
-Purpose = Literal["upstream", "beside", "asked"]
+Purpose = Literal["upstream", "beside", "asked", "control"]
 
 _INHERITED = ("target_modules",)
 """What a run's new upstreams, and new runs beside it, are made with too: they stand on the same layers."""
@@ -45,7 +46,8 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for."""
+    """What a launch will do, in order: missing upstreams, runs to compare with, then what was asked for and,
+    where they are wanted, its controls."""
 
     experiment: str
     runs: tuple[PlannedRun, ...]
@@ -75,7 +77,7 @@ class Plan:
 class Seen:
     """A workspace as it was looked at once: its ground, its runs, and what runs cost, here and elsewhere.
 
-    `known` holds the experiments that can be run there.
+    `known` holds the experiments that can be run there, `reference` is the run chosen as such on the ground.
     """
 
     ground: Ground
@@ -83,6 +85,7 @@ class Seen:
     costs: Costs = field(default_factory=dict)
     elsewhere: Costs = field(default_factory=dict)
     known: Mapping[str, Experiment] = field(default_factory=lambda: registry.EXPERIMENTS)
+    reference: str | None = None
 
 
 def look(ws: Workspace) -> Seen:
@@ -90,7 +93,9 @@ def look(ws: Workspace) -> Seen:
     metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
-    return Seen(ground, records, learned, elsewhere, registry.experiments(ws))
+    found = reference.reference_on(ws, ground)
+    chosen = found.run_id if found else None
+    return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen)
 
 
 def plan(
@@ -102,16 +107,20 @@ def plan(
     upstream: Mapping[str, str] | None = None,
     needing: Mapping[str, Mapping[str, Any]] | None = None,
     seen: Seen | None = None,
+    controls: bool = False,
 ) -> Plan:
     """Return the runs that `experiment` asks for, in the order of their execution.
 
+    With `controls`, what trains adapters for some personas only gets its step-matched unified and its placebo
+    beside it, save in a pilot.
+
     `parameters` holds the experiment's own and the evaluation settings (splits, examples_per_persona,
     max_new_tokens). `seed` is by default the workspace's. `upstream` maps a role to a run id; a role
-    not given takes a run of its experiment with default parameters, else, with a note, the newest with
-    others that leaves nobody out (succeeded before under way), else a new default one. `needing` maps a
-    role to parameters that its run has to have been made with. `seen` saves reading the workspace again, for
-    many plans at once. Raises EngineError for unknown names, for all
-    parameter faults at once, and where the experiment cannot exist here.
+    not given takes the reference where that is asked for, else a run of its experiment with default
+    parameters, else, with a note, the newest with others that leaves nobody out (succeeded before under way),
+    else a new default one. `needing` maps a role to parameters that its run has to have been made with.
+    `seen` saves reading the workspace again, for many plans at once. Raises EngineError for unknown names,
+    for all parameter faults at once, and where the experiment cannot exist here.
     """
     entry = registry.get(experiment, ws)
     seen = seen or look(ws)
@@ -129,6 +138,8 @@ def plan(
         planner.add_beside(planner.entry(name), spec.protocol)
     planner.add(spec, "asked")
     outlook = _outlook(ws, entry, planner.runs[-1])
+    if controls:
+        planner.add_controls(entry, spec)
     return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
 
 
@@ -240,7 +251,44 @@ class _Planner:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
         planned = any(run.spec.experiment == entry.name for run in self.runs)
         if not planned and self._newest(entry.name, {}, protocol=protocol) is None:
-            self.add(self._default_spec(entry, {}), "beside")
+            self.add(self._like_reference(entry) or self._default_spec(entry, {}), "beside")
+
+    def _like_reference(self, entry: Experiment) -> RunSpec | None:
+        """The reference again, to be scored as this plan is; None where it is of another experiment."""
+        chosen = self._spec_of(self.seen.reference)
+        if chosen is None or chosen.experiment != entry.name:
+            return None
+        own = {
+            name: chosen.parameters[name]
+            for name in entry.parameters.model_fields
+            if name in chosen.parameters
+        }
+        valid = validate(entry, {**own, **self.settings.model_dump()})
+        return self.spec(entry, valid, given=chosen.upstream, seed=chosen.seed)
+
+    def add_controls(self, entry: Experiment, target: RunSpec) -> None:
+        """Plan the step-matched unified and the placebo of a run that trains adapters."""
+        partial = any(target.parameters.get(name) is not None for name in PARTIAL)
+        if not entry.traits.trains or partial:
+            return
+        like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
+        settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
+        for name, given, role in (
+            ("matched", settings, MATCHED_TO),
+            ("placebo", {"of": entry.name}, "of"),
+        ):
+            control = self.entry(name)
+            try:
+                valid = validate(control, {**given, **self.settings.model_dump()})
+                made = self.spec(control, valid, given={role: target.run_id}, seed=target.seed)
+            except EngineError as error:
+                self.notes.append(f"Without its {name}: {error.message}")
+                continue
+            self.add(made, "control")
+
+    def _spec_of(self, run_id: str | None) -> RunSpec | None:
+        known = [*(run.spec for run in self.runs), *(spec for spec, _ in self.existing)]
+        return next((spec for spec in known if spec.run_id == run_id), None)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -257,7 +305,7 @@ class _Planner:
         if found is not None:
             self._note_changes(need, found)
             return found
-        spec = self._default_spec(self.entry(need.experiment), need.parameters)
+        spec = self._default_spec(self.entry(need.experiment), need.parameters, apart=need.apart)
         self._note_other_base(need, spec)
         self.add(spec, "upstream")
         return spec
@@ -266,6 +314,9 @@ class _Planner:
         of_this_experiment = [
             record.run_id for spec, record in self.existing if spec.experiment == need.experiment
         ]
+        planned = next((run.spec for run in self.runs if run.run_id == run_id), None)
+        if planned is not None and planned.experiment == need.experiment:
+            return planned
         spec, record = next((pair for pair in self.existing if pair[1].run_id == run_id), (None, None))
         if spec is None or record is None:
             raise unknown_name("run", run_id, of_this_experiment)
@@ -282,8 +333,11 @@ class _Planner:
             )
         return spec
 
-    def _default_spec(self, entry: Experiment, parameters: Mapping[str, Any]) -> RunSpec:
-        asked = {name: value for name, value in self.asked.items() if name in entry.parameters.model_fields}
+    def _default_spec(
+        self, entry: Experiment, parameters: Mapping[str, Any], *, apart: bool = False
+    ) -> RunSpec:
+        inherited = {} if apart else self.asked
+        asked = {name: value for name, value in inherited.items() if name in entry.parameters.model_fields}
         valid = validate(entry, {**asked, **parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
 
@@ -305,7 +359,9 @@ class _Planner:
 
     def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
         changed = _unasked(spec, need.parameters)
-        if changed:
+        if changed and spec.run_id == self.seen.reference:
+            self.notes.append(f"{need.role}: it is built on the reference, {spec.run_id}.")
+        elif changed:
             values = spec.parameters | {"seed": spec.seed}
             named = [f"{name}={values[name]}" if name in values else f"{name} changed" for name in changed]
             self.notes.append(
@@ -316,10 +372,16 @@ class _Planner:
     def _newest(
         self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
     ) -> RunSpec | None:
-        """The fitting run that was made with the fewest surprises: default parameters first, then the fewest
-        changed; succeeded before under way, then the newest."""
+        """The fitting run that was made with the fewest surprises: the reference first, then default
+        parameters, then the fewest changed; succeeded before under way, then the newest."""
         fitting = [
-            (-len(_unasked(spec, parameters)), record.state == "succeeded", record.order, spec)
+            (
+                spec.run_id == self.seen.reference,
+                -len(_unasked(spec, parameters)),
+                record.state == "succeeded",
+                record.order,
+                spec,
+            )
             for spec, record in self.existing
             if spec.experiment == experiment
             and record.state in ("succeeded", "queued", "running")
@@ -330,7 +392,7 @@ class _Planner:
             and all(spec.parameters.get(name) == value for name, value in parameters.items())
             and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
         ]
-        return max(fitting, key=lambda found: found[:3])[3] if fitting else None
+        return max(fitting, key=lambda found: found[:4])[4] if fitting else None
 
 
 def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:

@@ -34,6 +34,7 @@ from engine.strategies import (
     frontier,
     hybrid,
     imported_adapters,
+    matched,
     merges,
     mixture,
     mta,
@@ -55,7 +56,7 @@ FILES = (
     *(online, staged),
     imported_adapters,
     *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
-    *(frontier, placebo, ceiling),
+    *(frontier, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

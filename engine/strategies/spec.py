@@ -52,8 +52,9 @@ class Traits:
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
     each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
-    know, from as much of her history as its parameter of that name says. `divides`: what of its work several
-    machines can share, its "training" or "replies".
+    know, from as much of her history as its parameter of that name says. `trains`: adapters for some personas
+    only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
+    share, its "training" or "replies".
     """
 
     answers: bool = True
@@ -63,6 +64,7 @@ class Traits:
     routable: bool = True
     mergeable: bool = False
     newcomers: bool = False
+    trains: bool = False
     divides: tuple[Divisible, ...] = ()
 
 
@@ -91,13 +93,15 @@ class EvaluationSettings(Parameters):
 class Upstream:
     """A run that must have succeeded first. `role` is the name under which the step finds it.
 
-    With `same_protocol` its scores are used, so they must have been made under the run's own settings.
+    With `same_protocol` its scores are used, so they must have been made under the run's own settings. A new
+    one that stands `apart` inherits no parameters.
     """
 
     role: str
     experiment: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     same_protocol: bool = False
+    apart: bool = False
 
 
 def _nothing_needed(_: Any) -> tuple[Upstream, ...]:
@@ -142,7 +146,8 @@ class Experiment:
     when called; `stages` maps each stage that it reports to its share of the work. `outlook` says what is to
     be known before a launch. `space` holds the values of parameters that tuning draws from.
     `group` is the heading it stands under for readers, `family` what its variants are filtered by. Raise
-    `version` whenever the step's results change for the same parameters.
+    `version` whenever the step's results change for the same parameters. Runs of a version before
+    `val_since` left val scores that their own choice was made on: they show there and are never chosen.
     """
 
     name: str
@@ -154,6 +159,7 @@ class Experiment:
     stages: Mapping[str, float]
     parameters: type[Parameters] = Parameters
     version: int = 1
+    val_since: int = 1
     fixed: Mapping[str, Any] = field(default_factory=dict)
     needs: Callable[[Any], tuple[Upstream, ...]] = _nothing_needed
     beside: tuple[str, ...] = ()

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
+_LORA_TRAINING = 1
+"""Raised when training LoRAs gives other weights for the same parameters (last: how dropout is drawn)."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
 ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
 """One adapter for everybody."""
-PERSONAL = Traits(personal=True, readable=True, mixable=True, divides=("training", "replies"))
+PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
 MERGEABLE = Traits(
-    personal=True, readable=True, mixable=True, mergeable=True, divides=("training", "replies")
+    personal=True,
+    readable=True,
+    mixable=True,
+    mergeable=True,
+    trains=True,
+    divides=("training", "replies"),
 )
 """A LoRA of her own for each persona, all begun alike."""
 
@@ -38,7 +45,9 @@ class TrainingParameters(Parameters):
     """How adapters are trained on the train dialogues of the personas that share them."""
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
-    epochs: int = Field(3, ge=1, le=100, description="Passes over the train dialogues; the best one is kept.")
+    epochs: int = Field(
+        10, ge=1, le=100, description="At most so many passes over the train dialogues; the best one is kept."
+    )
     warmup_share: float = Field(0.1, ge=0, le=1, description="Share of the steps in which the rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW.")
     batch_size: int | None = Field(
@@ -49,10 +58,11 @@ class TrainingParameters(Parameters):
     )
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
     patience: int | None = Field(
-        None,
+        2,
         ge=1,
         le=100,
-        description="An adapter stops after so many epochs without a better validation loss of its own.",
+        description="An adapter stops after so many epochs without a better validation loss of its own; "
+        "null: it goes on to the last.",
     )
     l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
     personas: int | None = Field(
@@ -173,6 +183,7 @@ def trained(
     usual: dict[str, Any] = {"beside": ("base", "unified")}
     if issubclass(parameters, LoraShape):
         usual |= {"settle": on_usual_layers, "settles": ("target_modules",)}
+        usual["version"] = more.pop("version", 1) + _LORA_TRAINING
     if by != "all":
         usual["applies"] = history_needed
     own = more.pop("needs", lambda _: ())
@@ -193,7 +204,7 @@ def trained(
         title=title,
         family=family or name,
         question=question,
-        makes=name,
+        makes=more.pop("makes", name),
         step=step,
         needs=needs,
         parameters=parameters,

@@ -29,7 +29,7 @@ _OWN = frozenset(
         *("view", "candidate", "sort", "from", "cost", "effect"),
     }
 )
-_SPLITS = {"test": "Test", "val": "Validation"}
+_SPLITS = {"val": "Validation", "test": "Test"}  # it opens where choices are made
 _PROTOCOLS = {"one": "One", "all": "All, unjudged"}
 _MARGINS = ("0", "0.5", "1", "2", "5")
 _REFERENCE_HELP = "Every other variant is compared with this one, on the same examples."

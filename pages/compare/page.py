@@ -13,8 +13,11 @@ from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
+from engine.stats.verdicts import BETTER, WORSE
+from pages.compare import away as compare_away
 from pages.compare import choices as compare_choices
 from pages.compare import personas as compare_personas
+from pages.compare import reads as compare_reads
 from pages.compare import table as compare_table
 from pages.compare import worth as compare_worth
 from pages.compare.choices import View
@@ -26,6 +29,7 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "heatmap": ("Everyone", compare_personas.show_everyone),
     "cost": ("At what cost?", compare_worth.show_cost),
     "certainty": ("How sure?", compare_worth.show_certainty),
+    "away": ("Take it away", compare_away.show),
 }
 
 
@@ -49,6 +53,7 @@ def show() -> None:
     except NotComputed as missing:
         rescore.instead(ws, missing)
         return
+    _headline(view)
     _remarks(ws, view)
     section = compare_choices.choice(
         "Question",
@@ -65,6 +70,45 @@ def show() -> None:
     else:
         compare_table.leaderboard(view, None)
         st.caption("Only the reference is scored here so far; a comparison needs a second variant.")
+
+
+def _headline(view: View) -> None:
+    """What it comes down to: the choice of val and its one verdict; why, in a line each."""
+    if view.asked.cluster is not None or not view.candidates or view.metric.higher_is_better is None:
+        return
+    told = compare_reads.headline(view.ws, view.asked)
+    with st.container(border=True, gap="small", key="compare_headline"):
+        if told.choice_words:
+            name = told.chosen["variant"] if told.chosen is not None else "Nothing"
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.markdown(f"**{frame.plain(name)}**", width="content")
+                _word(told.verdict, is_chosen=told.chosen is not None)
+                if told.chosen is not None and told.tested is None:
+                    st.button(
+                        "Judge it on test",
+                        key="compare_judge",
+                        icon=":material/gavel:",
+                        help="Looks at test for this variant alone, and counts it.",
+                        on_click=compare_reads.judge,
+                        args=(view.ws, view.asked),
+                    )
+            st.caption(frame.plain(told.choice_words))
+        if told.highest_words:
+            st.caption(frame.plain(told.highest_words))
+
+
+def _word(verdict: str, *, is_chosen: bool) -> None:
+    if not verdict:
+        st.badge("chosen on val" if is_chosen else "not above the reference on val", color="gray")
+        return
+    icon, colour = _VERDICTS.get(verdict, (":material/help:", "gray"))
+    st.badge(f"{verdict} on test", icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+_VERDICTS = {
+    BETTER: (":material/check_circle:", "green"),
+    WORSE: (":material/cancel:", "red"),
+}
 
 
 def _remarks(ws: Workspace, view: View) -> None:
@@ -88,6 +132,7 @@ def _remarks(ws: Workspace, view: View) -> None:
                 help="With fewer than 50 personas intervals are wide and small differences cannot be seen.",
             )
         _looks_at_test(ws, found)
+        _strangers(view)
         _other_protocols(found)
         _overlap(found)
     if found["older"]:
@@ -112,16 +157,32 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
             help="Choices are made on validation, so its numbers flatter what was chosen.",
         )
         return
-    seen = len(
-        looks.seen(ws, found["protocol"], found["older"])
-    )  # by now: `found` may be from an earlier visit
-    if seen:
+    if told := looks.words(looks.seen(ws, looks.at(found))):  # by now: `found` may be from an earlier visit
         st.badge(
-            f"Test seen {count(seen, 'time')}",
+            told,
             icon=":material/visibility:",
             color="gray",
-            help="Variants judged on test under this protocol; looking again at one does not count. The "
-            "more there are, the likelier is a lucky winner: choose on validation.",
+            help="Verdicts on these test dialogues, over all metrics, protocols and numbers of examples; one "
+            "that is shown again does not count. The more there are, the likelier is a lucky winner: choose "
+            "on validation.",
+        )
+
+
+def _strangers(view: View) -> None:
+    seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
+    if seen and not unseen:
+        st.badge(
+            "Seen personas only",
+            icon=":material/group:",
+            color="gray",
+            help="Each persona has dialogues to train on: nothing here says how a new one fares.",
+        )
+    elif unseen:
+        st.badge(
+            f"{len(unseen)} of {len(seen) + len(unseen)} personas unseen",
+            icon=":material/group_add:",
+            color="gray",
+            help="They have no dialogue to train on. The report has a table of each group.",
         )
 
 

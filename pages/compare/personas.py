@@ -138,16 +138,26 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
 def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     factor = 100.0 if view.in_points else 1.0
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
+    true = compare_reads.true_gains(view.ws, view.asked, candidate)
+    columns = ["persona_id", "difference", "outcome", "candidate", "reference", "rank"]
+    if true:
+        drawn["true"] = [factor * true[name] if name in true else None for name in drawn["persona_id"]]
+        columns.insert(2, "true")
     event = frame.table(
         frame.with_signs(drawn, "difference"),
         key=f"compare_people_{candidate}_{len(shown)}",
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) <= _ROWS_SHOWN else 440,
-        column_order=["persona_id", "difference", "outcome", "candidate", "reference", "rank"],
+        column_order=columns,
         column_config={
             "persona_id": st.column_config.TextColumn("Persona", width="medium"),
             "difference": st.column_config.NumberColumn("Difference"),
+            "true": st.column_config.NumberColumn(
+                "Gain, luck taken out",
+                format="%+.1f",
+                help="Drawn to the mean of all personas as far as they are alike.",
+            ),
             "outcome": st.column_config.TextColumn("Outcome"),
             "candidate": st.column_config.NumberColumn(candidate, format="%.1f"),
             "reference": st.column_config.NumberColumn(view.reference, format="%.1f"),

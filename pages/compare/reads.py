@@ -12,10 +12,14 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing import pairings
+from engine.results.comparing import leakage, pairings
+from engine.results.comparing.headline import Headline
+from engine.results.comparing.headline import headline as engine_headline
+from engine.results.comparing.leakage import Leakage
 from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
 from engine.stats import routing
+from engine.stats.compare import effects_of
 from engine.stats.routing import Hindsight
 from engine.strategies.plan import look
 from pages.shared import reads
@@ -43,6 +47,33 @@ def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
     return pairings.compare_within(ws, whole, members, margin=asked.margin)
 
 
+def _with_looks(ws: Workspace) -> str:
+    looks = ws.data / "looks.jsonl"
+    return f"{reads.version(ws)} {looks.stat().st_size if looks.exists() else 0}"
+
+
+def _headline(ws: Workspace, asked: Asked) -> Headline:
+    """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
+    return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)
+
+
+headline = reads.kept(_headline, version=_with_looks)
+
+
+def judge(ws: Workspace, asked: Asked) -> None:
+    """Look at test for what val chose, which is a look like any other; for callbacks."""
+    engine_headline(ws, _whole(ws, asked, margin=0.0), look=True)
+
+
+@reads.kept
+def audit(ws: Workspace, asked: Asked, variant: str) -> Leakage | None:
+    """Return where a variant's gain stands: on replies of her own train dialogues and elsewhere, by turn."""
+    return leakage.audit(ws, _whole(ws, asked, margin=0.0), [variant])
+
+
+strangers = reads.kept(leakage.strangers)
+
+
 @reads.shared
 def by_persona(ws: Workspace, asked: Asked) -> pd.DataFrame:
     """Return one row a variant and persona of it: candidate, reference, difference (fractions).
@@ -64,6 +95,18 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
         for name, rows in held[held["variant"].isin(variants)].groupby("variant", sort=False)
     }
     return routing.hindsight(gains, fallback=reference, personas=held["persona_id"].unique())
+
+
+@reads.kept
+def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
+    """Return each persona's gain by a variant with luck taken out; empty where that cannot be told."""
+    members = None if asked.cluster is None else _members(ws, asked.cluster)
+    one = pairings.pairings(ws, _whole(ws, asked, margin=0.0), personas=members, variants=[variant])[variant]
+    metric = METRICS[asked.metric]
+    found = effects_of(one, higher_is_better=metric.higher_is_better is not False)
+    if found is None or metric.higher_is_better is None:
+        return {}
+    return dict(zip(one.personas, found.effect.tolist(), strict=True))
 
 
 @reads.kept

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import count, percent, signed_points
+from engine.core.wording import ago, count, percent, signed_points
 from engine.domains.metric import Metric
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.training_words import noise_word
+from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
@@ -44,6 +46,8 @@ def leaderboard(view: View, candidate: str | None) -> None:
         in_points=view.in_points,
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
+    table["steps"] = [row.get("steps") for row in found["rows"]]
+    table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
     st.session_state["compare_shown"] = shown
@@ -63,15 +67,28 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
+    _reference(view)
+
+
+def _reference(view: View) -> None:
+    """Which run all are compared with, and since when."""
+    row = view.row(view.reference)
+    chosen = reference.references(view.ws)
+    found = next((one for one in chosen.values() if one.run_id == row["run_id"]), None)
+    if found is None:
+        return
+    seeds = f", mean of {count(row['seeds']['n'], 'seed')}" if row.get("seeds") else ""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        frame.run_link(found.run_id, f"Reference: {found.run_id}", icon=":material/flag:")
+        how = "chosen" if found.by == "choice" else "the first there was"
+        st.caption(f"{how}, {ago(found.at)}{seeds}. No newer run takes its place.", width="content")
 
 
 def _reached(found: Mapping[str, Any], variant: str) -> str:
-    """The highest level of success that a variant reaches, and whether the gain itself is clear."""
+    """The highest level of success that a variant reaches."""
     bands = found["criteria"].get(variant, ())
     best = next((band for band in reversed(bands) if band["met"]), None)
-    if best is None:
-        return ""
-    return str(best["title"]) if judged.is_tested(best) else f"{best['title']} *"
+    return "" if best is None else str(best["title"])
 
 
 def _columns(view: View, table: pd.DataFrame) -> list[str]:
@@ -87,12 +104,19 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
         columns[columns.index("improved")] = "placebo"
-    return [*columns, "criterion"] if metric.name == DECIDES and any(table["criterion"]) else columns
+    if any(table["noise"]):
+        columns.insert(columns.index("verdict") + 1, "noise")
+    if metric.name == DECIDES and any(table["criterion"]):
+        columns.append("criterion")
+    return [*columns, "steps"] if table["steps"].notna().any() else columns
 
 
 def _column_config(metric: Metric) -> dict[str, Any]:
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    paired = "Paired t-test over personas, corrected for the number of variants."
+    paired = (
+        "The strictest test over personas, corrected for the number of variants, and of metrics where this "
+        "one was not declared beforehand."
+    )
     return {
         "variant": text("Variant", width=170, pinned=True),
         "settings": text(
@@ -102,11 +126,22 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         ),
         "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),
-        "interval": text("95 % interval", help="Bootstrap over personas.", width=106),
+        "interval": text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
         "verdict": text(
             "Verdict",
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
-            "second metric not to be worse, where there is one.",
+            "second metric not to be worse, where there is one. Equal: surely within a point either way.",
+            width=76,
+        ),
+        "noise": text(
+            "Noise of training",
+            help="Within: by chance alone, seeds of one recipe differ as much. All pairs of repeats count.",
+            width=76,
+        ),
+        "steps": number(
+            "Steps",
+            format="localized",
+            help="Optimiser steps of all that was trained for it, what it is built on included.",
             width=76,
         ),
         "second": text(
@@ -122,19 +157,21 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             width=140,
         ),
         "improved": number(
-            "Improved", format="%.0f %%", help="Share of personas that are better off.", width=70
+            "Improved",
+            format="%.0f %%",
+            help="Share of personas that truly gain, with the luck of few examples taken out.",
+            width=70,
         ),
         "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
         "placebo": text(
             "Placebo",
-            help="Against the same recipe with another persona's adapter or memories. Only what beats it is "
-            "personalisation; the rest is extra training.",
+            help="Against the same recipe with another persona's adapter or memories. Being above it counts "
+            "the harm of the wrong persona too; How sure? has the other gains beside it.",
             width=90,
         ),
         "criterion": text(
             "Success",
-            help="The highest level reached against unified. With a star: by its mean alone, because that "
-            "level asks for no test.",
+            help="The highest level reached against unified; each asks for a gain that is more than chance.",
             width=122,
         ),
     }

@@ -19,7 +19,7 @@ from engine.stats.power import Outlook, outlook
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import frame, judged, seeds
 
 _CHART = "compare_cost_chart"
 
@@ -103,12 +103,40 @@ def show_certainty(view: View) -> None:
     with right:
         st.subheader("Is it more than noise?", anchor=False)
         judged.noise(view.found, view.metric)
-        st.subheader("Is it personal?", anchor=False)
-        judged.placebo(view.row(candidate), view.metric)
+        seeds.repeat(view.ws, key="compare_repeat")
+        st.subheader("Over what does the gain stand?", anchor=False)
+        judged.controls(view.row(candidate), view.reference, view.metric)
+        _memory(view, candidate)
         st.subheader("Are the statistics right?", anchor=False)
         st.page_link(
             frame.STATISTICS, label="How often are these statistics right?", icon=":material/fact_check:"
         )
+
+
+def _memory(view: View, candidate: str) -> None:
+    """Where its gain stands: on replies that stand in her own train dialogues, elsewhere, and by turn."""
+    if not view.in_points or view.asked.cluster is not None:
+        return
+    found = compare_reads.audit(view.ws, view.asked, candidate)
+    if found is None or candidate not in found.parts:
+        return
+    st.subheader("Is it memory?", anchor=False)
+    st.caption(found.words)
+    with st.container(horizontal=True, gap="medium"):
+        for part in found.parts[candidate]:
+            told = judged.spread(part.delta, part.ci_low, part.ci_high)
+            st.metric(
+                f"Gain {part.name}",
+                signed_points(part.delta),
+                help=f"Over {count(part.n_examples, 'example')}{told}.",
+                width="content",
+            )
+    with st.expander("By the reply's turn in its dialogue"):
+        for part in found.turns[candidate]:
+            told = judged.spread(part.delta, part.ci_low, part.ci_high)
+            st.caption(
+                f"Turn {part.name}: {signed_points(part.delta)}{told}, {count(part.n_examples, 'example')}"
+            )
 
 
 def _power(view: View, candidate: str) -> None:
@@ -127,16 +155,21 @@ def _power(view: View, candidate: str) -> None:
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
     effect = float(asked or 1) / (100 if view.in_points else 1)
-    found = outlook(n_personas=row["n_paired"], detectable=smallest, effect=effect)
+    family = row["family_size"] or 1
+    found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
         charts.power_chart(found, in_points=view.in_points),
         alt="Smallest difference that a study of so many personas finds",
     )
     st.caption(
-        f"Found: a two-sided paired t-test at {ALPHA:g}, in {percent(POWER)} of studies. The spread between "
-        f"personas is taken from {frame.plain(candidate)} against {frame.plain(view.reference)} here."
+        f"Found: the verdict at {ALPHA:g}{_among(family)}, in {percent(POWER)} of studies. The spread "
+        f"between personas is taken from {frame.plain(candidate)} against {frame.plain(view.reference)} here."
     )
+
+
+def _among(family: int) -> str:
+    return f" among {count(family, 'variant')}" if family > 1 else ""
 
 
 def _told(found: Outlook, view: View, candidate: str) -> str:

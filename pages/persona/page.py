@@ -194,7 +194,7 @@ def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
 
 
 def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
-    rows = scored(scene.scores.wide, persona_id, scene.reference)
+    rows = scored(scene.scores.wide, persona_id, scene.reference, scene.grounds)
     left, right = st.columns([3, 2], gap="large")
     with left:
         persona_scores.scores(
@@ -206,6 +206,7 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
             bounds=scene.bounds,
             persona_id=persona_id,
         )
+        persona_scores.true_gain(ws, scene, persona_id)
         st.page_link(
             frame.COMPARE,
             label=f"Compare {frame.plain(scene.variant)} for everybody",

@@ -7,7 +7,7 @@ little a rerun as twenty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.show.charts import is_bound
 from engine.show.persona import table as tables
@@ -38,11 +39,31 @@ class Scores:
 
 
 @reads.shared
-def everybodys(ws: Workspace, *, metric: str, split: str, protocol: str, reference: str) -> Scores:
-    """Return the scores of all variants and personas. Shared by all sessions: not to be changed."""
+def everybodys(
+    ws: Workspace,
+    *,
+    metric: str,
+    split: str,
+    protocol: str,
+    reference: str,
+    grounds: tuple[tuple[str, str], ...] = (),
+) -> Scores:
+    """Return the scores of all variants and personas. Shared by all sessions: not to be changed.
+
+    `grounds` are pairs of a variant and the unified that it is compared with instead of the reference.
+    """
     wide = tables.wide(store.score_table(ws, metric=metric, split=split, protocol=protocol))
-    gains = tables.persona_gains(wide, reference) if reference in wide else wide.iloc[:0]
+    gains = tables.persona_gains(wide, reference, dict(grounds)) if reference in wide else wide.iloc[:0]
     return Scores(wide, tables.persona_means(wide), gains)
+
+
+@reads.kept
+def true_gains(
+    ws: Workspace, variant: str, *, metric: str, split: str, protocol: str, reference: str
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by one variant; None where that cannot be told."""
+    held = everybodys(ws, metric=metric, split=split, protocol=protocol, reference=reference)
+    return tables.true_gains(held.wide, variant, reference, sign=METRICS[metric].sign)
 
 
 @reads.kept
@@ -83,7 +104,7 @@ def replies(
     )
 
 
-SPLITS = {"test": "Test", "val": "Validation"}
+SPLITS = {"val": "Validation", "test": "Test"}  # it opens where nothing is used up
 _choice = partial(frame.linked_choice, page="persona")
 _NEEDS_SCORES = ("gain", "loss", "score")
 _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies are framed."
@@ -91,7 +112,10 @@ _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What the page looks at: the metric's scores of everybody, whose they are, and the variant looked at."""
+    """What the page looks at: the metric's scores of everybody, whose they are, and the variant looked at.
+
+    `grounds` names what a variant is compared with where that is not the reference: what it is built on.
+    """
 
     metric: Metric
     split: str
@@ -100,6 +124,7 @@ class Scene:
     variant: str
     bounds: frozenset[str]
     scores: Scores
+    grounds: Mapping[str, str]
 
 
 def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
@@ -117,6 +142,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     first = reads.compared(ws, metric=metric, split=split)
     found = _protocol(ws, protocols[protocols["split"] == split], first, metric=metric, split=split)
     rows, reference = found["rows"], found["reference"]
+    grounds = tuple((row["variant"], row["built_on"]) for row in rows if row["built_on"])
     bounds = [row["variant"] for row in rows if is_bound(row)]
     rivals = [row["variant"] for row in rows if row["variant"] not in (reference, *bounds)]
     with columns[0]:
@@ -128,7 +154,15 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
         reference=reference,
         variant=variant or reference,
         bounds=frozenset(bounds),
-        scores=everybodys(ws, metric=metric, split=split, protocol=found["protocol"], reference=reference),
+        scores=everybodys(
+            ws,
+            metric=metric,
+            split=split,
+            protocol=found["protocol"],
+            reference=reference,
+            grounds=grounds,
+        ),
+        grounds=dict(grounds),
     )
 
 

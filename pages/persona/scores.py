@@ -10,11 +10,13 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, signed_points
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.show.for_whom import single
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
 from pages.persona import scene as persona_scene
+from pages.persona.scene import Scene
 from pages.shared import frame
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
@@ -103,6 +105,29 @@ def scores(
     st.caption(
         f"{metric.label}, {_DIRECTIONS[metric.higher_is_better]}; {spans} One persona is one observation, so "
         f"nothing here is a verdict.{bound}"
+    )
+
+
+def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    """Say what the variant looked at truly gives this persona, the luck of her few examples taken out."""
+    if scene.metric.higher_is_better is None:
+        return
+    found = persona_scene.true_gains(
+        ws,
+        scene.variant,
+        metric=scene.metric.name,
+        split=scene.split,
+        protocol=scene.protocol,
+        reference=scene.reference,
+    )
+    if found is None or persona_id not in found.index:
+        return
+    own = found.loc[persona_id]
+    factor = 1.0 if scene.metric.unit == "fraction" else 0.01
+    told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
+    st.caption(
+        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives "
+        f"{frame.plain(persona_id)} {told}: drawn to the mean of all personas as far as they are alike."
     )
 
 

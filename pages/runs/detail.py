@@ -27,11 +27,13 @@ from engine.show.run_words import (
     state_words,
     title,
 )
-from engine.strategies import registry
+from engine.strategies import reference, registry
+from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
+from engine.strategies.spec import PARTIAL
 from pages.runs import list as run_list
 from pages.runs.list import ACTIVE
-from pages.shared import frame, launch
+from pages.shared import frame, launch, seeds
 
 _LOG_LINES = 200
 _VIEWS = ("Progress", "Log", "Parameters", "Origin")
@@ -94,6 +96,8 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             )  # fmt: skip
         if record.state == "succeeded":
             st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
+            _reference(ws, record)
+            _repeat(ws, record)
         st.caption(frame.plain(_reason(record)))
     if cancelled:
         run_list.cancel(record.run_id)
@@ -103,6 +107,42 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
     if over:
         jobs.start_over(ws, record.run_id)
         st.rerun()
+
+
+def _reference(ws: Workspace, record: RunRecord) -> None:
+    """Say that a run is the reference, or let it become that; nothing of a run that cannot be it."""
+    if record.spec is None or not reference.is_candidate(record.spec):
+        return
+    chosen = reference.references(ws).get(reference.ground_of(record.spec))
+    if chosen is not None and chosen.run_id == record.run_id:
+        st.badge(
+            "The reference",
+            icon=":material/flag:",
+            color="blue",
+            help="What all variants are compared with and built on. No newer run takes its place by itself.",
+        )
+    elif frame.action(
+        "Make it the reference",
+        icon=":material/flag:",
+        key="runs_reference",
+        help="All is then compared with it, and new runs are built on it. What is built on another unified "
+        "stays compared with that one.",
+    ):
+        reference.choose(ws, record.run_id)
+        st.rerun()
+
+
+def _repeat(ws: Workspace, record: RunRecord) -> None:
+    """Offer the same from other seeds, for what was made on the reference's ground and for all personas."""
+    spec = record.spec
+    known = registry.experiments(ws).get(record.experiment)
+    if spec is None or known is None or any(spec.parameters.get(name) is not None for name in PARTIAL):
+        return
+    if not (spec.upstream or known.traits.trains or reference.is_candidate(spec)):
+        return  # nothing of it was trained
+    if reference.ground_of(spec) in reference.references(ws):
+        with st.popover("Repeat with seeds", icon=":material/casino:"):
+            seeds.repeat(ws, [record.run_id], key="runs_repeat")
 
 
 def _reason(record: RunRecord) -> str:
@@ -145,6 +185,11 @@ def _facts(ws: Workspace, record: RunRecord) -> None:
         with st.container(horizontal=True, gap="medium"):
             for label, words in found:
                 st.metric(frame.plain(label), frame.plain(words), width="content")
+    if warning := own_budget(ws, record.run_id).warning:
+        st.warning(
+            f"Perhaps trained too little: {warning}. Clone it with more epochs.",
+            icon=":material/trending_down:",
+        )
 
 
 def _log(ws: Workspace, record: RunRecord) -> None:

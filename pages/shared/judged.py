@@ -9,8 +9,10 @@ import streamlit as st
 
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
+from engine.show.for_whom import for_whom
+from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 from pages.shared import frame
 
 Row = Mapping[str, Any]
@@ -35,32 +37,47 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     low, high = row["ci_low"], row["ci_high"]
     told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
     st.markdown(
-        f"**{signed_points(row['delta'] * factor)}{unit}** against {frame.plain(reference)}{told}. "
+        f"**{signed_points(row['delta'] * factor)}{unit}** against "
+        f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
     if second := row.get("co_primary"):
         st.markdown(f"Beside it: {beside_words(second)}.")
+    if reason := why(row, in_points=in_points):
+        word = verdict(row, higher_is_better=metric.higher_is_better)
+        st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):
-        share = f"{percent(row['share_low'])} to {percent(row['share_high'])}"
-        _number("Improved", percent(row["share_improved"]), f"95 % interval {share} (Wilson's).")
+        _improved(row)
         if in_points:
             lost = "Personas that lost more than 10 points against the reference."
             _number("Lost over 10", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
-            found = "A true difference of this size is found in four of five studies with so many personas."
+            found = "A true difference of this size gets a verdict in four of five studies like this one."
             _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
-        floor = row["noise_floor"]
-        if floor is not None:
-            made = "The largest difference that another seed alone made, of this variant or the reference."
-            _number("Another seed", f"± {signed_points(floor * factor).removeprefix('+')}", made)
+        limit = row["noise_limit"]
+        if limit is not None:
+            made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
+            _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
+    if told := for_whom(row, factor=factor):
+        st.caption(told)
     if brief:
         return
     st.caption(_tests(row))
-    if row["above_noise"] is False:
-        st.caption("Another seed alone made as large a difference.")
-    if row["reason"]:
-        st.caption(frame.plain(row["reason"]))
+    for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
+        st.caption(frame.plain(line))
+
+
+def _improved(row: Row) -> None:
+    """The share that truly gains where examples tell it from luck; the raw count stands beside."""
+    low, high = percent(row["share_low"]), percent(row["share_high"])
+    raw = f"{percent(row['share_improved'])} look better (95 % interval {low} to {high}, Wilson's)."
+    if row["true_share"] is None:
+        _number("Improved", percent(row["share_improved"]), raw)
+        return
+    interval_ = f"{percent(row['true_share_low'])} to {percent(row['true_share_high'])}"
+    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {interval_}. {raw}"
+    _number("Improved", percent(row["true_share"]), told)
 
 
 def _number(label: str, value: str, help: str) -> None:
@@ -70,11 +87,17 @@ def _number(label: str, value: str, help: str) -> None:
 def _tests(row: Row) -> str:
     if row["p"] is None:
         return "No test."
+    several = (row["family_size"] or 1) > 1
+    used = row["p_strict"] if several else row["p_alone"]
+    strict = f", strictest {p_value(used)}" if used != row["p"] else ""
     corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
+    equal = f"; of a difference beyond a point {p_value(row['p_equal'])}" if known(row["p_equal"]) else ""
+    over = f"{count(row['n_clusters'], 'cluster')}, " if row["n_clusters"] else ""
+    over += f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}"
     return (
-        f"p by paired t-test {p_value(row['p'])}{corrected}; Wilcoxon {p_value(row['p_wilcoxon'])}; "
-        f"sign test {p_value(row['p_sign'])}. Interval: {row['ci_kind']} over "
-        f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}."
+        f"p by paired t-test {p_value(row['p'])}{strict}{corrected}{equal}; Wilcoxon "
+        f"{p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}. Interval: "
+        f"{row['ci_kind'] or 'none'} over {over}."
     )
 
 
@@ -83,7 +106,6 @@ def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
     st.subheader("Is it a success?", anchor=False)
     best = next((band for band in reversed(bands) if band["met"]), None)
     told = f"reaches **{best['title']}**" if best else "reaches none of these levels"
-    told += "" if best is None or is_tested(best) else " by its mean alone (that level asks for no test)"
     where = "test" if split == "test" else "validation, so this is a hope and no verdict"
     st.markdown(f"{frame.plain(variant)} {told}, in embedding similarity against unified on {where}.")
     with st.container(gap="xsmall"):
@@ -93,11 +115,6 @@ def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
         "Levels are the study's, as a gain over unified. Its absolute values, in brackets, are for its own "
         f"numbers; the mean here is {points(bands[0]['absolute_mean']['found'])}."
     )
-
-
-def is_tested(band: Row) -> bool:
-    """Say whether a level asks for more than a mean: a gain that is no chance."""
-    return any(condition["kind"] == "p" for condition in band["conditions"])
 
 
 def _band(band: Row) -> None:
@@ -118,31 +135,45 @@ def placebo_word(row: Row, metric: Metric) -> str:
     return _PLACEBO_WORDS[verdict(above, higher_is_better=metric.higher_is_better)]
 
 
-_PLACEBO_WORDS = {BETTER: "beats it", WORSE: "is below it", UNCLEAR: "not clear", EQUAL: "not clear"}
+_PLACEBO_WORDS = {BETTER: "above it", WORSE: "below it", UNCLEAR: "not clear", EQUAL: "not clear"}
 
 
-def placebo(row: Row, metric: Metric) -> None:
-    """Say how far a variant is above its placebo, or what one would tell."""
-    above = row.get("above_placebo")
-    if not above or above["delta"] is None:
+def controls(row: Row, reference: str, metric: Metric) -> None:
+    """Show three gains side by side: over the reference, over as many steps for everybody, over the
+    placebo."""
+    factor, above = (1.0 if metric.unit == "fraction" else 0.01), row.get("above_placebo")
+    shown = (
+        (f"Over {reference}", row, ""),
+        (
+            "Over step-matched unified",
+            row.get("above_matched"),
+            "One adapter for all, trained for as many steps.",
+        ),
+        ("Over its placebo", above, "The same recipe with another persona's adapter or memories."),
+    )
+    with st.container(horizontal=True, gap="medium"):
+        for label, one, about in shown:
+            if one is None or one["delta"] is None:
+                continue
+            told = f"{about} 95 % interval {_span(one, factor)}, p {p_value(one['p'])}."
+            _number(frame.plain(label), signed_points(one["delta"] * factor), frame.plain(told.strip()))
+    if above is None or above["delta"] is None:
         st.caption(
             "No placebo is scored for it: the same recipe with another persona's adapter or memories instead "
-            "of her own. Only what beats it is personalisation; the rest is extra training. "
-            f"{frame.plain(frame.command('run', 'placebo'))} makes one."
+            f"of her own. {frame.plain(frame.command('run', 'placebo'))} makes one."
         )
         return
-    factor = 1.0 if metric.unit == "fraction" else 0.01
-    word = placebo_word(row, metric)
-    colour: Any = {"beats it": "green", "is below it": "orange"}.get(word, "gray")
-    st.badge(f"Against its placebo: {word}", icon=":material/experiment:", color=colour)
-    st.markdown(
-        f"**{signed_points(above['delta'] * factor)}** over {frame.plain(above['placebo'])} (95 % interval "
-        f"{_span(above, factor)}), p {p_value(above['p'])}. Personas: "
-        f"{outcomes(above['wins'], above['ties'], above['losses'])}."
-    )
     st.caption(
-        "That much is personal. What both gain over the reference is more training or a longer prompt."
+        f"Against {frame.plain(above['placebo'])}: {placebo_word(row, metric)}; "
+        f"{outcomes(above['wins'], above['ties'], above['losses'])}. That counts the harm of the wrong "
+        "persona too, so it is not how much is personal: what training does not explain is the gain over as "
+        "many steps."
     )
+
+
+def spread(delta: float | None, low: float | None, high: float | None) -> str:
+    """Word an interval behind its number; empty where there is none."""
+    return "" if delta is None or low is None or high is None else f" ({interval(low, high)})"
 
 
 def _span(row: Row, factor: float) -> str:
@@ -159,8 +190,13 @@ def noise(found: Row, metric: Metric) -> None:
             f"{signed_points(row['delta'] * factor)} (95 % interval {_span(row, factor)}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
+    if found["noise"]["limit"] is not None:
+        pairs, limit = found["noise"]["pairs"], signed_points(found["noise"]["limit"] * factor)
+        st.caption(
+            f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit.removeprefix('+')}."
+        )
     if not found["noise"]["repeats"]:
         command = frame.plain(found["noise"]["command"] or "")
-        yet = f"yet. The same experiment with another seed tells: {command}"
+        yet = f"yet. The same from other seeds tells: {command}"
         here = "here: there is no second seed to compare with."
         st.caption(f"What another seed alone changes is not known {yet if command else here}")

@@ -32,6 +32,7 @@ _PURPOSES = {
     "upstream": "needed, runs first",
     "beside": "to compare with",
     "asked": "what you asked for",
+    "control": "its control",
 }
 _USUAL = "the usual one"
 _LISTED = 6
@@ -124,20 +125,40 @@ def show_plan(
         need = "needs" if len(asked.faults) == 1 else "need"
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
-    planned = plan(ws, experiment.name, asked.given, seed=asked.seed, upstream=asked.upstream, seen=seen)
+    controls = experiment.traits.trains and st.checkbox(
+        "With its controls",
+        value=True,
+        key=f"{key}_controls",
+        help="A unified that is trained on as much, and the placebo: without them nobody can say whether a "
+        "gain comes from the persona or from more training.",
+    )
+    planned = plan(
+        ws,
+        experiment.name,
+        asked.given,
+        seed=asked.seed,
+        upstream=asked.upstream,
+        seen=seen,
+        controls=controls,
+    )
     todo = [run for run in planned.runs if run.state != "succeeded"]
     with beside or nullcontext():
         _list(todo)
     for note in planned.notes:
         st.caption(f":material/info: {frame.plain(note)}")
     st.caption(_summary(planned, todo))
-    show_command(command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream))
+    without = experiment.traits.trains and not controls
+    line = command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream)
+    show_command(f"{line} --no-controls" if without else line)
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
         run_id = planned.target.run_id
         told, icon = f"This run {words}: {run_id}", frame.STATE_ICONS[state]
         st.page_link(frame.RUNS, label=told, icon=icon, query_params={"run": run_id})
+        missing = [run for run in todo if run.state is None]
+        if missing and frame.action("Run its controls", icon=":material/balance:", key=f"{key}_missing"):
+            launch(ws, planned)
         return
     closed = _obstacle(planned)
     verb = "Run" if state is None else "Resume"

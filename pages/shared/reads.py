@@ -37,8 +37,8 @@ _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
 _SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
 
 
-def _version(ws: Workspace) -> str:
-    """What changes with the results, and with the definition of a metric."""
+def version(ws: Workspace) -> str:
+    """Return what changes with the results, and with the definition of a metric."""
     return " ".join(
         [store.version(ws), *(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values())]
     )
@@ -53,7 +53,7 @@ def kept(
     function: Callable[Concatenate[Workspace, P], R],
     *,
     cache: Any = _COPIED,
-    version: Callable[[Workspace], str] = _version,
+    version: Callable[[Workspace], str] = version,
 ) -> Callable[Concatenate[Workspace, P], R]:
     """Keep what a function of a workspace returns until its results change; each reader gets a copy."""
 

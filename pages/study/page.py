@@ -23,7 +23,7 @@ from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
-from pages.shared import frame, launch, reads
+from pages.shared import frame, launch, reads, seeds
 from pages.study import tree_node, tree_tools
 from pages.study import upload as study_upload
 
@@ -239,6 +239,8 @@ def _at_the_end(stood: Stand) -> None:
         if stood.verdict.ahead is not None:
             st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
     st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
+    with st.popover("Does it hold from other seeds?", icon=":material/casino:"):
+        seeds.repeat(frame.workspace(), key="home_repeat")
 
 
 @st.fragment(run_every=1.0)

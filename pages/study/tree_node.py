@@ -116,14 +116,14 @@ def verdict(found: Verdict, reference: str) -> None:
         st.markdown(f"The choice is **{name}**. {what}")
         return
     tested = found.tested
+    word = confirmation(tested)
+    sign, colour = _TEST_SIGNS[word]
+    st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
     st.metric(
         frame.plain(f"{found.variant} against {reference}, on test"),
         f"{signed_points(tested.delta)} points",
     )
     st.caption(f"{_numbers(tested)} Chosen on val, judged here once.")
-    word = confirmation(tested)
-    sign, colour = _TEST_SIGNS[word]
-    st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
 
 
 def _result(stood: Stand, done: Walk, node: Node) -> None:

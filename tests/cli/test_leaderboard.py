@@ -28,12 +28,36 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def test_a_table_tells_verdict_share_and_what_to_know(
     ws: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert main(["compare", "--reference", "count", "--split", "test", "-w", str(ws.root)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("Val chose gain; on test it is better: +")
+    assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
+    assert "100 % (96 % to 100 %)" in said.out
+    assert "Test seen: 1 verdict on these dialogues" in said.err
+    assert "6 personas find a true difference of" in said.err
+
+
+def test_compare_opens_on_val_and_looks_at_nothing(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--reference", "count", "-w", str(ws.root)]) == 0
     said = capsys.readouterr()
-    assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
-    assert "100 % (61 % to 100 %)" in said.out
-    assert "Test seen 1 time under this protocol" in said.err
-    assert "6 personas find a true difference of" in said.err
+    assert said.out.startswith("Val chooses gain: +")
+    assert "Test has not judged it yet" in said.out
+    assert " on val, " in said.out
+    assert not (ws.data / "looks.jsonl").exists()
+
+
+def test_a_plan_is_frozen_before_test_is_looked_at_and_never_after(
+    ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--reference", "count", "-w", str(ws.root)]
+    assert main(["freeze", *asked, "--further", "device_f1", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (list(plan["variants"].values()), plan["further"], plan["looks"]) == (["gain"], ["device_f1"], 0)
+    assert len(plan["hash"]) == 16
+    assert main(["compare", *asked, "--split", "test"]) == 0
+    capsys.readouterr()
+    assert main(["freeze", *asked]) == 1
+    assert "Test was looked at before" in capsys.readouterr().err
 
 
 def test_criteria_need_unified_and_say_so(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

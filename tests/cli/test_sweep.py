@@ -76,7 +76,7 @@ def test_experiments_lists_the_catalog_with_needs_presets_and_sweeps(run: Run) -
 
 def test_a_preset_gives_parameters_that_set_overrides(run: Run) -> None:
     arguments = ("run", "constrained", "--preset", "quick-start", "--set", "rank=2", "--dry-run")
-    asked = ask(run, *arguments)["runs"][-1]
+    asked = next(one for one in ask(run, *arguments)["runs"] if one["purpose"] == "asked")
     assert (asked["parameters"]["l2"], asked["parameters"]["rank"]) == (0.1, 2)
     code, _, said = run("run", "constrained", "--preset", "quick")
     assert (code, "no preset of constrained named 'quick'" in said) == (1, True)

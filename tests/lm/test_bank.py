@@ -334,7 +334,7 @@ def test_rows_with_and_without_a_prefix_are_read_apart_and_say_the_same(
         for prompt, change in zip(prompts, own, strict=True)
     ]
     for tokens in (1, 400, 100_000):  # one row at a time, a few, all of them
-        monkeypatch.setattr("engine.lm.decode._READ_TOKENS", {"cpu": tokens})
+        monkeypatch.setattr("engine.lm.reading.READ_TOKENS", {"cpu": tokens})
         mixed = generate(
             base.model, base.tokenizer, prompts, changes=own, max_new_tokens=8, kernels=Kernels(1000)
         )

@@ -139,7 +139,7 @@ def test_every_way_to_the_exact_sum_agrees(seed: int, n: int, rank: int, base: b
 def test_chunks_of_targets_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = random_stack(1)
     weights = torch.softmax(torch.randn(9, 4, generator=torch.Generator().manual_seed(2)), dim=1)
-    monkeypatch.setattr("engine.lm.merge._CHUNK_BYTES", 4 * 5 * 6 * 4)  # four targets at a time
+    monkeypatch.setattr("engine.lm.merge._CHUNK_BYTES", {"cpu": 4 * 5 * 6 * 4})  # four targets at a time
     parts = [(part, values.clone()) for part, values in merged_weights(stack, weights)]
     assert [part.stop - part.start for part, _ in parts] == [4, 4, 1]
     for part, values in parts:

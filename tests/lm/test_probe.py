@@ -72,7 +72,7 @@ def test_tokens_beyond_the_embedding_are_refused_unless_they_are_padding(folder:
 def test_what_does_not_fit_is_refused_before_it_is_loaded(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(probing, "free_bytes", lambda device: 1000)
     card = probe(str(folder))
     assert list(verdicts(card).items())[-1] == ("Memory", "refused")
 

@@ -11,6 +11,7 @@ from engine.core.wording import p_value, percent, signed_points
 from engine.domains import metrics
 from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
 from engine.stats.power import outlook
 from pages.shared import frame
@@ -47,7 +48,7 @@ def test_without_data_and_without_scores_the_page_leads_on(
 
 def test_the_table_is_the_comparison(open_page: Open, full: Workspace) -> None:
     shown = open_page(full, "compare").dataframe[0].value
-    found = compare_variants(full)
+    found = compare_variants(full, split="val")
     assert list(shown["variant"]) == [row["variant"] for row in found["rows"]]
     for mean, counts, row in zip(shown["mean"], shown["counts"], found["rows"], strict=True):
         assert abs(mean - 100 * row["mean"]) < 1e-9
@@ -91,22 +92,42 @@ def test_coming_back_from_another_page_finds_the_page_as_it_was(open_page: Open,
 
 
 def test_a_look_at_test_is_counted_once(open_page: Open, full: Workspace) -> None:
-    protocol = compare_variants(full)["protocol"]
-    first = texts(open_page(full, "compare", metric="param_f1"))
-    seen = len(looks.seen(full, protocol))
-    assert seen >= 5
-    assert f"Test seen {seen} times" in first
-    compare_variants(full, reference="base")  # judges unified, too
-    seen = len(looks.seen(full, protocol))
-    assert {look.variant for look in looks.seen(full, protocol)} >= {"base", "unified"}
-    assert f"Test seen {seen} times" in texts(open_page(full, "compare", metric="param_f1"))
-    assert "Test seen" not in texts(open_page(full, "compare", split="val"))
+    there = looks.at(compare_variants(full, split="val"))
+    first = texts(open_page(full, "compare", metric="param_f1", split="test"))
+    seen = looks.seen(full, there)
+    assert len(seen) >= 5
+    assert looks.words(seen) in first
+    compare_variants(full, reference="base", metric="param_f1")  # judges unified, too
+    seen = looks.seen(full, there)
+    assert {look.variant for look in seen} >= {"base", "unified"}
+    again = texts(open_page(full, "compare", metric="param_f1", split="test"))
+    assert looks.words(looks.seen(full, there)) in again
+    assert "Test seen" not in texts(open_page(full, "compare"))
+
+
+def test_it_opens_on_val_and_judges_the_choice_on_test_when_asked(open_page: Open, tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path, personas=6, dialogues=8)
+    finish(ws, "unified", "retrieval", per_persona=4)
+    app = open_page(ws, "compare")
+    val = compare_variants(ws, split="val")
+    best = max((row for row in val["rows"] if not row["role"]), key=lambda row: row["delta"])
+    assert headline(ws, val).choice_words in texts(app)
+    assert looks.seen(ws, looks.at(val)) == []
+    app.button(key="compare_judge").click().run()
+    assert not app.exception
+    assert [look.variant for look in looks.seen(ws, looks.at(val))] == [best["variant"]]
+    judged = headline(ws, val)
+    assert judged.choice_words.startswith(f"Val chose {best['variant']}; on test it is")
+    assert judged.choice_words in texts(app)
+    on_test = texts(open_page(ws, "compare", split="test"))
+    assert judged.choice_words in on_test
+    assert "Seen personas only" in on_test
 
 
 def test_success_is_judged_level_by_level_with_what_is_missing(open_page: Open, full: Workspace) -> None:
     seen = texts(open_page(full, "compare", candidate="base"))
     assert "base reaches none of these levels" in seen
-    bands = compare_variants(full)["criteria"]["base"]
+    bands = compare_variants(full, split="val")["criteria"]["base"]
     for band in bands:
         assert f"**{band['title']}**, missed" in seen
         assert band["missing"][0] in seen
@@ -115,21 +136,28 @@ def test_success_is_judged_level_by_level_with_what_is_missing(open_page: Open, 
 def test_a_variant_shows_its_tests(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", candidate="base")
     seen = texts(app)
-    row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
+    row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
     assert f"Wilcoxon {p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}" in seen
     shown = {entry.label: entry.value for entry in app.metric}
-    assert shown["Improved"] == percent(row["share_improved"])
+    assert shown["Improved"] == percent(row["true_share"])
+    beside = next(entry.help for entry in app.metric if entry.label == "Improved")
+    assert f"{percent(row['share_improved'])} look better" in beside
+    assert "of personas truly gain" in seen
     assert shown["Lost over 10"] == str(row["catastrophic"])
 
 
 def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", view="certainty", candidate="base", effect="5")
     seen = texts(app)
-    row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
-    found = outlook(n_personas=6, detectable=row["min_detectable_effect"], effect=0.05)
+    row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
+    family = row["family_size"]
+    found = outlook(n_personas=6, smallest=row["min_detectable_effect"], effect=0.05, family=family)
+    assert family > 1
+    assert f"among {family} variants" in seen
     assert f"you need **{found.needed:,} personas**" in seen
     assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
-    assert "python -m engine run unified --seed 1" in seen
+    assert "python -m engine repeat" in seen
+    assert "unified, crossed with the seeds" in seen
     assert "No placebo is scored for it" in seen
 
 
@@ -171,7 +199,7 @@ def test_one_cluster_is_a_reading_of_its_own(
 
 def test_for_whom_lists_every_persona_and_the_far_losses(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", view="personas", candidate="base")
-    row = next(row for row in compare_variants(full)["rows"] if row["variant"] == "base")
+    row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
     (choice,) = [one for one in app.button_group if str(one.key).startswith("compare_list")]
     assert list(choice.options) == [
         f"Lost over 10 ({row['catastrophic']})",
@@ -255,3 +283,12 @@ def test_a_bad_upload_shows_all_its_faults_and_leaves_the_workspace(
 def _send(app: object) -> None:
     (button,) = [one for one in app.button if one.label == "Import the study"]  # type: ignore[attr-defined]
     button.click().run()
+
+
+def test_a_variant_is_served_from_here_and_its_files_are_a_command(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="away", candidate="base")
+    assert "python -m engine export base base-adapters" in " ".join(entry.value for entry in app.code)
+    assert [entry.label for entry in app.button if entry.key == "compare_serve"] == ["Serve base"]
+    ceiling = open_page(full, "compare", view="away", candidate="ceiling-persona")
+    assert "No model answers" in texts(ceiling)
+    assert not [entry for entry in ceiling.button if entry.key == "compare_serve"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, write_json
+from engine.results import store
 from engine.runs import jobs
 from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
 from tests.many_runs import leave_history
@@ -162,3 +163,28 @@ def test_runs_from_elsewhere_wait_for_a_click(open_page: Open, prepared: Workspa
     jobs.wait(prepared, [spec.run_id], timeout_seconds=120)
     states = {record.run_id: record.state for record in jobs.list_runs(prepared)}
     assert states == {spec.run_id: "succeeded", foreign.run_id: "queued"}
+
+
+def test_the_reference_is_marked_and_can_be_repeated_from_other_seeds(
+    open_page: Open, full: Workspace
+) -> None:
+    store.refresh(full)
+    unified, base = _id_of(full, "unified"), _id_of(full, "base")
+    app = open_page(full, "runs", run=unified)
+    assert "The reference" in texts(app)
+    assert "Repeat with 3 seeds" in [one.label for one in app.button]
+    assert "unified, crossed with the seeds: 2 runs to go" in texts(app)
+    app.number_input(key="runs_repeat_seeds").set_value(5).run()
+    assert "4 runs to go" in texts(app)
+    app = open_page(full, "runs", run=base)
+    assert "Repeat with 3 seeds" not in [one.label for one in app.button]
+
+
+def test_where_the_best_epoch_was_the_last_the_run_says_so(open_page: Open, full: Workspace) -> None:
+    unified = _id_of(full, "unified")
+    record = {"name": "unified", "personas": [], "steps": 120, "train_dialogues": 40, "best_epoch": 3}
+    path = full.run_folder(unified) / "training.json"
+    write_json(path, [{**record, "val_losses": [1.9, 1.5, 1.3]}])
+    assert "the best epoch was the last" in texts(open_page(full, "runs", run=unified))
+    write_json(path, [{**record, "best_epoch": 2, "val_losses": [1.9, 1.5, 1.6]}])
+    assert "the best epoch was the last" not in texts(open_page(full, "runs", run=unified))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from engine.results.variants import Declaration, name_variants, resolve
+from dataclasses import replace
+
+from engine.results.variants import Declaration, Origin, name_variants, resolve
 
 
 def declared(
@@ -12,7 +14,7 @@ def declared(
     return Declaration(variant_id, name, "f", {}, 0, None, aliases, run_id, made_at, default)
 
 
-def test_the_newest_default_keeps_the_plain_name() -> None:
+def test_no_newer_variant_takes_a_name_away() -> None:
     named = name_variants(
         [
             declared("a", "unified", at=1),
@@ -20,12 +22,35 @@ def test_the_newest_default_keeps_the_plain_name() -> None:
             declared("c", "unified", at=3, default=False),
         ]
     )
-    assert [variant.variant for variant in named] == ["unified@a", "unified", "unified@c"]
+    assert [variant.variant for variant in named] == ["unified", "unified@b", "unified@c"]
+    assert [one.variant for one in name_variants([declared("a", "x", at=2, default=False)])] == ["x"]
+    both = [declared("a", "x", at=2, default=False), declared("b", "x", at=1, default=False)]
+    assert {one.variant_id: one.variant for one in name_variants(both)} == {"a": "x@a", "b": "x"}
 
 
-def test_without_a_default_the_newest_keeps_it() -> None:
-    named = name_variants([declared("a", "x", at=2, default=False), declared("b", "x", at=1, default=False)])
-    assert {variant.variant_id: variant.variant for variant in named} == {"a": "x", "b": "x@b"}
+def test_defaults_come_first_and_another_ground_begins_anew() -> None:
+    entries = [
+        declared("a", "x", at=1, default=False),
+        declared("b", "x", at=2),
+        declared("c", "x", at=3),
+        declared("d", "x", at=4),
+    ]
+    first = Origin("x", 1, 0, "data", "base", {"rank": 8}, {})
+    origins = {entry.run_id: first for entry in entries}
+    assert {one.variant_id for one in name_variants(entries, origins) if one.variant == "x"} == {"b"}
+    origins |= {entry.run_id: replace(first, data_hash="other") for entry in entries[2:]}
+    assert {one.variant_id for one in name_variants(entries, origins) if one.variant == "x"} == {"c"}
+
+
+def test_the_reference_keeps_its_name_against_defaults() -> None:
+    entries = [declared("a", "unified", at=1, default=False), declared("b", "unified", at=2)]
+    origins = {
+        entries[0].run_id: Origin("unified", 1, 0, "data", "base", {"rank": 4}, {}),
+        entries[1].run_id: Origin("unified", 1, 0, "data", "base", {"rank": 8}, {}),
+    }
+    named = name_variants(entries, origins, [entries[0].run_id])
+    assert [(one.variant, one.is_reference) for one in named] == [("unified", True), ("unified@b", False)]
+    assert resolve("unified", named) == named[0]
 
 
 def test_one_recipe_under_two_names_is_one_variant_named_by_who_made_it_first() -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TypedDict, Unpack
 
 from engine.core.errors import unknown_name
-from engine.stats.bootstrap import IntervalKind
 from engine.stats.compare import Comparison, compare, corrected
 from engine.stats.pairing import Row, Table, index, pair
 
@@ -19,7 +18,7 @@ class Options(TypedDict, total=False):
     confidence: float
     seed: int
     resamples: int
-    interval_kind: IntervalKind
+    equal_margin: float | None
     higher_is_better: bool
     catastrophic_drop: float
 

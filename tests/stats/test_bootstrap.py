@@ -15,7 +15,10 @@ def test_the_interval_does_not_depend_on_what_is_kept(n: int, monkeypatch: pytes
     differences = np.random.default_rng(n).normal(0.1, 1.0, n)
 
     def interval() -> tuple[float, float]:
-        return bootstrap.interval(differences, "bootstrap-t", confidence=0.95, resamples=RESAMPLES, seed=0)
+        drawn = bootstrap.bootstrap_t(
+            differences[:, None], confidence=0.95, resamples=RESAMPLES, seed=0, stretch=np.ones(1)
+        )
+        return float(drawn.low[0]), float(drawn.high[0])
 
     first, again = interval(), interval()
     monkeypatch.setattr(bootstrap, "_KEPT", 0)

@@ -92,3 +92,12 @@ def test_the_map_keeps_the_largest_distances_and_its_sign() -> None:
     distances = [np.linalg.norm(points[:, None] - points[None], axis=2) for points in (plane, found)]
     assert np.allclose(*distances)
     assert np.allclose(principal_plane(plane[::-1]), found[::-1])
+
+
+def test_data_without_groups_is_compared_with_the_best_of_as_many_tries() -> None:
+    """The more numbers of clusters are tried, the higher the best silhouette, shuffled or not."""
+    vectors = np.random.default_rng(11).normal(size=(24, 3))
+    ks = list(range(2, 13))
+    found = cluster(vectors, ks, method="k-means", seed=0)
+    alone = [cluster(vectors, [k], method="k-means", seed=0).silhouette_shuffled for k in ks]
+    assert found.silhouette_shuffled >= max(alone) - 1e-9

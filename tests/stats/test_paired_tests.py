@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.stats.paired_tests import detectable_in_deviations, holm, paired_t, sign_test, wilcoxon
+from engine.stats.paired_tests import (
+    detectable_in_deviations,
+    holm,
+    paired_t,
+    sign_test,
+    wilcoxon,
+)
 
 SIZES = [2, 3, 8, 30, 50, 51, 200]
 

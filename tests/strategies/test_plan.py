@@ -272,3 +272,20 @@ def test_a_layer_that_the_base_has_not_got_is_refused_before_anything_is_launche
         plan(ws, "unified", {"target_modules": ["q_proj", "qkv"]})
     assert "k_proj" in (refused.value.hint or "")
     assert not list(ws.runs.glob("*"))
+
+
+def test_what_trains_adapters_has_its_controls_beside_it(tmp_path: Path) -> None:
+    ws = make_workspace(tmp_path)
+    planned = plan(ws, "hybrid", {"rank": 4}, controls=True)
+    made = {run.spec.experiment: run for run in planned.runs}
+    assert list(made)[-3:] == ["hybrid", "matched", "placebo"]
+    assert planned.target.spec.experiment == "hybrid"
+    assert {made["matched"].purpose, made["placebo"].purpose} == {"control"}
+    assert made["matched"].spec.upstream == {"matched": planned.target.run_id}
+    assert made["placebo"].spec.upstream == {"of": planned.target.run_id}
+    unified, matched = made["unified"].spec.parameters, made["matched"].spec.parameters
+    assert matched["to"] == "hybrid"
+    assert (matched["rank"], matched["learning_rate"]) == (unified["rank"], unified["learning_rate"])
+    assert matched["patience"] is None
+    for name, parameters in (("hybrid", {"personas": 3}), ("unified", {}), ("retrieval", {})):
+        assert all(run.purpose != "control" for run in plan(ws, name, parameters, controls=True).runs)

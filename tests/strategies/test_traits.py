@@ -38,6 +38,13 @@ STEERED = {"context-steering", "steering-vectors"}
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
         ("newcomers", STEERED | {"retrieval", "hybrid", "prefix-unified"}),
         (
+            "trains",
+            {
+                *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
+                *("cluster", "cluster-from-unified"),
+            },
+        ),
+        (
             "routable",
             TRAINED
             | STEERED
@@ -55,6 +62,7 @@ def test_what_ships_has_these_traits(trait: str, names: set[str]) -> None:
         ("retrieval", "over", "readable"),
         ("mixture", "second", "mixable"),
         ("placebo", "of", "personal"),
+        ("matched", "to", "trains"),
         ("placebo", "over", "readable"),
         ("merge-soft", "adapters", "mergeable"),
         ("clustering", "adapters", "mergeable"),

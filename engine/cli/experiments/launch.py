@@ -45,6 +45,11 @@ from engine.strategies.sweep import SWEEPS
 @click.option(
     "--upstream", multiple=True, metavar="ROLE=RUN", help="Build on this run instead of the newest."
 )
+@click.option(
+    "--controls/--no-controls",
+    default=True,
+    help="Run, beside what trains adapters, its step-matched unified and its placebo.  [default: controls]",
+)
 @click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
 @click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
 @click.option("--list", "list_them", is_flag=True, help="List the experiments and their parameters.")
@@ -62,6 +67,7 @@ def run(
     preset: str | None,
     seed: int | None,
     upstream: Sequence[str],
+    controls: bool,
     detach: bool,
     dry_run: bool,
     list_them: bool,
@@ -69,6 +75,7 @@ def run(
 ) -> int:
     """Run an experiment, and first what it needs; wait for the end with its progress.
 
+    Beside what trains adapters run its controls: a unified that is trained on as much, and its placebo.
     Launching the same thing twice gives the run that exists. Interrupting the command ends the waiting
     only: the runs go on.
     """
@@ -83,7 +90,8 @@ def run(
     roles = pairs(upstream, option="--upstream", example="over=unified-1a2b3c4d")
     named = registry.get(name, call.ws).preset(preset).parameters if preset else {}
     named = {**named, "use_augmented": True} if use_augmented else named
-    planned = plan(call.ws, name, {**named, **read_settings(settings)}, seed=seed, upstream=roles)
+    given = {**named, **read_settings(settings)}
+    planned = plan(call.ws, name, given, seed=seed, upstream=roles, controls=controls)
     for line in planned.notes:
         note(line)
     if dry_run and planned.obstacle is not None:
@@ -98,7 +106,8 @@ def run(
     for entry in submitted:
         if entry.what == "resumed":
             note(f"{entry.record.run_id} goes on from its last checkpoint.")
-    return answer(call, [entry.record for entry in submitted], detach=detach)
+    records = [entry.record for entry in submitted]
+    return answer(call, records, detach=detach, target=planned.target.run_id)
 
 
 @command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))

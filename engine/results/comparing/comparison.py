@@ -6,7 +6,7 @@ meet in one table unasked: the others are named with what differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,14 +17,16 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results import store
-from engine.results.comparing import criteria, looks
+from engine.results.comparing import criteria, frozen, grounds, looks, sharing
 from engine.results.comparing.beside import beside, second_metric, unheld
+from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
 from engine.results.comparing.protocol_guard import base_words, told
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
+    IS_IN_SAMPLE,
+    IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
     IS_YARDSTICK,
@@ -32,11 +34,14 @@ from engine.results.comparing.scene import (
     refuse_strangers,
     set_scene,
 )
-from engine.results.store.statistics import DEFAULT_REFERENCES, Question
+from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
-from engine.stats.verdicts import verdict
+from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
+from engine.stats.verdicts import verdict, why
+from engine.strategies import repeating
+from engine.strategies.budgets import own_budget, whole_budget
 from engine.strategies.cloning import command_of
 
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
@@ -56,21 +61,29 @@ def compare_variants(
     variants: Sequence[str] = (),
     across_protocols: bool = False,
     margin: float = 0.0,
+    bands: bool = True,
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
     Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
-    without scores in this metric), warnings, test_looks, noise (repeats, floor, command), criteria (variant
-    -> bands), margin. A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, co_primary (beside.py, or None), repeat_of, noise_floor, above_noise, above_placebo (variants.py,
-    or None), protocol, paired_by, settings (what tells it from others of its plain name, in words).
+    without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
+    (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
+    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
+    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
+    verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
+    (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
+    each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
+    noise_floor (the largest difference that another seed made), noise_limit (what one stays within by
+    chance), above_noise, above_placebo and above_matched (variants.py, or None), steps and train_tokens (of
+    all that was trained for it), protocol, paired_by, settings (what tells it from others of its name).
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
     `across_protocols` adds variants that were scored elsewhere only, marked and without a verdict. A win is
-    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Raises
+    better by more than `margin`, in the metric's unit; criteria, tests and intervals know no margin. Without
+    `bands` there are no criteria, and their further metrics are not looked at. Raises
     EngineError for names nobody knows, where nothing is scored, for a metric that was not computed for the
     reference (NotComputed), and for variants scored under another protocol only, with the fields that differ.
     Side effect: on test, the variants that compete are recorded as seen.
@@ -78,7 +91,9 @@ def compare_variants(
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    compared = _read(ws, scene)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    among = frozen.among_metrics(ws, at, scene.metric.name)
+    compared = _among(_read(ws, scene), among)
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
@@ -86,7 +101,10 @@ def compare_variants(
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
     second = second_metric(ws, scene.metric)
     rows = [
-        _row(scene, row, compared, beside(ws, second, compared.second.get(row.variant)))
+        {
+            **_row(scene, row, compared, beside(ws, second, compared.second.get(row.variant))),
+            **_amount(ws, row, scene),
+        }
         for row in compared.rows
     ]
     elsewhere = others(scene)
@@ -95,7 +113,8 @@ def compare_variants(
     apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
     rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
-    seen = _look(ws, scene, shown)
+    judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
+    read = compared.against_unified if judged else ()
     found = {
         "reference": scene.reference.variant,
         "metric": scene.metric.name,
@@ -111,11 +130,14 @@ def compare_variants(
             *_warnings(scene, rows, unscored),
             *unheld(ws, second, compared.second),
             *_cut(ws, shown),
+            *_unturned(ws, shown),
         ],
-        "test_looks": seen,
+        "test_looks": _look(ws, scene, shown, at, {scene.metric.name, *read}),
+        "test_set": {"name": at.name, "protocols": sorted(at.protocols), "primary": at.primary},
         "noise": _noise(ws, scene, compared.controls),
-        "criteria": _criteria(scene, compared.against_unified, domain_of(ws).also_up),
+        "criteria": judged,
         "margin": margin,
+        "among_metrics": among,
     }
     return with_margin(ws, found, margin) if margin else found
 
@@ -147,50 +169,55 @@ def _is_shown(row: Row, *, family: str | None, names: set[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What is read for one table. `rows` are against the reference, with Holm's p; `against_unified` is by
-    metric; `controls` are repeats against what they repeat, `above` variants against their placebos; `second`
-    are `rows` in the metric that must hold beside this one."""
+    """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
+    `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
+    what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
+    on as much; `second` are `rows` in the metric that must hold beside this one."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
+    seeds: Mapping[str, Seeds]
     controls: Named
     above: Named
+    matched: Named
     second: Named
 
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
-    place, asked = (scene.protocol, scene.split), (scene.metric,)
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
-    unified = scene.find(DEFAULT_REFERENCES[0])
-    controls = {again: first for again, first in scene.repeated.items() if again in there and first in there}
-    second = second_metric(ws, scene.metric)
-    both = asked if second is None else (*asked, second)
-    questions = [Question(*place, scene.reference.variant_id, both)]
-    pairs = [
-        *controls.items(),
-        *((one, own) for one, own in scene.placebos.items() if {one, own} <= set(there)),
+    controlled = [
+        Asked(
+            (scene.metric,),
+            {one: [(one, other)] for one, other in found.items() if {one, other} <= set(there)},
+        )
+        for found in (scene.repeated, scene.placebos, scene.matched)
     ]
-    questions += [Question(*place, against, asked, frozenset({one})) for one, against in pairs]
+    unified, needed = scene.find(DEFAULT_REFERENCES[0]), list[Asked]()
     if unified is not None:
         shown = metrics.of_study(ws)
-        needed = tuple(shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown)
-        questions.append(Question(*place, unified.variant_id, needed))
-    answers = [
-        {metric: _named(found, there) for metric, found in one.items()} for one in store.paired(ws, questions)
-    ]
-    beside_own = [answer[scene.metric.name] for answer in answers[1 : 1 + len(pairs)]]
-    against_unified = {} if unified is None else answers[-1]
-    return _Compared(
-        rows=list(_with_holm(scene, answers[0][scene.metric.name]).values()),
-        against_unified={metric: _with_holm(scene, rows) for metric, rows in against_unified.items()},
-        controls=_joined(beside_own[: len(controls)]),
-        above=_joined(beside_own[len(controls) :]),
-        second={} if second is None else answers[0][second.name],
+        judged = [shown[name] for name in (criteria.DECIDES, *domain_of(ws).also_up) if name in shown]
+        needed.append(Asked(tuple(judged), scene.pairs_with(unified)))
+    second = second_metric(ws, scene.metric)
+    both = (scene.metric,) if second is None else (scene.metric, second)
+    asked = [*controlled, Asked(both, scene.pairs), *needed]
+    shared = sharing.groups(ws, scene.under(scene.protocol))
+    answers = grounds.read(ws, (scene.protocol, scene.split), asked, shared)
+    controls, above_own, over_matched, told = (
+        _named(answer.rows[scene.metric.name], there) for answer in answers[:4]
     )
-
-
-def _joined(tables: Sequence[Named]) -> Named:
-    return {name: row for rows in tables for name, row in rows.items()}
+    return _Compared(
+        rows=list(_with_holm(scene, told).values()),
+        against_unified={
+            metric: _with_holm(scene, _named(rows, there))
+            for answer in answers[4:]
+            for metric, rows in answer.rows.items()
+        },
+        seeds={there[own]: one for own, one in answers[3].seeds.items()},
+        controls=controls,
+        above=above_own,
+        matched=over_matched,
+        second={} if second is None else _named(answers[3].rows[second.name], there),
+    )
 
 
 def _named(found: Mapping[str, Comparison], names: Mapping[str, str]) -> Named:
@@ -208,23 +235,41 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
     return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
 
 
+def _among(compared: _Compared, metrics_beside: int) -> _Compared:
+    """A metric that was not declared beforehand answers for all that could have been shown in its place."""
+    rows = [
+        row if row.p_holm is None else replace(row, p_holm=min(1.0, metrics_beside * row.p_holm))
+        for row in compared.rows
+    ]
+    return replace(compared, rows=rows)
+
+
 # --- rows
 
 
 def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
-    floor = _floor(scene, variant, compared.controls)
+    noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
+    own = scene.pairs[variant.variant_id][0][1]
+    above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
+    judged = {**row.as_json(), "above_noise": above_noise}
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
+        "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
         "verdict": role
         or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
         "repeat_of": _repeated(scene, variant),
-        "noise_floor": floor,
-        "above_noise": None if floor is None or row.delta is None or role else abs(row.delta) > floor,
+        "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
+        "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
+        "seeds": seeds and seeds.as_json(),
+        "noise_floor": noise and noise.largest,
+        "noise_limit": noise and noise.limit,
+        "above_noise": above_noise,
         "above_placebo": above(compared.above.get(row.variant)),
+        "above_matched": above(compared.matched.get(row.variant), control="control"),
         "protocol": scene.protocol,
         "paired_by": scene.fields[scene.protocol].get("paired_by", "example"),
     }
@@ -236,7 +281,12 @@ def _origin(row: Comparison, variant: Variant) -> Row:
 
 
 def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
-    unknown = dict.fromkeys(("repeat_of", "noise_floor", "above_noise", "above_placebo", "co_primary"))
+    unknown = dict.fromkeys(
+        (
+            *("why", "repeat_of", "built_on", "seeds", "noise_floor", "noise_limit", "above_noise"),
+            *("above_placebo", "above_matched", "steps", "train_tokens", "co_primary"),
+        )
+    )
     extra = {**unknown, "protocol": other.protocol}
     return [
         {**_origin(row, variant), "role": IS_ELSEWHERE, "verdict": IS_ELSEWHERE, **extra, "paired_by": by}
@@ -244,10 +294,13 @@ def _rows_across(ws: Workspace, scene: Scene, other: Other) -> list[Row]:
     ]
 
 
-def _look(ws: Workspace, scene: Scene, rows: Sequence[Row]) -> int:
-    """Record what is judged on test; return how many verdicts on test there are under this protocol."""
+def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, read: Collection[str]) -> int:
+    """Record what is judged on test; return how many verdicts there are on these test dialogues by now."""
+    told = looks.told_by_runs(ws, {one.variant_id: one.run_id for one in scene.under(scene.protocol)})
+    names = {one.variant_id: one.variant for one in scene.variants.values()}
+    looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, scene.protocol, judged if scene.split == "test" else {}, scene.older)
+    return looks.record(ws, at, scene.protocol, judged if scene.split == "test" else {}, read)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
@@ -261,6 +314,11 @@ def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> lis
         found.append(
             f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
             f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
+        )
+    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
+        found.append(
+            f"Scored on the val that it chose by, so it looks better here and does not compete:"
+            f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
         )
     if unscored:
         names = ", ".join(unscored)
@@ -283,6 +341,25 @@ def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
     return found
 
 
+# --- what training took
+
+
+def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
+    """What the variant and all that it is built on trained with, as far as the runs are still there."""
+    told = whole_budget(ws, scene.variants[row.variant].run_id)
+    return {"steps": told.steps or None, "train_tokens": told.tokens or None}
+
+
+def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
+    """Which runs had not come to their best epoch when their training ended."""
+    found = []
+    for run_id in dict.fromkeys(row["run_id"] for row in rows):
+        if told := own_budget(ws, run_id).warning:
+            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
+            found.append(f"Perhaps trained too little, {names}: {told}. Give it more epochs.")
+    return found
+
+
 # --- the noise floor
 
 
@@ -291,27 +368,51 @@ def _repeated(scene: Scene, variant: Variant) -> str | None:
     return next((one.variant for one in scene.variants.values() if one.variant_id == first), None)
 
 
-def _floor(scene: Scene, variant: Variant, controls: Named) -> float | None:
-    """The largest difference that another seed alone made: of this recipe, or of the reference's."""
-    own = {variant.variant, scene.reference.variant}
-    made = [abs(row.delta) for row in controls.values() if row.delta is not None and row.reference in own]
-    return max(made, default=None)
+def _noise_of(scene: Scene, variant: Variant, compared: _Compared) -> TrainingNoise | None:
+    """What another seed alone does, to this recipe or the reference's; to the mean of its own seeds where it
+    has some."""
+    seeds = compared.seeds.get(variant.variant)
+    if seeds is not None and variant.variant_id != scene.reference.variant_id:
+        is_one = len({own for own, _ in scene.pairs[variant.variant_id]}) == 1
+        return noise_of_mean(seeds.deltas, own_once=is_one and variant.parameters_trained > 0)
+    firsts = {variant.variant, scene.reference.variant}
+    return training_noise(
+        [
+            [
+                0.0,
+                *(
+                    row.delta
+                    for row in compared.controls.values()
+                    if row.reference == first and row.delta is not None
+                ),
+            ]
+            for first in firsts
+        ]
+    )
 
 
 def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
-    made = [abs(row.delta) for row in controls.values() if row.delta is not None]
+    made = {row.reference: [0.0] for row in controls.values()}
+    for row in controls.values():
+        if row.delta is not None:
+            made[row.reference].append(row.delta)
+    found = training_noise(list(made.values()))
     return {
-        "floor": max(made, default=None),
+        "floor": found and found.largest,
+        "limit": found and found.limit,
+        "pairs": found.pairs if found else 0,
         "repeats": [row.as_json() for row in controls.values()],
         "command": _second_seed(ws, scene),
     }
 
 
 def _second_seed(ws: Workspace, scene: Scene) -> str | None:
-    """The command that makes the reference again from another seed; None where it is not trained."""
+    """The command that makes the reference again from other seeds; None where it is not trained."""
     origin = scene.origins.get(scene.reference.run_id)
     if origin is None or not scene.reference.parameters_trained:
         return None
+    if scene.reference.is_reference:
+        return repeating.command_of(ws)
     return command_of(read_spec(ws.run_folder(scene.reference.run_id)), ws, seed=origin.seed + 1)
 
 
@@ -319,10 +420,12 @@ def _second_seed(ws: Workspace, scene: Scene) -> str | None:
 
 
 def _criteria(
-    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str]
+    scene: Scene, against_unified: Mapping[str, Named], also_up: Sequence[str], shown: Sequence[Row]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return variant -> its bands, for all that compete with unified; empty where unified is not scored."""
+    """Return variant -> its bands, for those shown that compete with unified; empty where it is not
+    scored."""
     rows = against_unified.get(criteria.DECIDES, {})
+    wanted = {row["variant"] for row in shown}
     per_persona = _per_persona(scene, rows)
     return {
         name: [
@@ -330,8 +433,9 @@ def _criteria(
             for judged in criteria.judge(_standing(row, against_unified, per_persona, also_up))
         ]
         for name, row in rows.items()
-        if name != row.reference
-        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO)
+        if name in wanted
+        and name != row.reference
+        and scene.role(scene.variants[name]) not in (IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED)
     }
 
 
@@ -342,17 +446,24 @@ def _standing(
     also_up: Sequence[str],
 ) -> criteria.Standing:
     others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
+    true_share = getattr(row, "true_share", None)
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,
         gain=row.delta,
-        share_improved=row.share_improved,
-        p=row.p if row.p_holm is None else row.p_holm,
+        share_improved=row.share_improved if true_share is None else true_share,
+        counted_share=row.share_improved,
+        p=_p(row),
         lost=row.catastrophic if row.n_paired else None,
         n_personas=row.n_paired,
         per_persona_lost=per_persona,
         gains={metric: None if one is None else one.delta for metric, one in others.items()},
+        p_of_gains={metric: None if one is None else _p(one) for metric, one in others.items()},
     )
+
+
+def _p(row: Comparison) -> float | None:
+    return row.p if row.p_holm is None else row.p_holm
 
 
 def _per_persona(scene: Scene, rows: Named) -> float | None:

@@ -8,7 +8,7 @@ value. Values are fractions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from engine.core.wording import count, p_value, percent, points, signed_points
@@ -26,14 +26,16 @@ Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "
 class Band:
     """One named level of success. `absolute` is the study's mean; None: a condition is not asked for.
 
-    `all_up` asks for the further metrics that the domain names to rise as well.
+    Every level asks for a gain that is more than chance (p below `alpha`, corrected for the number of
+    variants): a mean above 0 alone is reached by luck. `all_up` asks for the further metrics that the domain
+    names to rise as well, each by the same test.
     """
 
     name: str
     title: str
     absolute: float
     share_improved: float | None = None
-    alpha: float | None = None
+    alpha: float = 0.05
     fewer_catastrophic: bool = False
     all_up: bool = False
 
@@ -48,12 +50,12 @@ BANDS: Final[tuple[Band, ...]] = (
     Band("good", "Good", 0.84),
     Band(
         "minimum", "Minimum viable", 0.85,
-        share_improved=0.60, alpha=0.05, fewer_catastrophic=True,
+        share_improved=0.60, fewer_catastrophic=True,
     ),
     Band("excellent", "Excellent", 0.87),
     Band(
         "stretch", "Stretch", 0.88,
-        share_improved=0.80, alpha=0.05, fewer_catastrophic=True, all_up=True,
+        share_improved=0.80, fewer_catastrophic=True, all_up=True,
     ),
 )  # fmt: skip
 
@@ -62,7 +64,9 @@ BANDS: Final[tuple[Band, ...]] = (
 class Standing:
     """One variant against unified. `gains` maps the further metrics that must rise to their difference.
 
-    `p` is Holm's where there is one. `per_persona_lost` is the share of personas that lose more than ten
+    `share_improved` is that of the personas who truly gain, by a model of their differences, where there is
+    one; `counted_share` counts those who scored higher. `p` is Holm's where there is one; `p_of_gains` are
+    those of `gains`. `per_persona_lost` is the share of personas that lose more than ten
     points under per-persona LoRA, None where that is not scored; `lost` is the variant's own.
     """
 
@@ -75,6 +79,8 @@ class Standing:
     n_personas: int
     per_persona_lost: float | None
     gains: Mapping[str, float | None]
+    counted_share: float | None = None
+    p_of_gains: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +135,9 @@ def _judge(standing: Standing, band: Band) -> Judged:
     absolute = _mean("absolute mean", band.absolute, standing.mean)
     others = [
         *([_share(band.share_improved, standing)] if band.share_improved is not None else []),
-        *([_significance(band.alpha, standing)] if band.alpha is not None else []),
+        _significance(band.alpha, standing),
         *([_catastrophic(standing)] if band.fewer_catastrophic else []),
-        *(_also_up(metric, standing) for metric in standing.gains if band.all_up),
+        *(_also_up(metric, standing, band.alpha) for metric in standing.gains if band.all_up),
     ]
     return Judged(
         band=band.name,
@@ -168,7 +174,9 @@ def _share(wanted: float, standing: Standing) -> Condition:
     if found is None:
         return Condition("share improved", None, wanted, None, None, None, "no share improved to compare")
     met = found >= wanted - _NOISE
-    words = f"{percent(found)} of personas improve, {percent(wanted)} wanted"
+    counted = standing.counted_share
+    beside = "" if counted in (None, found) else f" ({percent(counted)} by count)"
+    words = f"{percent(found)} of personas improve{beside}, {percent(wanted)} wanted"
     return Condition("share improved", None, wanted, found, _short(wanted - found, met), met, words)
 
 
@@ -197,13 +205,16 @@ def _catastrophic(standing: Standing) -> Condition:
     return Condition("catastrophic", None, limit, found, _short(found - limit, met), met, words)
 
 
-def _also_up(metric: str, standing: Standing) -> Condition:
+def _also_up(metric: str, standing: Standing, alpha: float) -> Condition:
     found, label = standing.gains.get(metric), METRICS[metric].label
     if found is None:
         return Condition("metric", metric, 0.0, None, None, None, f"{label}: not defined for these replies")
-    met = found > _NOISE
-    words = f"{label} {signed_points(found)} points, up wanted"
-    return Condition("metric", metric, 0.0, found, _short(-found, met), met, words)
+    p = standing.p_of_gains.get(metric)
+    if p is None:
+        return Condition("metric", metric, 0.0, found, None, None, f"{label}: no p value")
+    met = found > _NOISE and p < alpha
+    words = f"{label} {signed_points(found)} points with p {p_value(p)}, up with p below {alpha:g} wanted"
+    return Condition("metric", metric, 0.0, found, None if found > 0 else _short(-found, met), met, words)
 
 
 def _short(missing: float, met: bool) -> float:

@@ -1,54 +1,117 @@
-"""Looks at test: which variants were judged on the test split, under which protocol, and when first.
+"""Looks at test: which verdicts were read off a set of test dialogues, and when first.
 
 Owns data/looks.jsonl, which is only ever appended to: a rebuilt database forgets no look. A look is one
-variant under one protocol; showing the same verdict again is none.
+variant in one metric on one set of test dialogues, under however many protocols (another number of examples,
+another length of replies): showing the same verdict again is none.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from engine.core.locks import locked
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_rows
-from engine.runs.runfolder import append_line, now
+from engine.core.wording import count
+from engine.runs.protocol import WRITTEN_AS
+from engine.runs.runfolder import append_line, declared, fingerprint, now
 
 _FILE = "looks.jsonl"
+_DIALOGUES = ("data_hash", "split_hash")
+_TOLD_BY_RUN = "gain_test"  # in the summary of routing runs that judged themselves on test, in their own log
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The first time that somebody saw a variant's test scores under a protocol. `at` is for people."""
+    """The first time that somebody saw a variant's test scores in a metric. `at` is for people.
+
+    Looks of earlier versions name a protocol alone: they were at the study's primary metric.
+    """
 
     at: str
     protocol: str
     variant_id: str
     variant: str
+    metric: str = ""
+    test_set: str = ""
 
 
-def seen(ws: Workspace, protocol: str, older: Sequence[str] = ()) -> list[Look]:
-    """Return the looks under one protocol, first to last; `older` are hashes of older forms of it."""
-    return [look for look in _read(_path(ws)) if look.protocol in (protocol, *older)]
+@dataclass(frozen=True, slots=True)
+class TestSet:
+    """One set of test dialogues: its name, the hashes of all protocols that score on it, and the metric that
+    looks of earlier versions were at."""
+
+    name: str
+    protocols: frozenset[str] = frozenset()
+    primary: str = ""
 
 
-def record(ws: Workspace, protocol: str, variants: Mapping[str, str], older: Sequence[str] = ()) -> int:
-    """Note that these variants (id -> name) are seen on test; return how often test was seen by now.
+def test_set(protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str) -> TestSet:
+    """Return the test dialogues that a protocol scores on; `fields` are those of every protocol known.
 
-    `older` are the hashes under which the protocol was written in older forms.
+    Published scores say nothing of their dialogues: their protocol stands for them.
+    """
+    name = _name(protocol, fields.get(protocol, {}))
+    same = [other for other, told in fields.items() if _name(other, told) == name]
+    older = [written for other in same for written in fields[other].get(WRITTEN_AS, ())]
+    return TestSet(name, frozenset((protocol, *same, *older)), primary)
+
+
+def at(found: Mapping[str, Any]) -> TestSet:
+    """Return the test dialogues that a comparison (of `compare_variants`) is about."""
+    told = found["test_set"]
+    return TestSet(told["name"], frozenset(told["protocols"]), told["primary"])
+
+
+def _name(protocol: str, fields: Mapping[str, Any]) -> str:
+    told = [fields.get(name) for name in _DIALOGUES]
+    return f"protocol {protocol}" if None in told else fingerprint(told, 12)
+
+
+def seen(ws: Workspace, of: TestSet) -> list[Look]:
+    """Return the looks at these test dialogues, first to last."""
+    found: dict[tuple[str, str], Look] = {}
+    for look in _read(_path(ws)):
+        if look.test_set == of.name or (not look.test_set and look.protocol in of.protocols):
+            whole = replace(look, metric=look.metric or of.primary, test_set=of.name)
+            found.setdefault((whole.variant_id, whole.metric), whole)
+    return list(found.values())
+
+
+def record(
+    ws: Workspace, of: TestSet, protocol: str, variants: Mapping[str, str], metrics: Iterable[str]
+) -> int:
+    """Note that these variants (id -> name) are seen on test in these metrics; return how many verdicts on it
+    there are by now.
 
     Side effect: appends what is new to data/looks.jsonl; in a read-only workspace nothing is written.
     """
-    known = {look.variant_id for look in seen(ws, protocol, older)}
-    if not variants.keys() <= known and not read_only(ws):
+    asked = {(one, metric) for one in variants for metric in metrics}
+    known = {(look.variant_id, look.metric) for look in seen(ws, of)}
+    if not asked <= known and not read_only(ws):
         with locked(_path(ws).with_name(".looks.lock"), what="The record of looks at test"):
-            known = {look.variant_id for look in seen(ws, protocol, older)}
-            for variant_id in sorted(variants.keys() - known):
-                look = Look(now(), protocol, variant_id, variants[variant_id])
+            known = {(look.variant_id, look.metric) for look in seen(ws, of)}
+            for one, metric in sorted(asked - known):
+                look = Look(now(), protocol, one, variants[one], metric, of.name)
                 append_line(_path(ws), json.dumps(asdict(look), ensure_ascii=False))
-    return len(known | variants.keys())
+    return len(known | asked)
+
+
+def told_by_runs(ws: Workspace, runs: Mapping[str, str]) -> set[str]:
+    """Return which of these variants (id -> run) were judged on test by their own run, in its log."""
+    return {one for one, run in runs.items() if _TOLD_BY_RUN in declared(ws.run_folder(run), "summary", {})}
+
+
+def words(looks: Collection[Look]) -> str:
+    """Word how often test was seen: "Test seen: 6 verdicts on 2 variants"; "" for never."""
+    variants = {look.variant_id for look in looks}
+    if not variants:
+        return ""
+    return f"Test seen: {count(len(looks), 'verdict')} on {count(len(variants), 'variant')}"
 
 
 def _path(ws: Workspace) -> Path:
@@ -56,12 +119,11 @@ def _path(ws: Workspace) -> Path:
 
 
 def _read(path: Path) -> list[Look]:
-    """Every look once; a line torn by a kill or of another form is left out."""
-    found: dict[tuple[str, str], Look] = {}
+    """Every line; one torn by a kill or of another form is left out."""
+    found = []
     for row in read_rows(path):
         try:
-            look = Look(**row)
+            found.append(Look(**row))
         except TypeError:
             continue  # written again at the next look
-        found.setdefault((look.protocol, look.variant_id), look)
-    return list(found.values())
+    return found

@@ -18,16 +18,17 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import protocol_guard
+from engine.results.comparing import grounds, protocol_guard
 from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
     IS_BOUND,
+    IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
     IS_YARDSTICK,
     Scene,
 )
-from engine.results.store.statistics import Question
+from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
@@ -35,7 +36,12 @@ from engine.stats.verdicts import verdict
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
-_UNKNOWN_WITHIN = ("noise_floor", "above_noise", "above_placebo")  # they were measured over all personas
+_UNKNOWN_WITHIN = (
+    "noise_floor",
+    "noise_limit",
+    "above_noise",
+    "above_placebo",
+)  # they were measured over all personas
 
 
 def pairings(
@@ -47,12 +53,9 @@ def pairings(
     as their `paired_by` says. A variant without a common example has an empty pairing.
     """
     rows = [row for row in found["rows"] if not variants or row["variant"] in variants]
-    described = {row["variant"]: row["variant_id"] for row in found["rows"]}
-    reference = described[found["reference"]]
     metric = metrics.chosen(ws, found["metric"])
-    question = Question(found["protocol"], found["split"], reference, (metric,))
-    here = [row["variant_id"] for row in rows if row["protocol"] == found["protocol"]]
-    paired = store.pairings(ws, question, here, personas=personas)
+    here = {row["variant_id"]: row["compared"] for row in rows if row["protocol"] == found["protocol"]}
+    paired = grounds.pairings_of(ws, (found["protocol"], found["split"]), metric, here, personas)
     beside: dict[str, tuple[Pairing, str]] = {}
     for protocol in dict.fromkeys(row["protocol"] for row in rows):
         if protocol != found["protocol"]:
@@ -101,7 +104,7 @@ def compare_within(
     described = {row["variant"]: row for row in found["rows"]}
     paired = pairings(ws, found, personas=personas)
     rows = [
-        replace(_compared(one, metric, margin), variant=name, reference=found["reference"])
+        replace(_compared(one, metric, margin), variant=name, reference=described[name]["reference"])
         for name, one in paired.items()
         if one.n_paired
     ]
@@ -113,7 +116,7 @@ def compare_within(
         _within(described[row.variant], row, metric, beside(ws, second, held.get(row.variant)))
         for row in corrected(rows, outside_family=outside)
     ]
-    noise = {**found.get("noise", {}), "floor": None, "repeats": []}
+    noise = {**found.get("noise", {}), "floor": None, "limit": None, "pairs": 0, "repeats": []}
     return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
 
 
@@ -137,7 +140,7 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
+    last = {IS_MATCHED: 1, IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
@@ -147,7 +150,8 @@ def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
 
 
 def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
-    return compare(one, margin=margin, higher_is_better=metric.higher_is_better is not False)
+    better = metric.higher_is_better is not False
+    return compare(one, margin=margin, higher_is_better=better, equal_margin=equal_margin(metric))
 
 
 def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing.criteria import BANDS
+from engine.results.comparing import grounds
+from engine.results.comparing.criteria import BANDS, DECIDES
 from engine.results.comparing.scene import Scene, set_scene
-from engine.results.store.statistics import DEFAULT_REFERENCES, Question
+from engine.results.store.statistics import DEFAULT_REFERENCES
+from engine.results.trees.tree_walk import RELEVANT_GAIN
 from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
@@ -50,8 +53,9 @@ class Pilot:
 def pilots(ws: Workspace, *, metric: str | None = None, split: str = "val") -> list[Pilot]:
     """Return every pilot's forecast, newest protocol first; an empty list where there is none.
 
-    The full study is one of all the workspace's personas. The difference worth having is the study's minimum,
-    over unified. Raises EngineError for a metric nobody knows and where nothing is scored on `split`.
+    The full study is one of all the workspace's personas. The difference worth having is over unified: the
+    study's minimum in its own metric, one point in any other. Raises EngineError for a metric nobody knows
+    and where nothing is scored on `split`.
     """
     store.refresh(ws)
     newest = set_scene(ws, metric=metric, split=split, protocol=None, reference=None)
@@ -74,19 +78,28 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
     everybody = ground.personas
     reference = next((one for one in map(scene.find, DEFAULT_REFERENCES) if one is not None), None)
     paired: dict[str, Pairing] = {}
+    against: dict[str, str] = {}
     if reference:
-        question = Question(scene.protocol, scene.split, reference.variant_id, (scene.metric,))
-        paired = store.pairings(ws, question, [one.variant_id for one, _ in asked])
+        whom = scene.pairs_with(reference)
+        wanted = {one.variant_id: whom[one.variant_id] for one, _ in asked}
+        paired = grounds.pairings_of(ws, (scene.protocol, scene.split), scene.metric, wanted)
+        names = {one.variant_id: one.variant for one in scene.under(scene.protocol)}
+        against = {own: names[found[0][1]] for own, found in wanted.items()}
     made = []
     for one, spec in asked:
         served = scene.served(one)
         if served < everybody:
-            name = reference.variant if reference else None
+            name = against.get(one.variant_id)
             pairing = paired.get(one.variant_id)
             made.append(
                 _pilot(one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody)
             )
     return made
+
+
+def _worth_having(metric: Metric) -> float:
+    """The level of success is one of similarity; another metric has its own scale."""
+    return MINIMUM.gain if metric.name == DECIDES else RELEVANT_GAIN
 
 
 def _pilot(
@@ -103,7 +116,7 @@ def _pilot(
     found, reason = None, _NO_REFERENCE if paired is None else None
     if paired is not None:
         try:
-            found = forecast(paired.differences, n_full=everybody, criterion=MINIMUM.gain)
+            found = forecast(paired.differences, n_full=everybody, criterion=_worth_having(scene.metric))
         except EngineError as error:
             reason = error.message
     return Pilot(

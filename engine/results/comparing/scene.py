@@ -7,7 +7,7 @@ never scored like the reference, with the fields that differ.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -18,14 +18,15 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import protocol_guard
+from engine.results.comparing import grounds, protocol_guard
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.variants import Origin, Variant, placebos, repeats, resolve
+from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
+from engine.strategies import registry
 
 IS_YARDSTICK = "yardstick"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
-IS_PLACEBO = "placebo"
+IS_PLACEBO, IS_GROUND, IS_MATCHED, IS_IN_SAMPLE = "placebo", "ground", "step-matched", "chosen here"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +35,9 @@ class Scene:
     of the split, newest protocol first.
 
     `repeated` maps the id of a variant to that of the variant it repeats from another seed, `placebos` to
-    that of its placebo; `origins` says what each run was made from. `base` tells the contents of today's base
-    model apart; None where it is not there.
+    that of its placebo, `matched` to that of its step-matched unified; `origins` says what each run was made
+    from. `base` tells the contents of today's base model apart; None where it is not there. `pairs` says whom
+    each variant is compared with (grounds.py).
     """
 
     metric: Metric
@@ -47,8 +49,10 @@ class Scene:
     repeated: Mapping[str, str]
     fields: Mapping[str, Mapping[str, Any]]
     placebos: Mapping[str, str]
+    matched: Mapping[str, str]
     origins: Mapping[str, Origin]
     base: str | None
+    pairs: Mapping[str, tuple[grounds.Pair, ...]] = field(default_factory=dict)
 
     @property
     def older(self) -> tuple[str, ...]:
@@ -90,14 +94,44 @@ class Scene:
         return None
 
     def role(self, variant: Variant) -> str:
-        """Return why it does not compete: reference, bound, yardstick, placebo, repeat; "" when it does."""
+        """Return why a variant does not compete: reference, bound, yardstick, placebo, step-matched unified,
+        chosen here (on the very val scores that are shown), repeat, or ground of others that are compared
+        with it; "" when it does."""
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
             return IS_YARDSTICK if variant.is_yardstick else IS_BOUND
         if variant.control_of is not None:
             return IS_PLACEBO
-        return IS_REPEAT if variant.variant_id in self.repeated else ""
+        if variant.is_matched:
+            return IS_MATCHED
+        if self.split == "val" and self.is_in_sample(variant):
+            return IS_IN_SAMPLE
+        if variant.variant_id in self.repeated:
+            return IS_REPEAT
+        return IS_GROUND if variant.variant_id in self._stood_on else ""
+
+    @property
+    def _stood_on(self) -> set[str]:
+        """The variants that others are compared with."""
+        return {against for own, found in self.pairs.items() for one, against in found if one != against}
+
+    def pairs_with(self, reference: Variant, *, alone: bool = False) -> dict[str, tuple[grounds.Pair, ...]]:
+        """Return whom each variant is compared with where this is the reference: its ground, seed by seed.
+
+        With `alone`, all are compared with this one variant itself.
+        """
+        there = self.under(self.protocol)
+        if alone:
+            return {one.variant_id: ((one.variant_id, reference.variant_id),) for one in there}
+        stood = grounds.own_grounds(there, self.origins, reference)
+        return grounds.pairs(there, stood, self.repeated, reference)
+
+    def is_in_sample(self, variant: Variant) -> bool:
+        """Say whether the val scores of a variant are those that its own run chose by."""
+        origin = self.origins.get(variant.run_id)
+        made = registry.EXPERIMENTS.get(origin.experiment) if origin is not None else None
+        return made is not None and origin is not None and origin.version < made.val_since
 
     def differences(self, protocol: str) -> list[protocol_guard.Difference]:
         """Return the fields in which another protocol differs from the chosen one."""
@@ -137,11 +171,14 @@ def set_scene(
         repeated,
         seen.protocols,
         placebos(seen.variants.values(), seen.origins),
+        matched(seen.variants.values(), seen.origins),
         seen.origins,
         base,
     )
     scene = _choose(scene, [first] if protocol else known, reference)
-    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split))
+    asked = reference in (None, *DEFAULT_REFERENCES) or scene.reference.is_reference
+    pairs = scene.pairs_with(scene.reference, alone=not asked)
+    return replace(scene, metric=seen.scored.in_force(kind, scene.protocol, split), pairs=pairs)
 
 
 def refuse_strangers(scene: Scene, asked: Sequence[str], *, across_protocols: bool) -> set[str]:
@@ -186,7 +223,10 @@ def _todays_name(asked: str | None, known: Sequence[str], fields: Mapping[str, A
 def _choose(scene: Scene, protocols: Sequence[str], reference: str | None) -> Scene:
     for wanted in (reference,) if reference is not None else DEFAULT_REFERENCES:
         for candidate in protocols:
-            found = resolve(wanted, scene.under(candidate))
+            there = scene.under(candidate)
+            if reference is None:  # a repeat never becomes the reference by itself
+                there = [one for one in there if one.variant_id not in scene.repeated]
+            found = resolve(wanted, there)
             if found is not None:
                 return replace(scene, protocol=candidate, reference=found)
     if reference is None:

@@ -1,8 +1,9 @@
 """What a sweep found: the gain over unified at each value of one parameter.
 
 Owns which runs form a sweep: those of one experiment, on this ground, that differ in that parameter alone. A
-value is chosen on validation; the numbers on test count as looks at test, like those of any comparison. Of a
-sweep about newcomers only those are compared whom the unified adapter below was not trained on.
+value is chosen on validation, and test is looked at for that value alone (for all where val is not scored);
+that counts as a look at test, like that of any comparison. Of a sweep about newcomers only those are compared
+whom the unified adapter below was not trained on.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def sweep_results(
 
     Of several such sets the one with most values is taken, then the newest. `values` keeps only these.
     Differences are to unified (base where that is not scored), fractions throughout. Raises EngineError for
-    unknown names. Side effect: with "test" among `splits`, its variants count as seen on test.
+    unknown names. Side effect: with "test" among `splits`, the value chosen on val counts as seen on test.
     """
     registry.get(experiment, ws)
     decides = metrics.chosen(ws, metric)
@@ -85,27 +86,35 @@ def sweep_results(
     names = [name for name in named.values() if name]
     protocol = _protocol(seen, names)
     rows: dict[str, dict[str, Row]] = {}
-    reference, warnings = None, list[str]()
-    for split in splits:
+    reference, warnings, best = None, list[str](), None
+
+    def points() -> tuple[Point, ...]:
+        return tuple(
+            Point(value, record.run_id, record.state, name, _rows_of(rows, name))
+            for value, record in runs.items()
+            for name in (named[record.run_id],)
+        )
+
+    for split in sorted(splits, key=SPLITS.index):
         scored = _scored(seen, protocol, split, names)
+        if split == "test" and best is not None:
+            scored = [name for name in scored if name == named[runs[best].run_id]]
         if scored:
-            found = compare_variants(ws, metric=decides.name, split=split, protocol=protocol, variants=scored)
+            found = compare_variants(
+                ws, metric=decides.name, split=split, protocol=protocol, variants=scored, bands=False
+            )
             reference = found["reference"]
             rows[split] = {row["variant"]: row for row in found["rows"]}
             warnings += [line for line in found["warnings"] if line not in warnings]
-    points = tuple(
-        Point(value, record.run_id, record.state, name, _rows_of(rows, name))
-        for value, record in runs.items()
-        for name in (named[record.run_id],)
-    )
+        best = _best(points(), decides)
     return SweepResults(
         experiment,
         parameter,
         decides.name,
         reference,
         protocol,
-        points,
-        _best(points, decides),
+        points(),
+        best,
         tuple(warnings),
     )
 
@@ -147,7 +156,8 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
                 reference = known
                 rows = _among(ws, decides, splits, protocol, (name, known), _newcomers(ws, below.run_id))
                 if "test" in rows:
-                    looks.record(ws, protocol, {seen.variants[name].variant_id: name})
+                    at = looks.test_set(protocol, seen.protocols, decides.name)
+                    looks.record(ws, at, protocol, {seen.variants[name].variant_id: name}, {decides.name})
             points.append(Point(value, record.run_id, record.state, name, rows))
         best = _best(points, decides)
         found.append(

@@ -37,6 +37,7 @@ from engine.runs.protocol import WRITTEN_AS, without_remarks
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
 from engine.stats.pairing import Pairing
+from engine.strategies.reference import references
 
 __all__ = ["Overview", "Report", "Torn", "unreadable"]
 
@@ -68,12 +69,14 @@ def rebuild(ws: Workspace) -> Report:
 
 
 def version(ws: Workspace) -> str:
-    """Return a token that changes whenever the results do, or the base they stand on; opens no database."""
+    """Return a token that changes whenever the results do, the base they stand on or the reference; opens no
+    database."""
     try:
         base = base_of(ws).fingerprint
     except EngineError:  # no base is needed to look at results
         base = ""
-    return fingerprint([base, present_runs(ws)], 16)
+    chosen = sorted(one.run_id for one in references(ws).values())
+    return fingerprint([base, present_runs(ws), chosen], 16)
 
 
 def variants(ws: Workspace) -> list[Variant]:
@@ -131,7 +134,17 @@ def pairings(
 
     `personas` leaves out all others. Variants that are not scored there are left out.
     """
-    return ask(ws, lambda held: statistics.pairings(held, question, variants, personas))[0]
+    return all_pairings(ws, [(question, variants)], personas=personas)[0]
+
+
+def all_pairings(
+    ws: Workspace,
+    asked: Sequence[tuple[Question, Collection[str]]],
+    *,
+    personas: Collection[str] | None = None,
+) -> list[dict[str, Pairing]]:
+    """Return the pairings of several questions, each with its variants, in one reading."""
+    return ask(ws, lambda held: [statistics.pairings(held, one, ids, personas) for one, ids in asked])[0]
 
 
 def overview(ws: Workspace) -> Overview:

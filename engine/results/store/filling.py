@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from engine.results.store.place import place
 from engine.results.store.statistics import Connection
 from engine.results.variants import Declaration, Origin, Variant, name_variants
 from engine.runs import answers, manifest
+from engine.runs.runfolder import read_spec
+from engine.strategies.reference import EXPERIMENT as REFERENCE
+from engine.strategies.reference import references, settle
 
 _FORM = 2
 """Which form of taking in the runs were taken in by; another number takes them all in again."""
@@ -88,6 +92,7 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     report = Report(tuple(taken), tuple(removed), tuple(torn))
     if connection.execute(tables.PLACES).fetchall() == [(0,)]:
         connection.execute(tables.COUNT_PLACES)
+    _settle_references(ws, connection, is_changed=bool(taken or removed))
     if taken or removed:
         shown = metrics.of_study(ws).values()
         statistics.keep_defaults(connection, named_variants(connection), origins_of(connection), shown)
@@ -95,6 +100,19 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     if read_stamp(ws) != stamp:
         write_json(place(ws).stamp, stamp)
     return report
+
+
+def _settle_references(ws: Workspace, connection: Connection, *, is_changed: bool) -> None:
+    """Put the chosen references beside the tables, for as long as the database is open."""
+    chosen = references(ws)
+    if is_changed or not chosen:
+        made = connection.execute(tables.RUNS_OF, {"experiment": REFERENCE}).fetchall()
+        specs = {str(run_id): read_spec(ws.run_folder(str(run_id))) for (run_id,) in made}
+        built = Counter(run for one in origins_of(connection).values() for run in one.upstream.values())
+        chosen = settle(ws, specs, built)
+    connection.execute(tables.PLACE_REFERENCES)
+    for one in chosen.values():
+        connection.execute(tables.ADD_REFERENCE, [one.run_id])
 
 
 def _insert(connection: Connection, run: Finished, signature: str) -> None:
@@ -193,7 +211,9 @@ def _text(value: Any) -> str:
 def named_variants(connection: Connection) -> list[Variant]:
     answer = connection.execute(tables.VARIANTS)
     columns = [column[0] for column in answer.description]
-    return name_variants(_declaration(dict(zip(columns, row, strict=True))) for row in answer.fetchall())
+    declared = [_declaration(dict(zip(columns, row, strict=True))) for row in answer.fetchall()]
+    chosen = [str(run_id) for (run_id,) in connection.execute(tables.REFERENCES).fetchall()]
+    return name_variants(declared, origins_of(connection), chosen)
 
 
 def origins_of(connection: Connection) -> dict[str, Origin]:

@@ -18,13 +18,13 @@ from engine.core.errors import EngineError
 from engine.domains.metric import Metric
 from engine.results.store import tables
 from engine.results.variants import Origin, Variant, placebos, repeats
-from engine.stats.bootstrap import DEFAULT_KIND
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
+from engine.stats.verdicts import EQUAL_WITHIN
 
 Connection = duckdb.DuckDBPyConnection
 DEFAULT_REFERENCES = ("unified", "base")
-VERSION = f"2-{DEFAULT_KIND}"
+VERSION = "3-by-shape"
 
 _log = logging.getLogger("engine.results.store.statistics")
 
@@ -64,7 +64,7 @@ def keep_defaults(
 ) -> None:
     """Compute what every first question asks; a fault in one table is left to whoever asks for it."""
     known, asked = scored(connection), tuple(metrics)
-    defaults = [one.variant_id for one in variants if one.variant in DEFAULT_REFERENCES]
+    defaults = [one.variant_id for one in variants if one.is_reference or one.variant in DEFAULT_REFERENCES]
     pairs = [*repeats(variants, origins).items(), *placebos(variants, origins).items()]
     there: dict[tuple[str, str], set[str]] = {}
     for (protocol, split, _), by_version in known.held.items():
@@ -196,5 +196,14 @@ def _fill(connection: Connection, question: Question, known: Scored) -> None:
 
 
 def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -> str:
-    found = compare(paired, higher_is_better=metric.higher_is_better is not False)
+    found = compare(
+        paired,
+        higher_is_better=metric.higher_is_better is not False,
+        equal_margin=equal_margin(metric),
+    )
     return json.dumps({**found.as_json(), "variant": variant_id, "reference": reference}, allow_nan=False)
+
+
+def equal_margin(metric: Metric) -> float | None:
+    """Return how far apart two variants still are equal in a metric; None where it is no fraction."""
+    return EQUAL_WITHIN if metric.unit == "fraction" else None

@@ -84,6 +84,7 @@ select h.variant_id, h.persona_id,
        {{ours}} as candidate,
        {{theirs}} as reference,
        {{apart}} as difference,
+       {{square}} as square,
        count(h.value - r.value) as n_examples,
        count(*) filter (where r.example_id is null) as n_only_candidate,
        count(*) filter (where r.example_id is not null and h.value is null and r.value is not null)
@@ -105,7 +106,8 @@ def pairs(*, fractions: bool) -> str:
 
     Fractions are added up as whole numbers, times 2^60: quicker than sorting every persona's examples.
     """
-    both = {"ours": "h.value", "theirs": "r.value", "apart": "h.value - r.value"}
+    apart = "h.value - r.value"
+    both = {"ours": "h.value", "theirs": "r.value", "apart": apart, "square": f"({apart}) * ({apart})"}
     shared = "filter (where h.value is not null and r.value is not null)"
     scale = 2**60
     if fractions:
@@ -158,6 +160,11 @@ where part = '' and answer in (select unnest($answers))
 """
 PROTOCOL_FIELDS = "select protocol, list(fields order by run_id) from protocols group by protocol"
 ORIGINS = "select run_id, experiment, version, seed, data_hash, base, parameters, upstream from runs"
+RUNS_OF = "select run_id from runs where experiment = $experiment"
+# Which runs were chosen as references is the workspace's word, read anew at each opening: never kept here.
+PLACE_REFERENCES = "create or replace temp table chosen_references (run_id varchar)"
+ADD_REFERENCE = "insert into chosen_references values (?)"
+REFERENCES = "select run_id from chosen_references"
 SCORED = "select protocol, split, metric, version, variant_id from scored"
 # Published scores have no replies, and nothing can be computed for them.
 UNSCORED = """

@@ -17,7 +17,14 @@ from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
-from engine.results.comparing.scene import IS_BOUND, IS_PLACEBO, IS_YARDSTICK
+from engine.results.comparing.scene import (
+    IS_BOUND,
+    IS_IN_SAMPLE,
+    IS_MATCHED,
+    IS_PLACEBO,
+    IS_REPEAT,
+    IS_YARDSTICK,
+)
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
@@ -30,7 +37,7 @@ Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
 CHOICE_SPLIT = "val"
 VERDICT_SPLIT = "test"
-_NEVER_CHOSEN = frozenset({IS_BOUND, IS_YARDSTICK, IS_PLACEBO})
+_NEVER_CHOSEN = frozenset({IS_BOUND, IS_YARDSTICK, IS_PLACEBO, IS_MATCHED, IS_REPEAT, IS_IN_SAMPLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,9 @@ class _Gathering:
         """Plan what a node asks for; return why it cannot exist here."""
         assert node.experiment is not None
         try:
-            self.plans[node.id] = plan(self.ws, node.experiment, node.parameters, seen=self.seen)
+            self.plans[node.id] = plan(
+                self.ws, node.experiment, node.parameters, seen=self.seen, controls=True
+            )
         except EngineError as error:
             return error.message.removeprefix("Not applicable here: ")
         return None
@@ -211,7 +220,9 @@ class _Gathering:
         return self.tables[metric, split, variants]
 
     def _compare(self, metric: str | None, split: str, variants: tuple[str, ...]) -> list[Row]:
-        asked: dict[str, Any] = {"metric": metric, "split": split, "reference": self.tree.reference}
+        asked: dict[str, Any] = {
+            "metric": metric, "split": split, "reference": self.tree.reference, "bands": False,
+        }  # fmt: skip
         try:
             found = self.compared(self.ws, **asked, **({"variants": variants} if variants else {}))
         except EngineError:  # nothing is scored on this split, or not the reference: there are no numbers

@@ -12,7 +12,13 @@ from engine.show.charts.looks import Row, factor_of
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
 
-REPEATED: Final = {"repeat": "another seed", "other protocol": "other protocol", "placebo": "placebo"}
+REPEATED: Final = {
+    "repeat": "another seed",
+    "other protocol": "other protocol",
+    "placebo": "placebo",
+    "step-matched": "step-matched",
+    "ground": "ground of others",
+}
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),
     *("wins", "ties", "losses", "counts", "improved", "lost", "n_paired", "settings", "second"),
@@ -41,7 +47,7 @@ def _record(row: Row, reference: str, factor: float, higher_is_better: bool | No
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
     role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
-    share = row["share_improved"]
+    share = row["share_improved"] if row.get("true_share") is None else row["true_share"]
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], factor),

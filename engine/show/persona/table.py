@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from engine.stats.bootstrap import interval
+from engine.stats.heterogeneity import effects
+from engine.stats.inference import student
 
 CONFIDENCE = 0.95
 _NOISE = 1e-12
@@ -50,27 +51,60 @@ def persona_means(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(level="persona_id").mean()
 
 
-def persona_gains(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Return each persona's mean difference to the reference under each variant, example by example."""
-    return table.sub(table[reference], axis=0).groupby(level="persona_id").mean()
+def persona_gains(
+    table: pd.DataFrame, reference: str, grounds: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return each persona's mean difference to the reference under each variant, example by example.
+
+    `grounds` names for some variants what they are compared with instead: what they are built on.
+    """
+    against = table[_against(table, reference, grounds or {})].to_numpy(dtype=np.float64)
+    return table.sub(against).groupby(level="persona_id").mean()
 
 
-def scored(table: pd.DataFrame, persona_id: str, reference: str) -> list[Scored]:
+def _against(table: pd.DataFrame, reference: str, grounds: Mapping[str, str]) -> list[str]:
+    own = (grounds.get(str(name), reference) for name in table.columns)
+    return [name if name in table.columns else reference for name in own]
+
+
+def scored(
+    table: pd.DataFrame, persona_id: str, reference: str, grounds: Mapping[str, str] | None = None
+) -> list[Scored]:
     """Return every variant that has a value for this persona, the largest difference first.
 
+    Differences are to the reference, or to what `grounds` names for a variant.
     Variants that share no example with the reference come last.
     """
     if persona_id not in table.index.get_level_values("persona_id"):
         return []
     own = table.loc[persona_id]
     columns = own.to_numpy(dtype=np.float64).T
-    against = columns[own.columns.get_loc(reference)]
+    against = own[_against(own, reference, grounds or {})].to_numpy(dtype=np.float64).T
     found = [
-        _scored(str(name), values, against)
-        for name, values in zip(own.columns, columns, strict=True)
+        _scored(str(name), values, base)
+        for name, values, base in zip(own.columns, columns, against, strict=True)
         if not np.isnan(values).all()
     ]
     return sorted(found, key=lambda one: (one.delta is None, -(one.delta or 0.0), one.variant))
+
+
+def true_gains(
+    table: pd.DataFrame, variant: str, reference: str, *, sign: float = 1.0
+) -> pd.DataFrame | None:
+    """Return what each persona truly gains by a variant, with the luck of few examples taken out; None where
+    there are too few personas or examples to tell.
+
+    One row a persona_id: effect, low, high (95 %), chance (that it is above 0).
+    """
+    if variant == reference or not {variant, reference} <= set(table.columns):
+        return None
+    own = (sign * (table[variant] - table[reference])).dropna().groupby(level="persona_id")
+    told = own.agg(["mean", "count", "var"]).fillna(0.0)
+    found = effects(told["mean"].to_numpy(), told["count"].to_numpy(np.float64), told["var"].to_numpy())
+    if found is None:
+        return None
+    held = {"effect": found.effect, "low": found.low, "high": found.high, "chance": found.chance}
+    return pd.DataFrame(held, index=told.index)
 
 
 def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:
@@ -96,7 +130,7 @@ def _interval(differences: np.ndarray) -> tuple[float | None, float | None]:
         return None, None
     if np.ptp(differences) < _NOISE:
         return float(differences[0]), float(differences[0])
-    return interval(differences, "t", confidence=CONFIDENCE, resamples=0, seed=0)
+    return student(differences, confidence=CONFIDENCE)
 
 
 def ordered(

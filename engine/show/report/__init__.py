@@ -31,6 +31,12 @@ from engine.show.report.results import (
     verdict_section,
     win_loss_section,
 )
+from engine.show.report.soundness import (
+    controls_section,
+    memory_section,
+    plan_section,
+    strangers_section,
+)
 
 Progress = Callable[[str, int, int], None]
 
@@ -88,11 +94,18 @@ def compose(ws: Workspace) -> Document:
     sections: list[Section | None] = [
         question_section(gathered),
         verdict_section(gathered),
+        plan_section(gathered),
         data_section(gathered),
         protocol_section(gathered),
     ]
     for compared in gathered.compared:
         sections += [leaderboard_section(gathered, compared), win_loss_section(gathered, compared)]
+    if gathered.main is not None:
+        sections += [
+            controls_section(gathered.main),
+            memory_section(gathered, gathered.main),
+            strangers_section(gathered, gathered.main),
+        ]
     sections += [
         examples_section(gathered),
         criteria_section(gathered),

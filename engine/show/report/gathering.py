@@ -11,6 +11,8 @@ from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing.comparison import NotComputed, compare_variants
+from engine.results.comparing.headline import Headline, headline
+from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
 from engine.show.charts import is_bound
 
@@ -22,7 +24,8 @@ Row = Mapping[str, Any]
 class Compared:
     """One protocol on one split: the comparison in the primary metric, and what the protocol is made of.
 
-    `others` maps a further metric to its comparison, where it is defined for any variant.
+    `others` maps a further metric to its comparison, where it is defined for any variant; `headline` is what
+    val chose and what test says of it.
     """
 
     protocol: str
@@ -30,6 +33,7 @@ class Compared:
     found: Mapping[str, Any]
     fields: Mapping[str, Any]
     others: Mapping[str, Mapping[str, Any]]
+    headline: Headline
 
     @property
     def rows(self) -> list[Row]:
@@ -46,9 +50,12 @@ class Compared:
 
     @property
     def contenders(self) -> list[Row]:
-        """The variants that compete with the reference and are measured, best first."""
+        """The variants that compete with the reference and are measured: the one that val chose, then the
+        best first."""
         rows = [row for row in self.rows if row["role"] == "" and row["delta"] is not None]
-        return sorted(rows, key=lambda row: (-row["delta"], row["variant"]))
+        chosen = self.headline.chosen
+        first = None if chosen is None else chosen["variant"]
+        return sorted(rows, key=lambda row: (row["variant"] != first, -row["delta"], row["variant"]))
 
     @property
     def bounds(self) -> list[Row]:
@@ -100,7 +107,7 @@ def _order(ws: Workspace, known: list[str], split: str) -> list[str]:
     """The protocol that comparisons show first, then the others, newest first."""
     if not known:
         return []
-    first = compare_variants(ws, split=split)["protocol"]
+    first = set_scene(ws, metric=None, split=split, protocol=None, reference=None).protocol
     return [first, *(name for name in known if name != first)]
 
 
@@ -119,4 +126,4 @@ def _compare(ws: Workspace, protocol: str, split: str, fields: Mapping[str, Any]
             continue
         if any(row["mean"] is not None for row in table["rows"]):
             others[metric] = table
-    return Compared(protocol, split, found, fields, others)
+    return Compared(protocol, split, found, fields, others, headline(ws, found))

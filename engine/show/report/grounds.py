@@ -11,6 +11,7 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
 from engine.runs.protocol import WRITTEN_AS
@@ -18,6 +19,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.training_words import training_lines
 from engine.stats.compare import SMALL_SAMPLE
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
@@ -25,6 +27,10 @@ from engine.strategies.clusterings import FILE, read_clusters
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
+_SEEN = (
+    "Seen personas only: every persona of test has dialogues in train, so nothing here speaks of unseen ones."
+)
+_UNSEEN = "Unseen personas only: nobody of test has dialogues in train."
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
 
@@ -115,34 +121,42 @@ def limits_section(gathered: Gathered) -> Section:
     """What keeps these results from saying more than they do."""
     items: list[str] = []
     for compared in gathered.compared:
-        items += _limits_of(compared, several=len(gathered.compared) > 1)
+        items += _limits_of(gathered, compared, several=len(gathered.compared) > 1)
+    if any(not one.imported for one in gathered.compared):
+        items.append(_SEEN if gathered.splits.get("scheme") != "by-persona" else _UNSEEN)
     items += [line for record in gathered.runs for line in _clusters(gathered, record)]
     if not items:
         items = ["Nothing is scored, so nothing is limited."]
     return Section("Limits", (Bullets(tuple(items)),))
 
 
-def _limits_of(compared: Compared, *, several: bool) -> Iterator[str]:
+def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
     where = f" ({compared.protocol})" if several else ""
     if compared.split == "test":
-        looks = count(compared.found["test_looks"], "verdict")
-        yield f"Test was looked at{where}: {looks} on it so far. Each look makes the next one weaker."
-    others = [row for row in compared.rows if row["role"] != "reference"]
-    effects = [row["min_detectable_effect"] for row in others if row["min_detectable_effect"]]
+        seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
+        yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
+    judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
+    effects = [row["min_detectable_effect"] for row in judged]
     if effects:
         low, high = signed_points(min(effects)), signed_points(max(effects))
         seen = low if low == high else f"{low} to {high}"
-        yield f"Power{where}: a true difference of {seen} points is found in four of five such studies."
+        family = judged[0]["family_size"] or 1
+        among = f" among {count(family, 'variant')}" if family > 1 else ""
+        yield f"Power{where}: four of five such studies find a true difference of {seen} points{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < SMALL_SAMPLE:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
     noise = compared.found["noise"]
-    if noise["floor"] is not None:
-        floor = signed_points(noise["floor"])
-        yield f"Noise floor{where}: another seed alone makes a difference of {floor} points."
+    if noise["limit"] is not None:
+        limit = signed_points(noise["limit"]).removeprefix("+")
+        pairs = count(noise["pairs"], "pair")
+        yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit} points."
     elif not compared.imported:
         hint = f" To learn it: {noise['command']}." if noise["command"] else ""
-        yield f"Noise floor{where}: unknown, no variant was made again from another seed.{hint}"
+        yield f"Noise of training{where}: unknown, no variant was made again from another seed.{hint}"
+    for row in compared.rows:
+        if lines := training_lines(row):
+            yield f"{row['variant']}{where}: {' '.join(lines)}"
     undefined = _undefined(compared)
     if undefined:
         yield f"Undefined for some examples, which are left out{where}: {', '.join(undefined)}."

@@ -80,8 +80,10 @@ def start(ws: Workspace) -> Making:
 
 
 def basis(ws: Workspace) -> str:
-    """Return a token of all that a report is made from: results, looks at test, trees, card of the data."""
-    files = [ws.data / "looks.jsonl", ws.config, ws.dataset / "card.json", *sorted(ws.data.glob("trees/*"))]
+    """Return a token of all that a report is made from: results, looks at test, plans, trees, card of the
+    data."""
+    told = [ws.data / "looks.jsonl", ws.data / "frozen.jsonl", ws.config, ws.dataset / "card.json"]
+    files = [*told, *sorted(ws.data.glob("trees/*"))]
     contents = [sha256(path) for path in files if path.is_file()]
     return fingerprint([store.version(ws), contents], 16)
 

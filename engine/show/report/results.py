@@ -18,7 +18,6 @@ from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered, Row
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import BETTER, WORSE
 
 _WIN_LOSS_FIGURES = 3
 _LONGEST_TEXT = 700
@@ -30,28 +29,23 @@ def verdict_section(gathered: Gathered) -> Section:
     if main is None:
         return Section("Answer", (Text("Nothing is scored yet, so there is no answer.", "lead"),))
     blocks: list[Block] = [Text(_answer(main), "lead")]
-    if main.contenders:
-        blocks.append(Text(_for_whom(main, main.contenders[0])))
-        if second := main.contenders[0].get("co_primary"):
-            blocks.append(Text(f"Beside it, {main.contenders[0]['variant']}: {beside_words(second)}."))
+    if main.contenders and (highest := main.headline.highest_words):
+        blocks.append(Text(highest))
+    if (tested := main.headline.tested) is not None:
+        blocks.append(Text(_for_whom(main, tested)))
+        if second := tested.get("co_primary"):
+            blocks.append(Text(f"Beside it, {tested['variant']}: {beside_words(second)}."))
     blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
     return Section("Answer", tuple(blocks))
 
 
 def _answer(main: Compared) -> str:
+    """What val chose and what test says of it; never the highest on test."""
     if not main.contenders:
         return f"Only {main.reference} is scored; a comparison needs a second variant."
-    best = main.contenders[0]
-    words = {
-        BETTER: f"{best['variant']} beats {main.reference}",
-        WORSE: f"Nothing beats {main.reference}; {best['variant']} comes nearest",
-    }.get(best["verdict"], f"No variant clearly beats {main.reference}; {best['variant']} is highest")
-    p = p_value(best["p_holm"])
-    return (
-        f"{words}: {signed_points(best['delta'])} points of embedding similarity on {main.split}"
-        f" (95 % interval {interval(best['ci_low'], best['ci_high'])}; p {p if p[0] == '<' else f'= {p}'}"
-        " after Holm's correction)."
-    )
+    if not main.headline.on_val:
+        return "Val is not scored here, so nothing was chosen before test was seen."
+    return f"{main.headline.choice_words} (In {METRICS[main.headline.metric].label.lower()}.)"
 
 
 def _for_whom(main: Compared, row: Row) -> str:
@@ -122,7 +116,7 @@ def _place(row: Row) -> tuple[str, ...]:
         row["verdict"],
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses", "catastrophic")),
-        percent(row["share_improved"]),
+        percent(row["share_improved"] if row["true_share"] is None else row["true_share"]),
     )
 
 
@@ -136,7 +130,7 @@ def _intervals(compared: Compared) -> Figure:
     diamonds = " Diamonds are bounds and yardsticks." if compared.bounds else ""
     return Figure(
         f"intervals-{compared.protocol}",
-        f"Difference of each variant to {compared.reference}, with 95 % bootstrap intervals over personas."
+        f"Difference of each variant to {compared.reference}, with 95 % intervals over personas."
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
         charts.interval_chart(

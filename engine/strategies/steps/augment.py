@@ -26,7 +26,9 @@ from engine.domains.registry import domain_of
 from engine.lm.rewriting import make_rewriter
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
-from engine.runs.runfolder import append_line
+from engine.runs.runfolder import append_line, read_spec
+from engine.strategies.budgets import MATCHED_TO
+from engine.strategies.matched import name_of
 from engine.strategies.trained import AUGMENTED
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
@@ -89,6 +91,9 @@ def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
 
 def variant_name(context: RunContext) -> str:
     """Return the name of the variant a training run makes: "per-persona", "per-persona+augmented"."""
+    if MATCHED_TO in context.spec.upstream:
+        to = read_spec(context.workspace.run_folder(context.spec.upstream[MATCHED_TO]))
+        return name_of(to.experiment)
     return f"{context.spec.experiment}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
 
 

@@ -7,7 +7,7 @@ with or without the online slice), and how a run's parameters become the trainer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
 from engine.strategies.steps.scoring import count_cuts
 
-_WANTED_STEPS, _MOST_AT_ONCE = 600, 8
+_WANTED_STEPS, _MOST_AT_ONCE, _USUAL_EPOCHS = 600, 8, 3
 _SETTINGS = tuple(TrainSettings.__dataclass_fields__)
 Rows = Mapping[str, Mapping[str, Sequence[Encoded]]]
 """Persona -> "train" and "val" -> encoded dialogues. Other people's validation dialogues are under ""."""
@@ -157,6 +157,21 @@ def training_dialogues(
     return rows
 
 
+def validation_dialogues(
+    context: RunContext, base: Base, personas: Collection[str]
+) -> dict[tuple[str, str], list[Encoded]]:
+    """Return (persona_id, dialogue_id) -> the encoded val dialogue, of these personas; cut as for
+    training."""
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
+    room, domain = window_of(base.model), domain_of(context.workspace)
+    found = {}
+    for dialogue in dataset.dialogues:
+        if splits.assignment.get(dialogue.dialogue_id) == "val" and dialogue.persona_id in personas:
+            rows, _ = _within(base, domain, dialogue, room)
+            found[dialogue.persona_id, dialogue.dialogue_id] = [row for row in rows if any(row.is_reply)]
+    return {key: rows for key, rows in found.items() if rows}
+
+
 def train_ids(dataset: Dataset, splits: Splits, parameters: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of the train dialogues that the parameters ask for.
 
@@ -206,7 +221,8 @@ def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
     least some hundred steps; large data up to 8 at once.
     """
     given = {name: value for name, value in context.spec.parameters.items() if name in _SETTINGS}
-    fitting = min(_MOST_AT_ONCE, max(1, dialogues * given["epochs"] // _WANTED_STEPS))
+    epochs = min(given["epochs"], _USUAL_EPOCHS)  # the rest may never come: training stops by itself
+    fitting = min(_MOST_AT_ONCE, max(1, dialogues * epochs // _WANTED_STEPS))
     given["batch_size"] = given["batch_size"] or fitting
     return TrainSettings(**given, seed=context.spec.seed)
 

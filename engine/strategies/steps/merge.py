@@ -27,7 +27,8 @@ from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies import registry
 from engine.strategies.steps.lessons import folder_name
-from engine.strategies.steps.merge_mixes import members_loras, mixes_of
+from engine.strategies.steps.merge_learned import Crossed, members_loras, write_crossed
+from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
 
@@ -42,7 +43,8 @@ def run(context: RunContext) -> None:
     recipe = _recipe(context)
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
-    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf)
+    crossed = Crossed(context.workspace, context.spec.run_id)
+    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def variant_name(context: RunContext) -> str:
@@ -60,16 +62,18 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     sums = read_personas(context.workspace, context.spec.upstream["adapters"])
     sources = Sources.of(sums)
     below = tuple(effect for effect in recipe.effects if isinstance(effect, Stored))
-    mixes = mixes_of(context, sources, shelf, base, below)
+    made = mixes_of(context, sources, shelf, base, below)
+    mixes = made.final
     if parameters["combine"] == "exact":
-        adapters = {mix.name: sources.parts(mix) for mix in mixes}
-        for mix in mixes:
+        adapters = {mix.name: sources.parts(mix) for mix in made.all}
+        for mix in made.all:
             if mix.by_module:
                 _write_by_module(context, sources, mix, shelf, architecture=base.model.config.model_type)
                 adapters[mix.name] = (Weights(context.spec.run_id, folder_name(mix.name)),)
     else:
-        _write_lossy(context, sources, mixes, shelf, architecture=base.model.config.model_type)
-        adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in mixes}
+        _write_lossy(context, sources, made.all, shelf, architecture=base.model.config.model_type)
+        adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in made.all}
+    write_crossed(context.workspace, context.spec.run_id, made, adapters)
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
     context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)

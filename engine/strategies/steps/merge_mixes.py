@@ -6,8 +6,6 @@ Reads training dialogues, validation scores and dialogues, and the clustering; n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,33 +16,37 @@ from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.registry import domain_of
 from engine.lm import hypernetwork, merge_weights
-from engine.lm.adapters import Lora, added
-from engine.lm.bank import written
 from engine.lm.effects import Stored
 from engine.lm.features import Features, behaviour_features, character_features, joined, load_features
 from engine.lm.load import Base
 from engine.lm.merge import cosines, products, stacked
-from engine.lm.merge_learned import learn
 from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
 from engine.lm.scorer import Scorer
-from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs import answers
-from engine.runs.context import Cancelled, RunContext
+from engine.runs.context import RunContext
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.cluster import FEATURES
-from engine.strategies.steps.lessons import training_dialogues
+from engine.strategies.steps.merge_learned import Mixes, learned
 from engine.strategies.steps.sources import Sources, shares_of
 
 
 def mixes_of(
     context: RunContext, sources: Sources, shelf: Shelf, base: Base, below: Sequence[Stored]
-) -> list[Mix]:
+) -> Mixes:
     """Return whose adapters go into which merge, by the experiment's method.
 
     `below` is what lies under the merged adapters in the variant's recipe, for the weights that are learned.
     """
+    parameters, personas = context.spec.parameters, sources.personas
+    if parameters["method"] == "learned":
+        assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
+        return learned(context, sources, shelf, base, below=below, assignment=assignment)
+    return Mixes(_unlearned(context, sources, shelf))
+
+
+def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
     parameters, personas = context.spec.parameters, sources.personas
     method = parameters["method"]
     if method == "average":
@@ -63,8 +65,6 @@ def mixes_of(
     assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
     if method == "cluster":
         return merge_weights.cluster_average(assignment)
-    if method == "learned":
-        return _learned(context, sources, shelf, base, below=below, assignment=assignment)
     return merge_weights.cluster_weighted(
         assignment, _scores(context, list(assignment)), temperature=parameters["temperature"]
     )
@@ -174,72 +174,3 @@ def _validation(context: RunContext) -> dict[str, float]:
     table = scored.values(metrics.primary(context.workspace))
     means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
     return {str(persona): float(value) for persona, value in means.items()}
-
-
-def _learned(
-    context: RunContext,
-    sources: Sources,
-    shelf: Shelf,
-    base: Base,
-    *,
-    below: Sequence[Stored],
-    assignment: Mapping[str, int],
-) -> list[Mix]:
-    """Fit each cluster's weights to the replies of its members' validation dialogues."""
-    parameters = context.spec.parameters
-    settings = TrainSettings(
-        learning_rate=parameters["learning_rate"],
-        epochs=parameters["epochs"],
-        batch_size=parameters["batch_size"],
-        l2=parameters["l2"],
-        weight_decay=0.0,
-        seed=context.spec.seed,
-    )
-    dialogues = training_dialogues(context, base, set(assignment))
-    even = merge_weights.cluster_average(assignment)
-    mixes = []
-    for number, mix in enumerate(even):
-        if len(mix.members) == 1:
-            mixes.append(mix)
-            continue
-        rows = [row for persona in mix.members if persona in dialogues for row in dialogues[persona]["val"]]
-        if not rows:
-            raise EngineError(
-                f"{mix.name} has no validation dialogue to fit its weights to.",
-                "Choose merge-cluster, whose weights are even.",
-            )
-        hooks = Hooks(
-            progress=lambda done, total, number=number: context.progress(  # type: ignore[misc]
-                "merge", number * total + done, len(even) * total, unit="steps"
-            ),
-            stop=context.stop_requested,
-            say=context.log,
-        )
-        with ExitStack() as under:
-            under.enter_context(written(base.model, shelf.change(below)))
-            try:
-                shares = learn(
-                    base.model,
-                    stacked(members_loras(sources, shelf, mix)),
-                    rows,
-                    settings,
-                    name=mix.name,
-                    pad_id=base.pad_id,
-                    hooks=hooks,
-                    by_layer=parameters["by_layer"],
-                )
-            except Stopped as stopped:
-                raise Cancelled from stopped
-        mean = torch.stack(list(shares.values())).mean(dim=0)
-        learned = merge_weights.weighed(mix, mean.tolist())
-        each = {path: tuple(own.tolist()) for path, own in shares.items()} if parameters["by_layer"] else {}
-        mixes.append(replace(learned, by_module=each))
-    return mixes
-
-
-def members_loras(sources: Sources, shelf: Shelf, mix: Mix) -> list[Lora]:
-    """Return what stands for each member of a mix, as one adapter each, in their order."""
-    return [
-        Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[persona]]), 1.0)
-        for persona in mix.members
-    ]

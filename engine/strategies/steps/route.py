@@ -1,13 +1,15 @@
 """Routes each persona to the variant that won on her val examples. Generates nothing: scores are taken over.
 
-Leaves routes.json (who goes where, why, and what it is worth on test) and the chosen answers and scores under
-the name of the routed variant. The choice is made from val alone.
+Leaves routes.json (who goes where, and why) and the chosen answers and scores under the name of the routed
+variant. The choice is made from val alone, and val judges it by cross-fitting: each val dialogue has the
+answer of the variant that her other val dialogues choose, so that routing does not look better there by
+having chosen there. Test is for comparisons to look at, and to count as looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -23,7 +25,7 @@ from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
 from engine.runs.runfolder import read_spec
 from engine.stats.pairing import Row
-from engine.stats.routing import Judgement, Routes, choose, judge
+from engine.stats.routing import Routes, choose, cross_fit, folds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,28 +38,46 @@ class Candidate:
     scored: answers.Scored
 
 
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """The choice that judges each val dialogue: `of` maps a dialogue to its fold, `chosen` has for each fold
+    persona -> variant by the others."""
+
+    of: Mapping[str, int]
+    chosen: Sequence[Mapping[str, str]]
+
+
 def run(context: RunContext) -> None:
-    """Choose on val, judge on test, and write the routed variant's rows."""
+    """Choose on val, and write the routed variant's rows."""
     parameters = context.spec.parameters
     context.progress("route", 0, 1)
     _, fields, candidates = read_candidates(context.workspace, context.spec.upstream)
     fallback = _fallback(parameters["fallback"], candidates)
     decides = metrics.chosen(context.workspace, parameters["metric"])
-    better = decides.higher_is_better is not False
-    routes = choose(
-        _tables(candidates, "val", decides),
-        fallback=fallback,
-        margin=parameters["margin"],
-        higher_is_better=better,
+    rule: dict[str, Any] = {
+        "fallback": fallback,
+        "margin": parameters["margin"],
+        "higher_is_better": decides.higher_is_better is not False,
+    }
+    routes = choose(_tables(candidates, decides), **rule)
+    held = candidates[fallback].answers
+    held = held[held["split"] == "val"]
+    fold_of = folds(zip(held["persona_id"], held["dialogue_id"], strict=True))
+    crossed = Crossed(
+        fold_of,
+        cross_fit(
+            lambda fold: _tables(candidates, decides, {one for one, its in fold_of.items() if its == fold}),
+            **rule,
+        ),
     )
-    judgement = judge(routes, _tables(candidates, "test", decides), higher_is_better=better)
     variant = context.spec.experiment
     context.protocol(fields)
     recipe = Recipe((Own(context.spec.run_id, chosen=True),))
     context.variant(variant, recipe.as_json(), family="routing")
-    answers.write(context.folder, *routed_rows(routes, candidates, variant=variant))
-    write_json(context.folder / ROUTES, as_json(routes, judgement, candidates, metric_name=decides.name))
-    _tell(context, routes, judgement)
+    rows, scores = routed_rows(routes, crossed, candidates, variant=variant)
+    answers.write(context.folder, rows, scores)
+    write_json(context.folder / ROUTES, as_json(routes, candidates, metric_name=decides.name))
+    _tell(context, routes)
     context.progress("route", 1, 1)
 
 
@@ -92,23 +112,19 @@ def read_candidates(
 
 
 def routed_rows(
-    routes: Routes, candidates: Mapping[str, Candidate], *, variant: str
+    routes: Routes, crossed: Crossed, candidates: Mapping[str, Candidate], *, variant: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return each persona's answers from the variant she is routed to, all splits, and their scores (long).
 
-    Both under the name `variant`. Where that variant has no answer to an example, the fallback's stands in.
+    Both under the name `variant`; on val each dialogue is answered as the others chose. Where the chosen
+    variant has no answer to an example, the fallback's stands in.
     """
-    chosen = routes.by_persona
     order = candidates[routes.fallback].answers
-    order = order[order["persona_id"].isin(chosen)]
-    rank = {pair: place for place, pair in enumerate(_pairs(order))}
+    order = order[order["persona_id"].isin(routes.by_persona)]
+    goes = dict(zip(_pairs(order), _goes(order, routes, crossed), strict=True))
+    rank = {pair: place for place, pair in enumerate(goes)}
     picked = {
-        name: one.answers[
-            [
-                chosen.get(persona) == name and pair in rank
-                for persona, pair in zip(one.answers["persona_id"], _pairs(one.answers), strict=True)
-            ]
-        ]
+        name: one.answers[[goes.get(pair) == name for pair in _pairs(one.answers)]]
         for name, one in candidates.items()
     }
     known = {pair for rows in picked.values() for pair in _pairs(rows)}
@@ -124,18 +140,24 @@ def routed_rows(
     )
 
 
+def _goes(order: pd.DataFrame, routes: Routes, crossed: Crossed) -> Iterator[str]:
+    """Yield the variant that answers each row: on val the one that the other folds choose."""
+    chosen = routes.by_persona
+    for split, persona, dialogue in zip(
+        order["split"], order["persona_id"], order["dialogue_id"], strict=True
+    ):
+        if split == "val":
+            yield crossed.chosen[crossed.of[dialogue]].get(persona, routes.fallback)
+        else:
+            yield chosen[persona]
+
+
 def _pairs(rows: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(rows["split"], rows["example_id"], strict=True))
 
 
-def as_json(
-    routes: Routes,
-    judgement: Judgement | None,
-    candidates: Mapping[str, Candidate],
-    *,
-    metric_name: str,
-) -> dict[str, Any]:
-    """Return the routes and what they are worth as the JSON object of routes.json."""
+def as_json(routes: Routes, candidates: Mapping[str, Candidate], *, metric_name: str) -> dict[str, Any]:
+    """Return the routes as the JSON object of routes.json."""
     return {
         "metric": metric_name,
         "margin": routes.margin,
@@ -146,8 +168,6 @@ def as_json(
         },
         "shares": routes.shares,
         "best_single": routes.best_single,
-        "gain_val": routes.gain,
-        "test": None if judgement is None else asdict(judgement),
         "routes": {
             route.persona_id: {"variant": route.variant, "gain_val": route.gain} for route in routes.routes
         },
@@ -163,12 +183,16 @@ def _fallback(name: str, candidates: Mapping[str, Candidate]) -> str:
     return name
 
 
-def _tables(candidates: Mapping[str, Candidate], split: str, decides: Metric) -> dict[str, list[Row]]:
+def _tables(
+    candidates: Mapping[str, Candidate], decides: Metric, without: Collection[str] = ()
+) -> dict[str, list[Row]]:
+    """Return each candidate's val scores, those of the dialogues `without` left out."""
     found = {}
     for name, candidate in candidates.items():
-        rows = candidate.scored.values(decides)
-        rows = rows[(rows["split"] == split) & (rows["variant"] == name)]
-        if rows.empty and (candidate.answers["split"] == split).any():
+        held = candidate.answers[candidate.answers["split"] == "val"]
+        kept = held[~held["dialogue_id"].isin(list(without))]
+        rows = candidate.scored.values(decides, among=kept)
+        if rows.empty and len(kept):
             raise EngineError(
                 f"{name} is not scored in {decides.label}, so nobody can be routed by it.",
                 "Compute it for the replies that are there, then resume: "
@@ -183,21 +207,8 @@ def _tables(candidates: Mapping[str, Candidate], split: str, decides: Metric) ->
     return found
 
 
-def _tell(context: RunContext, routes: Routes, judgement: Judgement | None) -> None:
+def _tell(context: RunContext, routes: Routes) -> None:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in routes.shares.items())
-    context.log(f"{len(routes.routes)} personas: {shares}")
-    context.summary(shares=routes.shares, gain_val=routes.gain, best_single=routes.best_single)
-    if judgement is None:
-        context.log("no test scores: the routes are not judged")
-        return
-    context.summary(
-        gain_test=judgement.gain,
-        best_single_gain_test=judgement.best_single_gain,
-        oracle_gain_test=judgement.oracle_gain,
-        regret_test=judgement.regret,
-    )
-    context.log(
-        f"on test: {100 * judgement.gain:+.1f} points over {routes.fallback}, "
-        f"{routes.best_single} for everybody {100 * judgement.best_single_gain:+.1f}, "
-        f"the oracle (a bound) {100 * judgement.oracle_gain:+.1f}, regret {100 * judgement.regret:.1f}"
-    )
+    context.log(f"{len(routes.routes)} personas: {shares}; {routes.best_single} is best for everybody on val")
+    context.log("on val each dialogue is answered by the choice of the others; compare says what it gains")
+    context.summary(shares=routes.shares, best_single=routes.best_single)

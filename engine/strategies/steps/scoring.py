@@ -24,10 +24,11 @@ from engine.domains.metric import Metric
 from engine.lm import mixture
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import Recipe
-from engine.lm.generate import BATCH_PLAN, Reply
+from engine.lm.generate import Reply
 from engine.lm.kernels import kernels_for
 from engine.lm.load import Base, load_base
 from engine.lm.measure import measure
+from engine.lm.plan import plan_for
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import SCORER_ID, Scorer
@@ -36,6 +37,9 @@ from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
 from engine.runs.runfolder import append_line
+
+Instead = Callable[[Recipe, str, Example], Recipe]
+"""From a variant's recipe, a split and an example to the recipe that answers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             "dtype": base.dtype,
             "device": base.device,
             "kernel": kernels_for(context.workspace, base).policy,
-            "batch_plan": BATCH_PLAN,
+            "batch_plan": plan_for(base.model).name,
         }
     )
 
@@ -122,10 +126,12 @@ def score_variants(
     *,
     base: Base | None = None,
     shelf: Shelf | None = None,
+    instead: Instead = lambda recipe, *_: recipe,
 ) -> pd.DataFrame:
     """Answer and score the protocol's examples with each of some recipes, named by their variants.
 
-    Returns the scores, as `score_table` does.
+    `instead` gives the recipe that answers an example of a split in the place of its variant's. Returns the
+    scores, as `score_table` does.
     """
     base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
     chosen = example_set(context)
@@ -144,7 +150,7 @@ def score_variants(
         covered[variant] = covered[variant].only(fits)
     total, answers = sum(len(part.all) for part in covered.values()), list[Answer]()
     for variant, recipe in recipes.items():
-        asks = asker.asks(recipe, [example for _, example in covered[variant].all])
+        asks = _asks(asker, recipe, covered[variant], instead)
         cut[cuts.PROMPTS] += sum(ask.turns_cut > 0 for ask in asks)
         cut[cuts.MEMORIES] += sum(ask.memories_cut > 0 for ask in asks)
 
@@ -154,6 +160,17 @@ def score_variants(
         answers += answer(context, base, variant, covered[variant], asks, progress=tell)
     count_cuts(context, base, cut)
     return write_scores(context, answers, protocol, scorer)
+
+
+def _asks(asker: Asker, recipe: Recipe, chosen: ExampleSet, instead: Instead) -> list[Ask]:
+    examples, groups = chosen.all, dict[Recipe, list[int]]()
+    for place, (split, example) in enumerate(examples):
+        groups.setdefault(instead(recipe, split, example), []).append(place)
+    found: dict[int, Ask] = {}
+    for answering, places in groups.items():
+        asked = asker.asks(answering, [examples[place][1] for place in places])
+        found |= dict(zip(places, asked, strict=True))
+    return [found[place] for place in sorted(found)]
 
 
 def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
@@ -192,8 +209,11 @@ def answer(
     composition, so resuming gives the same texts.
     """
     requests = [ask.rows for ask in asks]
-    kernels = kernels_for(context.workspace, base)
-    others = rows_of_others(context.part, mixture.batches_of(requests, kernels=kernels))
+    kernels, plan = kernels_for(context.workspace, base), plan_for(base.model)
+    if plan.reason:
+        context.log(f"Each step on the GPU is launched operation by operation: {plan.reason}.")
+    together = mixture.batches_of(requests, rows=plan.rows, kernels=kernels)
+    others = rows_of_others(context.part, together)
     kept = _kept_replies(context, variant, len(asks))
     replies: dict[int, Reply] = dict(kept)
 
@@ -210,6 +230,7 @@ def answer(
         base.model,
         base.tokenizer,
         requests,
+        plan=plan,
         kernels=kernels,
         on_batch=keep,
         skip=others.union(kept),

@@ -26,11 +26,11 @@ from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.records import scan
 from engine.runs.runfolder import fingerprint
+from engine.strategies.budgets import TRAINING
 from engine.strategies.spec import PARTIAL
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.scoring import declare_protocol, example_set, keep_replies
 
-TRAINING = "training.json"
 _TAKEN = "taken.json"
 _WEIGHTS = "adapter_model.safetensors"
 _DIGITS = 32

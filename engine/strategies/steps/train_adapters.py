@@ -9,7 +9,7 @@ weights; with "toward" the L2 penalty pulls them to unified. What an earlier run
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -23,16 +23,19 @@ from torch import Tensor
 
 from engine.core.errors import EngineError
 from engine.core.paths import make_folder, read_json, write_json
+from engine.core.wording import count
 from engine.lm.bank import written
 from engine.lm.effects import Own, Prefix, Prompt, Recipe, Stored, Weights
 from engine.lm.forms import Form, LoraForm, Pull, tensors_of, toward_zero
 from engine.lm.load import Base, load_base
+from engine.lm.memory import free_bytes
 from engine.lm.prefix import PrefixForm
 from engine.lm.recipes import Shelf, write_personas
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_waves, wave_size, waves_here
 from engine.runs.runfolder import read_spec
+from engine.strategies.budgets import MATCHED_TO, NOTHING, TRAINING, budget_of, whole_budget
 from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.lessons import (
     Group,
@@ -44,7 +47,7 @@ from engine.strategies.steps.lessons import (
 )
 from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import score_variants
-from engine.strategies.steps.takeover import TRAINING, Making, take_adapters, take_replies
+from engine.strategies.steps.takeover import Making, take_adapters, take_replies
 
 CHECKPOINT = "checkpoint"
 _UNIFIED, _BELOW = "unified", "below"
@@ -116,6 +119,8 @@ def _train(
     groups = covered(context, groups, rows)
     lessons = [lesson(group, rows) for group in groups]
     settings = train_settings(context, dialogues=sum(len(one.train) for one in lessons) // len(lessons))
+    if MATCHED_TO in context.spec.upstream:
+        settings = _matched(context, settings, len(lessons[0].train))
     if "start" in context.spec.upstream:
         lessons = [
             replace(one, start=_start(context, shelf, group, form))
@@ -141,6 +146,7 @@ def _train(
             "lesson": prints[one.name],
             "taken_from": done[group.name].get("taken_from"),
             **{key: done[group.name][key] for key in _KEPT},
+            **_amount(one, settings, done[group.name]["steps"]),
         }
         for group, one in zip(groups, lessons, strict=True)
     ]
@@ -160,6 +166,28 @@ class _Place:
     @property
     def folder(self) -> Path:
         return self.checkpoints / f"bundle-{self.number}" if self.of > 1 else self.checkpoints
+
+
+def _matched(context: RunContext, settings: TrainSettings, dialogues: int) -> TrainSettings:
+    """Return the settings for as many passes as all behind the matched run made, rounded up to whole ones."""
+    wanted = whole_budget(context.workspace, context.spec.upstream[MATCHED_TO])
+    if not wanted.passes:
+        raise EngineError(
+            f"{context.spec.upstream[MATCHED_TO]} trained nothing, so there is nothing to match.",
+            "Its step-matched unified is unified itself.",
+        )
+    epochs = min(settings.epochs, math.ceil(wanted.passes / dialogues))
+    context.log(
+        f"{wanted.passes:,} dialogues were trained on behind it, in {wanted.steps:,} steps: "
+        f"{count(epochs, 'pass', 'passes')} over {dialogues:,}"
+    )
+    return replace(settings, epochs=epochs)
+
+
+def _amount(one: Lesson, settings: TrainSettings, steps: int) -> dict[str, int]:
+    """How much an adapter was trained: its epochs, and the tokens of its dialogues, each time counted."""
+    epochs = steps // math.ceil(len(one.train) / settings.batch_size)
+    return {"epochs": epochs, "tokens": epochs * sum(len(row) for row in one.train)}
 
 
 _KEPT = ("steps", "best_epoch", "best_loss", "val_losses", "parameters", "seconds")
@@ -194,12 +222,16 @@ def _declare(
         train_seconds=seconds,
     )
     losses = [record["best_loss"] for record in records if record["best_loss"] is not None]
+    told = sum((budget_of(record) for record in records), NOTHING)
     context.summary(
         adapters=len(records),
         adapters_taken_over=sum(record["taken_from"] is not None for record in records),
         parameters_trained=parameters,
         train_seconds=seconds,
         train_dialogues=sum(record["train_dialogues"] for record in records),
+        steps=told.steps,
+        train_tokens=told.tokens,
+        **({"best_epoch_last": told.unturned} if told.judged else {}),
         **({"val_loss_nats": sum(losses) / len(losses)} if losses else {}),
         **({"best_epoch": records[0]["best_epoch"]} if len(records) == 1 else {}),
     )
@@ -207,6 +239,7 @@ def _declare(
     context.log(
         ", ".join(f"best epoch {epoch}: {count} adapter(s)" for epoch, count in sorted(epochs.items()))
         + (f"; mean validation loss {sum(losses) / len(losses):.4f} nats" if losses else "; no validation")
+        + (f"; {told.warning}" if told.warning else "")
     )
 
 
@@ -257,7 +290,7 @@ def _in_waves(
     make_folder(folder)
     plan = folder / "waves.json"
     if not plan.exists():  # a resumed run keeps the waves of its first attempt
-        most = max(1, _free_bytes(base) // 2 // (each * _BYTES_A_PARAMETER))
+        most = max(1, free_bytes(base.model.device) // 2 // (each * _BYTES_A_PARAMETER))
         write_json(plan, {"size": wave_size(context.part, len(lessons), most=most)})
     size = int(read_json(plan)["size"])
     waves = [lessons[start : start + size] for start in range(0, len(lessons), size)]
@@ -344,11 +377,3 @@ def _record(one: Trained, parameters: int, seconds: float, *, judged: bool) -> d
         "best_loss": one.best_loss if judged else None,
         "val_losses": list(one.val_losses),
     }
-
-
-def _free_bytes(base: Base) -> int:
-    if base.device == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info()[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,18 +1,24 @@
-"""Looks at test: counted once a variant and protocol, whatever happens to the database or the file's end."""
+"""Looks at test: a count for each set of test dialogues, whatever protocol, metric, database or file's
+end."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, write_json
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
+from engine.runs import manifest
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
+
+ONE, OTHER = looks.TestSet("one", frozenset({"p"}), "similarity"), looks.TestSet("other")
+FIRST = {"similarity"}
 
 
 @pytest.fixture
@@ -22,32 +28,71 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return make_workspace(tmp_path)
 
 
-def test_a_variant_counts_once_a_protocol(ws: Workspace) -> None:
-    assert looks.record(ws, "one", {"a": "unified", "b": "base"}) == 2
-    assert looks.record(ws, "one", {"a": "unified"}) == 2
-    assert looks.record(ws, "one", {"c": "cluster"}) == 3
-    assert looks.record(ws, "other", {"a": "unified"}) == 1
-    assert [look.variant for look in looks.seen(ws, "one")] == ["unified", "base", "cluster"]
+def here(ws: Workspace) -> list[looks.Look]:
+    return looks.seen(ws, looks.at(compare_variants(ws, split="val")))
+
+
+def test_a_variant_counts_once_a_metric(ws: Workspace) -> None:
+    assert looks.record(ws, ONE, "p", {"a": "unified", "b": "base"}, FIRST) == 2
+    assert looks.record(ws, ONE, "p", {"a": "unified"}, FIRST) == 2
+    assert looks.record(ws, ONE, "q", {"a": "unified"}, FIRST) == 2
+    assert looks.record(ws, ONE, "p", {"a": "unified"}, {"similarity", "length"}) == 3
+    assert looks.record(ws, OTHER, "p", {"a": "unified"}, FIRST) == 1
+    seen = looks.seen(ws, ONE)
+    assert [(look.variant, look.metric) for look in seen] == [
+        ("unified", "similarity"), ("base", "similarity"), ("unified", "length"),
+    ]  # fmt: skip
+    assert looks.words(seen) == "Test seen: 3 verdicts on 2 variants"
 
 
 def test_a_torn_line_costs_nothing_else(ws: Workspace) -> None:
-    looks.record(ws, "one", {"a": "unified"})
+    looks.record(ws, ONE, "p", {"a": "unified"}, FIRST)
     with (ws.data / "looks.jsonl").open("a") as file:
         file.write('{"at": "2024')
-    assert looks.record(ws, "one", {"b": "base"}) == 2
-    assert {look.variant_id for look in looks.seen(ws, "one")} == {"a", "b"}
+    assert looks.record(ws, ONE, "p", {"b": "base"}, FIRST) == 2
+    assert {look.variant_id for look in looks.seen(ws, ONE)} == {"a", "b"}
+
+
+def test_looks_of_earlier_versions_count_as_looks_at_the_primary_metric(ws: Workspace) -> None:
+    row = {"at": "2024", "protocol": "p", "variant_id": "a", "variant": "unified"}
+    (ws.data / "looks.jsonl").write_text(json.dumps(row) + "\n")
+    assert looks.record(ws, ONE, "p", {"a": "unified"}, FIRST) == 1
+    assert looks.seen(ws, OTHER) == []
 
 
 def test_comparing_on_test_is_a_look_and_on_val_is_none(ws: Workspace) -> None:
     finish(ws, "gain")
     assert compare_variants(ws, reference="count", split="val")["test_looks"] == 0
     assert compare_variants(ws, reference="count")["test_looks"] == 1
-    assert compare_variants(ws, reference="count", metric="device_f1")["test_looks"] == 1
-    assert [look.variant for look in looks.seen(ws, compare_variants(ws)["protocol"])] == ["gain"]
+    assert compare_variants(ws, reference="count")["test_looks"] == 1
+    assert [look.variant for look in here(ws)] == ["gain"]
+
+
+def test_every_metric_is_a_look_of_its_own(ws: Workspace) -> None:
+    finish(ws, "gain")
+    compare_variants(ws, reference="count")
+    assert compare_variants(ws, reference="count", metric="device_f1")["test_looks"] == 2
+
+
+def test_the_same_dialogues_are_one_count_whatever_the_number_of_examples(ws: Workspace) -> None:
+    finish(ws, "gain")
+    first = compare_variants(ws, reference="count")
+    finish(ws, "gain", {"examples_per_persona": 5, "lift": 0.01})
+    second = compare_variants(ws, reference="count")
+    assert first["protocol"] != second["protocol"]
+    assert (first["test_looks"], second["test_looks"]) == (1, 2)
+
+
+def test_what_a_run_told_of_test_in_its_own_log_is_a_look(ws: Workspace) -> None:
+    run_id = finish(ws, "gain")
+    write_json(ws.run_folder(run_id) / "summary.json", {"gain_test": 0.02})
+    manifest.write(ws, run_id)
+    assert compare_variants(ws, reference="count", split="val")["test_looks"] == 1
+    assert [look.variant for look in here(ws)] == ["gain"]
 
 
 def test_a_rebuilt_database_forgets_no_look(ws: Workspace) -> None:
     finish(ws, "gain")
-    protocol = compare_variants(ws, reference="count")["protocol"]
+    compare_variants(ws, reference="count")
     store.rebuild(ws)
-    assert len(looks.seen(ws, protocol)) == 1
+    assert len(here(ws)) == 1

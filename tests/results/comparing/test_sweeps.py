@@ -9,6 +9,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.comparing import looks
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.sweeps import sweep_results, sweep_results_of
 from engine.runs.runfolder import Status, write_spec, write_status
 from engine.show.charts.sweep import sweep_chart, sweep_table, sweep_words
@@ -38,8 +39,7 @@ def test_a_sweep_is_the_runs_that_differ_in_one_parameter(swept: Workspace) -> N
     assert [point.value for point in found.points] == [-0.3, 0.0, 0.2]
     assert (found.reference, found.best) == ("unified", 0.2)
     for point in found.points:
-        for split in ("val", "test"):
-            row = point.rows[split]
+        for row in point.rows.values():
             assert row["delta"] == pytest.approx(0.1 + point.value, abs=0.08)
             assert row["ci_low"] < row["delta"] < row["ci_high"]
     ticks = sweep_results(swept, "gain", "ticks")
@@ -54,13 +54,15 @@ def test_values_not_done_yet_are_named_with_their_state(swept: Workspace) -> Non
     assert (point.value, point.state, point.variant, dict(point.rows)) == (0.4, "queued", None, {})
 
 
-def test_only_what_is_shown_on_test_counts_as_a_look(swept: Workspace) -> None:
+def test_on_test_only_the_value_chosen_on_val_is_looked_at(swept: Workspace) -> None:
     chosen = sweep_results(swept, "gain", "lift", splits=["val"])
     assert chosen.protocol is not None
-    assert looks.seen(swept, chosen.protocol) == []
+    there = looks.at(compare_variants(swept, split="val", protocol=chosen.protocol))
+    assert looks.seen(swept, there) == []
     assert set(chosen.points[0].rows) == {"val"}
-    sweep_results(swept, "gain", "lift", values=[0.0, 0.2])
-    assert len(looks.seen(swept, chosen.protocol)) == 2
+    found = sweep_results(swept, "gain", "lift", values=[0.0, 0.2])
+    assert [point.value for point in found.points if "test" in point.rows] == [found.best] == [0.2]
+    assert len(looks.seen(swept, there)) == 1
 
 
 def test_an_empty_sweep_and_an_unknown_name(swept: Workspace) -> None:
@@ -76,7 +78,7 @@ def test_an_empty_sweep_and_an_unknown_name(swept: Workspace) -> None:
 def test_the_chart_holds_a_point_a_value_and_split_in_order(swept: Workspace) -> None:
     results = sweep_results_of(swept, sweep_of(swept, "gain", "lift", [0.2, 0.0, -0.3]))
     table = sweep_table(results)
-    assert list(table["value"]) == ["0.2", "0.2", "0.0", "0.0", "-0.3", "-0.3"]
+    assert list(table["value"]) == ["0.2", "0.2", "0.0", "-0.3"]  # on test only 0.2
     assert set(table["series"]) == {"validation", "test"}
     assert list(table.loc[table["best"], "value"]) == ["0.2", "0.2"]
     assert set(table["verdict"]) == {"better", "worse"}

@@ -96,7 +96,7 @@ def test_the_verdict_looks_at_test_for_its_one_variant(ws: Workspace) -> None:
     assert verdict is not None
     assert verdict.tested is not None
     assert (verdict.variant, verdict.tested.split, verdict.tested.n_paired) == ("gain", "test", 6)
-    assert {look.variant for look in looks.seen(ws, _protocol(ws))} == {"gain"}
+    assert {look.variant for look in _seen(ws)} == {"gain"}
     assert verdict.ahead is not None
     assert (verdict.ahead.variant, verdict.ahead.split) == ("after", "val")
 
@@ -104,7 +104,7 @@ def test_the_verdict_looks_at_test_for_its_one_variant(ws: Workspace) -> None:
 def test_before_the_end_nobody_looks_at_test(ws: Workspace) -> None:
     finish(ws, "count")
     assert study.stand(ws, tree()).walk.next == "gain"
-    assert looks.seen(ws, _protocol(ws)) == []
+    assert _seen(ws) == []
 
 
 def test_the_best_of_several_runs_is_chosen_on_val(ws: Workspace) -> None:
@@ -146,7 +146,7 @@ def test_a_gate_not_passed_leads_on_and_the_end_is_on_record(ws: Workspace) -> N
     assert (stood.verdict.variant, stood.verdict.tested) == ("count", None)
     assert stood.verdict.ahead is not None
     assert (stood.verdict.ahead.variant, stood.verdict.ahead.split) == ("after", "val")
-    assert looks.seen(ws, _protocol(ws)) == []
+    assert _seen(ws) == []
 
 
 def test_what_if_reads_nothing_new(ws: Workspace) -> None:
@@ -198,10 +198,8 @@ def test_one_cluster_is_judged_on_its_own_personas(ws: Workspace, monkeypatch: p
         assert measured.n_paired == personas
 
 
-def _protocol(ws: Workspace) -> str:
-    from engine.results import store
-
-    return str(store.newest_protocol(ws))
+def _seen(ws: Workspace) -> list[looks.Look]:
+    return looks.seen(ws, looks.at(compare_variants(ws, reference="count", split="val")))
 
 
 def _fields(entry: object) -> dict[str, object]:

@@ -32,7 +32,13 @@ needs_ray = pytest.mark.skipif(
 )
 WAIT = 400.0
 LIMIT_SECONDS = 1200
-PARAMETERS = {"epochs": 16, "batch_size": 1, "examples_per_persona": 5, "max_new_tokens": 16}
+PARAMETERS = {
+    "epochs": 16,
+    "patience": None,
+    "batch_size": 1,
+    "examples_per_persona": 5,
+    "max_new_tokens": 16,
+}
 
 
 @pytest.fixture(autouse=True)

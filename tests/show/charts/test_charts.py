@@ -220,7 +220,7 @@ def test_costs_that_nobody_knows_and_bounds_are_left_out(rows: list[dict[str, An
 
 
 def test_the_power_chart_marks_the_study_and_the_goal() -> None:
-    spec = charts.power_chart(outlook(n_personas=20, detectable=0.03, effect=0.01)).to_dict()
+    spec = charts.power_chart(outlook(n_personas=20, smallest=0.03, effect=0.01)).to_dict()
     (marks,) = [held for held in spec["datasets"].values() if "what" in held[0]]
     assert [one["what"] for one in marks] == ["this study", "what you asked for"]
     assert marks[0]["personas"] == 20

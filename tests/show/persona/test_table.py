@@ -68,6 +68,17 @@ def test_a_persona_without_scores_has_none(table: pd.DataFrame) -> None:
     assert scored(table, "nobody", "unified") == []
 
 
+def test_what_is_built_on_another_is_compared_with_that(table: pd.DataFrame) -> None:
+    grounds = {"hybrid": "other", "other": "gone"}
+    own = {one.variant: one for one in scored(table, "a", "unified", grounds)}
+    usual = {one.variant: one for one in scored(table, "a", "unified")}
+    against = {one.variant: one for one in scored(table, "a", "other")}
+    assert own["hybrid"].delta == against["hybrid"].delta != usual["hybrid"].delta
+    assert own["other"].delta == usual["other"].delta  # what is not there is nobody's ground
+    gains = persona_gains(table, "unified", grounds)
+    assert gains.loc["a", "hybrid"] == pytest.approx(persona_gains(table, "other").loc["a", "hybrid"])
+
+
 @given(
     some.dictionaries(
         some.text("abc", min_size=1, max_size=3), some.floats(-1, 1) | some.just(math.nan), max_size=8

@@ -47,7 +47,7 @@ def test_a_torn_state_is_no_state(ws: Workspace) -> None:
 def test_the_basis_changes_with_whatever_the_report_tells_of(ws: Workspace) -> None:
     seen = [making.basis(ws), making.basis(ws)]
     assert seen[0] == seen[1]
-    looks.record(ws, "protocol", {"id": "unified"})
+    looks.record(ws, looks.TestSet("dialogues"), "protocol", {"id": "unified"}, {"m"})
     seen.append(making.basis(ws))
     (ws.data / "trees").mkdir()
     (ws.data / "trees" / "mine.yaml").write_text("name: mine")

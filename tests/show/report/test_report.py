@@ -16,7 +16,10 @@ from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
 from engine.data import prepare
 from engine.results import store
+from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.freezing import freeze
+from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
 from engine.show.report import Written, write_report
 from tests.results.imported.published import put, write_study
@@ -68,6 +71,7 @@ def test_the_report_holds_every_part_and_needs_nothing_else(written: Written) ->
     for title in (
         *("Question", "Answer", "Data", "Protocol", "Leaderboard", "Who wins, who loses"),
         *("Before and after", "Criteria", "Decision trees", "Limits", "Make it again"),
+        *("Plan", "Where the gain stands", "Of whom this speaks"),
     ):
         assert read.texts.count(title) == 2, title  # in the list of contents, and as a heading
     assert "script" not in read.tags
@@ -77,13 +81,41 @@ def test_the_report_holds_every_part_and_needs_nothing_else(written: Written) ->
 
 def test_the_numbers_are_those_of_the_comparison(ws: Workspace, written: Written) -> None:
     best = next(row for row in compare_variants(ws)["rows"] if row["role"] == "")
+    seen = len(looks.seen(ws, looks.at(compare_variants(ws))))
     told = written.markdown.read_text()
     row = next(line for line in told.splitlines() if line.startswith(f"| {best['variant']} | "))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[2] == signed_points(best["delta"])
     assert cells[6:10] == [str(best[name]) for name in ("n_paired", "wins", "ties", "losses")]
-    looks = compare_variants(ws)["test_looks"]
-    assert f"{looks} verdicts on it so far" in told
+    assert f"{seen} verdicts on it so far" in told
+
+
+def test_the_answer_is_what_val_chose_and_the_highest_on_test_is_named_so(
+    ws: Workspace, written: Written
+) -> None:
+    told = headline(ws, compare_variants(ws))
+    assert told.chosen is not None
+    val = [row for row in compare_variants(ws, split="val")["rows"] if not row["role"]]
+    assert told.chosen["variant"] == max(val, key=lambda row: row["delta"])["variant"]
+    text = " ".join(Reader(written.html.read_text()).texts)
+    assert told.choice_words in text
+    assert told.highest_words in text
+    assert "speaks of new ones" in text
+    assert "stand word for word in the persona's own train replies" in text
+    assert "Nothing was frozen before test was looked at" in text
+
+
+def test_a_plan_is_told_with_its_verdicts_and_what_came_later(tmp_path: Path, tiny_base: Path) -> None:
+    ws = Workspace(tmp_path / "space")
+    prepare(ws, dataset="world:default", personas=8, dialogues=6, base=str(tiny_base))
+    finish(ws, "unified", "retrieval", per_persona=3)
+    plan = freeze(ws, variants=["unified+retrieval-3"])
+    text = " ".join(Reader(write_report(ws).html.read_text()).texts)
+    assert f"as {plan.hash}, before any look at test" in text
+    assert "What was planned, as it came out." in text
+    assert "Came later" in text
+    assert "unified+retrieval-1 in embedding similarity" in text
+    assert "unified+retrieval-3 in embedding similarity" not in text
 
 
 def test_figures_are_beside_it_and_inside_it(written: Written) -> None:

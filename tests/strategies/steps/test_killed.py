@@ -24,6 +24,7 @@ from tests.tiny_base import prepare_study
 # Long enough to be caught at it: some hundred steps and a dozen batches of replies.
 PARAMETERS = {
     "epochs": 10,
+    "patience": None,
     "batch_size": 1,
     "dropout": 0.1,
     "examples_per_persona": 40,

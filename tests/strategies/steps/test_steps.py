@@ -176,7 +176,8 @@ def test_training_tells_its_losses_and_its_best_epoch(ws: Workspace) -> None:
     train = [event for event in losses if event["split"] == "train"]
     val = [event["loss_nats"] for event in losses if event["split"] == "val"]
     assert [event["step"] for event in train] == list(range(1, len(train) + 1))
-    assert len(val) == 3
+    assert 3 <= len(val) <= 10  # a cap; it ends once two epochs were no better
+    assert len(val) == 10 or val.index(min(val)) == len(val) - 3
     summary = read_json(folder / "done.json")["summary"]
     assert summary["val_loss_nats"] == min(val)
     assert summary["best_epoch"] == val.index(min(val)) + 1

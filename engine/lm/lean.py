@@ -1,0 +1,195 @@
+"""One operation in the place of several that transformers writes out, while answers are made.
+
+Normalisation anywhere; with the kernels of kernel_lean.py on a GPU also the gate of a feed-forward block, the
+turning of queries and keys by their positions, and what one token a row takes: its own factors, and its
+attention. Whether a model's own way is the usual one is not looked up by name but measured, once a model, on
+random numbers. Results agree to rounding. Nothing here takes gradients.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import rms_norm, scaled_dot_product_attention
+from transformers import PreTrainedModel
+
+_TURN = "apply_rotary_pos_emb"
+_PROBED_ROWS = 4
+_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
+_ROUGH_TOLERANCE = 2e-2
+
+Swap = tuple[Any, str, Callable[..., Any]]
+"""Where something is, its name, and what does the same at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What can be done at once for a model where it is; None where it cannot."""
+
+    swaps: tuple[Swap, ...] = ()
+    with_factors: Callable[..., Tensor] | None = None
+    attended: Callable[..., Tensor] | None = None
+
+
+_FOUND: WeakKeyDictionary[PreTrainedModel, tuple[Any, Ways]] = WeakKeyDictionary()
+
+
+@contextmanager
+def lean(model: PreTrainedModel) -> Iterator[None]:
+    """Within, let the model take the short ways; nobody else may use it, or one of its kind, meanwhile."""
+    swaps = ways(model).swaps
+    before = [vars(owner).get(name) for owner, name, _ in swaps]
+    for owner, name, short in swaps:
+        setattr(owner, name, short)
+    try:
+        yield
+    finally:
+        for (owner, name, _), own in zip(swaps, before, strict=True):
+            if own is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+
+
+@torch.no_grad()
+def ways(model: PreTrainedModel) -> Ways:
+    """Return what can be done at once for a model where it is; found out the first time."""
+    where, found = _FOUND.get(model, (None, Ways()))
+    if where != (model.device, model.dtype):
+        found = Ways(tuple(_of_norms(model, rms_norm_at_once)))
+        if model.device.type == "cuda":
+            found = _with_kernels(model, found)
+        _FOUND[model] = (model.device, model.dtype), found
+    return found
+
+
+def rms_norm_at_once(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """Return x [..., d] over the root of the mean of its squares, times `weight` [d]: torch's own."""
+    return rms_norm(x, tuple(weight.shape), weight, epsilon)
+
+
+Norm = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def _of_norms(model: PreTrainedModel, norm: Norm) -> list[Swap]:
+    found: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
+        (module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)
+    ]
+    return _agreeing(found, lambda module: module.weight)
+
+
+def _normalised(module: Any, norm: Norm, hidden_states: Tensor) -> Tensor:
+    return norm(hidden_states, module.weight, module.variance_epsilon)
+
+
+def _is_norm(module: Any) -> bool:
+    named = type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
+    return named and isinstance(getattr(module, "weight", None), nn.Parameter)
+
+
+def _agreeing(
+    found: list[tuple[Any, Callable[[Tensor], Tensor]]], reads: Callable[[Any], Tensor]
+) -> list[Swap]:
+    """Return those whose kind gives what it gives itself, looked at on one of each kind."""
+    kinds = {
+        kind: _close(module(probe), short(probe))
+        for kind, (module, short, probe) in {
+            type(module): (module, short, _random(reads(module), _PROBED_ROWS, reads(module).shape[-1]))
+            for module, short in found
+        }.items()
+    }
+    return [(module, "forward", short) for module, short in found if kinds[type(module)]]
+
+
+def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
+    """Return the ways with kernels compiled here; the plain ones, with a warning, without a compiler."""
+    try:
+        from engine.lm import kernel_lean
+
+        swaps = [*(_of_norms(model, kernel_lean.normed) or plain.swaps), *_of_gates(model), *_of_turns(model)]
+        return Ways(tuple(swaps), _factors(model), _attention(model))
+    except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        warnings.warn(f"Kernels are not compiled on this machine: {first}", RuntimeWarning, stacklevel=2)
+        return plain
+
+
+def _of_gates(model: PreTrainedModel) -> list[Swap]:
+    from engine.lm.kernel_lean import gated
+
+    def short_of(block: Any) -> Callable[[Tensor], Tensor]:
+        return lambda x: block.down_proj(gated(block.gate_proj(x), block.up_proj(x)))
+
+    parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
+    blocks: list[Any] = [one for one in model.modules() if all(hasattr(one, part) for part in parts)]
+    return _agreeing([(block, short_of(block)) for block in blocks], lambda block: block.gate_proj.weight)
+
+
+def _of_turns(model: PreTrainedModel) -> list[Swap]:
+    from engine.lm.kernel_lean import turned
+
+    home = sys.modules[type(model.get_decoder()).__module__]
+    own = getattr(home, _TURN, None)
+    if own is None:
+        return []
+
+    def short(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor, *more: Any, **named: Any) -> Any:
+        whole = cos.dim() == 3 and cos.shape[-1] == query.shape[-1] == key.shape[-1]
+        if more or named or not whole or not query.is_cuda:
+            return own(query, key, cos, sin, *more, **named)
+        return turned(query, key, cos, sin)
+
+    given = [_random(model, *shape) for shape in ((2, 6, 3, 64), (2, 2, 3, 64), (2, 3, 64), (2, 3, 64))]
+    agree = all(_close(a, b) for a, b in zip(own(*given), turned(*given), strict=True))
+    return [(home, _TURN, short)] if agree else []
+
+
+def _factors(model: PreTrainedModel) -> Callable[..., Tensor] | None:
+    """Return what adds one token's change by each row's own factors, where it does so rightly."""
+    from engine.lm.kernel_lean import with_factors
+
+    x, output, a, b = (
+        _random(model, *shape) for shape in ((3, 1, 320), (3, 1, 160), (2, 320, 6), (2, 6, 160))
+    )
+    a, b = a / 20, b / 2
+    names = torch.tensor([1, 0, 1], device=model.device)
+    right = output + torch.bmm(torch.bmm(x, a[names]), b[names])
+    return with_factors if _close(right, with_factors(x, a, b, names, output)) else None
+
+
+def _attention(model: PreTrainedModel) -> Callable[..., Tensor] | None:
+    """Return what one query a row gains from what its row has seen; None in fp32, which it would round."""
+    from engine.lm.kernel_lean import attended
+
+    if model.dtype not in (torch.bfloat16, torch.float16):
+        return None
+    query, keys, values = (
+        _random(model, *shape) for shape in ((3, 2, 7, 64), (3, 2, 192, 64), (3, 2, 192, 64))
+    )
+    firsts, place = torch.tensor([0, 70, 129], device=model.device), torch.tensor([150], device=model.device)
+    places = torch.arange(192, device=model.device)
+    seen = (places >= firsts[:, None]) & (places <= place) & ~((places > 9) & (places < 40))
+    mask = torch.zeros(seen.shape, dtype=model.dtype, device=model.device).masked_fill_(~seen, float("-inf"))
+    right = scaled_dot_product_attention(query, keys, values, attn_mask=mask[:, None, None], scale=0.125)
+    return attended if _close(right, attended(query, keys, values, mask, firsts, place, 0.125)) else None
+
+
+def _random(like: Any, *shape: int) -> Tensor:
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(shape, generator=random).to(like.device, like.dtype)
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    tolerance = _TOLERANCE.get(one.dtype, _ROUGH_TOLERANCE)
+    size = float(one.abs().max())
+    return bool(torch.allclose(one.float(), other.float(), rtol=tolerance, atol=tolerance * size))

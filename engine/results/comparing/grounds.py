@@ -1,0 +1,308 @@
+"""What each variant is compared with: the unified run that it is built on, seed by seed, else the reference.
+
+Owns who stands against whom, and how the seeds of one recipe become one comparison: each is paired with its
+own ground, and a persona's difference is the mean over the seeds. Where the reference was made from several
+seeds, what is built on none of them is compared with all. Judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from engine.core.paths import Workspace
+from engine.domains.metric import Metric
+from engine.results import store
+from engine.results.store.statistics import Question, equal_margin
+from engine.results.variants import Origin, Variant, below, lineage
+from engine.stats.compare import Comparison, also_over_seeds, compare
+from engine.stats.pairing import Pairing
+from engine.stats.seeds import crossed
+from engine.strategies.reference import EXPERIMENT
+
+Pair = tuple[str, str]  # the ids of a variant and of what it is compared with
+_SINGLE = ("examples", "variances")  # what is known of examples one by one
+
+
+def own_grounds(
+    there: Sequence[Variant], origins: Mapping[str, Origin], reference: Variant
+) -> dict[str, str]:
+    """Return variant id -> id of the one unified variant that it is built on, the reference among them.
+
+    What is built on none of those scored there, or on several, is left out; so is what is a unified itself.
+    Nothing where the reference is no run of unified.
+    """
+    made = origins.get(reference.run_id)
+    if made is None or made.experiment != EXPERIMENT:
+        return {}
+    unified = {
+        lineage(one.run_id, origins): one
+        for one in there
+        if one.name == reference.name and origins[one.run_id].experiment == EXPERIMENT
+    }
+    unified[lineage(reference.run_id, origins)] = reference
+    found = {}
+    for one in there:
+        runs = below(one.run_id, origins) - {one.run_id}
+        bases = {unified[told].variant_id for run in runs if (told := lineage(run, origins)) in unified}
+        if len(bases) == 1:
+            found[one.variant_id] = bases.pop()
+    return found
+
+
+def pairs(
+    there: Sequence[Variant],
+    grounds: Mapping[str, str],
+    repeated: Mapping[str, str],
+    reference: Variant,
+) -> dict[str, tuple[Pair, ...]]:
+    """Return variant id -> whom its seeds are compared with, one pair a seed, its own first.
+
+    A repeat stands for itself alone, as the reference does.
+    """
+    again: dict[str, list[str]] = {}
+    for one in sorted(there, key=lambda one: (one.made_at, one.variant_id)):
+        if one.variant_id in repeated:
+            again.setdefault(repeated[one.variant_id], []).append(one.variant_id)
+    alike = (reference.variant_id, *again.get(reference.variant_id, ()))
+    found: dict[str, tuple[Pair, ...]] = {}
+    for one in there:
+        own = one.variant_id
+        seeds = (own, *(() if own in repeated else again.get(own, ())))
+        if own == reference.variant_id:
+            found[own] = tuple((seed, seed) for seed in alike)
+        elif own in alike:
+            found[own] = ((own, reference.variant_id),)
+        elif all(seed in grounds for seed in seeds):
+            found[own] = tuple((seed, grounds[seed]) for seed in seeds)
+        elif own in grounds:
+            found[own] = ((own, grounds[own]),)
+        elif own in repeated:
+            found[own] = ((own, reference.variant_id),)
+        else:
+            found[own] = _alongside(seeds, alike)
+    return found
+
+
+def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Pair, ...]:
+    """Seed beside seed, as many as both have; one alone stands beside each of the others."""
+    n = min(len(seeds), len(alike))
+    if n == 1:
+        return tuple((one, other) for one in seeds for other in alike)
+    return tuple(zip(seeds[:n], alike[:n], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """One comparison over several seeds. `means` and `deltas` hold each seed's mean and mean difference;
+    `deviation` is that of the deltas."""
+
+    n: int
+    means: tuple[float, ...]
+    deltas: tuple[float, ...]
+    deviation: float
+    standard_error: float | None
+    share_of_variance: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return {
+            "n": self.n,
+            "means": list(self.means),
+            "deltas": list(self.deltas),
+            "deviation": self.deviation,
+            "standard_error": self.standard_error,
+            "share_of_variance": self.share_of_variance,
+        }
+
+
+def over_seeds(
+    paired: Sequence[Pairing],
+    *,
+    higher_is_better: bool,
+    equal_margin: float | None,
+    groups: Mapping[str, int] | None = None,
+) -> tuple[Comparison, Seeds]:
+    """Return the comparison and the seeds' record of one recipe made from several seeds.
+
+    Means are over seeds, persona by persona; interval and p are no surer than those of personas crossed with
+    seeds. `groups` says which personas share what was trained.
+    """
+    mean = mean_over_seeds(paired)
+    table = differences(paired)
+    deltas = tuple(float(value) for value in np.nanmean(table, axis=0))
+    told = compare(mean, higher_is_better=higher_is_better, equal_margin=equal_margin, clusters=groups)
+    found = crossed(table)
+    if found is not None:
+        told = also_over_seeds(told, found)
+    seeds = Seeds(
+        len(paired),
+        tuple(float(one.candidate.mean()) for one in paired),
+        deltas,
+        float(np.std(deltas, ddof=1)),
+        None if found is None else found.error,
+        None if found is None else found.seed_share,
+    )
+    return told, seeds
+
+
+def differences(paired: Sequence[Pairing]) -> Any:
+    """Return the differences as [personas, seeds], NaN where a persona is missing."""
+    return _table(paired, [one.differences for one in paired])
+
+
+def mean_over_seeds(paired: Sequence[Pairing]) -> Pairing:
+    """Return one pairing: every persona's means over the seeds that have her."""
+    if len(paired) == 1:
+        return paired[0]
+    names = tuple(sorted({name for one in paired for name in one.personas}))
+    sides = {
+        side: np.nanmean(_table(paired, [getattr(one, side) for one in paired]), axis=1)
+        for side in ("candidate", "reference", "differences", *_SINGLE)
+        if all(getattr(one, side) is not None for one in paired)
+    }
+    return replace(paired[0], personas=names, counts=None, **{**dict.fromkeys(_SINGLE), **sides})
+
+
+def _table(paired: Sequence[Pairing], values: Sequence[Any]) -> Any:
+    names = sorted({name for one in paired for name in one.personas})
+    place = {name: row for row, name in enumerate(names)}
+    table = np.full((len(names), len(paired)), np.nan)
+    for column, (one, own) in enumerate(zip(paired, values, strict=True)):
+        table[[place[name] for name in one.personas], column] = own
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """In which metrics which variants (ids) are compared with whom."""
+
+    metrics: tuple[Metric, ...]
+    whom: Mapping[str, Sequence[Pair]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer: metric -> variant id -> its comparison, and the seeds' records in the first metric."""
+
+    rows: dict[str, dict[str, Comparison]]
+    seeds: dict[str, Seeds]
+
+
+def read(
+    ws: Workspace,
+    place: tuple[str, str],
+    wanted: Sequence[Asked],
+    groups: Mapping[str, Mapping[str, int]] | None = None,
+) -> list[Told]:
+    """Return the answers, read at once. `place` is protocol and split.
+
+    `groups` says of which variants (ids) personas share what was trained, and who with whom. A statistic of
+    the whole set is read of the first seed alone.
+    """
+    groups = groups or {}
+    questions: list[tuple[int, Question]] = []
+    for number, one in enumerate(wanted):
+        alone: dict[str, set[str]] = {}
+        for own, found in one.whom.items():
+            alone.setdefault(found[0][1], set()).add(own)
+        questions += [
+            (number, Question(*place, against, one.metrics, frozenset(ids))) for against, ids in alone.items()
+        ]
+    told = [Told({metric.name: {} for metric in one.metrics}, {}) for one in wanted]
+    answers = store.paired(ws, [question for _, question in questions]) if questions else []
+    for (number, _), answer in zip(questions, answers, strict=True):
+        for name, rows in answer.items():
+            told[number].rows[name] |= rows
+    paired = _pairings(
+        ws, place, [(metric, pair) for one in wanted for metric, pair in _paired_again(one, groups)]
+    )
+    for one, found in zip(wanted, told, strict=True):
+        _over_seeds(one, found, paired, groups)
+    return told
+
+
+def _paired_again(asked: Asked, groups: Collection[str]) -> Iterator[tuple[Metric, Pair]]:
+    """The pairs of what was made from several seeds, or is shared by groups, in metrics that are means."""
+    for metric in asked.metrics:
+        for variant_id, found in asked.whom.items():
+            if (len(found) > 1 or variant_id in groups) and metric.total is None:
+                yield from ((metric, (one, other)) for one, other in found)
+
+
+def _over_seeds(
+    asked: Asked,
+    told: Told,
+    paired: Mapping[tuple[str, Pair], Pairing],
+    groups: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Put the comparison over all its seeds, by the groups that share it, in the place of the first one's."""
+    for metric in asked.metrics:
+        rows = told.rows[metric.name]
+        for own, found in asked.whom.items():
+            there = [paired[metric.name, pair] for pair in found if (metric.name, pair) in paired]
+            there = [one for one in there if one.n_paired]
+            if own not in rows:
+                continue
+            options = {
+                "higher_is_better": metric.higher_is_better is not False,
+                "equal_margin": equal_margin(metric),
+            }
+            if len(there) == 1 and own in groups:
+                row = compare(there[0], **options, clusters=groups[own])  # type: ignore[arg-type]
+                rows[own] = replace(row, variant=own, reference=rows[own].reference)
+            elif len(there) > 1:
+                row, record = over_seeds(there, **options, groups=groups.get(own))  # type: ignore[arg-type]
+                rows[own] = replace(row, variant=own, reference=rows[own].reference)
+                if metric == asked.metrics[0]:
+                    told.seeds[own] = record
+
+
+def _pairings(
+    ws: Workspace,
+    place: tuple[str, str],
+    wanted: Iterable[tuple[Metric, Pair]],
+    personas: Collection[str] | None = None,
+) -> dict[tuple[str, Pair], Pairing]:
+    """Return the pairings by metric and pair, in one reading."""
+    known: dict[str, Metric] = {}
+    against: dict[tuple[str, str], set[str]] = {}
+    for metric, (own, other) in wanted:
+        known[metric.name] = metric
+        against.setdefault((metric.name, other), set()).add(own)
+    if not against:
+        return {}
+    asked = [(Question(*place, other, (known[name],)), ids) for (name, other), ids in against.items()]
+    answers = store.all_pairings(ws, asked, personas=personas)
+    return {
+        (name, (own, other)): one
+        for (name, other), answer in zip(against, answers, strict=True)
+        for own, one in answer.items()
+    }
+
+
+def pairings_of(
+    ws: Workspace,
+    place: tuple[str, str],
+    metric: Metric,
+    whom: Mapping[str, Sequence[Pair]],
+    personas: Collection[str] | None = None,
+) -> dict[str, Pairing]:
+    """Return variant id -> its pairing with whom it is compared, the mean over its seeds where it has some.
+
+    `personas` leaves out all others. A variant without a common example is left out.
+    """
+    chosen = {
+        own: [(one, other) for one, other in (found if metric.total is None else found[:1])]
+        for own, found in whom.items()
+    }
+    wanted = [(metric, pair) for found in chosen.values() for pair in found]
+    paired = {pair: one for (_, pair), one in _pairings(ws, place, wanted, personas).items()}
+    return {
+        own: mean_over_seeds([paired[pair] for pair in found if pair in paired])
+        for own, found in chosen.items()
+        if any(pair in paired for pair in found)
+    }

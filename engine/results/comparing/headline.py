@@ -1,0 +1,195 @@
+"""What a comparison comes down to: the variant that val chose, and what test says of it, once.
+
+Owns the choice and its words. The highest on test is no result: of several it looks better than it is, by as
+much as the data say, and it is named so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import interval, p_value, percent, signed_points
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
+from engine.results import store
+from engine.results.comparing import looks
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import pairings
+from engine.stats.verdicts import verdict
+from engine.stats.winners import Optimism, optimism
+
+Row = Mapping[str, Any]
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The choice of val and its one verdict; fractions throughout.
+
+    `chosen` is its row on val: None where val is not scored, or where nothing is above the reference there.
+    `tested` is its row on test, None where nobody has looked yet or it is not scored there. `highest` is the
+    highest of those that compete on test, where a comparison on test is shown, with the `luck` of the
+    highest.
+    """
+
+    metric: str
+    reference: str
+    on_val: bool
+    chosen: Row | None
+    tested: Row | None
+    highest: Row | None
+    luck: Optimism | None
+
+    @property
+    def verdict(self) -> str:
+        """The word of test for the choice: one test, declared before it, so its own p decides."""
+        if self.tested is None:
+            return ""
+        row = {**self.tested, "p_holm": self.tested["p"]}
+        return verdict(row, higher_is_better=METRICS[self.metric].higher_is_better)
+
+    @property
+    def words(self) -> list[str]:
+        """What is to be said, a line each: the choice with its verdict, then the highest on test."""
+        return [line for line in (self.choice_words, self.highest_words) if line]
+
+    @property
+    def choice_words(self) -> str:
+        if not self.on_val:
+            return ""
+        if self.chosen is None:
+            return f"On val nothing is above {self.reference}, so nothing is chosen."
+        name, metric = self.chosen["variant"], METRICS[self.metric]
+        if self.tested is None:
+            gain = _size(self.chosen["delta"], metric)
+            return f"Val chooses {name}: {gain} over {self.reference} there. Test has not judged it yet."
+        sure = f"p {_p(self.tested['p'])}, one test"
+        return (
+            f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
+            f" {self.reference} ({_spread(self.tested, metric)}; {sure})."
+        )
+
+    @property
+    def highest_words(self) -> str:
+        row, metric = self.highest, METRICS[self.metric]
+        if row is None:
+            return ""
+        n = self.luck.n if self.luck is not None else 1
+        if self.chosen is not None and row["variant"] == self.chosen["variant"]:
+            return f"It is also the highest of {n} on test." if n > 1 else ""
+        told = f"Highest on test of {n}: {row['variant']}, {_size(row['delta'], metric)}."
+        if self.luck is None:
+            return told
+        flattered = _size(self.luck.overshoot, metric).removeprefix("+")
+        return (
+            f"{told} Picked there, it flatters: were all {n} equally good, the highest would show {flattered}"
+            f" too much, and its 95 % interval would hold the truth in {percent(self.luck.coverage)}."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        luck = self.luck
+        return {
+            "chosen": None if self.chosen is None else self.chosen["variant"],
+            "on_val": None if self.chosen is None else self.chosen["delta"],
+            "on_test": None if self.tested is None else self.tested["delta"],
+            "verdict": self.verdict,
+            "highest_on_test": None if self.highest is None else self.highest["variant"],
+            "of": None if luck is None else luck.n,
+            "optimism": None if luck is None else luck.overshoot,
+            "coverage_of_highest": None if luck is None else luck.coverage,
+            "words": self.words,
+        }
+
+
+def opening_split(ws: Workspace) -> str:
+    """Return the split that a comparison opens on: val, where choices are made; test where only it is
+    scored."""
+    scored = set(store.overview(ws).coverage["split"])
+    return "test" if scored == {"test"} else "val"
+
+
+def headline(
+    ws: Workspace, found: Found, *, look: bool = False, compared: Callable[..., Found] = compare_variants
+) -> Headline:
+    """Return what the table `found` (of `compare_variants`) comes down to.
+
+    A table of test shows the choice's verdict; one of val shows it where it was looked at before, or on
+    `look`. `compared` is `compare_variants` or something that keeps its answers. Side effect: a new verdict
+    on test is recorded as a look.
+    """
+    metric = METRICS[found["metric"]]
+    asked = {**{name: found[name] for name in ("metric", "reference", "protocol")}, "bands": False}
+    on_val = _asked(ws, compared, split="val", **asked)
+    chosen = None if on_val is None else _best(on_val, metric)
+    chosen = chosen if chosen is not None and metric.sign * chosen["delta"] > 0 else None
+    tested = None
+    if chosen is not None and found["split"] == "test":
+        tested = _row(found, chosen["variant_id"])
+    if chosen is not None and tested is None:
+        known = {(one.variant_id, one.metric) for one in looks.seen(ws, looks.at(found))}
+        if look or (chosen["variant_id"], metric.name) in known:
+            on_test = _asked(ws, compared, split="test", variants=(chosen["variant"],), **asked)
+            tested = None if on_test is None else _row(on_test, chosen["variant_id"])
+    highest = _best(found, metric) if found["split"] == "test" else None
+    luck = None if highest is None else _luck(ws, found, metric)
+    return Headline(
+        metric.name, found["reference"], on_val is not None, chosen, _measured(tested), highest, luck
+    )
+
+
+def _asked(ws: Workspace, compared: Callable[..., Found], **asked: Any) -> Found | None:
+    try:
+        return compared(ws, **asked)
+    except EngineError:  # not scored on this split, under this protocol or in this metric
+        return None
+
+
+def _competing(found: Found) -> list[Row]:
+    return [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
+
+
+def _best(found: Found, metric: Metric) -> Row | None:
+    rows = _competing(found) if metric.higher_is_better is not None else []
+    return max(rows, key=lambda row: (metric.sign * row["delta"], row["variant"]), default=None)
+
+
+def _row(found: Found, variant_id: str) -> Row | None:
+    return next((row for row in found["rows"] if row["variant_id"] == variant_id), None)
+
+
+def _measured(row: Row | None) -> Row | None:
+    return row if row is not None and row["delta"] is not None else None
+
+
+def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:
+    paired = pairings(ws, found, variants=[row["variant"] for row in _competing(found)])
+    return optimism(
+        {
+            name: dict(zip(one.personas, (metric.sign * one.differences).tolist(), strict=True))
+            for name, one in paired.items()
+        }
+    )
+
+
+def _size(value: float, metric: Metric) -> str:
+    if metric.unit == "fraction":
+        return f"{signed_points(value)} points"
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def _spread(row: Row, metric: Metric) -> str:
+    low, high = row["ci_low"], row["ci_high"]
+    if low is None or high is None:
+        return "no interval"
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    return f"95 % interval {interval(low * factor, high * factor)}"
+
+
+def _p(value: float | None) -> str:
+    told = p_value(value)
+    return told if told[:1] == "<" else f"= {told}"

@@ -1,0 +1,153 @@
+"""Where a gain stands: on replies that the persona's own train dialogues hold word for word, and elsewhere;
+by turn.
+
+A reply that stands in somebody's history can be repeated by whoever remembers it. That is no fault of the
+split, and no understanding of the persona either; so both numbers stand beside each other. Owns the audit;
+judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.paths import Workspace
+from engine.core.wording import count, percent
+from engine.data.dataset import example_turns, load_dataset, load_splits
+from engine.domains import metrics
+from engine.results import store
+from engine.stats.compare import compare
+from engine.stats.pairing import Row, index, pair
+
+LAST_TURN = 4
+_RESAMPLES = 999
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A variant's gain over whom it is compared with on some of the examples; fractions."""
+
+    name: str
+    n_examples: int
+    n_personas: int
+    delta: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """`share` of the `n` references scored stand word for word in the persona's own train replies.
+
+    `parts` maps a variant to its gain on those and on the others, `turns` to that by the reply's place in its
+    dialogue, counted from 1; the last holds all later ones.
+    """
+
+    share: float
+    n: int
+    parts: Mapping[str, tuple[Part, Part]]
+    turns: Mapping[str, tuple[Part, ...]]
+
+    @property
+    def words(self) -> str:
+        """How many references can be repeated from memory, in a sentence."""
+        return (
+            f"Of {count(self.n, 'reference')}, {percent(self.share)} stand word for word in the persona's own"
+            " train replies."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    is_verbatim: bool
+    turn: int
+
+
+def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | None:
+    """Return the audit of a table (of `compare_variants`) for some of its variants.
+
+    None where there is nothing to audit: published scores without dialogues, or a statistic of the whole set.
+    """
+    metric = metrics.chosen(ws, found["metric"])
+    places = {} if metric.total is not None else _places(ws, found["split"])
+    rows = [row for row in found["rows"] if row["variant"] in variants and row["delta"] is not None]
+    scores = store.score_table(ws, metric=metric.name, split=found["split"], protocol=found["protocol"])
+    scores = scores[scores["example_id"].isin(list(places))]
+    if scores.empty:
+        return None
+    asked = set(scores["example_id"])
+    tables = {str(name): table for name, table in scores.groupby("variant", sort=False)}
+    parts: dict[str, tuple[Part, Part]] = {}
+    turns: dict[str, tuple[Part, ...]] = {}
+    for row in rows:
+        ours, theirs = tables.get(row["variant"]), tables.get(row["reference"])
+        if ours is None or theirs is None:
+            continue
+
+        def part(
+            name: str,
+            wanted: Callable[[_Place], bool],
+            both: tuple[pd.DataFrame, pd.DataFrame] = (ours, theirs),
+        ) -> Part:
+            return _part(name, {one for one in asked if wanted(places[one])}, *both)
+
+        parts[row["variant"]] = (
+            part("word for word", lambda place: place.is_verbatim),
+            part("elsewhere", lambda place: not place.is_verbatim),
+        )
+        turns[row["variant"]] = tuple(
+            part(
+                str(turn) if turn < LAST_TURN else f"{turn} and later",
+                lambda place, turn=turn: place.turn == turn,  # type: ignore[misc]
+            )
+            for turn in sorted({places[one].turn for one in asked})
+        )
+    share = sum(places[one].is_verbatim for one in asked) / len(asked)
+    return Leakage(share, len(asked), parts, turns)
+
+
+def _places(ws: Workspace, split: str) -> dict[str, _Place]:
+    """Every example of a split: whether its reference stands in her own train replies, and its turn."""
+    dataset, splits = load_dataset(ws), load_splits(ws)
+    learned: dict[str, set[str]] = {}
+    for dialogue in dataset.dialogues:
+        if splits.assignment.get(dialogue.dialogue_id) == "train":
+            own = learned.setdefault(dialogue.persona_id, set())
+            own.update(dialogue.messages[turn].text.strip() for turn in example_turns(dialogue.messages))
+    found = {}
+    for dialogue in dataset.dialogues:
+        if splits.assignment.get(dialogue.dialogue_id) == split:
+            own = learned.get(dialogue.persona_id, set())
+            for number, turn in enumerate(example_turns(dialogue.messages), 1):
+                text = dialogue.messages[turn].text.strip()
+                found[f"{dialogue.dialogue_id}#{turn}"] = _Place(text in own, min(number, LAST_TURN))
+    return found
+
+
+def _part(name: str, wanted: Collection[str], ours: pd.DataFrame, theirs: pd.DataFrame) -> Part:
+    pairing = pair(*(index(_rows(table, wanted)) for table in (ours, theirs)))
+    row = compare(pairing, resamples=_RESAMPLES)
+    return Part(name, pairing.n_examples, pairing.n_paired, row.delta, row.ci_low, row.ci_high)
+
+
+def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Row]:
+    held = table[table["example_id"].isin(list(wanted))]
+    values = held["value"].astype(object).where(held["value"].notna(), None)
+    return zip(held["example_id"], held["persona_id"], values, strict=True)
+
+
+def strangers(ws: Workspace, split: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the personas with examples on a split who have dialogues to train on, and those who have
+    none."""
+    dataset, splits = load_dataset(ws), load_splits(ws)
+    there: dict[str, set[str]] = {}
+    for dialogue in dataset.dialogues:
+        part = splits.assignment.get(dialogue.dialogue_id)
+        if part is not None:
+            there.setdefault(part, set()).add(dialogue.persona_id)
+    judged, seen = there.get(split, set()), there.get("train", set())
+    return frozenset(judged & seen), frozenset(judged - seen)

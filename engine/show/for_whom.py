@@ -1,0 +1,51 @@
+"""For whom a variant works, in words: whether personas truly differ, and what one of them truly gets.
+
+Words what engine/stats/heterogeneity.py found; computes no statistic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.core.wording import interval, p_value, percent, signed_points
+from engine.stats.verdicts import ALPHA
+
+Row = Mapping[str, Any]
+
+
+def for_whom(row: Row, *, factor: float = 1.0) -> str:
+    """Word it for a row of `compare_variants`; empty where its examples do not say. `factor` is by how much
+    a value is to be multiplied so that wording it in points shows it on its own scale."""
+    if row["between"] is None or row["p_between"] is None:
+        return ""
+    low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
+    share = (
+        f"{percent(row['true_share'])} of personas truly gain ({low} to {high}); "
+        f"{percent(row['share_improved'])} look so."
+    )
+    p = p_value(row["p_between"])
+    if row["p_between"] >= ALPHA:
+        return (
+            f"{share} Personas differ no more than their few examples make them seem (p {p}): who gains and "
+            "who loses may be luck."
+        )
+    spread = signed_points(row["between"] * factor).removeprefix("+")
+    return (
+        f"{share} Personas truly differ (p {p}): their gains spread by {spread} around the mean, and "
+        f"{percent(row['reliability'])} of the spread that is seen is no luck."
+    )
+
+
+def differing(rows: Sequence[Row]) -> str:
+    """Word under which variants personas truly differ."""
+    names = [row["variant"] for row in rows if row["p_between"] is not None and row["p_between"] < ALPHA]
+    if not names:
+        return "Under no variant do personas differ more than luck: who gains and who loses may be chance."
+    return f"Personas truly differ under {', '.join(names)}; elsewhere who gains and who loses may be luck."
+
+
+def single(effect: float, low: float, high: float, chance: float, *, factor: float = 1.0) -> str:
+    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), truly gains with 92 %"."""
+    told = f"{signed_points(effect * factor)} ({interval(low * factor, high * factor)})"
+    return f"{told}, truly gains with {percent(chance)}"

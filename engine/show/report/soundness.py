@@ -1,0 +1,177 @@
+"""How far the results can be trusted: what was planned, over what a gain stands, and where. Writes no
+file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.core.wording import count, interval, p_value, signed_points
+from engine.domains.metrics import METRICS
+from engine.results.comparing import frozen, leakage, looks
+from engine.results.comparing.freezing import Planned, outcomes
+from engine.results.comparing.frozen import Frozen
+from engine.results.comparing.pairings import compare_within
+from engine.show.report.blocks import Block, Bullets, Section, Table, Text
+from engine.show.report.gathering import Compared, Gathered
+
+_OVER = ("over {reference}", "over step-matched unified", "over its placebo")
+
+
+def plan_section(gathered: Gathered) -> Section | None:
+    """What was planned before test was looked at, as it came out, and what came later; None off test."""
+    main = gathered.main
+    if main is None or main.split != "test" or main.imported:
+        return None
+    at = looks.at(main.found)
+    plans = frozen.plans(gathered.ws, at)
+    blocks: list[Block] = []
+    if not plans:
+        blocks.append(
+            Text(
+                "Nothing was frozen before test was looked at: of the verdicts on test only the one on what"
+                " val chose stood beforehand. python -m engine freeze writes a plan down."
+            )
+        )
+    for plan in plans:
+        blocks += _planned(plan, outcomes(gathered.ws, plan))
+    later = frozen.later(looks.seen(gathered.ws, at), plans)
+    if plans and later:
+        named = sorted(
+            {f"{one.variant} in {METRICS[one.metric].label.lower()}" for one in later if one.metric}
+        )
+        blocks.append(Text("Came later, in no plan, so to be confirmed on new data:"))
+        blocks.append(Bullets(tuple(named)))
+    return Section("Plan", tuple(blocks))
+
+
+def _planned(plan: Frozen, found: list[Planned]) -> Iterator[Block]:
+    seen = f"after {count(plan.looks, 'other look')} at test" if plan.looks else "before any look at test"
+    yield Text(
+        f"Frozen on {plan.at[:10]} as {plan.hash}, {seen}: {count(len(plan.variants), 'variant')} against"
+        f" {plan.reference}; {METRICS[plan.primary].label.lower()} decides."
+        f" {plan.tests['test'].capitalize()}; p below {plan.tests['alpha']:g} after Holm's correction over"
+        " the plan."
+    )
+    if not plan.is_whole:
+        yield Text("This plan was changed after it was frozen: its hash does not fit what it says.", "note")
+    numbers = ("difference", "p (plan)")
+    rows = tuple(_outcome(one, plan) for one in found)
+    columns = ("variant", "metric", "role", "difference", "95 % interval", "p (plan)", "verdict")
+    yield Table("What was planned, as it came out.", columns, rows, frozenset(numbers))
+
+
+def _outcome(one: Planned, plan: Frozen) -> tuple[str, ...]:
+    role = "primary" if one.metric == plan.primary else "further"
+    first = (one.variant, METRICS[one.metric].label, role)
+    if one.row is None or one.row["delta"] is None:
+        return (*first, "not scored", "", "", "")
+    factor = 1.0 if METRICS[one.metric].unit == "fraction" else 0.01
+    low, high = one.row["ci_low"], one.row["ci_high"]
+    spread = "" if low is None or high is None else interval(low * factor, high * factor)
+    return (*first, signed_points(one.row["delta"] * factor), spread, p_value(one.p), one.verdict)
+
+
+def controls_section(compared: Compared) -> Section | None:
+    """Three gains side by side: over the reference, over as many steps for everybody, over the placebo."""
+    rows = [row for row in compared.rows if row.get("above_placebo") or row.get("above_matched")]
+    if not rows:
+        return None
+    columns = tuple(one.format(reference=compared.reference) for one in _OVER)
+    table = Table(
+        f"Gains on {compared.split}, in points, with 95 % intervals.",
+        ("variant", *columns),
+        tuple(
+            (
+                row["variant"],
+                *(_gain(one) for one in (row, row.get("above_matched"), row.get("above_placebo"))),
+            )
+            for row in rows
+        ),
+    )
+    why = (
+        "The gain over a unified trained for as many steps is what training alone does not explain. The"
+        " placebo is the same recipe with another persona's adapter or memories: the gain over it counts the"
+        " harm of the wrong persona too, so it is not how much is personal."
+    )
+    return Section("Over what the gain stands", (Text(why), table))
+
+
+def _gain(row: Mapping[str, Any] | None) -> str:
+    if not row or row["delta"] is None:
+        return "not made"
+    return f"{signed_points(row['delta'])} ({interval(row['ci_low'], row['ci_high'])})"
+
+
+def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
+    """Gains on replies that can be repeated from memory and elsewhere, and by turn; None without
+    dialogues."""
+    if compared.imported or not compared.contenders:
+        return None
+    names = [row["variant"] for row in compared.contenders]
+    found = leakage.audit(gathered.ws, compared.found, names)
+    if found is None or not found.parts:
+        return None
+    rows = tuple(
+        (name, *(cell for part in parts for cell in _part(part))) for name, parts in found.parts.items()
+    )
+    columns = ("variant", "word for word", "examples", "elsewhere", "examples ")
+    first = next(iter(found.turns))
+    turns = tuple((part.name, *_part(part)) for part in found.turns[first])
+    return Section(
+        "Where the gain stands",
+        (
+            Text(
+                f"{found.words} A variant that remembers can repeat those; what it gains elsewhere is more."
+            ),
+            Table(
+                "Gains over what each is compared with, in points, with 95 % intervals.",
+                columns,
+                rows,
+                frozenset({"examples", "examples "}),
+            ),
+            Table(
+                f"Gains of {first} by the reply's place in its dialogue.",
+                ("turn", "gain", "examples"),
+                turns,
+                frozenset({"examples"}),
+            ),
+        ),
+    )
+
+
+def _part(part: leakage.Part) -> tuple[str, str]:
+    if part.delta is None:
+        return "none", str(part.n_examples)
+    spread = "" if part.ci_low is None else f" ({interval(part.ci_low, part.ci_high)})"
+    return f"{signed_points(part.delta)}{spread}", str(part.n_examples)
+
+
+def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
+    """Whom the results speak of; where some personas have nothing to train on, a table of each group."""
+    if compared.imported or not compared.contenders:
+        return None
+    seen, unseen = leakage.strangers(gathered.ws, compared.split)
+    if not unseen:
+        told = "Seen personas only: each has dialogues to train on, so nothing here speaks of new ones."
+        return Section("Of whom this speaks", (Text(told),))
+    if not seen:
+        return Section(
+            "Of whom this speaks", (Text("Unseen personas only: none has dialogues to train on."),)
+        )
+    blocks: list[Block] = [
+        Text(
+            f"{count(len(seen), 'persona')} have dialogues to train on, {len(unseen)} are unseen. A reading"
+            " of each group; the verdict is over all."
+        )
+    ]
+    for name, group in (("Seen personas", seen), ("Unseen personas", unseen)):
+        table = compare_within(gathered.ws, compared.found, group)
+        rows = tuple(
+            (row["variant"], _gain(row), str(row["n_paired"]), row["verdict"])
+            for row in table["rows"]
+            if row["role"] != "reference"
+        )
+        columns = ("variant", f"gain over {compared.reference}", "personas", "verdict")
+        blocks.append(Table(f"{name}, on {compared.split}.", columns, rows, frozenset({"personas"})))
+    return Section("Of whom this speaks", tuple(blocks))

@@ -1,0 +1,130 @@
+"""Training again from other seeds: how sure a mean is over personas and seeds, and what is mere noise.
+
+Owns the two-way layout of persona and seed, and the noise of training as all pairs of repeats show it. Knows
+neither runs nor variants.
+
+Sources: Satterthwaite, An approximate distribution of estimates of variance components (1946); Bouthillier
+and others, Accounting for variance in machine learning benchmarks (2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from engine.stats.bootstrap import Vector
+
+_CONFIDENCE = 0.95
+_NOISE = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """The mean difference over `n_personas` and `n_seeds`, both of which are a sample.
+
+    [low, high] is its 95 % interval, by Student's t with Satterthwaite's `freedom`; `p` that of a mean of 0.
+    `seed_share` (0..1) is how much of the variance of what ONE training shows is the seed's.
+    """
+
+    n_personas: int
+    n_seeds: int
+    mean: float
+    error: float
+    freedom: float
+    low: float
+    high: float
+    p: float
+    seed_share: float
+
+    def p_equal(self, margin: float) -> float:
+        """Return p of a mean as far from 0 as `margin` or farther, by two one-sided tests."""
+        return float(special.stdtr(self.freedom, (abs(self.mean) - margin) / self.error))
+
+
+def crossed(differences: Vector) -> Crossed | None:
+    """Return the mean of `differences` [personas, seeds], and how sure it is.
+
+    A persona whom a seed lacks (NaN) is left out. None below two personas or seeds, and where nothing differs
+    from anything.
+    """
+    whole = differences[~np.isnan(differences).any(axis=1)]
+    n, k = whole.shape
+    if min(n, k) < 2 or np.ptp(whole) <= _NOISE:
+        return None
+    mean = whole.mean()
+    by_persona, by_seed = whole.mean(axis=1), whole.mean(axis=0)
+    rest = whole - by_persona[:, None] - by_seed + mean
+    personas = k * ((by_persona - mean) ** 2).sum() / (n - 1)
+    seeds = n * ((by_seed - mean) ** 2).sum() / (k - 1)
+    rest_freedom = (n - 1) * (k - 1)
+    left = min((rest**2).sum() / rest_freedom, personas, seeds)  # neither component is less than none
+    total = personas + seeds - left
+    freedom = total**2 / (personas**2 / (n - 1) + seeds**2 / (k - 1) + left**2 / rest_freedom)
+    error = float(np.sqrt(total / (n * k)))
+    half = float(special.stdtrit(freedom, (1 + _CONFIDENCE) / 2)) * error
+    return Crossed(
+        n_personas=n,
+        n_seeds=k,
+        mean=float(mean),
+        error=error,
+        freedom=float(freedom),
+        low=float(mean) - half,
+        high=float(mean) + half,
+        p=float(2 * special.stdtr(freedom, -abs(float(mean)) / error)),
+        seed_share=float(seeds / (seeds + (personas - left) / k)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingNoise:
+    """How much another seed alone moves a mean. `largest` is the largest difference between two seeds of one
+    recipe, `limit` what the difference of two single runs stays within, by chance alone, 19 times in 20;
+    both over all `pairs` of repeats."""
+
+    largest: float
+    limit: float
+    pairs: int
+
+
+def training_noise(recipes: Sequence[Sequence[float]]) -> TrainingNoise | None:
+    """Return the noise that the means of each recipe's seeds show, pooled; None where none was repeated.
+
+    All pairs of repeats of a recipe count alike. The deviation within recipes has sum(n - 1) degrees of
+    freedom, and a difference of two runs has twice that variance (Student's t).
+    """
+    repeated = [np.asarray(means, dtype=np.float64) for means in recipes if len(means) > 1]
+    if not repeated:
+        return None
+    freedom = sum(len(means) - 1 for means in repeated)
+    squares = sum(float(((means - means.mean()) ** 2).sum()) for means in repeated)
+    return TrainingNoise(
+        largest=max(float(np.ptp(means)) for means in repeated),
+        limit=_reach(freedom) * (2 * squares / freedom) ** 0.5,
+        pairs=sum(_pairs(len(means)) for means in repeated),
+    )
+
+
+def noise_of_mean(deltas: Sequence[float], *, own_once: bool) -> TrainingNoise:
+    """Return the noise of the mean of `deltas`, one a seed: `limit` is what it stays within by chance alone.
+
+    With `own_once` the seeds are the reference's, and the variant itself was trained once: its own noise, as
+    large as that of one of them, is not averaged out.
+    """
+    n = len(deltas)
+    deviation = float(np.std(deltas, ddof=1))
+    return TrainingNoise(
+        largest=float(np.ptp(deltas)),
+        limit=_reach(n - 1) * deviation * (own_once + 1 / n) ** 0.5,
+        pairs=_pairs(n),
+    )
+
+
+def _reach(freedom: int) -> float:
+    return float(special.stdtrit(freedom, (1 + _CONFIDENCE) / 2))
+
+
+def _pairs(n: int) -> int:
+    return n * (n - 1) // 2

@@ -1,0 +1,162 @@
+"""What a variant is compared with: the reference that was chosen once, or the run that it is built on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import compare_within, pairings
+from engine.stats.seeds import training_noise
+from engine.strategies import reference
+from engine.strategies.ground import read_ground
+from tests.seeded_study import register, run
+from tests.steps_for_tests import PERSONAS
+from tests.workspaces import make_workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    register(monkeypatch)
+    return make_workspace(tmp_path)
+
+
+def compared(ws: Workspace, **asked: object) -> dict[str, dict[str, object]]:
+    return {row["run_id"]: row for row in compare_variants(ws, **asked)["rows"]}  # type: ignore[arg-type]
+
+
+def chosen(ws: Workspace) -> str:
+    found = reference.reference_on(ws, read_ground(ws))
+    assert found is not None
+    return found.run_id
+
+
+def test_no_newer_run_and_no_repeat_becomes_the_reference(ws: Workspace) -> None:
+    first = run(ws, "unified", ticks=4)
+    store.refresh(ws)
+    again = run(ws, "unified", seed=4, ticks=4, lift=0.05)
+    other = run(ws, "unified", ticks=5, lift=0.1)
+    usual = run(ws, "unified")
+    assert compared(ws)[first]["role"] == "reference"
+    assert chosen(ws) == first
+    names = {row["run_id"]: row["variant"] for row in compared(ws).values()}
+    assert names[first] == "unified"
+    assert all(names[one].startswith("unified@") for one in (again, other, usual))
+    store.rebuild(ws)
+    assert compared(ws)[first]["role"] == "reference"
+
+
+def test_before_anybody_looked_the_one_with_defaults_is_chosen_else_what_is_built_on(ws: Workspace) -> None:
+    run(ws, "unified", ticks=4)
+    stood_on = run(ws, "unified", ticks=5)
+    run(ws, "hybrid", on=stood_on)
+    store.refresh(ws)
+    assert chosen(ws) == stood_on
+
+
+def test_it_is_changed_on_purpose_and_that_is_remembered(ws: Workspace) -> None:
+    first, other = run(ws, "unified"), run(ws, "unified", ticks=5)
+    store.refresh(ws)
+    before = store.version(ws)
+    made = reference.choose(ws, other)
+    assert (made.by, made.instead_of) == ("choice", first)
+    assert store.version(ws) != before
+    assert compared(ws)[other]["role"] == "reference"
+    hybrid = run(ws, "hybrid", on=other)
+    with pytest.raises(EngineError, match="cannot be the reference"):
+        reference.choose(ws, hybrid)
+
+
+def test_new_runs_are_built_on_the_reference(ws: Workspace) -> None:
+    first = run(ws, "unified", ticks=4)
+    store.refresh(ws)
+    run(ws, "unified")
+    hybrid = run(ws, "hybrid")
+    assert store.overview(ws).origins[hybrid].upstream["unified"] == first
+
+
+def test_a_variant_is_compared_with_the_unified_that_it_is_built_on(ws: Workspace) -> None:
+    run(ws, "unified", ticks=4)
+    store.refresh(ws)
+    other = run(ws, "unified", ticks=5, lift=0.03)
+    hybrid = run(ws, "hybrid", on=other, lift=0.001)
+    row = compared(ws)[hybrid]
+    assert row["delta"] == pytest.approx(0.001, abs=0.0005)  # and not 0.031
+    assert row["built_on"] == row["reference"] == compared(ws)[other]["variant"]
+    assert compared(ws)[other]["role"] == "ground"
+    assert compared(ws)[other]["p_holm"] is None
+    assert row["p_holm"] == row["p"]  # what it stands on is no rival of it
+    found = compare_variants(ws)
+    judged = found["criteria"][row["variant"]][0]
+    assert judged["conditions"][0]["found"] == pytest.approx(row["delta"])
+    mean = float(pairings(ws, found)[str(row["variant"])].differences.mean())
+    assert mean == pytest.approx(row["delta"])
+    within = compare_within(ws, found, PERSONAS[:4])["rows"]
+    assert next(one for one in within if one["run_id"] == hybrid)["delta"] < 0.01
+
+
+def test_who_asks_for_a_reference_by_name_gets_it_for_all(ws: Workspace) -> None:
+    run(ws, "unified", ticks=4)
+    store.refresh(ws)
+    other = run(ws, "unified", ticks=5, lift=0.03)
+    hybrid = run(ws, "hybrid", on=other, lift=0.001)
+    names = {row["run_id"]: row["variant"] for row in compared(ws).values()}
+    asked = compared(ws, reference="base" if "base" in names.values() else names[hybrid])
+    assert {row["reference"] for row in asked.values()} == {names[hybrid]}
+
+
+def _lift(monkeypatch: pytest.MonkeyPatch, lifts: dict[tuple[str, int], float]) -> None:
+    from tests import seeded_study
+
+    monkeypatch.setattr(seeded_study, "OF_SEEDS", lifts)
+
+
+def test_seeds_are_one_variant_with_their_mean_and_spread(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {("unified", 0): 0.0, ("unified", 1): 0.04, ("unified", 2): -0.04}
+    _lift(monkeypatch, {**levels, ("hybrid", 0): 0.01, ("hybrid", 1): 0.02, ("hybrid", 2): 0.03})
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+    alone = run(ws, "per-persona")
+    rows = compared(ws)
+    told = rows[hybrid[0]]["seeds"]
+    assert isinstance(told, dict)
+    assert told["n"] == 3
+    assert told["deltas"] == pytest.approx([0.01, 0.02, 0.03], abs=0.001)
+    assert told["deviation"] == pytest.approx(0.01, abs=0.001)
+    assert rows[hybrid[0]]["delta"] == pytest.approx(0.02, abs=0.001)
+    assert rows[hybrid[0]]["delta"] == pytest.approx(np.mean(told["deltas"]))
+    assert (rows[hybrid[1]]["role"], rows[hybrid[2]]["role"]) == ("repeat", "repeat")
+    assert rows[unified[0]]["seeds"]["means"] == pytest.approx([0.5005, 0.5405, 0.4605], abs=0.001)  # type: ignore[index]
+    assert rows[alone]["delta"] == pytest.approx(0.0, abs=0.001)  # against the mean of the three
+    assert rows[alone]["seeds"]["n"] == 3  # type: ignore[index]
+    spread = np.std([0.0, 0.04, -0.04], ddof=1)  # it was trained once, and the reference three times
+    assert rows[alone]["noise_limit"] == pytest.approx(4.303 * spread * np.sqrt(1 + 1 / 3), rel=0.02)
+    assert rows[hybrid[0]]["noise_limit"] == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=0.1)
+    low, high = rows[hybrid[0]]["ci_low"], rows[hybrid[0]]["ci_high"]
+    assert low < 0 < high  # type: ignore[operator]  # three seeds from 1 to 3 points: t with 2 degrees of freedom
+    assert rows[hybrid[0]]["above_noise"] is False
+
+
+def test_all_pairs_of_repeats_say_what_training_alone_does() -> None:
+    two = training_noise([[0.0, 0.01]])
+    assert two is not None
+    assert two.limit == pytest.approx(0.127, abs=0.001)  # one repeat: t with one degree of freedom, 12.7
+    four = training_noise([[0.0, 0.01, -0.01, 0.02]])
+    assert four is not None
+    assert (four.pairs, four.largest) == (6, pytest.approx(0.03))
+    assert four.limit == pytest.approx(3.182 * np.sqrt(2) * np.std([0, 0.01, -0.01, 0.02], ddof=1), abs=1e-4)
+    assert training_noise([[0.0]]) is None
+    rng = np.random.default_rng(1)
+    beyond = [
+        abs(sample[0] - sample[1]) > found.limit
+        for sample in rng.normal(0, 1, (4000, 5))
+        if (found := training_noise([sample[2:]])) is not None
+    ]
+    assert np.mean(beyond) == pytest.approx(0.05, abs=0.012)

@@ -1,0 +1,96 @@
+"""What a comparison comes down to: val chooses, test judges that one, and the highest on test is named so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.core.paths import Workspace
+from engine.results.comparing import looks
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.headline import Headline, headline, opening_split
+from engine.stats.verdicts import BETTER
+from engine.strategies import registry
+from tests.experiments_for_tests import EXPERIMENTS
+from tests.workspaces import finish, make_workspace
+
+
+@pytest.fixture
+def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """`after` is the best on one split, a lifted `gain` on the other."""
+    for name, entry in EXPERIMENTS.items():
+        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+    ws = make_workspace(tmp_path)
+    finish(ws, "gain")
+    finish(ws, "after")
+    means = {split: _means(ws, split) for split in ("val", "test")}
+    ahead = [of["after"] - of["gain"] for of in means.values()]
+    finish(ws, "gain", {"lift": sum(ahead) / 2})
+    return ws
+
+
+def _means(ws: Workspace, split: str) -> dict[str, float]:
+    rows = compare_variants(ws, reference="count", split=split, bands=False)["rows"]
+    return {row["variant"]: row["mean"] for row in rows}
+
+
+def best(ws: Workspace, split: str) -> str:
+    means = _means(ws, split)
+    return max((name for name in means if name != "count"), key=lambda name: means[name])
+
+
+def of(ws: Workspace, split: str, *, look: bool = False) -> Headline:
+    return headline(ws, compare_variants(ws, reference="count", split=split), look=look)
+
+
+def test_the_choice_is_vals_and_its_number_is_tests(ws: Workspace) -> None:
+    assert best(ws, "val") != best(ws, "test")
+    found = of(ws, "test")
+    assert found.chosen is not None
+    assert found.tested is not None
+    assert found.chosen["variant"] == found.tested["variant"] == best(ws, "val")
+    on_test = compare_variants(ws, reference="count", split="test")["rows"]
+    assert found.tested["delta"] == next(row["delta"] for row in on_test if row["variant"] == best(ws, "val"))
+    assert found.verdict == BETTER
+    assert "on test it is better" in found.choice_words
+    assert "one test" in found.choice_words
+
+
+def test_the_highest_on_test_is_named_with_what_luck_alone_makes(ws: Workspace) -> None:
+    found = of(ws, "test")
+    assert found.highest is not None
+    assert found.luck is not None
+    assert found.highest["variant"] == best(ws, "test")
+    assert f"Highest on test of {found.luck.n}: {best(ws, 'test')}" in found.highest_words
+    assert found.luck.overshoot > 0
+    assert 0.5 < found.luck.coverage < 0.975
+    assert "too much" in found.highest_words
+
+
+def test_on_val_nobody_looks_at_test_before_it_is_asked_for(tmp_path: Path, ws: Workspace) -> None:
+    (ws.data / "looks.jsonl").unlink()
+    found = of(ws, "val")
+    assert (found.tested, found.highest) == (None, None)
+    assert "not judged" in found.choice_words
+    there = looks.at(compare_variants(ws, reference="count", split="val"))
+    assert looks.seen(ws, there) == []
+    assert of(ws, "val", look=True).verdict == BETTER
+    assert [look.variant for look in looks.seen(ws, there)] == [best(ws, "val")]
+    assert of(ws, "val").tested is not None  # seen by now
+
+
+def test_where_nothing_is_above_the_reference_nothing_is_chosen(ws: Workspace) -> None:
+    found = headline(ws, compare_variants(ws, reference=best(ws, "val"), split="test"))
+    assert (found.chosen, found.tested) == (None, None)
+    assert "nothing is chosen" in found.choice_words
+
+
+def test_a_comparison_opens_on_val_unless_only_test_is_scored(ws: Workspace, tmp_path: Path) -> None:
+    assert opening_split(ws) == "val"
+    other = make_workspace(tmp_path / "other")
+    finish(other, "gain", {"splits": ["test"]})
+    assert opening_split(other) == "test"
+    found = headline(other, compare_variants(other, reference="count"))
+    assert (found.on_val, found.chosen) == (False, None)
+    assert found.words[0].startswith("Highest on test of 1: gain")

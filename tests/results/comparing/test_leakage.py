@@ -1,0 +1,58 @@
+"""Where a gain stands: on replies that her own train dialogues hold word for word and elsewhere, and by
+turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.core.paths import Workspace
+from engine.data.dataset import examples, load_dataset, load_splits
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.leakage import audit, strangers
+from tests.sample_study import finish, prepare_world
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    ws = prepare_world(tmp_path_factory.mktemp("study"), personas=6, dialogues=10)
+    finish(ws, "unified", "retrieval", per_persona=6)
+    return ws
+
+
+def test_the_share_and_both_gains_are_those_of_the_examples_by_hand(ws: Workspace) -> None:
+    found = compare_variants(ws)
+    told = audit(ws, found, ["unified+retrieval-3"])
+    assert told is not None
+    dataset, splits = load_dataset(ws), load_splits(ws)
+    own: dict[str, set[str]] = {}
+    for one in examples(dataset, splits, "train"):
+        own.setdefault(one.persona_id, set()).add(one.reference)
+    there, elsewhere = told.parts["unified+retrieval-3"]
+    assert (there.n_examples + elsewhere.n_examples) == told.n == 36
+    assert told.share == pytest.approx(there.n_examples / told.n)
+    assert 0 < told.share < 1
+    assert f"{100 * told.share:.0f} %" in told.words
+    known = {
+        one.example_id: one.reference in own[one.persona_id] for one in examples(dataset, splits, "test")
+    }
+    scores = store.score_table(ws, metric="embedding_similarity", split="test", protocol=found["protocol"])
+    wide = scores.pivot(index=["persona_id", "example_id"], columns="variant", values="value")
+    gains = wide["unified+retrieval-3"] - wide["unified"]
+    for part, wanted in ((there, True), (elsewhere, False)):
+        kept = gains[[known[example] == wanted for _, example in gains.index]]
+        assert part.delta == pytest.approx(kept.groupby("persona_id").mean().mean())
+    assert sum(turn.n_examples for turn in told.turns["unified+retrieval-3"]) == told.n
+    assert told.turns["unified+retrieval-3"][0].name == "1"
+
+
+def test_who_is_seen_in_training(ws: Workspace, tmp_path: Path) -> None:
+    seen, unseen = strangers(ws, "test")
+    assert (len(seen), len(unseen)) == (6, 0)
+    other = prepare_world(tmp_path / "by-persona", personas=6, dialogues=4)
+    assert other.read_config()["split"] == "by-persona"
+    seen, unseen = strangers(other, "test")
+    assert len(unseen) >= 1
+    assert not seen
