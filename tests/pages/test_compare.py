@@ -283,3 +283,12 @@ def test_a_bad_upload_shows_all_its_faults_and_leaves_the_workspace(
 def _send(app: object) -> None:
     (button,) = [one for one in app.button if one.label == "Import the study"]  # type: ignore[attr-defined]
     button.click().run()
+
+
+def test_a_variant_is_served_from_here_and_its_files_are_a_command(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="away", candidate="base")
+    assert "python -m engine export base base-adapters" in " ".join(entry.value for entry in app.code)
+    assert [entry.label for entry in app.button if entry.key == "compare_serve"] == ["Serve base"]
+    ceiling = open_page(full, "compare", view="away", candidate="ceiling-persona")
+    assert "No model answers" in texts(ceiling)
+    assert not [entry for entry in ceiling.button if entry.key == "compare_serve"]
