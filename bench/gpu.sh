@@ -43,6 +43,7 @@ table() {  # table NAME COMMAND...: run, keep the JSON, print it as a table; wha
 
 part() {
   case "$1" in
+    equal) part equal-texts; part equal-train ;;
     equal-train)  # the same weights as PEFT's after training
       table equal-train bench/train.py --base 0.5b --dtype fp32 --personas 2 --sample 2 --dialogues 4 --ways ours b-fp32 ;;
     equal-texts)  # the same 50 greedy texts as PEFT's in fp32, and how many of them in bf16
