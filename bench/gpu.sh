@@ -47,9 +47,9 @@ part() {
       table equal-train bench/train.py --base 0.5b --dtype fp32 --personas 2 --sample 2 --dialogues 4 --ways ours b-fp32
       table equal-texts bench/eval.py --base 0.5b --dtype fp32 --personas 5 --sample 5 --examples 10 --ways ours b-mixed-fp32
       table equal-bf16 bench/eval.py --base 0.5b --dtype bf16 --personas 5 --sample 5 --examples 10 --ways ours b-mixed-bf16 ;;
-    train)  # without dropout, and with the product's own
-      table train bench/train.py --base 0.5b --dtype bf16 --personas 200 --sample 1 --dialogues 30 --ways ours a-bf16 b-bf16
-      table train-dropout bench/train.py --base 0.5b --dtype bf16 --personas 200 --sample 1 --dialogues 30 --dropout 0.05 --ways ours b-bf16 ;;
+    train)  # with the product's own dropout beside PEFT, and without
+      table train bench/train.py --base 0.5b --dtype bf16 --personas 200 --sample 1 --dialogues 30 --dropout 0.05 --ways ours a-bf16 b-bf16
+      table train-plain bench/train.py --base 0.5b --dtype bf16 --personas 64 --sample 1 --dialogues 30 --ways ours b-bf16 ;;
     eval)
       table eval bench/eval.py --base 0.5b --dtype bf16 --personas 200 --sample 2 --examples 10 --ways ours a-bf16 b-mixed-bf16
       table eval-smollm2 bench/eval.py --base smollm2 --dtype bf16 --personas 200 --sample 2 --examples 10 --ways ours b-mixed-bf16 ;;

@@ -157,7 +157,7 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert f"you need **{found.needed:,} personas**" in seen
     assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
     assert "python -m engine repeat" in seen
-    assert "unified, crossed with the seeds" in seen
+    assert "unified, retrieval, crossed with the seeds: 4 runs to go" in seen
     assert "No placebo is scored for it" in seen
 
 
