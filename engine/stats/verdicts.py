@@ -79,7 +79,7 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
             family = row.get("family_size") or 1
             among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
             return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
-        if _is_weighed(row):
+        if _is_weighed(row, higher_is_better):
             return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
@@ -90,9 +90,9 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
     return f"{told}; {noise}" if noise else told
 
 
-def _is_weighed(row: Mapping[str, Any]) -> bool:
+def _is_weighed(row: Mapping[str, Any], higher_is_better: bool | None) -> bool:
     """Whether the second primary metric makes the verdict another one."""
-    beside, word = row.get("co_primary"), outcome(row["ci_low"])
+    beside, word = row.get("co_primary"), outcome(row["ci_low"], higher_is_better=higher_is_better)
     return weighed(word, beside) != word
 
 
