@@ -109,7 +109,7 @@ def infer(
         if asked.any():
             farther = np.minimum(_FARTHEST, np.where(tied[asked], _FADES_TIED, _FADES) / n)
             more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}
-            against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)  # type: ignore[arg-type]
+            against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)
             strict[asked] = np.maximum(strict[asked], against)
         if margin is not None:
             outer = _with_one_more(studies, np.full(m, _OUTER))
