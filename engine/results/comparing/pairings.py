@@ -34,7 +34,7 @@ from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import verdict, why
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -160,8 +160,10 @@ def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
 def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:
     told = {**described, **row.as_json(), "co_primary": second}
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
-    word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
-    return {**told, **unknown, "role": described.get("role", ""), "verdict": word}
+    told, role, higher = {**told, **unknown}, described.get("role", ""), metric.higher_is_better
+    reason = why(told, higher_is_better=higher, in_points=metric.unit == "fraction")
+    word = role or verdict(told, higher_is_better=higher)
+    return {**told, "role": role, "verdict": word, "why": "" if role else reason}
 
 
 @dataclass(frozen=True, slots=True)
