@@ -193,7 +193,7 @@ class _Gathering:
         terms = self.tree.terms(node)
         choice = self._results(node, run_ids, CHOICE_SPLIT)
         on_split = choice
-        if terms.split != CHOICE_SPLIT or not choice:
+        if terms.split != CHOICE_SPLIT or not self._rows(terms.metric, CHOICE_SPLIT):
             on_split = self._results(node, run_ids, VERDICT_SPLIT)
         used = CHOICE_SPLIT if on_split is choice else VERDICT_SPLIT
         pool = {
