@@ -27,7 +27,11 @@ NO_HOMES = (
 )
 
 SAID_OTHERWISE = {
-    r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
+    r"speakers?": (  # who speaks
+        r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground"
+        r"|engine/data/(?:layouts/|turns|mapping|preview|assemble)|pages/data/mapping"
+    ),
+    r"lamps?": r"engine/data/layouts/|LaMP|lamp-\d",  # a benchmark of personalisation
     r"security": r"(?i:content-security-policy)",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
     # Published scores are of the study about smart homes.

@@ -22,6 +22,7 @@ from engine.results.comparing.scene import (
     IS_IN_SAMPLE,
     IS_MATCHED,
     IS_PLACEBO,
+    IS_REFERENCE,
     IS_REPEAT,
     IS_YARDSTICK,
 )
@@ -202,7 +203,7 @@ class _Gathering:
         }
         if not pool:
             return None
-        best = max(pool, key=lambda name: (pool[name]["mean"], name))
+        best = max(pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, pool[name]["mean"], name))
         return _as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
     def _why_unmeasured(self, node: Node) -> str:
