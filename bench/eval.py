@@ -100,7 +100,7 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
                     max_new_tokens=NEW,
                     kernels=kernels,
                 )
-            if last:
+            if last and share:
                 busy = f"; GPU busy {share[0]:.0%}"
     texts = [reply.text for reply in replies][: options.sample * options.examples]
     way = f"ours, {dtype}, {personas} adapters x {options.examples}"

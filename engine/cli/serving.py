@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 from engine.cli.frame import Call, command, err, out
 from engine.core.errors import EngineError
 from engine.core.wording import count
+from engine.serve.published import LOCAL, PORT
 
 _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 
@@ -24,9 +24,9 @@ _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
     ),
 )
 @click.argument("variants", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The name or number to listen at.")
+@click.option("--host", default=LOCAL, show_default=True, help="The name or number to listen at.")
 @click.option(
-    "--port", default=8399, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
+    "--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
 )
 def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int:
     """Answer at an OpenAI-compatible address until Ctrl-C: by VARIANTS, for the persona named as the user.
@@ -34,14 +34,14 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
     The token that requests need is printed once; PERSONA_LAB_SERVE_TOKEN sets it.
     """
     from engine.serve import openai_server
-    from engine.serve.published import new_token
+    from engine.serve.published import hash_of_token, new_token
 
     call.ws.read_config()
     given = os.environ.get(_TOKEN, "")
     if given and len(given) < 16:
         raise EngineError(f"{_TOKEN} is too short to keep anybody out.", "Give it 16 characters or more.")
     token = given or new_token()
-    if host not in ("127.0.0.1", "::1", "localhost"):
+    if host not in (LOCAL, "::1", "localhost"):
         err().print(f"Whoever reaches {host} and has the token can ask. Put TLS in front of it on a network.")
 
     def ready(address: str) -> None:
@@ -53,7 +53,7 @@ def serve(call: Call, *, variants: tuple[str, ...], host: str, port: int) -> int
         variants,
         host=host,
         port=port,
-        token_hash=hashlib.sha256(token.encode()).hexdigest(),
+        token_hash=hash_of_token(token),
         ready=ready,
     )
     return 0

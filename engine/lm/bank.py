@@ -83,7 +83,8 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
     finally:
         for module, weight in before:
             if in_place:
-                module.weight.copy_(weight)
+                changed_weight: Any = module.weight
+                changed_weight.copy_(weight)
             else:
                 module.weight = weight
 
@@ -159,7 +160,10 @@ class Rows:
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
-        self._choose(self._names[torch.tensor(list(rows), device=self._names.device)])
+        chosen = torch.tensor(list(rows))
+        if self._names.is_cuda:  # without waiting for what the GPU is still at
+            chosen = chosen.pin_memory().to(self._names.device, non_blocking=True)
+        self._choose(self._names[chosen])
 
     @contextmanager
     def on(self) -> Iterator[None]:

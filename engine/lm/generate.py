@@ -163,6 +163,7 @@ class _InPlace:
         self._model, self._most = model, plan.room(model)
         self._changes = list(dict.fromkeys(changes))
         self._tables: Tables | None = None
+        self.too_many = 1 << 62
 
     def tables(self, changes: Sequence[Change | None]) -> Tables:
         """Return the batch's changes side by side, with those of all other batches where they fit."""
@@ -173,9 +174,9 @@ class _InPlace:
             self._tables = Tables(self._model, self._changes)
         return self._tables
 
-    def release(self) -> None:
-        """Give up what is held: the card is full."""
-        self._tables = None
+    def release(self, rows: int) -> None:
+        """Give up what is held: the card is full with so many rows, which are not tried again."""
+        self._tables, self.too_many = None, max(2, min(rows, self.too_many))
         if self.steps is not None:
             self.steps.release()
 
@@ -191,13 +192,14 @@ def _decode(
     held: _InPlace | None,
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
-    try:
-        return _decode_at_once(model, prompts, changes, kernel, max_new_tokens, end_ids, over, held)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error) or len(prompts) == 1:
-            raise
-    if held is not None:
-        held.release()
+    if held is None or len(prompts) < held.too_many:
+        try:
+            return _decode_at_once(model, prompts, changes, kernel, max_new_tokens, end_ids, over, held)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(prompts) == 1:
+                raise
+        if held is not None:
+            held.release(len(prompts))
     half = len(prompts) // 2
     return [
         reply

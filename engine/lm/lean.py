@@ -61,6 +61,7 @@ def lean(model: PreTrainedModel) -> Iterator[None]:
                 setattr(owner, name, own)
 
 
+@torch.no_grad()
 def ways(model: PreTrainedModel) -> Ways:
     """Return what can be done at once for a model where it is; found out the first time."""
     where, found = _FOUND.get(model, (None, Ways()))
@@ -81,7 +82,9 @@ Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def _of_norms(model: PreTrainedModel, norm: Norm) -> list[Swap]:
-    found = [(module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)]
+    found: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
+        (module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)
+    ]
     return _agreeing(found, lambda module: module.weight)
 
 
@@ -108,7 +111,6 @@ def _agreeing(
     return [(module, "forward", short) for module, short in found if kinds[type(module)]]
 
 
-@torch.no_grad()
 def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
     """Return the ways with kernels compiled here; the plain ones, with a warning, without a compiler."""
     try:

@@ -39,6 +39,7 @@ class MixForm:
     def __init__(self, stacks: Mapping[str, Stack], *, by_layer: bool = False) -> None:
         self._stacks, self._by_layer = stacks, by_layer
         self._count = next(iter(stacks.values())).a.shape[0]
+        self._beside: dict[str, tuple[Tensor, Tensor]] = {}
 
     def start(self, *, seed: int) -> dict[str, Tensor]:
         """Return even weights, whatever the seed."""
@@ -59,15 +60,25 @@ class MixForm:
         """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
         hooks = [
             model.get_submodule(path).register_forward_hook(
-                _hook(model, stack, self.shares(stacked, path)[rows])
+                _hook(self._on(model, path), self.shares(stacked, path).index_select(0, rows))
             )
-            for path, stack in self._stacks.items()
+            for path in self._stacks
         ]
         try:
             yield {}
         finally:
             for hook in hooks:
                 hook.remove()
+
+    def _on(self, model: PreTrainedModel, path: str) -> tuple[Tensor, Tensor]:
+        """Return a module's factors side by side where the model is, taken there once."""
+        if path not in self._beside:
+            stack = self._stacks[path]
+            self._beside[path] = (
+                stack.a.flatten(0, 1).to(model.device, model.dtype),
+                stack.b.transpose(0, 1).flatten(1).to(model.device, model.dtype),
+            )
+        return self._beside[path]
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         """Write the exact merge in PEFT's format, of the rank of all its adapters together."""
@@ -78,10 +89,9 @@ class MixForm:
         save_lora(Lora(factors, shape.scale), shape, folder, base=base)
 
 
-def _hook(model: PreTrainedModel, stack: Stack, shares: Tensor) -> Callable[..., Tensor]:
-    a = stack.a.flatten(0, 1).to(model.device, model.dtype)
-    b = stack.b.transpose(0, 1).flatten(1).to(model.device, model.dtype)
-    columns = shares.repeat_interleave(stack.a.shape[1], dim=1).to(model.dtype).unsqueeze(1)
+def _hook(beside: tuple[Tensor, Tensor], shares: Tensor) -> Callable[..., Tensor]:
+    a, b = beside
+    columns = shares.repeat_interleave(len(a) // shares.shape[1], dim=1).to(a.dtype).unsqueeze(1)
     return lambda _, inputs, output: (
         output + linear(linear(by_row(inputs[0], len(shares)), a) * columns, b).view(output.shape)
     )

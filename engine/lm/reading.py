@@ -96,7 +96,7 @@ def read_prompts(
     seen |= torch.arange(before + width) >= starts[:, None]
     for row, prefix in enumerate(prefixes if trained else ()):
         seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
-    seen = seen.to(device)
+    seen = sent(seen, device)
     cache = (cache_of or new_cache)(model, len(prompts), before + width + max_new_tokens)
     lengths = [len(prompt) - shared for prompt in prompts]
     parts = _parts(lengths, READ_TOKENS.get(device.type, 8192)) if splits else [slice(0, len(prompts))]
@@ -120,7 +120,7 @@ def read_prompts(
         else:
             _fill_trained(own, prefixes[part], trained, model)
         mine = torch.cat([seen[part, :before], seen[part, before + width - longest :]], dim=1)
-        logits.append(forward(model, ids.to(device), mine, own))
+        logits.append(forward(model, sent(ids, device), mine, own))
         if not whole:
             for layer, theirs in zip(_reserved(cache), _reserved(own), strict=True):
                 keys, values = theirs.held
@@ -128,6 +128,11 @@ def read_prompts(
                     layer.place(part, before, keys[:, :, :before], values[:, :, :before])
                 layer.place(part, before + width, keys[:, :, before:], values[:, :, before:])
     return torch.cat(logits), cache, seen
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the host on the device, without waiting for what a GPU is still at."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def _parts(lengths: Sequence[int], tokens: int) -> list[slice]:

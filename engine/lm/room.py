@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from engine.lm.memory import free_bytes
+
 _FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
 _SHARE_OF_FREE = 0.8
 
@@ -29,11 +31,5 @@ def tokens_that_fit(model: PreTrainedModel, *, fused: bool) -> int:
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     each = config.num_hidden_layers * (9 * config.hidden_size + 2 * wide) * model.dtype.itemsize
     each = each if fused else 3 * each // 2
-    fitting = int(_SHARE_OF_FREE * _free_bytes(model.device)) // each
+    fitting = int(_SHARE_OF_FREE * free_bytes(model.device)) // each
     return int(min(_MOST_AT_ONCE, max(_FEWEST_AT_ONCE, 1 << max(0, fitting.bit_length() - 1))))
-
-
-def _free_bytes(device: torch.device) -> int:
-    """Return what this process can still have of a GPU's memory."""
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + held

@@ -26,14 +26,22 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from engine.lm.held import Held, row_count
 from engine.lm.lean import lean, ways
 from engine.lm.prefix import key_value_shape
-from engine.lm.reading import ReservedLayer, new_cache, plain_attention, read_prompts, takes_positions
+from engine.lm.reading import (
+    ReservedLayer,
+    can_be_placed,
+    new_cache,
+    plain_attention,
+    read_prompts,
+    takes_positions,
+)
 from engine.lm.tail import logits_of
 
 ROOM_STEP = 64
 _NAME = "one-token"
 _KERNEL_SIZES = frozenset({16, 32, 64, 128, 256})
 _SAME_ROOM = 1.25
-"""A graph for a longer room is used where it is at most so many times longer: capturing costs some steps."""
+"""A graph for a longer room is used where it is at most so many times longer: capturing costs some steps.
+Where a kernel attends, which passes over what nobody has seen, it may be any longer."""
 _MOST_KEYS = 3
 _STEADY_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotations that do not depend on how far the longest row is, which the host would have to look at."""
@@ -49,7 +57,7 @@ def unsuited(model: PreTrainedModel) -> str:
     kind = told.get("rope_type", told.get("type", "default")) if isinstance(told, dict) else "default"
     if kind not in _STEADY_ROPES:
         return f"its positions turn by {kind} rotation"
-    if any(type(layer).__name__ != ReservedLayer.__name__ for layer in new_cache(model, 1, 1).layers):
+    if not can_be_placed(new_cache(model, 1, 1)):
         return "its cache is not keys and values alone"
     return ""
 
@@ -81,13 +89,14 @@ class _StepInPlace(ReservedLayer):
 
     def __init__(self, keys: Tensor, values: Tensor, place: Tensor) -> None:
         super().__init__(keys.shape[0], keys.shape[2])
-        self.keys, self.values, self._place = keys, values, place
+        self.keys, self.values = self._pair = keys, values
+        self._place = place
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        self.keys.index_copy_(2, self._place, key_states)
-        self.values.index_copy_(2, self._place, value_states)
-        return self.keys, self.values
+        for mine, new in zip(self._pair, (key_states, value_states), strict=True):
+            mine.index_copy_(2, self._place, new)
+        return self._pair
 
 
 @dataclass(eq=False, slots=True)
@@ -158,10 +167,11 @@ class StaticSteps:
     def shape(self, model: PreTrainedModel, rows: int, length: int, key: Hashable) -> _Shape:
         """Return the tensors for so many rows of a length: those that there are, or new ones."""
         count, room = row_count(rows), room_for(length)
+        most = math.inf if _kernel_of(model) is not None else _SAME_ROOM * room
         fitting = [
             known[1]
             for known in self._shapes
-            if (known[0], known[2]) == (count, key) and room <= known[1] <= _SAME_ROOM * room
+            if (known[0], known[2]) == (count, key) and room <= known[1] <= most
         ]  # fmt: skip
         room = min(fitting, default=room)
         memory = self._room(model, count, room)
@@ -207,8 +217,8 @@ class StaticSteps:
         device = model.device
         if self._stream is None:
             self._stream = torch.cuda.Stream(device)
-        if self._pool is None:
-            self._pool = torch.cuda.graph_pool_handle()
+        if all(other.graph is None for other in self._shapes.values()):
+            self._pool = torch.cuda.graph_pool_handle()  # one whose graphs are all gone cannot be used again
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(device)
         try:
@@ -290,6 +300,11 @@ class StaticBatch:
         self._on_rows([*rows, *([rows[0]] * missing)])
 
 
+def _kernel_of(model: PreTrainedModel) -> Callable[..., Tensor] | None:
+    """Return what attends for one token a row at once; None where the model's heads are of another size."""
+    return ways(model).attended if key_value_shape(model)[2] in _KERNEL_SIZES else None
+
+
 def _step(model: PreTrainedModel, shape: _Shape) -> Tensor:
     """Read one token of each row; return logits [R, V] and move everything on by one. Never asks the host."""
     decoder: Any = model.get_decoder()
@@ -327,7 +342,7 @@ _LOOK: ContextVar[_Look] = ContextVar("what the queries of the step under way se
 def _attending(model: PreTrainedModel, mask: Tensor, shape: _Shape) -> Iterator[None]:
     before = model.config._attn_implementation
     model.config._attn_implementation = _NAME
-    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, ways(model).attended))
+    told = _LOOK.set(_Look(mask, shape.firsts, shape.place, _kernel_of(model)))
     try:
         yield
     finally:
@@ -350,7 +365,7 @@ def _attention(
     groups = heads // key.shape[1]
     packed = query.reshape(rows, key.shape[1], groups, size)
     look = _LOOK.get()
-    if look.attended is not None and size in _KERNEL_SIZES:
+    if look.attended is not None:
         scale = size**-0.5 if scaling is None else scaling
         out = look.attended(packed, key, value, look.mask, look.firsts, look.place, scale)
         return out.reshape(rows, 1, heads, -1), None

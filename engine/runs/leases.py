@@ -22,6 +22,7 @@ from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"
 _POLL_SECONDS = 0.5
+_WANTED_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ def holder(device: str) -> Holder | None:
     except (OSError, EngineError, KeyError, TypeError):
         return None
     return found if running(found.process) else None
+
+
+def wanted(device: str) -> bool:
+    """Say whether somebody waits for a device just now; whoever could do without gives it up then."""
+    try:
+        return time.time() - _wish(device).stat().st_mtime < _WANTED_SECONDS
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -77,13 +86,19 @@ def _acquire(device: str, waiting: Callable[[Holder | None], None] | None) -> Fi
                 by = who.what if who else "another process"
                 raise EngineError(f"{device} is held by {by}.", "Wait for its end, or cancel it.") from error
             waiting(who)
+            _wish(device).touch()
             time.sleep(_POLL_SECONDS)
         else:
+            _wish(device).unlink(missing_ok=True)
             return lock
 
 
 def _record(device: str) -> Path:
     return folder() / f"{_name(device)}.json"
+
+
+def _wish(device: str) -> Path:
+    return folder() / f"{_name(device)}.wanted"
 
 
 def _name(device: str) -> str:

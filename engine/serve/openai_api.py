@@ -9,7 +9,6 @@ is answered by the variant for unseen personas, and the answer says so. Every re
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import json
 import time
@@ -32,6 +31,7 @@ from engine.results.variants import Variant
 from engine.serve.answering import Stage
 from engine.serve.batching import Batcher, Heard, Wish
 from engine.serve.conversation import can_answer
+from engine.serve.published import hash_of_token
 
 MOST_TOKENS = 2048
 _USUAL_TOKENS = 256
@@ -267,11 +267,6 @@ def refuse(wanted: Wanted) -> None:
         raise EngineError("One reply a request.", "Leave n out.")
     if wanted.messages[-1].role != "user" or not wanted.messages[-1].message.text.strip():
         raise EngineError("The last message must be the user's, and say something.")
-
-
-def hash_of_token(token: str) -> str:
-    """Return the sha256 of a token in hex: what the server keeps of it."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _tell(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Heard], heard: Heard) -> None:

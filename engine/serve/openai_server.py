@@ -19,10 +19,7 @@ from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.variants import Variant, resolve
 from engine.serve.conversation import can_answer
-from engine.serve.published import Served, published
-
-LOCAL = "127.0.0.1"
-PORT = 8399
+from engine.serve.published import LOCAL, Served, published
 
 
 def offered(ws: Workspace, names: Sequence[str]) -> tuple[list[Variant], list[Variant]]:

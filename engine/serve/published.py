@@ -6,6 +6,7 @@ its hash is handed to the process. Loads no model.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import signal
@@ -19,6 +20,9 @@ from engine.core.paths import Workspace
 from engine.core.roles import refuse_unless
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity, identity, running
+
+LOCAL = "127.0.0.1"
+PORT = 8399
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,11 @@ class Served:
         own = identity()
         assert own is not None
         return cls(own, address, variants)
+
+
+def hash_of_token(token: str) -> str:
+    """Return the sha256 of a token in hex: what the server keeps of it."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def published(ws: Workspace) -> Background:

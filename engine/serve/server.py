@@ -2,8 +2,9 @@
 
 Owns one base model for all who ask. Listens before it loads, so that a question is heard at once; answers
 up to _TOGETHER questions at a time, a token each in turn; keeps answers in memory while they grow and in
-files once they have ended; ends itself when nobody has asked for a while. Works on the processor alone: the
-accelerator belongs to the runs.
+files once they have ended; ends itself when nobody has asked for a while. Takes a GPU that nobody holds,
+under a lease, and leaves it as soon as a run waits for it and nothing is being answered; without one it works
+on the processor.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply, as_json, failed
+from engine.runs import leases, slots
 from engine.runs.processes import identity
 from engine.serve import line
 from engine.serve.folder import ear_of, find_question, generator, kept_answer, who, write_answer
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 _TOGETHER = 4
 _KEPT_ANSWERS = 200
 _NAP_SECONDS = 0.5
+_HOLDER = "the playground"
 
 
 class Desk:
@@ -145,7 +150,8 @@ def serve(ws: Workspace, idle_seconds: float) -> None:
     ear = line.listen(ear_of(ws))
     desk = Desk(ws)
     threading.Thread(target=_listen, args=(ear, desk), daemon=True).start()
-    work(ws, desk, idle_seconds)
+    with _card() as leaves:
+        work(ws, desk, idle_seconds, leaves=leaves)
     with generator(ws).lock():
         if who(ws) == identity():
             (generator(ws).folder / "state.json").unlink(missing_ok=True)
@@ -153,8 +159,30 @@ def serve(ws: Workspace, idle_seconds: float) -> None:
         ear.close()
 
 
-def work(ws: Workspace, desk: Desk, idle_seconds: float) -> None:
-    """Answer questions, several in turns, until nobody has asked for `idle_seconds`."""
+@contextmanager
+def _card() -> Iterator[Callable[[], bool]]:
+    """Hold the lease on a GPU that is free, for all of this process, before any model code is loaded.
+
+    Gives what says that it is to be left. Without a free one this process sees none.
+    """
+    devices = slots.gpus()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    with ExitStack() as held:
+        for device in devices:
+            try:
+                held.enter_context(leases.lease(device, what=_HOLDER))
+            except EngineError:
+                continue  # a run holds it, or another study's playground
+            os.environ.update(slots.environment(device))
+            yield partial(leases.wanted, device)
+            return
+        yield lambda: False
+
+
+def work(
+    ws: Workspace, desk: Desk, idle_seconds: float, *, leaves: Callable[[], bool] = lambda: False
+) -> None:
+    """Answer questions, several in turns, until nobody has asked for `idle_seconds`, or it `leaves`."""
     host: Host | None = None
     going: list[Answering] = []
     while True:
@@ -168,7 +196,7 @@ def work(ws: Workspace, desk: Desk, idle_seconds: float) -> None:
         if going:
             continue
         idle = time.monotonic() - desk.last_heard
-        if idle > idle_seconds:
+        if idle > idle_seconds or leaves():
             return
         desk.wait(min(_NAP_SECONDS, idle_seconds))
 
@@ -234,6 +262,5 @@ def _answer_caller(caller: socket.socket, desk: Desk) -> None:
 if __name__ == "__main__":
     keyring.receive()
     keyring.use()
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before any model code is loaded
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     serve(Workspace(Path(sys.argv[1])), float(sys.argv[2]))

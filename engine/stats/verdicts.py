@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.core.wording import interval, p_value, signed_points
-from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
+from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -79,8 +79,8 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
             family = row.get("family_size") or 1
             among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
             return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
-        if verdict(row, higher_is_better=higher_is_better) == UNCLEAR:
-            return f"{row['co_primary']['label'].lower()} is not shown to hold beside it"
+        if _is_weighed(row, higher_is_better):
+            return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
     if _is_small(row):
@@ -88,6 +88,12 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
     ends = interval(*(one if in_points else one / 100 for one in (low, high)))
     told = f"anything from {ends}{' points' if in_points else ''} fits"
     return f"{told}; {noise}" if noise else told
+
+
+def _is_weighed(row: Mapping[str, Any], higher_is_better: bool | None) -> bool:
+    """Whether the second primary metric makes the verdict another one."""
+    beside, word = row.get("co_primary"), outcome(row["ci_low"], higher_is_better=higher_is_better)
+    return weighed(word, beside) != word
 
 
 def _leaves_out_zero(row: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from engine.results.comparing import looks
 from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
 from engine.stats.verdicts import BETTER, WORSE
+from pages.compare import away as compare_away
 from pages.compare import choices as compare_choices
 from pages.compare import personas as compare_personas
 from pages.compare import reads as compare_reads
@@ -28,6 +29,7 @@ _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "heatmap": ("Everyone", compare_personas.show_everyone),
     "cost": ("At what cost?", compare_worth.show_cost),
     "certainty": ("How sure?", compare_worth.show_certainty),
+    "away": ("Take it away", compare_away.show),
 }
 
 

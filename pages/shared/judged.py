@@ -41,9 +41,10 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
-    if second := row.get("co_primary"):
-        st.markdown(f"Beside it: {beside_words(second)}.")
-    if reason := why(row, higher_is_better=metric.higher_is_better, in_points=in_points):
+    reason = why(row, higher_is_better=metric.higher_is_better, in_points=in_points)
+    if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
+        st.markdown(f"Beside it: {words}.")
+    if reason:
         word = verdict(row, higher_is_better=metric.higher_is_better)
         st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):

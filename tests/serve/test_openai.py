@@ -21,7 +21,6 @@ from engine.data.dataset import load_dataset
 from engine.lm.respond import respond
 from engine.results import store
 from engine.serve import published
-from engine.serve.openai_api import hash_of_token
 from engine.strategies.plan import plan
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually, leave
@@ -212,7 +211,7 @@ def nobody_serves_after(ws: Workspace) -> Iterator[None]:
 @pytest.mark.usefixtures("nobody_serves_after")
 def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
     token = published.new_token()
-    published.start(ws, ["unified"], token_hash=hash_of_token(token), host="127.0.0.1", port=0)
+    published.start(ws, ["unified"], token_hash=published.hash_of_token(token), host="127.0.0.1", port=0)
     eventually(lambda: (found := published.serving(ws)) is not None and found.address, timeout_seconds=120)
     found = published.serving(ws)
     assert found is not None

@@ -65,11 +65,12 @@ class Headline:
         name, metric = self.chosen["variant"], METRICS[self.metric]
         if self.tested is None:
             gain = _size(self.chosen["delta"], metric)
-            return f"Val chooses {name}: {gain} over {self.reference} there. Test has not judged it yet."
+            own = self.chosen["reference"]  # what it is built on, where that is not the reference
+            return f"Val chooses {name}: {gain} over {own} there. Test has not judged it yet."
         sure = f"p {_p(judging_p(self.tested, family=1))}, one test"
         return (
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
-            f" {self.reference} ({_spread(self.tested, metric)}; {sure})."
+            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
         )
 
     @property

@@ -22,9 +22,11 @@ from engine.results.comparing import grounds, protocol_guard
 from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
     IS_BOUND,
+    IS_GROUND,
     IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_REPEAT,
     IS_YARDSTICK,
     Scene,
 )
@@ -138,9 +140,10 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 
 
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
-    """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
+    """Return the rows as every table shows them: the reference, then the best, then repeats and grounds of
+    others, controls, and bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_MATCHED: 1, IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
+    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_YARDSTICK: 3, IS_BOUND: 4}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")

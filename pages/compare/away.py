@@ -1,0 +1,87 @@
+"""How does it leave here? Serves a variant at an address, and tells how it is written out."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.results import store
+from engine.serve import published
+from engine.serve.conversation import can_answer
+from engine.serve.published import Served
+from pages.compare import choices as compare_choices
+from pages.compare.choices import View
+from pages.shared import frame
+
+_TOKEN = "compare_serve_token"
+_POLL_SECONDS = 1.0
+
+
+def show(view: View) -> None:
+    able = {one.variant for one in store.variants(view.ws) if can_answer(one)}
+    name = compare_choices.candidate(view)
+    if name not in able:
+        st.info("No model answers for this variant: it can only be compared.", icon=":material/info:")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("An address for other programs", anchor=False)
+        st.caption(
+            "It answers as OpenAI's API does, on this machine's processor, for the persona that a request "
+            "names as its user."
+        )
+        _serving(view.ws, name)
+    with right:
+        st.subheader("Files", anchor=False)
+        st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
+        st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
+
+
+def _serving(ws: Workspace, name: str) -> None:
+    found = published.serving(ws)
+    if found is None:
+        last = published.published(ws).output
+        if st.session_state.pop(_TOKEN, None) is not None and last.exists():
+            st.error("The server ended.", icon=":material/error:")
+            st.code(last.read_text(errors="replace")[-800:] or "It said nothing.", language=None)
+        if frame.action(f"Serve {frame.plain(name)}", icon=":material/cell_tower:", key="compare_serve"):
+            _start(ws, name)
+        return
+    if not found.address:
+        st.fragment(_await, run_every=_POLL_SECONDS)(ws)
+    else:
+        _address(found)
+    if frame.action("Stop serving", icon=":material/stop:", key="compare_serve_stop"):
+        published.stop(ws)
+        st.session_state.pop(_TOKEN, None)
+        st.rerun()
+
+
+def _start(ws: Workspace, name: str) -> None:
+    token = published.new_token()
+    try:
+        published.start(ws, [name], token_hash=published.hash_of_token(token), host=published.LOCAL, port=0)
+    except EngineError as error:
+        frame.show_error(error)
+        return
+    st.session_state[_TOKEN] = token
+    st.rerun()
+
+
+def _await(ws: Workspace) -> None:
+    found = published.serving(ws)
+    if found is None or found.address:
+        st.rerun()
+    st.markdown(":material/progress_activity: Loading the base model.")
+
+
+def _address(found: Served) -> None:
+    st.markdown(f"**{frame.plain(', '.join(found.variants))}** answers at")
+    st.code(found.address, language=None)
+    token = st.session_state.get(_TOKEN)
+    if token is None:
+        st.caption("Its token was shown to whoever started it. Stop it and serve again for a new one.")
+        return
+    st.caption("Its token, shown to you alone and in this visit alone:")
+    st.code(token, language=None)
