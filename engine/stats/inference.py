@@ -3,7 +3,8 @@
 Owns the choice among the intervals, made by the differences' shape and named:
 
 - none where fewer than MIN_DIFFER personas differ at all: there is nothing to estimate a spread from;
-- "t" (Student's) where half of the personas or more share one value, and below MIN_BOOTSTRAP personas;
+- "t" (Student's) where half of the personas or more share one value, with as many degrees of freedom as
+  others there are, and below MIN_BOOTSTRAP personas;
 - "clusters" where personas share what was trained: the cluster is then what varies;
 - "hierarchical" where one persona brings at least twice as many examples as another: the interval that
   would be shown otherwise, with the degrees of freedom that means of unequal certainty have;
@@ -94,10 +95,12 @@ def infer(
     freedom = np.full(m, n - 1.0)
     if certainty is not None and unequal:
         freedom = degrees_of_freedom(studies, certainty)
+    tied, apart = _tied(studies)
+    freedom = np.where(tied, np.minimum(freedom, np.maximum(1, apart - 1)), freedom)
     stretch = _reach(freedom, confidence) / _reach(np.full(m, n - 1.0), confidence)
     mean, error = studies.mean(axis=0), standard_errors(studies)
     low, high, p, p_equal = _student(mean, error, freedom, confidence, margin)
-    alone, tied = p.copy(), _tied(studies)
+    alone = p.copy()
     strict = alone
     if n >= MIN_BOOTSTRAP:
         options = {"confidence": confidence, "resamples": resamples, "seed": seed, "stretch": stretch}
@@ -159,11 +162,14 @@ def _reach(freedom: Vector, confidence: float) -> Vector:
     return np.asarray(special.stdtrit(freedom, (1 + confidence) / 2))
 
 
-def _tied(studies: Vector) -> NDArray[np.bool_]:
-    """Whether half of the personas or more share one value, for each column."""
+def _tied(studies: Vector) -> tuple[NDArray[np.bool_], Vector]:
+    """Whether half of the personas or more share one value, for each column, and how many do not share it."""
     ordered = np.sort(np.round(studies, _DIGITS), axis=0)
-    apart = (len(ordered) + 1) // 2 - 1
-    return np.asarray((ordered[apart:] == ordered[: len(ordered) - apart]).any(axis=0))
+    half = (len(ordered) + 1) // 2 - 1
+    tied = (ordered[half:] == ordered[: len(ordered) - half]).any(axis=0)
+    middles = ordered[half], ordered[len(ordered) - 1 - half]  # a value that half share is one of these
+    apart = np.minimum(*((ordered != middle).sum(axis=0) for middle in middles))
+    return np.asarray(tied), np.asarray(apart, dtype=np.float64)
 
 
 def _with_one_more(studies: Vector, farther: Vector) -> Vector:
