@@ -612,9 +612,8 @@ differences. What is counted is the app's own code. Made with {versions} by
     {command}
 
 With {studies:,} studies a share of 95 or of 5 % is known to about {_error(0.95, studies)} points, one of
-80 % to {_error(0.8, studies)}. Families
-with truly better variants rest on half as many, the tables of equality, power and single personas on a fourth
-or a fifth.
+80 % to {_error(0.8, studies)}. Families with truly better variants rest on half as many, the tables of
+equality, power and single personas on a fourth or a fifth.
 
 {ABOUT}"""
 
