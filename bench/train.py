@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import Clock, Measured, load, parser, peak_gb, persona_rows, run_ways, show  # noqa: E402
+from bench.ground import Clock, Measured, base_folder, load, parser, peak_gb, persona_rows, run_ways, show  # noqa: E402
 
 EPOCHS, BATCH, RANK, ALPHA, RATE = 3, 4, 8, 16, 5e-4
 LAYERS = ("q_proj", "v_proj")
@@ -41,7 +41,7 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
             lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
             trained = Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
             for one in trained:
-                kind.save(one.weights, Path(folder) / one.name, base=options.base)
+                kind.save(one.weights, Path(folder) / one.name, base=str(base_folder(options.base)))
     sums = [float(sum(t.double().square().sum() for t in one.weights.values())) for one in trained[:20]]
     return Measured(f"ours, {dtype}, {personas} adapters together", clock.seconds, personas, peak_gb(), sums)
 
