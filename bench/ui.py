@@ -101,7 +101,7 @@ def _next_persona(page: Any, turn: int) -> None:
     page.keyboard.press("Enter")
 
 
-_SPLIT = _radio("Validation", "Test")
+_SPLIT = _radio("Test", "Validation")
 PLACES = (
     Place("Study", "", "", _again),
     Place("Experiments", "cards", "experiments", _again),

@@ -23,7 +23,7 @@ NO_HOMES = (
     *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/runs.py"),
     *("engine/results/comparing/protocol_guard.py", "engine/show/doctor.py"),
     *("pages/settings/", "pages/runs/", "engine/core/forms.py"),
-    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py"),
+    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py", "engine/serve/server.py"),
 )
 
 SAID_OTHERWISE = {

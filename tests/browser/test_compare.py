@@ -87,7 +87,7 @@ def test_a_click_on_an_interval_chooses_the_variant(visit: Open, full_app: str) 
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("compare?reference=base&split=val", "of each variant against base"),
+        ("compare?reference=base&split=test", "of each variant against base"),
         ("compare?view=heatmap&sort=name", "One column a persona"),
         ("compare?view=cost&cost=latency", "The front"),
         ("compare?view=certainty&candidate=base&effect=5", "To see a true difference of"),

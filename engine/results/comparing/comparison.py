@@ -13,6 +13,7 @@ from typing import Any
 from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.core.wording import count
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -237,8 +238,12 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 
 def _among(compared: _Compared, metrics_beside: int) -> _Compared:
     """A metric that was not declared beforehand answers for all that could have been shown in its place."""
+
+    def all_told(p: float | None) -> float | None:
+        return None if p is None else min(1.0, metrics_beside * p)
+
     rows = [
-        row if row.p_holm is None else replace(row, p_holm=min(1.0, metrics_beside * row.p_holm))
+        replace(row, p_holm=all_told(row.p_holm), p_equal_holm=all_told(row.p_equal_holm))
         for row in compared.rows
     ]
     return replace(compared, rows=rows)
@@ -253,14 +258,14 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
     own = scene.pairs[variant.variant_id][0][1]
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise}
+    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
-        "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role
-        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
+        "verdict": role or verdict(judged, higher_is_better=higher),
+        "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -351,13 +356,18 @@ def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
 
 
 def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
-    """Which runs had not come to their best epoch when their training ended."""
-    found = []
-    for run_id in dict.fromkeys(row["run_id"] for row in rows):
-        if told := own_budget(ws, run_id).warning:
-            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
-            found.append(f"Perhaps trained too little, {names}: {told}. Give it more epochs.")
-    return found
+    """Which variants had not come to their best epoch when their training ended."""
+    early = []
+    for row in rows:
+        budget = own_budget(ws, row["run_id"])
+        if budget.warning:
+            of = f" ({budget.unturned:,} of {count(budget.judged, 'adapter')})" if budget.judged > 1 else ""
+            early.append(f"{row['variant']}{of}")
+    if not early:
+        return []
+    return [
+        f"Perhaps trained too little, the best epoch was the last: {', '.join(early)}. Allow more epochs."
+    ]
 
 
 # --- the noise floor
@@ -446,12 +456,11 @@ def _standing(
     also_up: Sequence[str],
 ) -> criteria.Standing:
     others = {metric: against_unified.get(metric, {}).get(row.variant) for metric in also_up}
-    true_share = getattr(row, "true_share", None)
     return criteria.Standing(
         variant=row.variant,
         mean=row.mean,
         gain=row.delta,
-        share_improved=row.share_improved if true_share is None else true_share,
+        share_improved=row.share_improved if row.true_share is None else row.true_share,
         counted_share=row.share_improved,
         p=_p(row),
         lost=row.catastrophic if row.n_paired else None,
@@ -463,7 +472,7 @@ def _standing(
 
 
 def _p(row: Comparison) -> float | None:
-    return row.p if row.p_holm is None else row.p_holm
+    return row.p_strict if row.p_holm is None else row.p_holm
 
 
 def _per_persona(scene: Scene, rows: Named) -> float | None:

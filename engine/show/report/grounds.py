@@ -27,10 +27,6 @@ from engine.strategies.clusterings import FILE, read_clusters
 _IMPORT = "import-study"
 _SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
-_SEEN = (
-    "Seen personas only: every persona of test has dialogues in train, so nothing here speaks of unseen ones."
-)
-_UNSEEN = "Unseen personas only: nobody of test has dialogues in train."
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
 
@@ -122,8 +118,6 @@ def limits_section(gathered: Gathered) -> Section:
     items: list[str] = []
     for compared in gathered.compared:
         items += _limits_of(gathered, compared, several=len(gathered.compared) > 1)
-    if any(not one.imported for one in gathered.compared):
-        items.append(_SEEN if gathered.splits.get("scheme") != "by-persona" else _UNSEEN)
     items += [line for record in gathered.runs for line in _clusters(gathered, record)]
     if not items:
         items = ["Nothing is scored, so nothing is limited."]

@@ -69,7 +69,7 @@ def test_further_metrics_are_one_family_with_their_variants(ws: Workspace) -> No
         if one.row is None or one.p is None:
             continue
         family = 2 if one.metric == made.primary else 4
-        assert one.row["p"] <= one.p <= min(1.0, family * one.row["p"]) + 1e-12
+        assert one.row["p_strict"] <= one.p <= min(1.0, family * one.row["p_strict"]) + 1e-12
     assert rows["gain", "embedding_similarity"].verdict == "better"
 
 
@@ -94,7 +94,7 @@ def test_a_metric_that_was_not_declared_answers_for_all_that_could_have_been_sho
     def corrected(metric: str | None = None) -> tuple[float, float]:
         rows = compare_variants(ws, reference="count", metric=metric, split="val")["rows"]
         row = next(row for row in rows if row["variant"] == "gain")
-        return row["p"], row["p_holm"]
+        return row["p_strict"], row["p_holm"]
 
     p, p_holm = corrected()
     assert p <= p_holm <= 2 * p  # two variants, one metric

@@ -11,6 +11,7 @@ import torch
 from engine.core.paths import Workspace, read_json
 from engine.data.dataset import load_dataset
 from engine.results.comparing import looks
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.sweeps import SweepResults, sweep_results_of
 from engine.show.charts.sweep import sweep_table
 from engine.strategies.plan import plan
@@ -112,7 +113,8 @@ def test_the_chart_has_a_line_for_each_that_can(ws: Workspace, results: dict[str
 def test_what_is_seen_on_test_is_counted(ws: Workspace, results: dict[str, SweepResults]) -> None:
     protocol = results["hybrid"].protocol
     assert protocol is not None
-    assert {look.variant for look in looks.seen(ws, protocol)} >= {results["hybrid"].points[1].variant}
+    there = looks.at(compare_variants(ws, split="val", protocol=protocol))
+    assert {look.variant for look in looks.seen(ws, there)} >= {results["hybrid"].points[1].variant}
 
 
 def test_before_anything_is_run_there_are_points_and_no_rows(tmp_path: Path) -> None:
