@@ -4,7 +4,7 @@
 # Nothing is fetched. PYTHON names another interpreter (by default .venv/bin/python). A study goes on where it was
 # when its part is asked for again; it needs all of the engine's packages, the other parts only the models'.
 set -uo pipefail
-parts=(equal train eval merge unified growth study-embedded study-smollm2 study-0.5b)
+parts=(equal-texts equal-train train eval eval-smollm2 merge unified growth study-embedded study-smollm2 study-0.5b)
 usage="bash bench/gpu.sh FOLDER [PART...]; parts: ${parts[*]}"
 [ $# -ge 1 ] || { echo "$usage" >&2; exit 2; }
 out="$(realpath -m "$1")"; shift; mkdir -p "$out"
@@ -43,19 +43,22 @@ table() {  # table NAME COMMAND...: run, keep the JSON, print it as a table; wha
 
 part() {
   case "$1" in
-    equal)  # the same numbers as PEFT's: weights after training, 50 greedy texts in fp32, and in bf16
-      table equal-train bench/train.py --base 0.5b --dtype fp32 --personas 2 --sample 2 --dialogues 4 --ways ours b-fp32
+    equal) part equal-texts; part equal-train ;;
+    equal-train)  # the same weights as PEFT's after training
+      table equal-train bench/train.py --base 0.5b --dtype fp32 --personas 2 --sample 2 --dialogues 4 --ways ours b-fp32 ;;
+    equal-texts)  # the same 50 greedy texts as PEFT's in fp32, and how many of them in bf16
       table equal-texts bench/eval.py --base 0.5b --dtype fp32 --personas 5 --sample 5 --examples 10 --ways ours b-mixed-fp32
       table equal-bf16 bench/eval.py --base 0.5b --dtype bf16 --personas 5 --sample 5 --examples 10 --ways ours b-mixed-bf16 ;;
     train)  # with the product's own dropout beside PEFT, and without
       table train bench/train.py --base 0.5b --dtype bf16 --personas 200 --sample 1 --dialogues 30 --dropout 0.05 --ways ours a-bf16 b-bf16
       table train-plain bench/train.py --base 0.5b --dtype bf16 --personas 64 --sample 1 --dialogues 30 --ways ours b-bf16 ;;
     eval)
-      table eval bench/eval.py --base 0.5b --dtype bf16 --personas 200 --sample 2 --examples 10 --ways ours a-bf16 b-mixed-bf16
+      table eval bench/eval.py --base 0.5b --dtype bf16 --personas 200 --sample 2 --examples 10 --ways ours a-bf16 b-mixed-bf16 ;;
+    eval-smollm2)
       table eval-smollm2 bench/eval.py --base smollm2 --dtype bf16 --personas 200 --sample 2 --examples 10 --ways ours b-mixed-bf16 ;;
     merge) table merge bench/merge.py --base 0.5b ;;
-    unified) table unified bench/train.py --base 0.5b --dtype bf16 --personas 1 --sample 1 --dialogues 200 --ways ours b-bf16 ;;
-    growth) table growth bench/growth.py ;;  # 20, 200 and 2,000 personas on the embedded base
+    unified) table unified bench/train.py --base 0.5b --dtype bf16 --personas 1 --sample 1 --dialogues 200 --dropout 0.05 --ways ours b-bf16 ;;
+    growth) table growth bench/growth.py --base 0.5b --axes personas ;;  # 20, 200 and 2,000 personas
     study-*)
       local base="${1#study-}"
       table "$1" bench/study.py --base "$base" --dialogues 20 --minutes 3.5 --workspace "$out/workspace-$base" ;;

@@ -41,7 +41,7 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
             lessons = [Lesson(str(number), mine) for number, mine in enumerate(rows)]
             trained = Trainer(base.model, kind, settings, lessons, pad_id=0).fit()
             for one in trained:
-                kind.save(one.weights, Path(folder) / one.name, base=options.base)
+                kind.save(one.weights, Path(folder) / one.name, base=base.name)
     sums = [float(sum(t.double().square().sum() for t in one.weights.values())) for one in trained[:20]]
     return Measured(f"ours, {dtype}, {personas} adapters together", clock.seconds, personas, peak_gb(), sums)
 

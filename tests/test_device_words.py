@@ -23,11 +23,15 @@ NO_HOMES = (
     *("engine/lm/", "engine/runs/", "engine/strategies/", "engine/core/machine.py", "engine/cli/runs.py"),
     *("engine/results/comparing/protocol_guard.py", "engine/show/doctor.py"),
     *("pages/settings/", "pages/runs/", "engine/core/forms.py"),
-    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py"),
+    *("engine/data/archive.py", "engine/data/folder.py", "engine/cli/settings.py", "engine/serve/server.py"),
 )
 
 SAID_OTHERWISE = {
-    r"speakers?": r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground",  # who speaks
+    r"speakers?": (  # who speaks
+        r"engine/core/questions|engine/results/votes|engine/serve/|pages/playground"
+        r"|engine/data/(?:layouts/|turns|mapping|preview|assemble)|pages/data/mapping"
+    ),
+    r"lamps?": r"engine/data/layouts/|LaMP|lamp-\d",  # a benchmark of personalisation
     r"security": r"(?i:content-security-policy)",
     r"smart[-_ ]?homes?": r"engine/domains/(?:__init__|metrics|registry)\.py",  # these name the domains
     # Published scores are of the study about smart homes.

@@ -21,7 +21,6 @@ from engine.results.comparing.protocol_guard import older_words
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import why
 
 
 @command(
@@ -96,7 +95,7 @@ def compare(
     examples=(
         "freeze",
         "freeze --variant hybrid --variant unified+retrieval-3",
-        "freeze --variant hybrid --further param_f1 --margin 1",
+        "freeze --variant hybrid --further length_ratio --margin 1",
     ),
 )
 @click.option("--variant", "variants", multiple=True, help="A variant to test; by default all on val.")
@@ -266,7 +265,7 @@ def _show_second(found: Record) -> None:
 
 def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
-    told = [(row["variant"], why(row, in_points=metric.unit == "fraction")) for row in found["rows"]]
+    told = [(row["variant"], row["why"]) for row in found["rows"]]
     judged = {row["variant"]: row["verdict"] for row in found["rows"] if not row["role"]}
     shown = table("verdict", "of", "why")
     for name, words in told:

@@ -109,7 +109,7 @@ def assemble(
         kept.append(persona)
         ordered, by = put_in_order(rows, ids_tell=ids_tell)
         order = order.with_one(persona.persona_id, by)
-        reordered += ordered != rows
+        reordered += by != "file" and ordered != rows
         dialogues.extend(
             Dialogue(row.persona_id, _dialogue_id(row), place, row.messages, _meta(row))
             for place, row in enumerate(ordered)
@@ -118,7 +118,7 @@ def assemble(
         importer,
         Dataset(tuple(kept), tuple(dialogues)),
         (*wrong, *faults),
-        (*_notes(silent, reordered), *_undated(known), *order.notes(), *told(turned)),
+        (*_notes(silent, reordered), *_undated(known), *told(turned)),
         lines={_dialogue_id(draft): draft.line - 1 for draft in known},
         order=order,
         counts=turned,
@@ -194,4 +194,6 @@ def accept(dataset: Dataset, faults: Sequence[Fault], *, source: str, keep_good:
         hint = "Mend the file, or keep only the good rows with --keep-good."
     else:
         hint = "No good row is left to keep: mend the file and try again."
+    if any("not UTF-8" in fault.what for fault in faults):
+        hint += " A file in another encoding needs its name: --map encoding=cp1252"
     raise DataError(f"{source}: {count}, nothing was imported.", ordered, hint)

@@ -55,7 +55,7 @@ def put_in_order(rows: Sequence[_One], *, ids_tell: bool = True) -> tuple[list[_
         return [rows[place] for place in places], "dates"
     if keys is not None:
         return [rows[place] for place in sorted(range(len(rows)), key=keys.__getitem__)], "ids"
-    return list(rows), "file"
+    return sorted(rows, key=lambda row: _RANKS.get(row.split, 0)), "file"  # a split says that much
 
 
 @dataclass(frozen=True, slots=True)

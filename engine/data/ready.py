@@ -78,8 +78,9 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     splits, told = _split(chosen, given, imported, choices)
     refuse_empty_split(chosen, splits)
     domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
-    notes += (*left_short, *told, *_said_of_base(choices, domain))
-    return Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
+    doubt = ready.order.notes() if splits.scheme == "by-time" else ()
+    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *_said_of_base(choices, domain)))
 
 
 def _mapping(
@@ -130,7 +131,7 @@ def _split(
 ) -> tuple[Splits, tuple[str, ...]]:
     """The split given with the data, else one made here; then whoever is to stay unseen."""
     notes: tuple[str, ...] = ()
-    if given is None and imported.places:
+    if given is None and len(set(imported.places.values())) > 1:
         placed = split_as_placed(dataset, imported.places, seed=choices.seed)
         if placed is not None and choices.split in ("auto", placed.splits.scheme):
             given, notes = placed.splits, placed.notes

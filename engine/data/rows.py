@@ -26,7 +26,12 @@ _DELIMITERS = ",;\t|"
 _SPACE = b" \t\r\n"
 _LOOKED_AT = 1 << 16
 _BATCH_ROWS = 64
-_MARK = re.compile(rb'["\\\[\]{},]')
+_PIECE = 1 << 18
+# What divides JSON: brackets, and commas where these part two elements. A text that ends in what is at hand
+# is passed as a whole.
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_MARK = re.compile(_TEXT + rb'|["\[\]{},]', re.DOTALL)
+_DEEPER = re.compile(_TEXT + rb'|["\[\]{}]', re.DOTALL)
 _WITHIN_TEXT = re.compile(rb'["\\]')
 
 
@@ -53,18 +58,20 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
 
 def _kind(path: Path, file: IO[bytes]) -> str:
     """Tell what the text of a file is: "lines", "array", "document" or "table"."""
-    start = file.read(_LOOKED_AT)
-    text = start.lstrip(_SPACE)
-    first = text.split(b"\n", 1)[0]
-    if ending_of(path) in (".csv", ".tsv") and text[:1] not in (b"{",):
+    text = file.read(_LOOKED_AT).lstrip(_SPACE)
+    if ending_of(path) in (".csv", ".tsv") and not text.startswith(b"{"):
         return "table"
+    if not text.startswith((b"[", b"{")):
+        return "lines"
+    line, newline, rest = text.partition(b"\n")
+    if not newline:
+        line += file.readline(limits().line_bytes)
+    ends = not rest.strip() and not file.read(_LOOKED_AT).strip()
     if text.startswith(b"["):
-        return "lines" if ending_of(path) == ".jsonl" and b"\n" in text and _is_json(first) else "array"
-    if text.startswith(b"{") and ending_of(path) != ".jsonl" and not _is_json(first):
-        return "document"
-    if text.startswith(b"{") and ending_of(path) == ".json" and b"\n" not in text.rstrip(_SPACE):
-        return "document" if len(start) < _LOOKED_AT else "lines"
-    return "lines"
+        return "lines" if ending_of(path) == ".jsonl" and not ends and _is_json(line) else "array"
+    if ending_of(path) == ".jsonl":
+        return "lines"
+    return "document" if not _is_json(line) or (ends and ending_of(path) == ".json") else "lines"
 
 
 def _is_json(line: bytes) -> bool:
@@ -114,13 +121,14 @@ def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
     """
     most = limits().line_bytes
     held, too_long, depth, in_text, escaped = bytearray(), False, 0, False, False
-    while chunk := file.read(1 << 18):
+    while chunk := file.read(_PIECE):
         place = 0
         while place < len(chunk):
             if escaped:
                 found_end, mark, escaped = place + 1, b"", False
             else:
-                found = (_WITHIN_TEXT if in_text else _MARK).search(chunk, place)
+                looked_for = _WITHIN_TEXT if in_text else _MARK if depth < 2 else _DEEPER
+                found = looked_for.search(chunk, place)
                 found_end, mark = (found.end(), found[0]) if found else (len(chunk), b"")
             part = chunk[place:found_end]
             place = found_end
@@ -172,6 +180,8 @@ def _document(file: IO[bytes]) -> Iterator[Line]:
     lists = [held for held in value.values() if isinstance(held, list) and any(map(_is_object, held))]
     if len(lists) == 1 and not any(isinstance(held, dict) for held in value.values()):
         yield from _numbered(lists[0])
+    elif len(lists) == len(value) > 1 and all(_is_object(one) for held in lists for one in held):
+        yield from _numbered([{"_key": key, **one} for key, held in value.items() for one in held])
     elif len(value) > 1 and all(isinstance(held, dict) for held in value.values()):
         yield from _numbered([{"_key": key, **held} for key, held in value.items()])
     else:

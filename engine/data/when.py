@@ -133,6 +133,10 @@ def numbered(ids: Sequence[str]) -> list[tuple[Any, ...]] | None:
     """
     if all(is_number(one) for one in ids):
         return [(int(one),) for one in ids]
+    days = days_of(ids)
+    times = [read_time(one, days) for one in ids]
+    if all(time is not None for time in times):  # 31-12-2023 comes before 01-03-2024
+        return [(time,) for time in times]
     pieces = [_PIECES.findall(one) for one in ids]
     around = {tuple(part for part in found if not part.isdecimal()) for found in pieces}
     digits = [tuple(int(part) for part in found if part.isdecimal()) for found in pieces]

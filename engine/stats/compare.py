@@ -343,7 +343,7 @@ def _infer(
     if deviation <= _NOISE * max(1.0, abs(mean)):
         same = None if n < MIN_DIFFER else mean
         kind: IntervalKind | None = None if n < MIN_DIFFER else "t"
-        return _Inference(kind, same, same, *[p_sign] * 3, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
+        return _Inference(kind, same, same, p_sign, p_sign, p_sign, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
     found = infer(
         differences[:, None],
         confidence=confidence,

@@ -20,7 +20,7 @@ from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t
 ALPHA, POWER = 0.05, 0.8
 MOST_PERSONAS = 100_000
 _CONFIDENCE = 0.95
-_STRICTER = 20.0
+_STRICTER = 22.0
 _CAUTIOUS = 0.8  # one-sided confidence of the upper limit of the deviation (Browne)
 
 
@@ -41,7 +41,8 @@ class Prospect:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A pilot of `n` personas and what to expect of `n_full`. All effects are fractions.
+    """A pilot of `n` personas and what to expect of `n_full`, judged among `family` variants. All effects are
+    fractions.
 
     [mean_low, mean_high] is Student's 95 % interval of the pilot's mean; `deviation_high` the upper 80 %
     limit of the deviation between personas; `detectable` what the full study finds in four of five repeats.
@@ -49,6 +50,7 @@ class Forecast:
 
     n: int
     n_full: int
+    family: int
     mean: float
     mean_low: float
     mean_high: float
@@ -65,11 +67,12 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(differences: Vector, *, n_full: int, criterion: float) -> Forecast:
+def forecast(differences: Vector, *, n_full: int, criterion: float, family: int = 1) -> Forecast:
     """Return what a pilot's persona differences, of shape (n >= 3,), say about a study of `n_full`.
 
-    `criterion` is the smallest difference worth having. Two-sided paired t-test at 5 %. Raises EngineError
-    where fewer than 3 personas or differences that are all equal leave no spread to plan with.
+    `criterion` is the smallest difference worth having. Found is what gets a verdict at 5 % among `family`
+    variants. Raises EngineError where fewer than 3 personas or differences that are all equal leave no spread
+    to plan with.
     """
     n = len(differences)
     deviation = float(np.std(differences, ddof=1)) if n > 1 else 0.0
@@ -82,17 +85,18 @@ def forecast(differences: Vector, *, n_full: int, criterion: float) -> Forecast:
     mean = float(np.mean(differences))
     half = float(special.stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * deviation / n**0.5
     high = upper_limit(deviation, n)
-    observed, wanted = (_prospect(effect, n_full, deviation, high) for effect in (mean, criterion))
+    observed, wanted = (_prospect(effect, n_full, deviation, high, family) for effect in (mean, criterion))
     made = Forecast(
         n=n,
         n_full=n_full,
+        family=family,
         mean=mean,
         mean_low=mean - half,
         mean_high=mean + half,
         p=paired_t(differences),
         deviation=deviation,
         deviation_high=high,
-        detectable=detectable_in_deviations(max(2, n_full), ALPHA, POWER) * deviation,
+        detectable=detectable(max(2, n_full), family) * deviation,
         observed=observed,
         criterion=wanted,
         words=(),
@@ -141,14 +145,14 @@ def upper_limit(deviation: float, n: int) -> float:
     return deviation * float((n - 1) / special.chdtri(n - 1, _CAUTIOUS)) ** 0.5
 
 
-def _prospect(effect: float, n_full: int, deviation: float, high: float) -> Prospect:
+def _prospect(effect: float, n_full: int, deviation: float, high: float, family: int) -> Prospect:
     size = max(2, n_full)
     return Prospect(
         effect=effect,
-        power=power_of_t(size, effect / deviation, ALPHA),
-        power_low=power_of_t(size, effect / high, ALPHA),
-        needed=needed(effect, deviation),
-        needed_high=needed(effect, high),
+        power=power_of_verdict(size, abs(effect) / deviation, family),
+        power_low=power_of_verdict(size, abs(effect) / high, family),
+        needed=needed(effect, deviation, family=family),
+        needed_high=needed(effect, high, family=family),
     )
 
 
@@ -159,8 +163,9 @@ def _fields(made: Forecast) -> dict[str, Any]:
 def _words(made: Forecast) -> tuple[str, ...]:
     """What the numbers allow to be said, and no more."""
     wanted = made.criterion
+    among = f" among {made.family} variants" if made.family > 1 else ""
     told = [
-        f"A true difference of {_points(wanted.effect)} would be found by {made.n_full} personas in"
+        f"A true difference of {_points(wanted.effect)} would be found{among} by {made.n_full} personas in"
         f" {_percent(wanted.power_low)} to {_percent(wanted.power)} of repeats;"
         f" {_count(wanted.needed, wanted.needed_high)} find it in four of five.",
         f"{made.n_full} personas find a true difference of {_points(made.detectable)} in four of five"

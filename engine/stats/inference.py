@@ -35,8 +35,8 @@ IntervalKind = Literal["t", "bootstrap-t", "hierarchical", "clusters"]
 MIN_DIFFER: Final = 5  # personas
 FEW: Final = 50  # personas; below it, and where ties dominate, the strictest p asks for one persona more
 UNEQUAL: Final = 2.0  # times as many examples
-_FARTHEST = 1.6  # times as far out as anybody is that further persona, at most
-_FADES, _FADES_TIED = 18.0, 80.0  # divided by the number of personas: the same, where there are more
+_FARTHEST = 1.7  # times as far out as anybody is that further persona, at most
+_FADES, _FADES_TIED = 20.0, 85.0  # divided by the number of personas: the same, where there are more
 _OUTER = 1.0  # the same, in tests of equality
 _DIGITS = 12
 
@@ -109,7 +109,7 @@ def infer(
         if asked.any():
             farther = np.minimum(_FARTHEST, np.where(tied[asked], _FADES_TIED, _FADES) / n)
             more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}
-            against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)  # type: ignore[arg-type]
+            against = np.maximum(paired_t_of(more), bootstrap_t(more, **own).p)
             strict[asked] = np.maximum(strict[asked], against)
         if margin is not None:
             outer = _with_one_more(studies, np.full(m, _OUTER))

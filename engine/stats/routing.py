@@ -192,7 +192,7 @@ def cross_fit(
     `without` gives the scores of each variant but for a fold. A persona with none there stays with the
     fallback and is left out.
     """
-    chosen = []
+    chosen: list[dict[str, str]] = []
     for fold in range(FOLDS):
         val = {name: list(rows) for name, rows in without(fold).items()}
         if not val.get(fallback):

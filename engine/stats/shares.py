@@ -1,4 +1,4 @@
-"""The interval of a share of personas. Owns Wilson's formula and nothing else.
+"""The interval of a share of personas: Wilson's formula, and an exact upper end.
 
 Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
 """
@@ -22,3 +22,13 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, 
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
     return low, high
+
+
+def most(successes: int, n: int, *, confidence: float = 0.95) -> float:
+    """Return the largest share that so few successes of n >= 1 still fit, the upper end of an exact interval.
+
+    Source: Clopper and Pearson, The use of confidence or fiducial limits (1934).
+    """
+    if successes == n:
+        return 1.0
+    return float(special.betaincinv(successes + 1, n - successes, (1 + confidence) / 2))

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.wording import p_value, signed_points
-from engine.stats.co_primary import DOWN, OPEN, UP, Beside, standing
+from engine.core.wording import interval, p_value, signed_points
+from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
@@ -37,6 +37,17 @@ def verdict(row: Mapping[str, Any], *, higher_is_better: bool | None = True) -> 
     return EQUAL if _is_small(row) else UNCLEAR
 
 
+def judging_p(row: Mapping[str, Any], *, family: int) -> float | None:
+    """Return the p that a row is judged by, before it is corrected over `family` variants."""
+    p: float | None = row["p_strict"] if family > 1 else row["p_alone"]
+    return p
+
+
+def alone(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row as the one that was declared beforehand: nothing is corrected for others."""
+    return {**row, "p_holm": judging_p(row, family=1), "p_equal_holm": row["p_equal"], "family_size": 1}
+
+
 def weighed(word: str, beside: Beside | None) -> str:
     """Return the verdict on both metrics, from the word for the primary one."""
     if beside is None or word not in (BETTER, WORSE):
@@ -49,7 +60,7 @@ def weighed(word: str, beside: Beside | None) -> str:
     return UNCLEAR if word == BETTER and stands == OPEN else word
 
 
-def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
+def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True) -> str:
     """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
 
     def size(value: float) -> str:
@@ -68,12 +79,21 @@ def why(row: Mapping[str, Any], *, in_points: bool = True) -> str:
             family = row.get("family_size") or 1
             among = f"among {family} variants" if family > 1 else "for so few and lopsided personas"
             return f"{alone}, not {among} (p {p_value(row['p_holm'])})"
+        if _is_weighed(row, higher_is_better):
+            return beside_words(row["co_primary"])
         small = f"but by less than {size(within)}" if within and _is_small(row) else ""
         return noise or small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
-    told = f"anything from {size(low)} to {size(high)} fits"
+    ends = interval(*(one if in_points else one / 100 for one in (low, high)))
+    told = f"anything from {ends}{' points' if in_points else ''} fits"
     return f"{told}; {noise}" if noise else told
+
+
+def _is_weighed(row: Mapping[str, Any], higher_is_better: bool | None) -> bool:
+    """Whether the second primary metric makes the verdict another one."""
+    beside, word = row.get("co_primary"), outcome(row["ci_low"], higher_is_better=higher_is_better)
+    return weighed(word, beside) != word
 
 
 def _leaves_out_zero(row: Mapping[str, Any]) -> bool:

@@ -134,8 +134,8 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             width=76,
         ),
         "noise": text(
-            "Noise of training",
-            help="Within: by chance alone, seeds of one recipe differ as much. All pairs of repeats count.",
+            "Noise",
+            help="Of training. Within: by chance alone, seeds of one recipe differ as much.",
             width=76,
         ),
         "steps": number(

@@ -24,6 +24,7 @@ from pages.shared import frame, reads
 _PAGE = "experiments"
 _WIDE = 3
 _LISTED = 6
+_NOT_ITS_BEST = ("repeat", "ground")
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
@@ -72,13 +73,18 @@ def show(ws: Workspace) -> None:
 
 
 def results(ws: Workspace) -> tuple[dict[str, Row], str]:
-    """Return the best result on val of each experiment, by name, and what they are compared with."""
+    """Return the best result on val of each experiment, by name, and what they are compared with.
+
+    A repeat from another seed is none: of seeds nobody chooses the best.
+    """
     try:
         found = reads.compared(ws, split=_SPLIT)
     except EngineError:  # nothing is scored yet
         return {}, ""
     best: dict[str, Row] = {}
     for row in found["rows"]:
+        if row["role"] in _NOT_ITS_BEST:
+            continue
         name = str(row["run_id"]).rpartition("-")[0]
         if row["mean"] is not None and (name not in best or row["mean"] > best[name]["mean"]):
             best[name] = row
@@ -259,7 +265,7 @@ def _result(row: Row, reference: str) -> None:
     if bound:
         icon, colour = ":material/diamond:", "gray"
     st.badge(
-        f"{signed_points(row['delta'])} points over {frame.plain(reference)} on val"
+        f"{signed_points(row['delta'])} points over {frame.plain(row.get('built_on') or reference)} on val"
         + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]

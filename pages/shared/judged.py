@@ -12,7 +12,7 @@ from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why
 from pages.shared import frame
 
 Row = Mapping[str, Any]
@@ -41,9 +41,10 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         f"{frame.plain(row.get('built_on') or reference)}{told}. "
         f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     )
-    if second := row.get("co_primary"):
-        st.markdown(f"Beside it: {beside_words(second)}.")
-    if reason := why(row, in_points=in_points):
+    reason = why(row, higher_is_better=metric.higher_is_better, in_points=in_points)
+    if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
+        st.markdown(f"Beside it: {words}.")
+    if reason:
         word = verdict(row, higher_is_better=metric.higher_is_better)
         st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
     with st.container(horizontal=True, gap="medium"):
@@ -87,8 +88,7 @@ def _number(label: str, value: str, help: str) -> None:
 def _tests(row: Row) -> str:
     if row["p"] is None:
         return "No test."
-    several = (row["family_size"] or 1) > 1
-    used = row["p_strict"] if several else row["p_alone"]
+    used = judging_p(row, family=row["family_size"] or 1)
     strict = f", strictest {p_value(used)}" if used != row["p"] else ""
     corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
     equal = f"; of a difference beyond a point {p_value(row['p_equal'])}" if known(row["p_equal"]) else ""

@@ -117,7 +117,7 @@ def verdict(found: Verdict, reference: str) -> None:
         return
     tested = found.tested
     word = confirmation(tested)
-    sign, colour = _TEST_SIGNS[word]
+    sign, colour = _TEST_SIGNS.get(word, _TEST_SIGNS["not confirmed"])
     st.badge(f"{sign} {word.capitalize()} on test", color=colour)  # type: ignore[arg-type]
     st.metric(
         frame.plain(f"{found.variant} against {reference}, on test"),

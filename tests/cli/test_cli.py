@@ -81,7 +81,7 @@ def test_a_run_waits_and_its_scores_are_compared(ws: Workspace, run: Run) -> Non
     assert [row["variant"] for row in found["rows"]] == ["count", "gain"]
     code, said, _ = run("compare", "--reference", "count", "--metric", "device_f1")
     assert code == 0
-    assert "Device F1 on test, in points, against count" in said
+    assert "Device F1 on val, in points, against count" in said
     assert "+10.0" in said
     code, said, _ = run("compare", "--reference", "count", "--metric", "device_f1", "--csv")
     rows = list(csv.DictReader(io.StringIO(said)))
@@ -234,7 +234,7 @@ def test_init_makes_a_workspace_and_refuses_faulty_data_whole(tmp_path: Path, ru
         (("run",), 1, "Which experiment?"),
         (("cancel", "count-1"), 1, "There is no run named 'count-1'."),
         (("logs", "../../etc"), 1, "There is no run named"),
-        (("compare",), 1, "Nothing is scored on test yet."),
+        (("compare",), 1, "Nothing is scored on val yet."),
         (("compare", "--metric", "f1"), 1, "no metric named"),
         (("generate", "--persona", "p00", "--variant", "x", "hello"), 1, "no variant named 'x'"),
         (("generate", "--persona", "p00", "--variant", "x", " "), 1, "The message is empty."),

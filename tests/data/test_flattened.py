@@ -49,7 +49,7 @@ def test_ids_that_are_names_keep_the_order_of_the_file_which_is_called_unknown(
     own = imported.dataset.dialogues[:2]
     assert [row.dialogue_id for row in own] == ["persona_000/oak", "persona_000/elm"]
     assert len(imported.order.unknown) == 6
-    assert any("order in time of 6 personas (persona_000, " in note for note in imported.notes)
+    assert "order in time of 6 personas (persona_000, " in imported.order.notes()[0]
 
 
 def test_numbers_within_ids_are_an_order(flattened: Path, rewrite: Rewrite) -> None:

@@ -13,6 +13,7 @@ from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
+from engine.stats.co_primary import standing
 from engine.stats.power import outlook
 from pages.shared import frame
 from tests.pages.conftest import Open, texts
@@ -54,6 +55,19 @@ def test_the_table_is_the_comparison(open_page: Open, full: Workspace) -> None:
         assert abs(mean - 100 * row["mean"]) < 1e-9
         told = f"{row['wins']} / {row['ties']} / {row['losses']}"
         assert counts == ("" if row["role"] == "reference" else told)
+
+
+def test_what_must_hold_beside_the_primary_metric_is_shown(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare")
+    shown = app.dataframe[0].value
+    held = {row["variant"]: row["co_primary"] for row in compare_variants(full, split="val")["rows"]}
+    assert all(
+        (word == "") == (name == "unified") and (name == "unified" or standing(held[name]) in word)
+        for name, word in zip(shown["variant"], shown["second"], strict=True)
+    )
+    assert "Exact action match" in texts(app)
+    alone = open_page(full, "compare", metric="device_f1")
+    assert not any(alone.dataframe[0].value["second"])
 
 
 def test_a_small_sample_is_named(open_page: Open, full: Workspace) -> None:
@@ -157,7 +171,7 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert f"you need **{found.needed:,} personas**" in seen
     assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
     assert "python -m engine repeat" in seen
-    assert "unified, crossed with the seeds" in seen
+    assert "unified, retrieval, crossed with the seeds: 4 runs to go" in seen
     assert "No placebo is scored for it" in seen
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.stats.co_primary import beside_words, standing
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import verdict, why
 
 ABOVE = {"ci_low": 0.01, "ci_high": 0.03, "p_holm": 0.001}
 BELOW = {"ci_low": -0.03, "ci_high": -0.01, "p_holm": 0.001}
@@ -67,3 +67,11 @@ def test_it_is_told_with_its_margin() -> None:
         "Exact action match −4.0 (−8.0 to 0.0): not shown to stay above −5.0"
     )
     assert beside_words(beside(None, None)) == "Exact action match: no example to compare"
+
+
+def test_why_says_what_the_actions_lack() -> None:
+    below = {**ABOVE, "p": 0.001, "co_primary": beside(-0.08, 0.0)}
+    assert why(below) == "Exact action match −4.0 (−8.0 to 0.0): not shown to stay above −5.0"
+    down = {**ABOVE, "p": 0.001, "co_primary": beside(-0.08, -0.02)}
+    assert why(down) == "Exact action match −5.0 (−8.0 to −2.0): down"
+    assert why({**ABOVE, "p": 0.001, "co_primary": beside(-0.02, 0.01)}) == ""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.stats.shares import wilson
+from engine.stats.shares import most, wilson
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (9, 20), (43, 200)])
@@ -28,3 +28,9 @@ def test_it_holds_the_truth_about_as_often_as_it_says() -> None:
     held = [low <= 0.6 <= high for low, high in (wilson(k, 200) for k in range(201))]
     chances = stats.binom.pmf(np.arange(201), 200, 0.6)
     assert 0.93 < float(chances @ np.array(held)) < 0.97
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (3, 200), (19, 20), (5, 5)])
+def test_the_most_is_scipys_exact_upper_end(successes: int, n: int) -> None:
+    expected = stats.binomtest(successes, n).proportion_ci(method="exact").high
+    assert most(successes, n) == pytest.approx(expected)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from engine.stats.verdicts import BETTER, UNCLEAR, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict, why
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,47 @@ def test_both_the_interval_and_the_test_must_say_so(
 
 def test_where_less_is_better_a_fall_is_a_gain() -> None:
     assert verdict({"ci_low": -0.05, "ci_high": -0.01, "p_holm": 0.01}, higher_is_better=False) == BETTER
+
+
+ROW = {
+    "ci_low": -0.004,
+    "ci_high": 0.006,
+    "p": 0.7,
+    "p_holm": 1.0,
+    "p_equal": 0.001,
+    "p_equal_holm": 0.02,
+    "equal_margin": 0.01,
+    "family_size": 20,
+    "reason": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "word", "reason"),
+    [
+        ({}, EQUAL, "surely less than 1.0 points either way"),
+        ({"p_equal_holm": 0.3}, UNCLEAR, "anything from −0.4 to +0.6 points fits"),
+        (
+            {"p_equal_holm": 0.3, "above_noise": False},
+            UNCLEAR,
+            "anything from −0.4 to +0.6 points fits; within the noise of training",
+        ),
+        (
+            {"ci_low": 0.001, "p": 0.01, "p_holm": 0.2, "p_equal_holm": 0.3},
+            UNCLEAR,
+            "clear alone (p 0.01), not among 20 variants (p 0.20)",
+        ),
+        (
+            {"ci_low": None, "ci_high": None, "p_equal": None, "p_equal_holm": None, "reason": "Too few."},
+            UNCLEAR,
+            "Too few.",
+        ),
+        ({"ci_low": 0.001, "p_holm": 0.01}, BETTER, "but by less than 1.0 points"),
+        ({"ci_low": 0.001, "p_holm": 0.01, "p_equal_holm": 0.3}, BETTER, ""),
+        ({"ci_low": 0.001, "p_holm": 0.01, "above_noise": False}, BETTER, "within the noise of training"),
+    ],
+)
+def test_equal_is_a_verdict_and_a_verdict_says_why(change: dict[str, Any], word: str, reason: str) -> None:
+    row = {**ROW, **change}
+    assert verdict(row) == word
+    assert why(row) == reason

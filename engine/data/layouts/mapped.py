@@ -252,7 +252,8 @@ class _Turn:
     role: str
     text: str
     when: Any
-    row: dict[str, Any]
+    character: Any
+    meta: dict[str, Any]
     line: int
     split: str
 
@@ -285,8 +286,10 @@ def _turn(
     text = _text(row, mapping.text, problems)
     if problems:
         return None
-    when = value_at(row, mapping.time)
-    return _Turn(value_at(row, mapping.user), str(role), text, when, row, line, split)
+    when, character = value_at(row, mapping.time), value_at(row, mapping.character)
+    return _Turn(
+        value_at(row, mapping.user), str(role), text, when, character, _meta(row, mapping), line, split
+    )
 
 
 def _oldest_first(turns: list[_Turn], days: Days) -> list[_Turn]:
@@ -319,9 +322,9 @@ def _read_session(
             said = gathered.turns.said(turn.role, turn.text)  # type: ignore[arg-type]
             gathered.turns.counts["system"] += turn.role == "system" and bool(said)
             messages += said
-    gathered.person(user, value_at(first.row, mapping.character))
+    gathered.person(user, first.character)
     made = gathered.turns.tidied(messages)
-    meta, split = _meta(first.row, mapping), next((turn.split for turn in turns if turn.split), "")
+    meta, split = first.meta, next((turn.split for turn in turns if turn.split), "")
     when = turns[0].when
     gathered.drafts.append(Draft(user, session, made, meta, file, first.line, when=when, split=split))
 

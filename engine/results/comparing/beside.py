@@ -14,6 +14,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.stats.compare import Comparison
+from engine.stats.shares import most
 
 
 def second_metric(ws: Workspace, metric: Metric) -> Metric | None:
@@ -32,6 +33,9 @@ def beside(ws: Workspace, second: Metric | None, row: Comparison | None) -> dict
     low, high = row.ci_low, row.ci_high
     if second.sign < 0:
         low, high = _minus(high), _minus(low)
+    if low is None and second.unit == "fraction" and row.n_paired > 1:
+        # Too few differ for an interval. What the others could lose or gain is bounded all the same.
+        low, high = -most(row.losses, row.n_paired), most(row.wins, row.n_paired)
     return {
         "metric": second.name,
         "label": second.label,

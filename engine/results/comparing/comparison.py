@@ -13,6 +13,7 @@ from typing import Any
 from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.core.wording import count
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -257,14 +258,14 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
     own = scene.pairs[variant.variant_id][0][1]
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
-    judged = {**row.as_json(), "above_noise": above_noise}
+    judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
+    higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
     return {
         **_origin(row, variant),
         "role": role,
         "co_primary": second,
-        "why": "" if role else why(judged, in_points=scene.metric.unit == "fraction"),
-        "verdict": role
-        or verdict({**row.as_json(), "co_primary": second}, higher_is_better=scene.metric.higher_is_better),
+        "verdict": role or verdict(judged, higher_is_better=higher),
+        "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
         "repeat_of": _repeated(scene, variant),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
@@ -355,13 +356,18 @@ def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
 
 
 def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
-    """Which runs had not come to their best epoch when their training ended."""
-    found = []
-    for run_id in dict.fromkeys(row["run_id"] for row in rows):
-        if told := own_budget(ws, run_id).warning:
-            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
-            found.append(f"Perhaps trained too little, {names}: {told}. Give it more epochs.")
-    return found
+    """Which variants had not come to their best epoch when their training ended."""
+    early = []
+    for row in rows:
+        budget = own_budget(ws, row["run_id"])
+        if budget.warning:
+            of = f" ({budget.unturned:,} of {count(budget.judged, 'adapter')})" if budget.judged > 1 else ""
+            early.append(f"{row['variant']}{of}")
+    if not early:
+        return []
+    return [
+        f"Perhaps trained too little, the best epoch was the last: {', '.join(early)}. Allow more epochs."
+    ]
 
 
 # --- the noise floor

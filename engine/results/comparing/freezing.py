@@ -20,7 +20,7 @@ from engine.results.comparing.comparison import NotComputed, compare_variants
 from engine.results.comparing.frozen import Frozen
 from engine.runs.runfolder import now
 from engine.stats.paired_tests import holm
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import judging_p, verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +101,17 @@ def _family(ws: Workspace, plan: Frozen, names: Sequence[str]) -> list[Planned]:
     for name in names:
         table = _table(ws, plan, name)
         rows += [(variant, name, table.get(one)) for one, variant in plan.variants.items()]
-    corrected = holm([None if row is None else row["p_strict"] for _, _, row in rows])
+    size = sum(row is not None for _, _, row in rows)
+    different = holm([None if row is None else judging_p(row, family=size) for _, _, row in rows])
+    equal = holm([None if row is None else row["p_equal"] for _, _, row in rows])
     return [
-        Planned(variant, name, row, p, "" if row is None else _verdict(row, p, METRICS[name]))
-        for (variant, name, row), p in zip(rows, corrected, strict=True)
+        Planned(variant, name, row, p, "" if row is None else _verdict(row, p, same, METRICS[name]))
+        for (variant, name, row), p, same in zip(rows, different, equal, strict=True)
     ]
 
 
-def _verdict(row: Mapping[str, Any], p: float | None, metric: Metric) -> str:
-    return verdict({**row, "p_holm": p, "p_equal_holm": None}, higher_is_better=metric.higher_is_better)
+def _verdict(row: Mapping[str, Any], p: float | None, same: float | None, metric: Metric) -> str:
+    return verdict({**row, "p_holm": p, "p_equal_holm": same}, higher_is_better=metric.higher_is_better)
 
 
 def _table(ws: Workspace, plan: Frozen, metric: str) -> dict[str, Mapping[str, Any]]:

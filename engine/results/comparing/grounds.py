@@ -220,8 +220,8 @@ def read(
     paired = _pairings(
         ws, place, [(metric, pair) for one in wanted for metric, pair in _paired_again(one, groups)]
     )
-    for one, found in zip(wanted, told, strict=True):
-        _over_seeds(one, found, paired, groups)
+    for one, answer_of in zip(wanted, told, strict=True):
+        _over_seeds(one, answer_of, paired, groups)
     return told
 
 

@@ -19,7 +19,7 @@ from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import alone, judging_p, verdict
 from engine.stats.winners import Optimism, optimism
 
 Row = Mapping[str, Any]
@@ -49,8 +49,7 @@ class Headline:
         """The word of test for the choice: one test, declared before it, so its own p decides."""
         if self.tested is None:
             return ""
-        row = {**self.tested, "p_holm": self.tested["p_strict"], "p_equal_holm": None}
-        return verdict(row, higher_is_better=METRICS[self.metric].higher_is_better)
+        return verdict(alone(self.tested), higher_is_better=METRICS[self.metric].higher_is_better)
 
     @property
     def words(self) -> list[str]:
@@ -66,11 +65,12 @@ class Headline:
         name, metric = self.chosen["variant"], METRICS[self.metric]
         if self.tested is None:
             gain = _size(self.chosen["delta"], metric)
-            return f"Val chooses {name}: {gain} over {self.reference} there. Test has not judged it yet."
-        sure = f"p {_p(self.tested['p_strict'])}, one test"
+            own = self.chosen["reference"]  # what it is built on, where that is not the reference
+            return f"Val chooses {name}: {gain} over {own} there. Test has not judged it yet."
+        sure = f"p {_p(judging_p(self.tested, family=1))}, one test"
         return (
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
-            f" {self.reference} ({_spread(self.tested, metric)}; {sure})."
+            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
         )
 
     @property

@@ -22,9 +22,11 @@ from engine.results.comparing import grounds, protocol_guard
 from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
     IS_BOUND,
+    IS_GROUND,
     IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
+    IS_REPEAT,
     IS_YARDSTICK,
     Scene,
 )
@@ -32,7 +34,7 @@ from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
-from engine.stats.verdicts import verdict
+from engine.stats.verdicts import verdict, why
 
 Found = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -138,9 +140,10 @@ def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
 
 
 def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
-    """Return the rows as every table shows them: the reference, then the best, then placebos, bounds last."""
+    """Return the rows as every table shows them: the reference, then the best, then repeats and grounds of
+    others, controls, and bounds last."""
     sign = 1.0 if metric.higher_is_better is False else -1.0
-    last = {IS_MATCHED: 1, IS_PLACEBO: 1, IS_YARDSTICK: 2, IS_BOUND: 3}
+    last = {IS_GROUND: 1, IS_REPEAT: 1, IS_MATCHED: 2, IS_PLACEBO: 2, IS_YARDSTICK: 3, IS_BOUND: 4}
 
     def place(row: Row) -> tuple[bool, int, float, str]:
         level = sign * row["mean"] if row["mean"] is not None else float("inf")
@@ -157,8 +160,10 @@ def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
 def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:
     told = {**described, **row.as_json(), "co_primary": second}
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
-    word = described.get("role") or verdict(told, higher_is_better=metric.higher_is_better)
-    return {**told, **unknown, "role": described.get("role", ""), "verdict": word}
+    told, role, higher = {**told, **unknown}, described.get("role", ""), metric.higher_is_better
+    reason = why(told, higher_is_better=higher, in_points=metric.unit == "fraction")
+    word = role or verdict(told, higher_is_better=higher)
+    return {**told, "role": role, "verdict": word, "why": "" if role else reason}
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,13 @@ def _pilot(
     found, reason = None, _NO_REFERENCE if paired is None else None
     if paired is not None:
         try:
-            found = forecast(paired.differences, n_full=everybody, criterion=_worth_having(scene.metric))
+            family = sum(not scene.role(one) for one in scene.under(scene.protocol))
+            found = forecast(
+                paired.differences,
+                n_full=everybody,
+                criterion=_worth_having(scene.metric),
+                family=max(1, family),
+            )
         except EngineError as error:
             reason = error.message
     return Pilot(

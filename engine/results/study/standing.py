@@ -22,6 +22,7 @@ from engine.results.comparing.scene import (
     IS_IN_SAMPLE,
     IS_MATCHED,
     IS_PLACEBO,
+    IS_REFERENCE,
     IS_REPEAT,
     IS_YARDSTICK,
 )
@@ -192,7 +193,7 @@ class _Gathering:
         terms = self.tree.terms(node)
         choice = self._results(node, run_ids, CHOICE_SPLIT)
         on_split = choice
-        if terms.split != CHOICE_SPLIT or not choice:
+        if terms.split != CHOICE_SPLIT or not self._rows(terms.metric, CHOICE_SPLIT):
             on_split = self._results(node, run_ids, VERDICT_SPLIT)
         used = CHOICE_SPLIT if on_split is choice else VERDICT_SPLIT
         pool = {
@@ -202,7 +203,7 @@ class _Gathering:
         }
         if not pool:
             return None
-        best = max(pool, key=lambda name: (pool[name]["mean"], name))
+        best = max(pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, pool[name]["mean"], name))
         return _as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
     def _why_unmeasured(self, node: Node) -> str:

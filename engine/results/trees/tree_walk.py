@@ -38,7 +38,8 @@ class Measured:
 
     `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's,
     [ci_low, ci_high] the 95 % interval that every table shows (bootstrap-t over personas).
-    `min_detectable_effect` is the gain seen in four of five studies of this size.
+    `min_detectable_effect` is the gain seen in four of five studies of this size. `co_primary` is the second
+    primary metric beside it, where the domain has one.
     """
 
     variant: str
@@ -58,6 +59,7 @@ class Measured:
     ties: int
     losses: int
     candidates: int = 1
+    co_primary: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

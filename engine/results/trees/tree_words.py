@@ -13,7 +13,7 @@ from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
 from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
-from engine.stats.verdicts import BETTER, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 
 Tone = Literal["good", "bad", "unclear", "active", "next", "alarm", "quiet"]
 
@@ -78,9 +78,13 @@ def gain_words(measured: Measured) -> str:
 
 
 def confirmation(tested: Measured) -> str:
-    """Word what test says of a choice made on val: "confirmed", "not confirmed" or "worse"."""
-    found = verdict({"ci_low": tested.ci_low, "ci_high": tested.ci_high, "p_holm": tested.p})
-    return {BETTER: "confirmed", WORSE: "worse"}.get(found, "not confirmed")
+    """Word what test says of a choice made on val: "confirmed", "not confirmed", "worse", or how the two
+    primary metrics disagree."""
+    told = {"ci_low": tested.ci_low, "ci_high": tested.ci_high, "p_holm": tested.p}
+    found = verdict({**told, "co_primary": tested.co_primary})
+    if found in (UNCLEAR, EQUAL):
+        return "not confirmed"
+    return {BETTER: "confirmed", WORSE: "worse"}.get(found, found)
 
 
 def verdict_words(tested: Measured) -> str:

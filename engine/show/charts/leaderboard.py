@@ -17,7 +17,7 @@ REPEATED: Final = {
     "other protocol": "other protocol",
     "placebo": "placebo",
     "step-matched": "step-matched",
-    "ground": "ground of others",
+    "ground": "ground",
 }
 _COLUMNS = (
     *("variant", "role", "mean", "delta", "interval", "verdict", "p"),

@@ -30,7 +30,7 @@ def plan_section(gathered: Gathered) -> Section | None:
         blocks.append(
             Text(
                 "Nothing was frozen before test was looked at: of the verdicts on test only the one on what"
-                " val chose stood beforehand. python -m engine freeze writes a plan down."
+                " val chose stood beforehand. To write a plan down: python -m engine freeze"
             )
         )
     for plan in plans:

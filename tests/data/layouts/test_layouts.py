@@ -150,6 +150,40 @@ def test_longlamp_keeps_its_three_splits(tmp_path: Path) -> None:
     assert imported.dataset.dialogues[0].messages[1].text == said(0, 0)[1]
 
 
+def test_users_may_be_the_keys_of_an_object(tmp_path: Path) -> None:
+    by_user: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows():
+        by_user.setdefault(row.pop("user_id"), []).append(row)
+    imported = read(tmp_path, {"chats.json": json.dumps(by_user).encode()}, "user=_key")
+    assert texts(imported, "u0") == SEEN
+    assert len(imported.dataset.personas) == PEOPLE
+
+
+def test_files_named_after_their_split_are_one_dataset(ws: Workspace, tmp_path: Path) -> None:
+    rows = [
+        {"author": f"a{person}", "question": said(person, session)[0], "answer": said(person, session)[1]}
+        for person in range(PEOPLE)
+        for session in range(SESSIONS)
+    ]
+    files = {
+        "train.csv": layouts.table([row for place, row in enumerate(rows) if place % SESSIONS < 5]),
+        "test.csv": layouts.table([row for place, row in enumerate(rows) if place % SESSIONS == 5]),
+    }
+    card = prepare(ws, dataset=written(tmp_path / "two", files))
+    assert "The split is the one given in the data." in card["notes"]
+    own = [row for row in load_dataset(ws).dialogues if row.persona_id == "a1"]
+    assert [load_splits(ws).assignment[row.dialogue_id] for row in own] == ["train"] * 4 + ["val", "test"]
+    assert own[-1].messages[0].text == said(1, 5)[0]
+    parts = {"train-00000-of-00002.csv": files["train.csv"], "train-00001-of-00002.csv": files["test.csv"]}
+    whole = Workspace(tmp_path / "whole")
+    card = prepare(whole, dataset=written(tmp_path / "parts", parts))
+    assert not any("split" in note and "given" in note for note in card["notes"])
+    assert card["counts"]["dialogues"] == PEOPLE * SESSIONS
+    other = {"mine.csv": files["train.csv"], "yours.csv": files["test.csv"]}
+    with pytest.raises(EngineError, match=r"several datasets: mine\.csv, yours\.csv"):
+        prepare(Workspace(tmp_path / "no"), dataset=written(tmp_path / "other", other))
+
+
 def test_a_query_without_an_answer_is_left_out_and_counted(tmp_path: Path) -> None:
     files = layouts.lamp()
     golds = json.loads(files["dev_outputs.json"])
@@ -228,6 +262,9 @@ _TEXT = _LINES.decode()
         ("chats.json", json.dumps(_rows()).encode()),
         ("chats.json", json.dumps(_rows(), indent=2).encode()),
         ("chats.JSON", json.dumps({"version": 1, "data": _rows()}).encode()),
+        ("chats.json", json.dumps({"a": "x" * 70_000, "data": _rows()}).encode()),
+        ("chats.json", _LINES),
+        ("chats.ndjson", _LINES.replace(b"{", b'{"pad": "' + b"x" * 70_000 + b'", ', 1)),
         ("chats.csv", layouts.table(_rows())),
         ("chats.CSV", codecs.BOM_UTF8 + layouts.table(_rows())),
         ("chats.csv", layouts.table(_rows()).decode().encode("utf-16")),
@@ -256,8 +293,9 @@ def test_an_encoding_without_a_mark_is_named(ws: Workspace, tmp_path: Path) -> N
     rows = json.loads("[" + content.decode().strip().replace("\n", ",") + "]")
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("cp1252")
     path = written(tmp_path / "c", {"chats.jsonl": lines}) / "chats.jsonl"
-    with pytest.raises(EngineError, match="faults"):
+    with pytest.raises(EngineError, match="faults") as unread:
         prepare(ws, dataset=path)
+    assert "--map encoding=cp1252" in unread.value.hint
     prepare(ws, dataset=path, map="encoding=cp1252")
     assert "zählen" in load_dataset(ws).dialogues[0].messages[-1].text
     with pytest.raises(EngineError, match="no encoding 'klingon'"):

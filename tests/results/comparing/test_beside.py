@@ -84,3 +84,9 @@ def test_the_command_line_shows_it(ws: Workspace, capsys: pytest.CaptureFixture[
     said = " ".join(capsys.readouterr().out.split())
     assert "wording up, actions down" in said
     assert "Exact action match −30.0" in said
+
+
+def test_why_a_better_wording_is_not_better_is_told_in_the_row(ws: Workspace) -> None:
+    act(ws, {"count": 0.9, "gain": 0.6})
+    rows = compare_variants(ws, reference="count")["rows"]
+    assert next(row["why"] for row in rows if row["variant"] == "gain").startswith("Exact action match")

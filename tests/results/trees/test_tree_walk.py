@@ -26,6 +26,7 @@ from engine.results.trees.tree_words import (
 from engine.stats.compare import compare
 from engine.stats.pairing import pair
 from tests.results.trees.test_tree import SMALL
+from tests.stats.test_co_primary import beside
 
 GATE = Gate(over_reference=0.02, share_improved=0.6)
 DONE = Finding(run_id="r", run_state="succeeded", runs=("r",), seconds=60.0)
@@ -232,6 +233,9 @@ def test_every_state_has_a_word_a_tone_and_a_sign_of_its_own() -> None:
         ({"p": 0.2}, "not confirmed"),
         ({"delta": -0.02, "ci_low": -0.03, "ci_high": -0.01}, "worse"),
         ({"ci_low": None, "ci_high": None, "p": None}, "not confirmed"),
+        ({"co_primary": beside(-0.02, 0.03)}, "confirmed"),
+        ({"co_primary": beside(-0.09, 0.03)}, "not confirmed"),
+        ({"co_primary": beside(-0.09, -0.03)}, "wording up, actions down"),
     ],
 )
 def test_what_val_chose_test_confirms_or_not(changed: dict[str, object], word: str) -> None:

@@ -103,8 +103,9 @@ def _subject_start(symbols: list[Symbol], start: int, negation: int) -> int:
     ):
         i -= 1
     if i >= start and symbols[i].kind in _VALUES:
-        return negation
-    opens = i < start or symbols[i].kind in ("break", "word", "offer") or symbols[i].text == ":"
+        commas = [at for at in range(i, negation) if symbols[at].kind == "comma"]
+        return commas[-1] + 1 if commas else negation
+    opens = i < start or symbols[i].kind in ("break", "word", "offer", "correction") or symbols[i].text == ":"
     return i + 1 if opens else negation
 
 

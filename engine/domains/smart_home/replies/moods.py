@@ -56,7 +56,7 @@ def supposed_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[Spa
             return
         if _is_report(symbols, i):
             yield i, next((at for at in range(i, stop) if symbols[at].kind in _STARTS), stop)
-        elif _supposes(one.text, before, following):
+        elif _supposes(one, before, following):
             yield i, clause_end(symbols, i + 1, stop)
 
 
@@ -86,8 +86,9 @@ def _held_before(symbols: list[Symbol], i: int, end: int) -> bool:
     return had or symbols[i].kind == "once"
 
 
-def _supposes(word: str, before: str, following: Symbol | None) -> bool:
+def _supposes(one: Symbol, before: str, following: Symbol | None) -> bool:
     """Whether a word opens what could be: "could", "I'd", "maybe"; not "that should do" and "is now able"."""
+    kind, word = one.kind, one.text
     if following is None or following.text in ("now", "not"):
         return False
     if word == "should":
@@ -96,7 +97,7 @@ def _supposes(word: str, before: str, following: Symbol | None) -> bool:
         return following.text in ("be", "also") or (
             before == "you" and (following.kind in _ACTS or following.text == "choose")
         )
-    if word in ("able to", "possible to"):
+    if kind == "possible":
         return before not in _WAS  # "was able to" tells what was done
     return word in MODALS
 
