@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.wording import count
 from engine.data.layouts.tasks import TASKS
@@ -149,8 +150,10 @@ def _form(found: Preview, word: str) -> Answer | None:
 def _columns(columns: tuple[Column, ...], looks: int) -> dict[str, str]:
     """A field for each column; returns the part of those that have one."""
     names, found = ["", *COLUMNS], {}
-    places = st.columns(2)
+    places: list[DeltaGenerator] = []
     for place, column in enumerate(columns):
+        if place % 2 == 0:  # a row at a time: on a narrow screen they stand in their own order
+            places = st.columns(2)
         found[column.name] = places[place % 2].selectbox(
             frame.plain(column.name),
             names,
@@ -182,6 +185,7 @@ def _beside(found: Preview, looks: int) -> dict[str, str]:
         placeholder="as the others tell",
         key=f"data_dates_{looks}",
     )
+    left, right = st.columns(2)
     encoding = left.text_input(
         "Encoding",
         told.get("encoding", ""),

@@ -63,7 +63,9 @@ def test_a_wrong_address_falls_back(open_page: Open, study: Workspace) -> None:
 def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> None:
     found = gains(study, "base")
     expected = sorted(found, key=lambda name: (-found[name], name))
-    app = open_page(study, "persona", persona=expected[0], variant="base", order="gain", example="x")
+    app = open_page(
+        study, "persona", persona=expected[0], variant="base", order="gain", example="x", split="test"
+    )
     assert app.button(key="persona_previous").disabled
     walked = [expected[0]]
     for _ in expected[1:]:
@@ -92,7 +94,7 @@ def test_the_order_by_cluster_keeps_clusters_together(open_page: Open, study: Wo
 
 
 def test_numbers_are_those_of_the_store(open_page: Open, study: Workspace) -> None:
-    app = open_page(study, "persona", persona="persona_002", variant="base")
+    app = open_page(study, "persona", persona="persona_002", variant="base", split="test")
     shown = {entry.label: entry.value for entry in app.metric}
     found = gains(study, "base")
     assert f"({signed_points(found['persona_002'])})" in shown["Under base"]

@@ -41,7 +41,7 @@ STEERED = {"context-steering", "steering-vectors"}
             "trains",
             {
                 *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
-                *("cluster", "cluster-from-unified"),
+                *("cluster", "cluster-from-unified", "mta", "staged"),
             },
         ),
         (
