@@ -65,8 +65,13 @@ def test_kept_or_computed_they_are_the_same(ws: Workspace) -> None:
     expected = {
         row.variant: row.as_json() for row in leaderboard(tables, reference="count", equal_margin=0.01)
     }
-    for row in compare_variants(ws, reference="count", metric="device_f1")["rows"]:
-        assert {name: row[name] for name in expected[row["variant"]]} == expected[row["variant"]]
+    found = compare_variants(ws, reference="count", metric="device_f1")
+    for row in found["rows"]:
+        wanted = expected[row["variant"]]
+        for p in ("p_holm", "p_equal_holm"):  # a metric that is not the primary one answers for all of them
+            if wanted[p] is not None:
+                wanted[p] = min(1.0, found["among_metrics"] * wanted[p])
+        assert {name: row[name] for name in wanted} == wanted
 
 
 def test_new_scores_of_a_variant_replace_its_statistics(ws: Workspace) -> None:
