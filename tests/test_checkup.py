@@ -72,7 +72,7 @@ def ended(ws: Workspace) -> tuple[Workspace, Path]:
     """A workspace with two ended runs that was compared and set; and the folder of one of them."""
     run_id = finish(ws, "gain")
     change_machine(ws, training_slots=2)
-    assert main(["compare", "--workspace", str(ws.root)]) == 0
+    assert main(["compare", "--split", "test", "--workspace", str(ws.root)]) == 0
     return ws, ws.run_folder(run_id)
 
 
