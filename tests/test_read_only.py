@@ -28,6 +28,7 @@ LOOKS = (
     ["machine"],
     ["compare"],
     ["compare", "--reference", "base", "--json"],
+    ["compare", "--split", "test"],
     ["doctor"],
     ["tree"],
     ["tree", "quick-wins"],

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from unicodedata import decimal
 
 from engine.data.schema import is_number
 
@@ -69,7 +70,7 @@ def read_time(value: Any, days: Days = Days()) -> float | None:
 
 def _epoch(number: float) -> float | None:
     for unit in (1, 10**3, 10**6, 10**9):
-        if _EPOCH_SECONDS[0] <= abs(number) / unit < _EPOCH_SECONDS[1]:
+        if _EPOCH_SECONDS[0] * unit <= abs(number) < _EPOCH_SECONDS[1] * unit:
             return number / unit
     return None
 
@@ -132,14 +133,20 @@ def numbered(ids: Sequence[str]) -> list[tuple[Any, ...]] | None:
     different.
     """
     if all(is_number(one) for one in ids):
-        return [(int(one),) for one in ids]
+        return [(_in_order(one),) for one in ids]
     days = days_of(ids)
     times = [read_time(one, days) for one in ids]
     if all(time is not None for time in times):  # 31-12-2023 comes before 01-03-2024
         return [(time,) for time in times]
     pieces = [_PIECES.findall(one) for one in ids]
     around = {tuple(part for part in found if not part.isdecimal()) for found in pieces}
-    digits = [tuple(int(part) for part in found if part.isdecimal()) for found in pieces]
+    digits = [tuple(_in_order(part) for part in found if part.isdecimal()) for found in pieces]
     if len(around) != 1 or not all(digits) or len({len(found) for found in digits}) != 1:
         return None
     return list(digits)
+
+
+def _in_order(digits: str) -> tuple[int, str]:
+    """Return what a whole number, however long, is ordered by."""
+    plain = "".join(str(decimal(one)) for one in digits).lstrip("0")
+    return len(plain), plain

@@ -32,6 +32,7 @@ def test_one_moment_in_many_hands(value: Any) -> None:
     [
         None, "", "8", "08:00", "yesterday", "Monday", "evening", True, 7, 1e400, float("nan"), -1, [], {},
         "a 2023 b", "version 2.1", "x" * 500, "99/99/2023", "2023-13-45", "chat-2023", "9" * 400, "12",
+        10**400, -(10**400),
     ],
 )  # fmt: skip
 def test_what_is_no_date_is_none(value: Any) -> None:
@@ -61,6 +62,8 @@ def test_no_value_raises(value: Any) -> None:
     [
         (["session_10", "session_2"], ["session_2", "session_10"]),
         (["0010", "0002"], ["0002", "0010"]),
+        (["9" * 5000, "1" + "0" * 5000], ["9" * 5000, "1" + "0" * 5000]),
+        (["part ٣", "part ٢"], ["part ٢", "part ٣"]),
         (["2024-03-01", "2023-12-31"], ["2023-12-31", "2024-03-01"]),
         (["01-03-2024", "31-12-2023"], ["31-12-2023", "01-03-2024"]),
         (["D2:10", "D2:9", "D1:11"], ["D1:11", "D2:9", "D2:10"]),
