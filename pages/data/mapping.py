@@ -153,7 +153,7 @@ def _columns(columns: tuple[Column, ...], looks: int) -> dict[str, str]:
     places: list[DeltaGenerator] = []
     for place, column in enumerate(columns):
         if place % 2 == 0:  # a row at a time: on a narrow screen they stand in their own order
-            places = st.columns(2)
+            places = list(st.columns(2))
         found[column.name] = places[place % 2].selectbox(
             frame.plain(column.name),
             names,
