@@ -92,7 +92,7 @@ def test_a_metric_in_one_file_is_shown_after_rescore_without_generating(
     assert said["politeness"].isna().tolist() == (~courteous).tolist()
 
     assert main(["compare", "--workspace", str(own.root), "--metric", "politeness"]) == 0
-    assert "Politeness on test" in capsys.readouterr().out
+    assert "Politeness on val" in capsys.readouterr().out
 
     store.rebuild(own)
     rebuilt = compare_variants(own, metric="politeness")
