@@ -47,7 +47,7 @@ def test_archetypes_are_found_by_behaviour(world: tuple[Dataset, Splits]) -> Non
     found = cluster(features.vectors, [2, 3, 5, 8], method="k-means", seed=0)
     assert found.k == len(set(truth)) == 5
     assert adjusted_rand_score(truth, found.labels) > 0.9
-    assert found.silhouette > found.silhouette_shuffled + 0.05
+    assert found.silhouette > found.silhouette_shuffled + 0.03  # the null takes the best k too
 
 
 def test_only_training_dialogues_are_looked_at(world: tuple[Dataset, Splits]) -> None:
