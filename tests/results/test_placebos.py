@@ -114,7 +114,7 @@ def test_the_terminal_shows_it(ws: Workspace, capsys: pytest.CaptureFixture[str]
     asked = ["compare", "--reference", "count", "-w", str(ws.root)]
     assert main(asked) == 0
     said = capsys.readouterr().out
-    assert "above its placebo" in said
+    assert "over its placebo" in said
     line = [one for one in said.splitlines() if one.startswith("gain ")][-1]
     assert "+6.0" in line
     assert main([*asked, "--csv"]) == 0
