@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +58,20 @@ def test_importing_it_loads_no_model_code() -> None:
         [sys.executable, "-c", told], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((REPOSITORY / "docs" / "study.ipynb").read_text(encoding="utf-8"))["cells"]
+    known: dict[str, Any] = {}
+    for number, cell in enumerate(cell for cell in cells if cell["cell_type"] == "code"):
+        exec(compile("".join(cell["source"]), f"cell {number}", "exec"), known)
+    assert set(known["table"]["variant"]) >= {"unified", "hybrid", "base"}
+    assert sorted(path.name for path in (tmp_path / "hybrid-adapters").iterdir()) == [
+        "README.md",
+        "adapters",
+        "personas.json",
+        "prompts.jsonl",
+        "recipe.json",
+    ]

@@ -126,12 +126,16 @@ def result(ws: Workspace, run_id: str, name: str) -> Path:
 
 
 def adapter(ws: Workspace, run_id: str, name: str) -> Path:
-    """Return the folder of one of a run's adapters (or a file beside them), as `result` does."""
-    folder, noted = ws.adapters(run_id), _left(ws, run_id).get("adapters", {})
+    """Return the folder of one of a run's adapters (or a file beside them), as `result` does.
+
+    Raises EngineError for a name, or a link, that leads elsewhere: a recipe may come from a stranger.
+    """
+    where, folder = ws.adapter(run_id, name), ws.adapters(run_id)
+    noted = _left(ws, run_id).get("adapters", {})
     of_it = [file for file in noted if file == name or file.startswith(f"{name}/")]
     if of_it:
         _refuse_results(run_id, differences(folder, noted, only=of_it))
-    return folder / name
+    return where
 
 
 def refuse_changed_results(ws: Workspace, run_id: str, *names: str) -> None:

@@ -153,6 +153,11 @@ def test_a_text_that_ends_a_reply_ends_it(ws: Workspace, client: OpenAI) -> None
         assert text == whole[: whole.index(word)]
 
 
+def recipe(*effects: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A request's body with a recipe of its own."""
+    return {"extra_body": {"recipe": {"effects": list(effects), **more}}}
+
+
 @pytest.mark.parametrize(
     ("more", "fault"),
     [
@@ -164,6 +169,14 @@ def test_a_text_that_ends_a_reply_ends_it(ws: Workspace, client: OpenAI) -> None
         ({"messages": [{"role": "tool", "content": "Hm.", "tool_call_id": "1"}]}, "role"),
         ({"extra_body": {"recipe": {"effects": [{"kind": "weights", "run": "../x", "name": "y"}]}}}, ""),
         ({"extra_body": {"recipe": {"effects": [{"kind": "nonsense"}]}}}, "nonsense"),
+        (recipe({"kind": "weights", "run": "unified-00000000", "name": "../../../base"}), "lead out"),
+        (recipe({"kind": "weights", "run": "unified-00000000", "name": "/etc"}), "lead out"),
+        (recipe({"kind": "weights", "run": "/etc", "name": "ssl"}), "lead out"),
+        (recipe({"kind": "own", "run": "../../elsewhere"}), ""),
+        (
+            recipe(remote={"provider": "anthropic", "model": "x", "max_output_tokens": 8}),
+            "remote model",
+        ),
     ],
 )
 def test_what_cannot_be_answered_is_refused(client: OpenAI, more: dict[str, Any], fault: str) -> None:
