@@ -45,14 +45,14 @@ def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
     `options` are those of `init`: split, base, domain, personas, dialogues, seed, keep_good, force. Raises
     EngineError when the data cannot be read or the folder holds another study.
     """
-    ws = Workspace(Path(folder))
+    ws = Workspace(Path(folder).expanduser().absolute())  # runs are processes that stand elsewhere
     prepare(ws, dataset=dataset, **options)
     return Study(ws)
 
 
 def open(folder: str | Path = ".") -> Study:
     """Open the workspace in `folder`. Raises EngineError when there is none."""
-    ws = open_workspace(Path(folder))
+    ws = open_workspace(Path(folder).expanduser().absolute())
     ws.read_config()
     return Study(ws)
 
