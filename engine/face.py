@@ -25,6 +25,7 @@ from engine.core.errors import EngineError as EngineError
 from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
 from engine.data.prepare import prepare
+from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Variant, resolve
@@ -139,9 +140,13 @@ class Study:
         made.attrs.update(found)
         return made
 
-    def scores(self, *, split: str = "val", metric: str = "embedding_similarity") -> pd.DataFrame:
-        """Return one row a variant and example: variant, persona_id, example_id, value."""
-        return store.score_table(self.workspace, metric=metric, split=split)
+    def scores(self, *, split: str = "val", metric: str | None = None) -> pd.DataFrame:
+        """Return one row a variant and example: variant, persona_id, example_id, value.
+
+        `metric` is by default the study's primary one.
+        """
+        chosen = metric or domain_of(self.workspace).primary
+        return store.score_table(self.workspace, metric=chosen, split=split)
 
     def ask(
         self,

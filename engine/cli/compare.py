@@ -95,7 +95,7 @@ def compare(
     examples=(
         "freeze",
         "freeze --variant hybrid --variant unified+retrieval-3",
-        "freeze --variant hybrid --further length_ratio --margin 1",
+        "freeze --variant hybrid --margin 1",
     ),
 )
 @click.option("--variant", "variants", multiple=True, help="A variant to test; by default all on val.")

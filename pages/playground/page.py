@@ -174,9 +174,10 @@ def _answering(question: Question, hidden: bool) -> None:
     answer = client.look(ws, question.question_id)
     if answer.ended:
         st.rerun()
-    playground_turn.show(ws, question, answer, hidden=hidden)
+    # Above the replies: below them it would move away with every line that they grow by.
     if frame.action("Stop", icon=":material/stop_circle:", shortcut="Esc", key="playground_stop"):
         client.cancel(ws, question.question_id)
+    playground_turn.show(ws, question, answer, hidden=hidden)
 
 
 def _listen(

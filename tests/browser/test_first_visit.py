@@ -88,7 +88,7 @@ def test_an_upload_of_a_bad_file_shows_its_faults_and_a_good_one_comes_in(
         tab = visit(address)
         page = tab.go("data")
         page.get_by_text("Upload files", exact=True).click()
-        upload = page.get_by_test_id("stFileUploader").filter(has_text="One dialogue a line")
+        upload = page.get_by_test_id("stFileUploader").filter(has_text="Dialogues of many people")
         upload.locator("input[type='file']").set_input_files(bad)
         expect(page.get_by_text("bad.jsonl")).to_be_visible()
         page.get_by_role("button", name="Import", exact=True).click()

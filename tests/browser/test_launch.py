@@ -63,7 +63,7 @@ def test_a_card_opens_a_form_that_launches_once_however_often_it_is_clicked(
         expect(page).to_have_url(re.compile("rank=4"))
         page.get_by_role("button", name="Run Per-persona LoRA").dblclick()
         expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-        expect(page.get_by_text("1 queued, 2 done")).to_be_visible()
+        expect(page.get_by_text("3 queued, 2 done")).to_be_visible()  # with its two controls
         tab.settle()
         tab.assert_clean()
     queued = [record for record in scan(ws) if record.experiment == "per-persona"]
