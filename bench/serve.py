@@ -99,28 +99,30 @@ def ask_all(
     address, token, model = at
     client = OpenAI(base_url=address, api_key=token, timeout=600.0)
 
-    def one(message: tuple[str, str]) -> float:
+    def one(message: tuple[str, str]) -> tuple[float, int]:
         persona, text = message
         said = [{"role": "system", "content": system}] if system else []
         began = time.perf_counter()
-        client.chat.completions.create(
+        answered = client.chat.completions.create(
             model=model,
             messages=[*said, {"role": "user", "content": text}],  # type: ignore[list-item]
             max_tokens=NEW,
             temperature=0.0,
             user=persona,
         )
-        return time.perf_counter() - began
+        return time.perf_counter() - began, answered.usage.completion_tokens if answered.usage else 0
 
     one(asked[0])
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        seconds = sorted(pool.map(one, asked))
+        answers = list(pool.map(one, asked))
+    seconds = sorted(took for took, _ in answers)
     wall = time.perf_counter() - began
     return {
         "way": way,
         "clients": clients,
-        "requests_a_second": round(len(asked) / wall, 2),
+        "requests_a_second": round(len(asked) / wall, 1),
+        "tokens_a_second": round(sum(said for _, said in answers) / wall),
         "median_seconds": round(statistics.median(seconds), 3),
         "p95_seconds": round(seconds[int(0.95 * (len(seconds) - 1))], 3),
     }
@@ -159,17 +161,16 @@ def main() -> None:
         asked = [(one.persona_id, one.context[-1].text) for one in (firsts * options.requests)][
             : options.requests
         ]
-        rows = []
+        whom, rows = known.personas[0].persona_id, list[dict[str, Any]]()
+        alone = [(whom, text) for _, text in asked]
         with ours(ws.root) as at:
-            rows += [
-                ask_all("serve, every client her own adapter", at, asked, clients) for clients in CLIENTS
-            ]
-        whom = known.personas[0].persona_id
+            for way, messages in (("serve, all personas", asked), ("serve, one persona", alone)):
+                rows += [ask_all(way, at, messages, clients) for clients in CLIENTS]
         engine("export", "per-persona", str(Path(folder) / "out"), "--merged", whom, *told)
         system = system_text(domain_of(ws))
         with theirs(Path(folder) / "out" / "merged") as at:
             rows += [
-                ask_all("transformers serve, one merged adapter", at, asked, clients, system)
+                ask_all("transformers serve, that persona merged", at, asked, clients, system)
                 for clients in CLIENTS
             ]
     if options.json:
@@ -177,7 +178,8 @@ def main() -> None:
         return
     for row in rows:
         print(
-            f"{row['way']:<40} {row['clients']:>3} clients {row['requests_a_second']:>8} requests/s "
+            f"{row['way']:<40} {row['clients']:>3} clients {row['requests_a_second']:>6} requests/s "
+            f"{row['tokens_a_second']:>5} tokens/s "
             f"median {row['median_seconds']:.3f} s, p95 {row['p95_seconds']:.3f} s"
         )
 
