@@ -78,7 +78,7 @@ def _lines_of(file: IO[bytes]) -> Iterator[Line]:
         if too_long:
             yield Line(number, fault=f"longer than {megabytes(longest)}, not read")
         else:
-            yield _parse_line(number, raw)
+            yield object_of(number, raw)
     if number == blanks:
         yield Line(0, fault="the file is empty")
 
@@ -89,7 +89,8 @@ def _skip_rest_of_line(file: IO[bytes]) -> None:
             return
 
 
-def _parse_line(number: int, raw: bytes) -> Line:
+def object_of(number: int, raw: bytes) -> Line:
+    """Return the row that `raw` is the JSON of."""
     try:
         value = parse_json(raw)
     except ValueError as error:

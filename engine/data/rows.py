@@ -19,7 +19,15 @@ from typing import IO, Any
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, limits, megabytes
 from engine.data.folder import opened
-from engine.data.lines import Line, kind_of, parse_json, read_lines, refuse_unwritable, unread
+from engine.data.lines import (
+    Line,
+    kind_of,
+    object_of,
+    parse_json,
+    read_lines,
+    refuse_unwritable,
+    unread,
+)
 from engine.data.packed import PARQUET, ending_of, plain
 
 _DELIMITERS = ",;\t|"
@@ -102,17 +110,6 @@ def _items(file: IO[bytes]) -> Iterator[Line]:
             yield object_of(number, raw)
     if not number:
         yield Line(0, fault="the list is empty")
-
-
-def object_of(number: int, raw: bytes) -> Line:
-    """Return the row that `raw` is the JSON of."""
-    try:
-        value = parse_json(raw)
-    except ValueError as error:
-        return Line(number, fault=str(error))
-    if not isinstance(value, dict):
-        return Line(number, fault=f"must be a JSON object, is {kind_of(value)}")
-    return Line(number, value)
 
 
 def _elements(file: IO[bytes]) -> Iterator[bytes | None]:
