@@ -38,6 +38,7 @@ from engine.strategies import (
     merges,
     mixture,
     mta,
+    networks,
     online,
     per_persona,
     placebo,
@@ -53,7 +54,7 @@ from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
-    *(online, staged),
+    *(online, staged, networks),
     imported_adapters,
     *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
     *(frontier, matched, placebo, ceiling),

@@ -29,7 +29,7 @@ from engine.lm.recipes import Shelf, read_personas, write_personas
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.stats.routing import FOLDS, folds
-from engine.strategies.steps.lessons import validation_dialogues
+from engine.strategies.steps.lessons import dialogues_of
 from engine.strategies.steps.sources import Sources
 
 _FOLDS = "folds.json"
@@ -63,7 +63,7 @@ def learned(
 
     Raises EngineError where a cluster has none.
     """
-    dialogues = validation_dialogues(context, base, set(assignment))
+    dialogues = dialogues_of(context, base, set(assignment), "val")
     fold_of = folds(dialogues)
     even = merge_weights.cluster_average(assignment)
     rounds: list[list[Mix]] = []
