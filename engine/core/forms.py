@@ -129,6 +129,7 @@ FORMS: dict[str, Any] = {
         "candidates": {"*": {"recipe": dict}},
         "routes": {"*": {"variant": str}},
     },
+    "chosen.json": {"recipe": dict},
     "placebo.json": {"donors": {"*": str}},
     "training.json": [{"name": str, "personas": [str]}],
     "augmentation.json": {

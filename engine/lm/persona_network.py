@@ -8,7 +8,7 @@ the two forms and the file of a network. Chooses nobody to train on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,14 @@ from transformers import DynamicCache, PreTrainedModel
 
 from engine.core.paths import TornFile, write_atomically
 from engine.lm.adapters import Lora, save_lora, targets
+from engine.lm.attention import prefer_causal_blocks
 from engine.lm.effects import Prefix, Stored, Weights
+from engine.lm.encode import Encoded
 from engine.lm.forms import Drop, LoraForm
+from engine.lm.lanes import Lanes
 from engine.lm.merge_learned import beside
+from engine.lm.packing import Drill
+from engine.lm.passes import Passes
 from engine.lm.prefix import PrefixForm, PrefixStates, fill, save_prefix
 from engine.lm.shape import LoraShape
 
@@ -45,10 +50,10 @@ class CodeForm:
         self._there: dict[torch.device, Tensor] = {}
 
     def start_of_code(self, *, seed: int) -> dict[str, Tensor]:
-        """Return a V that gives every part of a code a spread of about 1, and no bias."""
+        """Return a V that gives codes a length of about 1, and no bias."""
         random = torch.Generator().manual_seed(seed)
         return {
-            _V: torch.randn(self.size, self.known.shape[1], generator=random),
+            _V: torch.randn(self.size, self.known.shape[1], generator=random) / self.size**0.5,
             _BIAS: torch.zeros(self.size),
         }
 
@@ -166,6 +171,22 @@ class MixtureForm(CodeForm):
 
 
 NetworkForm = ProjectorForm | MixtureForm
+
+
+def loss_of(
+    model: PreTrainedModel,
+    form: NetworkForm,
+    tensors: Mapping[str, Tensor],
+    rows: Sequence[Encoded],
+    *,
+    pad_id: int,
+) -> float:
+    """Return a network's mean loss over all reply tokens of `rows`, in nats."""
+    stacked = {name: tensor.unsqueeze(0).to(model.device) for name, tensor in tensors.items()}
+    with Lanes(model, prepare=prefer_causal_blocks) as lanes:
+        passes = Passes(lanes, form, pad_id=pad_id, say=lambda _: None)
+        (loss,) = passes.losses(stacked, [Drill(0, row) for row in rows])
+    return loss
 
 
 def _part(number: int) -> str:

@@ -216,6 +216,7 @@ STRATEGIES = (
         form=WeightedMergeParameters,
         needs=_adapters_and_clusters,
         method="weighted",
+        version=2,  # since then val is answered by weights that were found without it
         presets=(
             Preset(
                 "cluster-4",

@@ -26,8 +26,9 @@ from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies import registry
+from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name
-from engine.strategies.steps.merge_learned import Crossed, members_loras, write_crossed
+from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
@@ -73,7 +74,8 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     else:
         _write_lossy(context, sources, made.all, shelf, architecture=base.model.config.model_type)
         adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in made.all}
-    write_crossed(context.workspace, context.spec.run_id, made, adapters)
+    by_fold = [{one: adapters[mix.name] for mix in part for one in mix.members} for part in made.crossed]
+    write_crossed(context.workspace, context.spec.run_id, by_fold, made.fold_of)
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
     context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)

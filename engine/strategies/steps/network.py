@@ -22,9 +22,10 @@ from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
 from engine.lm.encode import Encoded
+from engine.lm.forms import seed_of
 from engine.lm.known import Known, Scale
 from engine.lm.load import Base, load_base
-from engine.lm.persona_network import NetworkForm, load_network, save_network
+from engine.lm.persona_network import NetworkForm, load_network, loss_of, save_network
 from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
@@ -120,12 +121,17 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         below = shelf.change((Weights(context.spec.upstream[_UNIFIED], _UNIFIED),))
         under.enter_context(written(base.model, below))
         plain = evaluate_loss(base.model, judges, pad_id=base.pad_id)
-        trainer = _trainer(context, base, form, settings, Lesson(context.spec.experiment, train, judges))
+        start = form.start(seed=seed_of(context.spec.seed, context.spec.experiment, "start"))
+        untrained = loss_of(base.model, form, start, judges, pad_id=base.pad_id)
+        lesson = Lesson(context.spec.experiment, train, judges, start=start)
+        trainer = _trainer(context, base, form, settings, lesson)
         began = time.perf_counter()
         try:
             (trained,) = trainer.fit()
         except Stopped as stopped:
             raise Cancelled from stopped
+    if trained.best_loss > untrained:  # what it learned of some does not hold for others
+        trained = replace(trained, weights=start, best_epoch=-1, best_loss=untrained)
     whole = {_MIDDLE: torch.from_numpy(scale.middle), _SPREAD: torch.from_numpy(scale.spread)}
     save_network(context.adapters / NETWORK, {**trained.weights, **whole})
     seconds = max(trainer.seconds, time.perf_counter() - began)
@@ -170,7 +176,7 @@ def _tell(
         "personas": list(who.trained),
         "train_dialogues": len(train),
         "steps": trained.steps,
-        "best_epoch": trained.best_epoch,
+        "best_epoch": trained.best_epoch + 1,
         "best_loss": trained.best_loss,
         "val_losses": list(trained.val_losses),
         "parameters": parameters,
@@ -186,13 +192,13 @@ def _tell(
         train_seconds=seconds,
         train_dialogues=len(train),
         steps=trained.steps,
-        best_epoch=trained.best_epoch,
+        best_epoch=trained.best_epoch + 1,
         val_loss_nats=trained.best_loss,
         unified_loss_nats=plain,
     )
     context.log(
         f"{parameters} parameters, trained on {len(who.trained)} personas; for the {len(who.held_out)} held "
-        f"out {trained.best_loss:.4f} nats at epoch {trained.best_epoch}, {plain:.4f} with unified alone"
+        f"out {trained.best_loss:.4f} nats at epoch {trained.best_epoch + 1}, {plain:.4f} with unified alone"
     )
 
 
