@@ -6,7 +6,7 @@ Whom unified does not know, they do not know either, and serve all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ from engine.core.errors import EngineError
 from engine.core.parameters import SetOf
 from engine.lm.layers import AUTO
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Traits, character_needed, history_needed
+from engine.strategies.spec import Experiment, InName, Traits, character_needed, history_needed
 from engine.strategies.trained import STAGES, ScheduleParameters, on_unified, on_usual_layers
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class NetworkParameters(ScheduleParameters):
     """What a network reads of a persona, how much it may say of her, and when its training stops."""
 
-    features: Literal["character", "history", "both"] = Field(
+    features: Annotated[Literal["character", "history", "both"], InName("from-{}")] = Field(
         "both", description="It reads her character text, the replies of her train dialogues, or both."
     )
     history: int | None = Field(

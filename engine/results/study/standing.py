@@ -307,12 +307,17 @@ def _guess_seconds(seen: Seen, experiment: str) -> float | None:
     return statistics.median(times) if times else None
 
 
-_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates"}
+_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates", "p"}
 
 
 def _as_measured(row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
+    """A row as gates and verdicts read it: p is the one that the table prints, corrected over its family.
+
+    Who stands outside of it (the ground of others) has the strict p of its own.
+    """
     values = {name: row[name] for name in _TAKEN_OVER}
-    return Measured(**values, metric=metric, split=split, candidates=candidates)
+    p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]
+    return Measured(**values, p=p, metric=metric, split=split, candidates=candidates)
 
 
 def clusters(ws: Workspace, seen: Seen) -> Mapping[str, int]:

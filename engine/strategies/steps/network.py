@@ -30,7 +30,9 @@ from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 from engine.runs.context import Cancelled, RunContext
+from engine.strategies import registry
 from engine.strategies.budgets import TRAINING
+from engine.strategies.spec import full_name
 from engine.strategies.steps.lessons import dialogues_of, folder_name, train_settings
 from engine.strategies.steps.scoring import score_variants
 
@@ -80,14 +82,15 @@ def run(context: RunContext, form_over: FormOver) -> None:
     below = Weights(context.spec.upstream[_UNIFIED], _UNIFIED)
     recipe = Recipe((below, Own(context.spec.run_id)))
     (record,) = read_json(context.folder / TRAINING)
+    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
     context.variant(
-        context.spec.experiment,
+        name,
         recipe.as_json(),
         family="network",
         parameters_trained=record["parameters"],
         train_seconds=record["seconds"],
     )
-    score_variants(context, {context.spec.experiment: recipe}, base=base, shelf=shelf)
+    score_variants(context, {name: recipe}, base=base, shelf=shelf)
 
 
 def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_over: FormOver) -> None:

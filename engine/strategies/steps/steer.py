@@ -30,6 +30,8 @@ from engine.lm.reply_states import behind, reply_states
 from engine.lm.scorer import Scorer
 from engine.lm.window import window_of
 from engine.runs.context import RunContext
+from engine.strategies import registry
+from engine.strategies.spec import full_name
 from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, write_sweep
 from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name, train_ids
@@ -63,10 +65,11 @@ def run(context: RunContext) -> None:
     assert found is not None  # `_make` writes it before the vectors
     own = Recipe((*over.effects, Own(context.spec.run_id)))
     recipe = own if found.is_choice or found.best["scale"] else over
-    context.variant(context.spec.experiment, recipe.as_json(), family="steering")
+    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    context.variant(name, recipe.as_json(), family="steering")
     context.summary(**found.best)
     crossed = Crossed(context.workspace, context.spec.run_id)
-    score_variants(context, {context.spec.experiment: recipe}, base=base, shelf=shelf, instead=crossed)
+    score_variants(context, {name: recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: Scorer, over: Recipe) -> None:
