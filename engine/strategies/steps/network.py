@@ -7,6 +7,7 @@ with the middle and spread of what it reads), trained.json (on whom, who was hel
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -135,6 +136,7 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
             raise Cancelled from stopped
     if trained.best_loss > untrained:  # what it learned of some does not hold for others
         trained = replace(trained, weights=start, best_epoch=-1, best_loss=untrained)
+    shutil.rmtree(context.folder / _CHECKPOINT, ignore_errors=True)
     whole = {_MIDDLE: torch.from_numpy(scale.middle), _SPREAD: torch.from_numpy(scale.spread)}
     save_network(context.adapters / NETWORK, {**trained.weights, **whole})
     seconds = max(trainer.seconds, time.perf_counter() - began)
