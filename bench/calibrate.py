@@ -6,13 +6,13 @@
     .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
 
 Worlds: in `archetypes` cluster adapters must beat unified, in `individualists` something personal must and
-clusters must not, in `uniform` nothing personal may beat its placebo. In `styles` steering should win, in `kin`
-a network from what is known of somebody to her adapter, in `told` steering by the profile alone. Placebo: one large world is trained and
-answered at once, with variants cheap enough for thousands of personas: memories in the base's prompt, and a
-short LoRA for each. Its personas are then dealt into small studies of their own, none in two of them; an
-adapter trained among thousands is the one trained alone. In a world where people differ, every dialogue is
-given to a random persona first, so that nothing is anybody's own. Counts how often a variant beats its
-placebo at alpha, beside what chance allows.
+clusters must not, in `uniform` nothing personal may beat its placebo. In `styles` steering should win, in
+`kin` a network from what is known of somebody to her adapter, in `told` steering by the profile alone.
+Placebo: one large world is trained and answered at once, with variants cheap enough for thousands of
+personas: memories in the base's prompt, and a short LoRA for each. Its personas are then dealt into small
+studies of their own, none in two of them; an adapter trained among thousands is the one trained alone. In a
+world where people differ, every dialogue is given to a random persona first, so that nothing is anybody's
+own. Counts how often a variant beats its placebo at alpha, beside what chance allows.
 """
 
 from __future__ import annotations
