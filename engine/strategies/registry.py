@@ -48,6 +48,7 @@ from engine.strategies import (
     routing,
     staged,
     steering_vectors,
+    tuned,
     unified,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
@@ -57,7 +58,7 @@ FILES = (
     *(online, staged, networks),
     imported_adapters,
     *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
-    *(frontier, matched, placebo, ceiling),
+    *(frontier, tuned, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

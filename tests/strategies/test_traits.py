@@ -26,7 +26,10 @@ STEERED = {"context-steering", "steering-vectors"}
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("readable", TRAINED | {"steering-vectors", "imported-adapters", "base", "mixture", "routing"}),
+        (
+            "readable",
+            TRAINED | {"tuned", "steering-vectors", "imported-adapters", "base", "mixture", "routing"},
+        ),
         (
             "mixable",
             TRAINED | STEERED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"},
@@ -35,7 +38,7 @@ STEERED = {"context-steering", "steering-vectors"}
             "personal",
             (TRAINED - ALIKE)
             | STEERED
-            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
+            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing", "tuned"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
         ("newcomers", STEERED | NETWORKS | {"retrieval", "hybrid", "prefix-unified"}),

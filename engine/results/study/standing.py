@@ -33,6 +33,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.tuned import NAME as TUNED
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
@@ -163,7 +164,12 @@ class _Gathering:
     def _counts(self, node: Node, record: RunRecord) -> bool:
         """Say whether a run is one of the node's: its experiment, on this ground, with its parameters."""
         spec = record.spec
-        if spec is None or spec.experiment != node.experiment or not self.seen.ground.carries(spec):
+        if spec is None or not self.seen.ground.carries(spec):
+            return False
+        if spec.experiment == TUNED and spec.parameters["of"] == node.experiment:
+            tried = set(spec.upstream.values())
+            return all(self._counts(node, one) for one in self.seen.records if one.run_id in tried)
+        if spec.experiment != node.experiment:
             return False
         told = {**spec.parameters, **spec.protocol}
         return all(told.get(name) == value for name, value in node.parameters.items())
