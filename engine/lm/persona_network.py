@@ -36,6 +36,9 @@ from engine.lm.shape import LoraShape
 _V, _BIAS = "code|V", "code|b"
 _MIDDLE, _PARTS = "prefix|middle", "prefix|parts"
 _A, _B = "|A", "|B"
+_SHARE = 0.1
+"""What is known is many small numbers that all move a code at once; so much of it keeps codes from running
+away under the rate that suits what acts."""
 
 
 class CodeForm:
@@ -46,14 +49,14 @@ class CodeForm:
     """Rows of a batch name what is known of their personas; there is one network for all."""
 
     def __init__(self, known: Tensor, size: int) -> None:
-        self.known, self.size = known, size
+        self.known, self.size = _SHARE * known, size
         self._there: dict[torch.device, Tensor] = {}
 
     def start_of_code(self, *, seed: int) -> dict[str, Tensor]:
         """Return a V that gives codes a length of about 1, and no bias."""
         random = torch.Generator().manual_seed(seed)
         return {
-            _V: torch.randn(self.size, self.known.shape[1], generator=random) / self.size**0.5,
+            _V: torch.randn(self.size, self.known.shape[1], generator=random) / (_SHARE * self.size**0.5),
             _BIAS: torch.zeros(self.size),
         }
 
@@ -67,7 +70,7 @@ class CodeForm:
 
 def code_of(tensors: Mapping[str, Tensor], known: Tensor) -> Tensor:
     """Return the code [K] of one row of what is known [d] by a trained network."""
-    return linear(known, tensors[_V], tensors[_BIAS])
+    return linear(_SHARE * known, tensors[_V], tensors[_BIAS])
 
 
 class ProjectorForm(CodeForm):
