@@ -1,8 +1,9 @@
-"""The metrics of answers, as the LaMP family scores them: texts by overlap, labels by being right, ratings by error.
+"""The metrics of answers, as the LaMP family scores them: texts by overlap, labels by being right, ratings by
+their error.
 
-ROUGE is Google's rouge-score without stemming, BLEU and chrF are sacrebleu's, METEOR is nltk's without WordNet
-(its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Labels and ratings
-are read as LaMP's evaluator reads them. Loads a library when the first reply is scored.
+ROUGE is Google's rouge-score without stemming, BLEU and chrF are sacrebleu's, METEOR is nltk's without
+WordNet (its synonyms would have to be downloaded): a word is matched as it stands or by its stem. Labels and
+ratings are read as LaMP's evaluator reads them. Loads a library when the first reply is scored.
 """
 
 from __future__ import annotations
@@ -132,9 +133,7 @@ def _macro_f1(sums: Sums) -> NDArray[np.float64]:
     labels = {name.partition(" ")[2] for name in sums if not name.startswith("wrong ")}
     total, held_by = nothing.copy(), nothing.copy()
     for label in sorted(labels):
-        right, missed, wrong = (
-            sums.get(f"{kind} {label}", nothing) for kind in ("right", "missed", "wrong")
-        )
+        right, missed, wrong = (sums.get(f"{kind} {label}", nothing) for kind in ("right", "missed", "wrong"))
         there = right + missed > 0
         total += np.where(there, 2 * right / np.maximum(2 * right + missed + wrong, 1e-9), 0.0)
         held_by += there

@@ -18,8 +18,7 @@ from engine.domains.registry import domain_of
 from engine.domains.smart_home import metrics as smart_home_metrics
 
 _OWN: Mapping[str, Metric] = {
-    one.name: one
-    for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS, *answer_metrics.METRICS)
+    one.name: one for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS, *answer_metrics.METRICS)
 }
 _known: dict[str, Metric] = dict(_OWN)
 _looked_at: dict[str, Metric] = {}

@@ -1,4 +1,4 @@
-"""How a number is written: 21.5, 21,5, -5, 1,000 and 1.000,5 are each one number. Owns the pattern and the value.
+"""How a number is written: 21.5, 21,5, -5, 1,000 and 1.000,5 are each one. Owns the pattern and the value.
 
 A comma parts groups of three digits or begins a fraction: `1,000` is a thousand, `21,5` is twenty-one and a
 half, `0,500` a half; `20,30,40` are three numbers. A minus belongs to a number only where no word or number

@@ -1,5 +1,6 @@
-"""The domain of history and queries (the LaMP family): a person's items are pairs of input and output, and her
-queries are inputs whose output is predicted. Owns which tasks are texts, labels or ratings, and so what is scored.
+"""The domain of history and queries (the LaMP family): a person's items are pairs of input and output, and
+her queries are inputs whose output is predicted. Owns which tasks are texts, labels or ratings, and so what
+is scored.
 
 Nothing of an item's metadata reaches a prompt: what a query tells stands in its input.
 """

@@ -144,9 +144,7 @@ def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, lin
         said = reading.gathered.turns
         messages = said.tidied([*said.said("user", pair[0]), *said.said("assistant", pair[1])])
         session = f"item-{len(seen):04d}"
-        yield Draft(
-            user, session, messages, _meta(reading), file, line, when=found_in(item), split="train"
-        )
+        yield Draft(user, session, messages, _meta(reading), file, line, when=found_in(item), split="train")
 
 
 def _read_query(

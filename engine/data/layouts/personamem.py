@@ -49,7 +49,11 @@ def read_personamem(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
         said = gathered.turns
         question = f"{texts[0]}\n\nAnswer with one of these options: {texts[2]}"
         messages = said.tidied([*said.said("user", question), *said.said("assistant", texts[1])])
-        asked.append(Draft(user, session, messages, {TASK: "personamem"}, sample.path.name, line, split="test", last=True))
+        asked.append(
+            Draft(
+                user, session, messages, {TASK: "personamem"}, sample.path.name, line, split="test", last=True
+            )
+        )
     _read_contexts(sample.path, heard, gathered)
     gathered.drafts.extend(asked)
     return gathered.imported("personamem", ids_tell=True)
