@@ -2,9 +2,9 @@
 
 Owns what an author's way is (a frame, whether the place is named, how it ends, and a word before it for each
 subject), and the files, in the layout of OPPU's LaMP-4: a history of articles with their headlines, and
-queries. What an article is about decides what a headline says; who wrote it decides how. The word of a subject
-can be learned from articles of that subject alone, so who retrieves by likeness finds it, and by chance does
-not.
+queries. What an article is about decides what a headline says; who wrote it decides how. The word of a
+subject can be learned from articles of that subject alone: who retrieves by likeness finds it, and by chance
+does not.
 """
 
 from __future__ import annotations
