@@ -32,7 +32,7 @@ from engine.core.integrity import warn_changed
 def export_predictions(
     call: Call, *, variant: str, split: str, protocol: str | None, output: Path | None
 ) -> int:
-    """Write predictions.json and golds.json ({"task", "golds": [{"id", "output"}]}) for official evaluators."""
+    """Write predictions.json and golds.json ({"task", "golds": [{"id", "output"}]}) for evaluators."""
     from engine.results import predictions
 
     warn_changed(call.ws)

@@ -128,6 +128,15 @@ def test_less_error_is_better_in_every_table(ws: Workspace, metric: str) -> None
     assert "−" in top.choice_words or "-" in top.choice_words
 
 
+def test_a_metric_that_few_personas_have_is_no_headline(ws: Workspace) -> None:
+    found = compare_variants(ws, split="val")
+    assert found["defined"] == {"personas": PEOPLE, "of": PEOPLE}
+    few = headline(ws, {**found, "defined": {"personas": 5, "of": PEOPLE}})
+    assert (few.chosen, few.highest, few.verdict) == (None, None, "")
+    assert few.words == ["MAE is defined for 5 of 12 personas, fewer than half: it decides nothing."]
+    assert headline(ws, {**found, "defined": {"personas": 6, "of": PEOPLE}}).chosen is not None
+
+
 def test_a_gate_passes_on_less_error_as_a_share_of_the_reference(ws: Workspace) -> None:
     stood = standing.stand(ws, read_tree(TREE, name="ratings"))
     measured = stood.walk.findings["closer"].measured
