@@ -131,7 +131,7 @@ def test_all_faults_are_told_at_once_with_their_lines() -> None:
         ("alpha: 0.01", "alpha: 0", "greater than 0"),
         ("alpha: 0.01", "split: train", "'val' or 'test'"),
         ("alpha: 0.01", "alpha: true", "a number is needed"),
-        ("alpha: 0.01", "metric: numerical_mae", "no fraction"),
+        ("at_least: 0.85", "at_least: 0.85, metric: numerical_mae", "numerical_mae is no fraction"),
         ("alpha: 0.01", "metric: length_ratio", "no value of length_ratio is better"),
         ("    failed: open\n", "", "a gate needs both branches"),
         ("then: retrieval", "then: nowhere", "There is no node named 'nowhere'"),
