@@ -31,7 +31,11 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "bases": ("import-adapters",),
     },
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export")},
+    "Compare": {
+        "compare": ("compare", "freeze", "rescore"),
+        "predictions": ("export-predictions",),
+        "serving": ("serve", "export"),
+    },
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

@@ -36,6 +36,9 @@ DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable 
 class Measured:
     """A variant against the reference on one metric and split; fractions, over `n_paired` personas.
 
+    `delta` and its interval are gains, whichever way the metric is better. Of a metric that is no fraction
+    they are shares of the reference's mean, and there is no `mean`.
+
     `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's,
     [ci_low, ci_high] the 95 % interval that every table shows (bootstrap-t over personas).
     `min_detectable_effect` is the gain seen in four of five studies of this size. `co_primary` is the second

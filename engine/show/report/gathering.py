@@ -10,7 +10,7 @@ from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
 from engine.results import store
-from engine.results.comparing.comparison import NotComputed, compare_variants
+from engine.results.comparing.comparison import NotComputed, compare_variants, too_few
 from engine.results.comparing.headline import Headline, headline
 from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
@@ -124,6 +124,6 @@ def _compare(ws: Workspace, protocol: str, split: str, fields: Mapping[str, Any]
             )
         except NotComputed:  # a column less; the comparison itself says how to compute it
             continue
-        if any(row["mean"] is not None for row in table["rows"]):
+        if too_few(table["defined"], one) is None:
             others[metric] = table
     return Compared(protocol, split, found, fields, others, headline(ws, found))

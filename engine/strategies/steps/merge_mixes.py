@@ -169,8 +169,9 @@ def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
 
 
 def _validation(context: RunContext) -> dict[str, float]:
-    """Return each persona's mean in the primary metric on val, as the adapters' own run scored it."""
+    """Return what each persona's mean on val is worth in the primary metric, by the adapters' own run."""
     scored = answers.read(context.workspace, context.spec.upstream["adapters"])
-    table = scored.values(metrics.primary(context.workspace))
+    decides = metrics.primary(context.workspace)
+    table = scored.values(decides)
     means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
-    return {str(persona): float(value) for persona, value in means.items()}
+    return {str(persona): decides.worth(float(value)) for persona, value in means.items()}
