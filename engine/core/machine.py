@@ -12,7 +12,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError
 from pydantic.dataclasses import dataclass
 
 from engine.core.consent import agree, agreed
@@ -53,15 +53,15 @@ class Machine:
     (`ray_tasks`, None: as many as fit at once), and how many runs may be there at once.
     """
 
-    training_slots: int = Field(1, ge=0, le=_MOST_SLOTS)
+    training_slots: Annotated[int, Field(ge=0, le=_MOST_SLOTS)] = 1
     launcher: Launcher = "local"
     ray_address: Annotated[str, AfterValidator(_without_spaces)] = ""
-    ray_cpus: float = Field(1.0, gt=0)
-    ray_gpus: float | None = Field(None, ge=0)
-    ray_tasks: int | None = Field(None, ge=1, le=_MOST_TASKS)
-    ray_runs: int = Field(2, ge=0, le=_MOST_SLOTS)
+    ray_cpus: Annotated[float, Field(gt=0)] = 1.0
+    ray_gpus: Annotated[float | None, Field(ge=0)] = None
+    ray_tasks: Annotated[int | None, Field(ge=1, le=_MOST_TASKS)] = None
+    ray_runs: Annotated[int, Field(ge=0, le=_MOST_SLOTS)] = 2
     read_only: bool = False
-    extensions: tuple[Annotated[str, AfterValidator(_python_file)], ...] = Field((), strict=False)
+    extensions: Annotated[tuple[Annotated[str, AfterValidator(_python_file)], ...], Strict(False)] = ()
 
 
 def read_machine(ws: Workspace) -> Machine:
