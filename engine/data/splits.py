@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from engine.core.errors import EngineError
@@ -21,6 +22,7 @@ from engine.data.when import dated
 Scheme = Literal["by-time", "by-persona"]
 NAMES: Final[tuple[Split, ...]] = ("train", "val", "test")
 UNSEEN: Final = "unseen"
+HISTORY: Final = "history"
 MIN_DIALOGUES = 5
 MIN_PERSONAS = 3
 ONLINE_DIALOGUES = 10
@@ -85,6 +87,7 @@ def split_by_persona(dataset: Dataset, *, seed: int) -> Splits:
 def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) -> Splits:
     """Return a split by time with a seeded `share` of the personas kept out of all training.
 
+    What would be their train part is their history, which may stand in a prompt; the rest is judged.
     At least one is, and at least one is not. Raises EngineError for a split by persona, whose test personas
     are unseen already, and for a single persona.
     """
@@ -96,7 +99,14 @@ def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) ->
     if len(ids) < 2:
         raise EngineError("There are too few personas to keep one unseen.", "Leave --unseen out.")
     most = max(1, min(len(ids) - 1, round(share * len(ids))))
-    return as_unseen(dataset, splits, _shuffled(ids, purpose="unseen", seed=seed)[:most])
+    kept = frozenset(_shuffled(ids, purpose="unseen", seed=seed)[:most])
+    before = {
+        row.dialogue_id: HISTORY
+        for row in dataset.dialogues
+        if row.persona_id in kept and splits.assignment[row.dialogue_id] == "train"
+    }
+    held = as_unseen(dataset, splits, kept)
+    return replace(held, assignment=held.assignment | before)
 
 
 def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Splits:
@@ -283,10 +293,10 @@ def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
 def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:
     """Return per split: dialogues, their share, personas, examples; and the online dialogues.
 
-    "unseen" is among them only where personas are kept out of training.
+    "history" and "unseen" are among them only where personas are kept out of training.
     """
     found: dict[str, Any] = {}
-    for split in (*NAMES, UNSEEN) if splits.unseen else NAMES:
+    for split in (*NAMES, HISTORY, UNSEEN) if splits.unseen else NAMES:
         rows = [row for row in dataset.dialogues if splits.assignment.get(row.dialogue_id) == split]
         personas = len({row.persona_id for row in rows})
         found[split] = {

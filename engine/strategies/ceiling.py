@@ -62,5 +62,5 @@ STRATEGY = Experiment(
     stages={"load": 10.0, "score": 90.0},
     beside=("base",),
     applies=truth_needed,
-    traits=Traits(answers=False, routable=False),
+    traits=Traits(answers=False, routable=False, serves_unseen=True),
 )
