@@ -54,7 +54,7 @@ def examples(dataset: Dataset, splits: Splits, split: Split) -> tuple[Example, .
 
 
 def remembered(dataset: Dataset, splits: Splits) -> tuple[Example, ...]:
-    """Return what may be remembered of each persona: her train examples, or her history where she is unseen."""
+    """Return what may be remembered of each persona: her train examples, her history where she is unseen."""
     return (*examples(dataset, splits, "train"), *examples(dataset, splits, "history"))
 
 

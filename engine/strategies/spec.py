@@ -52,9 +52,9 @@ class Traits:
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
     each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
-    know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a persona
-    kept out of all training, from what all share, her profile or her earlier dialogues. `trains`: adapters for some personas
-    only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
+    know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a
+    persona kept out of all training, from what all share, her profile or her earlier dialogues. `trains`:
+    adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
     share, its "training" or "replies".
     """
 
