@@ -2,7 +2,8 @@
 
 Owns what runs hold for each persona (personas.json: effects of her own; routes.json: the recipe chosen for
 her, and who has the fallback, being kept out of training; placebo.json: who stands in for whom) and how
-nested recipes come down to sides, of which each is one row of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
+nested recipes come down to sides, of which each is one row of a batch. Chooses nothing. Which effects there
+are: engine/lm/effects.py.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class Traits:
     each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
     know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a
     persona kept out of all training, from what all share, her profile or her earlier dialogues. `trains`:
-    adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
-    share, its "training" or "replies".
+    adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its
+    work several machines can share, its "training" or "replies".
     """
 
     answers: bool = True

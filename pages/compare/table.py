@@ -87,8 +87,8 @@ def _unseen(view: View) -> None:
     )
     st.markdown(
         f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
-        help="They were kept out of all training, choices, clusters and placebos. Verdicts and Holm's correction "
-        "are those of this table.",
+        help="They were kept out of all training, choices, clusters and placebos. Verdicts and Holm's "
+        "correction are those of this table.",
     )
     frame.table(
         frame.with_signs(table, "delta"),

@@ -56,7 +56,8 @@ def test_set(
 ) -> TestSet:
     """Return the test dialogues that a protocol scores on; `fields` are those of every protocol known.
 
-    Those of unseen personas are a set of their own. Published scores say nothing of their dialogues: their protocol stands for them.
+    Those of unseen personas are a set of their own. Published scores say nothing of their dialogues: their
+    protocol stands for them.
     """
     name = _name(protocol, fields.get(protocol, {}))
     named = f"{name} {UNSEEN}" if split == UNSEEN else name

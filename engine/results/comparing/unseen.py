@@ -1,7 +1,7 @@
 """The second table of a comparison on test: the same question asked of personas kept out of all training.
 
-Owns which variants stand in it and who is said to serve no such persona. It is a table of its own: its verdicts
-and Holm's family are over what serves them, and seeing it is a look at test dialogues of its own.
+Owns which variants stand in it and which are said to serve no such persona. Its verdicts and Holm's family
+are over what serves them, and seeing it is a look at test dialogues of its own.
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ def _part(part: leakage.Part) -> tuple[str, str]:
 
 
 def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
-    """Whom the results speak of; where some personas have nothing to train on, a table of each group, and where
-    some are kept out of all training, theirs."""
+    """Whom the results speak of, with the table of those kept out of training; where some have nothing to
+    train on, a table of each group."""
     table = compared.found["unseen"]
     if table is not None:
         return Section(

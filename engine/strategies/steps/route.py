@@ -3,7 +3,8 @@
 Leaves routes.json (who goes where, and why) and the chosen answers and scores under the name of the routed
 variant. The choice is made from val alone, and val judges it by cross-fitting: each val dialogue has the
 answer of the variant that her other val dialogues choose, so that routing does not look better there by
-having chosen there. Who is kept unseen has no val to choose by, and is answered by the fallback. Test is for comparisons to look at, and to count as looked at.
+having chosen there. Who is kept unseen has no val to choose by, and is answered by the fallback. Test is for
+comparisons to look at, and to count as looked at.
 """
 
 from __future__ import annotations
