@@ -181,7 +181,9 @@ def _truth(ready: Ready) -> list[dict[str, str]]:
         if line.value is None:
             raise EngineError(f"The world's {Fault(TRUTH, line.number, line.fault)}")
         row = line.value
-        example_id = f"{ids[row['persona_index']]}/{row['session_id']:04d}#{row['turn']}"
+        example_id = row.get("example_id") or (
+            f"{ids[row['persona_index']]}/{row['session_id']:04d}#{row['turn']}"
+        )
         if example_id not in known:
             raise EngineError(
                 f"The world's truth.jsonl:{line.number} names {example_id}, which is no example."

@@ -12,13 +12,13 @@ from types import MappingProxyType
 from engine.core import extensions
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains import general_metrics
+from engine.domains import answer_metrics, general_metrics
 from engine.domains.metric import Metric, as_record
 from engine.domains.registry import domain_of
 from engine.domains.smart_home import metrics as smart_home_metrics
 
 _OWN: Mapping[str, Metric] = {
-    one.name: one for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS)
+    one.name: one for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS, *answer_metrics.METRICS)
 }
 _known: dict[str, Metric] = dict(_OWN)
 _looked_at: dict[str, Metric] = {}

@@ -16,8 +16,9 @@ from engine.core.types import Dataset
 from engine.domains.chat import CHAT
 from engine.domains.domain import Domain
 from engine.domains.smart_home import SMART_HOME
+from engine.domains.tasks import LABELS, RATINGS, TASKS
 
-BUILT_IN: Final = (SMART_HOME, CHAT)
+BUILT_IN: Final = (SMART_HOME, CHAT, TASKS, LABELS, RATINGS)
 _OLDER: Final = replace(SMART_HOME, shows_all=True, version="")
 _SHA_DIGITS = 12
 

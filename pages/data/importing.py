@@ -18,7 +18,7 @@ from engine.core.wording import count
 from engine.data import prepare, prepare_upload, preview, preview_upload
 from engine.data.archive import SUFFIXES
 from engine.data.splits import MIN_DIALOGUES
-from engine.data.worlds import WORLDS
+from engine.data.worlds import NAMES
 from engine.domains.registry import domains
 from pages.data import mapping
 from pages.shared import base_card, frame
@@ -133,7 +133,7 @@ def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
         return (named or "").strip(), []
     world = st.selectbox(
         "World",
-        list(WORLDS),
+        NAMES,
         format_func=lambda name: _WORLD_WORDS.get(name, name),
         key="data_world",
     )

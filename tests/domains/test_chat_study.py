@@ -12,6 +12,7 @@ from engine.data.augment.preview import preview
 from engine.data.dataset import examples
 from engine.domains import metrics
 from engine.domains.chat import CHAT
+from engine.lm.effects import Prompt
 from engine.lm.remote.prompts import told
 from engine.results.comparing.comparison import compare_variants
 from tests import in_process
@@ -44,7 +45,7 @@ def device_words(app: AppTest) -> list[str]:
 
 def test_no_prompt_speaks_of_a_home_or_tells_a_rating(ws: Workspace) -> None:
     asked = examples(load_dataset(ws), load_splits(ws), "test")
-    for one in told(ws, asked, profile=True, memories=1):
+    for one in told(ws, asked, shown=Prompt(profile=True, memories=1)):
         said = one.messages[0]["content"]
         assert said.startswith(f"{CHAT.instruction}\nNow: ")
         assert "rating" not in said

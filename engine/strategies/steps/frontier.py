@@ -13,7 +13,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.types import Example
 from engine.data.dataset import hash_of
-from engine.lm.effects import Recipe
+from engine.lm.effects import Prompt, Recipe
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.remote.asking import Pace, ask_all
@@ -104,8 +104,7 @@ def _prompts(context: RunContext, chosen: ExampleSet, scorer: Scorer) -> dict[st
     made = told(
         context.workspace,
         asked,
-        profile=parameters["profile"],
-        memories=parameters["memories"],
+        shown=Prompt(parameters["profile"], parameters["memories"]),
         scorer=scorer,
         on_progress=embedding_progress(context, "load", unit="memories"),
     )
