@@ -25,7 +25,7 @@ from engine.core.errors import EngineError as EngineError
 from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
 from engine.data.prepare import prepare
-from engine.domains.registry import domain_of
+from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Variant, resolve
@@ -145,7 +145,7 @@ class Study:
 
         `metric` is by default the study's primary one.
         """
-        chosen = metric or domain_of(self.workspace).primary
+        chosen = metric or metrics.primary(self.workspace).name
         return store.score_table(self.workspace, metric=chosen, split=split)
 
     def ask(

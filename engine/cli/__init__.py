@@ -33,7 +33,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
     "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export")},
     "Playground": {"playground": ("generate",)},
-    "Data": {"data": ("init", "worlds")},
+    "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
     "Report": {"report": ("report",)},
     "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
 }

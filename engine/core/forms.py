@@ -42,6 +42,8 @@ FORMS: dict[str, Any] = {
         "seed": int,
         "files?": {"*": str},
         "base_files?": {"*": str},
+        "scorer?": str,
+        "primary?": str,
     },
     "card.json": {"data_hash": str, "counts": _COUNTS, "source?": str, "notes?": [str], "left_out?": [dict]},
     "splits.json": {

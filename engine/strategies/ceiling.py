@@ -48,7 +48,7 @@ def step(context: RunContext) -> None:
             Answer(variant, split, example, Reply(truth[example.example_id][key], 0, 0, 0.0))
             for split, example in chosen.all
         ]
-    write_scores(context, answers, protocol, Scorer())
+    write_scores(context, answers, protocol, Scorer(context.workspace))
 
 
 STRATEGY = Experiment(

@@ -41,7 +41,7 @@ from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
-from engine.strategies import repeating
+from engine.strategies import repeating, scorer
 from engine.strategies.budgets import own_budget, whole_budget
 from engine.strategies.cloning import command_of
 
@@ -131,6 +131,12 @@ def compare_variants(
         "warnings": [
             *_warnings(scene, rows, unscored),
             *unheld(ws, second, compared.second),
+            *filter(
+                None,
+                [scorer.warning(ws, scene.metric)]
+                if not scene.fields[scene.protocol].get("imported")
+                else [],
+            ),
             *_cut(ws, shown),
             *_unturned(ws, shown),
         ],

@@ -52,7 +52,7 @@ class TestSet:
 
 
 def test_set(
-    protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str, *, split: str = "test"
+    protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str, *, split: str
 ) -> TestSet:
     """Return the test dialogues that a protocol scores on; `fields` are those of every protocol known.
 

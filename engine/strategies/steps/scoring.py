@@ -32,7 +32,8 @@ from engine.lm.measure import measure
 from engine.lm.plan import plan_for
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
-from engine.lm.scorer import SCORER_ID, Scorer
+from engine.lm.scorer import Scorer
+from engine.lm.scorer_choice import encoder_of
 from engine.lm.window import window_of
 from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
@@ -115,7 +116,7 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             **context.spec.protocol,
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
-            "scorer": SCORER_ID,
+            "scorer": encoder_of(context.workspace).identity,
             "dtype": base.dtype,
             "device": base.device,
             "kernel": kernels_for(context.workspace, base).policy,
