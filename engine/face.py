@@ -33,6 +33,7 @@ from engine.runs import jobs
 from engine.runs.records import scan
 from engine.strategies import registry
 from engine.strategies.plan import plan
+from engine.strategies.scorer import settle
 
 _COLUMNS = (
     *("variant", "family", "mean", "delta", "ci_low", "ci_high", "p_holm", "verdict", "n_paired"),
@@ -48,6 +49,7 @@ def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
     """
     ws = Workspace(Path(folder).expanduser().absolute())  # runs are processes that stand elsewhere
     prepare(ws, dataset=dataset, **options)
+    settle(ws)
     return Study(ws)
 
 

@@ -13,7 +13,8 @@ from engine.cli.frame import Call, command, note, out
 def scorer(call: Call, *, name: str | None) -> int:
     """Show which sentence encoder scores and what it can read, or choose NAME (a hub id or folder).
 
-    Scores by the encoder before stay, under their own protocol. Where none can read the replies, chrF decides.
+    Scores by the encoder before stay, under their own protocol. Where it cannot read the replies, chrF
+    decides.
     """
     from engine.domains import metrics
     from engine.lm.scorer_choice import encoder_of, reading

@@ -1,7 +1,8 @@
 """Dialogues that stand in two places: word for word, and nearly so.
 
-Owns what is alike: the share of common word triples (Jaccard) of two dialogues' texts, from NEAR on. Pairs are
-found by their rarest triples (prefix filtering, Chaudhuri et al. 2006), so nothing is missed and few are compared.
+Owns what is alike: the share of common word triples (Jaccard) of two dialogues' texts, from NEAR on. Pairs
+are found by their rarest triples (prefix filtering, Chaudhuri et al. 2006): nothing is missed, few are
+compared.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ class Pair:
     likeness: float
 
 
-def repeated(
-    dialogues: Iterable[Dialogue], among: Sequence[Dialogue], *, near: float = NEAR
-) -> list[Pair]:
+def repeated(dialogues: Iterable[Dialogue], among: Sequence[Dialogue], *, near: float = NEAR) -> list[Pair]:
     """Return the dialogues that stand `among` others too, each with the one that is most alike."""
     others = {row.dialogue_id: _shingles(row) for row in among}
     asked = {row.dialogue_id: _shingles(row) for row in dialogues}

@@ -157,8 +157,8 @@ class Reading:
         told = []
         if self.unknown_texts:
             told.append(
-                f"{percent(self.unknown)} of the letters, in {percent(self.unknown_texts / self.texts)} of the "
-                "replies, are unknown to it"
+                f"{percent(self.unknown)} of the letters, in {percent(self.unknown_texts / self.texts)} of"
+                " the replies, are unknown to it"
             )
         if self.cut_texts:
             told.append(

@@ -10,10 +10,12 @@ import streamlit as st
 
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
+from engine.data.checks import TOLD
 from engine.show.charts import shares as views
+from pages.data import about, importing
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
-from pages.data import importing
+from pages.data import reads as data_reads
 from pages.experiments import augment_preview
 from pages.shared import frame, reads
 from pages.study import upload as study_upload
@@ -75,7 +77,8 @@ def _overview(ws: Workspace) -> None:
         _lengths(statistics)
         _subjects(ws)
     with right:
-        _checks(record)
+        _checks(ws)
+    about.show(ws)
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
 
@@ -118,13 +121,15 @@ def _splits(record: dict[str, Any]) -> None:
     )
 
 
-def _checks(record: dict[str, Any]) -> None:
+def _checks(ws: Workspace) -> None:
     st.subheader("Checks", anchor=False)
-    for check in record["checks"]:
+    for check in data_reads.checks(ws):
         icon = ":green[:material/check_circle:]" if check["ok"] else ":red[:material/error:]"
         word = "" if check["ok"] else " (failed)"
         name, detail = frame.plain(check["name"].capitalize()), frame.plain(check["detail"])
         st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
+        if not check["ok"] and (told := TOLD.get(check["name"])) is not None:
+            st.caption(f"{told.means} {told.do}")
 
 
 def _lengths(statistics: dict[str, Any]) -> None:

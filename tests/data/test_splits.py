@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
+from engine.data.checks import check_splits
 from engine.data.order import Order
 from engine.data.placed import split_as_placed
 from engine.data.splits import (
     at_least,
-    check_splits,
     choose_personas,
     export_edgesplits,
     keep_unseen,

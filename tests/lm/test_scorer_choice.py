@@ -52,7 +52,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for place, (kind, path) in enumerate(zip(kinds, places, strict=True))
     ]
     (folder / "modules.json").write_text(json.dumps(parts))
-    pooling = {"word_embedding_dimension": 32, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    pooling = {
+        "word_embedding_dimension": 32,
+        "pooling_mode_cls_token": True,
+        "pooling_mode_mean_tokens": False,
+    }
     write_json(folder / "1_Pooling" / "config.json", pooling)
     return folder
 
@@ -134,7 +138,9 @@ def test_where_it_cannot_be_read_chrf_decides_until_another_encoder_does(
     finish(ws, "unified", per_persona=2)
     told = compare_variants(ws, metric="embedding_similarity")["warnings"]
     assert any("unknown to it" in line and "chrF" in line for line in told)
-    assert not any("unknown to it" in line for line in compare_variants(ws, metric="length_ratio")["warnings"])
+    assert not any(
+        "unknown to it" in line for line in compare_variants(ws, metric="length_ratio")["warnings"]
+    )
     assert main(["scorer", "-w", str(ws.root)]) == 0
     assert "unknown to it" in capsys.readouterr().out
     assert main(["scorer", str(other), "-w", str(ws.root)]) == 0

@@ -18,6 +18,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
+from engine.results.checks import failed_words
 from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
@@ -131,6 +132,7 @@ def compare_variants(
         "warnings": [
             *_warnings(scene, rows, unscored),
             *unheld(ws, second, compared.second),
+            *failed_words(ws, scorer=False),
             *filter(
                 None,
                 [scorer.warning(ws, scene.metric)]

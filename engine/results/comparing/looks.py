@@ -51,9 +51,7 @@ class TestSet:
     primary: str = ""
 
 
-def test_set(
-    protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str, *, split: str
-) -> TestSet:
+def test_set(protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str, *, split: str) -> TestSet:
     """Return the test dialogues that a protocol scores on; `fields` are those of every protocol known.
 
     Those of unseen personas are a set of their own. Published scores say nothing of their dialogues: their
