@@ -35,10 +35,10 @@ def show(ws: Workspace) -> None:
 
 def _personas(found: Portrait) -> None:
     held = found.sitters
+    largest = f"{percent(held[0].share)} of all dialogues are {frame.plain(held[0].persona_id)}'s"
     st.caption(
-        f"{count(len(held), 'persona')}, the largest first: {percent(held[0].share)} of all dialogues are "
-        f"{frame.plain(held[0].persona_id)}'s. Words set a persona apart where she uses them more than others "
-        "do, in what is trained on."
+        f"{count(len(held), 'persona')}, the largest first: {largest}. Words set a persona apart where she "
+        "uses them more than others do, in what is trained on."
     )
     frame.table(
         {
