@@ -17,6 +17,8 @@ from engine.core.types import Dataset, Splits
 from engine.data.statistics import WORD
 
 _SHOWN_WORDS = 8
+# Two letters at least, with the marks that scripts such as Thai set on them; no numbers.
+_WORD = r"[^\W\d_](?:[^\W\d_]|['\u2019\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])+"
 _SIGNS = "EMOJI AND SIGNS"
 _LEAST_LETTERS = 0.005  # a script of fewer letters is a name or a sign, no language
 
@@ -96,9 +98,7 @@ def _apart(texts: list[str]) -> tuple[list[tuple[str, ...]], list[tuple[float, f
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     nothing: tuple[str, ...] = ()
-    reader = TfidfVectorizer(
-        sublinear_tf=True, max_df=0.5 if len(texts) > 2 else 1.0, token_pattern=WORD.pattern
-    )
+    reader = TfidfVectorizer(sublinear_tf=True, max_df=0.5 if len(texts) > 2 else 1.0, token_pattern=_WORD)
     try:
         table = reader.fit_transform(texts)
     except ValueError:  # no word is there that not everybody has

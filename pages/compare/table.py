@@ -92,6 +92,7 @@ def _unseen(view: View) -> None:
     )
     frame.table(
         frame.with_signs(table, "delta"),
+        placeholder="",
         alt=f"Leaderboard of {metric.label} over unseen personas",
         column_order=["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"],
         column_config=_column_config(metric),

@@ -15,6 +15,7 @@ from pages.shared import frame, reads
 
 _SHOWN, _HEIGHT, _PAIRS = 12, 440, 20
 _MAP = "data_words"
+_COUNTED = ("Dialogues", "Examples", "Words")
 
 
 def show(ws: Workspace) -> None:
@@ -51,8 +52,8 @@ def _personas(found: Portrait) -> None:
         height="content" if len(held) <= _SHOWN else _HEIGHT,
         alt="Personas by size, with the words that set each apart",
         column_config={
-            name: st.column_config.NumberColumn(format="%d", width=80)
-            for name in ("Dialogues", "Examples", "Words")
+            "Words that set her apart": st.column_config.TextColumn(width=250),
+            **{name: st.column_config.NumberColumn(format="%d", width=70) for name in _COUNTED},
         },
     )
 

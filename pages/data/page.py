@@ -11,7 +11,9 @@ import streamlit as st
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
 from engine.data.checks import TOLD
+from engine.domains import metrics
 from engine.show.charts import shares as views
+from engine.strategies.scorer import choose
 from pages.data import about, importing
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
@@ -67,7 +69,7 @@ def _overview(ws: Workspace) -> None:
     domain = reads.domain(ws)
     st.caption(
         f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}. "
-        f"Domain: {frame.plain(domain.title)}"
+        f"Domain: {frame.plain(domain.title)}. Primary metric: {frame.plain(metrics.primary(ws).label)}"
     )
     for note in card.get("notes", ()):
         st.info(frame.plain(note), icon=":material/info:")
@@ -130,6 +132,23 @@ def _checks(ws: Workspace) -> None:
         st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
         if not check["ok"] and (told := TOLD.get(check["name"])) is not None:
             st.caption(f"{told.means} {told.do}")
+    _scorer(ws)
+
+
+def _scorer(ws: Workspace) -> None:
+    """Another sentence encoder, for languages or lengths that this one does not read."""
+    with st.expander("Score by another encoder", icon=":material/translate:"):
+        name = st.text_input(
+            "Hub id or folder", key="data_scorer", placeholder="BAAI/bge-m3, a folder, or all-MiniLM-L6-v2"
+        )
+        st.caption(
+            "Scores by the one before stay, under their own protocol. Where it reads too little, "
+            "chrF decides."
+        )
+        if frame.action("Use it", least="own", key="data_use_scorer", off=not name):
+            with frame.boundary(), st.spinner("Reading ..."):
+                choose(ws, name.strip())
+                st.rerun()
 
 
 def _lengths(statistics: dict[str, Any]) -> None:
