@@ -96,7 +96,7 @@ def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) ->
         raise EngineError("There are too few personas to keep one unseen.", "Leave --unseen out.")
     most = max(1, min(len(ids) - 1, round(share * len(ids))))
     kept = frozenset(_shuffled(ids, purpose="unseen", seed=seed)[:most])
-    before = {
+    before: dict[str, Split] = {
         row.dialogue_id: HISTORY
         for row in dataset.dialogues
         if row.persona_id in kept and splits.assignment[row.dialogue_id] == "train"

@@ -62,7 +62,9 @@ def _map(found: Portrait) -> None:
     places = {one.persona_id: one.place for one in found.sitters}
     if len(set(places.values())) < 3:
         return
-    spec = charts.map_chart(Clusters(assignment=dict.fromkeys(places, 0), map=places), None)
+    spec = charts.map_chart(
+        Clusters.model_validate({"assignment": dict.fromkeys(places, 0), "map": places}), None
+    )
     spec["datasets"] = {
         name: rows.iloc[:0] if name == "edges" else rows for name, rows in spec["datasets"].items()
     }
