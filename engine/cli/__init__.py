@@ -37,7 +37,7 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "serving": ("serve", "export"),
     },
     "Playground": {"playground": ("generate",)},
-    "Data": {"data": ("init", "worlds")},
+    "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
     "Report": {"report": ("report",)},
     "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
 }

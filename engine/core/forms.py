@@ -60,6 +60,8 @@ class _Config(TypedDict):
     seed: int
     files: NotRequired[Words]
     base_files: NotRequired[Words]
+    scorer: NotRequired[str]
+    primary: NotRequired[str]
 
 
 class _Card(TypedDict):

@@ -1,8 +1,9 @@
 """From a recipe to what acts for one persona: references followed, files loaded, prompts built.
 
 Owns what runs hold for each persona (personas.json: effects of her own; routes.json: the recipe chosen for
-her; placebo.json: who stands in for whom) and how nested recipes come down to sides, of which each is one row
-of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
+her, and who has the fallback, being kept out of training; placebo.json: who stands in for whom) and how
+nested recipes come down to sides, of which each is one row of a batch. Chooses nothing. Which effects there
+are: engine/lm/effects.py.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from engine.lm.retrieve import fit
 from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
+STRANGERS = "strangers"
 Loaded = Lora | PrefixStates | Offsets
 _LOADING: Mapping[str, Callable[[Path], Loaded]] = {
     Prefix.kind: load_prefix,
@@ -270,12 +272,15 @@ class Shelf:
     def _chosen(self, run: str, persona_id: str) -> tuple[Recipe, Mapping[str, Any]]:
         """Return the recipe that a run chose for a persona, and what it says of the choice."""
         routes = self._left(run, ROUTES, "routes")
-        if persona_id not in routes["routes"]:
+        known = routes["routes"]
+        if persona_id in routes.get(STRANGERS, ()):
+            known = {persona_id: {"variant": routes["fallback"], "gain_val": None}}
+        if persona_id not in known:
             raise NotCovered(
                 f"{run} has no route for persona {persona_id}.",
                 "Route again, among variants that are scored for her: python -m engine run routing",
             )
-        route = routes["routes"][persona_id]
+        route = known[persona_id]
         told = {**{name: routes.get(name) for name in ("metric", "fallback")}, **route}
         return read_recipe(routes["candidates"][route["variant"]]["recipe"]), told
 

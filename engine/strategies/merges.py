@@ -185,7 +185,7 @@ def _merge(
         stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
-        traits=Traits(personal=personal, readable=True, mixable=True),
+        traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=not personal),
         presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
     )

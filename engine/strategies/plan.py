@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
@@ -304,7 +305,11 @@ class _Planner:
         data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
         if ground.domain.identity:
             data["domain"] = ground.domain.identity
-        return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
+        settings = self.settings.model_dump(mode="json")
+        scored = [split for split in settings["splits"] if split != UNSEEN]
+        if ground.unseen and "test" in scored:
+            scored.append(UNSEEN)
+        return {**data, **settings, "splits": scored, "decoding": "greedy"}
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
         if run_id is not None:

@@ -52,9 +52,10 @@ class Traits:
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
     each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
-    know, from as much of her history as its parameter of that name says. `trains`: adapters for some personas
-    only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
-    share, its "training" or "replies".
+    know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a
+    persona kept out of all training, from what all share, her profile or her earlier dialogues. `trains`:
+    adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its
+    work several machines can share, its "training" or "replies".
     """
 
     answers: bool = True
@@ -64,6 +65,7 @@ class Traits:
     routable: bool = True
     mergeable: bool = False
     newcomers: bool = False
+    serves_unseen: bool = False
     trains: bool = False
     divides: tuple[Divisible, ...] = ()
 
@@ -78,10 +80,11 @@ class Having:
 class EvaluationSettings(Parameters):
     """What every experiment is scored on. Part of the protocol: other settings are never compared."""
 
-    splits: SetOf[Literal["val", "test"]] = Field(
+    splits: SetOf[Literal["val", "test", "unseen"]] = Field(
         ["val", "test"],
         min_length=1,
-        description="The splits to score: choices are made on val, verdicts on test.",
+        description="The splits to score: choices are made on val, verdicts on test; where personas are kept "
+        "unseen, they are scored with test.",
     )
     examples_per_persona: int = Field(
         10, ge=1, le=1000, description="At most so many examples of a persona and split, chosen by hash."

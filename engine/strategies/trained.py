@@ -26,7 +26,7 @@ AUGMENTED = "augmented"
 _LORA_TRAINING = 1
 """Raised when training LoRAs gives other weights for the same parameters (last: how dropout is drawn)."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
-ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
+ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("training", "replies"))
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""

@@ -20,6 +20,7 @@ from engine.data.archive import SUFFIXES
 from engine.data.splits import MIN_DIALOGUES
 from engine.data.worlds import NAMES
 from engine.domains.registry import domains
+from engine.strategies.scorer import settle
 from pages.data import mapping
 from pages.shared import base_card, frame
 
@@ -209,6 +210,7 @@ def take_in(
                 raise EngineError(f"{options['base']} cannot be the base.", "Choose another one.")
         with st.spinner("Reading, checking and splitting ..."):
             card = prepare_upload(ws, files, **options) if upload else prepare(ws, dataset=dataset, **options)
+            settle(ws)
         mapping.forget()
         left_out = len(card.get("left_out", ()))
         st.toast(

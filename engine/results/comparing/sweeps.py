@@ -156,7 +156,7 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
                 reference = known
                 rows = _among(ws, decides, splits, protocol, (name, known), _newcomers(ws, below.run_id))
                 if "test" in rows:
-                    at = looks.test_set(protocol, seen.protocols, decides.name)
+                    at = looks.test_set(protocol, seen.protocols, decides.name, split="test")
                     looks.record(ws, at, protocol, {seen.variants[name].variant_id: name}, {decides.name})
             points.append(Point(value, record.run_id, record.state, name, rows))
         best = _best(points, decides)

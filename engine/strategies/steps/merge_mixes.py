@@ -97,11 +97,11 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
 def _known_of(context: RunContext, which: str) -> Features:
     """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
     ws, dataset = context.workspace, load_dataset(context.workspace)
-    parts = []
+    splits, parts = load_splits(ws), []
     if which != "behaviour":
-        parts.append(character_features(dataset, Scorer(ws)))
+        parts.append(character_features(dataset, splits, Scorer(ws)))
     if which != "character":
-        parts.append(behaviour_features(dataset, load_splits(ws), domain_of(ws)))
+        parts.append(behaviour_features(dataset, splits, domain_of(ws)))
     return joined(parts)
 
 
