@@ -268,6 +268,7 @@ FORMS: dict[str, Any] = {
     "personas.json": dict[str, list[_Stored]],
     "weights.json": _Weights,
     "routes.json": _Routes,
+    "chosen.json": _Candidate,
     "placebo.json": _Placebo,
     "training.json": list[_Trained],
     "augmentation.json": _Augmentation,

@@ -77,6 +77,30 @@ class Having:
     trait: str
 
 
+@dataclass(frozen=True, slots=True)
+class InName:
+    """Beside a parameter's type: it says what a variant is, not how well it is made, so it is in its name.
+
+    `words` is what stands there for another value than the default, "{}" for the value itself; `first` puts
+    it before the others.
+    """
+
+    words: str = "{}"
+    first: bool = False
+
+
+def full_name(entry: Experiment, parameters: Mapping[str, Any]) -> str:
+    """Return a variant's name: its experiment's, and behind it what else says what it is."""
+    marked = [
+        (mark, parameters[name])
+        for name, field_ in entry.parameters.model_fields.items()
+        for mark in field_.metadata
+        if isinstance(mark, InName) and name in parameters and parameters[name] != field_.default
+    ]
+    marked.sort(key=lambda one: not one[0].first)
+    return "-".join([entry.name, *(mark.words.format(value) for mark, value in marked)])
+
+
 class EvaluationSettings(Parameters):
     """What every experiment is scored on. Part of the protocol: other settings are never compared."""
 

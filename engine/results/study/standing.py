@@ -34,6 +34,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.tuned import NAME as TUNED
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
@@ -164,7 +165,12 @@ class _Gathering:
     def _counts(self, node: Node, record: RunRecord) -> bool:
         """Say whether a run is one of the node's: its experiment, on this ground, with its parameters."""
         spec = record.spec
-        if spec is None or spec.experiment != node.experiment or not self.seen.ground.carries(spec):
+        if spec is None or not self.seen.ground.carries(spec):
+            return False
+        if spec.experiment == TUNED and spec.parameters["of"] == node.experiment:
+            tried = set(spec.upstream.values())
+            return all(self._counts(node, one) for one in self.seen.records if one.run_id in tried)
+        if spec.experiment != node.experiment:
             return False
         told = {**spec.parameters, **spec.protocol}
         return all(told.get(name) == value for name, value in node.parameters.items())
@@ -299,11 +305,16 @@ class _Gathering:
 
     def _as_measured(self, row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
         """The comparison as a gain: its sign turned where lower is better, and where the metric is no
-        fraction, as a share of the reference's mean."""
+        fraction, as a share of the reference's mean.
+
+        p is the one that the table prints, corrected over its family; who stands outside of it (the ground of
+        others) has the strict p of its own.
+        """
         values = {name: row[name] for name in _TAKEN_OVER}
+        p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]
         chosen = metrics.chosen(self.ws, metric)
         values |= _gained(values, sign=chosen.sign, share=chosen.unit != "fraction")
-        return Measured(**values, metric=metric, split=split, candidates=candidates)
+        return Measured(**values, p=p, metric=metric, split=split, candidates=candidates)
 
 
 def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
@@ -321,7 +332,7 @@ def _guess_seconds(seen: Seen, experiment: str) -> float | None:
     return statistics.median(times) if times else None
 
 
-_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates"}
+_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates", "p"}
 
 
 def _gained(row: Row, *, sign: float, share: bool) -> dict[str, float | None]:
