@@ -30,8 +30,11 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },
-    "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export")},
+    "Runs": {
+        "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "trackers": ("export-runs",),
+    },
+    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export", "push")},
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},
