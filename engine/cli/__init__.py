@@ -38,7 +38,10 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},
-    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
+    "Settings": {
+        "settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys"),
+        "cleaning": ("clean",),
+    },
 }
 """The commands by the page of the app that does the same, and the module that each is in."""
 _EARLIER = {"retry": "start-over"}

@@ -17,11 +17,13 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
+from engine.runs.room import Room
 from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
+from engine.strategies.room import room
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
 Purpose = Literal["upstream", "beside", "asked", "control"]
@@ -55,6 +57,8 @@ class Plan:
     """What whoever launches should know: upstreams that were not made with default parameters, costs."""
     obstacle: EngineError | None = None
     """What stands in the way of a launch, such as a key that is missing."""
+    room: Room = Room()
+    """The memory and disk that the runs still to be begun take at least."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -140,7 +144,9 @@ def plan(
     outlook = _outlook(ws, entry, planner.runs[-1])
     if controls:
         planner.add_controls(entry, spec)
-    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
+    begun = ("succeeded", "queued", "running")
+    taken = room([run.spec for run in planner.runs if run.state not in begun], planner.ground)
+    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle, taken)
 
 
 def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:

@@ -38,7 +38,7 @@ def show(view: View) -> None:
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
         st.subheader("The Hugging Face Hub", anchor=False)
         st.caption(
-            "The same, in a repository that is private unless you say otherwise. What goes out is shown first."
+            "The same, in a repository that is private unless you say otherwise. You see first what goes out."
         )
         st.code(frame.command("push", name, f"my-name/{name}"), language=None, wrap_lines=True)
 
