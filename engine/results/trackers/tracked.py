@@ -55,14 +55,14 @@ def tracked(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[Tracked]:
     """Yield each run that has begun; those whose spec cannot be read are left out."""
     shown = metrics.of_study(ws)
     for record in records:
-        if record.spec is not None and record.status.started_at is not None:
+        if record.spec is not None and record.status.attempt:
             yield _tracked(ws, record, shown)
 
 
 def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> Tracked:
     spec, status = record.spec, record.status
     assert spec is not None
-    began = _seconds(status.started_at) or 0.0
+    began = _seconds(status.started_at or spec.created_at) or 0.0
     ended = _seconds(status.ended_at)
     points = list(_over_steps(read_events(ws.run_folder(record.run_id)), began))
     last, at = max((one.step for one in points), default=0), ended or began
