@@ -8,6 +8,7 @@ computed for a finished run later lies beside it, in data/rescored/RUN/, a file 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,12 @@ def only(scored: Scored, chosen: pd.DataFrame) -> pd.DataFrame:
 
 
 # --- scores computed later
+
+
+def rescored_runs(ws: Workspace) -> frozenset[str]:
+    """Return the runs that scores may have been computed for later."""
+    folder = ws.data / _RESCORED
+    return frozenset(os.listdir(folder)) if folder.is_dir() and not folder.is_symlink() else frozenset()
 
 
 def later_files(ws: Workspace, run_id: str) -> list[Path]:

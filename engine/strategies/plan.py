@@ -237,21 +237,24 @@ class _Planner:
 
     def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
         """The run that asked for this same thing when sets were not put in order yet, if there is one."""
-        alike = [
+        run_id, whole = spec.run_id, spec.hash
+        if any(record.run_id == run_id for _, record in self.existing):
+            return None
+        alike = (
             known
-            for known, record in self.existing
+            for known, _ in reversed(self.existing)
             if known.experiment == spec.experiment
-            and record.run_id != spec.run_id
-            and _in_one_form(entry, known).hash == spec.hash
-        ]
-        exists = any(record.run_id == spec.run_id for _, record in self.existing)
-        return alike[-1] if alike and not exists else None
+            and (known.seed, known.data_hash, known.upstream) == (spec.seed, spec.data_hash, spec.upstream)
+            and _in_one_form(entry, known).hash == whole
+        )
+        return next(alike, None)
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
-        if spec.run_id not in {run.run_id for run in self.runs}:
+        run_id = spec.run_id
+        if run_id not in {run.run_id for run in self.runs}:
             states = {record.run_id: record.state for _, record in self.existing}
-            self.runs.append(PlannedRun(spec, purpose, states.get(spec.run_id)))
+            self.runs.append(PlannedRun(spec, purpose, states.get(run_id)))
 
     def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
@@ -293,8 +296,9 @@ class _Planner:
             self.add(made, "control")
 
     def _spec_of(self, run_id: str | None) -> RunSpec | None:
-        known = [*(run.spec for run in self.runs), *(spec for spec, _ in self.existing)]
-        return next((spec for spec in known if spec.run_id == run_id), None)
+        planned = ((run.run_id, run.spec) for run in self.runs)
+        known = (*planned, *((record.run_id, spec) for spec, record in self.existing))
+        return next((spec for name, spec in known if name == run_id), None)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -382,7 +386,7 @@ class _Planner:
         parameters, then the fewest changed; succeeded before under way, then the newest."""
         fitting = [
             (
-                spec.run_id == self.seen.reference,
+                record.run_id == self.seen.reference,
                 -len(_unasked(spec, parameters)),
                 record.state == "succeeded",
                 record.order,

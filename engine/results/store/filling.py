@@ -12,7 +12,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -53,22 +52,24 @@ class Report:
 
 
 def present_runs(ws: Workspace) -> dict[str, str]:
-    """The finished runs and a signature of each, from the folders alone."""
-    if not ws.runs.is_dir():
+    """The finished runs and a signature of each, from the folders alone. Cheap: it is asked at every look."""
+    try:
+        names = sorted(os.listdir(ws.runs))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {}
-    for folder in ws.runs.iterdir():
+    rescored, root, found = answers.rescored_runs(ws), str(ws.runs), {}
+    for name in names:
         try:
-            done = (folder / manifest.NAME).stat()
+            done = os.stat(f"{root}/{name}/{manifest.NAME}")
         except (FileNotFoundError, NotADirectoryError):
             continue
-        later = "".join(f"+{one.name}:{_stamp(one)}" for one in answers.later_files(ws, folder.name))
-        found[folder.name] = f"{_FORM}:{_stamp(folder / manifest.NAME, done)}{later}"
-    return dict(sorted(found.items()))
+        files = answers.later_files(ws, name) if name in rescored else ()
+        later = "".join(f"+{one.name}:{_stamp(one.stat())}" for one in files)
+        found[name] = f"{_FORM}:{_stamp(done)}{later}"
+    return found
 
 
-def _stamp(path: Path, found: os.stat_result | None = None) -> str:
-    found = found or path.stat()
+def _stamp(found: os.stat_result) -> str:
     return f"{found.st_mtime_ns}:{found.st_size}"
 
 
