@@ -45,7 +45,7 @@ def export(ws: Workspace, tracker: str, folder: Path, *words: str) -> None:
 
 
 def test_mlflow_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -r requirements-trackers.txt")
+    pytest.importorskip("mlflow", reason="MLflow is not installed: make setup-trackers")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     from mlflow import MlflowClient
 
@@ -71,7 +71,7 @@ def test_mlflow_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_trackio_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
-    pytest.importorskip("trackio", reason="Trackio is not installed: pip install trackio")
+    pytest.importorskip("trackio", reason="Trackio is not installed: make setup-trackers")
     from trackio import sqlite_storage
     from trackio.sqlite_storage import SQLiteStorage
 
