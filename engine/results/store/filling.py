@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -83,10 +84,16 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     for run_id, signature in present.items():
         if known.get(run_id) == signature:
             continue
+        found = f"{signature} {_as_it_lies(ws, run_id)}"
+        held, reason = _torn.get(ws.run_folder(run_id), ("", ""))
+        if held == found and run_id not in known:  # it was looked through as it is now
+            torn.append(Torn(run_id, reason))
+            continue
         try:
             _insert(connection, read_finished(ws, run_id), signature)
             taken.append(run_id)
         except TornRun as error:
+            _torn[ws.run_folder(run_id)] = found, error.message
             torn.append(Torn(run_id, error.message))
             if run_id in known:
                 _forget(connection, run_id)
@@ -101,6 +108,16 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     if read_stamp(ws) != stamp:
         write_json(place(ws).stamp, stamp)
     return report
+
+
+_torn: dict[Path, tuple[str, str]] = {}
+"""Run folder -> how it lay when it was found torn, and why: finding out takes as long as taking one in."""
+
+
+def _as_it_lies(ws: Workspace, run_id: str) -> str:
+    """A text that changes when a file of a run folder is put there, replaced, written or removed."""
+    with os.scandir(ws.run_folder(run_id)) as entries:
+        return " ".join(sorted(f"{one.name}:{_stamp(one.stat(follow_symlinks=False))}" for one in entries))
 
 
 def _settle_references(ws: Workspace, connection: Connection, *, is_changed: bool) -> None:

@@ -17,6 +17,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
 from engine.results import store
+from engine.results.store import filling
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
@@ -269,3 +270,21 @@ def test_unknown_names_are_clear_errors(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="not a workspace"):
         store.variants(Workspace(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_torn_folder_is_looked_through_once_as_it_lies(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gain = finish(ws, "gain")
+    (ws.run_folder(gain) / "scores.parquet").write_bytes(b"torn")
+    looked: list[str] = []
+    read = filling.read_finished
+    monkeypatch.setattr(
+        filling, "read_finished", lambda ws, run_id: (looked.append(run_id), read(ws, run_id))[1]
+    )
+    for _ in range(3):
+        store.variants(ws)
+    assert looked == [gain]
+    (ws.run_folder(gain) / "scores.parquet").write_bytes(b"torn otherwise")
+    store.variants(ws)
+    assert looked == [gain, gain]
