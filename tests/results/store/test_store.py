@@ -276,15 +276,15 @@ def test_a_torn_folder_is_looked_through_once_as_it_lies(
     ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gain = finish(ws, "gain")
-    (ws.run_folder(gain) / "scores.parquet").write_bytes(b"torn")
-    looked: list[str] = []
-    read = filling.read_finished
-    monkeypatch.setattr(
-        filling, "read_finished", lambda ws, run_id: (looked.append(run_id), read(ws, run_id))[1]
-    )
-    for _ in range(3):
-        store.variants(ws)
-    assert looked == [gain]
-    (ws.run_folder(gain) / "scores.parquet").write_bytes(b"torn otherwise")
-    store.variants(ws)
-    assert looked == [gain, gain]
+    torn, looked, read = ws.run_folder(gain) / "scores.parquet", list[str](), filling.read_finished
+
+    def counted(ws: Workspace, run_id: str) -> Any:
+        looked.append(run_id)
+        return read(ws, run_id)
+
+    monkeypatch.setattr(filling, "read_finished", counted)
+    for content, times in ((b"torn", 1), (b"torn otherwise", 2)):
+        torn.write_bytes(content)
+        for _ in range(3):
+            store.variants(ws)
+        assert looked.count(gain) == times
