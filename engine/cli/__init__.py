@@ -30,8 +30,15 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },
-    "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export")},
+    "Runs": {
+        "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "keeping": ("label", "delete", "restore", "curves"),
+    },
+    "Compare": {
+        "compare": ("compare", "freeze", "rescore"),
+        "serving": ("serve", "export"),
+        "tables": ("export-table",),
+    },
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds")},
     "Report": {"report": ("report",)},

@@ -67,6 +67,7 @@ FORMS: dict[str, Any] = {
         "stages?": {"*": (int, float)},
         "changed?": [str],
         "created_at?": str,
+        "cloned_from?": str,
         "versions?": {"*": str},
         "estimate_seconds?": NUMBER,
     },

@@ -6,16 +6,31 @@ in one chart, and only what differs between them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, duration, fact, spelled
-from engine.runs import jobs
-from engine.runs.records import RunRecord
+from engine.core.wording import ago, count, duration, fact, interval, points, signed_points, spelled
+from engine.domains import metrics
+from engine.domains.metric import Metric
+from engine.runs import jobs, labels
+from engine.runs.labels import Label
+from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
-from engine.show.charts.losses import ALONG, OVERLAID, Along, loss_chart, loss_table, overlaid_chart, thinned
+from engine.show.charts.losses import (
+    ALONG,
+    OVERLAID,
+    Along,
+    loss_chart,
+    loss_table,
+    overlaid_chart,
+    rate_chart,
+    thinned,
+    usage_chart,
+)
+from engine.show.curves import curve_table, smoothed, usage_table
 from engine.show.run_words import (
     against_estimate,
     changed,
@@ -27,13 +42,17 @@ from engine.show.run_words import (
     state_words,
     title,
 )
+from engine.show.tables import written
 from engine.strategies import reference, registry
 from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
 from engine.strategies.spec import PARTIAL
+from pages.runs import keeping
 from pages.runs import list as run_list
+from pages.runs import reads as run_reads
 from pages.runs.list import ACTIVE
-from pages.shared import frame, launch, seeds
+from pages.runs.reads import Score
+from pages.shared import downloads, frame, launch, seeds
 
 _LOG_LINES = 200
 _VIEWS = ("Progress", "Log", "Parameters", "Origin")
@@ -43,14 +62,17 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(frame.plain(title(record, ws)), anchor=False, width="content")
+            label = labels.of_run(ws, record.run_id)
+            st.subheader(frame.plain(label.title or title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record)
+        _label(label)
         if record.state == "running":
             run_list.progress(record)
         if record.error and record.state != "succeeded":
             _why(record)
         _actions(ws, record)
+        keeping.actions(ws, [record])
         chosen = st.segmented_control(
             "Show", _VIEWS, default=_VIEWS[0], required=True, key="runs_view", label_visibility="collapsed"
         )
@@ -61,12 +83,25 @@ def _lead(record: RunRecord) -> None:
     known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
-    told = [f"Run {record.run_id}", against_estimate(record)]
+    told = [f"Run {record.run_id}", title(record, frame.workspace()), against_estimate(record)]
     if record.state == "running" and record.status.device:
         told.append(f"on {record.status.device}")
     if record.ended:
         told.append(f"ended {ago(record.status.ended_at)}")
     st.caption(frame.plain(", ".join(part for part in told if part)))
+    if record.spec and record.spec.cloned_from:
+        parent = record.spec.cloned_from
+        frame.run_link(parent, f"Cloned from {parent}", icon=":material/content_copy:")
+
+
+def _label(label: Label) -> None:
+    """What people said of the run."""
+    if label.tags:
+        with st.container(horizontal=True, gap="xsmall"):
+            for tag in label.tags:
+                st.badge(frame.plain(tag), icon=":material/sell:", color="gray")
+    if label.note:
+        st.markdown(frame.plain(label.note))
 
 
 def _why(record: RunRecord) -> None:
@@ -164,17 +199,48 @@ def _reason(record: RunRecord) -> str:
 
 def _curve(ws: Workspace, record: RunRecord) -> None:
     _facts(ws, record)
-    table = loss_table(read_events(ws.run_folder(record.run_id)))
+    folder = ws.run_folder(record.run_id)
+    table, looks = loss_table(read_events(folder)), usage_table(folder)
     if not table.empty:
-        st.altair_chart(
-            loss_chart(thinned(table)), alt="Loss in training and validation by step", key="runs_loss"
-        )
-    elif record.state in ACTIVE:
+        share = _smoothing()
+        told = f"Loss of {record.run_id} in training and validation by step"
+        frame.chart(loss_chart(thinned(smoothed(table, share))), alt=told, key="runs_loss")
+    _beside(record, table, looks)
+    if not table.empty or not looks.empty:
+        downloads.file(
+            "Curves as CSV", lambda: written(curve_table(ws, [record.run_id]), "csv"),
+            name=f"{record.run_id}-curves.csv", mime="text/csv", key="runs_curves_csv",
+        )  # fmt: skip
+    if not table.empty:
+        return
+    if record.state in ACTIVE:
         st.caption("No loss yet: it appears with the first training steps, if this run trains.")
     elif record.state == "succeeded":
         st.caption("This run trained nothing, so there is no loss curve.")
     else:
         st.caption("There is no loss curve: the run has not trained.")
+
+
+def _smoothing() -> float:
+    """How much of the past the training loss keeps; 0 shows what was measured."""
+    share: float = st.slider(
+        "Smoothing of the training loss", 0.0, 0.95, 0.0, 0.05, key="runs_smoothing", width=320,
+        help="A running mean: so much of the past stays in each value. Validation is never smoothed.",
+    )  # fmt: skip
+    return share
+
+
+def _beside(record: RunRecord, table: pd.DataFrame, looks: pd.DataFrame) -> None:
+    """Learning rate, memory and processor, where they were told: runs of earlier versions have none."""
+    drawn = []
+    if table["learning_rate"].notna().any():
+        drawn.append(("Learning rate by step", "runs_rate", rate_chart(thinned(table))))
+    for field, what in (("memory_gb", "Memory"), ("processor", "Cores busy")):
+        if len(looks) > 1 and looks[field].notna().any():
+            drawn.append((f"{what} by time at work", f"runs_{field}", usage_chart(looks, field=field)))  # type: ignore[arg-type]
+    for column, (told, key, chart) in zip(st.columns(len(drawn)) if drawn else (), drawn, strict=True):
+        with column:
+            frame.chart(chart, alt=f"{told}, {record.run_id}", key=key)
 
 
 def _facts(ws: Workspace, record: RunRecord) -> None:
@@ -200,6 +266,10 @@ def _log(ws: Workspace, record: RunRecord) -> None:
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
     command = frame.plain(frame.command("logs", record.run_id))
     st.caption(f"The last {count(len(lines), 'line')}. All of it: {command}")
+    downloads.file(
+        "Whole log", lambda: "\n".join(read_log(ws.run_folder(record.run_id))) + "\n",
+        name=f"{record.run_id}.log.txt", mime="text/plain", key="runs_log_file",
+    )  # fmt: skip
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:
@@ -238,6 +308,12 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
                 frame.run_link(run_id, f"{role}: {run_id}", icon=":material/account_tree:")
+    clones = [one.run_id for one in scan(ws) if one.spec and one.spec.cloned_from == record.run_id]
+    if clones:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown("Cloned as", width="content")
+            for run_id in clones:
+                frame.run_link(run_id, icon=":material/content_copy:")
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
     frame.table(
         {"What": list(rows), "Value": list(rows.values())},
@@ -254,9 +330,100 @@ def show_several(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
     """Show the curves of the chosen runs over each other, then what differs, then how each went."""
     with st.container(border=True):
         st.subheader(count(len(chosen), "run") + " side by side", anchor=False)
+        keeping.actions(ws, chosen)
         _curves(ws, chosen)
+        _scores(ws, chosen)
         _outcomes(ws, chosen)
         _configs(chosen[:_CONFIGS])
+
+
+def _scores(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
+    """What each brought on validation, and of two who is better served by which."""
+    known = metrics.of_study(ws)
+    metric = known.get(frame.chosen("runs", "metric", list(known)) or "", metrics.primary(ws))
+    found = {
+        one.run_id: score for one in chosen if (score := run_reads.scores(ws, metric.name).get(one.run_id))
+    }
+    st.markdown("**What they brought**")
+    if not found:
+        st.caption("None of them has scores on validation under the newest protocol.")
+        return
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    rows = [
+        {
+            "Run": run_id,
+            "Variant": one.variant + (f", best of {one.variants}" if one.variants > 1 else ""),
+            metric.label: points(None if one.mean is None else factor * one.mean),
+            "Difference": signed_points(None if one.delta is None else factor * one.delta),
+            "95 % interval": ""
+            if one.delta is None
+            else interval(_times(one.low, factor), _times(one.high, factor)),
+            "Against": "" if one.delta is None else one.reference,
+            "Verdict": one.verdict,
+        }
+        for run_id, one in found.items()
+    ]
+    frame.table(rows, placeholder="", alt=f"{metric.label} of each run on validation")
+    if len(found) == len(chosen) == 2 and metric.higher_is_better is not None:
+        _sides(ws, metric, found)
+
+
+def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
+    """Persona by persona, which of two runs serves her better; a click on a row opens her page."""
+    first, second = (one.variant for one in found.values())
+    names = {"first": first, "second": second, "equal": "equal"}
+    if first == second:
+        return
+    table = run_reads.changed_sides(ws, metric.name, first, second)
+    st.markdown("**Who changed sides**")
+    if table.empty:
+        st.caption("No persona is scored by both.")
+        return
+    counted = table["better"].value_counts()
+    told = [
+        f"{count(int(counted.get(side, 0)), 'persona')} better under {name}" for side, name in names.items()
+    ]
+    crossed = int(table["changed"].sum())
+    st.caption(
+        frame.plain(
+            f"{', '.join(told[:2])}, {int(counted.get('equal', 0))} equal. {crossed} changed sides: better than "
+            "the reference under one, worse under the other. On validation; no verdict."
+        )
+    )
+    only = crossed > 0 and st.toggle("Only those who changed sides", key="runs_crossed")
+    shown = (table[table["changed"]] if only else table).reset_index(drop=True)
+    factor = 100 if metric.unit == "fraction" else 1
+    key = f"runs_sides_{first}_{second}_{metric.name}_{len(shown)}"
+    event = frame.table(
+        pd.DataFrame(
+            {
+                "Persona": shown["persona_id"],
+                "Better under": shown["better"].map(names),
+                first: factor * shown["first"],
+                second: factor * shown["second"],
+                "Apart": factor * shown["apart"],
+                "": ["changed sides" if one else "" for one in shown["changed"]],
+            }
+        ),
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+        height="content" if len(shown) <= _CONFIGS else 420,
+        column_config={
+            name: st.column_config.NumberColumn(name, format="%+.1f" if factor == 100 else "%+.2f")
+            for name in (first, second, "Apart")
+        },
+        alt=f"Personas by how far apart {first} and {second} are; select a row to open one",
+    )
+    st.caption(
+        "Differences to what each is compared with, the farthest apart first. A row opens the persona."
+    )
+    if rows := event["selection"]["rows"]:
+        frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), second)
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
 
 
 def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
@@ -269,8 +436,9 @@ def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
         "Along", list(ALONG), default="step", required=True, format_func=lambda one: ALONG[one],
         key="runs_along", label_visibility="collapsed",
     )  # fmt: skip
-    shown = dict(list(trained.items())[:OVERLAID])
-    st.altair_chart(
+    share = _smoothing()
+    shown = {name: smoothed(table, share) for name, table in list(trained.items())[:OVERLAID]}
+    frame.chart(
         overlaid_chart(shown, along=along), alt=f"Loss of {count(len(shown), 'run')}", key="runs_losses"
     )
     told = "Full lines with signs: validation. Faint lines: training."
@@ -279,7 +447,12 @@ def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
     without = [name for name in tables if name not in trained]
     if without:
         told += f" Without a curve: {', '.join(without)}."
-    st.caption(frame.plain(told))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(frame.plain(told), width="content")
+        downloads.file(
+            "Curves as CSV", lambda: written(curve_table(ws, [one.run_id for one in chosen]), "csv"),
+            name="curves.csv", mime="text/csv", key="runs_curves_csv",
+        )  # fmt: skip
 
 
 def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 
-from engine.core.wording import count, interval, percent, points, signed_points
+from engine.core.wording import count, interval, percent, points, rounded, signed_points
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
 from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
@@ -154,7 +154,7 @@ def _gain_words(name: str, route: Route, gain: float) -> str:
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:
-    words = percent(weight) if weight >= 0.1 else f"{100 * weight:.1f} %"
+    words = percent(weight) if weight >= 0.1 else f"{rounded(100 * weight, 1)} %"
     return {"name": name, "percent": 100 * weight, "words": words, "kind": BETTER if own else "amount"}
 
 
