@@ -386,8 +386,8 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
     crossed = int(table["changed"].sum())
     st.caption(
         frame.plain(
-            f"{', '.join(told[:2])}, {int(counted.get('equal', 0))} equal. {crossed} changed sides: better than "
-            "the reference under one, worse under the other. On validation; no verdict."
+            f"{', '.join(told[:2])}, {int(counted.get('equal', 0))} equal. {crossed} changed sides: better "
+            "than the reference under one, worse under the other. On validation; no verdict."
         )
     )
     only = crossed > 0 and st.toggle("Only those who changed sides", key="runs_crossed")
