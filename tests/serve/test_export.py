@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from engine.lm.respond import respond
 from engine.results import store
 from engine.results.variants import Variant
 from engine.serve.export import export
+from engine.serve.zipped import zipped
 from engine.strategies.plan import plan
 from tests.tiny_base import prepare_study
 from tests.workspaces import leave
@@ -117,3 +120,16 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(
     with pytest.raises(EngineError, match="no set of weights|exists already"):
         export(ws, one, folder)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_zip_holds_what_the_folder_does(ws: Workspace, tmp_path: Path) -> None:
+    one = variant(ws, "hybrid")
+    folder = export(ws, one, tmp_path / "out").folder
+    with zipfile.ZipFile(io.BytesIO(zipped(ws, one.variant))) as archive:
+        held = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    assert held == {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    mixed = variant(ws, "mixture")
+    with pytest.raises(EngineError, match="no set of weights"):
+        zipped(ws, mixed.variant)
