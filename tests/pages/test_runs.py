@@ -125,7 +125,7 @@ def test_a_run_is_labelled_and_found_by_it_in_the_address(open_page: Open, prepa
     for mark, found in (("starred", first), ("tag:paper", second)):
         app = open_page(prepared, "runs", mark=mark)
         assert list(app.dataframe[0].value["Run"]) == [found]
-    app = open_page(prepared, "runs", q="the paper")
+    app = open_page(prepared, "runs", q="paper")
     assert set(app.dataframe[0].value["Run"]) == {first, second}
     labels.label(prepared, [first], hidden=True)
     assert first not in set(open_page(prepared, "runs").dataframe[0].value["Run"])
