@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import STATE_WORDS, count, duration, interval, percent, spelled
+from engine.core.wording import STATE_WORDS, count, duration, interval, spelled
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.runs import jobs, labels
@@ -58,7 +58,7 @@ def progress(record: RunRecord) -> None:
     """Show how far a run is, how long it still takes, and whether it shows signs of life."""
     status = record.status
     left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
-    st.progress(record.progress, text=f"{percent(record.progress)}, {frame.plain(where(record))}{left}")
+    st.progress(record.progress, text=f"{record.progress:.0%}, {frame.plain(where(record))}{left}")
     silent = record.heartbeat_age_seconds
     if silent is not None and silent > _SILENT_SECONDS:
         st.caption(f"No sign of life for {duration(silent)}.")
