@@ -65,7 +65,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
             label = labels.of_run(ws, record.run_id)
             st.subheader(frame.plain(label.title or title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
-        _lead(record)
+        _lead(record, named=bool(label.title))
         _label(label)
         if record.state == "running":
             run_list.progress(record)
@@ -79,11 +79,12 @@ def show(ws: Workspace, record: RunRecord) -> None:
         {"Log": _log, "Parameters": _parameters, "Origin": _origin}.get(chosen or "", _curve)(ws, record)
 
 
-def _lead(record: RunRecord) -> None:
+def _lead(record: RunRecord, *, named: bool) -> None:
     known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
-    told = [f"Run {record.run_id}", title(record, frame.workspace()), against_estimate(record)]
+    told = [f"Run {record.run_id}", title(record, frame.workspace()) if named else ""]
+    told.append(against_estimate(record))
     if record.state == "running" and record.status.device:
         told.append(f"on {record.status.device}")
     if record.ended:

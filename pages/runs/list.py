@@ -147,6 +147,7 @@ _SORTS: Mapping[str, str] = {
     "longest": "Longest first",
     "name": "By name",
 }
+_SETTINGS: Mapping[str, str] = {"changed": "In words", "columns": "Those that differ, in columns"}
 Labels = Mapping[str, Label]
 Scores = Mapping[str, Score]
 
@@ -162,8 +163,10 @@ def show_list(
     if few:
         found, parameters = list(ordered), False
     else:
-        found = _filtered(ordered, told)
-        metric, parameters, by = _shown(metrics.of_study(ws))
+        columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
+        found = _filtered(ordered, told, columns)
+        with columns[4], st.popover("View", icon=":material/tune:", width="stretch"):
+            metric, parameters, by = _shown(metrics.of_study(ws))
     scores = run_reads.scores(ws, metric.name)
     if not few:
         found = _sorted(found, by, scores, metric, told)
@@ -198,12 +201,11 @@ def show_list(
         downloads.table_menu(partial(run_table, ws, found), name="runs", key=_TABLE)
 
 
-def _filtered(ordered: Sequence[RunRecord], told: Labels) -> list[RunRecord]:
+def _filtered(ordered: Sequence[RunRecord], told: Labels, columns: Sequence[Any]) -> list[RunRecord]:
     states = [state for state in STATE_WORDS if any(one.state == state for one in ordered)]
     names = {record.experiment for record in ordered}
     experiments = [name for name in registry.experiments(frame.workspace()) if name in names]
     experiments += sorted(names - set(experiments))
-    columns = st.columns([4, 2, 2, 2], vertical_alignment="bottom")
     with columns[0]:
         state = frame.linked_choice(
             "State", states, page=_PAGE, name="state", segmented=True, whole="All",
@@ -243,36 +245,30 @@ def _is_marked(label: Label, mark: str | None) -> bool:
 
 
 def _shown(known: Mapping[str, Metric]) -> tuple[Metric, bool, str]:
-    """Which metric is told, whether parameters have columns, and the order: all of it in the address."""
-    columns = st.columns([4, 2, 4], vertical_alignment="bottom")
-    with columns[0]:
-        by = frame.linked_choice(
-            "Order", list(_SORTS), page=_PAGE, name="sort", segmented=True, words=lambda one: _SORTS[one]
-        )
-    with columns[1]:
-        metric = frame.linked_choice(
-            "Score", list(known), page=_PAGE, name="metric", words=lambda one: known[one].label
-        )
-    with columns[2]:
-        told = frame.linked_choice(
-            "Settings", ["changed", "columns"], page=_PAGE, name="settings", segmented=True,
-            words=lambda one: {"changed": "In words", "columns": "Those that differ, in columns"}[one],
-        )  # fmt: skip
+    """Which metric is told, whether settings have columns, and the order: all of it in the address."""
+    by = frame.linked_choice("Order", list(_SORTS), page=_PAGE, name="sort", words=lambda one: _SORTS[one])
+    metric = frame.linked_choice(
+        "Score", list(known), page=_PAGE, name="metric", words=lambda one: known[one].label
+    )
+    told = frame.linked_choice(
+        "Settings", list(_SETTINGS), page=_PAGE, name="settings", words=lambda one: _SETTINGS[one]
+    )
     return known[metric or next(iter(known))], told == "columns", by or "newest"
 
 
 def _sorted(
     found: Sequence[RunRecord], by: str, scores: Scores, metric: Metric, told: Labels
 ) -> list[RunRecord]:
-    """The runs in an order, pinned ones first; those without a value last."""
+    """The runs in an order, pinned ones first; those that do not compete last, before those without a value."""
 
-    def worth(record: RunRecord) -> tuple[bool, float]:
+    def worth(record: RunRecord) -> tuple[bool, bool, float]:
         score = scores.get(record.run_id)
         held = None if score is None else score.mean if by == "score" else score.delta
         value = (
             record.status.seconds or None if by == "longest" else None if held is None else metric.sign * held
         )
-        return value is None, -(value or 0.0)
+        outside = by != "longest" and score is not None and not score.competes
+        return value is None, outside, -(value or 0.0)
 
     ordered = list(found)
     if by == "name":
@@ -295,7 +291,7 @@ def _table(
         ]
     )
     table["When"] = pd.to_datetime(table["When"], format="ISO8601", utc=True)
-    optional = ("Marks", "Title", "Score", "Difference", "Interval", "Tags", "Changed", "Expected")
+    optional = ("Marks", "Title", "Score", "Difference", "Interval", "Verdict", "Tags", "Changed", "Expected")
     empty = [name for name in optional if not table[name].replace("", None).notna().any()]
     return table.drop(columns=[*empty, *(["Changed"] if differing and "Changed" not in empty else [])])
 
@@ -313,6 +309,7 @@ def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -
         "Score": None if score is None or score.mean is None else factor * score.mean,
         "Difference": None if score is None or score.delta is None else factor * score.delta,
         "Interval": "" if low is None or high is None else interval(low * factor / 100, high * factor / 100),
+        "Verdict": score.verdict if score else "",
         "Changed": changed_words(record),
         "Tags": ", ".join(label.tags),
         "Took": status.seconds / 60 if status.seconds else None,
@@ -365,6 +362,7 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
         ),
         "Difference": _NUMBER("Difference", format=f"%+{digits}", width=84, help=f"{against}{unit}"),
         "Interval": _TEXT("95 % interval", width=112, help="Of the difference, over personas."),
+        "Verdict": _TEXT(width=92, help="On validation, where choices are made; or why it does not compete."),
         "Changed": _TEXT("Changed from the defaults", width="medium"),
         "Tags": _TEXT(width="small"),
         "Took": _NUMBER("Took, min", format="%.1f", width="small", help="Time at work, all attempts."),

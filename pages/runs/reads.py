@@ -22,7 +22,10 @@ SPLIT = "val"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a run brought in one metric: its best variant of so many, fractions throughout."""
+    """What a run brought in one metric: its best variant of so many, fractions throughout.
+
+    Bounds, placebos and other controls do not compete; `verdict` then says what they are.
+    """
 
     variant: str
     variants: int
@@ -31,6 +34,7 @@ class Score:
     low: float | None
     high: float | None
     verdict: str
+    competes: bool
     reference: str
 
 
@@ -50,6 +54,7 @@ def scores(ws: Workspace, metric: str) -> dict[str, Score]:
             low=one.row["ci_low"],
             high=one.row["ci_high"],
             verdict=one.row["verdict"],
+            competes=one.row["role"] in ("", "reference"),
             reference=str(one.row["built_on"] or found["reference"]),
         )
         for run_id, one in sides.by_run(found, metrics.chosen(ws, metric)).items()
