@@ -259,7 +259,7 @@ def _shown(known: Mapping[str, Metric]) -> tuple[Metric, bool, str]:
 def _sorted(
     found: Sequence[RunRecord], by: str, scores: Scores, metric: Metric, told: Labels
 ) -> list[RunRecord]:
-    """The runs in an order, pinned ones first; those that do not compete last, before those without a value."""
+    """The runs in an order, pinned ones first; what does not compete, or has no value, comes last."""
 
     def worth(record: RunRecord) -> tuple[bool, bool, float]:
         score = scores.get(record.run_id)
