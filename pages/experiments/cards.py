@@ -252,9 +252,7 @@ def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
     name = str(row["variant"])
     if name == reference:
-        st.badge(
-            f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray"
-        )
+        st.badge(f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -60,8 +61,9 @@ def _switch(
 ) -> None:
     """A button that turns a mark on for all, or off where all have it."""
     has = all(getattr(one, field) for one in told)
+    change: dict[str, Any] = {field: not has}
     if frame.action(off if has else on, icon=icon, key=f"runs_{field}", type="tertiary"):
-        _do(lambda: labels.label(ws, names, **{field: not has}))
+        _do(lambda: labels.label(ws, names, **change))
 
 
 def _words(ws: Workspace, names: list[str], told: Sequence[Label]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import altair as alt
 import pandas as pd
@@ -127,5 +127,5 @@ def _base(table: pd.DataFrame, along: Along, *, tooltip: list[alt.Tooltip]) -> a
 
 def _along(along: Along) -> alt.X:
     """The axis that curves run along; steps and epochs are whole, so no tick stands between two."""
-    whole = {} if along == "seconds" else {"tickMinStep": 1, "format": ",d"}
+    whole: dict[str, Any] = {} if along == "seconds" else {"tickMinStep": 1, "format": ",d"}
     return alt.X(f"{along}:Q", title=ALONG[along], axis=alt.Axis(grid=False, tickCount=8, **whole))
