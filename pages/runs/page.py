@@ -10,6 +10,7 @@ from engine.runs.records import RunRecord
 from pages.runs import detail as run_detail
 from pages.runs import keeping
 from pages.runs import list as run_list
+from pages.runs import several as run_several
 from pages.runs.list import ACTIVE
 from pages.shared import frame
 
@@ -96,7 +97,7 @@ def _live_choice() -> None:
     if len(chosen) == 1:
         run_detail.show(frame.workspace(), chosen[0])
     elif chosen:
-        run_detail.show_several(frame.workspace(), chosen)
+        run_several.show(frame.workspace(), chosen)
 
 
 def _looked() -> list[RunRecord]:
