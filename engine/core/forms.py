@@ -105,6 +105,7 @@ class _Spec(TypedDict):
     base_fingerprint: NotRequired[str]
     stages: NotRequired[Numbers]
     changed: NotRequired[list[str]]
+    cloned_from: NotRequired[str]
     created_at: NotRequired[str]
     versions: NotRequired[Words]
     estimate_seconds: NotRequired[float | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,13 @@ from engine.domains.metric import Metric
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -70,7 +72,14 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
-    _reference(view)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _reference(view)
+        downloads.table_menu(
+            partial(comparison_table, view.ws, view.found),
+            name=f"{metric.name} {view.found['split']}",
+            key=_TABLE,
+            paper=partial(comparison_latex, view.ws, view.found),
+        )
 
 
 def _unseen(view: View) -> None:

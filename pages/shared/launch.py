@@ -23,7 +23,7 @@ from engine.runs.records import RunRecord
 from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import registry
-from engine.strategies.cloning import command_of, settings_of
+from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
 from engine.strategies.spec import Experiment, Upstream, validate
@@ -38,6 +38,7 @@ _PURPOSES = {
 }
 _USUAL = "the usual one"
 _LISTED = 6
+_PARENT = "clone_of"  # in the address: the run that the form was filled from
 _DEFAULTS, _OWN = "defaults", "own values"  # beside the names of presets
 
 
@@ -187,6 +188,8 @@ def _obstacle(ws: Workspace, planned: Plan) -> str:
 
 def launch(ws: Workspace, planned: Plan) -> None:
     """Queue the plan's runs and open the one that was asked for; a second click finds it queued already."""
+    if parent := st.query_params.get(_PARENT):
+        planned = naming_parent(ws, planned, parent)
     jobs.submit(ws, planned, retry=True)
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
@@ -206,7 +209,7 @@ def clone_query(record: RunRecord) -> dict[str, str]:
     )
     seed = {"seed": str(spec.seed)} if "seed" in spec.changed else {}
     built_on = {f"on_{role}": run_id for role, run_id in spec.upstream.items()}
-    return {"experiment": spec.experiment, **told, **seed, **built_on}
+    return {"experiment": spec.experiment, **told, **seed, **built_on, _PARENT: record.run_id}
 
 
 def _roles(experiment: Experiment, seen: Seen, given: Mapping[str, Any], *, key: str) -> list[Field]:
