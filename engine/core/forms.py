@@ -69,6 +69,7 @@ FORMS: dict[str, Any] = {
         "created_at?": str,
         "versions?": {"*": str},
         "estimate_seconds?": NUMBER,
+        "expected?": {"*": (int, float)},
     },
     "status.json": {
         "state": str,
@@ -83,6 +84,7 @@ FORMS: dict[str, Any] = {
         "total?": (int, float),
         "unit?": str,
         "eta_seconds?": NUMBER,
+        "eta_is_rough?": bool,
         "seconds?": (int, float),
         "stage_seconds?": {"*": (int, float)},
         "supervisor?": (PROCESS, NOTHING),

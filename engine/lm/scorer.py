@@ -111,12 +111,14 @@ class Scorer:
         placed: list[bytes] = []
         for first in range(chunks):
             chunk = order[first::chunks]
-            names, done = [keys[place] for place in chunk], done + len(chunk)
-            vectors[done - len(chunk) : done] = self._encoder.encode([rows[place] for place in chunk])
+            names, before, done = [keys[place] for place in chunk], done, done + len(chunk)
+            vectors[before:done] = self._encoder.encode(
+                [rows[place] for place in chunk],
+                on_batch=lambda more, before=before: on_progress(before + more, len(order)),  # type: ignore[misc]
+            )
             if self._file is not None:
                 self._file.add(names, vectors[done - len(chunk) : done])
             placed += names
-            on_progress(done, len(order))
         self._add(placed, vectors)
 
     def _add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:

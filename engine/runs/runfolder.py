@@ -54,6 +54,7 @@ class RunSpec:
     `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file
     names no code. `stages` maps each stage to its share of the work. `changed` names the parameters and
     evaluation settings (its own and, as role.name, its upstreams') that differ from their defaults.
+    `expected` are the seconds that each stage was expected to take, as far as that was known.
     """
 
     experiment: str
@@ -70,6 +71,7 @@ class RunSpec:
     created_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     estimate_seconds: float | None = None
+    expected: dict[str, float] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -119,6 +121,7 @@ class Status:
     total: int = 0
     unit: str = ""
     eta_seconds: float | None = None
+    eta_is_rough: bool = False
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     supervisor: ProcessIdentity | None = None
@@ -165,7 +168,7 @@ def read_spec(folder: Path) -> RunSpec:
     try:
         values = read_json(folder / "spec.json")
         spec = RunSpec(**{**_known(RunSpec, values), "changed": tuple(values.get("changed", ()))})
-        for name in ("parameters", "upstream", "protocol", "stages", "versions"):
+        for name in ("parameters", "upstream", "protocol", "stages", "versions", "expected"):
             if not isinstance(getattr(spec, name), dict):
                 raise TypeError(f"{name} is no JSON object")
         for run_id in spec.upstream.values():

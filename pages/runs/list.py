@@ -16,7 +16,7 @@ from engine.core.wording import STATE_WORDS, count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import fingerprint
-from engine.show.run_words import changed_words, matches, state_words, title, title_of, where
+from engine.show.run_words import changed_words, matches, state_words, title, title_of, underway, where
 from engine.strategies import registry
 from pages.shared import frame
 
@@ -49,9 +49,7 @@ def show_queue(
 
 def progress(record: RunRecord) -> None:
     """Show how far a run is, how long it still takes, and whether it shows signs of life."""
-    status = record.status
-    left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
-    st.progress(record.progress, text=f"{record.progress:.0%}, {frame.plain(where(record))}{left}")
+    st.progress(record.progress, text=frame.plain(underway(record)))
     silent = record.heartbeat_age_seconds
     if silent is not None and silent > _SILENT_SECONDS:
         st.caption(f"No sign of life for {duration(silent)}.")

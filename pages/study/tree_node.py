@@ -102,6 +102,8 @@ def show_node(
     _runs(finding, records)
     if is_next:
         st.caption("This is the next step: its button is above the tree.")
+    elif standing.state == "running":
+        st.caption("It is under way.")
     elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
             asked = launch.Asked(node.parameters)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from engine.core.wording import count, duration, interval, p_value, percent, points, signed_points
+from engine.core.wording import about, count, duration, interval, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
 from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.strategies.costs import NO_ESTIMATE
 
 Tone = Literal["good", "bad", "unclear", "active", "next", "alarm", "quiet"]
 
@@ -154,12 +155,14 @@ def remaining_words(left: Remaining) -> str:
     """Word the time left: "2 min to 1 h", "at least 5 min", "no estimate before a first run"."""
     best, worst = left.best_seconds, left.worst_seconds
     if not worst:
-        return "no estimate before a first run" if left.worst_unknown else "nothing left to run"
-    low = duration(best) if best else "nothing"
-    spread = duration(worst) if low == duration(worst) else f"{low} at best, {duration(worst)} at worst"
+        return NO_ESTIMATE if left.worst_unknown else "nothing left to run"
     if left.worst_unknown or left.best_unknown:
-        return f"at least {spread}"
-    return f"roughly {spread}, guessed from other runs" if left.rough else f"about {spread}"
+        return f"at least {duration(best or worst)}"
+    guess = ", guessed from other runs" if left.rough else ""
+    if not best:
+        return f"up to {duration(worst)}{guess}"
+    to = "" if duration(best) == duration(worst) else f" to {duration(worst)}"
+    return f"{about(best, rough=left.rough)}{to}{guess}"
 
 
 def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:

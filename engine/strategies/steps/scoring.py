@@ -278,6 +278,7 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores of the answers in the metrics wanted, long, with the answers' keys and personas."""
     scorer.keep_in(context.workspace)
+    context.progress("score", 0, 2 * len(answers), unit="texts")
     found = measure(
         wanted,
         [row.reply.text for row in answers],
