@@ -23,7 +23,7 @@ from engine.lm.sentence_encoder import ENCODING, SentenceEncoder
 SCORER = "all-MiniLM-L6-v2"
 SCORER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 SCORER_ID = f"{SCORER}@{SCORER_SHA256[:8]}"
-_CHUNK_TEXTS = 1024
+_CHUNK_TEXTS, _TOLD_TEXTS = 1024, 64
 
 
 def scorer_folder() -> Path:
@@ -111,14 +111,15 @@ class Scorer:
         placed: list[bytes] = []
         for first in range(chunks):
             chunk = order[first::chunks]
-            names, before, done = [keys[place] for place in chunk], done, done + len(chunk)
-            vectors[before:done] = self._encoder.encode(
-                [rows[place] for place in chunk],
-                on_batch=lambda more, before=before: on_progress(before + more, len(order)),  # type: ignore[misc]
-            )
-            if self._file is not None:
-                self._file.add(names, vectors[done - len(chunk) : done])
-            placed += names
+            end = len(placed) + len(chunk)
+            for batch, found in self._encoder.batches([rows[place] for place in chunk]):
+                vectors[len(placed) : len(placed) + len(batch)] = found
+                placed += [keys[chunk[place]] for place in batch]
+                if len(placed) - done >= _TOLD_TEXTS or len(placed) == end:
+                    if self._file is not None:
+                        self._file.add(placed[done:], vectors[done : len(placed)])
+                    done = len(placed)
+                    on_progress(done, len(order))
         self._add(placed, vectors)
 
     def _add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:

@@ -6,7 +6,7 @@ tokens go together, in batches small enough for a core's cache. Owns nothing els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -47,20 +47,21 @@ class SentenceEncoder:
         rows: list[list[int]] = found["input_ids"]
         return rows
 
-    def encode(
-        self, rows: Sequence[Sequence[int]], *, on_batch: Callable[[int], None] = lambda done: None
-    ) -> Embeddings:
-        """Return unit vectors [len(rows), 384] of texts given as token ids; `on_batch` gets how many are
-        done."""
-        vectors, done = np.empty((len(rows), DIMENSIONS), np.float32), 0
-        with torch.inference_mode():
-            for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+    def encode(self, rows: Sequence[Sequence[int]]) -> Embeddings:
+        """Return unit vectors [len(rows), 384] of texts given as token ids."""
+        vectors = np.empty((len(rows), DIMENSIONS), np.float32)
+        for batch, found in self.batches(rows):
+            vectors[batch] = found
+        return vectors
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+        """Give the same batch by batch: places in `rows` with their vectors."""
+        for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+            with torch.inference_mode():
                 ids = torch.tensor([rows[place] for place in batch], device=self.device)
                 states = self._model(input_ids=ids).last_hidden_state
-                vectors[batch] = torch.nn.functional.normalize(states.mean(dim=1)).cpu().numpy()
-                done += len(batch)
-                on_batch(done)
-        return vectors
+                found = torch.nn.functional.normalize(states.mean(dim=1)).cpu().numpy()
+            yield batch, found
 
 
 def _batches(rows: Sequence[Sequence[int]], *, most_tokens: int) -> Iterator[list[int]]:

@@ -13,6 +13,7 @@ from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
 from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
+from engine.runs.runfolder import State
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from engine.strategies.costs import NO_ESTIMATE
 
@@ -29,6 +30,7 @@ class Look(NamedTuple):
 
 LOOKS: Final[Mapping[NodeState, Look]] = {
     "blocked": Look("Waiting", "\N{WHITE CIRCLE}", "quiet"),
+    "ahead": Look("Has run", "\N{CIRCLE WITH LEFT HALF BLACK}", "quiet"),
     "ready": Look("Ready", "\N{BLACK RIGHT-POINTING TRIANGLE}", "next"),
     "running": Look("Running", "\N{BLACK CIRCLE}", "active"),
     "stopped": Look("Run failed", "!", "alarm"),
@@ -42,18 +44,24 @@ LOOKS: Final[Mapping[NodeState, Look]] = {
 }
 
 
-def state_word(node: Node, standing: Standing) -> str:
-    """Word a state; a step without a gate is done rather than passed."""
+_STOPPED: Final[Mapping[State | None, Look]] = {
+    "cancelled": Look("Cancelled", "\N{EN DASH}", "unclear"),
+    "lost": Look("Run lost", "?", "alarm"),
+    "succeeded": Look("Nothing to compare", "?", "unclear"),
+}
+
+
+def look_of(node: Node, standing: Standing) -> Look:
+    """Return how a node shows: a step without a gate is done rather than passed, a run ends in several ways,
+    and a result that settles nothing is not a good one."""
+    found = LOOKS[standing.state]
     if standing.state == "passed" and not node.is_gated:
-        return "Done"
-    return LOOKS[standing.state].word
-
-
-def tone(node: Node, standing: Standing) -> Tone:
-    """Return the tone of a node; a result that settles nothing is not a good one."""
+        return found._replace(word="Done")
+    if standing.state == "stopped":
+        return _STOPPED.get(standing.run_state, found)
     if standing.state == "reached" and node.outcome != "use":
-        return "unclear"
-    return LOOKS[standing.state].tone
+        return found._replace(tone="unclear")
+    return found
 
 
 def gate_words(gate: Gate, reference: str) -> str:
@@ -127,7 +135,7 @@ def decision(walk: Walk, node_id: str) -> str:
     """Word what happened at a node of the path, and where the walk went: one line for a log."""
     node, standing = walk.tree.node(node_id), walk.standings[node_id]
     finding = walk.findings.get(node_id)
-    parts = [state_word(node, standing).lower()]
+    parts = [look_of(node, standing).word.lower()]
     if finding is not None and finding.measured is not None:
         parts.append(f"{finding.measured.variant} {gain_words(finding.measured)} on {finding.measured.split}")
     if standing.decided_by is not None:
@@ -172,6 +180,6 @@ def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:
         was, now = before.standings[node.id], after.standings[node.id]
         if was.state != now.state:
             lines.append(
-                f"{node.name}: {state_word(node, was).lower()} becomes {state_word(node, now).lower()}"
+                f"{node.name}: {look_of(node, was).word.lower()} becomes {look_of(node, now).word.lower()}"
             )
     return lines
