@@ -39,7 +39,7 @@ def show(ws: Workspace) -> bool:
             return True
         _standing(found, told)
         for place, row in enumerate(front):
-            _one(row, "Leads" if place == 0 else "Next", metric)
+            _one(row, "Leader" if place == 0 else "Runner-up", metric)
         if front[0]["n_paired"]:
             _who_loses(ws, found, front[0], metric)
     return True
@@ -54,36 +54,29 @@ def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row
 
 
 def _standing(found: Mapping[str, Any], told: Headline) -> None:
-    with st.container(horizontal=True, gap="small"):
-        if told.tested is not None:
-            icon, colour = _SIGNS.get(told.verdict, (":material/drag_handle:", "gray"))
-            st.badge(f"Judged on test: {told.verdict}", icon=icon, color=colour)  # type: ignore[arg-type]
-        elif found["split"] == "val":
-            st.badge(
-                "Provisional, on validation",
-                icon=":material/hourglass_top:",
-                color="gray",
-                help="Chosen on these very examples, so the numbers flatter. Compare judges it on test.",
-            )
-        personas = max((row["n_paired"] for row in found["rows"]), default=0)
-        st.caption(count(personas, "persona"), width="content")
-        st.page_link(frame.COMPARE, label="Compare", icon=":material/leaderboard:")
+    over = count(max((row["n_paired"] for row in found["rows"]), default=0), "persona")
+    if told.tested is not None:
+        icon, colour = _SIGNS.get(told.verdict, (":material/drag_handle:", "gray"))
+        st.badge(f"Judged on test: {told.verdict}, {over}", icon=icon, color=colour)  # type: ignore[arg-type]
+    elif found["split"] == "val":
+        st.badge(
+            f"Provisional, on validation, {over}",
+            icon=":material/hourglass_top:",
+            color="gray",
+            help="Chosen on these very examples, so the numbers flatter. Compare judges it on test.",
+        )
 
 
 def _one(row: Row, place: str, metric: Metric) -> None:
     """One variant: its difference, its interval, and the word for it."""
     factor = 1.0 if metric.unit == "fraction" else 0.01
     low, high = row["ci_low"], row["ci_high"]
-    spread = f", 95 % interval {interval(low * factor, high * factor)}" if low is not None else ""
+    spread = f" ({interval(low * factor, high * factor)})" if low is not None else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
     icon, colour = _SIGNS.get(word, (":material/drag_handle:", "gray"))
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(
-            f"{place}: **{frame.plain(row['variant'])}** {signed_points(row['delta'] * factor)}"
-            f"{frame.plain(spread)}",
-            width="content",
-        )
-        st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+    name = frame.plain(str(row["variant"]))
+    told = frame.plain(f"{signed_points(row['delta'] * factor)}{spread}")
+    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
 
 
 @reads.kept
@@ -112,12 +105,13 @@ def _who_loses(ws: Workspace, found: Mapping[str, Any], row: Row, metric: Metric
     losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if losers.empty:
-            st.caption("Nobody loses.", width="content")
-            return
-        st.caption("Who loses most:", width="content")
+            st.caption(f"Nobody is worse off than under {frame.plain(reference)}.", width="content")
+        else:
+            st.caption("Who loses most:", width="content")
         for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
             st.page_link(
                 frame.PERSONA,
                 label=frame.plain(f"{persona} {signed_points(difference * factor)}"),
                 query_params=frame.persona_query(persona, variant),
             )
+        st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

@@ -44,7 +44,8 @@ def show() -> None:
     if not frame.is_prepared(ws):
         _first_visit(ws)
         return
-    frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    st.title("Study", anchor=False)
+    lead = st.container()
     frame.changed_files(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -61,6 +62,7 @@ def show() -> None:
             st.caption(frame.plain(tree.question), width="content")
         stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
         if not answered:
+            lead.caption("Which way of personalising beats one unified model, and for whom?")
             with left:
                 _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):

@@ -128,7 +128,7 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
 
 
 def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
-    """Return a dot a persona on one axis of differences: left of the line is who loses.
+    """Return a dot a persona on one axis of differences from the reference: left of the line is who loses.
 
     Dots that would lie on each other are stacked. A click selects a persona (`chosen`, field `persona_id`);
     shapes repeat the colours.
@@ -144,7 +144,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
         .mark_point(filled=True, size=64, opacity=0.85, cursor="pointer")
         .encode(
             x=alt.X(
-                "difference:Q", title=f"Difference from {reference}{', points' if in_points else ''}",
+                "difference:Q", title=None,
                 axis=alt.Axis(grid=False, tickMinStep=1 if in_points else 0, tickCount=8),
             ),
             y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),
@@ -158,7 +158,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
         )
         .add_params(clicked("persona_id"))
     )  # fmt: skip
-    return alt.layer(line_at(0.0, axis="x"), marks).properties(height=96)
+    return alt.layer(line_at(0.0, axis="x"), marks).properties(height=104)
 
 
 def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
