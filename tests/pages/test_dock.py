@@ -27,7 +27,7 @@ def test_a_run_at_work_is_on_every_page_and_is_stopped_there(
         app.sidebar.button(key=f"dock_stop_{run_id}").click().run()
         assert not app.exception
         assert jobs.list_runs(prepared)[0].state == "cancelled"
-        assert "Unified LoRA: cancelled" in [entry.value for entry in app.toast]
+        assert "Unified LoRA: cancelled" in [entry.value.replace("\\", "") for entry in app.toast]
         assert not app.sidebar.get("progress")
     finally:
         if not find(prepared, run_id).ended:

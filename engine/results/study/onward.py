@@ -48,12 +48,15 @@ def sweep_of_best(ws: Workspace, stood: Stand) -> tuple[Sweep, list[Plan]] | Non
     """Return the sweep of the best step's first parameter over the values that it may be tuned to, with its
     plans; None where there is nothing to sweep, or all of it is there."""
     name = best_experiment(stood)
-    entry = registry.experiments(ws).get(name or "")
-    for parameter, values in (entry.space if entry else {}).items():
+    entry = registry.experiments(ws).get(name) if name is not None else None
+    if entry is None:
+        return None
+    for parameter, values in entry.space.items():
+        each = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in values]
         try:
-            sweep = sweep_of(ws, entry.name if entry else "", parameter, values)
+            sweep = sweep_of(ws, entry.name, parameter, each)
             plans = plan_sweep(ws, sweep)
-        except EngineError:
+        except EngineError:  # two values are too few, or it cannot exist here
             continue
         if any(one.target.state is None for one in plans):
             return sweep, plans
