@@ -232,6 +232,9 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     """Show whose adapters went into this persona's merge, and how much of each."""
     known = persona_scene.merges(ws)
     st.subheader("What was merged?", anchor=False)
+    if not known and (reason := inapplicable(ws, "merge-moe")):
+        st.caption(frame.plain(reason))
+        return
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
         st.code(frame.command("run", "merge-moe"), language="bash")

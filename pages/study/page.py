@@ -70,10 +70,11 @@ def show() -> None:
         _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
-            onward.plan_ahead(ws, seen)
-        with st.expander("Run another experiment", icon=":material/tune:"):
-            launch.experiment_form(ws, key="home")
+        if seen.ground.dialogues:
+            with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
+                onward.plan_ahead(ws, seen)
+            with st.expander("Run another experiment", icon=":material/tune:"):
+                launch.experiment_form(ws, key="home")
         with st.expander("Copy or edit this tree", icon=":material/edit:"):
             tree_tools.edit(ws, name)
         _facts(ws)
@@ -267,6 +268,8 @@ def _at_the_end(ws: Workspace, stood: Stand, seen: Seen) -> None:
         tree_node.verdict(stood.verdict, stood.tree.reference)
         if stood.verdict.ahead is not None:
             st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
+    if not seen.ground.dialogues:
+        return  # scores that were imported: nothing can be run over them
     if node.outcome == "use":
         onward.another_seed(ws)
     else:

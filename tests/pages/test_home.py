@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
+from engine.results.imported import import_study
 from engine.results.study import standing as study
 from engine.results.study.picture import picture as tree_picture
 from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.strategies import registry
 from tests.pages.conftest import Open, texts
+from tests.results.imported import published
 from tests.sample_study import counting_run, end_badly, finish
 
 
@@ -237,6 +240,19 @@ def test_what_is_open_at_the_end_goes_on_by_buttons(
     swept = [record for record in jobs.list_runs(prepared) if record.state == "queued"]
     assert {record.experiment for record in swept} == {"retrieval"}
     assert len(swept) > 1
+
+
+def test_an_imported_study_is_offered_nothing_that_cannot_run(
+    open_page: Open, tmp_path: Path, empty: Workspace
+) -> None:
+    import_study(empty, published.write_study(tmp_path / "study"))
+    seen = texts(open_page(empty))
+    assert "Leader: **" in seen
+    assert "Keep trying:" not in seen
+    assert "engine pilot" not in seen
+    persona = texts(open_page(empty, "persona"))
+    assert "engine run" not in persona
+    assert "Nobody is routed" not in persona
 
 
 _SHORT = """
