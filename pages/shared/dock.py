@@ -38,8 +38,8 @@ def show() -> None:
         return
     with frame.boundary(), st.sidebar:
         records, walking = scan(ws), _pilot(ws)
-        ended = _just_ended(records)
-        st.session_state[_STATES] = _states(records, walking)
+        ended = _just_ended(ws, records)
+        st.session_state[_STATES] = _states(ws, records, walking)
         for record in ended:
             st.toast(frame.plain(_end_words(ws, record)), icon=frame.STATE_ICONS[record.state])
         at_work = bool(walking) or any(_is_at_work(record) for record in records)
@@ -57,7 +57,7 @@ def _live() -> None:
     """What is at work now, each second; the whole page is drawn anew once its states are others."""
     ws = frame.workspace()
     records, walking = jobs.list_runs(ws), _pilot(ws)
-    if _states(records, walking) != st.session_state.get(_STATES):
+    if _states(ws, records, walking) != st.session_state.get(_STATES):
         st.rerun()
     with st.container(border=True, gap="xsmall"):
         if walking:
@@ -97,13 +97,15 @@ def _pilot(ws: Workspace) -> tuple[str, str | None] | None:
     return (found.tree, found.node) if found is not None and found.state == "walking" else None
 
 
-def _states(records: Sequence[RunRecord], walking: Any) -> tuple[dict[str, str], Any]:
-    return {record.run_id: record.state for record in records}, walking
+def _states(ws: Workspace, records: Sequence[RunRecord], walking: Any) -> tuple[str, dict[str, str], Any]:
+    return str(ws.root), {record.run_id: record.state for record in records}, walking
 
 
-def _just_ended(records: Sequence[RunRecord]) -> list[RunRecord]:
-    before, _ = st.session_state.get(_STATES, ({}, None))
-    return [one for one in records if one.ended and before.get(one.run_id) in _AT_WORK]
+def _just_ended(ws: Workspace, records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The runs of this study that were at work when it was last looked at here."""
+    root, before, _ = st.session_state.get(_STATES, ("", {}, None))
+    there = before if root == str(ws.root) else {}
+    return [one for one in records if one.ended and there.get(one.run_id) in _AT_WORK]
 
 
 def _end_words(ws: Workspace, record: RunRecord) -> str:
