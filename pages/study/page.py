@@ -87,8 +87,13 @@ def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
     with st.container(border=True, gap="small", key="home_answer"):
         st.subheader("No answer yet", anchor=False)
         st.markdown("Nothing is scored here. Run the next step, or let the autopilot walk the whole tree.")
-        if not _at_work(seen):
+        if not _at_work(seen) and not _walking(ws):
             onward.first_verdict(ws, stood.next_plan, seen)
+
+
+def _walking(ws: Workspace) -> bool:
+    pilot = autopilot.status(ws)
+    return pilot is not None and pilot.state == "walking"
 
 
 def _at_work(seen: Seen) -> bool:
@@ -230,7 +235,7 @@ def _chosen_node(stood: Stand) -> Node:
 
 def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
     """The one step that stands out; what runs already comes before it. Says whether its button is there."""
-    active, pilot = _at_work(seen), autopilot.status(ws)
+    active = _at_work(seen)
     if active:
         _running()
     if stood.walk.result is not None:
@@ -238,7 +243,7 @@ def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
         return False
     node = stood.tree.node(stood.walk.next or "")
     standing = stood.walk.standings[node.id]
-    if pilot is not None and pilot.state == "walking":
+    if _walking(ws):
         if not active:
             st.subheader(f":blue[Now:] {frame.plain(node.name)}", anchor=False)
             st.caption("The autopilot is at it, and launches each step by itself.")

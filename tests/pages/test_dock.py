@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
+from engine.results.study import autopilot
 from engine.runs import jobs
+from engine.runs.processes import identity
 from engine.runs.records import find
 from engine.strategies.plan import plan
 from tests.pages.conftest import Open, texts
@@ -42,3 +44,15 @@ def test_what_waits_is_counted_and_an_idle_dock_is_empty(open_page: Open, prepar
     app = open_page(prepared, "data")
     assert [entry.value for entry in app.sidebar.caption] == ["2 runs waiting"]
     assert "waiting" not in texts(open_page(prepared, "settings")).replace("2 runs waiting", "")
+
+
+def test_an_autopilot_that_has_just_started_is_seen_before_its_first_run(
+    open_page: Open, prepared: Workspace
+) -> None:
+    autopilot.write(prepared, autopilot.Autopilot("quick-wins", "all", "walking", 1, process=identity()))
+    app = open_page(prepared)
+    assert "The autopilot is at it" in texts(app)
+    assert not {"home_next_launch", "home_first"} & {button.key for button in app.button}
+    assert "its button is above the tree" not in texts(app)
+    runs = open_page(prepared, "runs")
+    assert "Autopilot walks quick-wins" in texts(runs)  # looks again each second, so the first run is seen
