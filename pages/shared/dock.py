@@ -71,7 +71,11 @@ def _live() -> None:
 def _running(ws: Workspace, record: RunRecord) -> None:
     frame.run_link(record.run_id, title(record, ws), icon=frame.STATE_ICONS["running"])
     st.progress(record.progress, text=frame.plain(underway(record)))
-    if frame.action("Stop", icon=":material/stop_circle:", type="tertiary", key=f"dock_stop_{record.run_id}"):
+    _stop(ws, record, "Stop", icon=":material/stop_circle:")
+
+
+def _stop(ws: Workspace, record: RunRecord, label: str, *, icon: str) -> None:
+    if frame.action(label, icon=icon, type="tertiary", key=f"dock_stop_{record.run_id}"):
         with st.spinner("Asking the run to write a checkpoint and end ..."):
             jobs.cancel(ws, record.run_id)
         st.rerun()
@@ -82,7 +86,9 @@ def _waiting(ws: Workspace, queued: Sequence[RunRecord]) -> None:
         return
     st.caption(f"{count(len(queued), 'run')} waiting")
     for record in queued[:_LISTED]:
-        frame.run_link(record.run_id, title(record, ws), icon=frame.STATE_ICONS["queued"])
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            frame.run_link(record.run_id, title(record, ws), icon=frame.STATE_ICONS["queued"])
+            _stop(ws, record, "Drop", icon=":material/close:")
     if len(queued) > _LISTED:
         frame.run_link(queued[0].run_id, f"and {len(queued) - _LISTED:,} more")
 
