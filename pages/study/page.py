@@ -86,9 +86,7 @@ def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
     """What an empty study says: that nothing is scored, and what to press."""
     with st.container(border=True, gap="small", key="home_answer"):
         st.subheader("No answer yet", anchor=False)
-        st.markdown(
-            "Nothing is scored here. Get a first verdict, run the next step, or let the autopilot walk the tree."
-        )
+        st.markdown("Nothing is scored here. Get a first verdict, run the next step, or start the autopilot.")
         if not _at_work(seen) and not _walking(ws):
             onward.first_verdict(ws, stood.next_plan, seen)
 
