@@ -248,7 +248,7 @@ def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
             st.subheader(f":blue[Now:] {frame.plain(node.name)}", anchor=False)
             st.caption("The autopilot is at it, and launches each step by itself.")
         return False
-    if standing.state == "running" or node.experiment not in seen.known:
+    if standing.state == "running" or node.experiment is None or node.experiment not in seen.known:
         return False
     experiment = registry.get(node.experiment, ws)
     st.subheader(f":blue[Next step:] {frame.plain(node.name)}", anchor=False)

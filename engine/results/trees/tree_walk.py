@@ -30,7 +30,7 @@ NodeState = Literal[
 _NOISE = 1e-12  # of sums of fractions
 RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
 INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones
-_ENDED: Mapping[State, str] = {"cancelled": "was cancelled", "lost": "was lost"}
+_ENDED: Mapping[State | None, str] = {"cancelled": "was cancelled", "lost": "was lost"}
 DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
 
 
