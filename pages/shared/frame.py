@@ -269,7 +269,7 @@ def state_badge(state: str) -> None:
 def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
     """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
-    return st.dataframe(drawn, hide_index=True, **told)
+    return st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from engine.show.charts.looks import (
 from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
+_STRIP_BINS = 60
 _FEW = 40  # personas whose names fit below their bars
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
 
@@ -124,6 +125,40 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
     if in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
         lines.append(line_at(CATASTROPHE, axis="y", dashed=True, words="10 points lost"))
     return alt.layer(bars, *lines, equal, columns).properties(height=280)
+
+
+def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+    """Return a dot a persona on one axis of differences from the reference: left of the line is who loses.
+
+    Dots that would lie on each other are stacked. A click selects a persona (`chosen`, field `persona_id`);
+    shapes repeat the colours.
+    """
+    frame = _worded(table, in_points=in_points)
+    values = frame["difference"].to_numpy(dtype=float)
+    width = float(values.max() - values.min()) / _STRIP_BINS if len(values) else 1.0
+    bins = pd.Series(np.floor(values / width) if width > 0 else np.zeros(len(values)), index=frame.index)
+    frame = frame.assign(place=frame.groupby(bins).cumcount())
+    top = max(2.6, float(frame["place"].max()) + 0.6)
+    marks = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=64, opacity=0.85, cursor="pointer")
+        .encode(
+            x=alt.X(
+                "difference:Q", title=None,
+                axis=alt.Axis(grid=False, tickMinStep=1 if in_points else 0, tickCount=8),
+            ),
+            y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),
+            color=_outcome_colour(frame, symbol="circle"),
+            shape=alt.Shape(
+                "outcome:N",
+                scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
+                legend=None,
+            ),
+            tooltip=_tooltip(candidate, reference),
+        )
+        .add_params(clicked("persona_id"))
+    )  # fmt: skip
+    return alt.layer(line_at(0.0, axis="x"), marks).properties(height=104)
 
 
 def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
