@@ -61,9 +61,9 @@ def show(view: View) -> None:
         },
     )
     st.caption(
-        f"{SIGNS[BETTER]} better, {SIGNS[WORSE]} worse, {SIGNS[EQUAL]} equal, {OPEN} not clear, {NOT_SCORED} "
-        "not scored; better and worse hold after Holm's correction over all variants. Less is better of errors: "
-        "the sign says which way."
+        f"{SIGNS[BETTER]} better, {SIGNS[WORSE]} worse, {SIGNS[EQUAL]} equal, {OPEN} not clear, "
+        f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of errors "
+        "less is better: the sign says which way."
     )
     if waiting:
         told = ", ".join(waiting)

@@ -82,11 +82,12 @@ def show() -> None:
 def _gate(waiting: Waiting) -> None:
     """Test is opened by a press, which is recorded: what it costs, and the way to what it is chosen by."""
     number = count(len(waiting.variants), "variant")
+    waits = "waits" if len(waiting.variants) == 1 else "wait"
     with st.container(border=True, gap="small"):
         st.subheader("Test is not judged yet", anchor=False)
         st.markdown(
-            f"In {waiting.metric.label.lower()}, {number} {'waits' if len(waiting.variants) == 1 else 'wait'}"
-            f" for a verdict on test: {frame.plain(', '.join(waiting.variants))}. Choose on validation first: "
+            f"In {waiting.metric.label.lower()}, {number} {waits} for a verdict on "
+            f"test: {frame.plain(', '.join(waiting.variants))}. Choose on validation first: "
             "each look at test is recorded, and the more there are, the likelier is a lucky winner."
         )
         with st.container(horizontal=True, gap="small"):

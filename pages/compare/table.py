@@ -143,8 +143,9 @@ def _column_config(metric: Metric) -> dict[str, Any]:
         ),
         "why": text(
             "Why",
-            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not among "
-            "all the variants that were tried (Holm), what fits too wide a range, and what another seed changes.",
+            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
+            "among all the variants that were tried (Holm), what fits too wide a range, and what another "
+            "seed changes.",
             width=250,
         ),
         "noise": text(

@@ -1,4 +1,4 @@
-"""Why does it lose? The replies that lose, by kind of miss, topic, context, turn and what people say of them."""
+"""Why does it lose? The replies that lose, by kind of miss, topic, context, turn and people's marks."""
 
 from __future__ import annotations
 
