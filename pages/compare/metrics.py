@@ -62,8 +62,8 @@ def show(view: View) -> None:
     )
     st.caption(
         f"{SIGNS[BETTER]} better, {SIGNS[WORSE]} worse, {SIGNS[EQUAL]} equal, {OPEN} not clear, "
-        f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of errors "
-        "less is better: the sign says which way."
+        f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of "
+        "errors less is better: the sign says which way."
     )
     if waiting:
         told = ", ".join(waiting)

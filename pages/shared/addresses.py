@@ -4,7 +4,7 @@ Owns the choices that live there, what is said of a name that is gone, the butto
 whose an address is: the page's own, late on its way back from the browser, or one asked for anew. The browser
 may send a change, and a part of a page that draws itself anew may ask for the whole, with an address
 of a moment ago, before the new one has reached it. Taken at its word, it would undo the last choice. Going
-back brings such an address, too; the browser says so. What one press of Back leads to: going_back.js.
+back brings such an address too, and says so. What one press of Back leads to: going_back.js.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def linked_choice(
 
     What is shown always stands in the address, a default too: another may be first tomorrow. A name there
     that is no option is said to be gone, and stays until another is chosen. With `kept` whoever comes back to
-    the page finds the choice as it was. With `whole` (its words) the first option is "all", told as None and left
-    out of the address. Code sets the choice through `choose`, before the widget is drawn.
+    the page finds the choice as it was. With `whole` (its words) the first option is "all", told as None and
+    left out of the address. Code sets the choice through `choose`, before the widget is drawn.
     """
     if whole:
         options = [ALL, *options]
