@@ -49,7 +49,7 @@ def show(
     """Draw the panes, one example open; `on_choose` is called with an example's id when it is opened.
 
     `named` says of each example whose it is. `alone` draws the open one without the list, with the reply
-    looked at and the reference's only. Side effect: a mark that is made is written.
+    looked at only. Side effect: a mark that is made is written.
     """
 
     def opened() -> None:
@@ -148,9 +148,9 @@ def _example(
                 bounds=bounds,
             )
             for reply in one.replies
-            if not alone or {looked_at, reference} & set(reply.variants)
+            if not alone or looked_at in reply.variants
         ],
-        "memories": [_memory(memory) for memory in one.memories],
+        "memories": [] if alone else [_memory(memory) for memory in one.memories],
     }
 
 
