@@ -85,11 +85,16 @@ class View:
     def table(self, variant: str) -> pd.DataFrame:
         """Return one row a persona of a variant, best first, as `charts.table_of`."""
         held = compare_reads.by_persona(self.ws, self.asked)
-        return charts.ranked(
+        table = charts.ranked(
             held[held["variant"] == variant],
             higher_is_better=self.metric.higher_is_better,
             margin=self.asked.margin,
         )
+        return table.assign(called=self._called(table))
+
+    def _called(self, table: pd.DataFrame) -> list[str]:
+        called = reads.names(self.ws)
+        return [called.get(name, name) for name in table["persona_id"]]
 
 
 def come_back() -> None:

@@ -139,8 +139,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     factor = 100.0 if view.in_points else 1.0
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
     true = compare_reads.true_gains(view.ws, view.asked, candidate)
-    drawn["persona"] = [reads.called(view.ws, name) for name in drawn["persona_id"]]
-    columns = ["persona", "difference", "outcome", "candidate", "reference", "rank"]
+    columns = ["called", "difference", "outcome", "candidate", "reference", "rank"]
     if true:
         drawn["true"] = [factor * true[name] if name in true else None for name in drawn["persona_id"]]
         columns.insert(2, "true")
@@ -152,7 +151,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
         height="content" if len(shown) <= _ROWS_SHOWN else 440,
         column_order=columns,
         column_config={
-            "persona": st.column_config.TextColumn("Persona", width="medium"),
+            "called": st.column_config.TextColumn("Persona", width="medium"),
             "difference": st.column_config.NumberColumn("Difference"),
             "true": st.column_config.NumberColumn(
                 "Gain, luck taken out",
@@ -201,7 +200,9 @@ def show_everyone(view: View) -> None:
             else compare_choices.chosen_candidate(view)
         )
     data = compare_reads.by_persona(view.ws, view.asked)
+    called = reads.names(view.ws)
     data = data[data["variant"].isin(view.candidates)]
+    data = data.assign(called=[called.get(name, name) for name in data["persona_id"]])
     personas = charts.ordered_personas(data, cast(Order, by), candidate=candidate, clusters=clusters)
     if view.metric.higher_is_better is False and by in ("difference", "mean"):
         personas = personas[::-1]
