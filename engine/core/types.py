@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Split = Literal["train", "val", "test", "unseen"]
 Role = Literal["user", "assistant", "system"]
-_NAME = re.compile(r"([A-Z][^\W\d_]+)(?:'s| (?:is|has|likes|loves|lives|works|was|prefers|wants|speaks)\b)")
+_NAME = re.compile(r"([^\W\d_]{2,})(?:'s| (?:is|has|likes|loves|lives|works|was|prefers|wants|speaks)\b)")
 _NO_NAMES = frozenset(
     {"He", "She", "They", "It", "This", "That", "There", "Who", "User", "Persona", "Somebody"}
 )
@@ -34,7 +34,8 @@ class Persona:
     def first_name(self) -> str:
         """The name that the character text begins with, "" where it begins with none."""
         found = _NAME.match(self.character or "")
-        return "" if found is None or found[1] in _NO_NAMES else found[1]
+        name = "" if found is None else found[1]
+        return name if name[:1].isupper() and name not in _NO_NAMES else ""
 
     @property
     def called(self) -> str:
