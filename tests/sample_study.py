@@ -17,6 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
+from engine.data.choices import Scheme
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
@@ -38,14 +39,21 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
 }
 
 
-def prepare_world(root: Path, *, personas: int = 8, dialogues: int = 8) -> Workspace:
+def prepare_world(root: Path, *, personas: int = 8, dialogues: int = 8, split: Scheme = "auto") -> Workspace:
     """Prepare a workspace from the default world; its base model is a configuration and empty files."""
     ws = Workspace(root)
     base = root / "tiny-base"
     write_json(base / "config.json", {"model_type": "qwen2"})
     for name in ("model.safetensors", "tokenizer.json"):
         (base / name).touch()
-    prepare(ws, dataset="world:default", personas=personas, dialogues=dialogues, base=str(base))
+    prepare(
+        ws,
+        dataset="world:default",
+        personas=personas,
+        dialogues=dialogues,
+        base=str(base),
+        split=split,
+    )
     return ws
 
 

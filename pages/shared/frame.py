@@ -7,6 +7,7 @@ everything that can go wrong in a way the user can mend passes through `boundary
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,17 +176,20 @@ def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
 
 
 @contextmanager
-def boundary() -> Iterator[None]:
-    """Show what the user can mend as a message with its remedy; everything else stays an exception."""
+def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Show what the user can mend as a message with its remedy; everything else stays an exception.
+
+    `controls` names the page's own control for each flag that a remedy may speak of.
+    """
     try:
         yield
     except EngineError as error:
-        show_error(error)
+        show_error(error, controls)
     except OSError as error:
         told = refusal(error)
         if told is None:
             raise
-        show_error(told)
+        show_error(told, controls)
 
 
 def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
@@ -199,20 +203,28 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
     return inside
 
 
-def show_error(error: EngineError) -> None:
+def show_error(error: EngineError, controls: Mapping[str, str] | None = None) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    st.error(plain(error.message), icon=":material/error:")
+    here = functools.partial(_on_this_page, controls=controls or {})
+    st.error(plain(here(error.message)), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         table(
             {
                 "File": [fault.file for fault in error.faults],
                 "Line": [fault.line or None for fault in error.faults],
-                "What is wrong": [fault.what for fault in error.faults],
+                "What is wrong": [here(fault.what) for fault in error.faults],
             },
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(hint(error.hint))
+        st.caption(hint(here(error.hint)))
+
+
+def _on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
+    """Return a text in which a flag is named as the control that does the same here."""
+    for flag, control in controls.items():
+        text = re.sub(rf"{flag}\b", f"“{control}”", text)
+    return text
 
 
 def heading(title: str, lead: str) -> None:
