@@ -123,7 +123,9 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
         protocol = context.protocol({**spec.protocol, "scorer": "sample"})
         rows = []
         for name, (family, skill, parameters) in MADE[spec.experiment].items():
-            recipe: dict[str, Any] = {"sample": name, **spec.upstream}
+            told = {"kind": "weights", "run": spec.run_id, "name": name}
+            recipe: dict[str, Any] = {"oracle": name} if family == "ceiling" else {"effects": [told]}
+            ws.adapter(spec.run_id, name).mkdir(parents=True, exist_ok=True)
             context.variant(
                 name,
                 recipe,

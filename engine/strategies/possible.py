@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
-from engine.strategies import registry
-from engine.strategies.ground import Ground, read_ground
-from engine.strategies.spec import Experiment
+from engine.strategies.ground import Ground
+from engine.strategies.spec import Experiment, validate
 
 
-def way_in(ws: Workspace, experiment: str) -> dict[str, Any]:
+def way_in(entry: Experiment, ground: Ground) -> dict[str, Any]:
     """Return the first single choice with which an experiment can exist here although its defaults cannot.
 
     Empty where the defaults can, and where no choice helps.
     """
-    entry, ground = registry.get(experiment, ws), read_ground(ws)
     if _can_be(entry, ground, {}):
         return {}
     return next((choice for choice in _choices(entry) if _can_be(entry, ground, choice)), {})
@@ -36,7 +33,7 @@ def _choices(entry: Experiment) -> Iterator[dict[str, Any]]:
 def _can_be(entry: Experiment, ground: Ground, choice: dict[str, Any]) -> bool:
     try:
         ground.needs_dialogues()
-        entry.applies(entry.parameters(**choice), ground)
+        entry.applies(validate(entry, choice).parameters, ground)
     except EngineError:
         return False
     return True

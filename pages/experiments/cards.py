@@ -215,7 +215,7 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str,
     try:
         planned = plan(ws, experiment.name, seen=seen)
     except EngineError as error:
-        reason, way = error.message.removeprefix("Not applicable here: "), way_in(ws, experiment.name)
+        reason, way = error.message.removeprefix("Not applicable here: "), way_in(experiment, seen.ground)
         if way:
             reason = f"{reason} With {launch.spelled_choice(way)} it can be."
     upstream = set(planned.target.spec.upstream.values()) if planned else set()

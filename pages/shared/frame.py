@@ -53,11 +53,12 @@ _MENU = (
     (COMPARE, "compare", "Compare", ":material/leaderboard:"),
     (PERSONA, "persona", "Persona", ":material/person:"),
     (PLAYGROUND, "playground", "Playground", ":material/chat:"),
+    (VOTES, "votes", "Votes", ":material/how_to_vote:"),
     (DATA, "data", "Data", ":material/forum:"),
     (REPORT, "report", "Report", ":material/description:"),
     (SETTINGS, "settings", "Settings", ":material/settings:"),
 )
-_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
+_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"),)
 
 ALL = "all"
 Given = ParamSpec("Given")

@@ -23,6 +23,7 @@ from engine.show.run_words import title_of
 from engine.strategies import registry
 from engine.strategies.cloning import command_of, settings_of
 from engine.strategies.faults import faults
+from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
 from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
@@ -76,7 +77,7 @@ def is_impossible(ws: Workspace, experiment: Experiment) -> bool:
     reason = inapplicable(ws, experiment.name)
     if reason is None:
         return False
-    way = way_in(ws, experiment.name)
+    way = way_in(experiment, read_ground(ws))
     told = f" With {spelled_choice(way)} it can be." if way else ""
     st.info(frame.plain(f"{reason}{told}"), icon=":material/info:" if way else ":material/block:")
     return not way
