@@ -90,8 +90,7 @@ def draw() -> st.Page:
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
-    # A table in a text scrolls within itself where the screen is narrow.
-    st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
+    st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
     pages = [
