@@ -28,7 +28,7 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
-from pages.shared import sign_in
+from pages.shared import sign_in, studies
 from pages.shared.addresses import Written
 
 _HERE = Path(__file__).resolve().parent
@@ -92,17 +92,25 @@ def draw() -> st.Page:
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
     st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    ws = workspace()
     declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
-    pages = [
-        st.Page(script, title=title, url_path=address or None, default=not address)
-        for script, address, title in declared
-    ]
+    pages = [_page(script, studies.address(address, ws), title) for script, address, title in declared]
+    if all(one.url_path for one in pages):  # Streamlit wants a first one, which is the server's own study
+        pages = [st.Page(studies.gone, title="Study", default=True), *pages]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
+    if studies.here() is None:
+        studies.gone()
+        st.stop()
     with st.sidebar:
         for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
+        studies.switcher(ws)
     return page
+
+
+def _page(script: str, address: str, title: str) -> st.Page:
+    return st.Page(script, title=title, url_path=address or None, default=not address)
 
 
 def script_of(address: str) -> str:
@@ -118,8 +126,8 @@ def run(show: Callable[[], None]) -> None:
 
 
 def workspace() -> Workspace:
-    """Return the app's workspace: $PERSONA_LAB_WORKSPACE, else the repository root."""
-    return open_workspace()
+    """Return this session's workspace (pages/shared/studies.py); the server's own where it has none."""
+    return studies.here() or open_workspace()
 
 
 def read_only() -> bool:

@@ -63,7 +63,7 @@ class Visit:
         self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
 
     def assert_accessible(self) -> None:
-        """axe finds nothing serious or critical that is the app's own (FOREIGN: what no page of ours can reach)."""
+        """axe finds nothing serious or critical that is the app's own; FOREIGN is what it cannot reach."""
         self.page.evaluate(_AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         told = [
