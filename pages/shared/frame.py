@@ -27,7 +27,7 @@ from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
-from engine.show import charts
+from engine.show import charts, glossary
 from pages.shared import sign_in, studies
 from pages.shared.addresses import Written
 
@@ -43,7 +43,7 @@ def _entry(page: str, script: str = "page") -> str:
 HOME, EXPERIMENTS, RUNS, COMPARE = (_entry(page) for page in ("study", "experiments", "runs", "compare"))
 PERSONA, PLAYGROUND, DATA, REPORT = (_entry(page) for page in ("persona", "playground", "data", "report"))
 SETTINGS, STATISTICS = _entry("settings"), _entry("statistics")
-VOTES = _entry("playground", "votes")
+VOTES, WORDS = _entry("playground", "votes"), _entry("words")
 
 # Script, address and title of each page; the menu's come first, with their icons.
 _MENU = (
@@ -58,7 +58,7 @@ _MENU = (
     (REPORT, "report", "Report", ":material/description:"),
     (SETTINGS, "settings", "Settings", ":material/settings:"),
 )
-_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"),)
+_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
 ALL = "all"
 Given = ParamSpec("Given")
@@ -106,6 +106,7 @@ def draw() -> st.Page:
         for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
         studies.switcher(ws)
+        st.page_link(WORDS, label="Keys and words", icon=":material/help:", width="stretch")
     return page
 
 
@@ -238,7 +239,8 @@ def _on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
 def heading(title: str, lead: str) -> None:
     """Show a page's title and the question it answers."""
     st.title(title, anchor=False)
-    st.caption(lead)
+    words = glossary.met_on(title)
+    st.caption(lead, help=f"Words met here:\n{glossary.as_lines(words)}" if words else None)
 
 
 def empty_state(

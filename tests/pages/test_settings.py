@@ -108,6 +108,8 @@ def test_queue_launcher_and_keys_are_set_here(
     assert "`OPENAI_API_KEY` :green[:material/check_circle: present]" in texts(app)
     assert "sk-typed-here" not in "".join(str(entry.proto) for entry in app.main)
     assert keyring.key_of("OPENAI_API_KEY") == "sk-typed-here"
-    assert all(b"sk-typed-here" not in path.read_bytes() for path in prepared.root.rglob("*") if path.is_file())
+    assert all(
+        b"sk-typed-here" not in path.read_bytes() for path in prepared.root.rglob("*") if path.is_file()
+    )
     next(button for button in app.button if button.label == "Delete what is kept").click().run()
     assert keyring.key_of("OPENAI_API_KEY") is None
