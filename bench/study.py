@@ -3,6 +3,7 @@
     .venv/bin/python -m engine bench study                  200 personas x 30 dialogues
     .venv/bin/python -m engine bench study --pilot          20 personas
     .venv/bin/python -m engine bench study --beyond         steering, merges of deltas, stages
+    .venv/bin/python -m engine bench study --fair           the main ones, till val turns, three seeds
 
 Runs the written list below, one after another, as a user would; prints the leaderboard on test, each run's
 time by stage, and which share of all time was mathematics, data, scoring and waiting.
@@ -82,6 +83,13 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("placebo", "--set", "of=hypernetwork"),
     ("placebo", "--set", "of=context-steering"),
 )
+FAIR: tuple[tuple[str, ...], ...] = (
+    ("unified",),
+    ("retrieval",),
+    ("hybrid",),
+    ("retrieval", "--set", "over=hybrid"),
+    ("routing",),
+)
 TRAINED = frozenset(
     {"unified", "per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}
     | {"global-prefix", "prefix", "prefix-unified", "mta", "staged"}
@@ -102,24 +110,29 @@ def engine(workspace: Path, *words: str) -> Any:
 
 
 def play(
-    workspace: Path, runs: Sequence[Sequence[str]], settings: Sequence[str], *, until: float = math.inf
+    workspace: Path, commands: Sequence[Sequence[str]], *, until: float = math.inf
 ) -> list[dict[str, Any]]:
-    """Run every experiment of the list; return one record each with its seconds as a user waits them.
+    """Give every command of the list; return one record each with its seconds as a user waits them.
 
     None is begun after `until`, on the monotonic clock.
     """
     records = []
-    for words in runs:
+    for words in commands:
         if time.monotonic() > until:
             break
-        trained = ("--set", settings[0]) if words[0] in TRAINED else ()
-        given = [*words, *trained, *(part for one in settings[1:] for part in ("--set", one))]
         began = time.monotonic()
-        engine(workspace, "run", *given)
+        engine(workspace, *words)
         seconds = time.monotonic() - began
-        records.append({"command": " ".join(("run", *given)), "seconds": seconds})
+        records.append({"command": " ".join(words), "seconds": seconds})
         print(f"  {seconds:7.1f} s  {' '.join(words)}", file=sys.stderr, flush=True)
     return records
+
+
+def spelled(runs: Sequence[Sequence[str]], epochs: int | None, examples: int) -> list[tuple[str, ...]]:
+    """Return the commands of `runs`: what trains does so for `epochs`, or by default until val turns."""
+    trained = () if epochs is None else ("--set", f"epochs={epochs}")
+    asked = ("--set", f"examples_per_persona={examples}")
+    return [("run", *words, *(trained if words[0] in TRAINED else ()), *asked) for words in runs]
 
 
 def stages(workspace: Path) -> list[dict[str, Any]]:
@@ -143,10 +156,8 @@ def shares(runs: Sequence[dict[str, Any]], whole: float) -> dict[str, float]:
 
 def show(answer: dict[str, Any]) -> None:
     """Print the leaderboard and the times as tables."""
-    print(
-        "| variant | similarity | difference to unified | 95 % CI | p (Holm) | better | above its placebo |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    print("| " + " | ".join(answer["leaderboard"][0]) + " |")
+    print("|" + "---|" * len(answer["leaderboard"][0]))
     for row in answer["leaderboard"]:
         print("| " + " | ".join(row.values()) + " |")
     print("\n| run | seconds | stages |\n|---|---|---|")
@@ -160,7 +171,7 @@ def show(answer: dict[str, Any]) -> None:
 
 def leaderboard(workspace: Path) -> list[dict[str, str]]:
     """Return the comparison on test, each row in words."""
-    rows = engine(workspace, "compare")["rows"]
+    rows = engine(workspace, "compare", "--split", "test")["rows"]
 
     def differs(row: dict[str, Any]) -> bool:
         return row["role"] != "reference" and row["ci_low"] is not None
@@ -168,12 +179,15 @@ def leaderboard(workspace: Path) -> list[dict[str, str]]:
     return [
         {
             "variant": row["variant"],
-            "mean": f"{100 * row['mean']:.1f}",
-            "delta": points(row["delta"]) if row["role"] != "reference" else "reference",
-            "interval": f"{points(row['ci_low'])} to {points(row['ci_high'])}" if differs(row) else "",
-            "p": _p(row["p_holm"]),
+            "similarity": f"{100 * row['mean']:.1f}",
+            "difference to unified": points(row["delta"]) if row["role"] != "reference" else "reference",
+            "95 % CI": f"{points(row['ci_low'])} to {points(row['ci_high'])}" if differs(row) else "",
+            "p (Holm)": _p(row["p_holm"]),
             "better": f"{100 * row['share_improved']:.0f} %" if differs(row) else "",
+            "verdict": row["verdict"],
+            "above step-matched": _above(row["above_matched"]),
             "above its placebo": _above(row["above_placebo"]),
+            "seeds": str((row["seeds"] or {}).get("n", 1)),
         }
         for row in rows
     ]
@@ -194,6 +208,14 @@ def _above(found: dict[str, Any] | None) -> str:
     return f"{points(found['delta'])} (p {_p(found['p'])})" if found else ""
 
 
+def asked(options: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Return the commands of the study that `options` ask for."""
+    if not options.fair:
+        return spelled(BEYOND if options.beyond else RUNS, options.epochs, options.examples)
+    repeats = [("repeat", "--seeds", str(options.seeds))] if options.seeds > 1 else []
+    return [*spelled(FAIR, None, options.examples), *repeats]
+
+
 def main() -> None:
     """Make the world, run the list, print what came out."""
     made = argparse.ArgumentParser(description=__doc__)
@@ -201,6 +223,11 @@ def main() -> None:
     made.add_argument(
         "--beyond", action="store_true", help="The newer strategies, beside those they build on."
     )
+    made.add_argument(
+        "--fair", action="store_true",
+        help="Unified, retrieval, hybrid and routing until val turns, with controls and seeds.",
+    )  # fmt: skip
+    made.add_argument("--seeds", type=int, default=3, help="How many, with --fair; 1 repeats nothing.")
     made.add_argument("--world", default="default")
     made.add_argument("--base", choices=BASES, default="embedded")
     made.add_argument("--personas", type=int)
@@ -218,15 +245,16 @@ def main() -> None:
         world = ("--dataset", f"world:{options.world}", "--personas", str(personas))
         base = () if options.base == "embedded" else ("--base", str(base_folder(options.base)))
         engine(workspace, "init", *world, "--dialogues", str(options.dialogues), *base)
-    settings = (f"epochs={options.epochs}", f"examples_per_persona={options.examples}")
     until = began + 60 * options.minutes if options.minutes else math.inf
-    records = play(workspace, BEYOND if options.beyond else RUNS, settings, until=until)
+    commands = asked(options)
+    records = play(workspace, commands, until=until)
     runs = stages(workspace)
     taken = sum(sum(run["stages"].values()) for run in runs)
     seconds = max(taken, time.monotonic() - began)  # the runs alone where it goes on from an earlier start
     answer = {
         "seconds": seconds, "commands": records, "runs": runs, "shares": shares(runs, seconds),
-        "leaderboard": leaderboard(workspace), "workspace": str(workspace), "left": len(RUNS) - len(records),
+        "leaderboard": leaderboard(workspace), "workspace": str(workspace),
+        "left": len(commands) - len(records),
     }  # fmt: skip
     if options.json:
         print(json.dumps(answer, indent=2))

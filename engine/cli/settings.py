@@ -157,12 +157,15 @@ def card(call: Call) -> int:
 def bench(call: Call, *, name: str, options: tuple[str, ...]) -> int:
     """Run one benchmark: train, eval, score, merge, or another script of bench/.
 
-    Further OPTIONS are the script's own. Every benchmark brings its own data, so the workspace plays no part.
+    Further OPTIONS are the script's own. Every benchmark brings its own data; --workspace, where a script has
+    it, says where to keep that.
     """
     known = sorted(path.stem for path in _BENCH.glob("*.py") if "def main" in path.read_text("utf-8"))
     if name not in known:
         raise unknown_name("benchmark", name, known)
-    given = [*options, *(["--json"] if call.as_json else [])]
+    source = click.get_current_context().get_parameter_source("workspace")
+    kept = ["--workspace", str(call.ws.root)] if source is click.core.ParameterSource.COMMANDLINE else []
+    given = [*options, *kept, *(["--json"] if call.as_json else [])]
     words = [sys.executable, str(_BENCH / f"{name}.py"), *given]
     return subprocess.run(words, check=False, env=secrecy.environment()).returncode
 

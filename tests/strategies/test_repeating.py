@@ -8,7 +8,6 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.strategies.repeating import plan_repeats
 from tests.seeded_study import register, run
@@ -23,7 +22,6 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 def test_the_reference_and_what_stands_on_it_are_crossed_with_the_seeds(ws: Workspace) -> None:
     unified = run(ws, "unified", ticks=4)
-    store.refresh(ws)
     hybrid, alone = run(ws, "hybrid", lift=0.01), run(ws, "per-persona")
     planned = plan_repeats(ws)
     made = [(one.spec.experiment, one.spec.seed) for one in planned.runs]
@@ -49,7 +47,6 @@ def test_what_cannot_be_repeated_is_said(ws: Workspace) -> None:
     with pytest.raises(EngineError, match="no reference yet"):
         plan_repeats(ws)
     run(ws, "unified")
-    store.refresh(ws)
     with pytest.raises(EngineError, match="1 seeds cannot be made"):
         plan_repeats(ws, seeds=1)
     with pytest.raises(EngineError, match="no run"):
