@@ -106,7 +106,7 @@ def _family(group: str, own: Sequence[Card]) -> str:
     left = [card for card in own if not card.is_done and _takes(card)[0] == 0]
     quickest = min((_takes(card)[1] for card in left), default=None)
     told = "all done" if done == len(own) else f"{done} of {len(own)} done"
-    more = f", the next from about {duration(quickest)}" if quickest is not None else ""
+    more = f", the next takes {duration(quickest)} or more" if quickest else ""
     name = frame.plain(group)
     question = f"**{_QUESTIONS[group]}** {name}" if group in _QUESTIONS else f"**{name}**"
     return f"{question}: {told}{more}"

@@ -61,6 +61,7 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
 ALL = "all"
+BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -92,6 +93,8 @@ def draw() -> st.Page:
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
     st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    if studies.here() is None:
+        return st.navigation(studies.nowhere(), position="hidden")
     ws = workspace()
     declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
     pages = [_page(script, studies.address(address, ws), title) for script, address, title in declared]
@@ -99,9 +102,6 @@ def draw() -> st.Page:
         pages = [st.Page(studies.gone, title="Study", default=True), *pages]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
-    if studies.here() is None:
-        studies.gone()
-        st.stop()
     with st.sidebar:
         for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
@@ -290,7 +290,10 @@ def state_badge(state: str) -> None:
 def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
     """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
-    return st.dataframe(drawn, hide_index=True, **told)
+    event = st.dataframe(drawn, hide_index=True, **told)
+    if "on_select" in told:
+        st.caption(BY_KEY)
+    return event
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

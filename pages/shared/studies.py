@@ -17,6 +17,7 @@ import streamlit as st
 from engine.core import known, roles
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, make_folder, open_workspace
+from pages.shared import sign_in
 
 _OTHER = re.compile(r"(?P<name>[a-z0-9-]+-[0-9a-f]{6})\.(?P<page>[a-z]*)")
 _HELD, _HOME = "studies_workspace", "study"
@@ -65,8 +66,18 @@ def switcher(ws: Workspace) -> None:
         _new(ws)
 
 
+def nowhere() -> list[st.Page]:
+    """Return the pages of an address whose workspace is not to be had: all say so."""
+    last = urlsplit(st.context.url or "").path.rpartition("/")[2]
+    return [
+        st.Page(gone, title="Study", default=True),
+        st.Page(gone, title="Study", url_path=last or "gone"),
+    ]
+
+
 def gone() -> None:
     """Say that the workspace of this address is not to be had, and lead to the server's own."""
+    sign_in.require()
     st.title("This study is not here", anchor=False)
     st.markdown("Its folder was moved or deleted, or it was never opened by whoever runs this app.")
     st.html(_link(open_workspace()))

@@ -14,7 +14,7 @@ _KEYS = (
     ("Everywhere", "Esc", "closes a menu, a choice or a dialog"),
     ("Choices", "arrows, then Enter", "through the options; letters search in a long list"),
     ("Tables", "Tab, then arrows", "into a table and from cell to cell"),
-    ("Tables", "Space", "opens the row that the frame is in, where a row opens something"),
+    ("Tables", "Shift+Space", "opens the row that the frame is in, where a row opens something"),
     ("Tables", "Ctrl+F", "searches in the table"),
     ("Charts", "Tab", "passes them by: each has its numbers in a table or in words beside it"),
     ("Playground", "Ctrl+Enter", "asks"),
