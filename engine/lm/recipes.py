@@ -1,8 +1,9 @@
 """From a recipe to what acts for one persona: references followed, files loaded, prompts built.
 
 Owns what runs hold for each persona (personas.json: effects of her own; routes.json: the recipe chosen for
-her; chosen.json: one chosen for all; placebo.json: who stands in for whom) and how nested recipes come down
-to sides, of which each is one row of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
+her, and who has the fallback, being kept out of training; chosen.json: one chosen for all; placebo.json: who
+stands in for whom) and how nested recipes come down to sides, of which each is one row of a batch. Chooses
+nothing. Which effects there are: engine/lm/effects.py.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from engine.lm.retrieve import fit
 from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
+STRANGERS = "strangers"
 CHOSEN = "chosen.json"
 Loaded = Lora | PrefixStates | Offsets
 _LOADING: Mapping[str, Callable[[Path], Loaded]] = {
@@ -280,12 +282,15 @@ class Shelf:
         if (found := self._for_all[run]) is not None:
             return found, {}
         routes = self._left(run, ROUTES, "routes")
-        if persona_id not in routes["routes"]:
+        known = routes["routes"]
+        if persona_id in routes.get(STRANGERS, ()):
+            known = {persona_id: {"variant": routes["fallback"], "gain_val": None}}
+        if persona_id not in known:
             raise NotCovered(
                 f"{run} has no route for persona {persona_id}.",
                 "Route again, among variants that are scored for her: python -m engine run routing",
             )
-        route = routes["routes"][persona_id]
+        route = known[persona_id]
         told = {**{name: routes.get(name) for name in ("metric", "fallback")}, **route}
         return read_recipe(routes["candidates"][route["variant"]]["recipe"]), told
 

@@ -129,9 +129,9 @@ STRATEGY = Experiment(
     step=step,
     parameters=ContextSteeringParameters,
     needs=_needs,
-    stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
+    stages={"load": 3.0, "memories": 10.0, "sweep": 50.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=_applies,
-    traits=Traits(personal=True, mixable=True, newcomers=True),
+    traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True),
     space={"shown": ("profile", "memories", "both"), "k": (1, 3, 5), "over": ("unified", "hybrid")},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -21,6 +21,7 @@ Ridge = Annotated[float, Field(gt=0, le=1e6)]
 class MergeParameters(Parameters):
     """What is merged, and whether the merge is exact."""
 
+    rare: ClassVar[frozenset[str]] = frozenset({"rank", "density"})
     adapters: Annotated[str, Having("mergeable"), InName()] = Field(
         "per-persona", description="The experiment whose adapters are merged."
     )
@@ -187,7 +188,7 @@ def _merge(
         stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
-        traits=Traits(personal=personal, readable=True, mixable=True),
+        traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=not personal),
         presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
     )

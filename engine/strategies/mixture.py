@@ -60,7 +60,7 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True),
+    traits=Traits(personal=True, readable=True, serves_unseen=True),
     presets=(
         Preset(
             "backup-plan",

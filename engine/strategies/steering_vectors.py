@@ -70,6 +70,6 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True),
+    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True),
     space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
 )

@@ -7,7 +7,7 @@ does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -26,7 +26,7 @@ AUGMENTED = "augmented"
 _LORA_TRAINING = 1
 """Raised when training LoRAs gives other weights for the same parameters (last: how dropout is drawn)."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
-ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
+ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("training", "replies"))
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
@@ -44,6 +44,10 @@ MERGEABLE = Traits(
 class ScheduleParameters(Parameters):
     """How long, how fast and how evenly something is trained."""
 
+    rare: ClassVar[frozenset[str]] = frozenset(
+        {"dropout", "target_modules", "warmup_share", "weight_decay", "batch_size", "max_grad_norm"}
+        | {"patience", "l2", "l2_toward", "use_augmented", "use_online"}
+    )
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     epochs: int = Field(
         10, ge=1, le=100, description="At most so many passes over the train dialogues; the best one is kept."

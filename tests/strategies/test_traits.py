@@ -43,6 +43,13 @@ STEERED = {"context-steering", "steering-vectors"}
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
         ("newcomers", STEERED | NETWORKS | {"retrieval", "hybrid", "prefix-unified"}),
         (
+            "serves_unseen",
+            ALIKE
+            | STEERED
+            | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
+            | {"ceiling"},
+        ),
+        (
             "trains",
             {
                 *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),

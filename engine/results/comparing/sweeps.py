@@ -160,7 +160,7 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
         points = [_looked_at(point, best) for point in points]
         for point in points:
             if "test" in point.rows and point.variant and protocol:
-                at = looks.test_set(protocol, seen.protocols, decides.name)
+                at = looks.test_set(protocol, seen.protocols, decides.name, split="test")
                 whose = {seen.variants[point.variant].variant_id: point.variant}
                 looks.record(ws, at, protocol, whose, {decides.name})
         found.append(

@@ -16,6 +16,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
+from engine.data.dataset import load_splits
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
@@ -81,10 +82,13 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
         f"{len(mixes)} merges ({parameters['combine']}) of {len(sources.adapters)} adapters in "
         f"{seconds:.1f} s; a merge amounts to {np.mean(effective):.1f} adapters"
     )
+    # What is merged for everybody alike serves who is kept out of training, too.
+    alike = parameters["method"] == "average"
+    strangers = sorted(load_splits(context.workspace).unseen) if alike else []
     write_personas(
         context.workspace,
         context.spec.run_id,
-        {persona: adapters[mix.name] for mix in mixes for persona in mix.members},
+        {persona: adapters[mix.name] for mix in mixes for persona in (*mix.members, *strangers)},
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from engine.core.errors import EngineError
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.lm import hypernetwork, merge_weights
 from engine.lm.effects import Stored
@@ -53,7 +54,7 @@ def mixes_of(
 
 def _weighted(context: RunContext, assignment: Mapping[str, int]) -> Mixes:
     """Weigh each cluster's adapters by their val scores: by all of them, and by all but each fold's."""
-    table = _val_table(context)
+    table, decides = _val_table(context), metrics.primary(context.workspace)
     fold_of = folds(zip(table["persona_id"], table["dialogue_id"], strict=True))
     temperature = context.spec.parameters["temperature"]
     typical = _typical(context, list(assignment))
@@ -62,7 +63,7 @@ def _weighted(context: RunContext, assignment: Mapping[str, int]) -> Mixes:
     def weighed(left_out: int | None) -> list[Mix]:
         kept = table[[fold_of[one] != left_out for one in table["dialogue_id"]]]
         # Who has no val dialogue in the other folds has nothing of her own to weigh: the mean of the others.
-        own = _means(kept)
+        own = _means(kept, decides)
         mean = float(np.mean([own[one] for one in assignment if one in own] or [0.0]))
         scores = everybody if left_out is None else {one: own.get(one, mean) for one in assignment}
         mixes = merge_weights.cluster_weighted(
@@ -123,11 +124,11 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
 def _known_of(context: RunContext, which: str) -> Features:
     """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
     ws, dataset = context.workspace, load_dataset(context.workspace)
-    parts = []
+    splits, parts = load_splits(ws), []
     if which != "behaviour":
-        parts.append(character_features(dataset, Scorer(ws)))
+        parts.append(character_features(dataset, splits, Scorer(ws)))
     if which != "character":
-        parts.append(behaviour_features(dataset, load_splits(ws), domain_of(ws)))
+        parts.append(behaviour_features(dataset, splits, domain_of(ws)))
     return joined(parts)
 
 
@@ -197,7 +198,7 @@ def _val_table(context: RunContext) -> pd.DataFrame:
 
 def _val_scores(context: RunContext, personas: Sequence[str], table: pd.DataFrame) -> dict[str, float]:
     """Each persona's mean. Raises EngineError where somebody has none."""
-    found = _means(table)
+    found = _means(table, metrics.primary(context.workspace))
     unscored = [persona for persona in personas if persona not in found]
     if unscored:
         raise EngineError(
@@ -208,6 +209,7 @@ def _val_scores(context: RunContext, personas: Sequence[str], table: pd.DataFram
     return found
 
 
-def _means(table: pd.DataFrame) -> dict[str, float]:
+def _means(table: pd.DataFrame, decides: Metric) -> dict[str, float]:
+    """What each persona's mean is worth: the higher, the better, whichever way the metric counts."""
     means = table.groupby("persona_id")["value"].mean()
-    return {str(persona): float(value) for persona, value in means.items()}
+    return {str(persona): decides.worth(float(value)) for persona, value in means.items()}

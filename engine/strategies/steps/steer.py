@@ -113,10 +113,12 @@ def _layers(context: RunContext, base: Base) -> list[int]:
 
 
 def _told(context: RunContext, asker: Asker, over: Recipe) -> ExampleSet:
-    """Return the training replies of every persona that fit the window."""
+    """Return the training replies of every persona that fit the window; of unseen ones those before what is
+    judged, which nothing is chosen by."""
     whole, asked = example_set(context), context.spec.parameters
     ids = set(train_ids(whole.dataset, whole.splits, asked))
     found = [one for one in examples(whole.dataset, whole.splits, "train") if one.dialogue_id in ids]
+    found += examples(whole.dataset, whole.splits, "history")
     chosen = choose_examples(found, asked["replies"])
     fitting = asker.fitting(over, [one for one in chosen if one.reference.strip()])
     if not fitting:
