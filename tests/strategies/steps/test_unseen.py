@@ -19,7 +19,7 @@ from engine.strategies.plan import plan
 from tests.workspaces import leave
 
 SETTINGS: dict[str, Any] = {"examples_per_persona": 1, "max_new_tokens": 4}
-ELSEWHERE = {"frontier", "imported-adapters"}  # they need an endpoint, or files from elsewhere
+ELSEWHERE = {"frontier", "imported-adapters", "tuned"}  # they need an endpoint, files, or a tuning
 GIVEN: dict[str, dict[str, Any]] = {
     "augmentation": {"methods": ["paraphrase"]},
     "context-steering": {"strengths": [0.5, 1.0]},
@@ -62,7 +62,9 @@ def test_who_serves_unseen_personas_and_what_is_made_without_them(ws: Workspace,
     leave(ws, planned)
     run_id = planned.target.run_id
     left = [*ws.run_folder(run_id).glob("*.json"), *ws.adapters(run_id).rglob("*.json")]
-    allowed = {"personas.json", "routes.json", "vectors.json"} if entry.traits.serves_unseen else set()
+    crossed = {path.name for path in left if path.name.startswith("personas-without-")}
+    served = {"personas.json", "routes.json", "vectors.json", *crossed}
+    allowed = served if entry.traits.serves_unseen else set()
     told = {
         path.name: mentioned
         for path in left
