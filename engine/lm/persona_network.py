@@ -36,6 +36,7 @@ from engine.lm.shape import LoraShape
 _V, _BIAS = "code|V", "code|b"
 _MIDDLE, _PARTS = "prefix|middle", "prefix|parts"
 _A, _B = "|A", "|B"
+NETWORK = "network.safetensors"
 _SHARE = 0.1
 """What is known is many small numbers that all move a code at once; so much of it keeps codes from running
 away under the rate that suits what acts."""
@@ -59,6 +60,10 @@ class CodeForm:
             _V: torch.randn(self.size, self.known.shape[1], generator=random) / (_SHARE * self.size**0.5),
             _BIAS: torch.zeros(self.size),
         }
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
+        """Write the network as one file; it says nothing of the base."""
+        save_network(folder / NETWORK, tensors)
 
     def codes(self, stacked: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """Return the codes [B, K] of these rows of what is known; the stack [1, ...] holds one network."""
