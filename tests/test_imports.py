@@ -66,7 +66,7 @@ def imports(source: str) -> set[str]:
 
 
 def upward(room: str, source: str) -> set[str]:
-    """The modules of later rooms, and the face above them all, that a source text of `room` imports or names."""
+    """The modules of later rooms, and the face above all, that a source text of `room` imports or names."""
     later = (*ROOMS[ROOMS.index(room) + 1 :], "face")
     return {name for name in imports(source) if name.startswith(tuple(f"engine.{one}" for one in later))}
 
