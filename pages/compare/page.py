@@ -170,6 +170,8 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
 
 def _strangers(view: View) -> None:
     seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
+    if view.found.get("unseen") is not None:
+        return  # they have a table of their own
     if seen and not unseen:
         st.badge(
             "Seen personas only",

@@ -14,10 +14,12 @@ from typing import Any
 import streamlit as st
 
 from engine.core.errors import EngineError
+from engine.core.machine import read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.runs import jobs
 from engine.runs.records import RunRecord
+from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, settings_of
@@ -170,7 +172,7 @@ def _launch_button(
         if missing and frame.action("Run its controls", icon=":material/balance:", key=f"{key}_missing"):
             launch(ws, planned)
         return
-    closed = _obstacle(planned)
+    closed = _obstacle(ws, planned)
     verb = "Run" if state is None else "Resume"
     if st.button(
         f"{verb} {experiment.title}",
@@ -183,11 +185,12 @@ def _launch_button(
         launch(ws, planned)
 
 
-def _obstacle(planned: Plan) -> str:
+def _obstacle(ws: Workspace, planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
-    if planned.obstacle is not None:
-        st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
-        st.caption(frame.hint(planned.obstacle.hint))
+    obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws))
+    if obstacle is not None:
+        st.warning(frame.plain(obstacle.message), icon=":material/block:")
+        st.caption(frame.hint(obstacle.hint))
         return "Something is missing: see above."
     return frame.closed()
 
@@ -290,6 +293,8 @@ def _line(run: PlannedRun) -> str:
 def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
     if not todo:
         return "Everything in this plan is done. The same from a terminal:"
+    least = f", at least {planned.room}" if planned.room else ""
     return (
-        f"{count(len(todo), 'run')} in the background, {costs.words(planned.left)}. The same from a terminal:"
+        f"{count(len(todo), 'run')} in the background, {costs.words(planned.left)}{least}. "
+        "The same from a terminal:"
     )
