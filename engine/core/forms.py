@@ -105,6 +105,8 @@ class _Spec(TypedDict):
     base_fingerprint: NotRequired[str]
     stages: NotRequired[Numbers]
     changed: NotRequired[list[str]]
+    cloned_from: NotRequired[str]
+    expected: NotRequired[Numbers]
     created_at: NotRequired[str]
     versions: NotRequired[Words]
     estimate_seconds: NotRequired[float | None]

@@ -31,14 +31,14 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         return
     if clusters is None:
         st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
-        st.code(frame.command("run", "clustering"), language="bash")
+        st.code(frame.command("run", "clustering"), language=None, wrap_lines=True)
         return
 
     def clicked() -> None:
         if picked := frame.clicked("persona_map"):
             on_choose(picked["persona_id"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.map_chart(clusters, persona_id),
         key="persona_map",
         on_select=clicked,
@@ -84,7 +84,7 @@ def scores(
         if picked := frame.clicked("persona_scores"):
             frame.choose("persona", "variant", picked["variant"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.score_chart(
             ordered,
             reference=reference,
@@ -165,7 +165,7 @@ def route(
         return
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
-        st.code(frame.command("run", "routing"), language="bash")
+        st.code(frame.command("run", "routing"), language=None, wrap_lines=True)
         return
     name = variant if variant in routed else next(iter(routed))
     found = _route(ws, routed[name], persona_id, protocol)
@@ -175,7 +175,7 @@ def route(
     metric = METRICS[found.metric]
     st.markdown(_reason(found, metric))
     if any(one.gain is not None for one in found.candidates):
-        st.vega_lite_chart(
+        frame.chart(
             charts.route_chart(found, in_points=metric.unit == "fraction"),
             key="persona_route",
             alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
@@ -237,7 +237,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         return
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
-        st.code(frame.command("run", "merge-moe"), language="bash")
+        st.code(frame.command("run", "merge-moe"), language=None, wrap_lines=True)
         return
     names = list(known)
     name = variant if variant in known else None
@@ -251,7 +251,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         f"**{frame.plain(name)}** mixes {count(len(found.weights), 'adapter')}, which amounts to "
         f"{found.effective:.1f} of equal weight."
     )
-    st.vega_lite_chart(
+    frame.chart(
         charts.weight_chart(found, persona_id),
         key="persona_merge",
         alt=f"Share of each adapter in {name} for {persona_id}",

@@ -77,9 +77,10 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
     )
 
 
-def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
+def _tooltip(frame: pd.DataFrame, candidate: str, reference: str) -> list[alt.Tooltip]:
     sides = {"candidate_words": candidate, "reference_words": reference}
-    return tips(persona_id="Persona", words="Difference", outcome="Outcome", **sides, rank="Rank")
+    who = {"called" if "called" in frame else "persona_id": "Persona"}
+    return tips(**who, words="Difference", outcome="Outcome", **sides, rank="Rank")
 
 
 def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
@@ -109,13 +110,13 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
             else alt.X("rank:O", title=title, axis=axis),
             y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
             color=_outcome_colour(frame),
-            tooltip=_tooltip(candidate, reference),
+            tooltip=_tooltip(frame, candidate, reference),
         )
     )
     columns = (  # the whole column takes the click: a bar may be a pixel high, or nothing
         alt.Chart(frame)
         .mark_rect(opacity=0, cursor="pointer", aria=False)
-        .encode(x=bars.encoding.x, tooltip=_tooltip(candidate, reference))
+        .encode(x=bars.encoding.x, tooltip=_tooltip(frame, candidate, reference))
         .add_params(clicked("persona_id"))
     )
     equal = bars.transform_filter(alt.datum.outcome == EQUAL).mark_point(
@@ -183,7 +184,7 @@ def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
                 scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
                 legend=None,
             ),
-            tooltip=_tooltip(candidate, reference),
+            tooltip=_tooltip(frame, candidate, reference),
         )
         .add_params(clicked("persona_id"), brushed("x", "y"))
     )
