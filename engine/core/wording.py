@@ -96,9 +96,23 @@ def duration(seconds: float | None) -> str:
     return _two(whole, 86400, "d", 3600, "h")
 
 
+def about(seconds: float, *, rough: bool = False) -> str:
+    """Word an estimated time: 80 -> "about 1 min 20 s", a rough one "roughly 1 min 20 s", 0.4 "under 1 s"."""
+    told = duration(seconds)
+    return told if seconds < 1 else f"{'roughly' if rough else 'about'} {told}"
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """Word a number of things: (1, "persona") -> "1 persona", (12000, "example") -> "12,000 examples"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def size(size_bytes: float) -> str:
+    """Word a size: 900 -> "900 B", 5_200_000 -> "5.2 MB"."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
 
 
 def ago(at: str | None, *, now: datetime | None = None) -> str:

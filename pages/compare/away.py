@@ -38,6 +38,11 @@ def show(view: View) -> None:
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
+        st.subheader("The Hugging Face Hub", anchor=False)
+        st.caption(
+            "The same, in a repository that is private unless you say otherwise. You see first what goes out."
+        )
+        st.code(frame.command("push", name, f"my-name/{name}"), language=None, wrap_lines=True)
 
 
 def _zip(ws: Workspace, name: str) -> None:
