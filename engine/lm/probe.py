@@ -165,8 +165,8 @@ def _logits(base: Base) -> Finding:
         return Finding(
             "Loss",
             "refused",
-            f"Its logits differ from those of its last hidden states by {percent(error, 1)}: no loss would be "
-            "right.",
+            f"Its logits differ from those of its last hidden states by {percent(error, 1)}: no loss "
+            "would be right.",
             "Choose a base of another architecture.",
         )
     how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"
