@@ -151,7 +151,7 @@ def test_a_mark_on_a_reply_is_kept_and_counted(visit: Open, full_app: str) -> No
     page.reload()
     expect(page.get_by_role("button", name="✓ Wrong")).to_be_visible()
     expect(page.get_by_text("Marked in this study: 1 wrong")).to_be_visible()
-    expect(page.get_by_role("button", name="Marks as CSV")).to_be_visible()
+    expect(page.get_by_role("button", name="Save table")).to_be_visible()
     tab.settle()
     tab.assert_clean()
 
