@@ -17,7 +17,7 @@ _TAG = f"<script>{_SCRIPT}</script>".encode()
 
 
 class GoingBack:
-    """A layer of the server (ASGI) that puts the script into each HTML page; only those who ask for one get it.
+    """A layer of the server (ASGI) that puts the script into each HTML page, for who asks for one.
 
     What is packed holds no place for it, so a page goes out unpacked: it is 6 kB.
     """

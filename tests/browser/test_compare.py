@@ -45,6 +45,7 @@ def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_ap
 def _click_a_column(page: Page, share: float) -> None:
     """Click into the bars at a share of their width; the whole column of a persona is clickable."""
     page.locator(CHARTS).first.locator("path[aria-roledescription='bar']").first.wait_for(state="attached")
+    page.locator(CHARTS).first.scroll_into_view_if_needed()
     box = page.locator(CHARTS).first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
