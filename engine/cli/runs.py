@@ -16,7 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.integrity import warn_changed
 from engine.core.machine import read_machine
 from engine.core.plain import in_terminal
-from engine.core.wording import count, duration
+from engine.core.wording import count, duration, percent
 from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
@@ -192,7 +192,7 @@ def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
         shown.add_row(
             record.run_id,
             Text(record.state, style=_STYLES[record.state]),
-            f"{record.progress:.0%}",
+            percent(record.progress),
             record.status.stage or "-",
             duration(record.status.seconds),
             left,

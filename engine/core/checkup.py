@@ -21,7 +21,8 @@ _FILES = frozenset(
     {".json", ".jsonl", ".parquet", ".safetensors", ".txt", ".lock", ".yaml", ".duckdb", ".bin"}
 )
 _PASSED_OVER = frozenset({"checkpoint", "parts"})
-_GROWING = frozenset({"events.jsonl", "log.jsonl"})  # their last line may be cut off by a kill
+# Their last line may be cut off by a kill.
+_GROWING = frozenset({"events.jsonl", "log.jsonl", "usage.jsonl", "labels.jsonl"})
 _PARQUET_ENDS = b"PAR1"
 _DATA = "Repeat the workspace's init with the same choices: it writes the data's files again."
 _MENDS = {

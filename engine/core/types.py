@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Split = Literal["train", "val", "test", "unseen"]
+Split = Literal["train", "val", "test", "history", "unseen"]
 Role = Literal["user", "assistant", "system"]
 
 
@@ -52,7 +52,8 @@ class Splits:
     `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last slice of its
     train part) or "by-persona" (a persona's dialogues lie in one split only). `assignment` maps dialogue_id
     -> split; `online` holds dialogue ids. Beside a split by time, `unseen` holds the ids of personas kept out
-    of all training: all their dialogues are assigned to "unseen".
+    of all training: their earlier dialogues are "history", which may be remembered and never trained on, and
+    the later ones are "unseen", which are judged.
     """
 
     scheme: Literal["by-time", "by-persona"]

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from engine.core.paths import Workspace, make_folder, write_json
 from engine.core.secrecy import without_secrets
+from engine.runs import usage
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
 from engine.runs.protocol import completed, protocol_id, without_remarks
@@ -82,6 +83,7 @@ class RunContext:
         self._changed = False
         self._stop = threading.Event()
         self._closing = threading.Event()
+        self._usage = usage.Sampler(self._reports)
         self._beat = threading.Thread(target=self._write_regularly, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -232,6 +234,7 @@ class RunContext:
                 self.request_stop()
             if self._end_when_gone():
                 continue
+            self._usage.look(self.seconds)
             if not self._changed and time.monotonic() - written < BEAT_SECONDS:
                 continue
             try:

@@ -54,6 +54,7 @@ class RunSpec:
     `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file
     names no code. `stages` maps each stage to its share of the work. `changed` names the parameters and
     evaluation settings (its own and, as role.name, its upstreams') that differ from their defaults.
+    `cloned_from` is the run whose settings were taken over, "" for none; it decides nothing.
     """
 
     experiment: str
@@ -70,6 +71,7 @@ class RunSpec:
     created_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     estimate_seconds: float | None = None
+    cloned_from: str = ""
 
     @property
     def hash(self) -> str:
@@ -168,7 +170,7 @@ def read_spec(folder: Path) -> RunSpec:
         for name in ("parameters", "upstream", "protocol", "stages", "versions"):
             if not isinstance(getattr(spec, name), dict):
                 raise TypeError(f"{name} is no JSON object")
-        for run_id in spec.upstream.values():
+        for run_id in (*spec.upstream.values(), *filter(None, [spec.cloned_from])):
             plain_name(run_id, what="a run")
         if not isinstance(spec.experiment, str) or not spec.hash:
             raise TypeError("experiment is no text")

@@ -74,9 +74,10 @@ def against_estimate(record: RunRecord) -> str:
     return duration(seconds) + (f", {duration(estimate)} expected" if estimate is not None else "")
 
 
-def matches(record: RunRecord, query: str) -> bool:
-    """Say whether a run holds every word of a search: in its name, its title, its changes or its error."""
-    told = " ".join((record.run_id, title(record), changed_words(record), record.error or "")).lower()
+def matches(record: RunRecord, query: str, label: str = "") -> bool:
+    """Say whether a run holds every word of a search: in its name, its title, its changes, its error or what
+    it is labelled with."""
+    told = " ".join((record.run_id, title(record), changed_words(record), record.error or "", label)).lower()
     typed_too = " ".join(f"{k}={typed(v)}" for k, v in changed(record.spec).items()) if record.spec else ""
     return all(word in told or word in typed_too.lower() for word in query.lower().split())
 

@@ -21,7 +21,7 @@ from pages.compare import reads as compare_reads
 from pages.compare import table as compare_table
 from pages.compare import worth as compare_worth
 from pages.compare.choices import View
-from pages.shared import frame, reads, rescore
+from pages.shared import downloads, frame, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
@@ -53,6 +53,7 @@ def show() -> None:
     except NotComputed as missing:
         rescore.instead(ws, missing)
         return
+    downloads.tell(f"{view.metric.label}, {view.found['split']}, protocol {view.found['protocol']}")
     _headline(view)
     _remarks(ws, view)
     section = compare_choices.choice(
@@ -170,6 +171,8 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
 
 def _strangers(view: View) -> None:
     seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
+    if view.found.get("unseen") is not None:
+        return  # they have a table of their own
     if seen and not unseen:
         st.badge(
             "Seen personas only",

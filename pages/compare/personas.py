@@ -7,6 +7,7 @@ all personas at once, one cell each.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 import pandas as pd
@@ -15,10 +16,11 @@ import streamlit as st
 from engine.core.wording import count
 from engine.show import charts
 from engine.show.charts.heatmap import Order
+from engine.show.tables import persona_table
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged
 
 _LISTS = {"lost": "Lost over 10", "brushed": "Marked in a chart", "all": "All"}
 _ROWS_SHOWN = 12
@@ -167,6 +169,11 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
         },
         alt=f"Personas with their scores under {candidate} and {view.reference}; select a row to open one",
     )
+    downloads.table_menu(
+        partial(persona_table, view.ws, view.found),
+        name=f"personas {view.metric.name} {view.found['split']}",
+        key="compare_people",
+    )
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(shown):
         frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), candidate)
@@ -205,16 +212,18 @@ def show_everyone(view: View) -> None:
     if view.metric.higher_is_better is False and by in ("difference", "mean"):
         personas = personas[::-1]
     personas = _some(personas)
+    cells = partial(
+        charts.heatmap,
+        data,
+        variants=view.candidates,
+        personas=personas,
+        clusters=clusters if by == "cluster" else None,
+        in_points=view.in_points,
+        reverse=view.metric.higher_is_better is False,
+    )
     event = frame.chart(
-        charts.heatmap(
-            data,
-            variants=view.candidates,
-            personas=personas,
-            clusters=clusters if by == "cluster" else None,
-            in_points=view.in_points,
-            reverse=view.metric.higher_is_better is False,
-            dark=st.context.theme.type == "dark",
-        ),
+        cells(dark=st.context.theme.type == "dark"),
+        on_paper=cells,
         key="compare_heatmap",
         on_select="rerun",
         alt=f"Difference of every variant to {view.reference} for {count(len(personas), 'persona')}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,14 +12,16 @@ import streamlit as st
 
 from engine.core.wording import ago, count, percent, signed_points
 from engine.domains.metric import Metric
+from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -28,6 +32,7 @@ def show(view: View) -> None:
     """Show the table, the intervals beside the statistics of one variant, and what hindsight would give."""
     candidate = compare_choices.chosen_candidate(view)
     leaderboard(view, candidate)
+    _unseen(view)
     _hindsight(view)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -67,7 +72,43 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
-    _reference(view)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _reference(view)
+        downloads.table_menu(
+            partial(comparison_table, view.ws, view.found),
+            name=f"{metric.name} {view.found['split']}",
+            key=_TABLE,
+            paper=partial(comparison_latex, view.ws, view.found),
+        )
+
+
+def _unseen(view: View) -> None:
+    """The second table: personas kept out of all training."""
+    found = view.found.get("unseen")
+    if found is None:
+        return
+    second, metric = replace(view, found=found), view.metric
+    table = charts.leaderboard(
+        found["rows"],
+        reference=second.reference,
+        higher_is_better=metric.higher_is_better,
+        in_points=view.in_points,
+    )
+    st.markdown(
+        f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
+        help="They were kept out of all training, choices, clusters and placebos. Verdicts and Holm's "
+        "correction are those of this table.",
+    )
+    frame.table(
+        frame.with_signs(table, "delta"),
+        placeholder="",
+        alt=f"Leaderboard of {metric.label} over unseen personas",
+        column_order=["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"],
+        column_config=_column_config(metric),
+    )
+    if found["cannot_serve"]:
+        names = ", ".join(frame.plain(name) for name in found["cannot_serve"])
+        st.caption(f"{names}: {unseen_table.CANNOT}.")
 
 
 def _reference(view: View) -> None:

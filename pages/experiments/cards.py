@@ -14,7 +14,7 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, interval, signed_points, spelled
+from engine.core.wording import count, duration, interval, points, signed_points, spelled
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -311,9 +311,7 @@ def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
     name = str(row["variant"])
     if name == reference:
-        st.badge(
-            f"The reference: {100 * row['mean']:.1f} points on val", icon=":material/flag:", color="gray"
-        )
+        st.badge(f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return

@@ -94,7 +94,7 @@ def show_results(ws: Workspace, sweep: Sweep) -> None:
         st.caption("The gain at each value appears here once the first runs are scored.")
         return
     st.subheader("What it found, on val", anchor=False)
-    st.altair_chart(
+    frame.chart(
         sweep_chart(scored, splits=_SPLITS),
         key=f"experiments_sweep_{sweep.name}",
         alt=f"Gain at each value of {sweep.parameter}",

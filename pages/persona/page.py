@@ -19,7 +19,7 @@ from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import frame, reads, rescore
+from pages.shared import downloads, frame, reads, rescore
 
 _choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
@@ -55,6 +55,7 @@ def show() -> None:
     if scene is None:
         _nothing_scored()
         return
+    downloads.tell(f"{scene.metric.label}, {scene.split}, protocol {scene.protocol}")
     _scores(ws, scene, persona_id)
     _replies(ws, scene, persona_id)
 

@@ -34,7 +34,7 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         if picked := frame.clicked("persona_map"):
             on_choose(picked["persona_id"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.map_chart(clusters, persona_id),
         key="persona_map",
         on_select=clicked,
@@ -80,7 +80,7 @@ def scores(
         if picked := frame.clicked("persona_scores"):
             frame.choose("persona", "variant", picked["variant"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.score_chart(
             ordered,
             reference=reference,
@@ -168,7 +168,7 @@ def route(
     metric = METRICS[found.metric]
     st.markdown(_reason(found, metric))
     if any(one.gain is not None for one in found.candidates):
-        st.vega_lite_chart(
+        frame.chart(
             charts.route_chart(found, in_points=metric.unit == "fraction"),
             key="persona_route",
             alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
@@ -241,7 +241,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         f"**{frame.plain(name)}** mixes {count(len(found.weights), 'adapter')}, which amounts to "
         f"{found.effective:.1f} of equal weight."
     )
-    st.vega_lite_chart(
+    frame.chart(
         charts.weight_chart(found, persona_id),
         key="persona_merge",
         alt=f"Share of each adapter in {name} for {persona_id}",

@@ -28,7 +28,7 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts, glossary
-from pages.shared import sign_in, studies
+from pages.shared import downloads, sign_in, studies
 from pages.shared.addresses import Written
 
 _HERE = Path(__file__).resolve().parent
@@ -122,6 +122,7 @@ def script_of(address: str) -> str:
 
 def run(show: Callable[[], None]) -> None:
     """Run a page inside the boundary. The last line of every page's script."""
+    downloads.tell("")
     with boundary():
         show()
 
@@ -309,9 +310,23 @@ def with_signs(table: pd.DataFrame, column: str) -> Styler:
     return _as_text(table).style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
 
 
-def chart(drawn: charts.Chart, **told: Any) -> Any:
-    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py)."""
-    return st.altair_chart(charts.quick(drawn), **told)
+def chart(
+    drawn: charts.Chart | dict[str, Any],
+    *,
+    alt: str,
+    key: str = "",
+    on_paper: Callable[[], charts.Chart] | None = None,
+    **told: Any,
+) -> Any:
+    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py), and offer it
+    as files; `on_paper` makes the one in the files where that is another. Also takes a specification."""
+    with st.container(gap="xxsmall"):
+        if isinstance(drawn, dict):
+            event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
+        else:
+            event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
+        downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
+    return event
 
 
 def select_rows(key: str, rows: list[int]) -> None:

@@ -15,13 +15,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.errors import EngineError
+from engine.core.machine import read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
+from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import registry
-from engine.strategies.cloning import command_of, settings_of
+from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
@@ -38,6 +40,7 @@ _PURPOSES = {
 }
 _USUAL = "the usual one"
 _LISTED = 6
+_PARENT = "clone_of"  # in the address: the run that the form was filled from
 _DEFAULTS, _OWN = "defaults", "own values"  # beside the names of presets
 
 
@@ -181,7 +184,7 @@ def show_plan(
         if missing and frame.action("Run its controls", icon=":material/balance:", key=f"{key}_missing"):
             launch(ws, planned)
         return
-    closed = _obstacle(planned)
+    closed = _obstacle(ws, planned)
     verb = "Run" if state is None else "Resume"
     if st.button(
         f"{verb} {experiment.title}",
@@ -194,17 +197,20 @@ def show_plan(
         launch(ws, planned)
 
 
-def _obstacle(planned: Plan) -> str:
+def _obstacle(ws: Workspace, planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
-    if planned.obstacle is not None:
-        st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
-        st.caption(frame.hint(planned.obstacle.hint))
+    obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws))
+    if obstacle is not None:
+        st.warning(frame.plain(obstacle.message), icon=":material/block:")
+        st.caption(frame.hint(obstacle.hint))
         return "Something is missing: see above."
     return frame.closed()
 
 
 def launch(ws: Workspace, planned: Plan) -> None:
     """Queue the plan's runs and open the one that was asked for; a second click finds it queued already."""
+    if parent := st.query_params.get(_PARENT):
+        planned = naming_parent(ws, planned, parent)
     jobs.submit(ws, planned, retry=True)
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
@@ -224,7 +230,7 @@ def clone_query(record: RunRecord) -> dict[str, str]:
     )
     seed = {"seed": str(spec.seed)} if "seed" in spec.changed else {}
     built_on = {f"on_{role}": run_id for role, run_id in spec.upstream.items()}
-    return {"experiment": spec.experiment, **told, **seed, **built_on}
+    return {"experiment": spec.experiment, **told, **seed, **built_on, _PARENT: record.run_id}
 
 
 def _roles(experiment: Experiment, seen: Seen, given: Mapping[str, Any], *, key: str) -> list[Field]:
@@ -304,4 +310,5 @@ def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
         return "Everything in this plan is done. The same from a terminal:"
     estimate = planned.estimate_seconds
     takes = f"about {duration(estimate)}" if estimate is not None else "no estimate before a first run"
-    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
+    least = f", at least {planned.room}" if planned.room else ""
+    return f"{count(len(todo), 'run')} in the background, {takes}{least}. The same from a terminal:"

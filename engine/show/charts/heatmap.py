@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import signed_points
+from engine.core.wording import points, signed_points
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
@@ -66,7 +66,7 @@ def heatmap(
     shown = shown.assign(
         difference=factor * shown["difference"],
         words=[signed_points(value * factor / 100) for value in shown["difference"]],
-        mean_words=[f"{factor * value:.1f}" for value in shown["candidate"]],
+        mean_words=[points(factor * value / 100) for value in shown["candidate"]],
         cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
     )
     few = len(personas) <= _NUMBERED
