@@ -42,12 +42,7 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
 
 
 def prepare_world(
-    root: Path,
-    *,
-    personas: int = 8,
-    dialogues: int = 8,
-    split: Scheme = "auto",
-    unseen: float | None = None,
+    root: Path, *, personas: int = 8, dialogues: int = 8, unseen: float | None = None, split: Scheme = "auto"
 ) -> Workspace:
     """Prepare a workspace from the default world; its base model is a configuration and empty files."""
     ws = Workspace(root)

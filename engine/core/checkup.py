@@ -41,6 +41,7 @@ _MENDS = {
     ".standby.json": "Delete it.",
     ".results-stamp.json": "Delete it: python -m engine rebuild-db",
     "votes.jsonl": "Remove the line: no vote is read from it.",
+    "marks.jsonl": "Remove the line: no mark is read from it.",
     "looks.jsonl": "Remove the line: it is written again at the next look.",
     "frozen.jsonl": "Remove the line: no plan is read from it.",
 }

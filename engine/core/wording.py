@@ -96,6 +96,12 @@ def duration(seconds: float | None) -> str:
     return _two(whole, 86400, "d", 3600, "h")
 
 
+def about(seconds: float, *, rough: bool = False) -> str:
+    """Word an estimated time: 80 -> "about 1 min 20 s", a rough one "roughly 1 min 20 s", 0.4 "under 1 s"."""
+    told = duration(seconds)
+    return told if seconds < 1 else f"{'roughly' if rough else 'about'} {told}"
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """Word a number of things: (1, "persona") -> "1 persona", (12000, "example") -> "12,000 examples"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

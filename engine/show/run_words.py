@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.core.command import typed
 from engine.core.paths import Workspace
-from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage
+from engine.core.wording import STATE_WORDS, about, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies import registry
@@ -64,6 +64,19 @@ def where(record: RunRecord) -> str:
     if record.waiting_for:
         return f"waits for {', '.join(record.waiting_for)}"
     return ""
+
+
+def left(record: RunRecord) -> str:
+    """Word the time a run at work still takes: "about 40 s", "roughly 2 min"; "" where nobody knows yet."""
+    seconds = record.status.eta_seconds if record.state == "running" else None
+    return "" if seconds is None else about(seconds, rough=record.status.eta_is_rough)
+
+
+def underway(record: RunRecord) -> str:
+    """Word how far a run at work is: "63 %, train, 120 of 400 steps, about 40 s left"."""
+    told = left(record)
+    known = f"{told} left" if told else "time left not known yet"
+    return f"{percent(min(record.progress, 0.99))}, {where(record)}, {known}"
 
 
 def against_estimate(record: RunRecord) -> str:

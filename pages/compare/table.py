@@ -52,6 +52,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
+    table["why"] = [_lacks(row) for row in found["rows"]]
     table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
@@ -111,6 +112,11 @@ def _unseen(view: View) -> None:
         st.caption(f"{names}: {unseen_table.CANNOT}.")
 
 
+def _lacks(row: Mapping[str, Any]) -> str:
+    """Why a verdict is not clear, though its number looks so; what a clear one lacks, or rests on."""
+    return "" if row["role"] and row["delta"] is None else str(row.get("why") or "")
+
+
 def _reference(view: View) -> None:
     """Which run all are compared with, and since when."""
     row = view.row(view.reference)
@@ -141,6 +147,8 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         return columns[: columns.index("verdict")]
     if any(table["second"]):
         columns.insert(columns.index("verdict") + 1, "second")
+    if any(table["why"]):
+        columns.insert(columns.index("verdict") + 1, "why")
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -173,6 +181,13 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
             "second metric not to be worse, where there is one. Equal: surely within a point either way.",
             width=92,
+        ),
+        "why": text(
+            "Why",
+            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
+            "among all the variants that were tried (Holm), what fits too wide a range, and what another "
+            "seed changes.",
+            width=250,
         ),
         "noise": text(
             "Noise",

@@ -20,7 +20,16 @@ from engine.runs import jobs, labels
 from engine.runs.labels import Label
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import fingerprint
-from engine.show.run_words import changed_words, matches, settings, state_words, title, title_of, where
+from engine.show.run_words import (
+    changed_words,
+    matches,
+    settings,
+    state_words,
+    title,
+    title_of,
+    underway,
+    where,
+)
 from engine.show.tables import run_table
 from engine.strategies import registry
 from pages.runs import reads as run_reads
@@ -56,9 +65,7 @@ def show_queue(
 
 def progress(record: RunRecord) -> None:
     """Show how far a run is, how long it still takes, and whether it shows signs of life."""
-    status = record.status
-    left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
-    st.progress(record.progress, text=f"{record.progress:.0%}, {frame.plain(where(record))}{left}")
+    st.progress(record.progress, text=frame.plain(underway(record)))
     silent = record.heartbeat_age_seconds
     if silent is not None and silent > _SILENT_SECONDS:
         st.caption(f"No sign of life for {duration(silent)}.")

@@ -147,8 +147,7 @@ def show_plan(planned: Plan) -> None:
         changed = ", ".join(
             _changed(run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}, run.spec.changed)
         )
-        estimate = run.spec.estimate_seconds
-        expected = "no estimate yet" if estimate is None else duration(estimate)
+        expected = "-" if run.state == "succeeded" else costs.words(run.left)
         shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
     out().print(shown)
     if planned.room:
