@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import Parameters, SetOf
+from engine.core.parameters import Parameters, SetOf, worded
 from engine.domains import metrics
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
@@ -220,11 +220,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _worded(error: ValidationError) -> list[str]:
-    def words(fault: Any) -> str:
-        place = ".".join(str(part) for part in fault["loc"])
-        return f"{place}: {fault['msg'].removeprefix('Value error, ')}, not {fault['input']!r}"
-
-    return [words(fault) for fault in error.errors()]
+    return [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from engine.core.errors import DataError, EngineError, Fault, unknown_name
 from engine.core.limits import limits
+from engine.core.parameters import worded
 from engine.data.folder import opened
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree, reachable
@@ -255,7 +257,7 @@ def _stand_in(raw: Located) -> Node | None:
     return Node.model_construct(None, **texts) if "id" in texts else None
 
 
-def _worded(fault: Mapping[str, Any], form: type[BaseModel]) -> str:
+def _worded(fault: ErrorDetails, form: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
         known = (
             _TREE_KEYS
@@ -263,9 +265,7 @@ def _worded(fault: Mapping[str, Any], form: type[BaseModel]) -> str:
             else tuple(Gate.model_fields if "gate" in fault["loc"] else Node.model_fields)
         )
         return f"there is no such entry. {unknown_name('entry', str(fault['loc'][-1]), known).hint}"
-    if fault["type"] == "missing":
-        return "is missing"
-    return f"{fault['msg']}, not {fault['input']!r}"
+    return worded(fault)
 
 
 def _cycle(leads: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.forms import WHOLE_CARD
+from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
 from engine.results import store
@@ -95,7 +95,7 @@ def gather(ws: Workspace) -> Gathered:
     return Gathered(
         ws=ws,
         config=config,
-        card=read_json(ws.dataset / "card.json", WHOLE_CARD),
+        card=read_json(ws.dataset / "card.json", WholeCard),
         splits=read_json(ws.splits / "splits.json"),
         runs=tuple(record for record in scan(ws) if record.spec is not None),
         compared=tuple(_compare(ws, name, split, fields[name]) for name in order[:MOST_PROTOCOLS]),
