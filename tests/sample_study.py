@@ -17,9 +17,11 @@ import pandas as pd
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
+from engine.data.choices import Scheme
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
+from engine.strategies import registry
 from engine.strategies.plan import Plan, PlannedRun, plan
 from tests.scores_for_tests import score_texts
 from tests.steps_for_tests import PACE
@@ -34,18 +36,29 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
         "unified+retrieval-3": ("retrieval", 0.60, 98_304),
         "unified+retrieval-5": ("retrieval", 0.46, 98_304),
     },
+    "per-persona": {"per-persona": ("per-persona", 0.55, 98_304)},
     "ceiling": {"ceiling-persona": ("ceiling", 0.97, 0), "knows-population": ("ceiling", 0.70, 0)},
 }
 
 
-def prepare_world(root: Path, *, personas: int = 8, dialogues: int = 8) -> Workspace:
+def prepare_world(
+    root: Path, *, personas: int = 8, dialogues: int = 8, unseen: float | None = None, split: Scheme = "auto"
+) -> Workspace:
     """Prepare a workspace from the default world; its base model is a configuration and empty files."""
     ws = Workspace(root)
     base = root / "tiny-base"
     write_json(base / "config.json", {"model_type": "qwen2"})
     for name in ("model.safetensors", "tokenizer.json"):
         (base / name).touch()
-    prepare(ws, dataset="world:default", personas=personas, dialogues=dialogues, base=str(base))
+    prepare(
+        ws,
+        dataset="world:default",
+        personas=personas,
+        dialogues=dialogues,
+        base=str(base),
+        split=split,
+        unseen=unseen,
+    )
     return ws
 
 
@@ -115,7 +128,9 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
         protocol = context.protocol({**spec.protocol, "scorer": "sample"})
         rows = []
         for name, (family, skill, parameters) in MADE[spec.experiment].items():
-            recipe: dict[str, Any] = {"sample": name, **spec.upstream}
+            told = {"kind": "weights", "run": spec.run_id, "name": name}
+            recipe: dict[str, Any] = {"oracle": name} if family == "ceiling" else {"effects": [told]}
+            ws.adapter(spec.run_id, name).mkdir(parents=True, exist_ok=True)
             context.variant(
                 name,
                 recipe,
@@ -123,7 +138,8 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
                 parameters_trained=parameters,
                 train_seconds=80.0 if parameters else None,
             )
-            for split in spec.protocol["splits"]:
+            serves = registry.get(spec.experiment).traits.serves_unseen
+            for split in [one for one in spec.protocol["splits"] if serves or one != "unseen"]:
                 rows += _scores(ws, name, skill, split=split, protocol=protocol, per_persona=per_persona)
         pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
         context.log("scores written")

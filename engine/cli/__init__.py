@@ -30,16 +30,24 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },
-    "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
+    "Runs": {
+        "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "keeping": ("label", "delete", "restore", "curves"),
+        "trackers": ("export-runs",),
+    },
     "Compare": {
         "compare": ("compare", "freeze", "rescore"),
         "predictions": ("export-predictions",),
-        "serving": ("serve", "export"),
+        "serving": ("serve", "export", "push"),
+        "tables": ("export-table",),
     },
     "Playground": {"playground": ("generate",)},
-    "Data": {"data": ("init", "worlds")},
+    "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
     "Report": {"report": ("report",)},
-    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
+    "Settings": {
+        "settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys"),
+        "cleaning": ("clean",),
+    },
 }
 """The commands by the page of the app that does the same, and the module that each is in."""
 _EARLIER = {"retry": "start-over"}

@@ -60,6 +60,8 @@ class _Config(TypedDict):
     seed: int
     files: NotRequired[Words]
     base_files: NotRequired[Words]
+    scorer: NotRequired[str]
+    primary: NotRequired[str]
 
 
 class _Card(TypedDict):
@@ -103,6 +105,8 @@ class _Spec(TypedDict):
     base_fingerprint: NotRequired[str]
     stages: NotRequired[Numbers]
     changed: NotRequired[list[str]]
+    cloned_from: NotRequired[str]
+    expected: NotRequired[Numbers]
     created_at: NotRequired[str]
     versions: NotRequired[Words]
     estimate_seconds: NotRequired[float | None]
@@ -127,6 +131,7 @@ class _Status(TypedDict):
     total: NotRequired[float]
     unit: NotRequired[str]
     eta_seconds: NotRequired[float | None]
+    eta_is_rough: NotRequired[bool]
     seconds: NotRequired[float]
     stage_seconds: NotRequired[Numbers]
     supervisor: NotRequired[_Process | None]
@@ -266,6 +271,7 @@ FORMS: dict[str, Any] = {
     "personas.json": dict[str, list[_Stored]],
     "weights.json": _Weights,
     "routes.json": _Routes,
+    "chosen.json": _Candidate,
     "placebo.json": _Placebo,
     "training.json": list[_Trained],
     "augmentation.json": _Augmentation,

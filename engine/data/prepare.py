@@ -19,6 +19,7 @@ from engine.core.errors import EngineError, Fault
 from engine.core.machine import changes
 from engine.core.paths import Workspace, embedded_base, read_json, write_json
 from engine.data.archive import Upload, named, unpack_upload
+from engine.data.checks import check_splits
 from engine.data.choices import Choices, Options, refuse_unloadable
 from engine.data.dataset import (
     CARD,
@@ -33,7 +34,7 @@ from engine.data.dataset import (
 from engine.data.lines import read_lines
 from engine.data.ready import Ready, card_of, make_ready
 from engine.data.sources import Source, find_source
-from engine.data.splits import check_splits, export_edgesplits, hash_splits, split_statistics
+from engine.data.splits import export_edgesplits, hash_splits, split_statistics
 from engine.data.staging import incoming, move_in, write_files
 from engine.domains.registry import domain_of
 

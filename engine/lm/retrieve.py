@@ -1,4 +1,6 @@
-"""Memories: a persona's own training interactions nearest to a request, never val, test or another's.
+"""Memories: a persona's own earlier interactions nearest to a request, never val, test or another's.
+
+They are her training interactions, and of who is kept out of training those that come before what is judged.
 
 A retriever says what is near: "similarity" of the sentence encoder, "bm25" of the words, or "random", the
 same choice each time that a request is asked.
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.types import Dataset, Example, Message, Splits
-from engine.data.dataset import examples
+from engine.data.dataset import remembered
 from engine.lm.bm25 import Bm25
 from engine.lm.effects import SIMILARITY, Retriever
 from engine.lm.prompts import Memory
@@ -25,7 +27,7 @@ from engine.lm.scorer import Embeddings, Scorer
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """One persona's training interactions and the embeddings [n, 384] of their requests."""
+    """One persona's earlier interactions and the embeddings [n, 384] of their requests."""
 
     memories: tuple[Memory, ...]
     requests: Embeddings
@@ -48,7 +50,7 @@ class _Wish:
 
 
 class MemoryIndex:
-    """The training interactions of every persona, searchable by what was requested."""
+    """The earlier interactions of every persona, searchable by what was requested."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class MemoryIndex:
         self._scorer = scorer
         found = [
             example
-            for example in examples(dataset, splits, "train")
+            for example in remembered(dataset, splits)
             if personas is None or example.persona_id in personas
         ]
         vectors = scorer.embed([request_of(example) for example in found], on_progress=on_progress)

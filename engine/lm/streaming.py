@@ -3,24 +3,25 @@
 A voice is a variant's request. Owns the stepping, who is in the batch and when one joins or leaves it;
 reading, masks and cache are decode.py's, prompts and adapters asking.py's, mixtures mixture.py's, so that
 what is streamed is what is scored. Between two steps nothing is changed in the model, so that several
-streams may take turns on one base.
+streams may take turns on one base; a stream that has it alone leaves changes where they act.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from engine.lm.bank import Rows
+from engine.lm.bank import Change, Rows, written
 from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
 from engine.lm.reading import can_be_placed, forward, joined, read_prompts
+from engine.lm.sampling import Draws, Sampling
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()
@@ -37,12 +38,13 @@ def spread(base: Base) -> None:
 
 @dataclass(eq=False, slots=True)
 class Voice:
-    """One request on its way: its rows, how many tokens it may say, and what it has said."""
+    """One request on its way: its rows, how many tokens it may say, what it has said, and its draws."""
 
     rows: Request
     most: int
     tokens: list[int] = field(default_factory=list)
     ended: bool = False
+    draws: Draws | None = None
 
     @property
     def left(self) -> int:
@@ -53,15 +55,33 @@ class Voice:
 class Stream:
     """The replies of some voices, one token each a step; others may join between two steps."""
 
-    def __init__(self, base: Base, voices: Sequence[Request] = (), *, max_new_tokens: int = 64) -> None:
+    def __init__(
+        self,
+        base: Base,
+        voices: Sequence[Request] = (),
+        *,
+        max_new_tokens: int = 64,
+        alone: bool = False,
+        sampling: Sampling | None = None,
+    ) -> None:
+        """`alone`: nobody else uses the base until it is closed, and what acts in it may stay there."""
+        self._alone, self._standing = alone, ExitStack()
+        self._written: Change | None = None
         self._base, self._ends = base, ends_of(base.model, base.tokenizer)
-        self.voices = [Voice(rows, max_new_tokens) for rows in voices]
+        self.voices = [
+            Voice(rows, max_new_tokens, draws=Draws(sampling) if sampling else None) for rows in voices
+        ]
         self._waiting: list[Voice] = list(self.voices)
         self._going: list[Voice] = []
         self._state: tuple[DynamicCache, Tensor] | None = None
         self._lockstep: Lockstep | None = None
         self._rows: Rows | None = None
         self._places: list[int] = []
+
+    def close(self) -> None:
+        """Leave the base as it was. Only a stream that has it alone changes it beyond a step."""
+        self._standing.close()
+        self._written = None
 
     def join(self, rows: Request, *, max_new_tokens: int) -> Voice:
         """Take another voice in; it speaks from the next step on, or where rows cannot join, after these."""
@@ -111,10 +131,10 @@ class Stream:
         if self._waiting and (self._state is None or can_be_placed(self._state[0])):
             logits.append(self._take_in())
         assert self._lockstep is not None
-        chosen = self._lockstep.choose(torch.cat(logits), self._places).tolist()
-        tokens = dict(zip(self._owners(), chosen, strict=True))
-        for number, token in tokens.items():
-            self._say(self._going[number], token)
+        shares, _ = self._lockstep.shares(torch.cat(logits), self._places)
+        likeliest = shares.argmax(dim=-1).tolist()
+        for voice, own, token in zip(list(self._going), shares, likeliest, strict=True):
+            self._say(voice, voice.draws.token(own) if voice.draws else token)
 
     def _say(self, voice: Voice, token: int) -> None:
         voice.ended = token in self._ends.ids
@@ -145,7 +165,7 @@ class Stream:
         last = [self._going[number].tokens[-1] for number in self._owners()]
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         self._state = cache, seen
-        with self._rows.on() if self._rows else nullcontext():
+        with self._acting():
             self._choose(self._places)
             return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
 
@@ -156,7 +176,7 @@ class Stream:
         prefixes = [row.change.prefix if row.change else None for row in flat]
         before, count = self._going, len(self._places)
         self._seat([*before, *new])
-        with self._rows.on() if self._rows else nullcontext():
+        with self._acting():
             logits, cache, seen = read_prompts(
                 self._base.model,
                 [row.ids for row in flat],
@@ -178,9 +198,22 @@ class Stream:
         changes = [row.change for row in self._lockstep.rows]
         self._places = list(range(len(changes)))
         distinct = list(dict.fromkeys(changes))
-        acting = any(change and change.acts_in_layers for change in distinct)
         names = [distinct.index(change) for change in changes]
-        self._rows = Rows(self._base.model, distinct, names) if acting else None
+        if not going or (self._written is not None and distinct == [self._written]):
+            return  # whoever comes next may be answered by what stands there
+        self.close()
+        acting = any(change and change.acts_in_layers for change in distinct)
+        self._rows = None
+        if acting and len(distinct) == 1 and self._alone and self._base.model.dtype == torch.float32:
+            self._written = distinct[0]
+            self._standing.enter_context(written(self._base.model, self._written))
+        elif acting:
+            self._rows = Rows(self._base.model, distinct, names)
+            if self._alone:
+                self._standing.enter_context(self._rows.on())
+
+    def _acting(self) -> AbstractContextManager[None]:
+        return self._rows.on() if self._rows and not self._alone else nullcontext()
 
     def _owners(self) -> list[int]:
         return [number for number, voice in enumerate(self._going) for _ in voice.rows]

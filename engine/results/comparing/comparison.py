@@ -18,7 +18,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results.comparing import criteria, frozen, grounds, looks, sharing
+from engine.results.checks import failed_words
+from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
@@ -41,7 +42,7 @@ from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
-from engine.strategies import repeating
+from engine.strategies import repeating, scorer
 from engine.strategies.budgets import own_budget, whole_budget
 from engine.strategies.cloning import command_of
 
@@ -72,7 +73,8 @@ def compare_variants(
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
     (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
-    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
+    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one), unseen (on
+    test: the same table over personas kept out of training, as unseen.py; else None). A row
     holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
     verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
     (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
@@ -93,7 +95,7 @@ def compare_variants(
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
     compared = _among(_read(ws, scene), among)
     known = {row.variant for row in compared.rows}
@@ -134,6 +136,13 @@ def compare_variants(
             *_warnings(scene, rows, unscored),
             *filter(None, [too_few(defined, scene.metric)]),
             *unheld(ws, second, compared.second),
+            *failed_words(ws, scorer=False),
+            *filter(
+                None,
+                [scorer.warning(ws, scene.metric)]
+                if not scene.fields[scene.protocol].get("imported")
+                else [],
+            ),
             *_cut(ws, shown),
             *_unturned(ws, shown),
         ],
@@ -143,7 +152,12 @@ def compare_variants(
         "criteria": judged,
         "margin": margin,
         "among_metrics": among,
+        "unseen": None,
     }
+    if split == "test" and not across_protocols:
+        found["unseen"] = unseen.beside_test(
+            ws, scene, compare_variants, family=family, variants=variants, margin=margin
+        )
     return with_margin(ws, found, margin) if margin else found
 
 
@@ -323,7 +337,7 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, r
     names = {one.variant_id: one.variant for one in scene.variants.values()}
     looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, at, scene.protocol, judged if scene.split == "test" else {}, read)
+    return looks.record(ws, at, scene.protocol, judged if scene.split != "val" else {}, read)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
