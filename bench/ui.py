@@ -4,6 +4,7 @@
     python -m engine bench ui --personas 200 --pages Compare,Persona
     python -m engine bench ui --keep FOLDER           studies made there stay and are used again
     python -m engine bench ui --processor-only        without server and browser: processor time alone
+    python -m engine bench ui --personas 2000 --runs 2000     a workspace that has lived long: 200 variants
 
 A study of 20 variants with 10 examples of each split and persona (bench/ui_study.py) lies under the app,
 which runs as always, in a process of its own. Server time is taken inside it, around Streamlit's run of a
@@ -390,12 +391,15 @@ def table(personas: int, found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _study(keep: Path, personas: int) -> Workspace:
-    root = keep / f"ui-{personas}"
+def _study(keep: Path, personas: int, runs: int) -> Workspace:
+    root = keep / (f"ui-{personas}-{runs}" if runs else f"ui-{personas}")
     if not (root / ".complete").exists():
         shutil.rmtree(root, ignore_errors=True)
         print(f"making a study of {personas:,} personas ...", file=sys.stderr, flush=True)
-        ui_study.make(root, personas)
+        if runs:
+            ui_study.make_long(root, personas, runs)
+        else:
+            ui_study.make(root, personas)
         (root / ".complete").touch()
     return Workspace(root)
 
@@ -403,6 +407,7 @@ def _study(keep: Path, personas: int) -> Workspace:
 def main() -> None:
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--personas", default="200,2000", help="Sizes of the study, with commas between.")
+    made.add_argument("--runs", type=int, default=0, help="Runs in all: those of pilots and failures, too.")
     made.add_argument("--pages", default="", help="Only these pages, with commas between.")
     made.add_argument("--turns", type=int, default=20, help="Reruns of each page by the clock.")
     made.add_argument("--idle-seconds", type=float, default=30.0)
@@ -425,7 +430,7 @@ def main() -> None:
     try:
         found: dict[int, Any] = {}
         for size in (int(one) for one in given.personas.split(",")):
-            ws = _study(keep, size)
+            ws = _study(keep, size, given.runs)
             if given.processor_only:
                 found[size] = processor(ws, places, turns=given.turns)
             else:

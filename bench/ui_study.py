@@ -7,7 +7,7 @@ Replies are drawn from the persona's own right replies and scored by the real me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
-from engine.runs.runfolder import RunSpec, Status, now, write_spec
+from engine.runs.runfolder import RunSpec, State, Status, now, read_spec, write_spec
 from engine.strategies.plan import look, plan
 
 EXAMPLES = 10  # of each split and persona
+PILOT = 100  # personas of a pilot
+VARIETY = 200  # variants of a workspace that has lived long
 _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the first is the example's own
 _CLUSTERS = 10
 _PRIMARY = next(iter(METRICS))
@@ -87,6 +89,43 @@ def make(root: Path, personas: int) -> Workspace:
     return ws
 
 
+def make_long(root: Path, personas: int, runs: int) -> Workspace:
+    """Prepare the study of `make` and let it have lived: so many runs in all, and VARIETY variants.
+
+    Beside the study itself there are pilots of other settings, each with a variant of its own on PILOT
+    personas, and runs that failed, were cancelled, or left no scores.
+    """
+    ws = make(root, personas)
+    drawer = _Drawer(ws)
+    there = {spec.experiment: spec for spec in (read_spec(one) for one in ws.runs.iterdir())}
+    pilots = [name for name in ("hybrid", "per-persona", "constrained", "cluster", "prefix") if name in there]
+    for number in range(len(there), runs):
+        spec = there[pilots[number % len(pilots)]]
+        is_pilot = number < len(there) + VARIETY - VARIANTS
+        told = {**spec.parameters, "epochs": 1 + number % 7, **({"personas": PILOT} if is_pilot else {})}
+        spec = replace(spec, parameters=told, seed=number, changed=("epochs", "personas"))
+        if is_pilot:
+            _leave(ws, spec, drawer, order=number, personas=PILOT)
+        else:
+            _leave_ended(ws, spec, order=number)
+    store.refresh(ws)
+    return ws
+
+
+def _leave_ended(ws: Workspace, spec: RunSpec, *, order: int) -> None:
+    """Leave a run that ended without scores."""
+    folder = ws.run_folder(spec.run_id)
+    folder.mkdir(parents=True)
+    state: State = ("failed", "cancelled", "lost")[order % 3]  # type: ignore[assignment]
+    with RunContext(
+        ws, spec, status=Status(state="running", order=order, attempt=1, started_at=now())
+    ) as context:
+        _losses(context)
+        context.log("it began")
+    context.end(state, error="It was told to end." if state == "failed" else None)
+    write_spec(folder, spec)
+
+
 class _Drawer:
     """The examples, and for each of them a few replies with their metrics, from which variants draw."""
 
@@ -103,10 +142,11 @@ class _Drawer:
         self.replies = {split: _scored_replies(found) for split, found in self.chosen.items()}
         self._place = 0
 
-    def table(self, made: Made, protocol: str) -> pd.DataFrame:
-        """Return one variant's rows on both splits, as a run writes them."""
-        place, self._place = self._place, self._place + 1
-        return pd.concat([self._rows(made, place, split, protocol) for split in self.chosen])
+    def table(self, made: Made, protocol: str, personas: int | None = None) -> pd.DataFrame:
+        """Return one variant's rows on both splits, as a run writes them; of the first `personas` alone."""
+        place, self._place = self._place, (self._place + 1) % VARIANTS
+        whole = pd.concat([self._rows(made, place, split, protocol) for split in self.chosen])
+        return whole if personas is None else whole[whole["persona_id"].isin(self.personas[:personas])]
 
     def _rows(self, made: Made, place: int, split: str, protocol: str) -> pd.DataFrame:
         chosen, drawn = self.chosen[split], self.replies[split]
@@ -170,7 +210,7 @@ def _memories(found: Sequence[Example]) -> dict[str, dict[int, str]]:
     return {name: {k: json.dumps(mine[:k]) for k in (1, 3, 5)} for name, mine in held.items()}
 
 
-def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int) -> None:
+def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int, personas: int | None = None) -> None:
     folder = ws.run_folder(spec.run_id)
     folder.mkdir(parents=True)
     began = Status(state="running", order=order, attempt=1, started_at=now(), seconds=60.0)
@@ -185,7 +225,9 @@ def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int) -> None
                 made.name, _recipe(spec, made), family=made.family, parameters_trained=made.parameters,
                 train_seconds=made.seconds,
             )  # fmt: skip
-            tables.append(drawer.table(made, context.protocol({**spec.protocol, "scorer": "drawn"})))
+            tables.append(
+                drawer.table(made, context.protocol({**spec.protocol, "scorer": "drawn"}), personas)
+            )
         if tables:
             table = pd.concat(tables)
             answers.write(folder, table, _long(table))

@@ -30,12 +30,22 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "experiments.augment": ("augment",),
         "bases": ("import-adapters",),
     },
-    "Runs": {"runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone")},
-    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export")},
+    "Runs": {
+        "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "trackers": ("export-runs",),
+    },
+    "Compare": {
+        "compare": ("compare", "freeze", "rescore"),
+        "predictions": ("export-predictions",),
+        "serving": ("serve", "export", "push"),
+    },
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
     "Report": {"report": ("report",)},
-    "Settings": {"settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys")},
+    "Settings": {
+        "settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys"),
+        "cleaning": ("clean",),
+    },
 }
 """The commands by the page of the app that does the same, and the module that each is in."""
 _EARLIER = {"retry": "start-over"}

@@ -1,16 +1,25 @@
-"""Commands that take the study's winner elsewhere: serve, export."""
+"""Commands that take the study's winner elsewhere: serve, export, push."""
 
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from engine.cli.frame import Call, command, err, out
+from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
+from engine.core.limits import megabytes
+from engine.core.roles import refuse_unless
 from engine.core.wording import count
 from engine.serve.published import LOCAL, PORT
+
+if TYPE_CHECKING:
+    from engine.serve.push import Parcel
 
 _TOKEN = "PERSONA_LAB_SERVE_TOKEN"
 
@@ -66,17 +75,23 @@ def _show(address: str, variant: str, token: str | None) -> None:
     out().print("Ctrl-C ends it.")
 
 
+_merged = click.option("--merged", metavar="PERSONA", help="Write this persona's whole model too.")
+_gguf = click.option("--gguf", is_flag=True, help="And that as one GGUF file, by llama.cpp's converter.")
+
+
 @command(
     "export",
     examples=(
         "export hybrid hybrid-adapters",
         "export unified unified-adapter --merged p001",
+        "export unified unified-adapter --merged p001 --gguf",
     ),
 )
 @click.argument("variant")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--merged", metavar="PERSONA", help="Write this persona's whole model too.")
-def export(call: Call, *, variant: str, folder: Path, merged: str | None) -> int:
+@_merged
+@_gguf
+def export(call: Call, *, variant: str, folder: Path, merged: str | None, gguf: bool) -> int:
     """Write VARIANT into the new FOLDER: PEFT adapters, a card with its scores, recipe and prompts."""
     from engine.serve.openai_server import offered
 
@@ -84,11 +99,12 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None) -> int
     ((chosen,), _) = offered(call.ws, [variant])
     from engine.serve.export import export as write  # loads the model code
 
-    made = write(call.ws, chosen, folder, merged=merged)
+    made = write(call.ws, chosen, folder, merged=merged, gguf=gguf)
     told = {
         "folder": str(made.folder),
         "personas": dict(made.personas),
         "merged": str(made.merged) if made.merged else None,
+        "gguf": str(made.gguf) if made.gguf else None,
     }
     apart = len({home for home in made.personas.values() if home})
 
@@ -100,4 +116,66 @@ def export(call: Call, *, variant: str, folder: Path, merged: str | None) -> int
     return 0
 
 
-COMMANDS = (serve, export)
+@command(
+    "push",
+    examples=(
+        "push hybrid my-name/hybrid",
+        "push hybrid my-name/hybrid --public",
+        "push unified my-name/unified --merged p001 --yes",
+    ),
+)
+@click.argument("variant")
+@click.argument("repository")
+@click.option("--public", is_flag=True, help="Let everybody read it; otherwise it is private.")
+@_merged
+@_gguf
+@click.option("--yes", is_flag=True, help="Send it without asking.")
+def push(
+    call: Call, *, variant: str, repository: str, public: bool, merged: str | None, gguf: bool, yes: bool
+) -> int:
+    """Send VARIANT as `export` writes it to the Hugging Face Hub, into REPOSITORY (OWNER/NAME).
+
+    What goes out and how large it is is shown first, and sent once you say so. The token is the one that
+    `hf auth login` or HF_TOKEN gave this machine.
+    """
+    from engine.serve import push as hub
+    from engine.serve.openai_server import offered
+
+    call.ws.read_config()
+    refuse_unless("own", "send a variant to the Hub")
+    ((chosen,), _) = offered(call.ws, [variant])
+    to = hub.destination(repository, public=public)
+    from engine.serve.export import export as write  # loads the model code
+
+    with tempfile.TemporaryDirectory(prefix="persona-lab-push-") as place:
+        made = write(call.ws, chosen, Path(place) / "out", merged=merged, gguf=gguf)
+        sent = hub.parcel(made.folder, base=base_of(call.ws).name)
+        _show_parcel(sent, hub.words_of(to), len(made.personas))
+        if not yes and not (sys.stdin.isatty() and click.confirm("Send it?", err=True)):
+            raise EngineError("Nothing was sent.", "Add --yes to send it.")
+        at = hub.push(to, sent, message=f"{chosen.variant}, from Persona Lab")
+    told = {
+        "repository": to.repository,
+        "address": to.address,
+        "private": to.private,
+        "files": dict(sent.files),
+        "bytes": sent.size_bytes,
+        "commit": at,
+    }
+    call.answer(told, lambda: out().print(f"{chosen.variant} is at {to.address}"))
+    return 0
+
+
+def _show_parcel(sent: Parcel, to: str, personas: int) -> None:
+    """Say on stderr what goes out, how much of it there is, and whose it is."""
+    shown = err()
+    shown.print(f"{count(len(sent.files), 'file')}, {megabytes(sent.size_bytes)}, go to {to}:")
+    for name, files, size in sent.parts():
+        shown.print(f"  {name:<16} {count(files, 'file'):>10}  {megabytes(size)}")
+    shown.print(
+        f"It names {count(personas, 'persona')} by id. prompts.jsonl holds what their prompts show of them, "
+        "and an adapter can repeat what it was trained on."
+    )
+
+
+COMMANDS = (serve, export, push)

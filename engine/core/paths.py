@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -272,6 +273,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def is_temporary(name: str) -> bool:
+    """Say whether a file is named as write_atomically names one before it takes its place."""
+    return re.fullmatch(r"\..+\.\w+\.[a-z0-9_]{8}", name) is not None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -92,6 +92,14 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def size(size_bytes: float) -> str:
+    """Word a size: 900 -> "900 B", 5_200_000 -> "5.2 MB"."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size_bytes >= step:
+            return f"{size_bytes / step:.1f} {unit}"
+    return f"{size_bytes:.0f} B"
+
+
 def ago(at: str | None, *, now: datetime | None = None) -> str:
     """Word how long ago an ISO time was: "just now", "5 min ago", "3 h ago", from a day on the date."""
     if not at:

@@ -88,6 +88,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "data_hash": card["data_hash"],
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
+            **({} if ready.acts else {"acts": False}),
         },
         "domain": ready.domain.name,
         "base": _base_name(ws, choices.base),

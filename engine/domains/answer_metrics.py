@@ -210,7 +210,7 @@ METRICS = (
         label="Accuracy",
         help="1 when the reply is the reference's label, whatever its case.",
         version="1",
-        domains=("tasks-labels",),
+        domains=("tasks-labels", "tasks-ratings"),
         short="right",
         of_texts=_is_right,
     ),

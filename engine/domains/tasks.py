@@ -52,6 +52,6 @@ RATINGS: Final = replace(
     title="Tasks: ratings",
     about="People with a history of what they rated from 1 to 5, and queries to be answered with a rating.",
     instruction="You rate as this person would, with the number alone.",
-    metrics=("rating_mae", "rating_rmse", "length_ratio"),
+    metrics=("rating_mae", "rating_rmse", "label_accuracy", "length_ratio"),
     recognises=_belongs(RATED.__contains__),
 )

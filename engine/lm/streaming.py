@@ -3,20 +3,20 @@
 A voice is a variant's request. Owns the stepping, who is in the batch and when one joins or leaves it;
 reading, masks and cache are decode.py's, prompts and adapters asking.py's, mixtures mixture.py's, so that
 what is streamed is what is scored. Between two steps nothing is changed in the model, so that several
-streams may take turns on one base.
+streams may take turns on one base; a stream that has it alone leaves changes where they act.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from engine.lm.bank import Rows
+from engine.lm.bank import Change, Rows, written
 from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
@@ -53,7 +53,12 @@ class Voice:
 class Stream:
     """The replies of some voices, one token each a step; others may join between two steps."""
 
-    def __init__(self, base: Base, voices: Sequence[Request] = (), *, max_new_tokens: int = 64) -> None:
+    def __init__(
+        self, base: Base, voices: Sequence[Request] = (), *, max_new_tokens: int = 64, alone: bool = False
+    ) -> None:
+        """`alone`: nobody else uses the base until it is closed, and what acts in it may stay there."""
+        self._alone, self._standing = alone, ExitStack()
+        self._written: Change | None = None
         self._base, self._ends = base, ends_of(base.model, base.tokenizer)
         self.voices = [Voice(rows, max_new_tokens) for rows in voices]
         self._waiting: list[Voice] = list(self.voices)
@@ -62,6 +67,11 @@ class Stream:
         self._lockstep: Lockstep | None = None
         self._rows: Rows | None = None
         self._places: list[int] = []
+
+    def close(self) -> None:
+        """Leave the base as it was. Only a stream that has it alone changes it beyond a step."""
+        self._standing.close()
+        self._written = None
 
     def join(self, rows: Request, *, max_new_tokens: int) -> Voice:
         """Take another voice in; it speaks from the next step on, or where rows cannot join, after these."""
@@ -145,7 +155,7 @@ class Stream:
         last = [self._going[number].tokens[-1] for number in self._owners()]
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         self._state = cache, seen
-        with self._rows.on() if self._rows else nullcontext():
+        with self._acting():
             self._choose(self._places)
             return forward(self._base.model, torch.tensor(last, device=seen.device)[:, None], seen, cache)
 
@@ -156,7 +166,7 @@ class Stream:
         prefixes = [row.change.prefix if row.change else None for row in flat]
         before, count = self._going, len(self._places)
         self._seat([*before, *new])
-        with self._rows.on() if self._rows else nullcontext():
+        with self._acting():
             logits, cache, seen = read_prompts(
                 self._base.model,
                 [row.ids for row in flat],
@@ -178,9 +188,22 @@ class Stream:
         changes = [row.change for row in self._lockstep.rows]
         self._places = list(range(len(changes)))
         distinct = list(dict.fromkeys(changes))
-        acting = any(change and change.acts_in_layers for change in distinct)
         names = [distinct.index(change) for change in changes]
-        self._rows = Rows(self._base.model, distinct, names) if acting else None
+        if not going or (self._written is not None and distinct == [self._written]):
+            return  # whoever comes next may be answered by what stands there
+        self.close()
+        acting = any(change and change.acts_in_layers for change in distinct)
+        self._rows = None
+        if acting and len(distinct) == 1 and self._alone and self._base.model.dtype == torch.float32:
+            self._written = distinct[0]
+            self._standing.enter_context(written(self._base.model, self._written))
+        elif acting:
+            self._rows = Rows(self._base.model, distinct, names)
+            if self._alone:
+                self._standing.enter_context(self._rows.on())
+
+    def _acting(self) -> AbstractContextManager[None]:
+        return self._rows.on() if self._rows and not self._alone else nullcontext()
 
     def _owners(self) -> list[int]:
         return [number for number, voice in enumerate(self._going) for _ in voice.rows]

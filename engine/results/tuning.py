@@ -6,13 +6,14 @@ Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from engine.core.paths import Workspace, read_rows
+from engine.core.wording import duration
 from engine.domains import metrics
 from engine.runs import answers
 from engine.runs.runfolder import append_line, now
@@ -36,15 +37,20 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """One tuning: `spent` of `budget` in runs on all personas, on so many settings; what was kept."""
+    """One tuning: `spent` of `budget` in runs on all personas, on so many settings; what was kept.
+
+    `seconds` is what its runs took, of `budget_seconds` where the budget was time and `budget` is None.
+    """
 
     at: str
     experiment: str
-    budget: float
+    budget: float | None
     spent: float
     settings: int
     kept: Mapping[str, Any]
     run_id: str
+    seconds: float | None = None
+    budget_seconds: float | None = None
 
 
 def standings(ws: Workspace, run_ids: list[str]) -> list[Standing]:
@@ -90,14 +96,26 @@ def remember(
     ws: Workspace,
     experiment: str,
     *,
-    budget: float,
+    budget: float | None,
     spent: float,
     settings: int,
     kept: Mapping[str, Any],
     run_id: str,
+    seconds: float,
+    budget_seconds: float | None = None,
 ) -> Tuned:
     """Append a tuning that ends now to the workspace's record, and return it."""
-    one = Tuned(now(), experiment, budget, round(spent, 3), settings, kept, run_id)
+    one = Tuned(
+        now(),
+        experiment,
+        budget,
+        round(spent, 3),
+        settings,
+        kept,
+        run_id,
+        round(seconds, 3),
+        budget_seconds,
+    )
     append_line(ws.data / _FILE, json.dumps(asdict(one), ensure_ascii=False))
     return one
 
@@ -120,7 +138,16 @@ def tuned_words(ws: Workspace) -> list[str]:
         told.setdefault(one.experiment, []).append(one)
     return [
         f"{name} was tuned on val: {sum(one.settings for one in all_of_it)} settings for "
-        f"{sum(one.spent for one in all_of_it):.3g} runs (budget {sum(one.budget for one in all_of_it):g}); "
+        f"{sum(one.spent for one in all_of_it):.3g} runs ({_given(all_of_it)}); "
         "compare it with others that were given as much."
         for name, all_of_it in told.items()
     ]
+
+
+def _given(tunings: Sequence[Tuned]) -> str:
+    """The budget in words: "budget 6", "budget 10 min", both where both were given."""
+    runs = sum(one.budget or 0.0 for one in tunings)
+    seconds = sum(one.budget_seconds or 0.0 for one in tunings)
+    parts = [f"{runs:g}"] if runs else []
+    parts += [duration(seconds)] if seconds else []
+    return f"budget {' and '.join(parts)}"

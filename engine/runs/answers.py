@@ -8,6 +8,7 @@ computed for a finished run later lies beside it, in data/rescored/RUN/, a file 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,12 @@ def only(scored: Scored, chosen: pd.DataFrame) -> pd.DataFrame:
 # --- scores computed later
 
 
+def rescored_runs(ws: Workspace) -> frozenset[str]:
+    """Return the runs that scores may have been computed for later."""
+    folder = ws.data / _RESCORED
+    return frozenset(os.listdir(folder)) if folder.is_dir() and not folder.is_symlink() else frozenset()
+
+
 def later_files(ws: Workspace, run_id: str) -> list[Path]:
     """Return the files of scores that were computed after the run, one a metric; none where a link is among
     them."""
@@ -159,13 +166,24 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
     write_atomically(folder / f"{metric}.parquet", _bytes(table.replace_schema_metadata(of_run)))
 
 
+def superseded(ws: Workspace, run_id: str) -> list[Path]:
+    """Return the files of later scores of replies that the run, done anew, has no more."""
+    files = later_files(ws, run_id)
+    now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode() if files else b""
+    return [path for path in files if _of_run(pq.read_schema(path)) != now]
+
+
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:
     files = later_files(ws, run_id)
     if not files:
         return []
     now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode()
-    tables = [_read(path) for path in files]
-    return [_as_scores(one) for one in tables if (one.schema.metadata or {}).get(_OF_RUN.encode()) == now]
+    return [_as_scores(one) for one in map(_read, files) if _of_run(one.schema) == now]
+
+
+def _of_run(schema: pa.Schema) -> bytes | None:
+    found: bytes | None = (schema.metadata or {}).get(_OF_RUN.encode())
+    return found
 
 
 def _read(path: Path) -> pa.Table:

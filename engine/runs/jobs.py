@@ -29,6 +29,7 @@ from engine.runs.endings import end_processes, settle
 from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes
 from engine.runs.records import RunRecord, find, scan
+from engine.runs.room import Room, refuse_without
 from engine.runs.runfolder import (
     CANCEL,
     RESUMABLE,
@@ -59,6 +60,9 @@ class Submittable(Protocol):
     @property
     def obstacle(self) -> EngineError | None: ...
 
+    @property
+    def room(self) -> Room: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -77,13 +81,14 @@ def submit(
     A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
     failed, cancelled or lost one is queued again and goes on from its last checkpoint. One that was put into
     a queue elsewhere is taken up. `machine` says where the runs are executed, by default as the workspace's
-    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so, and
-    ChangedFiles where the data or the base is not what was taken in.
+    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so, or
+    memory or disk are not there, and ChangedFiles where the data or the base is not what was taken in.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
     integrity.refuse_changed(ws, base=True)
     machine = machine or read_machine(ws)
+    refuse_without(ws, plan.room, machine)
     launch = _told(ws, machine)
     with queue_lock(ws):
         present = {record.run_id: record for record in scan(ws)}

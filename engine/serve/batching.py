@@ -16,6 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.types import Example
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import Recipe
+from engine.lm.lean import lean
 from engine.lm.streaming import Stream, Voice, spread
 from engine.serve.answering import Stage
 
@@ -37,13 +38,17 @@ class Heard:
 
 @dataclass(eq=False, slots=True)
 class Wish:
-    """One message to be answered. `tell` is called from the model's thread; texts in `stop` end it."""
+    """One message to be answered. `tell` is called from the model's thread; texts in `stop` end it.
+
+    `whole`: it is told once, at its end.
+    """
 
     recipe: Recipe
     example: Example
     tell: Callable[[Heard], None]
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
+    whole: bool = False
     unwanted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -90,11 +95,16 @@ class Batcher:
 
     def _work(self) -> None:
         spread(self._stage.base)
-        stream = Stream(self._stage.base)
+        with lean(self._stage.base.model):  # this thread has the base alone
+            self._answer()
+
+    def _answer(self) -> None:
+        stream = Stream(self._stage.base, alone=True)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._seats or self._closing)
                 if self._closing:
+                    stream.close()
                     return
             try:
                 self._take_in(stream)
@@ -103,7 +113,8 @@ class Batcher:
             except Exception as error:  # noqa: BLE001 - the boundary: one batch's fault ends no server
                 traceback.print_exc()
                 told = EngineError(f"The batch failed: {error}", "Ask again.")
-                seats, self._seats, stream = self._seats, [], Stream(self._stage.base)
+                stream.close()
+                seats, self._seats, stream = self._seats, [], Stream(self._stage.base, alone=True)
                 for seat in seats:
                     seat.wish.tell(Heard(ended="error", error=told))
 
@@ -144,6 +155,8 @@ class Batcher:
     def _tell(self, stream: Stream, seat: _Seat) -> bool:
         """Tell a wish what is new; False when it has ended."""
         wish, voice = seat.wish, seat.voice
+        if wish.whole and not (wish.stop or voice.ended or wish.unwanted.is_set()):
+            return True
         text, why = stream.said(voice), None
         at = min((found for word in wish.stop if (found := text.find(word)) >= 0), default=-1)
         if at >= 0:
@@ -157,8 +170,8 @@ class Batcher:
         if why is not None:
             stream.leave(voice)
         heard = Heard(text[len(seat.told) :], why, sum(len(row.ids) for row in voice.rows), len(voice.tokens))
-        seat.told = text
-        if heard.text or why is not None:
+        seat.told = "" if wish.whole else text
+        if why is not None or (heard.text and not wish.whole):
             wish.tell(replace(heard, memories=len(seat.ask.memories)))
         return why is None
 

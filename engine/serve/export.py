@@ -37,8 +37,9 @@ from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Variant
 from engine.runs.runfolder import read_spec
+from engine.serve import gguf as llama
 
-WEIGHTS, PREFIX, ACTIVATIONS = "lora", "prefix", "activations"
+PREFIX, ACTIVATIONS, GGUF = "prefix", "activations", "model.gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +49,34 @@ class Exported:
     folder: Path
     personas: Mapping[str, str]
     merged: Path | None = None
+    gguf: Path | None = None
 
 
-def export(ws: Workspace, variant: Variant, folder: Path, *, merged: str | None = None) -> Exported:
-    """Write a variant into a new folder; with `merged`, that persona's whole model too.
+def export(
+    ws: Workspace, variant: Variant, folder: Path, *, merged: str | None = None, gguf: bool = False
+) -> Exported:
+    """Write a variant into a new folder; with `merged`, that persona's whole model too, and as `gguf`.
 
-    Raises EngineError where the folder exists, nobody is covered, or the variant is no set of weights.
+    Raises EngineError where the folder exists, nobody is covered, the variant is no set of weights, or
+    llama.cpp's converter is not here.
     """
     if folder.exists():
         raise EngineError(f"{folder} exists already.", "Name a new folder, or move that one away.")
+    if gguf and merged is None:
+        raise EngineError("A GGUF file is one persona's whole model.", "Name her: --merged PERSONA --gguf")
+    if gguf:
+        llama.converter()  # before the work
     recipe, shelf = read_recipe(variant.recipe), Shelf(ws)
     sides = _sides(ws, variant, shelf)
     if merged is not None and merged not in sides:
         raise EngineError(
             f"{variant.variant} does not cover {merged}.", f"It covers: {', '.join(list(sides)[:8])}."
+        )
+    whole = shelf.change(sides[merged].effects) if merged is not None else None
+    if gguf and whole is not None and (whole.prefix is not None or whole.offsets):
+        raise EngineError(
+            f"A GGUF file holds weights alone, and {variant.variant} acts by more than weights.",
+            "Leave --gguf out: the folder holds the rest beside the merged model.",
         )
     base = load_base(base_of(ws).name)
     part = folder.with_name(f".{folder.name}.part")
@@ -73,13 +88,16 @@ def export(ws: Workspace, variant: Variant, folder: Path, *, merged: str | None 
         write_json(part / "personas.json", homes)
         _write_prompts(ws, base, shelf, variant, list(sides), part / "prompts.jsonl")
         if merged is not None:
-            _write_merged(base, shelf.change(sides[merged].effects), part / "merged")
-        card = _card(ws, variant, sides, homes, merged=merged)
+            _write_merged(base, whole, part / "merged")
+        if gguf:
+            llama.convert(part / "merged", part / GGUF)
+        card = _card(ws, variant, sides, homes, merged=merged, gguf=gguf)
         (part / "README.md").write_text(card, encoding="utf-8")
         os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Exported(folder, homes, folder / "merged" if merged is not None else None)
+    whole_at = folder / "merged" if merged is not None else None
+    return Exported(folder, homes, whole_at, folder / GGUF if gguf else None)
 
 
 def _sides(ws: Workspace, variant: Variant, shelf: Shelf) -> dict[str, Side]:
@@ -174,6 +192,7 @@ def _card(
     homes: Mapping[str, str],
     *,
     merged: str | None,
+    gguf: bool,
 ) -> str:
     spec, dataset = read_spec(ws.run_folder(variant.run_id)), load_dataset(ws)
     found, base, told = peft_base(base_of(ws).name), base_of(ws), read_json(ws.dataset / "card.json")
@@ -198,7 +217,7 @@ def _card(
         covered=len(sides),
         protocol=protocol,
         scores=scores,
-        folders=_folders(apart, merged),
+        folders=_folders(apart, merged, gguf),
         beside=list(_beside(sides.values())),
     )
 
@@ -210,7 +229,7 @@ def _what(variant: Variant, apart: int) -> str:
     return f"A way of personalising the base model: {of}, by persona in `personas.json`."
 
 
-def _folders(apart: int, merged: str | None) -> str:
+def _folders(apart: int, merged: str | None, gguf: bool) -> str:
     lines = []
     if apart:
         lines.append(
@@ -219,6 +238,8 @@ def _folders(apart: int, merged: str | None) -> str:
         )
     if merged is not None:
         lines.append(f"`merged/` is the whole model for {merged}: `AutoModelForCausalLM.from_pretrained`.")
+    if gguf:
+        lines.append(f"`{GGUF}` is the same in one file, for llama.cpp and what is built on it.")
     return "\n".join(lines)
 
 

@@ -191,6 +191,7 @@ class _Reply:
             lambda heard: _tell(loop, self._heard, heard),
             max_new_tokens=wanted.max_completion_tokens or wanted.max_tokens or _USUAL_TOKENS,
             stop=wanted.stops,
+            whole=not wanted.stream,
         )
         batcher.submit(self._wish)
 

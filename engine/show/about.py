@@ -20,12 +20,14 @@ from engine.core.errors import EngineError
 from engine.core.keyring import key_of
 from engine.core.paths import Workspace, read_json
 from engine.core.permits import permits
+from engine.core.wording import size
 from engine.runs import slots
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
 _WINDOWS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 MISSING = "missing"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
+in_words = size
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +141,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = MISSING
     return found
-
-
-def in_words(size_bytes: int) -> str:
-    """Word a size: 900 -> "900 B", 5_200_000 -> "5.2 MB"."""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size_bytes >= step:
-            return f"{size_bytes / step:.1f} {unit}"
-    return f"{size_bytes} B"
 
 
 def _read_base(name: str, folder: Path) -> BaseModel:

@@ -18,7 +18,7 @@ from engine.core.checkup import wrong_files
 from engine.core.errors import EngineError
 from engine.core.locks import holders, is_held, queue_lock
 from engine.core.machine import read_machine, read_only, refuse_if_read_only
-from engine.core.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace, is_temporary
 from engine.data import checks
 from engine.results import store
 from engine.results.checks import study_checks
@@ -302,7 +302,8 @@ def _temporary(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Check:
     """Files that a killed process was about to put in place. Those of a run at work are left alone."""
     busy = {record.run_id for record in records if record.state == "running"}
     places = [ws.data, *(ws.run_folder(record.run_id) for record in records if record.run_id not in busy)]
-    found = [path for place in places if place.is_dir() for path in place.iterdir() if _is_temporary(path)]
+    inside = (path for place in places if place.is_dir() for path in place.iterdir())
+    found = [path for path in inside if is_temporary(path.name) and path.is_file()]
     if fix:
         for path in found:
             path.unlink(missing_ok=True)
@@ -315,12 +316,6 @@ def _temporary(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Check:
         f"{len(found)} left over: {names}",
         "Remove them: python -m engine doctor --fix",
     )
-
-
-def _is_temporary(path: Path) -> bool:
-    """A name as write_atomically makes them: .NAME.SUFFIX.random."""
-    parts = path.name.split(".")
-    return path.is_file() and path.name.startswith(".") and len(parts) == 4 and parts[2] in ("json", "jsonl")
 
 
 def _space(ws: Workspace) -> Check:

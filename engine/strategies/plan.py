@@ -19,11 +19,13 @@ from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
+from engine.runs.room import Room
 from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs
 from engine.strategies.ground import Ground, read_ground
+from engine.strategies.room import room
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
 
 Purpose = Literal["upstream", "beside", "asked", "control"]
@@ -57,6 +59,8 @@ class Plan:
     """What whoever launches should know: upstreams that were not made with default parameters, costs."""
     obstacle: EngineError | None = None
     """What stands in the way of a launch, such as a key that is missing."""
+    room: Room = Room()
+    """The memory and disk that the runs still to be begun take at least."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -150,7 +154,9 @@ def plan(
     outlook = _outlook(ws, entry, planner.runs[-1])
     if controls:
         planner.add_controls(entry, spec)
-    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
+    begun = ("succeeded", "queued", "running")
+    taken = room([run.spec for run in planner.runs if run.state not in begun], planner.ground)
+    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle, taken)
 
 
 def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:
@@ -241,21 +247,24 @@ class _Planner:
 
     def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
         """The run that asked for this same thing when sets were not put in order yet, if there is one."""
-        alike = [
+        run_id, whole = spec.run_id, spec.hash
+        if any(record.run_id == run_id for _, record in self.existing):
+            return None
+        alike = (
             known
-            for known, record in self.existing
+            for known, _ in reversed(self.existing)
             if known.experiment == spec.experiment
-            and record.run_id != spec.run_id
-            and _in_one_form(entry, known).hash == spec.hash
-        ]
-        exists = any(record.run_id == spec.run_id for _, record in self.existing)
-        return alike[-1] if alike and not exists else None
+            and (known.seed, known.data_hash, known.upstream) == (spec.seed, spec.data_hash, spec.upstream)
+            and _in_one_form(entry, known).hash == whole
+        )
+        return next(alike, None)
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
-        if spec.run_id not in {run.run_id for run in self.runs}:
+        run_id = spec.run_id
+        if run_id not in {run.run_id for run in self.runs}:
             states = {record.run_id: record.state for _, record in self.existing}
-            self.runs.append(PlannedRun(spec, purpose, states.get(spec.run_id)))
+            self.runs.append(PlannedRun(spec, purpose, states.get(run_id)))
 
     def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
@@ -297,8 +306,9 @@ class _Planner:
             self.add(made, "control")
 
     def _spec_of(self, run_id: str | None) -> RunSpec | None:
-        known = [*(run.spec for run in self.runs), *(spec for spec, _ in self.existing)]
-        return next((spec for spec in known if spec.run_id == run_id), None)
+        planned = ((run.run_id, run.spec) for run in self.runs)
+        known = (*planned, *((record.run_id, spec) for spec, record in self.existing))
+        return next((spec for name, spec in known if name == run_id), None)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -390,7 +400,7 @@ class _Planner:
         parameters, then the fewest changed; succeeded before under way, then the newest."""
         fitting = [
             (
-                spec.run_id == self.seen.reference,
+                record.run_id == self.seen.reference,
                 -len(_unasked(spec, parameters)),
                 record.state == "succeeded",
                 record.order,

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import Parameters, SetOf
+from engine.core.parameters import Parameters, SetOf, worded
 from engine.domains import metrics
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
@@ -75,6 +75,30 @@ class Having:
     """Beside a parameter's type: it names strategies with this trait. The registry lists them."""
 
     trait: str
+
+
+@dataclass(frozen=True, slots=True)
+class InName:
+    """Beside a parameter's type: it says what a variant is, not how well it is made, so it is in its name.
+
+    `words` is what stands there for another value than the default, "{}" for the value itself; `first` puts
+    it before the others.
+    """
+
+    words: str = "{}"
+    first: bool = False
+
+
+def full_name(entry: Experiment, parameters: Mapping[str, Any]) -> str:
+    """Return a variant's name: its experiment's, and behind it what else says what it is."""
+    marked = [
+        (mark, parameters[name])
+        for name, field_ in entry.parameters.model_fields.items()
+        for mark in field_.metadata
+        if isinstance(mark, InName) and name in parameters and parameters[name] != field_.default
+    ]
+    marked.sort(key=lambda one: not one[0].first)
+    return "-".join([entry.name, *(mark.words.format(value) for mark, value in marked)])
 
 
 class EvaluationSettings(Parameters):
@@ -223,11 +247,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _worded(error: ValidationError) -> list[str]:
-    def words(fault: Any) -> str:
-        place = ".".join(str(part) for part in fault["loc"])
-        return f"{place}: {fault['msg'].removeprefix('Value error, ')}, not {fault['input']!r}"
-
-    return [words(fault) for fault in error.errors()]
+    return [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

@@ -36,6 +36,11 @@ def show(view: View) -> None:
         st.subheader("Files", anchor=False)
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
+        st.subheader("The Hugging Face Hub", anchor=False)
+        st.caption(
+            "The same, in a repository that is private unless you say otherwise. You see first what goes out."
+        )
+        st.code(frame.command("push", name, f"my-name/{name}"), language=None, wrap_lines=True)
 
 
 def _serving(ws: Workspace, name: str) -> None:

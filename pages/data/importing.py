@@ -29,6 +29,9 @@ _WORLD_WORDS = {
     "default": "default: habits and manners, some shared and some one's own",
     "archetypes": "archetypes: a few types of people, so clusters should win",
     "individualists": "individualists: each in its own way, so only personal information helps",
+    "styles": "styles: two ways to say the same, so steering should do",
+    "kin": "kin: who is new resembles somebody known, so what predicts from a profile should win",
+    "told": "told: only the character text tells what somebody wants, so a profile in the prompt should win",
     "uniform": "uniform: nobody differs, so nothing personal should win",
 }
 _SCHEMES = {

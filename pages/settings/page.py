@@ -24,7 +24,7 @@ from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
 from engine.show.doctor import Check, examine
-from pages.settings import base
+from pages.settings import base, clean
 from pages.shared import frame, reads, rescore
 
 _SIZES_SECONDS = 60
@@ -52,6 +52,7 @@ def show() -> None:
         if prepared:
             _disk(ws)
             _doctor(ws)
+            clean.show(ws)
         _about(ws)
 
 

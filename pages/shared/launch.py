@@ -15,10 +15,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.errors import EngineError
+from engine.core.machine import read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
+from engine.runs.room import lacking
 from engine.show.run_words import title_of
 from engine.strategies import registry
 from engine.strategies.cloning import command_of, settings_of
@@ -160,7 +162,7 @@ def show_plan(
         if missing and frame.action("Run its controls", icon=":material/balance:", key=f"{key}_missing"):
             launch(ws, planned)
         return
-    closed = _obstacle(planned)
+    closed = _obstacle(ws, planned)
     verb = "Run" if state is None else "Resume"
     if st.button(
         f"{verb} {experiment.title}",
@@ -173,11 +175,12 @@ def show_plan(
         launch(ws, planned)
 
 
-def _obstacle(planned: Plan) -> str:
+def _obstacle(ws: Workspace, planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
-    if planned.obstacle is not None:
-        st.warning(frame.plain(planned.obstacle.message), icon=":material/block:")
-        st.caption(frame.hint(planned.obstacle.hint))
+    obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws))
+    if obstacle is not None:
+        st.warning(frame.plain(obstacle.message), icon=":material/block:")
+        st.caption(frame.hint(obstacle.hint))
         return "Something is missing: see above."
     return frame.closed()
 
@@ -283,4 +286,5 @@ def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
         return "Everything in this plan is done. The same from a terminal:"
     estimate = planned.estimate_seconds
     takes = f"about {duration(estimate)}" if estimate is not None else "no estimate before a first run"
-    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
+    least = f", at least {planned.room}" if planned.room else ""
+    return f"{count(len(todo), 'run')} in the background, {takes}{least}. The same from a terminal:"

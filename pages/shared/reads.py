@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
-from engine.core.forms import WHOLE_CARD
+from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
 from engine.core.wording import count
@@ -105,7 +105,7 @@ def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
 
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json", WHOLE_CARD)
+    found: dict[str, Any] = read_json(ws.dataset / "card.json", WholeCard)
     return found
 
 

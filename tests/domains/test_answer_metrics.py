@@ -75,3 +75,8 @@ def test_an_unreadable_rating_counts_as_the_farther_end() -> None:
     expected = root_mean_squared_error([0.0] * 5, errors)
     assert whole("rating_rmse", pairs) == pytest.approx(expected)
     assert METRICS["rating_mae"].sign == METRICS["rating_rmse"].sign == -1
+
+
+def test_a_weight_by_val_is_more_where_the_metric_is_better() -> None:
+    assert METRICS["rating_mae"].worth(0.5) > METRICS["rating_mae"].worth(2.0) > 0
+    assert METRICS["rouge_l"].worth(0.5) == 0.5

@@ -136,3 +136,28 @@ def test_what_was_read_before_leaves_room_for_those_who_come(base: Base, voices:
         stream.join(voices[0], max_new_tokens=4)
         stream.step()
     assert stream.room <= len(voices[0][0].ids) + 3 * NEW
+
+
+def test_who_has_the_base_alone_says_the_same_and_leaves_it_as_it_was(
+    base: Base, voices: list[Request]
+) -> None:
+    """A caller's change may stay in the weights from reply to reply; others join, leave, take its place."""
+    scored = [reply.text for reply in answer(base.model, base.tokenizer, voices, max_new_tokens=NEW)]
+    before = {name: weight.clone() for name, weight in base.model.state_dict().items()}
+    own = dict(base.model.named_parameters())
+    stream = Stream(base, alone=True)
+    for places in ([1], [1], [2], [0], [1, 1], [1, 2], [1], [3], [1]):
+        going = [stream.join(voices[place], max_new_tokens=NEW) for place in places]
+        while not stream.over():
+            stream.step()
+        assert [stream.said(voice) for voice in going] == [scored[place] for place in places]
+    first = stream.join(voices[1], max_new_tokens=NEW)
+    stream.step()
+    late = stream.join(voices[2], max_new_tokens=NEW)
+    while not stream.over():
+        stream.step()
+    assert [stream.said(first), stream.said(late)] == [scored[1], scored[2]]
+    stream.close()
+    assert all(weight is own[name] for name, weight in base.model.named_parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in base.model.state_dict().items())
+    assert not any(module._forward_hooks for module in base.model.modules())

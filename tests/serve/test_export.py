@@ -117,3 +117,36 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(
     with pytest.raises(EngineError, match="no set of weights|exists already"):
         export(ws, one, folder)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_gguf_is_written_by_the_converter_that_is_there(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program of the converter's command line stands in for it: it writes what it is given with gguf."""
+    gguf = pytest.importorskip("gguf", reason="gguf is not installed: make setup-smollm2")
+    tools = tmp_path / "llama.cpp"
+    tools.mkdir()
+    (tools / "convert_hf_to_gguf.py").write_text(
+        "import sys\nfrom gguf import GGUFWriter\nfrom safetensors.numpy import load_file\n"
+        "model, said, file = sys.argv[1:]\nassert said == '--outfile'\nwriter = GGUFWriter(file, 'qwen2')\n"
+        "for name, held in load_file(model + '/model.safetensors').items():\n"
+        "    writer.add_tensor(name, held)\n"
+        "writer.write_header_to_file()\nwriter.write_kv_data_to_file()\nwriter.write_tensors_to_file()\n"
+    )
+    hybrid, persona = variant(ws, "hybrid"), load_dataset(ws).personas[0].persona_id
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match="not on PATH") as refused:
+        export(ws, hybrid, tmp_path / "out", merged=persona, gguf=True)
+    assert "PERSONA_LAB_LLAMA_CPP" in str(refused.value.hint)
+    with pytest.raises(EngineError, match="one persona's whole model"):
+        export(ws, hybrid, tmp_path / "out", gguf=True)
+    monkeypatch.setenv("PERSONA_LAB_LLAMA_CPP", str(tools))
+    made = export(ws, hybrid, tmp_path / "out", merged=persona, gguf=True)
+    assert made.gguf is not None
+    assert made.merged is not None
+    held = {one.name for one in gguf.GGUFReader(made.gguf).tensors}
+    assert held == set(AutoModelForCausalLM.from_pretrained(made.merged).state_dict()) - {"lm_head.weight"}
+    (tools / "convert_hf_to_gguf.py").write_text("raise SystemExit('Model Qwen9 is not supported')")
+    with pytest.raises(EngineError, match="Qwen9 is not supported"):
+        export(ws, hybrid, tmp_path / "other", merged=persona, gguf=True)
+    assert not (tmp_path / "other").exists()

@@ -134,6 +134,7 @@ def plan_record(planned: Plan) -> dict[str, Any]:
     return {
         "run_id": planned.target.run_id,
         "estimate_seconds": planned.estimate_seconds,
+        "takes": asdict(planned.room),
         **told,
         "runs": runs,
     }
@@ -150,6 +151,8 @@ def show_plan(planned: Plan) -> None:
         expected = "no estimate yet" if estimate is None else duration(estimate)
         shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
     out().print(shown)
+    if planned.room:
+        out().print(f"It takes at least {planned.room}.")
 
 
 def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from engine.core.errors import EngineError, unknown_name
 from engine.data.worlds.dialogues import Session, write_session
 from engine.data.worlds.headlines import HEADLINES, write_headlines
-from engine.data.worlds.households import WORLDS, Household, WorldSpec, draw_household
+from engine.data.worlds.households import WORLDS, Household, WorldSpec, before_known, draw_household
 
 __all__ = ["ABOUT", "NAMES", "WORLDS", "Household", "Session", "WorldSpec", "draw_world", "write_world"]
 NAMES = (*WORLDS, *HEADLINES)
@@ -36,7 +36,16 @@ def draw_world(
     _refuse(name, WORLDS, personas, dialogues)
     for index in range(personas):
         household = draw_household(WORLDS[name], seed=seed, index=index)
-        yield household, [write_session(household, seed=seed, number=number) for number in range(dialogues)]
+        first = round(household.spec.known_from * dialogues)
+        yield (
+            household,
+            [
+                write_session(
+                    household if number >= first else before_known(household), seed=seed, number=number
+                )
+                for number in range(dialogues)
+            ],
+        )
 
 
 def write_world(folder: Path, *, name: str, personas: int = 200, dialogues: int = 50, seed: int = 0) -> None:

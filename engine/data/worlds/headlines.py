@@ -2,9 +2,9 @@
 
 Owns what an author's way is (a frame, whether the place is named, how it ends, and a word before it for each
 subject), and the files, in the layout of OPPU's LaMP-4: a history of articles with their headlines, and
-queries. What an article is about decides what a headline says; who wrote it decides how. The word of a subject
-can be learned from articles of that subject alone, so who retrieves by likeness finds it, and by chance does
-not.
+queries. What an article is about decides what a headline says; who wrote it decides how. The word of a
+subject can be learned from articles of that subject alone: who retrieves by likeness finds it, and by chance
+does not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.data.layouts.tasks import BY_NAME
-from engine.data.worlds.words import FIRST_NAMES
 from engine.domains.wordlists import read_words
 
 _lists = read_words(__file__, "headlines.yaml")
@@ -93,10 +92,11 @@ def write_article(author: Author, *, seed: int, number: int) -> Article:
     """Return one article of an author."""
     rng = random.Random(f"{author.author_id}/{seed}/article/{number}")
     subject = rng.choice(tuple(SUBJECTS))
-    doing, does, what = rng.choice(SUBJECTS[subject]["doings"])
-    who, place = rng.choice(FIRST_NAMES), rng.choice(_lists["places"])
+    doing, what = rng.choice(SUBJECTS[subject]["doings"])
+    who, place = rng.choice(_lists["people"]), rng.choice(_lists["places"])
     told = f"{who} was {doing} {what} in the {place} {rng.choice(_lists['times'])}."
-    more = [*rng.sample(SUBJECTS[subject]["told"], 2), rng.choice(_lists["others"])]
+    more = rng.sample(SUBJECTS[subject]["told"], 2)
+    more += [rng.choice(_lists["others"])] if rng.random() < 0.5 else []
     rng.shuffle(more)
 
     def known(slot: str) -> str:
@@ -107,7 +107,7 @@ def write_article(author: Author, *, seed: int, number: int) -> Article:
         return kept if rng.random() < author.fidelity else _strayed(slot, rng)
 
     def headed(choose: Chooser) -> str:
-        words = {"who": who, "does": does, "doing": doing, "what": what, "place": place}
+        words = {"who": who, "doing": doing, "what": what, "place": place}
         parts = [choose(subject), *(choose(slot) for slot in ("frame", "place", "tail"))]
         return " ".join(" ".join(parts).format(**words).split())
 

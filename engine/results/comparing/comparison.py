@@ -6,7 +6,7 @@ meet in one table unasked: the others are named with what differs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,7 +67,8 @@ def compare_variants(
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
-    Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
+    Keys: reference, metric, split, protocol, defined (for how many personas of how many the reference has the
+    metric), rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
@@ -118,11 +119,13 @@ def compare_variants(
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
     judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
     read = compared.against_unified if judged else ()
+    defined = _defined(scene, compared.rows)
     found = {
         "reference": scene.reference.variant,
         "metric": scene.metric.name,
         "split": split,
         "protocol": scene.protocol,
+        "defined": defined,
         "rows": shown,
         "other_protocols": [name for name in scene.protocols if name != scene.protocol],
         "others": [other.as_json() for other in elsewhere],
@@ -131,6 +134,7 @@ def compare_variants(
         "unscored": unscored,
         "warnings": [
             *_warnings(scene, rows, unscored),
+            *filter(None, [too_few(defined, scene.metric)]),
             *unheld(ws, second, compared.second),
             *failed_words(ws, scorer=False),
             *filter(
@@ -155,6 +159,20 @@ def compare_variants(
             ws, scene, compare_variants, family=family, variants=variants, margin=margin
         )
     return with_margin(ws, found, margin) if margin else found
+
+
+def _defined(scene: Scene, rows: Iterable[Comparison]) -> dict[str, int]:
+    """For how many personas, of those it is scored for, the reference has the metric."""
+    own = next((row.n_paired for row in rows if row.variant == scene.reference.variant), 0)
+    return {"personas": own, "of": scene.served(scene.reference)}
+
+
+def too_few(defined: Mapping[str, int], metric: Metric) -> str | None:
+    """Return why a metric is no headline, None where it is: fewer than half of the personas have it."""
+    if 2 * defined["personas"] >= defined["of"]:
+        return None
+    whom = f"{defined['personas']} of {count(defined['of'], 'persona')}"
+    return f"{metric.label} is defined for {whom}, fewer than half: it decides nothing."
 
 
 class NotComputed(EngineError):

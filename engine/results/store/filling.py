@@ -53,22 +53,24 @@ class Report:
 
 
 def present_runs(ws: Workspace) -> dict[str, str]:
-    """The finished runs and a signature of each, from the folders alone."""
-    if not ws.runs.is_dir():
+    """The finished runs and a signature of each, from the folders alone. Cheap: it is asked at every look."""
+    try:
+        names = sorted(os.listdir(ws.runs))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    found = {}
-    for folder in ws.runs.iterdir():
+    rescored, root, found = answers.rescored_runs(ws), str(ws.runs), {}
+    for name in names:
         try:
-            done = (folder / manifest.NAME).stat()
+            done = os.stat(f"{root}/{name}/{manifest.NAME}")
         except (FileNotFoundError, NotADirectoryError):
             continue
-        later = "".join(f"+{one.name}:{_stamp(one)}" for one in answers.later_files(ws, folder.name))
-        found[folder.name] = f"{_FORM}:{_stamp(folder / manifest.NAME, done)}{later}"
-    return dict(sorted(found.items()))
+        files = answers.later_files(ws, name) if name in rescored else ()
+        later = "".join(f"+{one.name}:{_stamp(one.stat())}" for one in files)
+        found[name] = f"{_FORM}:{_stamp(done)}{later}"
+    return found
 
 
-def _stamp(path: Path, found: os.stat_result | None = None) -> str:
-    found = found or path.stat()
+def _stamp(found: os.stat_result) -> str:
     return f"{found.st_mtime_ns}:{found.st_size}"
 
 
@@ -82,10 +84,16 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     for run_id, signature in present.items():
         if known.get(run_id) == signature:
             continue
+        found = f"{signature} {_as_it_lies(ws, run_id)}"
+        held, reason = _torn.get(ws.run_folder(run_id), ("", ""))
+        if held == found and run_id not in known:  # it was looked through as it is now
+            torn.append(Torn(run_id, reason))
+            continue
         try:
             _insert(connection, read_finished(ws, run_id), signature)
             taken.append(run_id)
         except TornRun as error:
+            _torn[ws.run_folder(run_id)] = found, error.message
             torn.append(Torn(run_id, error.message))
             if run_id in known:
                 _forget(connection, run_id)
@@ -100,6 +108,16 @@ def take_in(ws: Workspace, connection: Connection) -> Report:
     if read_stamp(ws) != stamp:
         write_json(place(ws).stamp, stamp)
     return report
+
+
+_torn: dict[Path, tuple[str, str]] = {}
+"""Run folder -> how it lay when it was found torn, and why: finding out takes as long as taking one in."""
+
+
+def _as_it_lies(ws: Workspace, run_id: str) -> str:
+    """A text that changes when a file of a run folder is put there, replaced, written or removed."""
+    with os.scandir(ws.run_folder(run_id)) as entries:
+        return " ".join(sorted(f"{one.name}:{_stamp(one.stat(follow_symlinks=False))}" for one in entries))
 
 
 def _settle_references(ws: Workspace, connection: Connection, *, is_changed: bool) -> None:

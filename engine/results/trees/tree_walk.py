@@ -36,8 +36,11 @@ DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable 
 class Measured:
     """A variant against the reference on one metric and split; fractions, over `n_paired` personas.
 
-    `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's,
-    [ci_low, ci_high] the 95 % interval that every table shows (bootstrap-t over personas).
+    `delta` and its interval are gains, whichever way the metric is better. Of a metric that is no fraction
+    they are shares of the reference's mean, and there is no `mean`.
+
+    `candidates` says of how many variants of the node it was the best on val. `p` is the verdict's, corrected
+    over all that compete, and [ci_low, ci_high] the 95 % interval: both as every table shows them.
     `min_detectable_effect` is the gain seen in four of five studies of this size. `co_primary` is the second
     primary metric beside it, where the domain has one.
     """
@@ -152,13 +155,12 @@ def walk(tree: Tree, findings: Mapping[str, Finding]) -> Walk:
 def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     """Return what a gate says of a comparison, and the number that decided.
 
-    Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. Where
-    differences are lopsided, the paired t-test alone passes gains that the bootstrap does not confirm; an
-    interval that holds 0 makes them not significant, with its lower end. (A gate with alpha over 0.05 asks
-    for less than a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the
-    study would miss the needed gain (or one point, where less is needed) more often than one time in five
-    and the interval does not exclude it, and not significant when the numbers reach what is needed but noise
-    may have made them. Everything else is failed.
+    Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. One that
+    holds 0 makes a gain not significant, with its lower end. (A gate with alpha over 0.05 asks for less than
+    a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the study would
+    miss the needed gain (or one point, where less is needed) more often than one time in five and the
+    interval does not exclude it, and not significant when the numbers reach what is needed but noise may have
+    made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:

@@ -87,11 +87,12 @@ def run(context: RunContext) -> None:
 
 
 def read_candidates(
-    ws: Workspace, upstream: Mapping[str, str]
+    ws: Workspace, upstream: Mapping[str, str], *, by_run: bool = False
 ) -> tuple[str, dict[str, Any], dict[str, Candidate]]:
     """Return the protocol (hash and fields) and every variant that the upstream runs scored under it.
 
-    Raises EngineError when they were not all scored under one protocol.
+    With `by_run` each is named with its run, for runs whose variants share a name. Raises EngineError when
+    they were not all scored under one protocol.
     """
     protocols: dict[str, dict[str, Any]] = {}
     candidates: dict[str, Candidate] = {}
@@ -106,7 +107,8 @@ def read_candidates(
         seen.add(names)
         recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
         for name, rows in table.groupby("variant", sort=False):
-            candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows, scored))
+            named = f"{name} of {run_id}" if by_run else str(name)
+            candidates.setdefault(named, Candidate(run_id, recipes[name], rows, scored))
     if len(protocols) != 1 or len(seen) != 1:
         raise EngineError(
             f"These runs were scored under {len(protocols)} protocols: {', '.join(upstream.values())}.",

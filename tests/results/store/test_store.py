@@ -17,6 +17,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
 from engine.results import store
+from engine.results.store import filling
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
@@ -269,3 +270,21 @@ def test_unknown_names_are_clear_errors(ws: Workspace, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="not a workspace"):
         store.variants(Workspace(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_torn_folder_is_looked_through_once_as_it_lies(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gain = finish(ws, "gain")
+    torn, looked, read = ws.run_folder(gain) / "scores.parquet", list[str](), filling.read_finished
+
+    def counted(ws: Workspace, run_id: str) -> Any:
+        looked.append(run_id)
+        return read(ws, run_id)
+
+    monkeypatch.setattr(filling, "read_finished", counted)
+    for content, times in ((b"torn", 1), (b"torn otherwise", 2)):
+        torn.write_bytes(content)
+        for _ in range(3):
+            store.variants(ws)
+        assert looked.count(gain) == times

@@ -1,0 +1,64 @@
+"""The memory and disk that a launch takes at least: said before it, and refused where they are not there.
+
+Every launch goes through `refuse_without`. What a run takes is reckoned where its spec is understood
+(engine/strategies/room.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from engine.core.errors import EngineError
+from engine.core.machine import Machine
+from engine.core.memory import available_bytes
+from engine.core.paths import Workspace
+from engine.core.wording import size
+
+_DISK_RESERVE_BYTES = 50_000_000
+"""What stays free: the queue, logs and the database go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What runs take at least: the memory of the largest, for they take turns, and the disk of all."""
+
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+
+    def __bool__(self) -> bool:
+        return self.memory_bytes > 0
+
+    def __str__(self) -> str:
+        return f"{size(self.memory_bytes)} of memory and {size(self.disk_bytes)} of disk"
+
+
+def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:
+    """Return what stands in the way of runs that take this much, None where there is room for them.
+
+    Memory counts where runs are executed on this machine; what runs there holds its own already.
+    """
+    if not room:
+        return None
+    free = shutil.disk_usage(ws.root).free
+    if free < room.disk_bytes + _DISK_RESERVE_BYTES:
+        return EngineError(
+            f"It takes {size(room.disk_bytes)} of disk, and {size(free)} are free at {ws.root}.",
+            "Make room there: python -m engine clean shows what can go.",
+        )
+    if machine.launcher != "local":
+        return None
+    available = available_bytes()
+    if available < room.memory_bytes:
+        return EngineError(
+            f"It takes {size(room.memory_bytes)} of memory, and {size(available)} can be had here now.",
+            "Wait for what runs beside it, choose a smaller base, or execute it elsewhere (docs/ray.md).",
+        )
+    return None
+
+
+def refuse_without(ws: Workspace, room: Room, machine: Machine) -> None:
+    """Raise EngineError where there is no room for runs that take this much."""
+    fault = lacking(ws, room, machine)
+    if fault is not None:
+        raise fault
