@@ -47,6 +47,7 @@ STEERED = {"context-steering", "steering-vectors"}
             ALIKE
             | STEERED
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
+            | NETWORKS
             | {"ceiling"},
         ),
         (
