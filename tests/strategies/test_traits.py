@@ -48,7 +48,7 @@ STEERED = {"context-steering", "steering-vectors"}
             | STEERED
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
             | NETWORKS
-            | {"ceiling"},
+            | {"ceiling", "tuned"},
         ),
         (
             "trains",
