@@ -32,12 +32,14 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "Runs": {
         "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "keeping": ("label", "delete", "restore", "curves"),
         "trackers": ("export-runs",),
     },
     "Compare": {
         "compare": ("compare", "freeze", "rescore"),
         "predictions": ("export-predictions",),
         "serving": ("serve", "export", "push"),
+        "tables": ("export-table",),
     },
     "Playground": {"playground": ("generate",)},
     "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},

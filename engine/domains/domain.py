@@ -104,10 +104,10 @@ class Domain:
     by `word`; what is not named there may be the answer itself. `metrics` are names of the registry, the
     primary one first; `also_up` those that must rise too for the highest success band, `co_primary` the one
     that must not fall for a verdict of better. `acts` is the one judge of what a reply does, `acts_title`
-    heads the count of what replies act on, `of_acts` are the metrics that compare what replies do. `habits`
-    turns what each persona asked and was replied to into numbers, a row a persona, for clustering (words of
-    the replies are added for all). Whatever changes in what reaches a prompt or a score needs another
-    `version`: it is part of the protocol.
+    heads the count of what replies act on, `topic` is the word for one such thing, `of_acts` are the metrics
+    that compare what replies do. `habits` turns what each persona asked and was replied to into numbers, a
+    row a persona, for clustering (words of the replies are added for all). Whatever changes in what reaches a
+    prompt or a score needs another `version`: it is part of the protocol.
     `shows_all` and no version are for workspaces older than domains, whose prompts told everything.
     """
 
@@ -124,6 +124,7 @@ class Domain:
     co_primary: CoPrimary | None = None
     acts: Callable[[str], tuple[Act, ...]] = acts.nothing
     acts_title: str = ""
+    topic: str = ""
     of_acts: tuple[str, ...] = ()
     habits: Callable[[Mapping[str, Sequence[Interaction]]], Matrix] | None = None
     augmenting: Augmenting = field(default=ANY_TEXT)

@@ -18,7 +18,7 @@ from engine.lm.embedding_file import KEY_BYTES, EmbeddingFile, Embeddings, joine
 from engine.lm.scorer_choice import Encoder, encoder_of
 from engine.lm.sentence_encoder import ENCODING, SentenceEncoder
 
-_CHUNK_TEXTS = 1024
+_CHUNK_TEXTS, _TOLD_TEXTS = 1024, 64
 
 
 class Scorer:
@@ -90,12 +90,15 @@ class Scorer:
         placed: list[bytes] = []
         for first in range(chunks):
             chunk = order[first::chunks]
-            names, done = [keys[place] for place in chunk], done + len(chunk)
-            vectors[done - len(chunk) : done] = self._encoder.encode([rows[place] for place in chunk])
-            if self._file is not None:
-                self._file.add(names, vectors[done - len(chunk) : done])
-            placed += names
-            on_progress(done, len(order))
+            end = len(placed) + len(chunk)
+            for batch, found in self._encoder.batches([rows[place] for place in chunk]):
+                vectors[len(placed) : len(placed) + len(batch)] = found
+                placed += [keys[chunk[place]] for place in batch]
+                if len(placed) - done >= _TOLD_TEXTS or len(placed) == end:
+                    if self._file is not None:
+                        self._file.add(placed[done:], vectors[done : len(placed)])
+                    done = len(placed)
+                    on_progress(done, len(order))
         self._add(placed, vectors)
 
     def _add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:

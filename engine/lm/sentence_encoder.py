@@ -51,13 +51,19 @@ class SentenceEncoder:
     def encode(self, rows: Sequence[Sequence[int]]) -> Embeddings:
         """Return unit vectors [len(rows), d] of texts given as token ids."""
         vectors = np.empty((len(rows), self._model.config.hidden_size), np.float32)
-        with torch.inference_mode():
-            for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+        for batch, found in self.batches(rows):
+            vectors[batch] = found
+        return vectors
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+        """Give the same batch by batch: places in `rows` with their vectors."""
+        for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+            with torch.inference_mode():
                 ids = torch.tensor([rows[place] for place in batch], device=self.device)
                 states = self._model(input_ids=ids).last_hidden_state
                 pooled = states.mean(dim=1) if self._pooling == "mean" else states[:, 0]
-                vectors[batch] = torch.nn.functional.normalize(pooled).cpu().numpy()
-        return vectors
+                found = torch.nn.functional.normalize(pooled).cpu().numpy()
+            yield batch, found
 
 
 def _batches(rows: Sequence[Sequence[int]], *, most_tokens: int) -> Iterator[list[int]]:

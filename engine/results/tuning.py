@@ -12,10 +12,15 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core import keyring
+from engine.core.errors import EngineError
+from engine.core.machine import changes
 from engine.core.paths import Workspace, read_rows
 from engine.core.wording import duration
 from engine.domains import metrics
 from engine.runs import answers
+from engine.runs.background import Background
+from engine.runs.processes import ProcessIdentity, running
 from engine.runs.runfolder import append_line, now
 from engine.stats.compare import compare
 from engine.stats.pairing import Table, index, pair
@@ -129,6 +134,39 @@ def tuned(ws: Workspace) -> list[Tuned]:
         except TypeError:
             continue
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A tuning in the background: of which experiment, and its process."""
+
+    experiment: str
+    process: ProcessIdentity | None = None
+
+
+def under_way(ws: Workspace) -> UnderWay | None:
+    """Return the tuning that is at work in the background, if one is."""
+    found = _process(ws).read(UnderWay)
+    return found if found is not None and running(found.process) else None
+
+
+@changes("tune")
+def start(ws: Workspace, experiment: str, *, budget: float) -> UnderWay:
+    """Tune in the background, as the command `tune` does. Raises EngineError where one is at it."""
+    with _process(ws).lock():
+        at_it = under_way(ws)
+        if at_it is not None:
+            raise EngineError(
+                f"{at_it.experiment} is being tuned already.", "Wait for it: one tuning at a time."
+            )
+        words = ("tune", experiment, "--budget", f"{budget:g}", "--workspace", str(ws.root))
+        begun = UnderWay(experiment, _process(ws).start(*words, keys=keyring.held()))
+        _process(ws).write(begun)
+    return begun
+
+
+def _process(ws: Workspace) -> Background:
+    return Background(ws.data / "tuning", "The tuning", "engine")
 
 
 def tuned_words(ws: Workspace) -> list[str]:

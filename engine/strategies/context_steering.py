@@ -129,7 +129,7 @@ STRATEGY = Experiment(
     step=step,
     parameters=ContextSteeringParameters,
     needs=_needs,
-    stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
+    stages={"load": 3.0, "memories": 10.0, "sweep": 50.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=_applies,
     traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True),

@@ -86,7 +86,7 @@ STRATEGY = Experiment(
     step=step,
     parameters=RetrievalParameters,
     needs=_needs,
-    stages={"load": 3.0, "generate": 92.0, "score": 5.0},
+    stages={"load": 3.0, "memories": 20.0, "generate": 72.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
     traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True, divides=("replies",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,13 @@ from engine.domains.metric import Metric
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -50,6 +52,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
+    table["why"] = [_lacks(row) for row in found["rows"]]
     table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
@@ -70,7 +73,14 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
-    _reference(view)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _reference(view)
+        downloads.table_menu(
+            partial(comparison_table, view.ws, view.found),
+            name=f"{metric.name} {view.found['split']}",
+            key=_TABLE,
+            paper=partial(comparison_latex, view.ws, view.found),
+        )
 
 
 def _unseen(view: View) -> None:
@@ -100,6 +110,11 @@ def _unseen(view: View) -> None:
     if found["cannot_serve"]:
         names = ", ".join(frame.plain(name) for name in found["cannot_serve"])
         st.caption(f"{names}: {unseen_table.CANNOT}.")
+
+
+def _lacks(row: Mapping[str, Any]) -> str:
+    """Why a verdict is not clear, though its number looks so; what a clear one lacks, or rests on."""
+    return "" if row["role"] and row["delta"] is None else str(row.get("why") or "")
 
 
 def _reference(view: View) -> None:
@@ -132,6 +147,8 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         return columns[: columns.index("verdict")]
     if any(table["second"]):
         columns.insert(columns.index("verdict") + 1, "second")
+    if any(table["why"]):
+        columns.insert(columns.index("verdict") + 1, "why")
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -164,6 +181,13 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
             "second metric not to be worse, where there is one. Equal: surely within a point either way.",
             width=92,
+        ),
+        "why": text(
+            "Why",
+            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
+            "among all the variants that were tried (Holm), what fits too wide a range, and what another "
+            "seed changes.",
+            width=250,
         ),
         "noise": text(
             "Noise",

@@ -91,7 +91,7 @@ def _subjects(ws: Workspace) -> None:
     if not shares:
         return
     st.subheader(title, anchor=False)
-    st.altair_chart(
+    frame.chart(
         views.share_chart(dict(list(shares.items())[:_SUBJECTS]), title="Share of assistant replies, %"),
         alt=f"{title}: share of replies",
     )

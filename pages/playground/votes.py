@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
+
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -11,9 +14,11 @@ from engine.results import votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
 from engine.show.charts.ratings import ratings_chart
-from pages.shared import frame, reads
+from engine.show.tables import vote_table
+from pages.shared import downloads, frame, reads
 
 _LAST = 20
+_NOBODY = "nobody named"
 
 
 def show() -> None:
@@ -32,7 +37,9 @@ def show() -> None:
             )
             _to_blind("Cast the first vote")
         return
-    found = _board(ws, votes.signature(ws))
+    whose = _whose(cast)
+    cast = [vote for vote in cast if whose in (None, vote.voter)]
+    found = _board(ws, votes.signature(ws), whose)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.votes < FEW_VOTES:
             st.badge(
@@ -50,7 +57,7 @@ def show() -> None:
     with right:
         _agreement(found)
         _pairings(found)
-    _last(ws, cast)
+    _last(ws, cast, whose)
 
 
 @reads.kept
@@ -59,9 +66,21 @@ def _votes(ws: Workspace, signature: str) -> list[Vote]:
 
 
 @reads.shared  # its metrics hold functions, which cannot be copied
-def _board(ws: Workspace, signature: str) -> Board:
+def _board(ws: Workspace, signature: str, whose: str | None) -> Board:
     names = {one.variant_id: one.variant for one in reads.variants(ws)}
-    return board(_votes(ws, signature), names, metrics.headline(ws))
+    cast = [vote for vote in _votes(ws, signature) if whose in (None, vote.voter)]
+    return board(cast, names, metrics.headline(ws))
+
+
+def _whose(cast: list[Vote]) -> str | None:
+    """Whose votes are looked at, None for everybody's; asked only where several have voted."""
+    voters = Counter(vote.voter for vote in cast)
+    if len(voters) < 2:
+        return None
+    return frame.linked_choice(
+        "Voter", list(voters), page="votes", name="voter", whole="Everybody",
+        words=lambda one: f"{one or _NOBODY}: {count(voters[one], 'vote')}",
+    )  # fmt: skip
 
 
 def _to_blind(label: str) -> None:
@@ -137,19 +156,20 @@ def _pairings(found: Board) -> None:
         )
 
 
-def _last(ws: Workspace, cast: list[Vote]) -> None:
+def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Last votes", anchor=False, width="content")
         if frame.action("Take the last one back", icon=":material/undo:", key="votes_undo"):
-            votes.undo(ws)
+            votes.undo(ws, voter=whose)
             st.rerun()
+        downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
         won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
         other = {"left": vote.right.variant, "right": vote.left.variant}.get(vote.choice)
         told = f"{won} over {other}" if won else f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
         st.page_link(
             frame.PLAYGROUND,
-            label=frame.plain(f"{ago(vote.at)}, {vote.persona_id}: {told}"),
+            label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {vote.persona_id}: {told}"),
             query_params={"question": vote.question_id},
         )
 

@@ -7,6 +7,7 @@ everything that can go wrong in a way the user can mend passes through `boundary
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,12 @@ from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
-from engine.show import charts
-from pages.shared import sign_in
-from pages.shared.addresses import Written
+from engine.show import charts, glossary
+from pages.shared import addresses, downloads, sign_in, studies
+from pages.shared.addresses import ALL as ALL
+from pages.shared.addresses import choose as choose
+from pages.shared.addresses import chosen as chosen
+from pages.shared.addresses import linked_choice as linked_choice
 
 _HERE = Path(__file__).resolve().parent
 _PAGES_FOLDER = _HERE.parent
@@ -42,7 +46,7 @@ def _entry(page: str, script: str = "page") -> str:
 HOME, EXPERIMENTS, RUNS, COMPARE = (_entry(page) for page in ("study", "experiments", "runs", "compare"))
 PERSONA, PLAYGROUND, DATA, REPORT = (_entry(page) for page in ("persona", "playground", "data", "report"))
 SETTINGS, STATISTICS = _entry("settings"), _entry("statistics")
-VOTES = _entry("playground", "votes")
+VOTES, WORDS = _entry("playground", "votes"), _entry("words")
 
 # Script, address and title of each page; the menu's come first, with their icons.
 _MENU = (
@@ -52,13 +56,14 @@ _MENU = (
     (COMPARE, "compare", "Compare", ":material/leaderboard:"),
     (PERSONA, "persona", "Persona", ":material/person:"),
     (PLAYGROUND, "playground", "Playground", ":material/chat:"),
+    (VOTES, "votes", "Votes", ":material/how_to_vote:"),
     (DATA, "data", "Data", ":material/forum:"),
     (REPORT, "report", "Report", ":material/description:"),
     (SETTINGS, "settings", "Settings", ":material/settings:"),
 )
-_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
+_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
-ALL = "all"
+BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -87,21 +92,29 @@ def draw() -> st.Page:
 
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
+    addresses.remarks(nowhere=True)
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
-    # A table in a text scrolls within itself where the screen is narrow.
-    st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
+    st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    if studies.here() is None:
+        return st.navigation(studies.nowhere(), position="hidden")
+    ws = workspace()
     declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
-    pages = [
-        st.Page(script, title=title, url_path=address or None, default=not address)
-        for script, address, title in declared
-    ]
+    pages = [_page(script, studies.address(address, ws), title) for script, address, title in declared]
+    if all(one.url_path for one in pages):  # Streamlit wants a first one, which is the server's own study
+        pages = [st.Page(studies.gone, title="Study", default=True), *pages]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
     with st.sidebar:
         for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
+        studies.switcher(ws)
+        st.page_link(WORDS, label="Keys and words", icon=":material/help:", width="stretch")
     return page
+
+
+def _page(script: str, address: str, title: str) -> st.Page:
+    return st.Page(script, title=title, url_path=address or None, default=not address)
 
 
 def script_of(address: str) -> str:
@@ -112,13 +125,14 @@ def script_of(address: str) -> str:
 
 def run(show: Callable[[], None]) -> None:
     """Run a page inside the boundary. The last line of every page's script."""
+    downloads.tell("")
     with boundary():
         show()
 
 
 def workspace() -> Workspace:
-    """Return the app's workspace: $PERSONA_LAB_WORKSPACE, else the repository root."""
-    return open_workspace()
+    """Return this session's workspace (pages/shared/studies.py); the server's own where it has none."""
+    return studies.here() or open_workspace()
 
 
 def read_only() -> bool:
@@ -169,23 +183,26 @@ def run_link(run_id: str, label: str = "", **told: Any) -> None:
     st.page_link(RUNS, label=plain(label or run_id), query_params={"run": run_id}, **told)
 
 
-def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
+def open_persona(persona_id: str, variant: str | None = None, **more: str) -> NoReturn:
     """Go to a persona's page, with one variant looked at. Not for callbacks: call it from the page."""
-    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant))
+    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant, **more))
 
 
 @contextmanager
-def boundary() -> Iterator[None]:
-    """Show what the user can mend as a message with its remedy; everything else stays an exception."""
+def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Show what the user can mend as a message with its remedy; everything else stays an exception.
+
+    `controls` names the page's own control for each flag that a remedy may speak of.
+    """
     try:
         yield
     except EngineError as error:
-        show_error(error)
+        show_error(error, controls)
     except OSError as error:
         told = refusal(error)
         if told is None:
             raise
-        show_error(told)
+        show_error(told, controls)
 
 
 def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
@@ -199,26 +216,44 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
     return inside
 
 
-def show_error(error: EngineError) -> None:
+def show_error(error: EngineError, controls: Mapping[str, str] | None = None) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    st.error(plain(error.message), icon=":material/error:")
+    here = functools.partial(_on_this_page, controls=controls or {})
+    st.error(plain(here(error.message)), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         table(
             {
                 "File": [fault.file for fault in error.faults],
                 "Line": [fault.line or None for fault in error.faults],
-                "What is wrong": [fault.what for fault in error.faults],
+                "What is wrong": [here(fault.what) for fault in error.faults],
             },
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(hint(error.hint))
+        st.caption(hint(here(error.hint)))
+
+
+def _on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
+    """Return a text in which a flag is named as the control that does the same here."""
+    for flag, control in controls.items():
+        text = re.sub(rf"{flag}\b", f"“{control}”", text)
+    return text
 
 
 def heading(title: str, lead: str) -> None:
-    """Show a page's title and the question it answers."""
-    st.title(title, anchor=False)
-    st.caption(lead)
+    """Show a page's title, the question it answers, its link, and what its address asks for in vain."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title, anchor=False, width="stretch")
+        addresses.link()
+    words = glossary.met_on(title)
+    st.caption(lead, help=f"Words met here:\n{glossary.as_lines(words)}" if words else None)
+    named(title)
+    addresses.remarks()
+
+
+def named(title: str) -> None:
+    """Name the browser's tab after what the page shows, and the study."""
+    st.set_page_config(page_title=f"{title} · {workspace().root.name}")
 
 
 def empty_state(
@@ -268,7 +303,10 @@ def state_badge(state: str) -> None:
 def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
     """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
-    return st.dataframe(drawn, hide_index=True, **told)
+    event = st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
+    if "on_select" in told:
+        st.caption(BY_KEY)
+    return event
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -284,9 +322,23 @@ def with_signs(table: pd.DataFrame, column: str) -> Styler:
     return _as_text(table).style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
 
 
-def chart(drawn: charts.Chart, **told: Any) -> Any:
-    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py)."""
-    return st.altair_chart(charts.quick(drawn), **told)
+def chart(
+    drawn: charts.Chart | dict[str, Any],
+    *,
+    alt: str,
+    key: str = "",
+    on_paper: Callable[[], charts.Chart] | None = None,
+    **told: Any,
+) -> Any:
+    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py), and offer it
+    as files; `on_paper` makes the one in the files where that is another. Also takes a specification."""
+    with st.container(gap="xxsmall"):
+        if isinstance(drawn, dict):
+            event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
+        else:
+            event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
+        downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
+    return event
 
 
 def select_rows(key: str, rows: list[int]) -> None:
@@ -300,69 +352,3 @@ def clicked(event: Any) -> dict[str, Any] | None:
     """Return what was clicked in a chart: by its event or, in a callback, by its key; None for nothing."""
     held = st.session_state[event] if isinstance(event, str) else event
     return next(iter(held["selection"].get(charts.CHOSEN, ())), None)
-
-
-def linked_choice(
-    label: str,
-    options: Sequence[str],
-    *,
-    page: str,
-    name: str,
-    words: Callable[[str], str] = str,
-    segmented: bool = False,
-    labelled: bool = True,
-    always: bool = False,
-    kept: bool = False,
-    whole: str = "",
-    help: str | None = None,
-) -> str | None:
-    """Show a choice that lives in the address as ?name=value; return what is chosen.
-
-    The first option is the default and leaves the address clean; with `always` it stands there as well; with
-    `kept` whoever comes back to the page finds the choice as it was. With `whole` (its words) the first
-    option is "all", told as None. Code sets the choice through `choose`, before the widget is drawn.
-    """
-    if whole:
-        options = [ALL, *options]
-
-    def worded(one: str) -> str:
-        return whole if whole and one == ALL else words(one)
-
-    key, seen = f"{page}_{name}", f"{page}_{name}_address"
-    asked = st.query_params.get(name)
-    written: Written | None = st.session_state.get(seen)
-    if kept and asked is None and key not in st.session_state:
-        asked = written.address if written else None
-    anew = key not in st.session_state or not written or not written.is_own(asked, st.session_state[key])
-    if asked in options and anew:
-        st.session_state[key] = asked
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    value: str | None
-    if segmented:
-        value = st.segmented_control(
-            label, options, default=None if key in st.session_state else options[0],
-            format_func=lambda one: plain(worded(one)), required=True, key=key, help=help,
-            label_visibility="visible" if labelled else "collapsed",
-        )  # fmt: skip
-    else:
-        value = st.selectbox(label, options, format_func=worded, key=key, help=help)
-    default = None if always else options[0]
-    if value in (None, default):
-        st.query_params.pop(name, None)
-    else:
-        st.query_params[name] = value or ""
-    address = st.query_params.get(name)
-    st.session_state[seen] = written.then(address, value) if written else Written(address, value)
-    return None if whole and value == ALL else value
-
-
-def choose(page: str, name: str, value: str | None) -> None:
-    """Set a linked choice from elsewhere on its page, in a callback."""
-    st.session_state[f"{page}_{name}"] = value
-
-
-def chosen(page: str, name: str, options: Sequence[str]) -> str | None:
-    """Return a linked choice before its widget is drawn; None when nothing valid is chosen."""
-    held = st.session_state.get(f"{page}_{name}") or st.query_params.get(name)
-    return held if held in options else None

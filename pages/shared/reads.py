@@ -134,6 +134,17 @@ def about(ws: Workspace) -> Portrait:
 
 
 @_of_data
+def names(ws: Workspace) -> dict[str, str]:
+    """Return what each persona is called: the id, and the first name where her character text gives one."""
+    return {one.persona_id: one.called for one in dataset(ws).personas}
+
+
+def called(ws: Workspace, persona_id: str) -> str:
+    """Return what a persona is called; published ones have an id alone."""
+    return names(ws).get(persona_id, persona_id)
+
+
+@_of_data
 def subjects(ws: Workspace) -> dict[str, float]:
     """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
     return subject_shares(dataset(ws).dialogues, domain(ws))

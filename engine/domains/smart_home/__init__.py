@@ -78,6 +78,7 @@ SMART_HOME: Final = Domain(
     co_primary=CoPrimary("exact_action_match", margin=0.05, words=("wording", "actions")),
     acts=acts,
     acts_title="Devices named in replies",
+    topic="Device",
     of_acts=OF_ACTS,
     habits=_habits,
     augmenting=Augmenting(

@@ -74,6 +74,15 @@ class Headline:
             f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
         )
 
+    def answer(self, *, competing: bool) -> str:
+        """Answer the study's question in a sentence: what val chose and what test says of it, never the
+        highest on test. `competing` says that there is anything beside the reference."""
+        if not competing:
+            return f"Only {self.reference} is scored; a comparison needs a second variant."
+        if not self.on_val:
+            return "Val is not scored here, so nothing was chosen before test was seen."
+        return f"{self.choice_words} (In {METRICS[self.metric].label.lower()}.)"
+
     @property
     def highest_words(self) -> str:
         row, metric = self.highest, METRICS[self.metric]

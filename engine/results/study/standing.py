@@ -7,14 +7,13 @@ findings alone) and launches nothing. Every number comes from the one comparison
 from __future__ import annotations
 
 import fnmatch
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import duration
+from engine.core.wording import about
 from engine.domains import metrics
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
@@ -91,8 +90,7 @@ class Stand:
         seconds = self.estimate_seconds(node_id)
         if not seconds:
             return ""
-        is_guess = not self.guessed.isdisjoint(self.costs[node_id])
-        return f"{'roughly' if is_guess else 'about'} {duration(seconds)}"
+        return about(seconds, rough=not self.guessed.isdisjoint(self.costs[node_id]))
 
 
 def stand(
@@ -246,19 +244,13 @@ class _Gathering:
 
     def _costs(self, planned: Plan) -> dict[str, float | None]:
         """Return the seconds of each run still to be done."""
-        by_id = {record.run_id: record for record in self.seen.records}
         costs: dict[str, float | None] = {}
         for run in planned.runs:
             if run.state == "succeeded":
                 continue
-            record = by_id.get(run.run_id)
-            left = record.status.eta_seconds if record is not None and record.state == "running" else None
-            known = left if left is not None else run.spec.estimate_seconds
-            if known is None:
-                known = _guess_seconds(self.seen, run.spec.experiment)
-            if not any(one.experiment == run.spec.experiment for one in self.seen.records):
+            if run.left is not None and run.left.is_guess:
                 self.guessed.add(run.run_id)
-            costs[run.run_id] = known
+            costs[run.run_id] = None if run.left is None else run.left.seconds
         return costs
 
     def _verdict(self, done: Walk) -> Verdict | None:
@@ -321,15 +313,6 @@ def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
     """The run that tells a node's state: a succeeded one, else one under way, else the last that ended."""
     ranks = {"succeeded": 3, "running": 2, "queued": 1, **dict.fromkeys(RESUMABLE, 0)}
     return max(records, key=lambda record: (ranks[record.state], record.order), default=None)
-
-
-def _guess_seconds(seen: Seen, experiment: str) -> float | None:
-    """Return a rough time for an experiment that was never run: from runs of its family, else from any."""
-    done = [record for record in seen.records if record.state == "succeeded" and record.status.seconds > 0]
-    families = {name: entry.family for name, entry in seen.known.items()}
-    kin = [record for record in done if families.get(record.experiment) == families.get(experiment)]
-    times = [record.status.seconds for record in kin or done]
-    return statistics.median(times) if times else None
 
 
 _TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates", "p"}

@@ -15,6 +15,7 @@ from engine.runs.runfolder import RESUMABLE, State
 
 NodeState = Literal[
     "blocked",
+    "ahead",
     "ready",
     "running",
     "stopped",
@@ -29,6 +30,7 @@ NodeState = Literal[
 _NOISE = 1e-12  # of sums of fractions
 RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
 INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones
+_ENDED: Mapping[State | None, str] = {"cancelled": "was cancelled", "lost": "was lost"}
 DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
 
 
@@ -95,7 +97,8 @@ class Deciding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One node's state. `on_path` says that the walk came by; `leads_to` where it went on."""
+    """One node's state. `on_path` says that the walk came by; `leads_to` where it went on; `run_state` how
+    the run of a stopped one ended."""
 
     id: str
     state: NodeState
@@ -103,6 +106,7 @@ class Standing:
     reason: str = ""
     on_path: bool = False
     leads_to: str | None = None
+    run_state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +241,8 @@ def _standing(node: Node, finding: Finding) -> Standing:
         return Standing(node.id, "not available", on_path=True, leads_to=onward, reason=finding.unavailable)
     if finding.run_state in RESUMABLE:
         error = f": {finding.run_error.splitlines()[0]}" if finding.run_error else ""
-        return Standing(
-            node.id, "stopped", on_path=True, reason=f"Its run {finding.run_id} {finding.run_state}{error}"
-        )
+        told = f"Its run {finding.run_id} {_ENDED.get(finding.run_state, finding.run_state)}{error}"
+        return Standing(node.id, "stopped", on_path=True, reason=told, run_state=finding.run_state)
     return Standing(node.id, "ready", on_path=True)
 
 
@@ -248,7 +251,7 @@ def _without_number(node: Node, finding: Finding) -> Standing:
     why = finding.unmeasured or "It left no variant to compare."
     if node.gate is None:
         return Standing(node.id, "passed", on_path=True, leads_to=node.then, reason=why)
-    return Standing(node.id, "stopped", on_path=True, reason=why)
+    return Standing(node.id, "stopped", on_path=True, reason=why, run_state="succeeded")
 
 
 def _off_path(node: Node, finding: Finding, *, is_ahead: bool) -> Standing:
@@ -256,6 +259,8 @@ def _off_path(node: Node, finding: Finding, *, is_ahead: bool) -> Standing:
         return Standing(node.id, "running", reason="It was launched by hand.")
     if is_ahead and finding.unavailable is not None and not node.is_result:
         return Standing(node.id, "not available", reason=finding.unavailable)
+    if is_ahead and finding.run_state == "succeeded" and not node.is_result:
+        return Standing(node.id, "ahead", reason="It has run already; the walk has not come to it yet.")
     if is_ahead:
         return Standing(node.id, "blocked", reason="Its turn has not come.")
     return Standing(node.id, "skipped", reason="The walk took another branch.")

@@ -44,7 +44,7 @@ def brushed(*channels: Literal["x", "y"]) -> alt.Parameter:
 def line_at(value: float, *, axis: str, dashed: bool = False, words: str = "") -> alt.Chart:
     """Return a grey line across the chart at a value of `axis` ("x" or "y"), with words on hovering."""
     held = pd.DataFrame({"at": [value], "words": [words]})
-    mark = {"color": GRID, "strokeDash": [4, 4]} if dashed else {"color": GRID}
+    mark = {"color": GRID, "aria": False, **({"strokeDash": [4, 4]} if dashed else {})}
     rule = alt.Chart(held).mark_rule(**mark).encode(**{axis: alt.datum(value)})
     return rule.encode(tooltip=alt.Tooltip("words:N", title="Line")) if words else rule
 
@@ -61,6 +61,11 @@ def quick(chart: Chart) -> Chart:
     """
     object.__setattr__(chart, "to_dict", functools.partial(chart.to_dict, validate=False))
     return chart
+
+
+def room_on_the_right(pixels: int) -> alt.Scale:
+    """Return a scale whose marks leave so much of the width to the words beside them: none is cut off."""
+    return alt.Scale(rangeMax=alt.expr(f"width - {pixels}"), domainMin=0, nice=False)
 
 
 def factor_of(*, in_points: bool) -> float:

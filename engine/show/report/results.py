@@ -29,7 +29,7 @@ def verdict_section(gathered: Gathered) -> Section:
     main = gathered.main
     if main is None:
         return Section("Answer", (Text("Nothing is scored yet, so there is no answer.", "lead"),))
-    blocks: list[Block] = [Text(_answer(main), "lead")]
+    blocks: list[Block] = [Text(main.headline.answer(competing=bool(main.contenders)), "lead")]
     if main.contenders and (highest := main.headline.highest_words):
         blocks.append(Text(highest))
     if (tested := main.headline.tested) is not None:
@@ -38,15 +38,6 @@ def verdict_section(gathered: Gathered) -> Section:
             blocks.append(Text(f"Beside it, {tested['variant']}: {beside_words(second)}."))
     blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
     return Section("Answer", tuple(blocks))
-
-
-def _answer(main: Compared) -> str:
-    """What val chose and what test says of it; never the highest on test."""
-    if not main.contenders:
-        return f"Only {main.reference} is scored; a comparison needs a second variant."
-    if not main.headline.on_val:
-        return "Val is not scored here, so nothing was chosen before test was seen."
-    return f"{main.headline.choice_words} (In {METRICS[main.headline.metric].label.lower()}.)"
 
 
 def _for_whom(main: Compared, row: Row) -> str:

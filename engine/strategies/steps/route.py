@@ -17,6 +17,7 @@ import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_json
+from engine.core.wording import percent
 from engine.data.dataset import load_splits
 from engine.data.splits import UNSEEN
 from engine.domains import metrics
@@ -217,7 +218,7 @@ def _tables(
 
 
 def _tell(context: RunContext, routes: Routes) -> None:
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in routes.shares.items())
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in routes.shares.items())
     context.log(f"{len(routes.routes)} personas: {shares}; {routes.best_single} is best for everybody on val")
     context.log("on val each dialogue is answered by the choice of the others; compare says what it gains")
     context.summary(shares=routes.shares, best_single=routes.best_single)

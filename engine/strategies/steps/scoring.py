@@ -196,14 +196,15 @@ def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
 
 
 def asker_for(context: RunContext, base: Base, shelf: Shelf, scorer: Scorer) -> Asker:
-    """Return what makes this run's prompts; finding memories counts as loading."""
+    """Return what makes this run's prompts; finding memories is a stage, or counts as loading."""
+    memories = "memories" if "memories" in context.spec.stages else "load"
     return Asker(
         context.workspace,
         base,
         shelf,
         max_new_tokens=context.spec.protocol["max_new_tokens"],
         scorer=scorer,
-        on_progress=embedding_progress(context, "load", unit="memories"),
+        on_progress=embedding_progress(context, memories, unit="memories"),
     )
 
 
@@ -292,6 +293,7 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores of the answers in the metrics wanted, long, with the answers' keys and personas."""
     scorer.keep_in(context.workspace)
+    context.progress("score", 0, 2 * len(answers), unit="texts")
     found = measure(
         wanted,
         [row.reply.text for row in answers],
