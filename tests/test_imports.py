@@ -133,7 +133,7 @@ def test_the_light_parts_and_every_page_load_no_model_code() -> None:
 
 
 def test_a_supervisor_is_tiny() -> None:
-    heavy = {*MODEL_CODE, "duckdb", "pandas", "pyarrow", "numpy", "streamlit", "pydantic", "click", "rich"}
+    heavy = {*MODEL_CODE, "duckdb", "pandas", "pyarrow", "numpy", "streamlit", "click", "rich"}
     assert not load("engine.runs.supervisor", "engine.runs.worker") & heavy
 
 
