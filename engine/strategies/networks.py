@@ -106,7 +106,9 @@ def _network(name: str, **more: Any) -> Experiment:
         stages=STAGES,
         beside=("base",),
         applies=_applies,
-        traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, trains=True),
+        traits=Traits(
+            personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True, trains=True
+        ),
         **more,
     )
 

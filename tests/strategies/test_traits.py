@@ -47,7 +47,8 @@ STEERED = {"context-steering", "steering-vectors"}
             ALIKE
             | STEERED
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
-            | {"ceiling"},
+            | NETWORKS
+            | {"ceiling", "tuned"},
         ),
         (
             "trains",
