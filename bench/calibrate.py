@@ -1,17 +1,18 @@
 """Whether the instrument finds what is there, and nothing where nothing is: worlds whose truth is known.
 
-    .venv/bin/python -m engine bench calibrate worlds               three worlds, 200 personas each
+    .venv/bin/python -m engine bench calibrate worlds               seven worlds, 200 personas each
     .venv/bin/python -m engine bench calibrate worlds --personas 60 --only archetypes
     .venv/bin/python -m engine bench calibrate placebo              200 small studies where nobody differs
     .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
 
 Worlds: in `archetypes` cluster adapters must beat unified, in `individualists` something personal must and
-clusters must not, in `uniform` nothing personal may beat its placebo. Placebo: one large world is trained and
-answered at once, with variants cheap enough for thousands of personas: memories in the base's prompt, and a
-short LoRA for each. Its personas are then dealt into small studies of their own, none in two of them; an
-adapter trained among thousands is the one trained alone. In a world where people differ, every dialogue is
-given to a random persona first, so that nothing is anybody's own. Counts how often a variant beats its
-placebo at alpha, beside what chance allows.
+clusters must not, in `uniform` nothing personal may beat its placebo. In `styles` steering should win, in
+`kin` a network from what is known of somebody to her adapter, in `told` steering by the profile alone.
+Placebo: one large world is trained and answered at once, with variants cheap enough for thousands of
+personas: memories in the base's prompt, and a short LoRA for each. Its personas are then dealt into small
+studies of their own, none in two of them; an adapter trained among thousands is the one trained alone. In a
+world where people differ, every dialogue is given to a random persona first, so that nothing is anybody's
+own. Counts how often a variant beats its placebo at alpha, beside what chance allows.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.study import engine, play  # noqa: E402
+from bench.study import engine, play, spelled  # noqa: E402
 
 ALPHA = 0.05
 PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))
 PLACEBOS = (("placebo", "--set", "of=hybrid"), ("placebo", "--set", "of=retrieval"))
+NETWORKS = (("projected-profile",), ("hypernetwork-trained",))
 WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "archetypes": (
         ("unified",),
@@ -44,6 +46,29 @@ WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "individualists": (("unified",), *PERSONAL, ("clustering",), ("cluster-from-unified",), *PLACEBOS),
     "uniform": (("unified",), *PERSONAL, *PLACEBOS),
+    "styles": (
+        ("unified",),
+        ("steering-vectors",),
+        ("context-steering",),
+        ("retrieval", "--set", "k=1,3"),
+        ("placebo", "--set", "of=steering-vectors"),
+        ("placebo", "--set", "of=context-steering"),
+    ),
+    "kin": (
+        ("unified",),
+        ("hybrid",),
+        ("hypernetwork",),
+        *NETWORKS,
+        ("placebo", "--set", "of=projected-profile"),
+        ("placebo", "--set", "of=hypernetwork-trained"),
+    ),
+    "told": (
+        ("unified",),
+        ("profile-prompt",),
+        ("context-steering", "--set", "shown=profile"),
+        *PERSONAL,
+        ("placebo", "--set", "of=context-steering"),
+    ),
 }
 Row = dict[str, Any]
 
@@ -59,7 +84,7 @@ def above(row: Row) -> bool:
     return bool(found) and found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0
 
 
-def judged(world: str, rows: Sequence[Row]) -> dict[str, bool]:
+def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     """Return each truth of the world and whether it came out."""
     families = {
         name: [row for row in rows if row["family"] == name] for name in ("cluster", "hybrid", "retrieval")
@@ -76,7 +101,38 @@ def judged(world: str, rows: Sequence[Row]) -> dict[str, bool]:
                 row["ci_high"] < max(one["ci_low"] for one in personal) for row in families["cluster"]
             ),
         }
+    steering = [row for row in rows if row["family"] == "steering"]
+    if world == "styles":
+        return {
+            "a steering variant beats unified": any(map(beats, steering)),
+            "a steering variant beats its placebo": any(map(above, steering)),
+            "steering vectors alone beat unified": any(
+                beats(row) for row in steering if row["variant"].startswith("steering-vectors")
+            ),
+        }
+    if world == "kin":
+        networks = [row for row in rows if row["family"] == "network"]
+        return {
+            "a trained network beats unified": any(map(beats, networks)),
+            "a trained network beats its placebo": any(map(above, networks)),
+            "who is held out of its training gains by it": held_out_gain(workspace) > 0,
+        }
+    if world == "told":
+        return {
+            "steering by the profile beats unified": any(map(beats, steering)),
+            "what remembers or trains does not": not any(map(beats, personal)),
+        }
     return {"no personal variant beats its placebo": not any(map(above, personal))}
+
+
+def held_out_gain(workspace: Path) -> float:
+    """Return how much less a network's loss is than unified's, in nats, for whom it was never trained on."""
+    gains = []
+    for name in ("projected-profile", "hypernetwork-trained"):
+        for path in (workspace / "data" / "runs").glob(f"{name}-*/summary.json"):
+            told = json.loads(path.read_text())
+            gains.append(told["unified_loss_nats"] - told["val_loss_nats"])
+    return max(gains, default=0.0)
 
 
 def recovered(workspace: Path, world: str) -> float | None:
@@ -106,10 +162,11 @@ def worlds(options: argparse.Namespace) -> dict[str, Any]:
         if not (workspace / "data" / "dataset").exists():
             size = ("--personas", str(options.personas), "--dialogues", str(options.dialogues))
             engine(workspace, "init", "--dataset", f"world:{world}", *size)
-        play(workspace, runs, (f"epochs={options.epochs}", f"examples_per_persona={options.examples}"))
-        rows = engine(workspace, "compare")["rows"]
+        alone = [(*words, "--no-controls") for words in runs]  # those that are asked about are in the list
+        play(workspace, spelled(alone, options.epochs, options.examples))
+        rows = engine(workspace, "compare", "--split", "test")["rows"]
         answer[world] = {
-            "truths": judged(world, rows),
+            "truths": judged(world, rows, workspace),
             "rand_index": recovered(workspace, world),
             "seconds": time.monotonic() - began,
             "rows": rows,

@@ -50,10 +50,10 @@ def encoder(options: Any, *, distinct: bool) -> Measured:
     """sentence-transformers alone, on the distinct texts or on every row."""
     from sentence_transformers import SentenceTransformer, util
 
-    from engine.lm.scorer import scorer_folder
+    from engine.lm.scorer_choice import usual
 
     predictions, references = texts(options.variants, options.personas)
-    model, clock, scores = SentenceTransformer(str(scorer_folder())), Clock(), []
+    model, clock, scores = SentenceTransformer(str(usual().folder)), Clock(), []
     model.encode(["warm up"])
     for _ in range(options.repeats):
         with clock.timed():

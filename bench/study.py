@@ -71,6 +71,8 @@ BEYOND: tuple[tuple[str, ...], ...] = (
     ("merge-learned", "--preset", "on-unified"),
     ("merge-learned", "--preset", "on-unified", "--set", "by_layer=true"),
     ("hypernetwork",),
+    ("projected-profile",),
+    ("hypernetwork-trained",),
     ("staged",),
     ("context-steering",),
     ("context-steering", "--set", "shown=profile"),

@@ -25,7 +25,7 @@ from engine.core.errors import EngineError as EngineError
 from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
 from engine.data.prepare import prepare
-from engine.domains.registry import domain_of
+from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Variant, resolve
@@ -33,6 +33,7 @@ from engine.runs import jobs
 from engine.runs.records import scan
 from engine.strategies import registry
 from engine.strategies.plan import plan
+from engine.strategies.scorer import settle
 
 _COLUMNS = (
     *("variant", "family", "mean", "delta", "ci_low", "ci_high", "p_holm", "verdict", "n_paired"),
@@ -48,6 +49,7 @@ def create(folder: str | Path, *, dataset: str | Path, **options: Any) -> Study:
     """
     ws = Workspace(Path(folder).expanduser().absolute())  # runs are processes that stand elsewhere
     prepare(ws, dataset=dataset, **options)
+    settle(ws)
     return Study(ws)
 
 
@@ -145,7 +147,7 @@ class Study:
 
         `metric` is by default the study's primary one.
         """
-        chosen = metric or domain_of(self.workspace).primary
+        chosen = metric or metrics.primary(self.workspace).name
         return store.score_table(self.workspace, metric=chosen, split=split)
 
     def ask(

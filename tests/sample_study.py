@@ -20,6 +20,7 @@ from engine.data import choose_examples, examples, load_dataset, load_splits, pr
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
+from engine.strategies import registry
 from engine.strategies.plan import Plan, PlannedRun, plan
 from tests.scores_for_tests import score_texts
 from tests.steps_for_tests import PACE
@@ -34,18 +35,23 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
         "unified+retrieval-3": ("retrieval", 0.60, 98_304),
         "unified+retrieval-5": ("retrieval", 0.46, 98_304),
     },
+    "per-persona": {"per-persona": ("per-persona", 0.55, 98_304)},
     "ceiling": {"ceiling-persona": ("ceiling", 0.97, 0), "knows-population": ("ceiling", 0.70, 0)},
 }
 
 
-def prepare_world(root: Path, *, personas: int = 8, dialogues: int = 8) -> Workspace:
+def prepare_world(
+    root: Path, *, personas: int = 8, dialogues: int = 8, unseen: float | None = None
+) -> Workspace:
     """Prepare a workspace from the default world; its base model is a configuration and empty files."""
     ws = Workspace(root)
     base = root / "tiny-base"
     write_json(base / "config.json", {"model_type": "qwen2"})
     for name in ("model.safetensors", "tokenizer.json"):
         (base / name).touch()
-    prepare(ws, dataset="world:default", personas=personas, dialogues=dialogues, base=str(base))
+    prepare(
+        ws, dataset="world:default", personas=personas, dialogues=dialogues, base=str(base), unseen=unseen
+    )
     return ws
 
 
@@ -123,7 +129,8 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
                 parameters_trained=parameters,
                 train_seconds=80.0 if parameters else None,
             )
-            for split in spec.protocol["splits"]:
+            serves = registry.get(spec.experiment).traits.serves_unseen
+            for split in [one for one in spec.protocol["splits"] if serves or one != "unseen"]:
                 rows += _scores(ws, name, skill, split=split, protocol=protocol, per_persona=per_persona)
         pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
         context.log("scores written")

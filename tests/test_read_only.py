@@ -37,6 +37,8 @@ LOOKS = (
     ["estimates"],
     ["pilot"],
     ["run", "hybrid", "--dry-run"],
+    ["label"],
+    ["restore"],
 )
 CHANGES = (
     ["run", "hybrid", "--detach"],
@@ -87,7 +89,8 @@ def test_every_command_that_looks_answers_and_nothing_is_written(
                 )
             assert changed(before, tree(study.root)) == [], words
         assert (tmp_path / "report" / "report.html").exists()
-        for words in CHANGES:
+        base = next(record.run_id for record in scan(study) if record.experiment == "base")
+        for words in (*CHANGES, ["label", base, "--star"], ["delete", base]):
             code = main([*words, "--workspace", str(study.root)])
             said = capsys.readouterr()
             assert code == 1, words

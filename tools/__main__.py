@@ -48,6 +48,18 @@ def world_report(reference: Path | None, personas: int, dialogues: int, seed: in
     click.echo(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2))
 
 
+@tools.command("layouts")
+@click.option("--write", is_flag=True, help="Into docs/your-data.md instead of to the terminal.")
+def layouts(write: bool) -> None:
+    """Say of every layout how it is recognised, what orders it, and what is scored."""
+    from tools import layout_table
+
+    if write:
+        layout_table.write()
+    else:
+        click.echo(layout_table.table())
+
+
 @tools.command("reference")
 @click.option("--write", is_flag=True, help="Into docs/reference.md instead of to the terminal.")
 def reference(write: bool) -> None:

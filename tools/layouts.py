@@ -328,6 +328,23 @@ def tickets() -> Files:
     return {"tickets.csv": table(rows[::-1], delimiter=";")}
 
 
+def flattened() -> bytes:
+    """One dialogue a line."""
+    rows = [
+        {
+            "persona_id": f"p{person}",
+            "session_id": session,
+            "messages": [
+                {"role": role, "text": text}
+                for role, text in zip(("user", "assistant"), said(person, session), strict=True)
+            ],
+        }
+        for person in range(PEOPLE)
+        for session in range(SESSIONS)
+    ]
+    return _lines(rows)
+
+
 LAYOUTS: Final[Mapping[str, Callable[[], Files]]] = {
     "openai": openai,
     "sharegpt": sharegpt,

@@ -32,11 +32,17 @@ _PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
     "Runs": {
         "runs": ("status", "cancel", "resume", "start-over", "logs", "queue", "clone"),
+        "keeping": ("label", "delete", "restore", "curves"),
         "trackers": ("export-runs",),
     },
-    "Compare": {"compare": ("compare", "freeze", "rescore"), "serving": ("serve", "export", "push")},
+    "Compare": {
+        "compare": ("compare", "freeze", "rescore"),
+        "predictions": ("export-predictions",),
+        "serving": ("serve", "export", "push"),
+        "tables": ("export-table",),
+    },
     "Playground": {"playground": ("generate",)},
-    "Data": {"data": ("init", "worlds")},
+    "Data": {"data": ("init", "worlds"), "scoring": ("scorer",)},
     "Report": {"report": ("report",)},
     "Settings": {
         "settings": ("machine", "doctor", "rebuild-db", "base", "bench", "keys"),

@@ -15,8 +15,10 @@ from engine.cli.frame import Call, command, note, out, table
 from engine.core.integrity import warn_changed
 from engine.core.plain import in_cell
 from engine.core.wording import count, known, p_value, percent, points, signed_points
+from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
@@ -38,8 +40,9 @@ from engine.stats.co_primary import beside_words
 @click.option("--metric", help="The metric to compare; by default the study's primary one.")
 @click.option(
     "--split",
-    type=click.Choice(["val", "test"]),
-    help="Where: val, to choose (the default), or test, to judge what was chosen.",
+    type=click.Choice(["val", "test", "unseen"]),
+    help="Where: val, to choose (the default), test, to judge what was chosen, with unseen personas in a "
+    "second table; or those alone.",
 )
 @click.option("--protocol", help="The protocol to compare under; by default the newest with the reference.")
 @click.option("--family", help="Show this family of variants only, such as retrieval.")
@@ -78,12 +81,12 @@ def compare(
     bands = with_criteria or call.as_json
     found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
     if as_csv:
-        print_csv(found["rows"])
+        print_csv([row for table in _tables(found) for row in _placed(table)])
         return 0
-    told = headline(call.ws, found)
+    told = headline(call.ws, found) if split != UNSEEN else None
     call.answer(
-        {**found, "headline": told.as_json()},
-        lambda: show(found, headline=told.words, with_criteria=with_criteria),
+        {**found, "headline": told and told.as_json()},
+        lambda: show(found, headline=told.words if told else (), with_criteria=with_criteria),
     )
     for line in tuned_words(call.ws):
         note(line)
@@ -171,6 +174,15 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
     return 0
 
 
+def _tables(found: Record) -> list[Record]:
+    """The table, and that of unseen personas beside it."""
+    return [found] if found["unseen"] is None else [found, found["unseen"]]
+
+
+def _placed(found: Record) -> list[Record]:
+    return [{**row, "split": found["split"]} for row in found["rows"]]
+
+
 _STYLES = {"better": "green", "worse": "red"}
 Record = dict[str, Any]
 
@@ -188,9 +200,25 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     stderr."""
     metric = METRICS[found["metric"]]
     unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
-    title = f"{metric.label} on {found['split']}, {unit}, against {found['reference']}"
+    where = "unseen personas" if found["split"] == UNSEEN else found["split"]
+    title = f"{metric.label} on {where}, {unit}, against {found['reference']}"
     for line in headline:
         out().print(Text(line), soft_wrap=True)
+    if told := unseen.words(found):
+        note(told)
+    _show_table(found, title)
+    if with_criteria:
+        _show_criteria(found)
+    for line in _remarks(found, metric):
+        note(line)
+    if (second := found["unseen"]) is not None:
+        out().print()
+        show(second)
+
+
+def _show_table(found: Record, title: str) -> None:
+    """The leaderboard under its title, and a line for each variant that asks for one."""
+    metric = METRICS[found["metric"]]
     out().print(Text(title, style="bold"))
     sizes = ("mean", "difference", "95 % CI")
     counted = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
@@ -203,10 +231,6 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     _show_reasons(found, metric)
     _show_settings(found)
     _show_controls(found, metric)
-    if with_criteria:
-        _show_criteria(found)
-    for line in _remarks(found, metric):
-        note(line)
 
 
 def _cells(row: Record, metric: Metric) -> list[str | Text]:
@@ -357,18 +381,18 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
         )
         told.append(differing(found["rows"]))
     told += _noise(found, metric)
-    if found["split"] == "test":
+    if found["split"] != "val":
         verdicts = count(found["test_looks"], "verdict")
         told.append(f"Test seen: {verdicts} on these dialogues so far. Choose on val.")
     if found["among_metrics"] > 1:
         told.append(
             f"p (Holm) answers for {found['among_metrics']} metrics: this one was not declared first."
         )
-    unseen = [other for other in found["others"] if other["variants"]]
-    if unseen and not any(row["role"] == "other protocol" for row in found["rows"]):
+    hidden = [other for other in found["others"] if other["variants"]]
+    if hidden and not any(row["role"] == "other protocol" for row in found["rows"]):
         told += [
             f"Not shown, scored otherwise: {', '.join(one['variants'])}. What differs: {one['words']}."
-            for one in unseen
+            for one in hidden
         ]
         told.append("To show them all the same: --across-protocols")
     return told

@@ -13,10 +13,9 @@ from engine.cli.frame import Call, command, out, table
 from engine.core.base_folder import EMBEDDED
 from engine.core.base_identity import pin_base, shown_base
 from engine.core.errors import EngineError
-from engine.core.paths import read_json
-from engine.data.dataset import SPLITS
 from engine.data.layouts.tasks import BY_NAME
 from engine.data.mapping import PARTS
+from engine.domains.metrics import METRICS
 from engine.domains.registry import BUILT_IN
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ if TYPE_CHECKING:
 def init(call: Call, *, looks: bool, **choices: Any) -> int:
     """Create a workspace: import a dataset, check it, and split it."""
     from engine.data import prepare, preview
+    from engine.strategies.scorer import settle
 
     if looks:
         found = preview(call.ws, **choices)
@@ -96,11 +96,15 @@ def init(call: Call, *, looks: bool, **choices: Any) -> int:
         return 1 if found.refused else 0
     looked = _probed(str(choices["base"]))
     card = prepare(call.ws, **choices)
+    settled = settle(call.ws)
 
     def show() -> None:
         if looked is not None:
             show_card(looked)
         _show_card(call, card)
+        if settled.why:
+            decides = METRICS[settled.primary].label
+            out().print(Text(f"{decides} is the primary metric: {settled.why}", style="yellow"))
 
     call.answer(card if looked is None else {**card, "base": looked}, show)
     return 0
@@ -152,6 +156,8 @@ def _show_preview(call: Call, found: Preview) -> None:
 
 
 def _show_card(call: Call, card: dict[str, Any]) -> None:
+    from engine.results.checks import failed_words
+
     counts = card["counts"]
     state = "already holds" if card.get("unchanged") else "holds"
     out().print(Text(f"{call.ws.root} {state} {card['source']}", style="bold"))
@@ -165,19 +171,14 @@ def _show_card(call: Call, card: dict[str, Any]) -> None:
     out().print(Text(f"{counts['examples']} examples: {by_split}"))
     for remark in card.get("notes", ()):
         out().print(Text(remark, style="yellow"))
-    for check in _failed(call):
-        out().print(Text(f"Check failed: {check['name']}: {check['detail']}", style="red"))
+    for told in failed_words(call.ws):
+        out().print(Text(f"Check failed: {told}", style="red"))
     if card.get("left_out"):
         out().print(
             Text(f"{len(card['left_out'])} faulty rows were left out; card.json lists them.", style="yellow")
         )
     out().print(Text(f"Base model: {shown_base(str(call.ws.read_config()['base']))}"))
     call.say(f"Next: {call.command('run', 'unified')}")
-
-
-def _failed(call: Call) -> list[dict[str, Any]]:
-    """The checks of the split that do not hold."""
-    return [check for check in read_json(call.ws.splits / SPLITS)["checks"] if not check["ok"]]
 
 
 @click.group("worlds")

@@ -16,10 +16,11 @@ from engine.core.errors import EngineError
 from engine.core.integrity import warn_changed
 from engine.core.machine import read_machine
 from engine.core.plain import in_terminal
-from engine.core.wording import count, duration
+from engine.core.wording import count, duration, percent
 from engine.runs import jobs, leases, slots
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import read_log
+from engine.show.run_words import left
 from engine.strategies.cloning import clone as clone_plan
 
 _SILENT_SECONDS = 15.0
@@ -188,14 +189,13 @@ def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
     columns = ("run", "state", "progress", "stage", "time", "left", "pid", "note")
     shown = table(*columns, right=("progress", "time", "left", "pid"))
     for record in records:
-        left = duration(record.status.eta_seconds) if record.state == "running" else "-"
         shown.add_row(
             record.run_id,
             Text(record.state, style=_STYLES[record.state]),
-            f"{record.progress:.0%}",
+            percent(record.progress),
             record.status.stage or "-",
             duration(record.status.seconds),
-            left,
+            left(record) or "-",
             str(record.pid or "-"),
             Text(_remark(record)),
         )

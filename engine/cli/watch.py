@@ -14,6 +14,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
+from engine.show import run_words
 
 _Show = Callable[[Sequence[RunRecord]], None]
 
@@ -78,8 +79,8 @@ def _stage(record: RunRecord) -> str:
 
 
 def _left(record: RunRecord) -> str:
-    if record.state == "running" and record.status.eta_seconds is not None:
-        return f"{duration(record.status.eta_seconds)} left"
+    if record.state == "running":
+        return f"{told} left" if (told := run_words.left(record)) else ""
     return f"in {duration(record.status.seconds)}" if record.ended else ""
 
 

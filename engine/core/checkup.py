@@ -21,7 +21,8 @@ _FILES = frozenset(
     {".json", ".jsonl", ".parquet", ".safetensors", ".txt", ".lock", ".yaml", ".duckdb", ".bin"}
 )
 _PASSED_OVER = frozenset({"checkpoint", "parts"})
-_GROWING = frozenset({"events.jsonl", "log.jsonl"})  # their last line may be cut off by a kill
+# Their last line may be cut off by a kill.
+_GROWING = frozenset({"events.jsonl", "log.jsonl", "usage.jsonl", "labels.jsonl"})
 _PARQUET_ENDS = b"PAR1"
 _DATA = "Repeat the workspace's init with the same choices: it writes the data's files again."
 _MENDS = {
@@ -40,6 +41,7 @@ _MENDS = {
     ".standby.json": "Delete it.",
     ".results-stamp.json": "Delete it: python -m engine rebuild-db",
     "votes.jsonl": "Remove the line: no vote is read from it.",
+    "marks.jsonl": "Remove the line: no mark is read from it.",
     "looks.jsonl": "Remove the line: it is written again at the next look.",
     "frozen.jsonl": "Remove the line: no plan is read from it.",
 }

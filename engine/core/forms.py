@@ -1,208 +1,305 @@
 """The form of the JSON files of a workspace, by their names, and what is wrong with one of another form.
 
-A form is a type, a tuple of types (any of them), a list of one form (a list of such), or a mapping: its keys
-must be there unless they end in "?"; the key "*" is the form of every other value. Owns what every reader may
-rely on; a reader that needs more says so itself. Reads no file.
+Owns what every reader may rely on; a reader that needs more says so itself. A key that a form does not name
+may hold anything: a newer version wrote it. Reads no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from typing import Any, NotRequired
 
-NOTHING = type(None)
-TEXT, NUMBER = (str, NOTHING), (int, float, NOTHING)
-_WORDS: dict[type, str] = {
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict
+
+_NAMES: dict[type, str] = {
     dict: "an object",
     list: "a list",
     str: "text",
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    NOTHING: "null",
+    type(None): "null",
+}
+_WANTED = {
+    "dict_type": _NAMES[dict],
+    "list_type": _NAMES[list],
+    "string_type": _NAMES[str],
+    "bool_type": _NAMES[bool],
+    "int_type": _NAMES[int],
+    "float_type": _NAMES[float],
 }
 
-PROCESS = {"boot_id": str, "pid": int, "start_ticks": int}
-_COUNTS = {"personas": int, "dialogues": int, "personas_with_character": int}
-_VARIANT = {
-    "name": str,
-    "family": str,
-    "recipe": dict,
-    "parameters_trained?": (int, NOTHING),
-    "train_seconds?": NUMBER,
-    "aliases?": ([str], NOTHING),
-}
-_STORED = {"run": str, "name": str, "kind?": str, "weight?": (int, float), "scale?": (int, float)}
+Words = dict[str, str]
+Numbers = dict[str, float]
+Objects = dict[str, dict[str, Any]]
+
+
+class _Process(TypedDict):
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+
+class _Counts(TypedDict):
+    personas: int
+    dialogues: int
+    personas_with_character: int
+
+
+class _Dataset(TypedDict):
+    source: NotRequired[str]
+    data_hash: NotRequired[str]
+
+
+class _Config(TypedDict):
+    dataset: _Dataset
+    base: str
+    split: str
+    seed: int
+    files: NotRequired[Words]
+    base_files: NotRequired[Words]
+    scorer: NotRequired[str]
+    primary: NotRequired[str]
+
+
+class _Card(TypedDict):
+    data_hash: str
+    counts: _Counts
+    source: NotRequired[str]
+    notes: NotRequired[list[str]]
+    left_out: NotRequired[list[dict[str, Any]]]
+
+
+class _Check(TypedDict):
+    name: str
+    ok: bool
+    detail: str
+
+
+class _Splits(TypedDict):
+    scheme: str
+    assignment: Words
+    online: NotRequired[list[str]]
+    checks: NotRequired[list[_Check]]
+    statistics: NotRequired[dict[str, Any]]
+
+
+class _Reference(TypedDict):
+    run_id: str
+    at: str
+    by: str
+    instead_of: str | None
+
+
+class _Spec(TypedDict):
+    experiment: str
+    version: int
+    parameters: dict[str, Any]
+    seed: int
+    data_hash: str
+    base: str
+    upstream: NotRequired[Words]
+    protocol: NotRequired[dict[str, Any]]
+    base_fingerprint: NotRequired[str]
+    stages: NotRequired[Numbers]
+    changed: NotRequired[list[str]]
+    cloned_from: NotRequired[str]
+    expected: NotRequired[Numbers]
+    created_at: NotRequired[str]
+    versions: NotRequired[Words]
+    estimate_seconds: NotRequired[float | None]
+
+
+class _Heartbeat(TypedDict):
+    boot_id: str
+    monotonic: float
+    at: str
+
+
+class _Status(TypedDict):
+    state: str
+    order: NotRequired[int]
+    attempt: NotRequired[int]
+    launcher: NotRequired[str]
+    launch: NotRequired[dict[str, Any]]
+    device: NotRequired[str]
+    progress: NotRequired[float]
+    stage: NotRequired[str]
+    done: NotRequired[float]
+    total: NotRequired[float]
+    unit: NotRequired[str]
+    eta_seconds: NotRequired[float | None]
+    eta_is_rough: NotRequired[bool]
+    seconds: NotRequired[float]
+    stage_seconds: NotRequired[Numbers]
+    supervisor: NotRequired[_Process | None]
+    worker: NotRequired[_Process | None]
+    heartbeat: NotRequired[_Heartbeat | None]
+    queued_at: NotRequired[str | None]
+    started_at: NotRequired[str | None]
+    ended_at: NotRequired[str | None]
+    error: NotRequired[str | None]
+    hint: NotRequired[str | None]
+    exit_code: NotRequired[int | None]
+    signal: NotRequired[str | None]
+    freed_bytes: NotRequired[int | None]
+
+
+class _Variant(TypedDict):
+    name: str
+    family: str
+    recipe: dict[str, Any]
+    parameters_trained: NotRequired[int | None]
+    train_seconds: NotRequired[float | None]
+    aliases: NotRequired[list[str] | None]
+
+
+class _Done(TypedDict):
+    run_id: NotRequired[str]
+    finished_at: str
+    files: Words
+    adapters: NotRequired[Words]
+    protocols: Objects
+    variants: list[_Variant]
+    summary: NotRequired[dict[str, Any]]
+
+
+class _Cancel(TypedDict):
+    attempt: int
+
+
+class _Clusters(TypedDict):
+    assignment: dict[str, int]
+    k: NotRequired[int]
+    sizes: NotRequired[Any]
+    features: NotRequired[str]
+    map: NotRequired[dict[str, list[float]]]
+    centroids_similarity: NotRequired[Numbers]
+    silhouette: NotRequired[float | None]
+    warning: NotRequired[str | None]
+
+
+class _Stored(TypedDict):
+    run: str
+    name: str
+    kind: NotRequired[str]
+    weight: NotRequired[float]
+    scale: NotRequired[float]
+
+
+class _Merge(TypedDict):
+    weights: Numbers
+
+
+class _Weights(TypedDict):
+    assignment: Words
+    merges: dict[str, _Merge]
+
+
+class _Candidate(TypedDict):
+    recipe: dict[str, Any]
+
+
+class _Route(TypedDict):
+    variant: str
+
+
+class _Routes(TypedDict):
+    candidates: dict[str, _Candidate]
+    routes: dict[str, _Route]
+
+
+class _Placebo(TypedDict):
+    donors: Words
+
+
+class _Trained(TypedDict):
+    name: str
+    personas: list[str]
+
+
+class _Augmentation(TypedDict):
+    sources: int
+    made: int
+    total: int
+    rejected: dict[str, int]
+    by_method: dict[str, Any]
+
+
+class _WholeCounts(_Counts):
+    messages: int
+    examples: int
+    personas_with_routines: int
+
+
+class Known(TypedDict):
+    """A file's hash, kept beside it with what told that the file is still the same."""
+
+    stamp: list[int]
+    sha256: str
+
+
+class WholeCard(TypedDict):
+    """What pages and the report need of card.json."""
+
+    data_hash: str
+    counts: _WholeCounts
+    source: str
+    split: str
+    statistics: dict[str, Any]
+    notes: NotRequired[list[str]]
+    left_out: NotRequired[list[dict[str, Any]]]
+
 
 FORMS: dict[str, Any] = {
-    "workspace.json": {
-        "dataset": {"source?": str, "data_hash?": str},
-        "base": str,
-        "split": str,
-        "seed": int,
-        "files?": {"*": str},
-        "base_files?": {"*": str},
-    },
-    "card.json": {"data_hash": str, "counts": _COUNTS, "source?": str, "notes?": [str], "left_out?": [dict]},
-    "splits.json": {
-        "scheme": str,
-        "assignment": {"*": str},
-        "online?": [str],
-        "checks?": [{"name": str, "ok": bool, "detail": str}],
-        "statistics?": dict,
-    },
+    "workspace.json": _Config,
+    "card.json": _Card,
+    "splits.json": _Splits,
     "machine.json": dict,
-    "references.json": {"*": {"run_id": str, "at": str, "by": str, "instead_of": TEXT}},
-    "kernels.json": {"*": dict},
-    "spec.json": {
-        "experiment": str,
-        "version": int,
-        "parameters": dict,
-        "seed": int,
-        "data_hash": str,
-        "base": str,
-        "upstream?": {"*": str},
-        "protocol?": dict,
-        "base_fingerprint?": str,
-        "stages?": {"*": (int, float)},
-        "changed?": [str],
-        "created_at?": str,
-        "versions?": {"*": str},
-        "estimate_seconds?": NUMBER,
-    },
-    "status.json": {
-        "state": str,
-        "order?": int,
-        "attempt?": int,
-        "launcher?": str,
-        "launch?": dict,
-        "device?": str,
-        "progress?": (int, float),
-        "stage?": str,
-        "done?": (int, float),
-        "total?": (int, float),
-        "unit?": str,
-        "eta_seconds?": NUMBER,
-        "seconds?": (int, float),
-        "stage_seconds?": {"*": (int, float)},
-        "supervisor?": (PROCESS, NOTHING),
-        "worker?": (PROCESS, NOTHING),
-        "heartbeat?": ({"boot_id": str, "monotonic": (int, float), "at": str}, NOTHING),
-        "queued_at?": TEXT,
-        "started_at?": TEXT,
-        "ended_at?": TEXT,
-        "error?": TEXT,
-        "hint?": TEXT,
-        "exit_code?": (int, NOTHING),
-        "signal?": TEXT,
-        "freed_bytes?": (int, NOTHING),
-    },
-    "done.json": {
-        "run_id?": str,
-        "finished_at": str,
-        "files": {"*": str},
-        "adapters?": {"*": str},
-        "protocols": {"*": dict},
-        "variants": [_VARIANT],
-        "summary?": dict,
-    },
-    "variants.json": [_VARIANT],
-    "protocols.json": {"*": dict},
+    "references.json": dict[str, _Reference],
+    "kernels.json": Objects,
+    "spec.json": _Spec,
+    "status.json": _Status,
+    "done.json": _Done,
+    "variants.json": list[_Variant],
+    "protocols.json": Objects,
     "summary.json": dict,
-    "cancel.json": {"attempt": int},
-    "clusters.json": {
-        "assignment": {"*": int},
-        "k?": int,
-        "sizes?": (list, dict),
-        "features?": str,
-        "map?": {"*": [(int, float)]},
-        "centroids_similarity?": {"*": (int, float)},
-        "silhouette?": NUMBER,
-        "warning?": TEXT,
-    },
-    "personas.json": {"*": [_STORED]},
-    "weights.json": {
-        "assignment": {"*": str},
-        "merges": {"*": {"weights": {"*": (int, float)}}},
-    },
-    "routes.json": {
-        "candidates": {"*": {"recipe": dict}},
-        "routes": {"*": {"variant": str}},
-    },
-    "placebo.json": {"donors": {"*": str}},
-    "training.json": [{"name": str, "personas": [str]}],
-    "augmentation.json": {
-        "sources": int,
-        "made": int,
-        "total": int,
-        "rejected": {"*": int},
-        "by_method": dict,
-    },
+    "cancel.json": _Cancel,
+    "clusters.json": _Clusters,
+    "personas.json": dict[str, list[_Stored]],
+    "weights.json": _Weights,
+    "routes.json": _Routes,
+    "chosen.json": _Candidate,
+    "placebo.json": _Placebo,
+    "training.json": list[_Trained],
+    "augmentation.json": _Augmentation,
     "adapter_config.json": dict,
     ".standby.json": dict,
     ".results-stamp.json": dict,
 }
 
-WHOLE_CARD = {
-    **FORMS["card.json"],
-    "source": str,
-    "split": str,
-    "counts": {**_COUNTS, "messages": int, "examples": int, "personas_with_routines": int},
-    "statistics": dict,
-}
-"""What pages and the report need of card.json."""
 
-
-def fault(form: Any, value: Any, where: str = "") -> str:
+def fault(form: Any, value: Any) -> str:
     """Return what is wrong with `value` where a form is wanted, "" when nothing is."""
-    if isinstance(form, tuple):
-        found = [fault(one, value, where) for one in form]
-        return "" if "" in found else _nearest(form, found, value, where)
-    if isinstance(form, type):
-        return "" if _is(value, form) else _other(where, _WORDS[form], value)
-    if isinstance(form, list):
-        if not isinstance(value, list):
-            return _other(where, _WORDS[list], value)
-        places = ((form[0], entry, f"{where}[{place}]") for place, entry in enumerate(value))
-        return next((wrong for one in places if (wrong := fault(*one))), "")
-    if not isinstance(value, dict):
-        return _other(where, _WORDS[dict], value)
-    return _fault_of_keys(form, value, where)
-
-
-def _fault_of_keys(form: Mapping[str, Any], value: Mapping[str, Any], where: str) -> str:
-    named = {name.removesuffix("?"): wanted for name, wanted in form.items()}
-    for name in form:
-        if not name.endswith("?") and name != "*" and name not in value:
-            return f"{_at(where, name)} is missing"
-    for name, entry in value.items():
-        wanted = named.get(name, named.get("*"))
-        if wanted is not None and (wrong := fault(wanted, entry, _at(where, name))):
-            return wrong
+    try:
+        _adapter(form).validate_python(value, strict=True)  # a number in quotes is no number, true is not 1
+    except ValidationError as error:
+        return _worded(error.errors(include_url=False)[0])
     return ""
 
 
-def _nearest(form: tuple[Any, ...], found: list[str], value: Any, where: str) -> str:
-    """The fault by the alternative that `value` was meant as; where it is none of them, all of them."""
-    for one, wrong in zip(form, found, strict=True):
-        if (isinstance(one, Mapping) and isinstance(value, dict)) or (
-            isinstance(one, list) and isinstance(value, list)
-        ):
-            return wrong
-    return _other(where, " or ".join(_word(one) for one in form), value)
+@functools.cache
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(form)
 
 
-def _word(form: Any) -> str:
-    return _WORDS[form if isinstance(form, type) else list if isinstance(form, list) else dict]
-
-
-def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-
-
-def _at(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
-
-
-def _other(where: str, wanted: str, value: Any) -> str:
-    return f"{where or 'it'} must be {wanted}, is {_WORDS.get(type(value), type(value).__name__)}"
+def _worded(found: ErrorDetails) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in found["loc"])
+    where = "".join(parts).removeprefix(".")
+    if found["type"] == "missing":
+        return f"{where} is missing"
+    value = found["input"]
+    wanted = _WANTED.get(found["type"], found["msg"])
+    return f"{where or 'it'} must be {wanted}, is {_NAMES.get(type(value), type(value).__name__)}"

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from engine.core.base_folder import deciding_files, local_base
 from engine.core.errors import EngineError
+from engine.core.forms import Known
 from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
@@ -228,7 +229,7 @@ def _kept(path: Path, stamp: _Stamp) -> tuple[_Stamp, str] | None:
     if stamp[1] < _LARGE_BYTES:
         return None
     with suppress(OSError, EngineError):
-        kept = read_json(_place(path), {"stamp": [int], "sha256": str})
+        kept = read_json(_place(path), Known)
         first, second, third, fourth = (*kept["stamp"], 0, 0, 0, 0)[:4]
         return (first, second, third, fourth), kept["sha256"]
     return None

@@ -8,27 +8,44 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from engine.core.consent import agree, agreed
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError
+from engine.core.parameters import worded
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.roles import Role, refuse_unless
 
 Change = TypeVar("Change", bound=Callable[..., Any])
 
 READ_ONLY = "PERSONA_LAB_READ_ONLY"
-LAUNCHERS = ("local", "ray")
+Launcher = Literal["local", "ray"]
+LAUNCHERS = get_args(Launcher)
 _FALSE = ("", "0", "false", "no", "off")
 _MOST_SLOTS = 64
 _MOST_TASKS = 256
 
 
-@dataclass(frozen=True, slots=True)
+def _without_spaces(address: str) -> str:
+    if any(letter.isspace() for letter in address):
+        raise ValueError("must be HOST:PORT, or auto")
+    return address
+
+
+def _python_file(name: str) -> str:
+    if not name.endswith(".py"):
+        raise ValueError("must be a Python file")
+    return name
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class Machine:
-    """The settings. Raises EngineError for values that mean nothing.
+    """The settings. Raises ValidationError for values that mean nothing.
 
     `training_slots` is how many runs may be at work at once on the processor (on a machine with GPUs it is
     one a GPU); with 0 the queue is paused. Of a Ray cluster: its `ray_address`, what a task asks for
@@ -36,35 +53,15 @@ class Machine:
     (`ray_tasks`, None: as many as fit at once), and how many runs may be there at once.
     """
 
-    training_slots: int = 1
-    launcher: str = "local"
-    ray_address: str = ""
-    ray_cpus: float = 1.0
-    ray_gpus: float | None = None
-    ray_tasks: int | None = None
-    ray_runs: int = 2
+    training_slots: Annotated[int, Field(ge=0, le=_MOST_SLOTS)] = 1
+    launcher: Launcher = "local"
+    ray_address: Annotated[str, AfterValidator(_without_spaces)] = ""
+    ray_cpus: Annotated[float, Field(gt=0)] = 1.0
+    ray_gpus: Annotated[float | None, Field(ge=0)] = None
+    ray_tasks: Annotated[int | None, Field(ge=1, le=_MOST_TASKS)] = None
+    ray_runs: Annotated[int, Field(ge=0, le=_MOST_SLOTS)] = 2
     read_only: bool = False
-    extensions: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.launcher not in LAUNCHERS:
-            raise unknown_name("launcher", str(self.launcher), LAUNCHERS)
-        for name in ("training_slots", "ray_runs"):
-            if not _is_count(getattr(self, name), least=0, most=_MOST_SLOTS):
-                raise _refused(name, getattr(self, name), f"a number from 0 to {_MOST_SLOTS}")
-        if not _is_amount(self.ray_cpus) or self.ray_cpus == 0:
-            raise _refused("ray_cpus", self.ray_cpus, "a number above 0")
-        if self.ray_gpus is not None and not _is_amount(self.ray_gpus):
-            raise _refused("ray_gpus", self.ray_gpus, "a number, 0 or more")
-        if self.ray_tasks is not None and not _is_count(self.ray_tasks, least=1, most=_MOST_TASKS):
-            raise _refused("ray_tasks", self.ray_tasks, f"a number from 1 to {_MOST_TASKS}")
-        if not isinstance(self.ray_address, str) or any(letter.isspace() for letter in self.ray_address):
-            raise _refused("ray_address", self.ray_address, "HOST:PORT, or auto")
-        if not isinstance(self.read_only, bool):
-            raise _refused("read_only", self.read_only, "true or false")
-        if not _are_files(self.extensions):
-            raise _refused("extensions", self.extensions, "a list of Python files")
-        object.__setattr__(self, "extensions", tuple(self.extensions))
+    extensions: Annotated[tuple[Annotated[str, AfterValidator(_python_file)], ...], Strict(False)] = ()
 
 
 def read_machine(ws: Workspace) -> Machine:
@@ -73,13 +70,11 @@ def read_machine(ws: Workspace) -> Machine:
     if not path.exists():
         return Machine()
     values = read_json(path)
+    known = {entry.name for entry in fields(Machine)}
     try:
-        known = {entry.name for entry in fields(Machine)}
         return Machine(**{name: value for name, value in values.items() if name in known})
-    except EngineError as error:
-        raise EngineError(f"{path}: {error.message}", error.hint) from error
-    except (TypeError, AttributeError) as error:
-        raise EngineError(f"{path} cannot be read: {error}", f"Mend it, or delete {path.name}.") from error
+    except ValidationError as error:
+        raise EngineError(f"{path}: {_worded(error)}.", f"Mend it, or delete {path.name}.") from error
 
 
 def change_machine(ws: Workspace, **values: Any) -> Machine:
@@ -91,7 +86,10 @@ def change_machine(ws: Workspace, **values: Any) -> Machine:
     refuse_unless("own", "change the settings")
     if _told_read_only() or unwritable(ws) is not None:
         refuse_if_read_only(ws, "change the settings")
-    changed = replace(read_machine(ws), **values)
+    try:
+        changed = replace(read_machine(ws), **values)
+    except ValidationError as error:
+        raise EngineError(f"{_worded(error)}.", "Nothing was changed.") from error
     ours = "ray_address" in values or cluster_is_ours(ws, changed)
     token = {"consent": agree(ws, "cluster", changed.ray_address)} if ours and changed.ray_address else {}
     write_json(_path(ws), {**asdict(changed), **token})
@@ -174,24 +172,9 @@ def _told_read_only() -> bool:
     return os.environ.get(READ_ONLY, "").strip().lower() not in _FALSE
 
 
-def _is_count(value: object, *, least: int, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-
-
-def _is_amount(value: object) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value < float("inf")  # type: ignore[operator]
-
-
-def _are_files(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(
-        isinstance(name, str) and name.endswith(".py") for name in value
-    )
-
-
 def _path(ws: Workspace) -> Path:
     return ws.data / "machine.json"
 
 
-def _refused(name: str, value: object, wanted: str) -> EngineError:
-    return EngineError(f"{name.replace('_', ' ')} is {value!r}.", f"Give {wanted}.")
+def _worded(error: ValidationError) -> str:
+    return "; ".join(f"{fault['loc'][0]} {worded(fault)}".replace("_", " ", 1) for fault in error.errors())

@@ -1,11 +1,32 @@
-"""The forms in which settings are declared: frozen, described, and without unknown names."""
+"""The forms in which settings are declared: frozen, described, and without unknown names; and the words for
+what is wrong with a value, the same wherever one is given."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic_core import ErrorDetails
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "missing": lambda _: "is missing",
+    "greater_than_equal": lambda told: f"must be {told['ge']:g} or more",
+    "greater_than": lambda told: f"must be more than {told['gt']:g}",
+    "less_than_equal": lambda told: f"must be {told['le']:g} or less",
+    "less_than": lambda told: f"must be less than {told['lt']:g}",
+    "too_short": lambda told: f"needs {told['min_length']:g} or more",
+    "literal_error": lambda told: f"must be {told['expected']}".replace("'", ""),
+    "int_type": lambda _: "needs a whole number",
+    "int_parsing": lambda _: "must be a whole number",
+    "int_from_float": lambda _: "must be a whole number",
+    "float_type": lambda _: "needs a number",
+    "float_parsing": lambda _: "must be a number",
+    "finite_number": lambda _: "must be a finite number",
+    "bool_type": lambda _: "must be true or false",
+    "bool_parsing": lambda _: "must be true or false",
+    "string_type": lambda _: "must be text",
+}
 
 
 def _as_list(value: Any) -> Any:
@@ -51,3 +72,15 @@ def _ordered(members: Iterable[Any], *, first: Sequence[Any]) -> list[Any]:
         return first.index(member) if member in first else len(first), member
 
     return sorted(dict.fromkeys(members), key=place)
+
+
+def worded(fault: ErrorDetails) -> str:
+    """Say what is wrong with a value: "must be 1 or more, not 0"; a list's member is told first."""
+    words = _WORDS.get(fault["type"])
+    msg = fault["msg"].removeprefix("Value error, ")
+    told = words(fault.get("ctx", {})) if words else msg[:1].lower() + msg[1:]
+    value = fault["input"]
+    if fault["type"] == "missing" or value is None or value == "" or isinstance(value, list | dict):
+        return told
+    in_list = any(isinstance(part, int) for part in fault["loc"])
+    return f"{value} {told}" if in_list else f"{told}, not {value}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Split = Literal["train", "val", "test", "unseen"]
+Split = Literal["train", "val", "test", "history", "unseen"]
 Role = Literal["user", "assistant", "system"]
+_NAME = re.compile(r"([^\W\d_]{2,})(?:'s| (?:is|has|likes|loves|lives|works|was|prefers|wants|speaks)\b)")
+_NO_NAMES = frozenset(
+    {"He", "She", "They", "It", "This", "That", "There", "Who", "User", "Persona", "Somebody"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,18 @@ class Persona:
     persona_id: str
     character: str | None = None
     routines: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name that the character text begins with, "" where it begins with none."""
+        found = _NAME.match(self.character or "")
+        name = "" if found is None else found[1]
+        return name if name[:1].isupper() and name not in _NO_NAMES else ""
+
+    @property
+    def called(self) -> str:
+        """What people read: the id, and the first name where there is one."""
+        return f"{self.persona_id} ({self.first_name})" if self.first_name else self.persona_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,8 @@ class Splits:
     `scheme` is "by-time" (every persona has train, val and test dialogues; `online` is the last slice of its
     train part) or "by-persona" (a persona's dialogues lie in one split only). `assignment` maps dialogue_id
     -> split; `online` holds dialogue ids. Beside a split by time, `unseen` holds the ids of personas kept out
-    of all training: all their dialogues are assigned to "unseen".
+    of all training: their earlier dialogues are "history", which may be remembered and never trained on, and
+    the later ones are "unseen", which are judged.
     """
 
     scheme: Literal["by-time", "by-persona"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -33,19 +34,27 @@ def known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
 
 
+def rounded(value: float, digits: int = 0) -> str:
+    """Word a number with so many decimals: 12.5 -> "13", -2.25 with one -> "−2.3", never "−0".
+
+    A half goes away from zero, as in the tables and axes that a browser draws: one number has one wording,
+    wherever it stands.
+    """
+    found = Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    return f"{abs(found) if found == 0 else found:f}".replace("-", MINUS)
+
+
 def points(value: float | None) -> str:
     """Word a score as points: 0.8214 -> "82.1"; nothing -> a dash."""
-    return NOTHING if value is None or not known(value) else _signless(100 * value)
+    return NOTHING if value is None or not known(value) else rounded(100 * value, 1)
 
 
 def signed_points(value: float | None) -> str:
     """Word a difference as signed points: 0.0231 -> "+2.3", -0.004 -> "−0.4", 0 -> "0.0"."""
     if value is None or not known(value):
         return NOTHING
-    rounded = round(100 * value, 1)
-    if rounded == 0:
-        return "0.0"
-    return f"{'+' if rounded > 0 else MINUS}{abs(rounded):.1f}"
+    words = rounded(100 * value, 1)
+    return f"+{words}" if value > 0 and words != "0.0" else words
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -67,8 +76,8 @@ def p_value(value: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Word a share: 0.605 -> "60 %"."""
-    return NOTHING if share is None or not known(share) else f"{100 * share:.0f} %"
+    """Word a share: 0.125 -> "13 %"."""
+    return NOTHING if share is None or not known(share) else f"{rounded(100 * share)} %"
 
 
 def duration(seconds: float | None) -> str:
@@ -85,6 +94,12 @@ def duration(seconds: float | None) -> str:
     if whole < 86400:
         return _two(whole, 3600, "h", 60, "min")
     return _two(whole, 86400, "d", 3600, "h")
+
+
+def about(seconds: float, *, rough: bool = False) -> str:
+    """Word an estimated time: 80 -> "about 1 min 20 s", a rough one "roughly 1 min 20 s", 0.4 "under 1 s"."""
+    told = duration(seconds)
+    return told if seconds < 1 else f"{'roughly' if rough else 'about'} {told}"
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -163,10 +178,6 @@ def stage(name: str, done: int, total: int, unit: str = "") -> str:
     if not total:
         return name
     return f"{name}, {done:,} of {total:,}{f' {unit}' if unit else ''}"
-
-
-def _signless(value: float) -> str:
-    return f"{value:.1f}".replace("-", MINUS)
 
 
 def _two(whole: int, large: int, large_unit: str, small: int, small_unit: str) -> str:

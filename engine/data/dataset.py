@@ -53,6 +53,11 @@ def examples(dataset: Dataset, splits: Splits, split: Split) -> tuple[Example, .
     return tuple(example for dialogue in chosen for example in examples_of(dialogue))
 
 
+def remembered(dataset: Dataset, splits: Splits) -> tuple[Example, ...]:
+    """Return what may be remembered of each persona: her train examples, her history where she is unseen."""
+    return (*examples(dataset, splits, "train"), *examples(dataset, splits, "history"))
+
+
 def examples_of(dialogue: Dialogue) -> Iterator[Example]:
     """Yield the examples of one dialogue, in order."""
     for turn in example_turns(dialogue.messages):

@@ -19,6 +19,7 @@ from engine.core.errors import EngineError, Fault
 from engine.core.machine import changes
 from engine.core.paths import Workspace, embedded_base, read_json, write_json
 from engine.data.archive import Upload, named, unpack_upload
+from engine.data.checks import check_splits
 from engine.data.choices import Choices, Options, refuse_unloadable
 from engine.data.dataset import (
     CARD,
@@ -33,7 +34,7 @@ from engine.data.dataset import (
 from engine.data.lines import read_lines
 from engine.data.ready import Ready, card_of, make_ready
 from engine.data.sources import Source, find_source
-from engine.data.splits import check_splits, export_edgesplits, hash_splits, split_statistics
+from engine.data.splits import export_edgesplits, hash_splits, split_statistics
 from engine.data.staging import incoming, move_in, write_files
 from engine.domains.registry import domain_of
 
@@ -87,6 +88,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
             "data_hash": card["data_hash"],
             "personas": len(ready.dataset.personas),
             "dialogues": len(ready.dataset.dialogues),
+            **({} if ready.acts else {"acts": False}),
         },
         "domain": ready.domain.name,
         "base": _base_name(ws, choices.base),
@@ -181,7 +183,9 @@ def _truth(ready: Ready) -> list[dict[str, str]]:
         if line.value is None:
             raise EngineError(f"The world's {Fault(TRUTH, line.number, line.fault)}")
         row = line.value
-        example_id = f"{ids[row['persona_index']]}/{row['session_id']:04d}#{row['turn']}"
+        example_id = row.get("example_id") or (
+            f"{ids[row['persona_index']]}/{row['session_id']:04d}#{row['turn']}"
+        )
         if example_id not in known:
             raise EngineError(
                 f"The world's truth.jsonl:{line.number} names {example_id}, which is no example."

@@ -19,13 +19,14 @@ from engine.core.errors import DataError, EngineError, Fault
 from engine.core.machine import changes
 from engine.core.paths import Workspace
 from engine.data.archive import Upload, named, unpack_upload
+from engine.data.checks import check_splits
 from engine.data.choices import Choices, Options
 from engine.data.layouts.layout import Sample
 from engine.data.layouts.registry import recognised
 from engine.data.mapping import COLUMNS, Mapping, columns_of, complete, parts_of, turns_in, value_at
 from engine.data.ready import Ready, make_ready
 from engine.data.sources import Source, find_source, samples_of
-from engine.data.splits import check_splits, split_statistics
+from engine.data.splits import split_statistics
 from engine.data.turns import ROLE_KEYS, TEXT_KEYS
 from engine.data.when import dated, written
 

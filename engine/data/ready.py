@@ -51,9 +51,20 @@ class Ready:
     columns: tuple[str, ...] = ()
 
     @property
+    def acts(self) -> bool:
+        """Whether any reply does what the domain can tell, so that what replies do can be compared."""
+        replies = (
+            one.text for row in self.dataset.dialogues for one in row.messages if one.role == "assistant"
+        )
+        return not self.domain.judges or any(map(self.domain.acts, replies))
+
+    @property
     def order(self) -> Order:
         """What told the order in time of those who are kept."""
         return self.imported.order.of(persona.persona_id for persona in self.dataset.personas)
+
+
+_STILL = "metrics of what replies do are not applicable. Choose another one with --domain, if one fits."
 
 
 def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
@@ -80,7 +91,11 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     domain = find_domain(ws, choices.domain) if choices.domain else recognise(ws, chosen)
     ready = Ready(source, imported, chosen, splits, domain, faults, notes, short, columns)
     doubt = ready.order.notes() if splits.scheme == "by-time" else ()
-    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *_said_of_base(choices, domain)))
+    about_base = _said_of_base(choices, domain, is_world=source.world is not None)
+    still = (
+        () if ready.acts else (f"No reply acts on anything that the domain {domain.name} knows: {_STILL}",)
+    )
+    return replace(ready, notes=(*notes, *left_short, *told, *doubt, *still, *about_base))
 
 
 def _mapping(
@@ -154,8 +169,8 @@ def _split(
     return splits, notes
 
 
-def _said_of_base(choices: Choices, domain: Domain) -> tuple[str, ...]:
-    if choices.base != EMBEDDED or domain.embedded_base_fits:
+def _said_of_base(choices: Choices, domain: Domain, *, is_world: bool) -> tuple[str, ...]:
+    if choices.base != EMBEDDED or domain.embedded_base_fits or is_world:
         return ()
     return (
         f"The embedded base was not made for the domain {domain.name}: its replies will be poor. Choose"

@@ -1,26 +1,24 @@
 """Which dialogue is for training, for choosing and for judging.
 
-Owns the two schemes, the seeded subset of personas, and the checks that show that a split is fair: a
-record {name, ok, detail} each. Refuses data that a scheme cannot divide.
+Owns the two schemes, the seeded subset of personas, and who is kept out of training. Refuses data that a
+scheme cannot divide. Whether a split is fair: checks.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
-from engine.core.wording import count
 from engine.data.dataset import example_turns, hash_of
-from engine.data.order import Order
-from engine.data.when import dated
 
 Scheme = Literal["by-time", "by-persona"]
 NAMES: Final[tuple[Split, ...]] = ("train", "val", "test")
 UNSEEN: Final = "unseen"
+HISTORY: Final = "history"
 MIN_DIALOGUES = 5
 MIN_PERSONAS = 3
 ONLINE_DIALOGUES = 10
@@ -85,6 +83,7 @@ def split_by_persona(dataset: Dataset, *, seed: int) -> Splits:
 def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) -> Splits:
     """Return a split by time with a seeded `share` of the personas kept out of all training.
 
+    What would be their train part is their history, which may stand in a prompt; the rest is judged.
     At least one is, and at least one is not. Raises EngineError for a split by persona, whose test personas
     are unseen already, and for a single persona.
     """
@@ -96,7 +95,14 @@ def keep_unseen(dataset: Dataset, splits: Splits, *, share: float, seed: int) ->
     if len(ids) < 2:
         raise EngineError("There are too few personas to keep one unseen.", "Leave --unseen out.")
     most = max(1, min(len(ids) - 1, round(share * len(ids))))
-    return as_unseen(dataset, splits, _shuffled(ids, purpose="unseen", seed=seed)[:most])
+    kept = frozenset(_shuffled(ids, purpose="unseen", seed=seed)[:most])
+    before: dict[str, Split] = {
+        row.dialogue_id: HISTORY
+        for row in dataset.dialogues
+        if row.persona_id in kept and splits.assignment[row.dialogue_id] == "train"
+    }
+    held = as_unseen(dataset, splits, kept)
+    return replace(held, assignment=held.assignment | before)
 
 
 def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Splits:
@@ -150,143 +156,19 @@ def by_persona(dataset: Dataset) -> dict[str, list[Dialogue]]:
     return found
 
 
-def check_splits(dataset: Dataset, splits: Splits, order: Order | None = None) -> list[dict[str, Any]]:
-    """Return the checks of a split, each {"name", "ok", "detail"}. `order` is what told the order in time."""
-    checks = [
-        _check_assigned(dataset, splits),
-        _check_overlap(dataset, splits),
-        _check_repeats(dataset, splits),
-        _check_order(dataset, splits, order or Order()),
-        _check_online(splits),
-        _check_balance(dataset),
-        _check_coverage(dataset, splits),
-    ]
-    return [{"name": name, "ok": not fault, "detail": fault or detail} for name, fault, detail in checks]
-
-
-# A check's name, what is wrong ("" when nothing is) and what to say when all is well.
-_Check = tuple[str, str, str]
-
-
-def _check_assigned(dataset: Dataset, splits: Splits) -> _Check:
-    known = {dialogue.dialogue_id for dialogue in dataset.dialogues}
-    missing, unknown = known - splits.assignment.keys(), splits.assignment.keys() - known
-    wrong = f"{len(missing)} dialogues in no split, {len(unknown)} unknown ones" if missing or unknown else ""
-    return "every dialogue assigned", wrong, f"all {len(known):,} dialogues are in exactly one split"
-
-
-def _check_overlap(dataset: Dataset, splits: Splits) -> _Check:
-    """By time a dialogue, by persona a persona may be in one split only."""
-    whole = splits.scheme == "by-persona"
-    seen: dict[str, set[str | None]] = defaultdict(set)
-    for row in dataset.dialogues:
-        seen[row.persona_id if whole else row.dialogue_id].add(splits.assignment.get(row.dialogue_id))
-    shared = sorted(one for one, found in seen.items() if len(found) > 1)
-    unit = "personas" if whole else "dialogues"
-    return "no overlap", _named(f"{unit} are in several splits", shared), f"no {unit[:-1]} is in two splits"
-
-
-def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
-    """A test dialogue that was trained on word for word measures memory."""
-    trained: set[Any] = set()
-    tested: dict[Any, str] = {}
-    for row in dataset.dialogues:
-        owner = row.persona_id if splits.scheme == "by-time" else ""
-        text = (owner, *(message.text for message in row.messages))  # whoever says it: a talk has two sides
-        split = splits.assignment.get(row.dialogue_id)
-        if split == "train":
-            trained.add(text)
-        elif split == "test":
-            tested[text] = row.dialogue_id
-    repeated = sorted(dialogue_id for text, dialogue_id in tested.items() if text in trained)
-    wrong = _named("test dialogues are word for word in train", repeated)
-    return "no repeats", wrong, "no test dialogue is word for word in train"
-
-
-def _check_order(dataset: Dataset, splits: Splits, order: Order) -> _Check:
-    """Held against the dates themselves where there are any, and never well where no order is known."""
-    name = "order in time"
-    if splits.scheme == "by-persona":
-        return name, "", "not needed: the splits share no persona"
-    wrong, from_future, compared = [], [], 0
-    for persona_id, rows in by_persona(dataset).items():
-        places = [splits.assignment.get(row.dialogue_id) for row in rows]
-        if not in_time(places):
-            wrong.append(persona_id)
-        times = [dated(row.meta) for row in rows]
-        if sum(time is not None for time in times) > 1:
-            compared += 1
-            if not _in_dates(places, times):
-                from_future.append(persona_id)
-    fault = _named("personas have a later split before an earlier one", wrong) or _named(
-        "personas have a train dialogue dated after a test dialogue", from_future
-    )
-    doubt = order.of({row.persona_id for row in dataset.dialogues}).doubt
-    how = f" ({count(compared, 'persona')} by their dates)" if compared else ""
-    detail = f"train comes before val and val before test, for every persona{how}"
-    return name, fault or doubt, detail
-
-
-def _in_dates(places: Sequence[str | None], times: Sequence[float | None]) -> bool:
-    """Tell whether no dialogue of a split is dated after one of a later split."""
-    latest = float("-inf")
-    for name in NAMES:
-        held = [time for place, time in zip(places, times, strict=True) if place == name and time is not None]
-        if held and min(held) < latest:
-            return False
-        latest = max([latest, *held])
-    return True
-
-
 def in_time(places: Sequence[str | None]) -> bool:
     """Tell whether splits, in order of time, run train, val, test without going back."""
     ranks = [NAMES.index(place) for place in places if place in NAMES]
     return ranks == sorted(ranks)
 
 
-def _check_online(splits: Splits) -> _Check:
-    outside = sorted(one for one in splits.online if splits.assignment.get(one) != "train")
-    if splits.scheme == "by-persona":
-        return "online within train", "", "not needed: a split by persona has no online slice"
-    detail = f"the {len(splits.online):,} online dialogues are all in train"
-    return "online within train", _named("online dialogues are not in train", outside), detail
-
-
-def _check_balance(dataset: Dataset) -> _Check:
-    """No persona may hold more than twice the average (or a twentieth, where there are many)."""
-    counts = Counter(dialogue.persona_id for dialogue in dataset.dialogues)
-    largest, count = counts.most_common(1)[0]
-    limit = min(1.0, max(0.05, 2 / len(counts)))
-    share = count / len(dataset.dialogues)
-    detail = f"{largest} holds the most dialogues: {100 * share:.1f} % (limit {100 * limit:.1f} %)"
-    return "balance", detail if share > limit else "", detail
-
-
-def _check_coverage(dataset: Dataset, splits: Splits) -> _Check:
-    held: dict[str, Counter[str]] = defaultdict(Counter)
-    for dialogue in dataset.dialogues:
-        split = splits.assignment.get(dialogue.dialogue_id, "none")
-        held[dialogue.persona_id][split] += len(example_turns(dialogue.messages))
-    if splits.scheme == "by-persona":
-        total = sum(held.values(), Counter())
-        wrong = _named("splits without an example", [split for split in NAMES if not total[split]])
-        return "coverage", wrong, "every split has examples"
-    poor = sorted(
-        persona_id
-        for persona_id, found in held.items()
-        if persona_id not in splits.unseen and not all(found[split] for split in NAMES)
-    )
-    detail = "every persona has examples in each split"
-    return "coverage", _named("personas lack examples in a split", poor), detail
-
-
 def split_statistics(dataset: Dataset, splits: Splits) -> dict[str, Any]:
     """Return per split: dialogues, their share, personas, examples; and the online dialogues.
 
-    "unseen" is among them only where personas are kept out of training.
+    "history" and "unseen" are among them only where personas are kept out of training.
     """
     found: dict[str, Any] = {}
-    for split in (*NAMES, UNSEEN) if splits.unseen else NAMES:
+    for split in (*NAMES, HISTORY, UNSEEN) if splits.unseen else NAMES:
         rows = [row for row in dataset.dialogues if splits.assignment.get(row.dialogue_id) == split]
         personas = len({row.persona_id for row in rows})
         found[split] = {
@@ -321,12 +203,6 @@ def export_edgesplits(dataset: Dataset, splits: Splits) -> dict[str, dict[str, l
 
 def _shuffled(ids: Iterable[str], *, purpose: str, seed: int) -> list[str]:
     return sorted(ids, key=lambda one: hash_of(f"{purpose}:{seed}:{one}"))
-
-
-def _named(what: str, names: Sequence[str]) -> str:
-    """Return "3 <what>: a, b, c", "" for none."""
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"{len(names)} {what}: {shown}" if names else ""
 
 
 def _are(count: int) -> str:

@@ -6,7 +6,7 @@ Owns the record and how metadata is put into words. Knows no subject itself, rea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -104,10 +104,10 @@ class Domain:
     by `word`; what is not named there may be the answer itself. `metrics` are names of the registry, the
     primary one first; `also_up` those that must rise too for the highest success band, `co_primary` the one
     that must not fall for a verdict of better. `acts` is the one judge of what a reply does, `acts_title`
-    heads the count of what replies act on. `habits` turns what each
-    persona asked and was replied to into numbers, a row a persona, for clustering (words of the replies are
-    added for all). Whatever changes in what reaches a prompt or a score needs another `version`: it is part
-    of the protocol.
+    heads the count of what replies act on, `topic` is the word for one such thing, `of_acts` are the metrics
+    that compare what replies do. `habits` turns what each persona asked and was replied to into numbers, a
+    row a persona, for clustering (words of the replies are added for all). Whatever changes in what reaches a
+    prompt or a score needs another `version`: it is part of the protocol.
     `shows_all` and no version are for workspaces older than domains, whose prompts told everything.
     """
 
@@ -124,6 +124,8 @@ class Domain:
     co_primary: CoPrimary | None = None
     acts: Callable[[str], tuple[Act, ...]] = acts.nothing
     acts_title: str = ""
+    topic: str = ""
+    of_acts: tuple[str, ...] = ()
     habits: Callable[[Mapping[str, Sequence[Interaction]]], Matrix] | None = None
     augmenting: Augmenting = field(default=ANY_TEXT)
     embedded_base_fits: bool = False
@@ -145,6 +147,14 @@ class Domain:
     def judges(self) -> bool:
         """Whether its replies do things that can be told."""
         return self.acts is not acts.nothing
+
+    def where_nothing_acts(self) -> Domain:
+        """Return the domain for data in which no reply does anything: nothing compares what replies do."""
+        told = tuple(name for name in self.metrics if name not in self.of_acts)
+        also = tuple(name for name in self.also_up if name not in self.of_acts)
+        beside = self.co_primary
+        kept = None if beside is not None and beside.metric in self.of_acts else beside
+        return replace(self, metrics=told, also_up=also, co_primary=kept) if told else self
 
     def facts(self, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Return what of a dialogue's metadata may be shown to a model, in its own order."""

@@ -73,6 +73,10 @@ class Metric:
         """-1 where lower is better, else 1: what a value is multiplied by to be ranked."""
         return -1.0 if self.higher_is_better is False else 1.0
 
+    def worth(self, value: float) -> float:
+        """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
+        return value if self.sign > 0 else 1 / (1 + value)
+
     def values_of(self, reply: str, reference: str) -> Mapping[str, float | None]:
         """Return what one example's score holds: its value under "", or its counts by name."""
         if self.counts is not None:

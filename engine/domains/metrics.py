@@ -12,13 +12,15 @@ from types import MappingProxyType
 from engine.core import extensions
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.domains import general_metrics
+from engine.domains import answer_metrics, general_metrics
 from engine.domains.metric import Metric, as_record
 from engine.domains.registry import domain_of
 from engine.domains.smart_home import metrics as smart_home_metrics
 
+PRIMARY = "primary"
+"""In workspace.json: the metric that decides in the place of the domain's, which cannot be told there."""
 _OWN: Mapping[str, Metric] = {
-    one.name: one for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS)
+    one.name: one for one in (*general_metrics.METRICS, *smart_home_metrics.METRICS, *answer_metrics.METRICS)
 }
 _known: dict[str, Metric] = dict(_OWN)
 _looked_at: dict[str, Metric] = {}
@@ -34,7 +36,8 @@ def of_study(ws: Workspace) -> dict[str, Metric]:
     where the domain names a metric that is nowhere.
     """
     domain = domain_of(ws)
-    names = dict.fromkeys(domain.metrics)
+    decides = ws.read_config().get(PRIMARY) if ws.config.exists() else None
+    names = dict.fromkeys((*([str(decides)] if decides else []), *domain.metrics))
     for extension, found in extensions.defined(ws, "METRICS"):
         for one in _records(found, where=str(extension.path)):
             if one.name in _OWN:
@@ -56,6 +59,12 @@ def of_study(ws: Workspace) -> dict[str, Metric]:
 def choosable() -> list[str]:
     """Return the metrics to choose by, those with a direction, of the study that was looked at last."""
     return [one.name for one in _looked_at.values() if one.higher_is_better is not None]
+
+
+def own_primary(ws: Workspace) -> Metric:
+    """Return the primary metric of the study's domain, whether or not another decides in its place."""
+    domain = domain_of(ws)
+    return _metric(domain.primary, domain.name)
 
 
 def primary(ws: Workspace) -> Metric:

@@ -16,8 +16,9 @@ from engine.core.types import Dataset
 from engine.domains.chat import CHAT
 from engine.domains.domain import Domain
 from engine.domains.smart_home import SMART_HOME
+from engine.domains.tasks import LABELS, RATINGS, TASKS
 
-BUILT_IN: Final = (SMART_HOME, CHAT)
+BUILT_IN: Final = (SMART_HOME, CHAT, TASKS, LABELS, RATINGS)
 _OLDER: Final = replace(SMART_HOME, shows_all=True, version="")
 _SHA_DIGITS = 12
 
@@ -55,8 +56,10 @@ def find_domain(ws: Workspace | None, name: str) -> Domain:
 
 def domain_of(ws: Workspace) -> Domain:
     """Return the domain of a workspace. Raises EngineError when `init` has not run here."""
-    name = ws.read_config().get("domain")
-    return _OLDER if name is None else find_domain(ws, str(name))
+    config = ws.read_config()
+    name = config.get("domain")
+    found = _OLDER if name is None else find_domain(ws, str(name))
+    return found.where_nothing_acts() if config["dataset"].get("acts") is False else found
 
 
 def recognise(ws: Workspace, dataset: Dataset) -> Domain:

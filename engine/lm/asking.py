@@ -6,7 +6,7 @@ The one way there, for scoring and for single replies alike. Answers nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.core.paths import Workspace
 from engine.core.types import Example
@@ -143,18 +143,18 @@ class Asker:
 
     def _memories(self, asked: Sequence[tuple[Example, Side]]) -> list[list[Memory]]:
         found: list[list[Memory]] = [[] for _ in asked]
-        kinds: dict[tuple[int, float, int | None], list[int]] = {}
+        kinds: dict[Prompt, list[int]] = {}
         for place, (_, side) in enumerate(asked):
             if side.prompt.memories:
-                told = side.prompt
-                kinds.setdefault((told.memories, told.recency, told.history), []).append(place)
+                kinds.setdefault(replace(side.prompt, profile=False), []).append(place)
         remembering = frozenset(asked[place][1].persona_id for places in kinds.values() for place in places)
-        for (k, recency, history), places in kinds.items():
+        for told, places in kinds.items():
             nearest = self._history(remembering).nearest(
                 [asked[place][0] for place in places],
-                k,
-                recency=recency,
-                history=history,
+                told.memories,
+                retriever=told.retriever,
+                recency=told.recency,
+                history=told.history,
                 whose=[asked[place][1].persona_id for place in places],
             )
             for place, memories in zip(places, nearest, strict=True):

@@ -49,12 +49,17 @@ class Activations:
     scale: float = 1.0
 
 
+Retriever = Literal["similarity", "bm25", "random"]
+SIMILARITY: Retriever = "similarity"
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What stands before the query: the persona's profile, and so many of her own past interactions.
 
-    `recency` is the share that the age of an interaction has in its choice, 0 for likeness alone. `history`
-    leaves only her so many most recent train dialogues to choose from, None all of them.
+    `retriever` says what makes one near the query, `recency` is the share that its age has in the choice, 0
+    for nearness alone. `history` leaves only her so many most recent train dialogues to choose from, None all
+    of them.
     """
 
     kind: ClassVar = "prompt"
@@ -62,6 +67,7 @@ class Prompt:
     memories: int = 0
     recency: float = 0.0
     history: int | None = None
+    retriever: Retriever = SIMILARITY
 
     def under(self, other: Prompt) -> Prompt:
         """Return both together; of memories those that `other`, which is further out, asks for."""
@@ -134,13 +140,14 @@ class Recipe:
         recency: float = 0.0,
         history: int | None = None,
         profile: bool = False,
+        retriever: Retriever = SIMILARITY,
     ) -> Recipe:
         """Return the recipe with this before every query; without anything to show, the recipe itself.
 
         Of no history there are no memories.
         """
         memories = 0 if history == 0 else memories
-        told = self.prompt.under(Prompt(profile, memories, recency, history))
+        told = self.prompt.under(Prompt(profile, memories, recency, history, retriever))
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
 
@@ -227,10 +234,11 @@ def _written(effect: Effect) -> dict[str, Any]:
             return {**told, "of": of.as_json(), "run": run}
         case Own(run, chosen):
             return {**told, "run": run, **({"chosen": True} if chosen else {})}
-        case Prompt(profile, memories, recency, history):
+        case Prompt(profile, memories, recency, history, retriever):
             recent = {"recency": recency} if memories and recency else {}
             left = {"history": history} if memories and history is not None else {}
-            return {**told, "profile": profile, "memories": memories, **recent, **left}
+            by = {"retriever": retriever} if memories and retriever != SIMILARITY else {}
+            return {**told, "profile": profile, "memories": memories, **recent, **left, **by}
         case Weights(run, name, weight):
             return {**told, "run": run, "name": name, **({"weight": weight} if weight != 1 else {})}
         case Activations(run, name, scale):
@@ -299,7 +307,7 @@ def _before(recipe: Recipe, outer: Prompt) -> dict[str, Any] | None:
     told = recipe.prompt.under(outer)
     acting = [effect for effect in recipe.effects if not isinstance(effect, Prompt)]
     recent = {"recency": told.recency} if told.memories and told.recency else {}
-    if told.memories and told.history is not None:
+    if told.memories and (told.history is not None or told.retriever != SIMILARITY):
         return None
     only = acting[0] if len(acting) == 1 and recipe.remote is None else None
     if isinstance(only, Logits):

@@ -18,33 +18,34 @@ from engine.core.locks import locked
 
 DIMENSIONS = 384
 KEY_BYTES = 16
-_CHECKED_BYTES = KEY_BYTES + 4 * DIMENSIONS
-_RECORD = np.dtype(
-    [("key", np.uint8, (KEY_BYTES,)), ("vector", "<f4", (DIMENSIONS,)), ("checksum", "<u4")], align=False
-)
+_CHECKSUM_BYTES = 4
 
 Embeddings = NDArray[np.float32]
 
 
 class EmbeddingFile:
-    """Finds and adds embeddings. Several processes may use one file at a time."""
+    """Finds and adds embeddings [d]. Several processes may use one file at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dimensions: int = DIMENSIONS) -> None:
         self._path = path
+        self._form = np.dtype(
+            [("key", np.uint8, (KEY_BYTES,)), ("vector", "<f4", (dimensions,)), ("checksum", "<u4")],
+            align=False,
+        )
         self._row: dict[bytes, int] = {}
         self._seen = 0
 
     def find(self, keys: Iterable[bytes]) -> dict[bytes, Embeddings]:
-        """Return the vectors [384] of those keys whose record is sound."""
+        """Return the vectors [d] of those keys whose record is sound."""
         records = self._records()
         self._learn(records)
         wanted = {key: row for key in keys if (row := self._row.get(key)) is not None}
-        found = records[list(wanted.values())] if wanted else np.zeros(0, _RECORD)
+        found = records[list(wanted.values())] if wanted else np.zeros(0, self._form)
         return {key: found["vector"][place] for place, key in enumerate(wanted) if _sound(found[place], key)}
 
     def add(self, keys: Sequence[bytes], vectors: Embeddings) -> None:
-        """Append the vectors [len(keys), 384] under their keys. Raises EngineError when the disk refuses."""
-        records = np.zeros(len(keys), _RECORD)
+        """Append the vectors [len(keys), d] under their keys. Raises EngineError when the disk refuses."""
+        records = np.zeros(len(keys), self._form)
         records["key"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
         records["vector"] = vectors
         records["checksum"] = [_checksum(record) for record in records]
@@ -52,7 +53,7 @@ class EmbeddingFile:
             try:
                 with self._path.open("ab") as file:
                     # Whole records only: one that was torn by a kill would shift all that follow.
-                    file.truncate(file.tell() // _RECORD.itemsize * _RECORD.itemsize)
+                    file.truncate(file.tell() // self._form.itemsize * self._form.itemsize)
                     file.write(records.tobytes())
             except OSError as error:
                 raise EngineError(
@@ -62,10 +63,10 @@ class EmbeddingFile:
 
     def _records(self) -> NDArray[np.void]:
         try:
-            whole = self._path.stat().st_size // _RECORD.itemsize
+            whole = self._path.stat().st_size // self._form.itemsize
         except FileNotFoundError:
             whole = 0
-        return np.memmap(self._path, _RECORD, "r", shape=(whole,)) if whole else np.zeros(0, _RECORD)
+        return np.memmap(self._path, self._form, "r", shape=(whole,)) if whole else np.zeros(0, self._form)
 
     def _learn(self, records: NDArray[np.void]) -> None:
         """Note the rows added since the last look; of two records with one key the later one counts."""
@@ -83,9 +84,9 @@ def _sound(record: np.void, key: bytes) -> bool:
 
 
 def _checksum(record: np.void) -> int:
-    return zlib.crc32(record.tobytes()[:_CHECKED_BYTES])
+    return zlib.crc32(record.tobytes()[:-_CHECKSUM_BYTES])
 
 
-def joined(found: Mapping[bytes, Embeddings]) -> Embeddings:
-    """Return the vectors of a mapping as one array [len(found), 384]."""
-    return np.stack(list(found.values())) if found else np.zeros((0, DIMENSIONS), np.float32)
+def joined(found: Mapping[bytes, Embeddings], dimensions: int) -> Embeddings:
+    """Return the vectors of a mapping as one array [len(found), d]."""
+    return np.stack(list(found.values())) if found else np.zeros((0, dimensions), np.float32)

@@ -22,10 +22,14 @@ _MARK = "qmarkz"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One chat as T token ids and, for each, whether it is the assistant's."""
+    """One chat as T token ids and, for each, whether it is the assistant's.
+
+    `whose` is the place of what a network that all share knows of its persona (engine/lm/persona_network.py).
+    """
 
     ids: tuple[int, ...]
     is_reply: tuple[bool, ...]
+    whose: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -61,10 +61,15 @@ def load_features(path: Path) -> Features:
 
 
 def character_features(
-    dataset: Dataset, scorer: Scorer, *, on_progress: Callable[[int, int], None] | None = None
+    dataset: Dataset,
+    splits: Splits,
+    scorer: Scorer,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Return the scorer's embedding of every character text; personas without one are left out."""
-    told = [persona for persona in dataset.personas if persona.character]
+    """Return the scorer's embedding of every character text; personas without one, and those kept out of
+    training, are left out."""
+    told = [one for one in dataset.personas if one.character and one.persona_id not in splits.unseen]
     vectors = scorer.embed([persona.character or "" for persona in told], on_progress=on_progress)
     return _features([persona.persona_id for persona in told], vectors.astype(np.float64))
 

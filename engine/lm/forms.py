@@ -45,7 +45,8 @@ class Form(Protocol):
         """A context in which the adapters [G, ...] act on `model`, which is of the form's architecture.
 
         `rows` [B] names each row's adapter. Gives more arguments for the model's call. A form with
-        `packs = True` acts on every position of a row alike, so that a row may hold several dialogues.
+        `packs = True` acts on every position of a row alike, so that a row may hold several dialogues. Of one
+        with `shared = True` there is one adapter, and `rows` are the dialogues' `whose`.
         """
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:

@@ -60,7 +60,7 @@ class MixForm:
         """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
         hooks = [
             model.get_submodule(path).register_forward_hook(
-                _hook(self._on(model, path), self.shares(stacked, path).index_select(0, rows))
+                beside(self._on(model, path), self.shares(stacked, path).index_select(0, rows))
             )
             for path in self._stacks
         ]
@@ -89,8 +89,12 @@ class MixForm:
         save_lora(Lora(factors, shape.scale), shape, folder, base=base)
 
 
-def _hook(beside: tuple[Tensor, Tensor], shares: Tensor) -> Callable[..., Tensor]:
-    a, b = beside
+def beside(factors: tuple[Tensor, Tensor], shares: Tensor) -> Callable[..., Tensor]:
+    """Return a forward hook that adds sum_n s_n B_n A_n x; each row of the batch has its own shares [B, N].
+
+    `factors` are all A's stacked, [N r, in], and all B's side by side, [out, N r].
+    """
+    a, b = factors
     columns = shares.repeat_interleave(len(a) // shares.shape[1], dim=1).to(a.dtype).unsqueeze(1)
     return lambda _, inputs, output: (
         output + linear(linear(by_row(inputs[0], len(shares)), a) * columns, b).view(output.shape)

@@ -46,7 +46,7 @@ class Layout:
     def sizes(self) -> tuple[int, ...]:
         tokens = self.rows * self.width
         return (tokens, tokens, tokens, self.rows, self.labels, self.labels, self.labels, self.labels,
-                self.dialogues + 1)  # fmt: skip
+                self.dialogues + 1, self.rows)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ class Batch:
     """What one forward pass is about, in one block of 64-bit numbers, `data`.
 
     ids, places (in the dialogue) and streams [B, T]; slots [B]; of each label where it is predicted (in the
-    flat batch), the token, its adapter and its weight in the loss [M]; where dialogues begin [D + 1].
+    flat batch), the token, its adapter and its weight in the loss [M]; where dialogues begin [D + 1]; whose
+    the first dialogue of a row is [B].
     A label of weight 0 stands for nothing.
     """
 
@@ -110,6 +111,10 @@ class Batch:
     def begins(self) -> Tensor:
         return self._piece(8).to(torch.int32)
 
+    @property
+    def whose(self) -> Tensor:
+        return self._piece(9)
+
 
 def bins_of(rows: Sequence[Drill], tokens: int) -> list[list[Drill]]:
     """Return the dialogues adapter by adapter, each list at most `tokens` long or of one dialogue."""
@@ -145,12 +150,13 @@ def batch_of(
     data = torch.zeros(sum(layout.sizes), dtype=torch.int64)
     batch = Batch(layout, data)
     ids, places, streams, slots = batch.ids, batch.places, batch.streams, batch.slots
+    whose = batch.whose
     ids.fill_(pad_id)
     where: list[int] = []
     owners: list[int] = []
     begins: list[int] = []
     for number, chosen in enumerate(bins):
-        slots[number] = chosen[0].slot
+        slots[number], whose[number] = chosen[0].slot, chosen[0].dialogue.whose
         at = 0
         for row in chosen:
             length = len(row.dialogue)

@@ -165,6 +165,7 @@ class Passes:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return the sums of losses [G] and the gradients, in the order of `stacked`."""
         layout, where = batch.layout, batch.where
+        rows = batch.whose if getattr(self._form, "shared", False) else batch.slots
         leaves = {name: tensor.detach().requires_grad_(training) for name, tensor in stacked.items()}
         drop = None
         if training and self._form.dropout:
@@ -174,7 +175,7 @@ class Passes:
             more = {"position_ids": batch.places, **begins_of(batch.begins, layout.longest)}
         with torch.set_grad_enabled(training):
             with (
-                self._form.applied(model, leaves, batch.slots, drop) as given,
+                self._form.applied(model, leaves, rows, drop) as given,
                 only_at(model, where, (layout.rows, layout.width)),
             ):
                 decoder: Any = model.get_decoder()

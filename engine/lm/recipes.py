@@ -1,8 +1,9 @@
 """From a recipe to what acts for one persona: references followed, files loaded, prompts built.
 
 Owns what runs hold for each persona (personas.json: effects of her own; routes.json: the recipe chosen for
-her; placebo.json: who stands in for whom) and how nested recipes come down to sides, of which each is one row
-of a batch. Chooses nothing. Which effects there are: engine/lm/effects.py.
+her, and who has the fallback, being kept out of training; chosen.json: one chosen for all; placebo.json: who
+stands in for whom) and how nested recipes come down to sides, of which each is one row of a batch. Chooses
+nothing. Which effects there are: engine/lm/effects.py.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ from engine.lm.retrieve import fit
 from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
+STRANGERS = "strangers"
+CHOSEN = "chosen.json"
 Loaded = Lora | PrefixStates | Offsets
 _LOADING: Mapping[str, Callable[[Path], Loaded]] = {
     Prefix.kind: load_prefix,
@@ -127,6 +130,7 @@ class Shelf:
         self._loaded: dict[tuple[str, str], Loaded] = {}
         self._own: dict[str, dict[str, tuple[Stored, ...]]] = {}
         self._told: dict[tuple[str, str], Any] = {}
+        self._for_all: dict[str, Recipe | None] = {}
         self._over_todays: set[str] = set()
         self._changes: dict[tuple[Stored, ...], Change | None] = {}
 
@@ -268,14 +272,25 @@ class Shelf:
         return self._own[run][persona_id]
 
     def _chosen(self, run: str, persona_id: str) -> tuple[Recipe, Mapping[str, Any]]:
-        """Return the recipe that a run chose for a persona, and what it says of the choice."""
+        """Return the recipe that a run chose for a persona, and what it says of the choice.
+
+        One that it chose for everybody, among settings of one thing, is no route: it says nothing of her.
+        """
+        if run not in self._for_all:
+            path = integrity.result(self._ws, run, CHOSEN)
+            self._for_all[run] = read_recipe(read_json(path)["recipe"]) if path.exists() else None
+        if (found := self._for_all[run]) is not None:
+            return found, {}
         routes = self._left(run, ROUTES, "routes")
-        if persona_id not in routes["routes"]:
+        known = routes["routes"]
+        if persona_id in routes.get(STRANGERS, ()):
+            known = {persona_id: {"variant": routes["fallback"], "gain_val": None}}
+        if persona_id not in known:
             raise NotCovered(
                 f"{run} has no route for persona {persona_id}.",
                 "Route again, among variants that are scored for her: python -m engine run routing",
             )
-        route = routes["routes"][persona_id]
+        route = known[persona_id]
         told = {**{name: routes.get(name) for name in ("metric", "fallback")}, **route}
         return read_recipe(routes["candidates"][route["variant"]]["recipe"]), told
 

@@ -80,9 +80,7 @@ def _reply(
             only.remote,
             asked,
             whose=only.persona_id,
-            profile=shown.profile,
-            memories=shown.memories,
-            recency=shown.recency,
+            shown=shown,
         )
         return said, one.memories
     base, shelf = _loaded(ws, base_of(ws))

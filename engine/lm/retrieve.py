@@ -1,4 +1,9 @@
-"""Memories: a persona's own training interactions nearest to a request, never val, test or another's.
+"""Memories: a persona's own earlier interactions nearest to a request, never val, test or another's.
+
+They are her training interactions, and of who is kept out of training those that come before what is judged.
+
+A retriever says what is near: "similarity" of the sentence encoder, "bm25" of the words, or "random", the
+same choice each time that a request is asked.
 
 Owns the index and the prompt budget: when memories do not fit, the least similar go first and the request
 itself is never cut.
@@ -6,20 +11,23 @@ itself is never cut.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.core.types import Dataset, Example, Message, Splits
-from engine.data.dataset import examples
+from engine.data.dataset import remembered
+from engine.lm.bm25 import Bm25
+from engine.lm.effects import SIMILARITY, Retriever
 from engine.lm.prompts import Memory
 from engine.lm.scorer import Embeddings, Scorer
 
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """One persona's training interactions and the embeddings [n, 384] of their requests."""
+    """One persona's earlier interactions and the embeddings [n, 384] of their requests."""
 
     memories: tuple[Memory, ...]
     requests: Embeddings
@@ -31,8 +39,18 @@ class _History:
         return 0 if dialogues is None else owners.index(left[0]) if left else len(owners)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """How many memories are wanted, and what makes one better than another."""
+
+    k: int
+    retriever: Retriever
+    recency: float
+    history: int | None
+
+
 class MemoryIndex:
-    """The training interactions of every persona, searchable by likeness of the request."""
+    """The earlier interactions of every persona, searchable by what was requested."""
 
     def __init__(
         self,
@@ -46,7 +64,7 @@ class MemoryIndex:
         self._scorer = scorer
         found = [
             example
-            for example in examples(dataset, splits, "train")
+            for example in remembered(dataset, splits)
             if personas is None or example.persona_id in personas
         ]
         vectors = scorer.embed([request_of(example) for example in found], on_progress=on_progress)
@@ -57,44 +75,50 @@ class MemoryIndex:
             persona: _History(tuple(_memory(found[row]) for row in chosen), vectors[chosen])
             for persona, chosen in rows.items()
         }
+        self._words: dict[tuple[str, int], Bm25] = {}
 
     def nearest(
         self,
         asked: Sequence[Example],
         k: int,
         *,
+        retriever: Retriever = SIMILARITY,
         recency: float = 0.0,
         history: int | None = None,
         whose: Sequence[str] | None = None,
     ) -> list[list[Memory]]:
         """Return up to `k` memories for each example, the best last; ties go to the earlier one.
 
-        The best are the most similar, or with `recency` r > 0 those with the most of
-        (1 - r) * similarity + r * age, age being 0 for the oldest and 1 for the newest of a history.
+        The best are the nearest by `retriever`, or with `recency` r > 0 those with the most of
+        (1 - r) * nearness + r * age, age being 0 for the oldest and 1 for the newest of a history. BM25
+        counts as a share of its highest.
         `history` leaves only the so many most recent dialogues to choose from. `whose` names for each
         example the persona who remembers, by default its own.
         """
         vectors = self._scorer.embed([request_of(example) for example in asked])
         owners = whose if whose is not None else [example.persona_id for example in asked]
         return [
-            self._nearest(owner, vector, k, recency, history)
-            for owner, vector in zip(owners, vectors, strict=True)
+            self._nearest(owner, request_of(example), vector, _Wish(k, retriever, recency, history))
+            for owner, example, vector in zip(owners, asked, vectors, strict=True)
         ]
 
-    def _nearest(
-        self, persona_id: str, request: Embeddings, k: int, recency: float, most: int | None
-    ) -> list[Memory]:
+    def _nearest(self, persona_id: str, request: str, vector: Embeddings, wish: _Wish) -> list[Memory]:
         history = self._histories.get(persona_id)
-        if history is None or k == 0:
+        if history is None or wish.k == 0:
             return []
-        first = history.begins(most)
+        first = history.begins(wish.history)
         if first == len(history.memories):
             return []
-        likeness = history.requests[first:] @ request
+        likeness = history.requests[first:] @ vector
         wanted = likeness
-        if recency:
-            wanted = (1 - recency) * likeness + recency * np.linspace(0.0, 1.0, len(likeness))
-        best = np.argsort(-wanted, kind="stable")[:k][::-1]
+        if wish.retriever == "bm25":
+            wanted = self._by_words(persona_id, first).scores(request)
+            wanted = wanted / (wanted.max() or 1.0)
+        elif wish.retriever == "random":
+            wanted = np.array([_chance(request, one) for one in history.memories[first:]])
+        if wish.recency:
+            wanted = (1 - wish.recency) * wanted + wish.recency * np.linspace(0.0, 1.0, len(likeness))
+        best = np.argsort(-wanted, kind="stable")[: wish.k][::-1]
         return [
             Memory(
                 history.memories[first + row].request,
@@ -104,6 +128,12 @@ class MemoryIndex:
             )
             for row in best
         ]
+
+    def _by_words(self, persona_id: str, first: int) -> Bm25:
+        if (persona_id, first) not in self._words:
+            texts = [one.request for one in self._histories[persona_id].memories[first:]]
+            self._words[persona_id, first] = Bm25(texts)
+        return self._words[persona_id, first]
 
 
 def request_of(example: Example) -> str:
@@ -124,6 +154,12 @@ def fit(
     while kept and prompt_tokens(kept) > budget_tokens:
         kept.pop(0)
     return kept
+
+
+def _chance(request: str, memory: Memory) -> float:
+    """A number in 0..1 that is the same for the same request and memory."""
+    digest = hashlib.sha256(f"{memory.example_id}\n{request}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _memory(example: Example) -> Memory:

@@ -1,4 +1,4 @@
-"""The sentence encoder all-MiniLM-L6-v2, in fp32: the mean of the last layer's token states, length one.
+"""A sentence encoder in fp32: the mean of the last layer's token states, or the first one's, length one.
 
 The same numbers as the sentence-transformers library gives, without its padding: texts of equal length in
 tokens go together, in batches small enough for a core's cache. Owns nothing else of the scorer.
@@ -14,19 +14,20 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from engine.lm.embedding_file import DIMENSIONS, Embeddings
+from engine.lm.embedding_file import Embeddings
 from engine.lm.quiet import quieten
 
 ENCODING = "v1"  # part of the name of what is kept: change it with anything that changes a vector
-MOST_TOKENS = 256  # the encoder's own limit for a text; the rest of a longer one is not read
+MOST_TOKENS = 256  # the usual encoder's own limit for a text; the rest of a longer one is not read
 _BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
 
 
 class SentenceEncoder:
     """Encodes tokenised texts; `tokenize` and `encode` are apart so that texts can be sorted in between."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, most_tokens: int = MOST_TOKENS, pooling: str = "mean") -> None:
         quieten()
+        self._most_tokens, self._pooling = most_tokens, pooling
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = AutoModel.from_pretrained(
@@ -35,11 +36,11 @@ class SentenceEncoder:
         self._model = model.requires_grad_(False).eval().to(self.device)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, at most `MOST_TOKENS`."""
+        """Return the token ids of each text, at most as many as it reads."""
         found = self._tokenizer(
             list(texts),
             truncation=True,
-            max_length=MOST_TOKENS,
+            max_length=self._most_tokens,
             padding=False,
             return_attention_mask=False,
             return_token_type_ids=False,
@@ -48,14 +49,21 @@ class SentenceEncoder:
         return rows
 
     def encode(self, rows: Sequence[Sequence[int]]) -> Embeddings:
-        """Return unit vectors [len(rows), 384] of texts given as token ids."""
-        vectors = np.empty((len(rows), DIMENSIONS), np.float32)
-        with torch.inference_mode():
-            for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+        """Return unit vectors [len(rows), d] of texts given as token ids."""
+        vectors = np.empty((len(rows), self._model.config.hidden_size), np.float32)
+        for batch, found in self.batches(rows):
+            vectors[batch] = found
+        return vectors
+
+    def batches(self, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Embeddings]]:
+        """Give the same batch by batch: places in `rows` with their vectors."""
+        for batch in _batches(rows, most_tokens=_BATCH_TOKENS[self.device]):
+            with torch.inference_mode():
                 ids = torch.tensor([rows[place] for place in batch], device=self.device)
                 states = self._model(input_ids=ids).last_hidden_state
-                vectors[batch] = torch.nn.functional.normalize(states.mean(dim=1)).cpu().numpy()
-        return vectors
+                pooled = states.mean(dim=1) if self._pooling == "mean" else states[:, 0]
+                found = torch.nn.functional.normalize(pooled).cpu().numpy()
+            yield batch, found
 
 
 def _batches(rows: Sequence[Sequence[int]], *, most_tokens: int) -> Iterator[list[int]]:

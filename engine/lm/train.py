@@ -89,21 +89,24 @@ class Trained:
 class Hooks:
     """What the loop tells and asks its caller.
 
-    `loss` gets (split, step, epoch, nats a reply token), the mean over the adapters that took the step.
+    `loss` gets (split, step, epoch, nats a reply token, learning rate), the means over the adapters that took
+    the step; the rate of training alone.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
-    loss: Callable[[str, int, int, float], None] = lambda split, step, epoch, nats: None
+    loss: Callable[[str, int, int, float, float | None], None] = lambda split, step, epoch, nats, rate: None
     stop: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """The losses of one step of some adapters, still on the device: their numbers and steps, and nats [G]."""
+    """The losses of one step of some adapters, still on the device: their numbers, steps and learning rates,
+    and nats [G]."""
 
     numbers: list[int]
     steps: list[int]
+    rates: list[float]
     nats: Tensor
 
 
@@ -238,7 +241,8 @@ class Trainer:
                 for adapter, step, nats in zip(one.numbers, one.steps, one.nats.tolist(), strict=True):
                     self._refuse_divergence(nats, adapter, step)
                     losses.append(nats)
-            self.hooks.loss("train", number, epoch, sum(losses) / len(losses))
+            rates = [rate for one in told for rate in one.rates]
+            self.hooks.loss("train", number, epoch, sum(losses) / len(losses), sum(rates) / len(rates))
 
     def _step(self, passes: Passes, group: Sequence[tuple[int, list[Encoded]]]) -> _Told:
         """Take one optimiser step of each adapter in the group; return their losses."""
@@ -249,7 +253,6 @@ class Trainer:
         stacked = self._optimizer.slices(which)
         shares = [1.0 / max(1, sum(reply_tokens(row) for row in rows)) for _, rows in group]
         sums, grads = passes.gradients(stacked, self._rows(group), shares)
-        told = _Told(numbers, [place.step + 1 for place in places], sums * self._on_device(shares))
         if settings.l2:
             pulls = self._pull(stacked)
             grads = {name: grad + settings.l2 * pulls[name] for name, grad in grads.items()}
@@ -257,6 +260,8 @@ class Trainer:
             settings.learning_rate * schedule(place.step, self._steps_in_all(number), settings.warmup_share)
             for number, place in zip(numbers, places, strict=True)
         ]
+        steps = [place.step + 1 for place in places]
+        told = _Told(numbers, steps, rates, sums * self._on_device(shares))
         self._optimizer.step(
             which,
             grads,
@@ -289,7 +294,7 @@ class Trainer:
         losses = dict(zip(judged, self._validate(passes, judged), strict=True)) if judged else {}
         if losses:
             epoch = self._places[judged[0]].epoch
-            self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses))
+            self.hooks.loss("val", self._rounds, epoch, sum(losses.values()) / len(losses), None)
         better: list[int] = []
         for number in ended:
             place = self._places[number]

@@ -15,11 +15,11 @@ from transformers import PreTrainedModel
 
 from engine.core.errors import EngineError
 from engine.core.types import Message
+from engine.lm.lengths import POSITIONS
 
 MEMORIES_TOKENS = 1536
 """Memories are shown as long as a prompt has no more tokens than this, however wide the window."""
 _UNLIMITED = 4096
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 
 
 class TooLong(EngineError):
@@ -28,7 +28,7 @@ class TooLong(EngineError):
 
 def positions_of(model: PreTrainedModel) -> int | None:
     """Return how many positions the model has; None where its architecture sets no limit."""
-    found = (getattr(model.config, name, None) for name in _POSITIONS)
+    found = (getattr(model.config, name, None) for name in POSITIONS)
     return next((int(one) for one in found if isinstance(one, int) and one > 0), None)
 
 

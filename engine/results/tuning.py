@@ -6,15 +6,21 @@ Owns data/tuned.jsonl, which is only appended to: one line a tuning. Never reads
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
+from engine.core import keyring
+from engine.core.errors import EngineError
+from engine.core.machine import changes
 from engine.core.paths import Workspace, read_rows
+from engine.core.wording import duration
 from engine.domains import metrics
 from engine.runs import answers
+from engine.runs.background import Background
+from engine.runs.processes import ProcessIdentity, running
 from engine.runs.runfolder import append_line, now
 from engine.stats.compare import compare
 from engine.stats.pairing import Table, index, pair
@@ -36,15 +42,20 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """One tuning: `spent` of `budget` in runs on all personas, on so many settings; what was kept."""
+    """One tuning: `spent` of `budget` in runs on all personas, on so many settings; what was kept.
+
+    `seconds` is what its runs took, of `budget_seconds` where the budget was time and `budget` is None.
+    """
 
     at: str
     experiment: str
-    budget: float
+    budget: float | None
     spent: float
     settings: int
     kept: Mapping[str, Any]
     run_id: str
+    seconds: float | None = None
+    budget_seconds: float | None = None
 
 
 def standings(ws: Workspace, run_ids: list[str]) -> list[Standing]:
@@ -90,14 +101,26 @@ def remember(
     ws: Workspace,
     experiment: str,
     *,
-    budget: float,
+    budget: float | None,
     spent: float,
     settings: int,
     kept: Mapping[str, Any],
     run_id: str,
+    seconds: float,
+    budget_seconds: float | None = None,
 ) -> Tuned:
     """Append a tuning that ends now to the workspace's record, and return it."""
-    one = Tuned(now(), experiment, budget, round(spent, 3), settings, kept, run_id)
+    one = Tuned(
+        now(),
+        experiment,
+        budget,
+        round(spent, 3),
+        settings,
+        kept,
+        run_id,
+        round(seconds, 3),
+        budget_seconds,
+    )
     append_line(ws.data / _FILE, json.dumps(asdict(one), ensure_ascii=False))
     return one
 
@@ -113,6 +136,39 @@ def tuned(ws: Workspace) -> list[Tuned]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A tuning in the background: of which experiment, and its process."""
+
+    experiment: str
+    process: ProcessIdentity | None = None
+
+
+def under_way(ws: Workspace) -> UnderWay | None:
+    """Return the tuning that is at work in the background, if one is."""
+    found = _process(ws).read(UnderWay)
+    return found if found is not None and running(found.process) else None
+
+
+@changes("tune")
+def start(ws: Workspace, experiment: str, *, budget: float) -> UnderWay:
+    """Tune in the background, as the command `tune` does. Raises EngineError where one is at it."""
+    with _process(ws).lock():
+        at_it = under_way(ws)
+        if at_it is not None:
+            raise EngineError(
+                f"{at_it.experiment} is being tuned already.", "Wait for it: one tuning at a time."
+            )
+        words = ("tune", experiment, "--budget", f"{budget:g}", "--workspace", str(ws.root))
+        begun = UnderWay(experiment, _process(ws).start(*words, keys=keyring.held()))
+        _process(ws).write(begun)
+    return begun
+
+
+def _process(ws: Workspace) -> Background:
+    return Background(ws.data / "tuning", "The tuning", "engine")
+
+
 def tuned_words(ws: Workspace) -> list[str]:
     """Return a line an experiment that was tuned, for whoever compares it with others that were not."""
     told: dict[str, list[Tuned]] = {}
@@ -120,7 +176,16 @@ def tuned_words(ws: Workspace) -> list[str]:
         told.setdefault(one.experiment, []).append(one)
     return [
         f"{name} was tuned on val: {sum(one.settings for one in all_of_it)} settings for "
-        f"{sum(one.spent for one in all_of_it):.3g} runs (budget {sum(one.budget for one in all_of_it):g}); "
+        f"{sum(one.spent for one in all_of_it):.3g} runs ({_given(all_of_it)}); "
         "compare it with others that were given as much."
         for name, all_of_it in told.items()
     ]
+
+
+def _given(tunings: Sequence[Tuned]) -> str:
+    """The budget in words: "budget 6", "budget 10 min", both where both were given."""
+    runs = sum(one.budget or 0.0 for one in tunings)
+    seconds = sum(one.budget_seconds or 0.0 for one in tunings)
+    parts = [f"{runs:g}"] if runs else []
+    parts += [duration(seconds)] if seconds else []
+    return f"budget {' and '.join(parts)}"

@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from engine.core.paths import Workspace, make_folder, write_json
 from engine.core.secrecy import without_secrets
+from engine.runs import usage
+from engine.runs.pace import Pace
 from engine.runs.parts import Part
 from engine.runs.processes import boot_id, identity
 from engine.runs.protocol import completed, protocol_id, without_remarks
@@ -38,7 +40,6 @@ from engine.runs.runfolder import (
 WRITE_SECONDS = 0.5
 GONE_SECONDS = 2.0
 _PATIENCE_SECONDS = 20.0
-_LEAST_PROGRESS_FOR_ETA = 0.01
 
 
 class Cancelled(Exception):
@@ -77,11 +78,12 @@ class RunContext:
         self._status = replace(status or Status(state="running"), worker=identity())
         self._earlier_seconds = self._status.seconds
         self._began = self._told = time.monotonic()
-        self._first: tuple[float, float] | None = None
+        self._pace = Pace(spec.stages, spec.expected)
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._changed = False
         self._stop = threading.Event()
         self._closing = threading.Event()
+        self._usage = usage.Sampler(self._reports)
         self._beat = threading.Thread(target=self._write_regularly, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -109,17 +111,15 @@ class RunContext:
         """Say that `done` of `total` units of `stage` are behind. Cheap: call it every step."""
         share = min(1.0, done / total) if total else 1.0
         with self._lock:
-            overall = max(self._status.progress, _overall(self.spec.stages, stage, share))
-            self._first = self._first or (time.monotonic(), overall)
-            eta, spent = self._eta_seconds(overall), self._spent_until_now(stage)
+            spent = self._spent_until_now(stage)
+            self._pace.tell(stage, share, self._told)
             self._status = replace(
                 self._status,
-                progress=overall,
+                progress=max(self._status.progress, self._pace.progress()),
                 stage=stage,
                 done=done,
                 total=total,
                 unit=unit,
-                eta_seconds=eta,
                 stage_seconds=spent,
             )
             self._changed = True
@@ -217,14 +217,6 @@ class RunContext:
             )
         self._write()
 
-    def _eta_seconds(self, overall: float) -> float | None:
-        assert self._first is not None
-        began, start = self._first
-        if overall - start >= _LEAST_PROGRESS_FOR_ETA:
-            return (1.0 - overall) * (time.monotonic() - began) / (overall - start)
-        estimate = self.spec.estimate_seconds
-        return None if estimate is None else (1.0 - overall) * estimate
-
     def _write_regularly(self) -> None:
         written, missed = time.monotonic(), None
         while not self._closing.wait(WRITE_SECONDS):
@@ -232,6 +224,7 @@ class RunContext:
                 self.request_stop()
             if self._end_when_gone():
                 continue
+            self._usage.look(self.seconds)
             if not self._changed and time.monotonic() - written < BEAT_SECONDS:
                 continue
             try:
@@ -261,6 +254,9 @@ class RunContext:
             with self._lock:
                 beat = Heartbeat(boot_id=boot_id(), monotonic=time.monotonic(), at=now())
                 self._status = replace(self._status, heartbeat=beat, seconds=self.seconds)
+                if self._status.state == "running":
+                    left = self._pace.left(beat.monotonic)  # goes on while a stage says nothing
+                    self._status = replace(self._status, eta_seconds=left.seconds, eta_is_rough=left.is_rough)
                 self._changed = False
                 status = self._status
             write_status(self._reports, status)
@@ -275,18 +271,6 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _overall(stages: Mapping[str, float], stage: str, share: float) -> float:
-    total = sum(stages.values())
-    if stage not in stages or total <= 0:
-        return share if not stages else 0.0
-    before = 0.0
-    for name, weight in stages.items():
-        if name == stage:
-            return (before + weight * share) / total
-        before += weight
-    return 0.0
 
 
 def _finite(value: Any) -> Any:

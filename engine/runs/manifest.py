@@ -14,12 +14,13 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.integrity import differences, sha256
 from engine.core.paths import TornFile, Workspace, read_json, write_json
+from engine.runs import usage
 from engine.runs.runfolder import CANCEL, declared, now
 
 NAME = "done.json"
 _SIZE_BYTES = 8
 _PARQUET_END = b"PAR1"
-_LIVING = frozenset({NAME, "status.json", "log.txt", CANCEL})
+_LIVING = frozenset({NAME, "status.json", "log.txt", usage.NAME, CANCEL})
 
 
 def write(workspace: Workspace, run_id: str) -> dict[str, Any]:

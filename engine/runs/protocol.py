@@ -13,7 +13,7 @@ from engine.runs.runfolder import RunSpec, fingerprint
 
 BASE, BASE_NAME, WRITTEN_AS = "base", "base_name", "written_as"
 _SAID_BESIDE = frozenset({BASE_NAME, WRITTEN_AS})  # for people: another name of the same is the same
-_SPLITS = ("val", "test")
+_SPLITS = ("val", "test", "unseen")
 _UNKNOWN = "not written down"
 _METRICS = "metrics_version"
 """Told by older protocols of all metrics at once. It makes scores of a metric comparable, not replies."""

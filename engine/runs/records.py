@@ -113,6 +113,7 @@ class RunRecord:
             "elsewhere": self.elsewhere,
             "seed": spec.seed if spec else None,
             "upstream": spec.upstream if spec else {},
+            "cloned_from": spec.cloned_from if spec else "",
         }
 
 

@@ -54,6 +54,8 @@ class RunSpec:
     `upstream` maps a role to a run id. What runs is the step that the registry has for `experiment`; a file
     names no code. `stages` maps each stage to its share of the work. `changed` names the parameters and
     evaluation settings (its own and, as role.name, its upstreams') that differ from their defaults.
+    `expected` are the seconds that each stage was expected to take, as far as that was known. `cloned_from`
+    is the run whose settings were taken over, "" for none; it decides nothing.
     """
 
     experiment: str
@@ -70,6 +72,8 @@ class RunSpec:
     created_at: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     estimate_seconds: float | None = None
+    expected: dict[str, float] = field(default_factory=dict)
+    cloned_from: str = ""
 
     @property
     def hash(self) -> str:
@@ -119,6 +123,7 @@ class Status:
     total: int = 0
     unit: str = ""
     eta_seconds: float | None = None
+    eta_is_rough: bool = False
     seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     supervisor: ProcessIdentity | None = None
@@ -165,10 +170,10 @@ def read_spec(folder: Path) -> RunSpec:
     try:
         values = read_json(folder / "spec.json")
         spec = RunSpec(**{**_known(RunSpec, values), "changed": tuple(values.get("changed", ()))})
-        for name in ("parameters", "upstream", "protocol", "stages", "versions"):
+        for name in ("parameters", "upstream", "protocol", "stages", "versions", "expected"):
             if not isinstance(getattr(spec, name), dict):
                 raise TypeError(f"{name} is no JSON object")
-        for run_id in spec.upstream.values():
+        for run_id in (*spec.upstream.values(), *filter(None, [spec.cloned_from])):
             plain_name(run_id, what="a run")
         if not isinstance(spec.experiment, str) or not spec.hash:
             raise TypeError("experiment is no text")

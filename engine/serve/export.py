@@ -260,7 +260,8 @@ def _scores(ws: Workspace, variant: Variant) -> tuple[str, list[dict[str, str]]]
         return "", []
     protocol, rows = str(found["protocol"]), [_score(found, variant)]
     if variant.variant_id in {look.variant_id for look in looks.seen(ws, looks.at(found))}:
-        rows.append(_score(compare_variants(ws, split="test", variants=[variant.variant]), variant))
+        tested = compare_variants(ws, split="test", variants=[variant.variant])
+        rows += [_score(table, variant) for table in (tested, tested["unseen"]) if table is not None]
     return protocol, [row for row in rows if row]
 
 

@@ -19,7 +19,9 @@ from engine.core.errors import EngineError
 from engine.core.locks import holders, is_held, queue_lock
 from engine.core.machine import read_machine, read_only, refuse_if_read_only
 from engine.core.paths import REPOSITORY, Workspace, is_temporary
+from engine.data import checks
 from engine.results import store
+from engine.results.checks import study_checks
 from engine.runs import jobs, launchers, leases, manifest, slots
 from engine.runs.records import RunRecord, scan
 from engine.show import about
@@ -194,6 +196,11 @@ def _dataset(ws: Workspace) -> Iterator[Check]:
     hint = "Create the workspace again: python -m engine init" if without else ""
     detail = f"{len(dataset.dialogues)} dialogues, {without} without a split"
     yield Check("dataset", not without, detail, hint)
+    for one in study_checks(ws):
+        if not one["ok"]:
+            told = checks.TOLD.get(one["name"])
+            means, do = (f" {told.means}", told.do) if told else ("", "")
+            yield Check(f"data: {one['name']}", False, f"{one['detail'].rstrip('.')}.{means}", do)
 
 
 def _database(ws: Workspace, *, fix: bool) -> Check:

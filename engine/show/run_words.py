@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.core.command import typed
 from engine.core.paths import Workspace
-from engine.core.wording import STATE_WORDS, duration, percent, spelled, stage
+from engine.core.wording import STATE_WORDS, about, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies import registry
@@ -66,6 +66,19 @@ def where(record: RunRecord) -> str:
     return ""
 
 
+def left(record: RunRecord) -> str:
+    """Word the time a run at work still takes: "about 40 s", "roughly 2 min"; "" where nobody knows yet."""
+    seconds = record.status.eta_seconds if record.state == "running" else None
+    return "" if seconds is None else about(seconds, rough=record.status.eta_is_rough)
+
+
+def underway(record: RunRecord) -> str:
+    """Word how far a run at work is: "63 %, train, 120 of 400 steps, about 40 s left"."""
+    told = left(record)
+    known = f"{told} left" if told else "time left not known yet"
+    return f"{percent(min(record.progress, 0.99))}, {where(record)}, {known}"
+
+
 def against_estimate(record: RunRecord) -> str:
     """Word the time taken beside the time that was expected at launch: "42 s, 1 min 20 s expected"."""
     seconds, estimate = record.status.seconds, record.spec.estimate_seconds if record.spec else None
@@ -74,9 +87,10 @@ def against_estimate(record: RunRecord) -> str:
     return duration(seconds) + (f", {duration(estimate)} expected" if estimate is not None else "")
 
 
-def matches(record: RunRecord, query: str) -> bool:
-    """Say whether a run holds every word of a search: in its name, its title, its changes or its error."""
-    told = " ".join((record.run_id, title(record), changed_words(record), record.error or "")).lower()
+def matches(record: RunRecord, query: str, label: str = "") -> bool:
+    """Say whether a run holds every word of a search: in its name, its title, its changes, its error or what
+    it is labelled with."""
+    told = " ".join((record.run_id, title(record), changed_words(record), record.error or "", label)).lower()
     typed_too = " ".join(f"{k}={typed(v)}" for k, v in changed(record.spec).items()) if record.spec else ""
     return all(word in told or word in typed_too.lower() for word in query.lower().split())
 

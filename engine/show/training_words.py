@@ -29,7 +29,9 @@ def tokens_words(tokens: float | None) -> str:
     """Word a number of tokens: "1.2 M tokens"; "" where it is not known."""
     if not tokens:
         return ""
-    return f"{tokens / 1e6:,.1f} M tokens" if tokens >= 1e6 else f"{tokens / 1e3:,.0f} k tokens"
+    if tokens >= 1e6:
+        return f"{tokens / 1e6:,.1f} M tokens"
+    return f"{tokens / 1e3:,.0f} k tokens" if tokens >= 9_500 else count(round(tokens), "token")
 
 
 def _lines(row: Row, difference: Worded) -> Iterator[str]:

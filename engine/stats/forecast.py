@@ -15,6 +15,7 @@ import numpy as np
 from scipy import special
 
 from engine.core.errors import EngineError
+from engine.core.wording import percent
 from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
 
 ALPHA, POWER = 0.05, 0.8
@@ -192,7 +193,7 @@ def _points(value: float) -> str:
 
 
 def _percent(share: float) -> str:
-    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+    return "over 99 %" if share > 0.99 else percent(share)
 
 
 def _count(low: int | None, high: int | None) -> str:

@@ -19,6 +19,8 @@ from engine.core.errors import EngineError, unknown_name
 from engine.stats.pairing import Row, Table, index, pair
 
 FOLDS = 5
+Scored = tuple[str, str, float]
+"""A persona, a dialogue, and the score of an example there."""
 _NOISE = 1e-12
 
 
@@ -178,6 +180,29 @@ def folds(dialogues: Iterable[tuple[str, str]]) -> dict[str, int]:
     for place, pair_ in enumerate(sorted(set(dialogues))):
         found[pair_[1]] = place % FOLDS
     return found
+
+
+def best_but(
+    tables: Mapping[str, Sequence[Scored]],
+    fold_of: Mapping[str, int],
+    *,
+    without: int | None = None,
+    higher_is_better: bool = True,
+) -> str:
+    """Return the candidate with the best macro mean over personas, without the dialogues of a fold.
+
+    Of equal ones the first; a candidate without scores there is the last choice.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+
+    def level(name: str) -> float:
+        own: dict[str, list[float]] = {}
+        for persona, dialogue, score in tables[name]:
+            if without is None or fold_of[dialogue] != without:
+                own.setdefault(persona, []).append(score)
+        return sign * float(np.mean([np.mean(of_her) for of_her in own.values()])) if own else -np.inf
+
+    return max(tables, key=level)
 
 
 def cross_fit(

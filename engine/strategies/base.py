@@ -27,5 +27,5 @@ STRATEGY = Experiment(
     step=step,
     fixed={"profile": False},
     stages={"load": 3.0, "generate": 90.0, "score": 7.0},
-    traits=Traits(readable=True, mixable=True, divides=("replies",)),
+    traits=Traits(readable=True, mixable=True, serves_unseen=True, divides=("replies",)),
 )

@@ -48,7 +48,7 @@ def step(context: RunContext) -> None:
             Answer(variant, split, example, Reply(truth[example.example_id][key], 0, 0, 0.0))
             for split, example in chosen.all
         ]
-    write_scores(context, answers, protocol, Scorer())
+    write_scores(context, answers, protocol, Scorer(context.workspace))
 
 
 STRATEGY = Experiment(
@@ -62,5 +62,5 @@ STRATEGY = Experiment(
     stages={"load": 10.0, "score": 90.0},
     beside=("base",),
     applies=truth_needed,
-    traits=Traits(answers=False, routable=False),
+    traits=Traits(answers=False, routable=False, serves_unseen=True),
 )

@@ -6,12 +6,13 @@ Launches nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.runs.records import find
+from engine.runs.records import find, scan
 from engine.runs.runfolder import RESUMABLE, RunSpec
 from engine.strategies import registry
 from engine.strategies.plan import Plan, Seen, look, plan
@@ -86,7 +87,17 @@ def clone(
             f"That is {run_id} itself: nothing was changed.",
             "Change something, such as --set rank=16 or --seed 1.",
         )
-    return made
+    return naming_parent(ws, made, run_id)
+
+
+def naming_parent(ws: Workspace, made: Plan, parent: str) -> Plan:
+    """Return the plan whose run says that it was cloned from `parent`; as it is where that cannot be."""
+    target = made.target
+    known = {record.run_id: record.experiment for record in scan(ws)}
+    if target.run_id == parent or known.get(parent) != made.experiment:
+        return made
+    cloned = replace(target, spec=replace(target.spec, cloned_from=parent))
+    return replace(made, runs=tuple(cloned if run is target else run for run in made.runs))
 
 
 def _kept_upstreams(

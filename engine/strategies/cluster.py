@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from engine.strategies.published import BACKUP, CAREFUL, CONSTRAINED, START
-from engine.strategies.spec import Preset, Upstream
+from engine.strategies.spec import InName, Preset, Upstream
 from engine.strategies.trained import OwnLoraParameters, toward_unified, train_lora, trained
 
 
@@ -20,7 +20,7 @@ class ClusterParameters(OwnLoraParameters):
 class FromUnifiedParameters(ClusterParameters):
     """How a cluster's adapter begins at the unified one."""
 
-    start: Literal["delta", "weights"] = Field(
+    start: Annotated[Literal["delta", "weights"], InName("from-{}")] = Field(
         "delta",
         description="A delta beside the frozen unified adapter, or one adapter that begins as its weights.",
         validate_default=True,

@@ -59,11 +59,11 @@ def by_context(over: Recipe, *, shown: str, k: int, strength: float, history: in
     return over if strength == 0 else steered(told, over, strength - 1)
 
 
-def variant_name(over: str, *, shown: str, k: int, strength: float, history: int | None = None) -> str:
-    """Return "unified+steered-retrieval-3-x1.5"."""
+def variant_name(over: str, *, shown: str, k: int, strength: float | None, history: int | None = None) -> str:
+    """Return "unified+steered-retrieval-3-x1.5"; without the number where the strength was chosen on val."""
     read = f"retrieval-{k}" if history is None else f"retrieval-history-{history}-{k}"
     context = {"profile": "profile", "memories": read, "both": f"profile-{read}"}[shown]
-    return f"{over}+steered-{context}-x{strength:g}"
+    return f"{over}+steered-{context}" + ("" if strength is None else f"-x{strength:g}")
 
 
 def step(context: RunContext) -> None:
@@ -71,7 +71,15 @@ def step(context: RunContext) -> None:
     from engine.lm.load import load_base
     from engine.lm.recipes import Shelf
     from engine.lm.scorer import Scorer
-    from engine.strategies.steps.choosing import Asking, best_of, kept, val_examples, val_scores, write_sweep
+    from engine.strategies.steps.choosing import (
+        Asking,
+        Kept,
+        Tried,
+        kept,
+        val_examples,
+        variant_of,
+        write_sweep,
+    )
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import asker_for, score_variants
 
@@ -83,9 +91,10 @@ def step(context: RunContext) -> None:
         for strength in sorted(set(asked["strengths"]))
     }
     base, shelf = load_base(context.spec.base), Shelf(context.workspace)
-    best = kept(context)
-    if best is None:
+    found = kept(context)
+    if found is None:
         scores, by_name = dict[str, float](), {f"{strength:g}": strength for strength in recipes}
+        found = Kept(next(iter(recipes)))
         if len(recipes) > 1:
             scorer = Scorer(context.workspace)
             asker = asker_for(context, base, shelf, scorer)
@@ -95,13 +104,17 @@ def step(context: RunContext) -> None:
                 name: lambda examples, recipe=recipes[strength]: asker.asks(recipe, examples)  # type: ignore[misc]
                 for name, strength in by_name.items()
             }
-            scores = val_scores(context, base, scorer, val, candidates)
-        best = by_name[best_of(context, scores, list(by_name))]
-        write_sweep(context, "strengths", scores, best, title=f"Strength of what {shown} changes")
-    name = variant_name(over.name, shown=shown, k=k, strength=best, history=history)
-    context.variant(name, recipes[best].as_json(), family="steering")
-    context.summary(strength=best, over=over.name)
-    score_variants(context, {name: recipes[best]}, base=base, shelf=shelf)
+            tried = Tried(context, base, scorer, val, of=len(candidates))
+            tried.answer(candidates)
+            found = tried.crossed(lambda fold: by_name[tried.best(list(by_name), without=fold)])
+            scores = tried.scores
+        write_sweep(context, "strengths", scores, found, title=f"Strength of what {shown} changes")
+    recipe, instead = variant_of(context, found, lambda strength: recipes[strength])
+    strength = None if found.is_choice else found.best
+    name = variant_name(over.name, shown=shown, k=k, strength=strength, history=history)
+    context.variant(name, recipe.as_json(), family="steering")
+    context.summary(strength=found.best, over=over.name)
+    score_variants(context, {name: recipe}, base=base, shelf=shelf, instead=instead)
 
 
 STRATEGY = Experiment(
@@ -110,13 +123,15 @@ STRATEGY = Experiment(
     family="steering",
     group="Steering",
     question="Does it help to take what a persona's profile or memories change in an answer more strongly?",
-    makes="unified+steered-retrieval-3-x1.5",
+    makes="unified+steered-retrieval-3",
+    version=2,  # since then val is answered as its other dialogues choose
+    val_since=2,
     step=step,
     parameters=ContextSteeringParameters,
     needs=_needs,
-    stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
+    stages={"load": 3.0, "memories": 10.0, "sweep": 50.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=_applies,
-    traits=Traits(personal=True, mixable=True, newcomers=True),
+    traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True),
     space={"shown": ("profile", "memories", "both"), "k": (1, 3, 5), "over": ("unified", "hybrid")},
 )

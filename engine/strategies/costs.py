@@ -9,13 +9,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.paths import read_json, user_folder, write_json
+from engine.core.wording import about
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
@@ -27,16 +28,23 @@ _UNITS = 2
 _LARGE_SHARE = 0.3
 """An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
+NO_ESTIMATE = "no estimate before a first run"
 Costs = Mapping[tuple[str, str], Sequence[float]]
 """(experiment or "" for any, stage) -> seconds a unit, newest last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long a run should take. `is_guess` says that a stage's cost was taken from other experiments."""
+    """How long runs should take, and one run's stages. `is_guess` says that a cost was taken from other
+    experiments."""
 
     seconds: float
     is_guess: bool
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        return about(self.seconds, rough=self.is_guess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ def estimate(
     first, then of any experiment here, which ran under the same circumstances on the same data; then those of
     other workspaces.
     """
-    total, is_guess, unknown = 0.0, False, 0.0
+    is_guess, unknown, stages = False, 0.0, dict[str, float]()
     for stage, units in workload(spec, ground, upstream).items():
         places = [(known, name) for known in (costs, elsewhere) for name in (spec.experiment, _ANY)]
         found = next(((name, known[name, stage]) for known, name in places if known.get((name, stage))), None)
@@ -96,11 +104,45 @@ def estimate(
             unknown += spec.stages.get(stage, 0.0)
             continue
         name, seconds = found
-        total += units * statistics.median(seconds[-_KEPT:])
+        stages[stage] = units * statistics.median(seconds[-_KEPT:])
         is_guess = is_guess or name == _ANY
+    total = sum(stages.values())
     if not total or unknown > _LARGE_SHARE * sum(spec.stages.values()):
         return None
-    return Estimate(total, is_guess or unknown > 0)
+    return Estimate(total, is_guess or unknown > 0, stages)
+
+
+def left(
+    spec: RunSpec, record: RunRecord | None, records: Sequence[RunRecord], families: Mapping[str, str]
+) -> Estimate | None:
+    """Return how long a run that has not succeeded still takes; None where nothing was ever timed.
+
+    `record` is its own, where it exists, and `families` names the family of each experiment. One under way
+    says so itself; one that nothing is known of takes as long as those of its family, else as any.
+    """
+    if record is not None and record.state == "running" and record.status.eta_seconds is not None:
+        return Estimate(record.status.eta_seconds, record.status.eta_is_rough)
+    if spec.estimate_seconds is not None:
+        first = not any(one.experiment == spec.experiment for one in records)
+        return Estimate(spec.estimate_seconds, first, spec.expected)
+    done = [one for one in records if one.state == "succeeded" and one.status.seconds > 0]
+    kin = [one for one in done if families.get(one.experiment) == families.get(spec.experiment)]
+    times = [one.status.seconds for one in kin or done]
+    return Estimate(statistics.median(times), is_guess=True) if times else None
+
+
+def together(estimates: Iterable[Estimate | None]) -> Estimate | None:
+    """Return the time of several runs, one after the other; None where one has none."""
+    found = list(estimates)
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    return Estimate(sum(one.seconds for one in known), any(one.is_guess for one in known))
+
+
+def words(estimate: Estimate | None) -> str:
+    """Word it: "about 2 min", "roughly 2 min" for a guess, "no estimate before a first run"."""
+    return NO_ESTIMATE if estimate is None else estimate.words
 
 
 def check(records: Iterable[RunRecord]) -> list[Checked]:

@@ -108,5 +108,5 @@ STRATEGY = Experiment(
     beside=("base",),
     applies=_can_be_asked,
     outlook=outlook,
-    traits=Traits(),
+    traits=Traits(serves_unseen=True),
 )

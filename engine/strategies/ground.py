@@ -36,6 +36,8 @@ class Ground:
     has_truth: bool
     dialogues: int
     domain: Domain
+    unseen: int = 0
+    """How many of the personas are kept out of all training."""
 
     def carries(self, spec: RunSpec) -> bool:
         """Say whether a run was made on this same ground."""
@@ -57,7 +59,7 @@ def read_ground(ws: Workspace) -> Ground:
     config, base = ws.read_config(), base_of(ws)
     try:
         card = read_json(ws.dataset / "card.json")
-        scheme, split_hash = _splits(*_stamped(ws.splits / "splits.json"))
+        scheme, split_hash, unseen = _splits(*_stamped(ws.splits / "splits.json"))
         counts = card["counts"]
         return Ground(
             base=base.name,
@@ -71,6 +73,7 @@ def read_ground(ws: Workspace) -> Ground:
             has_truth=(ws.dataset / "truth.jsonl").exists(),
             dialogues=int(counts["dialogues"]),
             domain=domain_of(ws),
+            unseen=unseen,
         )
     except (OSError, KeyError, TypeError) as error:
         raise EngineError(
@@ -104,7 +107,7 @@ def _stamped(path: Path) -> _Stamped:
 
 
 @functools.lru_cache(maxsize=8)
-def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str]:
-    """Return scheme and hash of a splits.json."""
+def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str, int]:
+    """Return scheme and hash of a splits.json, and how many personas are kept out of training."""
     splits = read_json(path)
-    return str(splits["scheme"]), hash_splits(splits)
+    return str(splits["scheme"]), hash_splits(splits), len(splits.get("unseen", ()))

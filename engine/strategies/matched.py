@@ -70,7 +70,9 @@ STRATEGY = trained(
     step=step,
     by="all",
     family=FAMILY,
-    traits=Traits(routable=False, readable=False, mixable=False, divides=("training", "replies")),
+    traits=Traits(
+        routable=False, readable=False, mixable=False, serves_unseen=True, divides=("training", "replies")
+    ),
     group="Bounds and controls",
     needs=_needs,
     makes=name_of("per-persona"),

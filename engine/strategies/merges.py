@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.parameters import Parameters, SetOf
 from engine.strategies.published import BACKUP
-from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, Having, InName, Preset, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
@@ -21,10 +21,10 @@ Ridge = Annotated[float, Field(gt=0, le=1e6)]
 class MergeParameters(Parameters):
     """What is merged, and whether the merge is exact."""
 
-    adapters: Annotated[str, Having("mergeable")] = Field(
+    adapters: Annotated[str, Having("mergeable"), InName()] = Field(
         "per-persona", description="The experiment whose adapters are merged."
     )
-    combine: Literal["exact", "svd", "ties", "dare", "linear"] = Field(
+    combine: Annotated[Literal["exact", "svd", "ties", "dare", "linear"], InName()] = Field(
         "exact",
         description="The exact weighted sum, or a lossy way: cut SVD, TIES, DARE, or A and B averaged apart.",
     )
@@ -51,7 +51,7 @@ class WeightedMergeParameters(ClusterMergeParameters):
         le=100,
         description="Of the softmax over val score x likeness to the centre; 1 is nearly even.",
     )
-    quality: bool = Field(
+    quality: Annotated[bool, InName("by-quality")] = Field(
         False, description="Multiply by the persona's share of useful training interactions too."
     )
 
@@ -63,7 +63,7 @@ class LearnedMergeParameters(ClusterMergeParameters):
     epochs: int = Field(1, ge=1, le=100, description="Passes over a cluster's validation dialogues.")
     batch_size: int = Field(8, ge=1, le=1024, description="Dialogues in one step.")
     l2: float = Field(0.001, ge=0, le=100, description="How strongly weights are pulled to even ones.")
-    by_layer: bool = Field(
+    by_layer: Annotated[bool, InName("by-layer", first=True)] = Field(
         False, description="A weight of its own for each adapter in each layer, instead of one an adapter."
     )
 
@@ -78,8 +78,10 @@ class LearnedMergeParameters(ClusterMergeParameters):
 class _NearParameters(MergeParameters):
     """A merge for each persona, of adapters of personas like her."""
 
-    own: bool = Field(True, description="Whether the persona's own adapter takes part.")
-    likeness: Literal["features", "adapters"] = Field(
+    own: Annotated[bool, InName("of-others")] = Field(
+        True, description="Whether the persona's own adapter takes part."
+    )
+    likeness: Annotated[Literal["features", "adapters"], InName("by-{}")] = Field(
         "features",
         description="How alike two personas are: by the clustering's features, or by their adapters.",
     )
@@ -121,13 +123,13 @@ def _adapters_and_clusters(parameters: MergeParameters) -> tuple[Upstream, ...]:
 class HypernetworkParameters(MergeParameters):
     """A merge for each persona that is predicted from what is known of her."""
 
-    adapters: Annotated[str, Having("mergeable")] = Field(
+    adapters: Annotated[str, Having("mergeable"), InName()] = Field(
         "hybrid", description="The experiment whose adapters it learns to predict."
     )
-    combine: Literal["exact", "svd"] = Field(
+    combine: Annotated[Literal["exact", "svd"], InName()] = Field(
         "exact", description="The exact weighted sum, or cut to the adapters' rank by SVD."
     )
-    features: Literal["character", "behaviour", "both"] = Field(
+    features: Annotated[Literal["character", "behaviour", "both"], InName("from-{}")] = Field(
         "both",
         description="It predicts from her character text, what her train dialogues do and say, or both.",
     )
@@ -137,7 +139,7 @@ class HypernetworkParameters(MergeParameters):
         description="How strongly predictions are held to the adapters' mean; of several the best at "
         "predicting adapters it does not know.",
     )
-    own: bool = Field(
+    own: Annotated[bool, InName("with-own")] = Field(
         False, description="Whether it knows her own adapter; without, she is served as an unseen persona."
     )
 
@@ -185,7 +187,7 @@ def _merge(
         stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
-        traits=Traits(personal=personal, readable=True, mixable=True),
+        traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=not personal),
         presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
     )
@@ -216,6 +218,7 @@ STRATEGIES = (
         form=WeightedMergeParameters,
         needs=_adapters_and_clusters,
         method="weighted",
+        version=2,  # since then val is answered by weights that were found without it
         presets=(
             Preset(
                 "cluster-4",

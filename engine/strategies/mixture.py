@@ -52,13 +52,15 @@ STRATEGY = Experiment(
     group="Choosing and mixing",
     question="Do two variants answer better together, their probabilities added token by token?",
     makes="mixture-0.6",
+    version=2,  # since then val is answered as its other dialogues choose
+    val_since=2,
     step=step,
     parameters=MixtureParameters,
     needs=_needs,
     stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True),
+    traits=Traits(personal=True, readable=True, serves_unseen=True),
     presets=(
         Preset(
             "backup-plan",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.strategies.spec import Upstream
+from engine.strategies.spec import InName, Upstream
 from engine.strategies.trained import TrainingParameters, train_lora, trained
 
 
 class OnlineParameters(TrainingParameters):
     """How each persona's adapter is continued on her online slice."""
 
-    over: Literal["per-persona", "hybrid"] = Field(
+    over: Annotated[Literal["per-persona", "hybrid"], InName()] = Field(
         "per-persona", description="The experiment whose adapters, trained without the slice, go on."
     )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of AdamW.")

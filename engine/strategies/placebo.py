@@ -47,7 +47,10 @@ def _needs(parameters: PlaceboParameters) -> tuple[Upstream, ...]:
 
 
 def step(context: RunContext) -> None:
-    """Pair the personas whom the variant exists for, and score it with the pairs swapped."""
+    """Pair the personas whom the variant exists for, and score it with the pairs swapped.
+
+    Whoever is kept out of training stands in for nobody, and has no stand-in.
+    """
     from engine.lm.recipes import PLACEBO, Shelf
     from engine.stats.derangement import derange
     from engine.strategies.steps.made import made_by
@@ -56,7 +59,8 @@ def step(context: RunContext) -> None:
     context.progress("load", 0, 1)
     made = made_by(context, "of", memories=context.spec.parameters["k"])
     shelf = Shelf(context.workspace)
-    people = sorted({example.persona_id for _, example in example_set(context).all})
+    whole = example_set(context)
+    people = sorted({example.persona_id for _, example in whole.all} - whole.splits.unseen)
     known = [persona for persona in people if shelf.covers(made.recipe, persona)]
     pairing = derange(kinds_of(shelf, made.recipe, known), seed=context.spec.seed)
     if pairing is None:

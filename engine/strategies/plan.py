@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
@@ -22,7 +23,7 @@ from engine.runs.room import Room
 from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
-from engine.strategies.costs import Costs
+from engine.strategies.costs import Costs, Estimate
 from engine.strategies.ground import Ground, read_ground
 from engine.strategies.room import room
 from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
@@ -36,11 +37,13 @@ _RECORDED_VERSIONS = ("torch", "transformers", "peft", "numpy")
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """One run of a plan: why it is there, and the state of the run when it exists already."""
+    """One run of a plan: why it is there, the state of the run when it exists already, and the time that it
+    still takes, where anything is known of that."""
 
     spec: RunSpec
     purpose: Purpose
     state: State | None
+    left: Estimate | None = None
 
     @property
     def run_id(self) -> str:
@@ -71,11 +74,14 @@ class Plan:
         return next(run for run in self.runs if run.purpose == "asked")
 
     @property
-    def estimate_seconds(self) -> float | None:
+    def left(self) -> Estimate | None:
         """Time of the runs still to be done; None when any of them has no estimate."""
-        still_open = [run.spec.estimate_seconds for run in self.runs if run.state != "succeeded"]
-        known = [seconds for seconds in still_open if seconds is not None]
-        return sum(known) if len(known) == len(still_open) else None
+        return costs.together(run.left for run in self.runs if run.state != "succeeded")
+
+    @property
+    def estimate_seconds(self) -> float | None:
+        """The same in seconds."""
+        return None if self.left is None else self.left.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,13 @@ class Seen:
     elsewhere: Costs = field(default_factory=dict)
     known: Mapping[str, Experiment] = field(default_factory=lambda: registry.EXPERIMENTS)
     reference: str | None = None
+
+    def planned(self, spec: RunSpec, purpose: Purpose) -> PlannedRun:
+        """Return a run as part of a plan, beside what is there of it."""
+        record = next((one for one in self.records if one.run_id == spec.run_id and one.spec), None)
+        families = {name: entry.family for name, entry in self.known.items()}
+        left = costs.left(spec, record, self.records, families)
+        return PlannedRun(spec, purpose, record.state if record else None, left)
 
 
 def look(ws: Workspace) -> Seen:
@@ -242,7 +255,9 @@ class _Planner:
         if before is not None:
             return before
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
-        return spec if expected is None else replace(spec, estimate_seconds=expected.seconds)
+        if expected is None:
+            return spec
+        return replace(spec, estimate_seconds=expected.seconds, expected=dict(expected.stages))
 
     def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
         """The run that asked for this same thing when sets were not put in order yet, if there is one."""
@@ -260,10 +275,8 @@ class _Planner:
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
-        run_id = spec.run_id
-        if run_id not in {run.run_id for run in self.runs}:
-            states = {record.run_id: record.state for _, record in self.existing}
-            self.runs.append(PlannedRun(spec, purpose, states.get(run_id)))
+        if spec.run_id not in {run.run_id for run in self.runs}:
+            self.runs.append(self.seen.planned(spec, purpose))
 
     def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
@@ -314,7 +327,11 @@ class _Planner:
         data = {"data_hash": ground.data_hash, "split": ground.scheme, "split_hash": ground.split_hash}
         if ground.domain.identity:
             data["domain"] = ground.domain.identity
-        return {**data, **self.settings.model_dump(mode="json"), "decoding": "greedy"}
+        settings = self.settings.model_dump(mode="json")
+        scored = [split for split in settings["splits"] if split != UNSEEN]
+        if ground.unseen and "test" in scored:
+            scored.append(UNSEEN)
+        return {**data, **settings, "splits": scored, "decoding": "greedy"}
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
         if run_id is not None:

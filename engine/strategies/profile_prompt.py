@@ -29,5 +29,5 @@ STRATEGY = Experiment(
     stages={"load": 3.0, "generate": 90.0, "score": 7.0},
     beside=("base",),
     applies=character_needed,
-    traits=Traits(personal=True, mixable=True, divides=("replies",)),
+    traits=Traits(personal=True, mixable=True, serves_unseen=True, divides=("replies",)),
 )

@@ -38,6 +38,7 @@ from engine.strategies import (
     merges,
     mixture,
     mta,
+    networks,
     online,
     per_persona,
     placebo,
@@ -47,16 +48,17 @@ from engine.strategies import (
     routing,
     staged,
     steering_vectors,
+    tuned,
     unified,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
-    *(online, staged),
+    *(online, staged, networks),
     imported_adapters,
     *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
-    *(frontier, matched, placebo, ceiling),
+    *(frontier, tuned, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"
 _CODE, _CODE_DIGITS = "code", 12

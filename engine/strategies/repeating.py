@@ -47,8 +47,7 @@ def plan_repeats(
         for spec in wanted:
             made = _again(spec, known[spec.run_id], seed, again)
             again[spec.run_id] = made.run_id
-            there = known.get(made.run_id)
-            planned.append(PlannedRun(made, "asked", there.state if there else None))
+            planned.append(seen.planned(made, "asked"))
     names = dict.fromkeys(spec.experiment for spec in wanted)
     told = f"{count(seeds, 'seed')} of {', '.join(names)}, the first of each counted."
     return Plan(reference.EXPERIMENT, tuple(planned), (told,))
@@ -125,4 +124,5 @@ def _again(spec: RunSpec, record: RunRecord, seed: int, again: Mapping[str, str]
         changed=tuple(changed),
         created_at=runfolder.now(),
         estimate_seconds=record.status.seconds or spec.estimate_seconds,
+        expected=dict(record.status.stage_seconds) or spec.expected,
     )

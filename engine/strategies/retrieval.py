@@ -1,8 +1,8 @@
-"""The persona's own most similar past interactions in the prompt, over any variant that reads them."""
+"""The persona's own past interactions in the prompt, found by a retriever, over any variant that reads."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -23,11 +23,15 @@ class RetrievalParameters(Parameters):
     k: SetOf[int] = Field(
         [0, 1, 3, 5], min_length=1, description="How many past interactions to show; each is a variant."
     )
+    retriever: Literal["similarity", "bm25", "newest", "random"] = Field(
+        "similarity",
+        description="What makes one near the query: the sentence encoder, shared words, its date, or chance.",
+    )
     recency: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="How much being recent counts beside being similar when memories are chosen.",
+        description="How much being recent counts beside being near when memories are chosen.",
     )
     history: int | None = Field(
         None,
@@ -43,6 +47,7 @@ def _needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
 
 def step(context: RunContext) -> None:
     """Score "<over>+retrieval-k" for each k; k = 0 is the variant itself and scored only where it is not."""
+    from engine.lm.effects import SIMILARITY
     from engine.runs.runfolder import read_spec
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import score_variants
@@ -50,11 +55,18 @@ def step(context: RunContext) -> None:
     context.progress("load", 0, 1)
     over, parameters = made_by(context, "over"), context.spec.parameters
     recency, history = parameters["recency"], parameters["history"]
-    named = f"{over.name}+retrieval" + (f"-recent-{recency:g}" if recency else "")
+    retriever = parameters.get("retriever", SIMILARITY)
+    if retriever == "newest":  # where age alone counts, nothing else does
+        retriever, recency = SIMILARITY, 1.0
+    named = f"{over.name}+retrieval" + (f"-{retriever}" if retriever != SIMILARITY else "")
+    named += f"-recent-{recency:g}" if recency else ""
     named += "" if history is None else f"-history-{history}"
     wanted = sorted(set(parameters["k"]))
     recipes = {
-        f"{named}-{k}": over.recipe.with_prompt(memories=k, recency=recency, history=history) for k in wanted
+        f"{named}-{k}": over.recipe.with_prompt(
+            memories=k, recency=recency, history=history, retriever=retriever
+        )
+        for k in wanted
     }
     for variant, recipe in recipes.items():
         context.variant(variant, recipe.as_json(), family="retrieval")
@@ -74,11 +86,11 @@ STRATEGY = Experiment(
     step=step,
     parameters=RetrievalParameters,
     needs=_needs,
-    stages={"load": 3.0, "generate": 92.0, "score": 5.0},
+    stages={"load": 3.0, "memories": 20.0, "generate": 72.0, "score": 5.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, mixable=True, newcomers=True, divides=("replies",)),
-    space={"k": ([1], [3], [5], [8]), "recency": (0.0, 0.2, 0.5)},
+    traits=Traits(personal=True, mixable=True, newcomers=True, serves_unseen=True, divides=("replies",)),
+    space={"k": ([1], [3], [5], [8]), "retriever": ("similarity", "bm25"), "recency": (0.0, 0.2, 0.5)},
     presets=(
         Preset(
             "quick-start",

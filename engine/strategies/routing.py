@@ -60,7 +60,7 @@ STRATEGY = Experiment(
     stages={"route": 100.0},
     beside=("base",),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True, mixable=True, routable=False),
+    traits=Traits(personal=True, readable=True, mixable=True, routable=False, serves_unseen=True),
     presets=(
         Preset(
             "quick-start",

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import Parameters, SetOf
+from engine.core.parameters import Parameters, SetOf, worded
 from engine.domains import metrics
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
@@ -52,9 +52,10 @@ class Traits:
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
     each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
-    know, from as much of her history as its parameter of that name says. `trains`: adapters for some personas
-    only are trained, so there is a step-matched unified. `divides`: what of its work several machines can
-    share, its "training" or "replies".
+    know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a
+    persona kept out of all training, from what all share, her profile or her earlier dialogues. `trains`:
+    adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its
+    work several machines can share, its "training" or "replies".
     """
 
     answers: bool = True
@@ -64,6 +65,7 @@ class Traits:
     routable: bool = True
     mergeable: bool = False
     newcomers: bool = False
+    serves_unseen: bool = False
     trains: bool = False
     divides: tuple[Divisible, ...] = ()
 
@@ -75,13 +77,38 @@ class Having:
     trait: str
 
 
+@dataclass(frozen=True, slots=True)
+class InName:
+    """Beside a parameter's type: it says what a variant is, not how well it is made, so it is in its name.
+
+    `words` is what stands there for another value than the default, "{}" for the value itself; `first` puts
+    it before the others.
+    """
+
+    words: str = "{}"
+    first: bool = False
+
+
+def full_name(entry: Experiment, parameters: Mapping[str, Any]) -> str:
+    """Return a variant's name: its experiment's, and behind it what else says what it is."""
+    marked = [
+        (mark, parameters[name])
+        for name, field_ in entry.parameters.model_fields.items()
+        for mark in field_.metadata
+        if isinstance(mark, InName) and name in parameters and parameters[name] != field_.default
+    ]
+    marked.sort(key=lambda one: not one[0].first)
+    return "-".join([entry.name, *(mark.words.format(value) for mark, value in marked)])
+
+
 class EvaluationSettings(Parameters):
     """What every experiment is scored on. Part of the protocol: other settings are never compared."""
 
-    splits: SetOf[Literal["val", "test"]] = Field(
+    splits: SetOf[Literal["val", "test", "unseen"]] = Field(
         ["val", "test"],
         min_length=1,
-        description="The splits to score: choices are made on val, verdicts on test.",
+        description="The splits to score: choices are made on val, verdicts on test; where personas are kept "
+        "unseen, they are scored with test.",
     )
     examples_per_persona: int = Field(
         10, ge=1, le=1000, description="At most so many examples of a persona and split, chosen by hash."
@@ -220,11 +247,7 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 
 def _worded(error: ValidationError) -> list[str]:
-    def words(fault: Any) -> str:
-        place = ".".join(str(part) for part in fault["loc"])
-        return f"{place}: {fault['msg'].removeprefix('Value error, ')}, not {fault['input']!r}"
-
-    return [words(fault) for fault in error.errors()]
+    return [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

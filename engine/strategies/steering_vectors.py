@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.strategies.spec import Experiment, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, InName, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
@@ -19,7 +19,7 @@ Scale = Annotated[float, Field(ge=0, le=100)]
 class SteeringVectorParameters(Parameters):
     """Whose replies are told apart, where, and how strongly the difference is added."""
 
-    over: Literal["unified", "base"] = Field(
+    over: Annotated[Literal["unified", "base"], InName("over-{}")] = Field(
         "unified", description="The experiment whose model is steered, and whose own replies are set against."
     )
     depths: SetOf[Depth] = Field(
@@ -62,12 +62,14 @@ STRATEGY = Experiment(
     group="Steering",
     question="Does what tells a persona's replies from the model's own inside one layer carry her style?",
     makes="steering-vectors",
+    version=2,  # since then val is answered as its other dialogues choose
+    val_since=2,
     step=step,
     parameters=SteeringVectorParameters,
     needs=_needs,
     stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
-    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True),
+    traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True),
     space={"replies": (5, 20, 80), "scales": ([0.0, 0.25, 0.5, 1.0], [0.0, 1.0, 2.0, 4.0])},
 )

@@ -26,7 +26,7 @@ AUGMENTED = "augmented"
 _LORA_TRAINING = 1
 """Raised when training LoRAs gives other weights for the same parameters (last: how dropout is drawn)."""
 STAGES = {"load": 2.0, "train": 70.0, "generate": 25.0, "score": 3.0}
-ALIKE = Traits(readable=True, mixable=True, divides=("training", "replies"))
+ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("training", "replies"))
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
@@ -41,8 +41,8 @@ MERGEABLE = Traits(
 """A LoRA of her own for each persona, all begun alike."""
 
 
-class TrainingParameters(Parameters):
-    """How adapters are trained on the train dialogues of the personas that share them."""
+class ScheduleParameters(Parameters):
+    """How long, how fast and how evenly something is trained."""
 
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     epochs: int = Field(
@@ -65,6 +65,11 @@ class TrainingParameters(Parameters):
         "null: it goes on to the last.",
     )
     l2: float = Field(0.0, ge=0, le=100, description="Weight of the L2 penalty that pulls weights to zero.")
+
+
+class TrainingParameters(ScheduleParameters):
+    """How adapters are trained on the train dialogues of the personas that share them."""
+
     personas: int | None = Field(
         None, ge=1, description="A pilot: train adapters for a seeded subset of so many personas only."
     )
@@ -152,18 +157,10 @@ def train_lora(context: RunContext) -> None:
 
 def train_prefix(context: RunContext) -> None:
     """The step of strategies that train prefixes of the length that their parameters name."""
-    from engine.domains.registry import domain_of
-    from engine.lm.encode import encode_prompt
-    from engine.lm.prefix import PrefixForm
-    from engine.lm.prompts import chat, system_text
+    from engine.strategies.steps.lessons import prefix_form
     from engine.strategies.steps.train_adapters import train
 
-    length = int(context.spec.parameters["length"])
-    opening = chat(system_text(domain_of(context.workspace)), [])
-    train(
-        context,
-        lambda base: PrefixForm(base.model, length, encode_prompt(base.tokenizer, opening)),
-    )
+    train(context, lambda base: prefix_form(context, base))
 
 
 def trained(

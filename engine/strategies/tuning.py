@@ -10,14 +10,65 @@ import itertools
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.wording import duration
 from engine.strategies.spec import Experiment, validate
 
 LEAST_PERSONAS, MOST_RUNGS = 8, 3
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a tuning may cost: so many runs on all personas, or so many seconds."""
+
+    runs: float | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def read(cls, text: str) -> Budget:
+        """Read "6" (runs), "90s", "10m" or "1.5h". Raises EngineError for anything else."""
+        number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "")
+        try:
+            amount = float(number)
+        except ValueError:
+            amount = math.nan
+        if not (math.isfinite(amount) and amount > 0):
+            raise EngineError(f"{text!r} is no budget.", "Give runs (--budget 6) or time (--budget 10m).")
+        return cls(seconds=amount * _UNITS[unit]) if unit else cls(runs=amount)
+
+    def in_runs(self, seconds_a_run: float | None) -> float:
+        """Return the budget in runs on all personas, of which each takes so long here.
+
+        Raises EngineError where that is needed and not known, and where it does not pay for two.
+        """
+        if self.runs is not None:
+            return self.runs
+        assert self.seconds is not None
+        if not seconds_a_run:
+            raise EngineError("What a run costs here is not known yet.", "Give runs first: --budget 2")
+        if self.seconds < 2 * seconds_a_run:
+            raise EngineError(
+                f"{duration(self.seconds)} do not pay for two runs of {duration(seconds_a_run)} each: the "
+                "defaults and one other.",
+                f"Give {math.ceil(2 * seconds_a_run / 60)}m or more.",
+            )
+        return self.seconds / seconds_a_run
+
+
+def that_fit(rung: Rung, *, spent: float, budget: Budget, seconds_each: float) -> Rung:
+    """Return a round with as many settings as the time that is left pays for, two at least.
+
+    `spent` seconds are gone, and another setting in this round takes `seconds_each`, by what was measured.
+    """
+    if budget.seconds is None or seconds_each <= 0:
+        return rung
+    most = int((budget.seconds - spent) // seconds_each)
+    return replace(rung, settings=max(2, min(rung.settings, most)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NO
     weights = _values(parameters, "weights")
     known = {
         "load": 1.0,
+        "memories": personas * own,
         "generate": replies,
         "ask": replies,
         "score": replies,

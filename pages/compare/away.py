@@ -10,11 +10,12 @@ from engine.results import store
 from engine.serve import published
 from engine.serve.conversation import can_answer
 from engine.serve.published import Served
+from engine.serve.zipped import zipped
 from pages.compare import choices as compare_choices
 from pages.compare.choices import View
-from pages.shared import frame
+from pages.shared import downloads, frame
 
-_TOKEN = "compare_serve_token"
+_TOKEN, _ZIP = "compare_serve_token", "compare_zip_made"
 _POLL_SECONDS = 1.0
 
 
@@ -35,12 +36,32 @@ def show(view: View) -> None:
     with right:
         st.subheader("Files", anchor=False)
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
+        _zip(view.ws, name)
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
         st.subheader("The Hugging Face Hub", anchor=False)
         st.caption(
             "The same, in a repository that is private unless you say otherwise. You see first what goes out."
         )
         st.code(frame.command("push", name, f"my-name/{name}"), language=None, wrap_lines=True)
+
+
+def _zip(ws: Workspace, name: str) -> None:
+    """Make the files on a click, as one zip, and offer them while this visit lasts."""
+    held: tuple[str, bytes] | None = st.session_state.get(_ZIP)
+    if held is None or held[0] != name:
+        if not frame.action(f"Zip {frame.plain(name)}", icon=":material/folder_zip:", key="compare_zip"):
+            return
+        with st.spinner("Loading the base and writing its adapters ..."):
+            held = st.session_state[_ZIP] = (name, zipped(ws, name))
+    size = f"{len(held[1]) / 1e6:.1f} MB"
+    downloads.file(
+        f"{frame.plain(name)}.zip, {size}", lambda: held[1], name=f"{_file_name(name)}.zip",
+        mime="application/zip", key="compare_zip_file",
+    )  # fmt: skip
+
+
+def _file_name(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "-+" else "-" for sign in name)
 
 
 def _serving(ws: Workspace, name: str) -> None:

@@ -17,7 +17,7 @@ from engine.domains.metric import Metric
 from engine.show import charts
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
-from pages.shared import frame, reads
+from pages.shared import addresses, frame, reads
 
 PAGE = "compare"
 choice = partial(frame.linked_choice, page=PAGE)
@@ -26,7 +26,7 @@ _KEPT = "compare_address"
 _OWN = frozenset(
     {
         *("metric", "split", "reference", "protocol", "protocols", "cluster", "family", "margin"),
-        *("view", "candidate", "sort", "from", "cost", "effect"),
+        *("view", "candidate", "sort", "from", "cost", "effect", "why", "example"),
     }
 )
 _SPLITS = {"val": "Validation", "test": "Test"}  # it opens where choices are made
@@ -73,6 +73,11 @@ class View:
             if row["variant"] != self.reference and row["delta"] is not None
         ]
 
+    @property
+    def link(self) -> dict[str, str]:
+        """What another page needs in its address to show the same scores."""
+        return {name: str(self.found[name]) for name in ("metric", "split", "reference", "protocol")}
+
     def row(self, variant: str) -> Mapping[str, Any]:
         """Return the comparison of one variant with the reference."""
         return next(row for row in self.found["rows"] if row["variant"] == variant)
@@ -80,11 +85,16 @@ class View:
     def table(self, variant: str) -> pd.DataFrame:
         """Return one row a persona of a variant, best first, as `charts.table_of`."""
         held = compare_reads.by_persona(self.ws, self.asked)
-        return charts.ranked(
+        table = charts.ranked(
             held[held["variant"] == variant],
             higher_is_better=self.metric.higher_is_better,
             margin=self.asked.margin,
         )
+        return table.assign(called=self._called(table))
+
+    def _called(self, table: pd.DataFrame) -> list[str]:
+        called = reads.names(self.ws)
+        return [called.get(name, name) for name in table["persona_id"]]
 
 
 def come_back() -> None:
@@ -104,8 +114,18 @@ def keep_address() -> None:
     st.session_state[_KEPT] = st.query_params.to_dict()
 
 
-def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
-    """Show the controls and return the comparison they ask for."""
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A question of test that nobody asked before, and the variants that it would judge."""
+
+    ws: Workspace
+    asked: Asked
+    variants: tuple[str, ...]
+    metric: Metric
+
+
+def ask(ws: Workspace, protocols: pd.DataFrame) -> View | Waiting:
+    """Show the controls and return the comparison they ask for; what is still to be judged on test waits."""
     scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
     columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
     shown = metrics.of_study(ws)
@@ -116,6 +136,11 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     with columns[4]:
         more = st.popover("Options", icon=":material/tune:", width="stretch")
     asked = Asked(metric or next(iter(shown)), split or scored_on[0])
+    if asked.split == "test":
+        at = st.query_params.get("protocol")
+        first = replace(asked, protocol=at if at in set(protocols["protocol"]) else None)
+        if waiting := compare_reads.unjudged(ws, first):
+            return Waiting(ws, first, tuple(waiting), shown[asked.metric])
     asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
     default = compare_reads.found(ws, asked)
     names = [row["variant"] for row in default["rows"] if not charts.is_bound(row)]
@@ -139,14 +164,13 @@ def candidate(view: View, *, label: str = "Variant") -> str:
 
 def chosen_candidate(view: View) -> str:
     """Return the variant looked at where no choice is shown: by a click, by the address, else the best."""
-    asked = st.query_params.get("candidate")
-    return asked if asked in view.candidates else view.candidates[0]
+    return addresses.linked("candidate", view.candidates, label="Variant")
 
 
 def choose_candidate(name: str) -> None:
     """Look at another variant from here on; for callbacks."""
     frame.choose(PAGE, "candidate", name)
-    st.query_params["candidate"] = name
+    addresses.point("candidate", name)
 
 
 def choose_section(name: str) -> None:
@@ -159,6 +183,7 @@ def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
     first = compare_reads.found(ws, asked)["protocol"]
     known = list(dict.fromkeys([first, *protocols["protocol"]]))
     if len(known) < 2:
+        addresses.linked("protocol", known, label="Protocol")
         return asked
     told = reads.protocol_words(protocols)
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -16,16 +16,20 @@ from engine.results.comparing.protocol_guard import older_words
 from engine.stats.verdicts import BETTER, WORSE
 from pages.compare import away as compare_away
 from pages.compare import choices as compare_choices
+from pages.compare import metrics as compare_metrics
 from pages.compare import personas as compare_personas
 from pages.compare import reads as compare_reads
 from pages.compare import table as compare_table
+from pages.compare import why as compare_why
 from pages.compare import worth as compare_worth
-from pages.compare.choices import View
-from pages.shared import frame, reads, rescore
+from pages.compare.choices import View, Waiting
+from pages.shared import downloads, frame, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
     "personas": ("For whom?", compare_personas.show_personas),
+    "why": ("Why?", compare_why.show),
+    "metrics": ("All metrics", compare_metrics.show),
     "heatmap": ("Everyone", compare_personas.show_everyone),
     "cost": ("At what cost?", compare_worth.show_cost),
     "certainty": ("How sure?", compare_worth.show_certainty),
@@ -53,6 +57,10 @@ def show() -> None:
     except NotComputed as missing:
         rescore.instead(ws, missing)
         return
+    if isinstance(view, Waiting):
+        _gate(view)
+        return
+    downloads.tell(f"{view.metric.label}, {view.found['split']}, protocol {view.found['protocol']}")
     _headline(view)
     _remarks(ws, view)
     section = compare_choices.choice(
@@ -70,6 +78,34 @@ def show() -> None:
     else:
         compare_table.leaderboard(view, None)
         st.caption("Only the reference is scored here so far; a comparison needs a second variant.")
+
+
+def _gate(waiting: Waiting) -> None:
+    """Test is opened by a press, which is recorded: what it costs, and the way to what it is chosen by."""
+    number = count(len(waiting.variants), "variant")
+    waits = "waits" if len(waiting.variants) == 1 else "wait"
+    with st.container(border=True, gap="small"):
+        st.subheader("Test is not judged yet", anchor=False)
+        st.markdown(
+            f"In {waiting.metric.label.lower()}, {number} {waits} for a verdict on "
+            f"test: {frame.plain(', '.join(waiting.variants))}. Choose on validation first: "
+            "each look at test is recorded, and the more there are, the likelier is a lucky winner."
+        )
+        with st.container(horizontal=True, gap="small"):
+            frame.action(
+                f"Judge on test ({number})",
+                icon=":material/gavel:",
+                key="compare_judge_all",
+                on_click=compare_reads.judge_all,
+                args=(waiting.ws, waiting.asked),
+            )
+            st.button(
+                "Back to validation",
+                icon=":material/arrow_back:",
+                key="compare_to_val",
+                on_click=frame.choose,
+                args=(compare_choices.PAGE, "split", "val"),
+            )
 
 
 def _headline(view: View) -> None:
@@ -170,6 +206,8 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
 
 def _strangers(view: View) -> None:
     seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
+    if view.found.get("unseen") is not None:
+        return  # they have a table of their own
     if seen and not unseen:
         st.badge(
             "Seen personas only",

@@ -7,6 +7,7 @@ all personas at once, one cell each.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 import pandas as pd
@@ -15,10 +16,11 @@ import streamlit as st
 from engine.core.wording import count
 from engine.show import charts
 from engine.show.charts.heatmap import Order
+from engine.show.tables import persona_table
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged, reads
 
 _LISTS = {"lost": "Lost over 10", "brushed": "Marked in a chart", "all": "All"}
 _ROWS_SHOWN = 12
@@ -36,13 +38,13 @@ def show_personas(view: View) -> None:
     if table.empty:
         st.caption("No persona is scored by both.")
         return
-    _open(_bars(view, table, candidate), candidate)
+    _open(view, _bars(view, table, candidate), candidate)
     left, right = st.columns(2, gap="large")
     with left:
         scatter = _scatter(view, table, candidate)
     with right:
         spread = _distribution(view, table, candidate)
-    _open(scatter, candidate)
+    _open(view, scatter, candidate)
     _personas(view, table, candidate, _brushed(view, table, scatter, spread))
 
 
@@ -88,10 +90,10 @@ def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
     return event
 
 
-def _open(event: Any, candidate: str) -> None:
+def _open(view: View, event: Any, candidate: str) -> None:
     """Go to the persona under a click."""
     if picked := frame.clicked(event):
-        frame.open_persona(picked["persona_id"], candidate)
+        frame.open_persona(picked["persona_id"], candidate, **view.link)
 
 
 def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
@@ -139,7 +141,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
     factor = 100.0 if view.in_points else 1.0
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
     true = compare_reads.true_gains(view.ws, view.asked, candidate)
-    columns = ["persona_id", "difference", "outcome", "candidate", "reference", "rank"]
+    columns = ["called", "difference", "outcome", "candidate", "reference", "rank"]
     if true:
         drawn["true"] = [factor * true[name] if name in true else None for name in drawn["persona_id"]]
         columns.insert(2, "true")
@@ -151,7 +153,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
         height="content" if len(shown) <= _ROWS_SHOWN else 440,
         column_order=columns,
         column_config={
-            "persona_id": st.column_config.TextColumn("Persona", width="medium"),
+            "called": st.column_config.TextColumn("Persona", width="medium"),
             "difference": st.column_config.NumberColumn("Difference"),
             "true": st.column_config.NumberColumn(
                 "Gain, luck taken out",
@@ -167,9 +169,14 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
         },
         alt=f"Personas with their scores under {candidate} and {view.reference}; select a row to open one",
     )
+    downloads.table_menu(
+        partial(persona_table, view.ws, view.found),
+        name=f"personas {view.metric.name} {view.found['split']}",
+        key="compare_people",
+    )
     rows = event["selection"]["rows"]
     if rows and rows[0] < len(shown):
-        frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), candidate)
+        frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), candidate, **view.link)
 
 
 _ORDERS: Mapping[str, str] = {
@@ -200,21 +207,25 @@ def show_everyone(view: View) -> None:
             else compare_choices.chosen_candidate(view)
         )
     data = compare_reads.by_persona(view.ws, view.asked)
+    called = reads.names(view.ws)
     data = data[data["variant"].isin(view.candidates)]
+    data = data.assign(called=[called.get(name, name) for name in data["persona_id"]])
     personas = charts.ordered_personas(data, cast(Order, by), candidate=candidate, clusters=clusters)
     if view.metric.higher_is_better is False and by in ("difference", "mean"):
         personas = personas[::-1]
     personas = _some(personas)
+    cells = partial(
+        charts.heatmap,
+        data,
+        variants=view.candidates,
+        personas=personas,
+        clusters=clusters if by == "cluster" else None,
+        in_points=view.in_points,
+        reverse=view.metric.higher_is_better is False,
+    )
     event = frame.chart(
-        charts.heatmap(
-            data,
-            variants=view.candidates,
-            personas=personas,
-            clusters=clusters if by == "cluster" else None,
-            in_points=view.in_points,
-            reverse=view.metric.higher_is_better is False,
-            dark=st.context.theme.type == "dark",
-        ),
+        cells(dark=st.context.theme.type == "dark"),
+        on_paper=cells,
         key="compare_heatmap",
         on_select="rerun",
         alt=f"Difference of every variant to {view.reference} for {count(len(personas), 'persona')}",
@@ -224,7 +235,7 @@ def show_everyone(view: View) -> None:
         "Click a cell to open that persona with that variant."
     )
     if picked := frame.clicked(event):
-        frame.open_persona(picked["persona_id"], picked["variant"])
+        frame.open_persona(picked["persona_id"], picked["variant"], **view.link)
 
 
 def _some(personas: list[str]) -> list[str]:

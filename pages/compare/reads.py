@@ -9,15 +9,18 @@ from typing import Any
 import pandas as pd
 
 from engine.core.errors import EngineError
+from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
-from engine.results import store
-from engine.results.comparing import leakage, pairings
+from engine.results import marks, store
+from engine.results.comparing import leakage, looks, losses, pairings
 from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
+from engine.results.comparing.losses import Why
 from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
+from engine.show.persona.replies import Answered, answered
 from engine.stats import routing
 from engine.stats.compare import effects_of
 from engine.stats.routing import Hindsight
@@ -60,6 +63,34 @@ def _headline(ws: Workspace, asked: Asked) -> Headline:
 headline = reads.kept(_headline, version=_with_looks)
 
 
+def unjudged(ws: Workspace, asked: Asked) -> list[str]:
+    """Return the variants whose scores on test nobody saw in this metric yet, and that val can choose.
+
+    Reads val alone. None where test alone is scored, where only a reader is here, who leaves no record, and
+    where neither direction is better.
+    """
+    if read_only(ws) or METRICS[asked.metric].higher_is_better is None:
+        return []
+    try:
+        on_val = reads.compared(
+            ws, metric=asked.metric, split="val", reference=asked.reference, protocol=asked.protocol
+        )
+    except EngineError:  # val is not scored in this metric or under this protocol: nothing is chosen there
+        return []
+    known = {(one.variant_id, one.metric) for one in looks.seen(ws, looks.at(on_val))}
+    tested = set(store.overview(ws).coverage.query("split == 'test'")["variant"])
+    return [
+        row["variant"]
+        for row in on_val["rows"]
+        if not row["role"] and row["variant"] in tested and (row["variant_id"], asked.metric) not in known
+    ]
+
+
+def judge_all(ws: Workspace, asked: Asked) -> None:
+    """Look at test for every variant, which is recorded; for callbacks."""
+    _whole(ws, asked, margin=0.0)
+
+
 def judge(ws: Workspace, asked: Asked) -> None:
     """Look at test for what val chose, which is a look like any other; for callbacks."""
     engine_headline(ws, _whole(ws, asked, margin=0.0), look=True)
@@ -69,6 +100,30 @@ def judge(ws: Workspace, asked: Asked) -> None:
 def audit(ws: Workspace, asked: Asked, variant: str) -> Leakage | None:
     """Return where a variant's gain stands: on replies of her own train dialogues and elsewhere, by turn."""
     return leakage.audit(ws, _whole(ws, asked, margin=0.0), [variant])
+
+
+def _with_marks(ws: Workspace) -> str:
+    return f"{reads.version(ws)} {marks.size(ws)}"
+
+
+def _why(ws: Workspace, asked: Asked, variant: str) -> Why:
+    """Return where a variant loses, reply by reply, over the personas asked for."""
+    members = None if asked.cluster is None else _members(ws, asked.cluster)
+    return losses.why(ws, _whole(ws, asked, margin=0.0), variant, members)
+
+
+why = reads.kept(_why, version=_with_marks)
+
+
+@reads.kept
+def answers(
+    ws: Workspace, asked: Asked, examples: tuple[str, ...], *, variant: str, against: str
+) -> list[Answered]:
+    """Return examples with the replies of a variant and of what it is compared with, in the order given."""
+    found = _whole(ws, asked, margin=0.0)
+    rows, dialogues = losses.examples_of(ws, found, (variant, against), examples)
+    made = answered(rows, dialogues, reads.domain(ws), metric=asked.metric, reference=against)
+    return sorted(made, key=lambda one: examples.index(one.example_id))
 
 
 strangers = reads.kept(leakage.strangers)

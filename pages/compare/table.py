@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,14 +12,16 @@ import streamlit as st
 
 from engine.core.wording import ago, count, percent, signed_points
 from engine.domains.metric import Metric
+from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.show import charts
+from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame, judged
+from pages.shared import downloads, frame, judged
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -28,6 +32,7 @@ def show(view: View) -> None:
     """Show the table, the intervals beside the statistics of one variant, and what hindsight would give."""
     candidate = compare_choices.chosen_candidate(view)
     leaderboard(view, candidate)
+    _unseen(view)
     _hindsight(view)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -47,6 +52,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
+    table["why"] = [_lacks(row) for row in found["rows"]]
     table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
@@ -67,7 +73,48 @@ def leaderboard(view: View, candidate: str | None) -> None:
         column_order=_columns(view, table),
         column_config=_column_config(metric),
     )
-    _reference(view)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _reference(view)
+        downloads.table_menu(
+            partial(comparison_table, view.ws, view.found),
+            name=f"{metric.name} {view.found['split']}",
+            key=_TABLE,
+            paper=partial(comparison_latex, view.ws, view.found),
+        )
+
+
+def _unseen(view: View) -> None:
+    """The second table: personas kept out of all training."""
+    found = view.found.get("unseen")
+    if found is None:
+        return
+    second, metric = replace(view, found=found), view.metric
+    table = charts.leaderboard(
+        found["rows"],
+        reference=second.reference,
+        higher_is_better=metric.higher_is_better,
+        in_points=view.in_points,
+    )
+    st.markdown(
+        f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
+        help="They were kept out of all training, choices, clusters and placebos. Verdicts and Holm's "
+        "correction are those of this table.",
+    )
+    frame.table(
+        frame.with_signs(table, "delta"),
+        placeholder="",
+        alt=f"Leaderboard of {metric.label} over unseen personas",
+        column_order=["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"],
+        column_config=_column_config(metric),
+    )
+    if found["cannot_serve"]:
+        names = ", ".join(frame.plain(name) for name in found["cannot_serve"])
+        st.caption(f"{names}: {unseen_table.CANNOT}.")
+
+
+def _lacks(row: Mapping[str, Any]) -> str:
+    """Why a verdict is not clear, though its number looks so; what a clear one lacks, or rests on."""
+    return "" if row["role"] and row["delta"] is None else str(row.get("why") or "")
 
 
 def _reference(view: View) -> None:
@@ -100,6 +147,8 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
         return columns[: columns.index("verdict")]
     if any(table["second"]):
         columns.insert(columns.index("verdict") + 1, "second")
+    if any(table["why"]):
+        columns.insert(columns.index("verdict") + 1, "why")
     if view.in_points:
         columns.append("lost")
     if any(table["placebo"]):  # in place of the share: so much fits on a screen
@@ -132,6 +181,13 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
             "second metric not to be worse, where there is one. Equal: surely within a point either way.",
             width=92,
+        ),
+        "why": text(
+            "Why",
+            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
+            "among all the variants that were tried (Holm), what fits too wide a range, and what another "
+            "seed changes.",
+            width=250,
         ),
         "noise": text(
             "Noise",

@@ -44,7 +44,7 @@ def show(ws: Workspace) -> None:
 
 def _map(found: Clusters, marked: int | None) -> None:
     groups = count(len(found.sizes), "cluster")
-    event = st.vega_lite_chart(
+    event = frame.chart(
         charts.map_chart(found, None, cluster=marked),
         key=_MAP,
         on_select="rerun",

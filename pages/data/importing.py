@@ -18,8 +18,9 @@ from engine.core.wording import count
 from engine.data import prepare, prepare_upload, preview, preview_upload
 from engine.data.archive import SUFFIXES
 from engine.data.splits import MIN_DIALOGUES
-from engine.data.worlds import WORLDS
+from engine.data.worlds import NAMES
 from engine.domains.registry import domains
+from engine.strategies.scorer import settle
 from pages.data import mapping
 from pages.shared import base_card, frame
 
@@ -28,6 +29,9 @@ _WORLD_WORDS = {
     "default": "default: habits and manners, some shared and some one's own",
     "archetypes": "archetypes: a few types of people, so clusters should win",
     "individualists": "individualists: each in its own way, so only personal information helps",
+    "styles": "styles: two ways to say the same, so steering should do",
+    "kin": "kin: who is new resembles somebody known, so what predicts from a profile should win",
+    "told": "told: only the character text tells what somebody wants, so a profile in the prompt should win",
     "uniform": "uniform: nobody differs, so nothing personal should win",
 }
 _SCHEMES = {
@@ -133,7 +137,7 @@ def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
         return (named or "").strip(), []
     world = st.selectbox(
         "World",
-        list(WORLDS),
+        NAMES,
         format_func=lambda name: _WORLD_WORDS.get(name, name),
         key="data_world",
     )
@@ -209,6 +213,7 @@ def take_in(
                 raise EngineError(f"{options['base']} cannot be the base.", "Choose another one.")
         with st.spinner("Reading, checking and splitting ..."):
             card = prepare_upload(ws, files, **options) if upload else prepare(ws, dataset=dataset, **options)
+            settle(ws)
         mapping.forget()
         left_out = len(card.get("left_out", ()))
         st.toast(

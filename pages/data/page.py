@@ -10,10 +10,14 @@ import streamlit as st
 
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import count, percent
+from engine.data.checks import TOLD
+from engine.domains import metrics
 from engine.show.charts import shares as views
+from engine.strategies.scorer import choose
+from pages.data import about, importing
 from pages.data import clusters as data_clusters
 from pages.data import dialogues as data_dialogues
-from pages.data import importing
+from pages.data import reads as data_reads
 from pages.experiments import augment_preview
 from pages.shared import frame, reads
 from pages.study import upload as study_upload
@@ -65,7 +69,7 @@ def _overview(ws: Workspace) -> None:
     domain = reads.domain(ws)
     st.caption(
         f"Source {frame.plain(str(card['source']))}, sha256 {card['data_hash'][:16]}. "
-        f"Domain: {frame.plain(domain.title)}"
+        f"Domain: {frame.plain(domain.title)}. Primary metric: {frame.plain(metrics.primary(ws).label)}"
     )
     for note in card.get("notes", ()):
         st.info(frame.plain(note), icon=":material/info:")
@@ -75,7 +79,8 @@ def _overview(ws: Workspace) -> None:
         _lengths(statistics)
         _subjects(ws)
     with right:
-        _checks(record)
+        _checks(ws)
+    about.show(ws)
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
 
@@ -86,7 +91,7 @@ def _subjects(ws: Workspace) -> None:
     if not shares:
         return
     st.subheader(title, anchor=False)
-    st.altair_chart(
+    frame.chart(
         views.share_chart(dict(list(shares.items())[:_SUBJECTS]), title="Share of assistant replies, %"),
         alt=f"{title}: share of replies",
     )
@@ -118,13 +123,32 @@ def _splits(record: dict[str, Any]) -> None:
     )
 
 
-def _checks(record: dict[str, Any]) -> None:
+def _checks(ws: Workspace) -> None:
     st.subheader("Checks", anchor=False)
-    for check in record["checks"]:
+    for check in data_reads.checks(ws):
         icon = ":green[:material/check_circle:]" if check["ok"] else ":red[:material/error:]"
         word = "" if check["ok"] else " (failed)"
         name, detail = frame.plain(check["name"].capitalize()), frame.plain(check["detail"])
         st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
+        if not check["ok"] and (told := TOLD.get(check["name"])) is not None:
+            st.caption(f"{told.means} {told.do}")
+    _scorer(ws)
+
+
+def _scorer(ws: Workspace) -> None:
+    """Another sentence encoder, for languages or lengths that this one does not read."""
+    with st.expander("Score by another encoder", icon=":material/translate:"):
+        name = st.text_input(
+            "Hub id or folder", key="data_scorer", placeholder="BAAI/bge-m3, a folder, or all-MiniLM-L6-v2"
+        )
+        st.caption(
+            "Scores by the one before stay, under their own protocol. Where it reads too little, "
+            "chrF decides."
+        )
+        if frame.action("Use it", least="own", key="data_use_scorer", off=not name):
+            with frame.boundary(), st.spinner("Reading ..."):
+                choose(ws, name.strip())
+                st.rerun()
 
 
 def _lengths(statistics: dict[str, Any]) -> None:

@@ -11,11 +11,12 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, interval, signed_points, spelled
+from engine.core.wording import count, interval, points, signed_points, spelled
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
+from engine.strategies.costs import together, words
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
@@ -224,8 +225,8 @@ def _lines(card: Card) -> list[str]:
     lines = [f"Makes {card.experiment.makes}"]
     if missing:
         needs = ", ".join(title_of(run.spec.experiment, frame.workspace()) for run in missing)
-        known = [run.spec.estimate_seconds for run in missing if run.spec.estimate_seconds is not None]
-        takes = f", about {duration(sum(known))}" if len(known) == len(missing) else ""
+        known = together(run.left for run in missing)
+        takes = f", {known.words}" if known is not None else ""
         lines.append(f"Needs {needs}{takes}, run first")
     elif card.planned.target.spec.upstream:
         how = "under way" if card.awaited else "done"
@@ -238,23 +239,20 @@ def _lines(card: Card) -> list[str]:
 
 def _time(card: Card) -> str:
     assert card.planned is not None
-    target, whole = card.planned.target, card.planned.estimate_seconds
-    own = target.spec.estimate_seconds
+    target, whole = card.planned.target, card.planned.left
     if target.state == "succeeded":
-        return "Done with the defaults" + (f", a run takes about {duration(own)}" if own else "")
-    if own is None:
-        return "No estimate before a first run"
-    more = "" if whole in (None, own) else f", {duration(whole)} with what is missing"
-    return f"About {duration(own)}{more}"
+        return "Done with the defaults" + (f", a run takes {target.left.words}" if target.left else "")
+    if target.left is None or whole is None:
+        return words(target.left).capitalize()
+    more = "" if whole.seconds == target.left.seconds else f", {whole.words} with what is missing"
+    return f"{target.left.words.capitalize()}{more}"
 
 
 def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
     name = str(row["variant"])
     if name == reference:
-        st.badge(
-            f"The reference: {100 * row['mean']:.1f} points on val", icon=":material/flag:", color="gray"
-        )
+        st.badge(f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return

@@ -10,12 +10,13 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, spelled
+from engine.core.wording import count, spelled
 from engine.results.comparing.sweeps import SweepResults, sweep_results_of
 from engine.runs import jobs
 from engine.show.charts.sweep import sweep_chart, sweep_words
 from engine.show.run_words import title_of
 from engine.strategies import registry
+from engine.strategies.costs import together, words
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun
 from engine.strategies.spec import Experiment, validate
@@ -94,7 +95,7 @@ def show_results(ws: Workspace, sweep: Sweep) -> None:
         st.caption("The gain at each value appears here once the first runs are scored.")
         return
     st.subheader("What it found, on val", anchor=False)
-    st.altair_chart(
+    frame.chart(
         sweep_chart(scored, splits=_SPLITS),
         key=f"experiments_sweep_{sweep.name}",
         alt=f"Gain at each value of {sweep.parameter}",
@@ -173,7 +174,7 @@ def _line(one: Plan, sweep: Sweep) -> str:
     value = spelled(spec.parameters.get(sweep.parameter))
     name = f"{title_of(one.experiment, frame.workspace())}, " if len(sweep.experiments) > 1 else ""
     state = _WORDS.get(one.target.state or "")
-    takes = f", about {duration(spec.estimate_seconds)}" if spec.estimate_seconds and not state else ""
+    takes = f", {one.target.left.words}" if one.target.left is not None and not state else ""
     return frame.plain(
         f"{name}{sweep.parameter.replace('_', ' ')} {value}" + (f", {state}" if state else takes)
     )
@@ -182,8 +183,7 @@ def _line(one: Plan, sweep: Sweep) -> str:
 def _summary(todo: Sequence[PlannedRun]) -> str:
     if not todo:
         return "All of it is done. The same from a terminal:"
-    known = [run.spec.estimate_seconds for run in todo if run.spec.estimate_seconds is not None]
-    takes = f"about {duration(sum(known))}" if len(known) == len(todo) else "no estimate before a first run"
+    takes = words(together(run.left for run in todo))
     return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"
 
 

@@ -13,17 +13,16 @@ from engine.core.wording import count, known, points, signed_points
 from engine.domains import metrics
 from engine.domains.domain import Routine
 from engine.results.comparing.comparison import NotComputed
+from engine.show.persona.replies import Answered
 from engine.show.persona.table import scored
 from engine.strategies.clusterings import Clusters
-from pages.persona import replies as persona_replies
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import frame, reads, rescore
+from pages.shared import addresses, downloads, frame, reads, replies, rescore
 
 _choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
-_ROUTINES_SHOWN = 4
 _LAST = "persona_looked_at_last"
 
 
@@ -34,7 +33,8 @@ def show() -> None:
         frame.no_data_yet()
         return
     top = st.container()
-    columns = st.columns([3, 3, 3, 3, 3], vertical_alignment="bottom")
+    addresses.remarks()
+    columns = st.columns(6, vertical_alignment="bottom")
     try:
         scene = persona_scene.choose(ws, columns[2:])
     except NotComputed as missing:
@@ -43,35 +43,50 @@ def show() -> None:
     clusters = persona_scene.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
-        persona_id = _persona(names)
+        persona_id = _persona(ws, names)
     with top:
-        _heading(names, persona_id, order, scene)
+        _heading(ws, names, persona_id, order, scene)
     _numbers(ws, scene, clusters, names, persona_id)
+    found = _examples(ws, scene, persona_id) if scene is not None else []
+    if scene is not None:
+        downloads.tell(f"{scene.metric.label}, {scene.split}, protocol {scene.protocol}")
+        left, right = st.columns(2, gap="large")
+        with left:
+            _scores(ws, scene, persona_id)
+        with right:
+            _worst(ws, scene, found)
+        _replies(ws, scene, persona_id, found)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _character(ws, persona_id)
+        if scene is not None:
+            _origins(ws, scene, persona_id)
     with right:
         persona_scores.place(clusters, persona_id, on_choose=_choose_persona)
     if scene is None:
         _nothing_scored()
-        return
-    _scores(ws, scene, persona_id)
-    _replies(ws, scene, persona_id)
 
 
-def _persona(names: Sequence[str]) -> str:
+def _persona(ws: Workspace, names: Sequence[str]) -> str:
     """The persona of the address; on coming back without one, the last that was looked at."""
     last = st.session_state.get(_LAST)
     if last in names and "persona" not in st.query_params and "persona_persona" not in st.session_state:
         frame.choose("persona", "persona", last)
-    st.session_state[_LAST] = _choice("Persona", names, name="persona", always=True) or names[0]
+    st.session_state[_LAST] = _whose(ws, names) or names[0]
     return str(st.session_state[_LAST])
+
+
+def _whose(ws: Workspace, names: Sequence[str]) -> str | None:
+    called = reads.names(ws)
+    return _choice("Persona", names, name="persona", words=lambda name: called.get(name, name))
 
 
 # --- the head of the page
 
 
-def _heading(names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
+def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
+    called = reads.called(ws, persona_id)
+    frame.named(called)
     at = names.index(persona_id)
     by = {
         "id": "by name",
@@ -81,8 +96,9 @@ def _heading(names: Sequence[str], persona_id: str, order: str, scene: Scene | N
         "cluster": "by cluster",
     }[order]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(frame.plain(persona_id), anchor=False, width="stretch")
+        st.title(frame.plain(called), anchor=False, width="stretch")
         with st.container(horizontal=True, width="content", gap="small"):
+            addresses.link()
             before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
             st.button(
                 "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
@@ -180,12 +196,9 @@ def _routines(found: Sequence[Routine]) -> None:
     if not found:
         st.caption("There are no routines.")
         return
-    for routine in found[:_ROUTINES_SHOWN]:
-        st.markdown(_routine(routine.when, routine.then))
-    if len(found) > _ROUTINES_SHOWN:
-        with st.expander(f"{count(len(found) - _ROUTINES_SHOWN, 'more routine')}"):
-            for routine in found[_ROUTINES_SHOWN:]:
-                st.markdown(_routine(routine.when, routine.then))
+    with st.expander(count(len(found), "routine")):
+        for routine in found:
+            st.markdown(_routine(routine.when, routine.then))
 
 
 def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
@@ -194,43 +207,41 @@ def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
 
 
 def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    persona_scores.scores(
+        scored(scene.scores.wide, persona_id, scene.reference, scene.grounds),
+        metric=scene.metric,
+        split=scene.split,
+        reference=scene.reference,
+        variant=scene.variant,
+        bounds=scene.bounds,
+        persona_id=persona_id,
+    )
+    persona_scores.true_gain(ws, scene, persona_id)
+    st.page_link(
+        frame.COMPARE,
+        label=f"Compare {frame.plain(scene.variant)} for everybody",
+        icon=":material/leaderboard:",
+        query_params={"candidate": scene.variant, **scene.asked},
+    )
+
+
+def _origins(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    """Whom she is routed to, and whose adapters were merged for her."""
     rows = scored(scene.scores.wide, persona_id, scene.reference, scene.grounds)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        persona_scores.scores(
-            rows,
-            metric=scene.metric,
-            split=scene.split,
-            reference=scene.reference,
-            variant=scene.variant,
-            bounds=scene.bounds,
-            persona_id=persona_id,
-        )
-        persona_scores.true_gain(ws, scene, persona_id)
-        st.page_link(
-            frame.COMPARE,
-            label=f"Compare {frame.plain(scene.variant)} for everybody",
-            icon=":material/leaderboard:",
-            query_params={"candidate": scene.variant, "metric": scene.metric.name, "split": scene.split},
-        )
-    with right:
-        deltas: Mapping[str, float | None] = {one.variant: one.delta for one in rows}
-        persona_scores.route(
-            ws,
-            persona_id,
-            variant=scene.variant,
-            protocol=scene.protocol,
-            on_test=deltas if scene.split == "test" and scene.metric == metrics.primary(ws) else {},
-            bounds=scene.bounds,
-        )
-        persona_scores.merge(ws, persona_id, variant=scene.variant)
+    deltas: Mapping[str, float | None] = {one.variant: one.delta for one in rows}
+    persona_scores.route(
+        ws,
+        persona_id,
+        variant=scene.variant,
+        protocol=scene.protocol,
+        on_test=deltas if scene.split == "test" and scene.metric == metrics.primary(ws) else {},
+        bounds=scene.bounds,
+    )
+    persona_scores.merge(ws, persona_id, variant=scene.variant)
 
 
-@st.fragment
-@frame.guarded
-def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
-    """The examples; a fragment, so that opening one draws nothing else anew."""
-    st.subheader("What was said", anchor=False)
+def _examples(ws: Workspace, scene: Scene, persona_id: str) -> list[Answered]:
+    """The persona's examples with every reply, the worst first."""
     found = persona_scene.replies(
         ws,
         persona_id,
@@ -239,20 +250,46 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
         protocol=scene.protocol,
         reference=scene.reference,
     )
+    return replies.worst_first(found, scene.variant, scene.metric)
+
+
+def _worst(ws: Workspace, scene: Scene, found: Sequence[Answered]) -> None:
+    """The example where the variant looked at loses most."""
+    if not found:
+        return
+    against = f"against {frame.plain(scene.reference)}" if scene.variant != scene.reference else ""
+    st.subheader(f"Where {frame.plain(scene.variant)} does worst {against}".rstrip(), anchor=False)
+    replies.show(
+        ws,
+        found[:1],
+        metric=scene.metric,
+        reference=scene.reference,
+        looked_at=scene.variant,
+        bounds=scene.bounds,
+        example_id=found[0].example_id,
+        key="persona_worst",
+        on_choose=_choose_example,
+        alone=True,
+    )
+
+
+@st.fragment
+@frame.guarded
+def _replies(ws: Workspace, scene: Scene, persona_id: str, found: Sequence[Answered]) -> None:
+    """The examples; a fragment, so that opening one draws nothing else anew."""
+    st.subheader("What was said", anchor=False)
     if not found:
         st.caption("There are no replies to read: only scores were published, or none of this persona.")
         return
-    asked = st.query_params.get("example")
-    ids = [one.example_id for one in found]
-    shown = asked if asked in ids else persona_replies.most_different(found, scene.variant)
+    shown = addresses.linked("example", [one.example_id for one in found], label="Example")
     st.caption(
-        f"{count(len(found), 'example')} on {persona_scene.SPLITS[scene.split].lower()}. Equal replies stand "
-        f"together, the best first; differences are against {frame.plain(scene.reference)}. Arrow keys walk "
-        "the list."
+        f"{count(len(found), 'example')} on {persona_scene.SPLITS[scene.split].lower()}, the largest loss of "
+        f"{frame.plain(scene.variant)} first. Equal replies stand together, the best first; differences are "
+        f"against {frame.plain(scene.reference)}. Arrow keys walk the list."
     )
-    persona_replies.show(
+    replies.show(
+        ws,
         found,
-        domain=reads.domain(ws),
         metric=scene.metric,
         reference=scene.reference,
         looked_at=scene.variant,
@@ -266,12 +303,12 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str) -> None:
         frame.PLAYGROUND,
         label="Ask this in the Playground",
         icon=":material/chat:",
-        query_params={"persona": persona_id, "example": shown or "", "variant": cast},
+        query_params={"persona": persona_id, "example": shown, "variant": cast},
     )
 
 
 def _choose_example(example_id: str) -> None:
-    st.query_params["example"] = example_id
+    addresses.point("example", example_id)
 
 
 def _nothing_scored() -> None:

@@ -26,7 +26,7 @@ from engine.show.persona.route import merge_of, merged_variants, read_routes, ro
 from engine.show.persona.table import ORDERS, ordered
 from engine.strategies.clusterings import Clusters, newest_clusters
 from engine.strategies.plan import look
-from pages.shared import frame, reads
+from pages.shared import addresses, frame, reads
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +107,7 @@ def replies(
 SPLITS = {"val": "Validation", "test": "Test"}  # it opens where nothing is used up
 _choice = partial(frame.linked_choice, page="persona")
 _NEEDS_SCORES = ("gain", "loss", "score")
+_REFERENCE_HELP = "Differences are against this variant, on the same examples."
 _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies are framed."
 
 
@@ -126,22 +127,36 @@ class Scene:
     scores: Scores
     grounds: Mapping[str, str]
 
+    @property
+    def asked(self) -> dict[str, str]:
+        """What another page needs in its address to show the same scores."""
+        held = {"metric": self.metric.name, "split": self.split}
+        return {**held, "reference": self.reference, "protocol": self.protocol}
+
 
 def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
-    """Show the choices of variant, metric and split in three columns; None where nothing is scored."""
+    """Show the choices of variant, reference, metric and split in four columns; None where nothing is
+    scored."""
     protocols = reads.protocols(ws)
     splits = [split for split in SPLITS if (protocols["split"] == split).any()]
     if not splits:
         return None
     shown = metrics.of_study(ws)
-    with columns[1]:
-        metric = _choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[2]:
+        metric = _choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
+    with columns[3]:
         split = _choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
     metric, split = metric or next(iter(shown)), split or splits[0]
     first = reads.compared(ws, metric=metric, split=split)
     found = _protocol(ws, protocols[protocols["split"] == split], first, metric=metric, split=split)
-    rows, reference = found["rows"], found["reference"]
+    names = [row["variant"] for row in found["rows"] if not is_bound(row)]
+    with columns[1]:
+        reference = _choice("Reference", names, name="reference", help=_REFERENCE_HELP) or names[0]
+    if reference != found["reference"]:
+        found = reads.compared(
+            ws, metric=metric, split=split, protocol=found["protocol"], reference=reference
+        )
+    rows = found["rows"]
     grounds = tuple((row["variant"], row["built_on"]) for row in rows if row["built_on"])
     bounds = [row["variant"] for row in rows if is_bound(row)]
     rivals = [row["variant"] for row in rows if row["variant"] not in (reference, *bounds)]
@@ -172,6 +187,7 @@ def _protocol(
     """The comparison under the protocol asked for, where there are several; else the first one."""
     names = list(dict.fromkeys([first["protocol"], *protocols["protocol"]]))
     if len(names) < 2:
+        addresses.linked("protocol", names, label="Protocol")
         return first
     told = reads.protocol_words(protocols)
     chosen = _choice(

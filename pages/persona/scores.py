@@ -15,6 +15,7 @@ from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
+from engine.strategies.plan import inapplicable
 from pages.persona import scene as persona_scene
 from pages.persona.scene import Scene
 from pages.shared import frame
@@ -25,6 +26,9 @@ _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither d
 def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[str], None]) -> None:
     """Show the cluster map with this persona on it; a click on another persona opens it."""
     st.subheader("Among the others", anchor=False)
+    if clusters is None and (reason := inapplicable(frame.workspace(), "clustering")):
+        st.caption(frame.plain(reason))
+        return
     if clusters is None:
         st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
         st.code(frame.command("run", "clustering"), language="bash")
@@ -34,7 +38,7 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         if picked := frame.clicked("persona_map"):
             on_choose(picked["persona_id"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.map_chart(clusters, persona_id),
         key="persona_map",
         on_select=clicked,
@@ -80,7 +84,7 @@ def scores(
         if picked := frame.clicked("persona_scores"):
             frame.choose("persona", "variant", picked["variant"])
 
-    st.vega_lite_chart(
+    frame.chart(
         charts.score_chart(
             ordered,
             reference=reference,
@@ -156,6 +160,9 @@ def route(
     """Show where this persona is routed to and the val scores that decided it."""
     st.subheader("Which route, and why?", anchor=False)
     routed = persona_scene.routed(ws)
+    if not routed and (reason := inapplicable(ws, "routing")):  # whatever an imported study routed by
+        st.caption(frame.plain(f"Which way it was routed is not in what was imported. {reason}"))
+        return
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
         st.code(frame.command("run", "routing"), language="bash")
@@ -168,7 +175,7 @@ def route(
     metric = METRICS[found.metric]
     st.markdown(_reason(found, metric))
     if any(one.gain is not None for one in found.candidates):
-        st.vega_lite_chart(
+        frame.chart(
             charts.route_chart(found, in_points=metric.unit == "fraction"),
             key="persona_route",
             alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
@@ -225,6 +232,9 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     """Show whose adapters went into this persona's merge, and how much of each."""
     known = persona_scene.merges(ws)
     st.subheader("What was merged?", anchor=False)
+    if not known and (reason := inapplicable(ws, "merge-moe")):
+        st.caption(frame.plain(reason))
+        return
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
         st.code(frame.command("run", "merge-moe"), language="bash")
@@ -241,7 +251,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         f"**{frame.plain(name)}** mixes {count(len(found.weights), 'adapter')}, which amounts to "
         f"{found.effective:.1f} of equal weight."
     )
-    st.vega_lite_chart(
+    frame.chart(
         charts.weight_chart(found, persona_id),
         key="persona_merge",
         alt=f"Share of each adapter in {name} for {persona_id}",

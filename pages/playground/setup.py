@@ -97,7 +97,7 @@ def _persona(ws: Workspace) -> Persona:
         return f"{name}: {character[:70].rstrip()}" if character else name
 
     chosen = frame.linked_choice(
-        "Persona", list(known), page=_PAGE, name="persona", words=words, always=True,
+        "Persona", list(known), page=_PAGE, name="persona", words=words,
         help="Type to search in names and characters.",
     )  # fmt: skip
     return known[chosen or next(iter(known))]
@@ -116,7 +116,7 @@ def _example(ws: Workspace, persona_id: str) -> Example | None:
         return found[name].context[-1].text
 
     chosen = frame.linked_choice(
-        "Message", [*found, "own"], page=_PAGE, name="example", words=words, always=True,
+        "Message", [*found, "own"], page=_PAGE, name="example", words=words,
         help="Messages of the persona's test dialogues, with the right reply to compare with.",
     )  # fmt: skip
     return found.get(chosen or "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from engine.core.paths import Workspace
@@ -11,7 +13,8 @@ from engine.results import votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
 from engine.show.charts.ratings import ratings_chart
-from pages.shared import frame, reads
+from engine.show.tables import vote_table
+from pages.shared import downloads, frame, reads
 
 _LAST = 20
 
@@ -143,6 +146,7 @@ def _last(ws: Workspace, cast: list[Vote]) -> None:
         if frame.action("Take the last one back", icon=":material/undo:", key="votes_undo"):
             votes.undo(ws)
             st.rerun()
+        downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
         won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
         other = {"left": vote.right.variant, "right": vote.left.variant}.get(vote.choice)

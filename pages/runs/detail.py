@@ -1,39 +1,24 @@
-"""One open run, or several beside each other.
-
-How a run stands, what can be done with it, its curve, log, parameters and origin; of several the loss curves
-in one chart, and only what differs between them.
-"""
+"""One open run: how it stands, what can be done with it, its numbers, log, parameters and origin."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, duration, fact, spelled
-from engine.runs import jobs
-from engine.runs.records import RunRecord
-from engine.runs.runfolder import RESUMABLE, declared, read_events, read_log
-from engine.show.charts.losses import ALONG, OVERLAID, Along, loss_chart, loss_table, overlaid_chart, thinned
-from engine.show.run_words import (
-    against_estimate,
-    changed,
-    changed_words,
-    differences,
-    origin,
-    settings,
-    side_by_side,
-    state_words,
-    title,
-)
+from engine.core.wording import ago, count, fact, spelled
+from engine.runs import jobs, labels
+from engine.runs.labels import Label
+from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import RESUMABLE, declared, read_log
+from engine.show.run_words import against_estimate, changed, origin, settings, title
 from engine.strategies import reference, registry
 from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
 from engine.strategies.spec import PARTIAL
+from pages.runs import curves, keeping
 from pages.runs import list as run_list
 from pages.runs.list import ACTIVE
-from pages.shared import frame, launch, seeds
+from pages.shared import downloads, frame, launch, seeds
 
 _LOG_LINES = 200
 _VIEWS = ("Progress", "Log", "Parameters", "Origin")
@@ -43,30 +28,47 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.subheader(frame.plain(title(record, ws)), anchor=False, width="content")
+            label = labels.of_run(ws, record.run_id)
+            st.subheader(frame.plain(label.title or title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
-        _lead(record)
+        _lead(record, named=bool(label.title))
+        _label(label)
         if record.state == "running":
             run_list.progress(record)
         if record.error and record.state != "succeeded":
             _why(record)
         _actions(ws, record)
+        keeping.actions(ws, [record])
         chosen = st.segmented_control(
             "Show", _VIEWS, default=_VIEWS[0], required=True, key="runs_view", label_visibility="collapsed"
         )
-        {"Log": _log, "Parameters": _parameters, "Origin": _origin}.get(chosen or "", _curve)(ws, record)
+        {"Log": _log, "Parameters": _parameters, "Origin": _origin}.get(chosen or "", _progress)(ws, record)
 
 
-def _lead(record: RunRecord) -> None:
+def _lead(record: RunRecord, *, named: bool) -> None:
     known = registry.experiments(frame.workspace()).get(record.experiment)
     if known:
         st.markdown(known.question)
-    told = [f"Run {record.run_id}", against_estimate(record)]
+    told = [f"Run {record.run_id}", title(record, frame.workspace()) if named else ""]
+    told.append(against_estimate(record))
     if record.state == "running" and record.status.device:
         told.append(f"on {record.status.device}")
     if record.ended:
         told.append(f"ended {ago(record.status.ended_at)}")
     st.caption(frame.plain(", ".join(part for part in told if part)))
+    if record.spec and record.spec.cloned_from:
+        parent = record.spec.cloned_from
+        frame.run_link(parent, f"Cloned from {parent}", icon=":material/content_copy:")
+
+
+def _label(label: Label) -> None:
+    """What people said of the run."""
+    if label.tags:
+        with st.container(horizontal=True, gap="xsmall"):
+            for tag in label.tags:
+                st.badge(frame.plain(tag), icon=":material/sell:", color="gray")
+    if label.note:
+        st.markdown(frame.plain(label.note))
 
 
 def _why(record: RunRecord) -> None:
@@ -162,19 +164,9 @@ def _reason(record: RunRecord) -> str:
     }[record.state]
 
 
-def _curve(ws: Workspace, record: RunRecord) -> None:
+def _progress(ws: Workspace, record: RunRecord) -> None:
     _facts(ws, record)
-    table = loss_table(read_events(ws.run_folder(record.run_id)))
-    if not table.empty:
-        st.altair_chart(
-            loss_chart(thinned(table)), alt="Loss in training and validation by step", key="runs_loss"
-        )
-    elif record.state in ACTIVE:
-        st.caption("No loss yet: it appears with the first training steps, if this run trains.")
-    elif record.state == "succeeded":
-        st.caption("This run trained nothing, so there is no loss curve.")
-    else:
-        st.caption("There is no loss curve: the run has not trained.")
+    curves.show(ws, record)
 
 
 def _facts(ws: Workspace, record: RunRecord) -> None:
@@ -200,6 +192,10 @@ def _log(ws: Workspace, record: RunRecord) -> None:
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
     command = frame.plain(frame.command("logs", record.run_id))
     st.caption(f"The last {count(len(lines), 'line')}. All of it: {command}")
+    downloads.file(
+        "Whole log", lambda: "\n".join(read_log(ws.run_folder(record.run_id))) + "\n",
+        name=f"{record.run_id}.log.txt", mime="text/plain", key="runs_log_file",
+    )  # fmt: skip
 
 
 def _parameters(_: Workspace, record: RunRecord) -> None:
@@ -238,6 +234,12 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
             st.markdown("Builds on", width="content")
             for role, run_id in spec.upstream.items():
                 frame.run_link(run_id, f"{role}: {run_id}", icon=":material/account_tree:")
+    clones = [one.run_id for one in scan(ws) if one.spec and one.spec.cloned_from == record.run_id]
+    if clones:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown("Cloned as", width="content")
+            for run_id in clones:
+                frame.run_link(run_id, icon=":material/content_copy:")
     rows = {**origin(spec), "Attempts": str(record.status.attempt), "Launched with": record.status.launcher}
     frame.table(
         {"What": list(rows), "Value": list(rows.values())},
@@ -245,71 +247,3 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
     )
     st.caption("The same run from a terminal:")
     launch.show_command(command_of(spec, ws))
-
-
-_CONFIGS = 12
-
-
-def show_several(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
-    """Show the curves of the chosen runs over each other, then what differs, then how each went."""
-    with st.container(border=True):
-        st.subheader(count(len(chosen), "run") + " side by side", anchor=False)
-        _curves(ws, chosen)
-        _outcomes(ws, chosen)
-        _configs(chosen[:_CONFIGS])
-
-
-def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
-    tables = {_name(record): loss_table(read_events(ws.run_folder(record.run_id))) for record in chosen[:24]}
-    trained = {name: table for name, table in tables.items() if not table.empty}
-    if not trained:
-        st.caption("None of these runs has trained, so there are no loss curves.")
-        return
-    along: Along = st.segmented_control(
-        "Along", list(ALONG), default="step", required=True, format_func=lambda one: ALONG[one],
-        key="runs_along", label_visibility="collapsed",
-    )  # fmt: skip
-    shown = dict(list(trained.items())[:OVERLAID])
-    st.altair_chart(
-        overlaid_chart(shown, along=along), alt=f"Loss of {count(len(shown), 'run')}", key="runs_losses"
-    )
-    told = "Full lines with signs: validation. Faint lines: training."
-    if len(trained) > len(shown):
-        told += f" The first {len(shown)} of {len(trained)} are drawn."
-    without = [name for name in tables if name not in trained]
-    if without:
-        told += f" Without a curve: {', '.join(without)}."
-    st.caption(frame.plain(told))
-
-
-def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
-    """How each run went: state, time beside the estimate, and the numbers it says of itself."""
-    rows = []
-    for record in chosen:
-        summary = declared(ws.run_folder(record.run_id), "summary", {})
-        told = dict(filter(None, (fact(name, value) for name, value in summary.items())))
-        expected = record.spec.estimate_seconds if record.spec else None
-        times = {"Took": duration(record.status.seconds or None), "Expected": duration(expected)}
-        rows.append({"Run": record.run_id, "State": state_words(record), **times, **told})
-    st.markdown("**How they went**")
-    frame.table(rows, placeholder="", alt="State, time and outcome of each run")
-
-
-def _configs(chosen: Sequence[RunRecord]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown("**What differs**", width="content")
-        everything = st.toggle("Show what is the same, too", key="runs_same")
-    rows = side_by_side(chosen) if everything else differences(chosen)
-    if not rows:
-        st.caption("Nothing: they were asked for in the same way.")
-        return
-    columns = {record.run_id: [values[at] for values in rows.values()] for at, record in enumerate(chosen)}
-    frame.table(
-        {"What": list(rows), **columns},
-        alt="Parameters, data, base model and versions that differ between the runs",
-    )
-
-
-def _name(record: RunRecord) -> str:
-    told = changed_words(record)
-    return f"{record.run_id}: {told}" if told else record.run_id

@@ -8,40 +8,45 @@ from engine.core.wording import STATE_WORDS
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from pages.runs import detail as run_detail
+from pages.runs import keeping
 from pages.runs import list as run_list
+from pages.runs import several as run_several
 from pages.runs.list import ACTIVE
 from pages.shared import frame
 
-_TICK_SECONDS = 1.0
+_TICK_SECONDS, _IDLE_SECONDS = 1.0, 3.0
 _OPEN, _ADDRESS, _STATES = "runs_open", "runs_address", "runs_states"
 
 
 def show() -> None:
     ws = frame.workspace()
     frame.heading("Runs", "What is running, what ran, and how did it go?")
-    records = jobs.list_runs(ws) if frame.is_prepared(ws) else []
+    if not frame.is_prepared(ws):
+        frame.no_data_yet()
+        return
+    records = jobs.list_runs(ws)
+    st.session_state[_STATES] = _states(records)
+    keeping.strip(ws)
     if not records:
-        _nothing(prepared=frame.is_prepared(ws))
+        _nothing()
+        st.fragment(_watch, run_every=_IDLE_SECONDS)()
         return
     ordered = _in_order(records)
     _follow_link(ordered)
-    st.session_state[_STATES] = _states(records)
     active = any(record.state in ACTIVE for record in records)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(_counts(records), width="content")
+    st.caption(_counts(records), width="content")
     with st.container():  # a place of its own: what stands below keeps its place when the queue is empty
         if active:
             st.fragment(_live_queue, run_every=_TICK_SECONDS)()
+        else:
+            st.fragment(_watch, run_every=_IDLE_SECONDS)()
     run_list.show_list(ordered, opened=st.session_state[_OPEN], choose=_open)
     chosen = [record for record in records if record.run_id in st.session_state[_OPEN]]
     at_work = any(record.state in ACTIVE for record in chosen)
     st.fragment(_live_choice, run_every=_TICK_SECONDS if at_work else None)()
 
 
-def _nothing(*, prepared: bool) -> None:
-    if not prepared:
-        frame.no_data_yet()
-        return
+def _nothing() -> None:
     frame.empty_state(
         "No run yet",
         "A run trains or evaluates in the background. It goes on when this page or the app is closed.",
@@ -73,6 +78,12 @@ def _open(run_ids: list[str]) -> None:
 
 
 @frame.guarded
+def _watch() -> None:
+    """Look now and then while nothing is at work: whatever starts, from wherever, is seen."""
+    _looked()
+
+
+@frame.guarded
 def _live_queue() -> None:
     """What is at work and what waits; drawn anew every second."""
     run_list.show_queue(_looked(), opened=st.session_state[_OPEN], choose=_open)
@@ -86,7 +97,7 @@ def _live_choice() -> None:
     if len(chosen) == 1:
         run_detail.show(frame.workspace(), chosen[0])
     elif chosen:
-        run_detail.show_several(frame.workspace(), chosen)
+        run_several.show(frame.workspace(), chosen)
 
 
 def _looked() -> list[RunRecord]:

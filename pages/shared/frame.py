@@ -27,8 +27,11 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts
-from pages.shared import sign_in
-from pages.shared.addresses import Written
+from pages.shared import addresses, downloads, sign_in
+from pages.shared.addresses import ALL as ALL
+from pages.shared.addresses import choose as choose
+from pages.shared.addresses import chosen as chosen
+from pages.shared.addresses import linked_choice as linked_choice
 
 _HERE = Path(__file__).resolve().parent
 _PAGES_FOLDER = _HERE.parent
@@ -58,7 +61,6 @@ _MENU = (
 )
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
 
-ALL = "all"
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -87,6 +89,7 @@ def draw() -> st.Page:
 
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
+    addresses.remarks(nowhere=True)
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
     # A table in a text scrolls within itself where the screen is narrow.
     st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
@@ -112,6 +115,7 @@ def script_of(address: str) -> str:
 
 def run(show: Callable[[], None]) -> None:
     """Run a page inside the boundary. The last line of every page's script."""
+    downloads.tell("")
     with boundary():
         show()
 
@@ -169,9 +173,9 @@ def run_link(run_id: str, label: str = "", **told: Any) -> None:
     st.page_link(RUNS, label=plain(label or run_id), query_params={"run": run_id}, **told)
 
 
-def open_persona(persona_id: str, variant: str | None = None) -> NoReturn:
+def open_persona(persona_id: str, variant: str | None = None, **more: str) -> NoReturn:
     """Go to a persona's page, with one variant looked at. Not for callbacks: call it from the page."""
-    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant))
+    st.switch_page(PERSONA, query_params=persona_query(persona_id, variant, **more))
 
 
 @contextmanager
@@ -216,9 +220,18 @@ def show_error(error: EngineError) -> None:
 
 
 def heading(title: str, lead: str) -> None:
-    """Show a page's title and the question it answers."""
-    st.title(title, anchor=False)
+    """Show a page's title, the question it answers, its link, and what its address asks for in vain."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(title, anchor=False, width="stretch")
+        addresses.link()
     st.caption(lead)
+    named(title)
+    addresses.remarks()
+
+
+def named(title: str) -> None:
+    """Name the browser's tab after what the page shows, and the study."""
+    st.set_page_config(page_title=f"{title} · {workspace().root.name}")
 
 
 def empty_state(
@@ -268,7 +281,7 @@ def state_badge(state: str) -> None:
 def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
     """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
-    return st.dataframe(drawn, hide_index=True, **told)
+    return st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -284,9 +297,23 @@ def with_signs(table: pd.DataFrame, column: str) -> Styler:
     return _as_text(table).style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
 
 
-def chart(drawn: charts.Chart, **told: Any) -> Any:
-    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py)."""
-    return st.altair_chart(charts.quick(drawn), **told)
+def chart(
+    drawn: charts.Chart | dict[str, Any],
+    *,
+    alt: str,
+    key: str = "",
+    on_paper: Callable[[], charts.Chart] | None = None,
+    **told: Any,
+) -> Any:
+    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py), and offer it
+    as files; `on_paper` makes the one in the files where that is another. Also takes a specification."""
+    with st.container(gap="xxsmall"):
+        if isinstance(drawn, dict):
+            event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
+        else:
+            event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
+        downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
+    return event
 
 
 def select_rows(key: str, rows: list[int]) -> None:
@@ -300,69 +327,3 @@ def clicked(event: Any) -> dict[str, Any] | None:
     """Return what was clicked in a chart: by its event or, in a callback, by its key; None for nothing."""
     held = st.session_state[event] if isinstance(event, str) else event
     return next(iter(held["selection"].get(charts.CHOSEN, ())), None)
-
-
-def linked_choice(
-    label: str,
-    options: Sequence[str],
-    *,
-    page: str,
-    name: str,
-    words: Callable[[str], str] = str,
-    segmented: bool = False,
-    labelled: bool = True,
-    always: bool = False,
-    kept: bool = False,
-    whole: str = "",
-    help: str | None = None,
-) -> str | None:
-    """Show a choice that lives in the address as ?name=value; return what is chosen.
-
-    The first option is the default and leaves the address clean; with `always` it stands there as well; with
-    `kept` whoever comes back to the page finds the choice as it was. With `whole` (its words) the first
-    option is "all", told as None. Code sets the choice through `choose`, before the widget is drawn.
-    """
-    if whole:
-        options = [ALL, *options]
-
-    def worded(one: str) -> str:
-        return whole if whole and one == ALL else words(one)
-
-    key, seen = f"{page}_{name}", f"{page}_{name}_address"
-    asked = st.query_params.get(name)
-    written: Written | None = st.session_state.get(seen)
-    if kept and asked is None and key not in st.session_state:
-        asked = written.address if written else None
-    anew = key not in st.session_state or not written or not written.is_own(asked, st.session_state[key])
-    if asked in options and anew:
-        st.session_state[key] = asked
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    value: str | None
-    if segmented:
-        value = st.segmented_control(
-            label, options, default=None if key in st.session_state else options[0],
-            format_func=lambda one: plain(worded(one)), required=True, key=key, help=help,
-            label_visibility="visible" if labelled else "collapsed",
-        )  # fmt: skip
-    else:
-        value = st.selectbox(label, options, format_func=worded, key=key, help=help)
-    default = None if always else options[0]
-    if value in (None, default):
-        st.query_params.pop(name, None)
-    else:
-        st.query_params[name] = value or ""
-    address = st.query_params.get(name)
-    st.session_state[seen] = written.then(address, value) if written else Written(address, value)
-    return None if whole and value == ALL else value
-
-
-def choose(page: str, name: str, value: str | None) -> None:
-    """Set a linked choice from elsewhere on its page, in a callback."""
-    st.session_state[f"{page}_{name}"] = value
-
-
-def chosen(page: str, name: str, options: Sequence[str]) -> str | None:
-    """Return a linked choice before its widget is drawn; None when nothing valid is chosen."""
-    held = st.session_state.get(f"{page}_{name}") or st.query_params.get(name)
-    return held if held in options else None

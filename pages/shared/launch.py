@@ -12,18 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.errors import EngineError
 from engine.core.machine import read_machine
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration
+from engine.core.wording import count
 from engine.runs import jobs
 from engine.runs.records import RunRecord
 from engine.runs.room import lacking
 from engine.show.run_words import title_of
-from engine.strategies import registry
-from engine.strategies.cloning import command_of, settings_of
+from engine.strategies import costs, registry
+from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
 from engine.strategies.spec import Experiment, Upstream, validate
@@ -38,6 +37,7 @@ _PURPOSES = {
 }
 _USUAL = "the usual one"
 _LISTED = 6
+_PARENT = "clone_of"  # in the address: the run that the form was filled from
 _DEFAULTS, _OWN = "defaults", "own values"  # beside the names of presets
 
 
@@ -115,9 +115,10 @@ def show_plan(
     key: str,
     prominent: bool,
     seen: Seen | None = None,
-    beside: DeltaGenerator | None = None,
+    brief: bool = False,
 ) -> None:
-    """Show what a launch will run (`beside`, where one is given), the command that does the same, the button.
+    """Show what a launch will run, the command that does the same, and the button; `brief` shows the button
+    first and folds the rest.
 
     Where fields keep it from being planned it says which. Raises EngineError with every fault of parameters
     that no form has checked.
@@ -127,31 +128,41 @@ def show_plan(
         need = "needs" if len(asked.faults) == 1 else "need"
         st.error(f"Not ready to run: {names} {need} another look.", icon=":material/edit:")
         return
-    controls = experiment.traits.trains and st.checkbox(
-        "With its controls",
-        value=True,
-        key=f"{key}_controls",
-        help="A unified that is trained on as much, and the placebo: without them nobody can say whether a "
-        "gain comes from the persona or from more training.",
-    )
-    planned = plan(
-        ws,
-        experiment.name,
-        asked.given,
-        seed=asked.seed,
-        upstream=asked.upstream,
-        seen=seen,
-        controls=controls,
-    )
-    todo = [run for run in planned.runs if run.state != "succeeded"]
-    with beside or nullcontext():
+    button = st.container(gap="xsmall") if brief else nullcontext()
+    with st.expander("What it runs, and the command", icon=":material/list:") if brief else nullcontext():
+        controls = experiment.traits.trains and st.checkbox(
+            "With its controls",
+            value=True,
+            key=f"{key}_controls",
+            help="A unified that is trained on as much, and the placebo: without them nobody can say whether "
+            "a gain comes from the persona or from more training.",
+        )
+        planned = plan(
+            ws,
+            experiment.name,
+            asked.given,
+            seed=asked.seed,
+            upstream=asked.upstream,
+            seen=seen,
+            controls=controls,
+        )
+        todo = [run for run in planned.runs if run.state != "succeeded"]
         _list(todo)
-    for note in planned.notes:
-        st.caption(f":material/info: {frame.plain(note)}")
-    st.caption(_summary(planned, todo))
-    without = experiment.traits.trains and not controls
-    line = command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream)
-    show_command(f"{line} --no-controls" if without else line)
+        for note in planned.notes:
+            st.caption(f":material/info: {frame.plain(note)}")
+        st.caption(_summary(planned, todo))
+        line = command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream)
+        show_command(f"{line} --no-controls" if experiment.traits.trains and not controls else line)
+    with button:
+        _launch_button(ws, experiment, planned, todo, key=key, prominent=prominent)
+        if brief and todo:
+            st.caption(f"{count(len(todo), 'run')} in the background, {costs.words(planned.left)}.")
+
+
+def _launch_button(
+    ws: Workspace, experiment: Experiment, planned: Plan, todo: list[PlannedRun], *, key: str, prominent: bool
+) -> None:
+    """The button that launches a plan, or the way to what is there of it already."""
     state = planned.target.state
     if state in ("succeeded", "queued", "running"):
         words = {"succeeded": "is done", "queued": "is queued", "running": "is running"}[state]
@@ -187,6 +198,8 @@ def _obstacle(ws: Workspace, planned: Plan) -> str:
 
 def launch(ws: Workspace, planned: Plan) -> None:
     """Queue the plan's runs and open the one that was asked for; a second click finds it queued already."""
+    if parent := st.query_params.get(_PARENT):
+        planned = naming_parent(ws, planned, parent)
     jobs.submit(ws, planned, retry=True)
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
@@ -206,7 +219,7 @@ def clone_query(record: RunRecord) -> dict[str, str]:
     )
     seed = {"seed": str(spec.seed)} if "seed" in spec.changed else {}
     built_on = {f"on_{role}": run_id for role, run_id in spec.upstream.items()}
-    return {"experiment": spec.experiment, **told, **seed, **built_on}
+    return {"experiment": spec.experiment, **told, **seed, **built_on, _PARENT: record.run_id}
 
 
 def _roles(experiment: Experiment, seen: Seen, given: Mapping[str, Any], *, key: str) -> list[Field]:
@@ -275,8 +288,7 @@ def _list(todo: list[PlannedRun]) -> None:
 def _line(run: PlannedRun) -> str:
     title = title_of(run.spec.experiment, frame.workspace())
     words = {"queued": ", is queued", "running": ", is running"}.get(run.state or "", "")
-    known = run.spec.estimate_seconds
-    takes = f", about {duration(known)}" if known is not None else ""
+    takes = f", {run.left.words}" if run.left is not None else ""
     why = "" if run.purpose == "asked" else f" ({_PURPOSES[run.purpose]})"
     return f"**{title}**{why}{words}{takes}"
 
@@ -284,7 +296,6 @@ def _line(run: PlannedRun) -> str:
 def _summary(planned: Plan, todo: list[PlannedRun]) -> str:
     if not todo:
         return "Everything in this plan is done. The same from a terminal:"
-    estimate = planned.estimate_seconds
-    takes = f"about {duration(estimate)}" if estimate is not None else "no estimate before a first run"
     least = f", at least {planned.room}" if planned.room else ""
-    return f"{count(len(todo), 'run')} in the background, {takes}{least}. The same from a terminal:"
+    takes = f"{costs.words(planned.left)}{least}"
+    return f"{count(len(todo), 'run')} in the background, {takes}. The same from a terminal:"

@@ -15,11 +15,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
-from engine.core.forms import WHOLE_CARD
+from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
+from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
 from engine.domains import metrics
 from engine.domains.registry import domain_of
@@ -28,7 +29,13 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import base_words
 from engine.serve.conversation import choices
 
-SPLIT_WORDS = {"train": "Train", "val": "Validation", "test": "Test", "unseen": "Unseen personas"}
+SPLIT_WORDS = {
+    "train": "Train",
+    "val": "Validation",
+    "test": "Test",
+    "history": "History of unseen personas",
+    "unseen": "Unseen personas",
+}
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -98,7 +105,7 @@ def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:
 
 def card(ws: Workspace) -> dict[str, Any]:
     """Return the dataset's card."""
-    found: dict[str, Any] = read_json(ws.dataset / "card.json", WHOLE_CARD)
+    found: dict[str, Any] = read_json(ws.dataset / "card.json", WholeCard)
     return found
 
 
@@ -118,6 +125,23 @@ def circumstances(ws: Workspace) -> dict[str, list[Any]]:
     """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
     about = domain(ws)
     return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
+
+
+@_of_data
+def about(ws: Workspace) -> Portrait:
+    """Return the words, sizes, scripts and places of the personas, whatever the domain."""
+    return portrait(dataset(ws), splits(ws))
+
+
+@_of_data
+def names(ws: Workspace) -> dict[str, str]:
+    """Return what each persona is called: the id, and the first name where her character text gives one."""
+    return {one.persona_id: one.called for one in dataset(ws).personas}
+
+
+def called(ws: Workspace, persona_id: str) -> str:
+    """Return what a persona is called; published ones have an id alone."""
+    return names(ws).get(persona_id, persona_id)
 
 
 @_of_data

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import engine  # noqa: F401 - first: it sees to libraries that `python -OO` would break
-from pages.shared import frame
+from pages.shared import dock, frame
 
-frame.draw().run()
+page = frame.draw()
+dock.show()
+page.run()

@@ -8,8 +8,9 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration
+from engine.core.wording import count
 from engine.runs import jobs
+from engine.strategies.costs import words
 from engine.strategies.plan import Plan, look
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, command_of, plan_repeats
 from pages.shared import frame, launch
@@ -45,6 +46,4 @@ def _words(planned: Plan) -> str:
     left = [run for run in planned.runs if run.state != "succeeded"]
     if not left:
         return f"{names}: all of these seeds are there."
-    estimate = planned.estimate_seconds
-    takes = f"about {duration(estimate)}" if estimate is not None else "no estimate"
-    return f"{names}, crossed with the seeds: {count(len(left), 'run')} to go, {takes}."
+    return f"{names}, crossed with the seeds: {count(len(left), 'run')} to go, {words(planned.left)}."

@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, duration, stage
+from engine.core.wording import ago, count
 from engine.data import prepare
 from engine.data.worlds import ABOUT
 from engine.results.study import autopilot
@@ -21,10 +21,12 @@ from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_words import ahead_words, gate_words, remaining_words
 from engine.runs import jobs
 from engine.runs.records import RunRecord
+from engine.show.run_words import title as run_title
+from engine.show.run_words import underway
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
-from pages.shared import frame, launch, reads, seeds
-from pages.study import tree_node, tree_tools
+from pages.shared import frame, launch, reads
+from pages.study import answer, onward, tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
@@ -42,12 +44,15 @@ def show() -> None:
     if not frame.is_prepared(ws):
         _first_visit(ws)
         return
-    frame.heading("Study", "Which way of personalising beats one unified model, and for whom?")
+    st.title("Study", anchor=False)
+    lead = st.container()
     frame.changed_files(ws)
-    _facts(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
+    left, right = st.columns([3, 2], gap="medium")
     choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
+    with left, frame.boundary():
+        answered = answer.show(ws)
     with choices:
         name = _tree_choice(ws)
     with frame.boundary():
@@ -55,15 +60,44 @@ def show() -> None:
         with choices:
             tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
-        _study(ws, tree, seen)
+        stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
+        if not answered:
+            lead.caption("Which way of personalising beats one unified model, and for whom?")
+            with left:
+                _no_answer_yet(ws, stood, seen)
+        with right, st.container(border=True, gap="small", key="home_step"):
+            offered = _next(ws, stood, seen)
+        _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        with st.expander("Run another experiment", icon=":material/tune:"):
-            launch.experiment_form(ws, key="home")
+        if seen.ground.dialogues:
+            with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
+                onward.plan_ahead(ws, seen)
+            with st.expander("Run another experiment", icon=":material/tune:"):
+                launch.experiment_form(ws, key="home")
         with st.expander("Copy or edit this tree", icon=":material/edit:"):
             tree_tools.edit(ws, name)
+        _facts(ws)
     with right:
         _recent(seen.records)
+
+
+def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
+    """What an empty study says: that nothing is scored, and what to press."""
+    with st.container(border=True, gap="small", key="home_answer"):
+        st.subheader("No answer yet", anchor=False)
+        st.markdown("Nothing is scored here. Get a first verdict, run the next step, or start the autopilot.")
+        if not _at_work(seen) and not _walking(ws):
+            onward.first_verdict(ws, stood.next_plan, seen)
+
+
+def _walking(ws: Workspace) -> bool:
+    pilot = autopilot.status(ws)
+    return pilot is not None and pilot.state == "walking"
+
+
+def _at_work(seen: Seen) -> bool:
+    return any(record.state in ("queued", "running") and not record.elsewhere for record in seen.records)
 
 
 def _first_visit(ws: Workspace) -> None:
@@ -161,10 +195,8 @@ def _on_cluster(tree: Tree, assigned: Mapping[str, int]) -> Tree:
     return autopilot.with_cluster(tree, chosen)
 
 
-def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
-    """The next step above, the tree large, and beside it the chosen node and the tools."""
-    stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
-    _next(ws, stood, active=any(record.state in ("queued", "running") for record in seen.records))
+def _study(ws: Workspace, stood: Stand, seen: Seen, *, offered: bool) -> None:
+    """The tree large, and beside it the chosen node and the tools."""
     picture, side = st.columns([5, 3], gap="medium")
     with side:
         detail = st.container(border=True, gap="small", key=tree_node.DETAIL)
@@ -175,18 +207,19 @@ def _study(ws: Workspace, tree: Tree, seen: Seen) -> None:
     with detail:
         node = _chosen_node(stood)
         records = {record.run_id: record for record in seen.records}
-        tree_node.show_node(ws, stood, done, node, records, is_next=node.id == stood.walk.next)
+        is_next = offered and node.id == stood.walk.next
+        tree_node.show_node(ws, stood, done, node, records, is_next=is_next)
     with picture:
         if changed is not None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.badge("What if: thresholds moved, nothing saved", icon=":material/help:", color="orange")
-                st.button("Back", on_click=tree_tools.reset_what_if, args=(tree,), key="home_reset")
+                st.button("Back", on_click=tree_tools.reset_what_if, args=(stood.tree,), key="home_reset")
         tree_node.show_map(
             tree_picture(stood, done, chosen=node.id),
-            key=f"home_map_{tree.name}",
+            key=f"home_map_{stood.tree.name}",
             on_choose=lambda name: frame.choose(_PAGE, "node", name),
         )
-        st.caption(_KEY.format(reference=frame.plain(tree.reference)))
+        st.caption(_KEY.format(reference=frame.plain(stood.tree.reference)))
 
 
 def _chosen_node(stood: Stand) -> Node:
@@ -200,34 +233,36 @@ def _chosen_node(stood: Stand) -> Node:
     return stood.tree.node(chosen or here)
 
 
-def _next(ws: Workspace, stood: Stand, *, active: bool) -> None:
-    """The one step that stands out; what runs already comes before it."""
-    with st.container(border=True):
-        if active:
-            _running()
-        if stood.walk.result is not None:
-            _at_the_end(stood)
-            return
-        node = stood.tree.node(stood.walk.next or "")
-        standing = stood.walk.standings[node.id]
-        if standing.state == "running" or node.experiment is None:
-            return
-        words, plan = st.columns([2, 3], gap="medium")
-        experiment = registry.get(node.experiment, ws)
-        with words:
-            st.subheader(f":blue[Next step:] {frame.plain(experiment.title)}", anchor=False)
-            st.markdown(experiment.question)
-            if node.gate is not None:
-                st.caption(frame.plain(f"It passes with {gate_words(node.gate, stood.tree.reference)}."))
-            st.caption(frame.plain(f"To the end of the tree: {remaining_words(stood.remaining)}."))
-            if standing.state == "stopped":
-                st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
-        with plan:
-            asked = launch.Asked(node.parameters)
-            launch.show_plan(ws, experiment, asked, key="home_next", prominent=not active, beside=words)
+def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
+    """The one step that stands out; what runs already comes before it. Says whether its button is there."""
+    active = _at_work(seen)
+    if active:
+        _running()
+    if stood.walk.result is not None:
+        _at_the_end(ws, stood, seen)
+        return False
+    node = stood.tree.node(stood.walk.next or "")
+    standing = stood.walk.standings[node.id]
+    if _walking(ws):
+        if not active:
+            st.subheader(f":blue[Now:] {frame.plain(node.name)}", anchor=False)
+            st.caption("The autopilot is at it, and launches each step by itself.")
+        return False
+    if standing.state == "running" or node.experiment is None or node.experiment not in seen.known:
+        return False
+    experiment = registry.get(node.experiment, ws)
+    st.subheader(f":blue[Next step:] {frame.plain(node.name)}", anchor=False)
+    st.markdown(experiment.question)
+    if standing.state == "stopped":
+        st.badge(frame.plain(standing.reason), icon=":material/error:", color="orange")
+    asked = launch.Asked(node.parameters)
+    launch.show_plan(ws, experiment, asked, key="home_next", prominent=not active, seen=seen, brief=True)
+    gate = "" if node.gate is None else f"It passes with {gate_words(node.gate, stood.tree.reference)}. "
+    st.caption(frame.plain(f"{gate}To the end of the tree: {remaining_words(stood.remaining)}."))
+    return True
 
 
-def _at_the_end(stood: Stand) -> None:
+def _at_the_end(ws: Workspace, stood: Stand, seen: Seen) -> None:
     node = stood.tree.node(stood.walk.result or "")
     st.caption("The tree is walked to its end")
     st.subheader(frame.plain(node.name), anchor=False)
@@ -238,38 +273,29 @@ def _at_the_end(stood: Stand) -> None:
         tree_node.verdict(stood.verdict, stood.tree.reference)
         if stood.verdict.ahead is not None:
             st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
-    st.page_link(frame.COMPARE, label="Compare variants and personas", icon=":material/leaderboard:")
-    with st.popover("Does it hold from other seeds?", icon=":material/casino:"):
-        seeds.repeat(frame.workspace(), key="home_repeat")
+    if not seen.ground.dialogues:
+        return  # scores that were imported: nothing can be run over them
+    if node.outcome == "use":
+        onward.another_seed(ws)
+    else:
+        onward.keep_trying(ws, stood, seen)
 
 
 @st.fragment(run_every=1.0)
 @frame.guarded
 def _running() -> None:
-    """The run at work now; when the set of active runs changes, the whole page is drawn anew."""
-    ws = frame.workspace()
-    active = [record for record in jobs.list_runs(ws) if record.state in ("queued", "running")]
-    signature = [(record.run_id, record.state) for record in active]
-    if st.session_state.setdefault("home_active", signature) != signature:
-        st.session_state["home_active"] = signature
-        st.rerun()  # once: the rest of the page shows results, too
+    """The runs at work now, each second; the dock sees to it that the page is drawn anew when they change."""
+    active = [record for record in jobs.list_runs(frame.workspace()) if not record.ended]
     for record in active:
         if record.state == "running":
-            _progress(record)
+            frame.run_link(record.run_id, f"Running: {run_title(record)}", icon=frame.STATE_ICONS["running"])
+            st.progress(record.progress, text=frame.plain(underway(record)))
     queued = [record for record in active if record.state == "queued"]
     foreign = sum(record.elsewhere for record in queued)
     if len(queued) > foreign:
         st.caption(f"{count(len(queued) - foreign, 'run')} waiting in the queue")
     if foreign:
         st.caption(f"{count(foreign, 'run')} from elsewhere, not started: see Runs")
-
-
-def _progress(record: RunRecord) -> None:
-    status = record.status
-    frame.run_link(record.run_id, f"Running: {record.run_id}", icon=frame.STATE_ICONS["running"])
-    left = f", {duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
-    where = frame.plain(stage(status.stage, status.done, status.total, status.unit))
-    st.progress(record.progress, text=f"{record.progress:.0%}, {where}{left}")
 
 
 def _recent(records: Sequence[RunRecord]) -> None:

@@ -17,18 +17,17 @@ from engine.results.study.standing import Stand, Verdict
 from engine.results.trees.tree import Node
 from engine.results.trees.tree_walk import Finding, Measured, Walk
 from engine.results.trees.tree_words import (
-    LOOKS,
     confirmation,
     deciding_words,
     expected_words,
     gain_words,
     gate_words,
+    look_of,
     note_words,
-    state_word,
-    tone,
 )
 from engine.runs.records import RunRecord
 from engine.strategies import registry
+from engine.strategies.clusterings import CLUSTERING, read_clusters
 from pages.shared import frame, launch
 
 DETAIL = "home_detail"  # the container that tells about a chosen box; tree_map.js knows it by this name
@@ -72,8 +71,8 @@ _TEST_SIGNS = {
 def badge(node: Node, done: Walk) -> None:
     """Show a node's state as sign, colour and word."""
     standing = done.standings[node.id]
-    word = f"{LOOKS[standing.state].sign} {state_word(node, standing)}"
-    st.badge(word, color=TONE_COLOURS[tone(node, standing)])  # type: ignore[arg-type]
+    word = f"{look_of(node, standing).sign} {look_of(node, standing).word}"
+    st.badge(word, color=TONE_COLOURS[look_of(node, standing).tone])  # type: ignore[arg-type]
 
 
 def show_node(
@@ -99,9 +98,12 @@ def show_node(
     elif standing.reason and finding.measured is None and standing.state != "running":
         st.info(frame.plain(standing.reason), icon=":material/info:")
     _terms(node, done, finding, stood)
+    _clusters(ws, finding, records)
     _runs(finding, records)
     if is_next:
         st.caption("This is the next step: its button is above the tree.")
+    elif standing.state == "running":
+        st.caption("It is under way.")
     elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
             asked = launch.Asked(node.parameters)
@@ -175,6 +177,18 @@ def _terms(node: Node, done: Walk, finding: Finding, stood: Stand) -> None:
     elif estimate and finding.unavailable is None:
         lines.append(("Time", f"{estimate}, with what it still needs"))
     st.markdown("  \n".join(f"{name}: {frame.plain(text)}" for name, text in lines))
+
+
+def _clusters(ws: Workspace, finding: Finding, records: Mapping[str, RunRecord]) -> None:
+    """What the clustering that a step builds on says of itself, where it found none."""
+    for run_id in finding.runs:
+        spec = records[run_id].spec if run_id in records else None
+        for below in spec.upstream.values() if spec else ():
+            record = records.get(below)
+            if record is not None and record.experiment == CLUSTERING and record.state == "succeeded":
+                if warning := read_clusters(ws, below).warning:
+                    st.caption(f":material/warning: {frame.plain(warning)}")
+                return
 
 
 def _runs(finding: Finding, records: Mapping[str, RunRecord]) -> None:

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Visit]
 CHARTS = "[data-testid='stVegaLiteChart']"
-TO_A_PERSONA = re.compile(r"/persona\?persona=persona_\d+&variant=base")
+TO_A_PERSONA = re.compile(
+    r"/persona\?persona=persona_\d+&variant=base&metric=\w+&split=val&reference=unified"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +89,7 @@ def test_a_click_on_an_interval_chooses_the_variant(visit: Open, full_app: str) 
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("compare?reference=base&split=test", "of each variant against base"),
+        ("compare?reference=base&split=test", "Test is not judged yet"),
         ("compare?view=heatmap&sort=name", "One column a persona"),
         ("compare?view=cost&cost=latency", "The front"),
         ("compare?view=certainty&candidate=base&effect=5", "To see a true difference of"),
@@ -97,7 +99,60 @@ def test_deep_links_open_what_they_name(visit: Open, full_app: str, address: str
     tab = visit(full_app, scheme="dark", width=390)
     page = tab.go(address)
     expect(page.get_by_text(shown).first).to_be_visible()
-    expect(page).to_have_url(re.compile(re.escape(address) + "$"))
+    for told in address.partition("?")[2].split("&"):
+        expect(page).to_have_url(re.compile(f"[?&]{told}(&|$)"))
+    tab.assert_clean()
+
+
+def test_one_press_of_back_undoes_one_thing_and_a_copied_link_opens_the_same(
+    visit: Open, full_app: str
+) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?candidate=base")
+    expect(page).to_have_url(re.compile("view=table"))
+    entries = page.evaluate("history.length")
+    tab.settle()
+    page.get_by_text("Why?", exact=True).click()
+    expect(page.get_by_role("heading", name="The largest losses")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"view=why.*example="))
+    tab.settle()
+    main = page.locator("[data-testid='stMain']")
+    main.evaluate("main => main.scrollTo(0, 400)")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Persona").click()
+    expect(page).to_have_url(re.compile(r"/persona\?.*example="))
+    expect(page).to_have_title(re.compile(r"persona_000 \(\w+\) · full"))
+    tab.settle()
+    assert page.evaluate("history.length") == entries + 2
+    page.go_back()
+    expect(page.get_by_role("heading", name="The largest losses")).to_be_visible()
+    page.wait_for_function("document.querySelector(\"[data-testid='stMain']\").scrollTop > 300")
+    shown = page.url
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == shown
+    page.reload()
+    expect(page.get_by_role("heading", name="The largest losses")).to_be_visible()
+    expect(page).to_have_url(shown)
+    tab.settle()
+    page.go_back()
+    expect(page.get_by_role("heading", name="How large is the difference?")).to_be_visible()
+    expect(page).to_have_url(re.compile("candidate=base"))
+    tab.settle()
+    tab.assert_clean()
+
+
+def test_a_mark_on_a_reply_is_kept_and_counted(visit: Open, full_app: str) -> None:
+    tab = visit(full_app)
+    page = tab.go("compare?view=why&candidate=base")
+    page.locator(".looked-at").get_by_role("button", name="Wrong").click()
+    expect(page.get_by_role("button", name="✓ Wrong")).to_have_attribute("aria-pressed", "true")
+    tab.settle()
+    page.reload()
+    expect(page.get_by_role("button", name="✓ Wrong")).to_be_visible()
+    expect(page.get_by_text("Marked in this study: 1 wrong")).to_be_visible()
+    expect(page.get_by_role("button", name="Marks as CSV")).to_be_visible()
+    tab.settle()
     tab.assert_clean()
 
 

@@ -73,7 +73,7 @@ def test_texts_of_users_are_shown_as_they_are(visit: Open, app: str) -> None:
 
 def test_every_reply_names_its_variants_and_marks_what_is_right(visit: Open, app: str) -> None:
     page = visit(app).go("persona?persona=persona_001&variant=base")
-    panes = page.get_by_role("region")
+    panes = page.get_by_role("region").last
     for name in ("base", "unified", "ceiling-persona", "routing", "merge-moe"):
         expect(panes.locator(".names span", has_text=re.compile(f"^{name}( |$)")).first).to_be_visible()
     expect(panes.locator(".card.looked-at")).to_have_count(1)

@@ -22,9 +22,9 @@ def _patience() -> None:
 def test_a_box_is_clicked_and_told_about(visit: Open, full_app: str) -> None:
     tab = visit(full_app)
     page = tab.go()
-    box = page.get_by_role("button", name=re.compile(r"^Retrieval, "))
+    box = page.get_by_role("button", name=re.compile(r"^Retrieval from history, "))
     expect(box).to_be_visible()
-    expect(page.get_by_role("button", name=re.compile(r"^Selective routing, Ready"))).to_have_class(
+    expect(page.get_by_role("button", name=re.compile(r"^Routing by validation, Ready"))).to_have_class(
         re.compile("next")
     )
     box.click()
@@ -32,7 +32,7 @@ def test_a_box_is_clicked_and_told_about(visit: Open, full_app: str) -> None:
     expect(page.get_by_text("the best of 3 on val")).to_be_visible()
     expect(box).to_have_attribute("aria-pressed", "true")
     page.get_by_role("radio", name="Cluster rescue").click()
-    expect(page.get_by_role("button", name=re.compile(r"^Weighted merge, "))).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile(r"^Weighted merge of a cluster, "))).to_be_visible()
     tab.settle()
     tab.assert_clean()
 
@@ -44,7 +44,10 @@ def test_the_boxes_stand_in_columns_where_there_is_room(
     page = visit(full_app, width=width).go()
     start = page.get_by_role("button", name=re.compile(r"^Unified LoRA, "))
     result = page.get_by_role("button", name=re.compile(r"^Use retrieval, "))
-    gate = page.get_by_role("button", name=re.compile(r"^Retrieval, "))
+    press = page.get_by_role("button", name="Run Routing by validation").bounding_box()
+    assert press
+    assert press["y"] + press["height"] <= 844  # the next step's button needs no scrolling
+    gate = page.get_by_role("button", name=re.compile(r"^Retrieval from history, "))
     expect(result).to_be_visible()
     here, there, above = (one.bounding_box() for one in (gate, result, start))
     assert here
@@ -61,10 +64,12 @@ def test_the_tree_is_walked_by_keyboard(visit: Open, full_app: str) -> None:
     page = tab.go()
     page.get_by_role("button", name=re.compile(r"^Unified LoRA, ")).focus()
     page.keyboard.press("Tab")
-    box = page.get_by_role("button", name=re.compile(r"^Selective routing, "))
+    box = page.get_by_role("button", name=re.compile(r"^Routing by validation, "))
     expect(box).to_be_focused()
     page.keyboard.press("Tab")
-    gate = page.get_by_role("button", name=re.compile(r"^Retrieval, .*if yes Use retrieval, if no Cluster"))
+    gate = page.get_by_role(
+        "button", name=re.compile(r"^Retrieval from history, .*if yes Use retrieval, if no Cluster")
+    )
     expect(gate).to_be_focused()
     assert gate.evaluate("box => getComputedStyle(box).outlineStyle") == "solid"
     page.keyboard.press("Enter")
@@ -77,5 +82,5 @@ def test_the_tree_is_walked_by_keyboard(visit: Open, full_app: str) -> None:
 
 def test_on_a_telephone_a_click_leads_to_what_it_tells(visit: Open, full_app: str) -> None:
     page = visit(full_app, width=390).go()
-    page.get_by_role("button", name=re.compile(r"^Retrieval, ")).click()
+    page.get_by_role("button", name=re.compile(r"^Retrieval from history, ")).click()
     expect(page.get_by_text("the best of 3 on val")).to_be_in_viewport()

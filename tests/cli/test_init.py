@@ -84,5 +84,11 @@ def test_short_and_unseen_personas(tmp_path: Path, tickets: Path, capsys: pytest
     )
     card = json.loads(out)
     assert code == 0
-    assert card["counts"]["examples_by_split"] == {"train": 9, "val": 3, "test": 6, "unseen": 6}
+    assert card["counts"]["examples_by_split"] == {
+        "train": 9,
+        "val": 3,
+        "test": 6,
+        "history": 3,
+        "unseen": 3,
+    }
     assert any("1 persona kept out of all training" in note for note in card["notes"])

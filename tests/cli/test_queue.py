@@ -80,7 +80,7 @@ def test_the_machine_is_shown_changed_and_closed(ws: Workspace, shell: Shell) ->
     assert (code, "ray address" in said) == (0, True)
     assert (read_machine(ws).launcher, read_machine(ws).ray_gpus) == ("ray", 1.0)
     code, _, told = shell.call("machine", "--ray-cpus", "0")
-    assert (code, "a number above 0" in told) == (1, True)
+    assert (code, "must be more than 0" in told) == (1, True)
     shell.call("machine", "--launcher", "local", "--read-only")
     code, _, told = shell.call("run", "count")
     assert (code, "read-only" in told, "--no-read-only" in told) == (1, True, True)

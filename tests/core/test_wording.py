@@ -24,6 +24,19 @@ def test_a_difference_is_signed_points_with_one_decimal(value: float | None, wor
     assert wording.signed_points(value) == words
 
 
+def test_a_half_is_rounded_as_a_browser_does_wherever_a_number_stands() -> None:
+    """Tables round in the browser, figures and sentences here: `toFixed` takes a half away from zero."""
+    assert [wording.percent(share) for share in (0.125, 0.375, 0.005, 0.124)] == [
+        "13 %",
+        "38 %",
+        "1 %",
+        "12 %",
+    ]
+    assert wording.points(0.4225) == "42.3"  # 42.25 is a half in binary, too
+    assert [wording.signed_points(one) for one in (0.0225, -0.0225)] == ["+2.3", "\N{MINUS SIGN}2.3"]
+    assert wording.rounded(-0.4) == "0"
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(0.0, "< 0.001"), (0.00099, "< 0.001"), (0.0042, "0.004"), (0.0321, "0.03"), (0.62, "0.62"), (1.0, "1")],

@@ -364,8 +364,15 @@ def test_unseen_personas_are_recorded_with_the_split(ws: Workspace, flattened: P
     record, splits = read_json(ws.splits / "splits.json"), load_splits(ws)
     assert len(splits.unseen) == 2
     assert record["unseen"] == sorted(splits.unseen)
-    assert record["statistics"]["unseen"]["dialogues"] == 20
-    assert card["counts"]["examples_by_split"] == {"train": 48, "val": 16, "test": 16, "unseen": 40}
+    held = {name: record["statistics"][name]["dialogues"] for name in ("history", "unseen")}
+    assert held == {"history": 12, "unseen": 8}
+    assert card["counts"]["examples_by_split"] == {
+        "train": 48,
+        "val": 16,
+        "test": 16,
+        "history": 24,
+        "unseen": 16,
+    }
     tested = {one.persona_id for one in examples(load_dataset(ws), splits, "unseen")}
     assert tested == splits.unseen
     assert not tested & {one.persona_id for one in examples(load_dataset(ws), splits, "train")}

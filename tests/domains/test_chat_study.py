@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
@@ -12,6 +14,9 @@ from engine.data.augment.preview import preview
 from engine.data.dataset import examples
 from engine.domains import metrics
 from engine.domains.chat import CHAT
+from engine.domains.registry import domain_of
+from engine.domains.smart_home import SMART_HOME
+from engine.lm.effects import Prompt
 from engine.lm.remote.prompts import told
 from engine.results.comparing.comparison import compare_variants
 from tests import in_process
@@ -44,7 +49,7 @@ def device_words(app: AppTest) -> list[str]:
 
 def test_no_prompt_speaks_of_a_home_or_tells_a_rating(ws: Workspace) -> None:
     asked = examples(load_dataset(ws), load_splits(ws), "test")
-    for one in told(ws, asked, profile=True, memories=1):
+    for one in told(ws, asked, shown=Prompt(profile=True, memories=1)):
         said = one.messages[0]["content"]
         assert said.startswith(f"{CHAT.instruction}\nNow: ")
         assert "rating" not in said
@@ -95,3 +100,12 @@ def test_the_data_page_names_the_domain_and_has_no_empty_chart(open_page: Open, 
     assert "Domain: Chat" in texts(app)
     assert not app.get("vega_lite_chart")
     assert [one.value for one in app.metric if one.label == "Personas"] == ["4"]
+
+
+def test_where_nothing_acts_what_replies_do_is_not_compared(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path / "study")
+    card = prepare(ws, dataset=write_chats(tmp_path / "chats.jsonl"), domain="smart-home")
+    assert any("No reply acts on anything that the domain smart-home knows" in note for note in card["notes"])
+    assert list(metrics.of_study(ws)) == ["embedding_similarity", "length_ratio"]
+    assert domain_of(ws).co_primary is None
+    assert domain_of(ws).identity == SMART_HOME.identity

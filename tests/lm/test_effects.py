@@ -62,6 +62,7 @@ NEW = [
     Recipe((Weights("r", "a", 0.5), Prefix("p", "b"), Activations("s", "c", 2.0), Prompt(True, 3, 0.5))),
     steered(HYBRID, UNIFIED, 0.5),
     UNIFIED.with_prompt(memories=3, history=2),
+    UNIFIED.with_prompt(memories=3, retriever="bm25"),
     Recipe((Logits(HYBRID, UNIFIED, 0.5), Activations("s", "c"))),
 ]
 

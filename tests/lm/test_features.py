@@ -89,7 +89,7 @@ def test_a_domain_without_habits_goes_by_words_alone(world: tuple[Dataset, Split
 def test_characters_are_compared_by_meaning(scorer: Scorer) -> None:
     texts = ["A terse carpenter.", "A gruff woodworker.", "A cheerful singer.", None]
     people = tuple(Persona(f"p{i}", text) for i, text in enumerate(texts))
-    features = character_features(Dataset(people, ()), scorer)
+    features = character_features(Dataset(people, ()), Splits("by-time", {}), scorer)
     assert features.personas == ("p0", "p1", "p2")
     assert features.likeness[0, 1] > features.likeness[0, 2]
     assert np.allclose(np.diag(features.likeness), 1.0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data.dataset import examples
+from engine.lm.effects import Retriever
 from engine.lm.prompts import Memory
 from engine.lm.retrieve import MemoryIndex, fit, last_request, request_of
 from engine.lm.scorer import Scorer
@@ -180,3 +183,28 @@ def test_the_least_similar_memories_go_first_and_no_more_than_needed(
     assert not kept or tokens(kept) <= budget
     if len(kept) < len(memories):
         assert tokens(memories[len(memories) - len(kept) - 1 :]) > budget
+
+
+def test_bm25_finds_shared_words_and_chance_finds_the_same_again(scorer: Scorer) -> None:
+    requests = ["the the the the", "rain in the harbour", "rain again", "the harbour closes early"]
+    dataset, splits = build(
+        [[*(("train", [text]) for text in requests), ("test", ["who closes the harbour"])]]
+    )
+    index = MemoryIndex(scorer, dataset, splits)
+    asked = examples(dataset, splits, "test")
+
+    def chosen(retriever: Retriever, k: int = 4) -> list[str]:
+        return [memory.request for memory in index.nearest(asked, k, retriever=retriever)[0]]
+
+    # Two rare words before one, and one before a word that nearly all have, however often.
+    assert chosen("bm25") == [
+        "rain again",
+        "the the the the",
+        "rain in the harbour",
+        "the harbour closes early",
+    ]
+    assert chosen("random") == chosen("random")
+    assert sorted(chosen("random")) == sorted(requests)
+    by_request = {tuple(index.nearest([replace(asked[0], context=(Message("user", f"{n}"),))], 2,
+                                      retriever="random")[0]) for n in range(20)}  # fmt: skip
+    assert len(by_request) > 5

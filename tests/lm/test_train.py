@@ -79,7 +79,7 @@ class Training:
             pad_id=self.base.tokenizer.pad_token_id,
             checkpoint=self.checkpoint,
             checkpoint_seconds=checkpoint_seconds,
-            hooks=Hooks(progress, lambda *loss: self.losses.append(loss), stop, self.said.append),
+            hooks=Hooks(progress, lambda *loss: self.losses.append(loss[:4]), stop, self.said.append),
             pull=pull,
         )
         self.parameters_each = trainer.parameters_each

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from engine.core.paths import Workspace
-from engine.core.wording import p_value, percent, signed_points
+from engine.core.wording import count, p_value, percent, signed_points
 from engine.domains import metrics
+from engine.results import store
 from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
+from engine.show.persona.table import wide
 from engine.stats.co_primary import standing
 from engine.stats.power import outlook
 from pages.shared import frame
@@ -20,7 +22,7 @@ from tests.pages.conftest import Open, texts
 from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
 
-SECTIONS = ("table", "personas", "heatmap", "cost", "certainty")
+SECTIONS = ("table", "personas", "why", "metrics", "heatmap", "cost", "certainty")
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +84,25 @@ def test_the_address_decides_reference_metric_and_split(open_page: Open, full: W
     assert app.dataframe[0].value["variant"].iloc[0] == "base"
 
 
-def test_choices_go_into_the_address_and_defaults_leave_it_clean(open_page: Open, full: Workspace) -> None:
+def test_whatever_is_shown_stands_in_the_address_a_default_too(open_page: Open, full: Workspace) -> None:
+    found = compare_variants(full, split="val")
+    best = next(row["variant"] for row in found["rows"] if row["variant"] != "unified")
+    shown = {
+        "metric": "embedding_similarity",
+        "split": "val",
+        "reference": "unified",
+        "protocol": found["protocol"],
+        "view": "table",
+        "candidate": best,
+    }
     app = open_page(full, "compare")
-    assert dict(app.query_params) == {}
+    assert shown.items() <= dict(app.query_params).items()
     app.selectbox(key="compare_metric").set_value("param_f1").run()
     app.selectbox(key="compare_reference").set_value("base").run()
     assert app.query_params["metric"] == "param_f1"
     assert app.query_params["reference"] == "base"
     app.selectbox(key="compare_metric").set_value("embedding_similarity").run()
-    assert "metric" not in app.query_params
+    assert app.query_params["metric"] == "embedding_similarity"
 
 
 def test_coming_back_from_another_page_finds_the_page_as_it_was(open_page: Open, full: Workspace) -> None:
@@ -107,7 +119,11 @@ def test_coming_back_from_another_page_finds_the_page_as_it_was(open_page: Open,
 
 def test_a_look_at_test_is_counted_once(open_page: Open, full: Workspace) -> None:
     there = looks.at(compare_variants(full, split="val"))
-    first = texts(open_page(full, "compare", metric="param_f1", split="test"))
+    app = open_page(full, "compare", metric="param_f1", split="test")
+    assert "Test is not judged yet" in texts(app)
+    assert looks.seen(full, there) == []
+    app.button(key="compare_judge_all").click().run()
+    first = texts(app)
     seen = looks.seen(full, there)
     assert len(seen) >= 5
     assert looks.words(seen) in first
@@ -133,7 +149,10 @@ def test_it_opens_on_val_and_judges_the_choice_on_test_when_asked(open_page: Ope
     judged = headline(ws, val)
     assert judged.choice_words.startswith(f"Val chose {best['variant']}; on test it is")
     assert judged.choice_words in texts(app)
-    on_test = texts(open_page(ws, "compare", split="test"))
+    others = open_page(ws, "compare", split="test")
+    assert best["variant"] not in others.button(key="compare_judge_all").label
+    others.button(key="compare_judge_all").click().run()
+    on_test = texts(others)
     assert judged.choice_words in on_test
     assert "Seen personas only" in on_test
 
@@ -261,9 +280,32 @@ def test_how_the_statistics_were_checked_is_one_click_away(open_page: Open, full
     assert "bootstrap-t" in texts(app)
 
 
-def test_a_wrong_address_falls_back_to_the_default(open_page: Open, full: Workspace) -> None:
-    app = open_page(full, "compare", metric="nonsense", reference="nobody", view="nowhere", cluster="77")
-    assert "Embedding similarity**, in points, of each variant against unified" in texts(app)
+def test_what_the_address_asks_for_in_vain_is_said_until_another_is_chosen(
+    open_page: Open, full: Workspace
+) -> None:
+    asked = {"metric": "nonsense", "reference": "nobody", "view": "nowhere", "cluster": "77"}
+    asked |= {"candidate": "nothing", "split": "train", "protocol": "0000"}
+    app = open_page(full, "compare", **asked)
+    seen = texts(app)
+    assert "Embedding similarity**, in points, of each variant against unified" in seen
+    assert all(f" {name}, which is not here" in seen for name in asked.values())
+    assert asked.items() <= dict(app.query_params).items()
+    app.selectbox(key="compare_reference").set_value("base").run()
+    assert "nobody, which" not in texts(app)
+    assert "nonsense, which" in texts(app)
+    assert app.query_params["reference"] == "base"
+
+
+def test_why_leads_from_a_part_to_its_replies(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, "compare", view="why", candidate="base")
+    table = wide(store.score_table(full, metric="embedding_similarity", split="val"))
+    lost = int((table["base"] < table["unified"] - 1e-9).sum())
+    assert f"on {count(lost, 'reply', 'replies')} of {len(table)}" in texts(app)
+    kinds = next(one.value for one in app.dataframe if "what" in one.value and "share" in one.value)
+    assert kinds["share"].sum() == pytest.approx(100.0)
+    app = open_page(full, "compare", view="why", candidate="base", why="turn:1")
+    assert "Turn: Reply 1" in texts(app)
+    assert app.query_params["example"]
 
 
 def test_an_upload_says_what_came_in(open_page: Open, empty: Workspace, tmp_path: Path) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
+from engine.results.imported import import_study
+from engine.results.study import standing as study
+from engine.results.study.picture import picture as tree_picture
+from engine.results.trees import tree_library
 from engine.runs import jobs
+from engine.strategies import registry
 from tests.pages.conftest import Open, texts
-from tests.sample_study import counting_run, end_badly
+from tests.results.imported import published
+from tests.sample_study import counting_run, end_badly, finish
 
 
 def test_the_first_visit_offers_a_small_world_first(open_page: Open, empty: Workspace) -> None:
@@ -167,3 +174,93 @@ def test_a_missing_base_model_is_a_message_not_an_exception(open_page: Open, pre
     shutil.rmtree(prepared.root / "tiny-base")
     app = open_page(prepared)
     assert any("base model" in entry.value for entry in app.error)
+
+
+def test_an_empty_study_says_what_to_press_and_starts_a_first_verdict(
+    open_page: Open, prepared: Workspace
+) -> None:
+    change_machine(prepared, training_slots=0)
+    app = open_page(prepared)
+    assert "No answer yet" in texts(app)
+    app.button(key="home_first").click().run()
+    queued = [record.experiment for record in jobs.list_runs(prepared)]
+    assert queued == ["base", "profile-prompt", "unified"]  # something true first, then what grows it
+
+
+def test_the_study_opens_with_its_answer(open_page: Open, full: Workspace) -> None:
+    app = open_page(full)
+    seen = texts(app)
+    for told in ("The answer so far", "Val chooses unified+retrieval-3: ", "Leader: **unified+retrieval-3**"):
+        assert told in seen
+    assert "Runner-up: " in seen
+
+
+def test_one_step_has_one_name(empty: Workspace) -> None:
+    for entry in tree_library.entries(empty):
+        for node in tree_library.find(empty, entry.name).nodes:
+            if node.experiment is None:
+                continue
+            assert node.name.startswith(registry.EXPERIMENTS[node.experiment].title), (entry.name, node.id)
+
+
+def test_a_step_that_was_cancelled_or_ran_ahead_says_so(open_page: Open, prepared: Workspace) -> None:
+    end_badly(prepared, "unified", state="cancelled", error="")
+    finish(prepared, "profile-prompt")
+    stood = study.stand(prepared, tree_library.find(prepared, "quick-wins"))
+    box = next(one for one in tree_picture(stood)["boxes"] if one["id"] == "unified")
+    assert (box["word"], box["tone"]) == ("Cancelled", "unclear")
+    assert "Run failed" not in texts(open_page(prepared))
+
+
+def test_estimates_of_one_page_agree(open_page: Open, full: Workspace) -> None:
+    """What the tree says of a step and what its plan says are one number, and never "about under 1 s"."""
+    seen = texts(open_page(full, node="prefix"))
+    stood = study.stand(full, tree_library.find(full, "quick-wins"))
+    told = stood.estimate_words("prefix")
+    assert told.startswith("roughly ")
+    assert f"Time: {told}" in seen
+    assert f"in the background, {told}." in seen
+    assert "no estimate before a first run" not in seen
+    assert "about under" not in seen
+
+
+def test_what_is_open_at_the_end_goes_on_by_buttons(
+    open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_machine(prepared, training_slots=0)
+    finish(prepared, "unified", "retrieval", per_persona=4)
+    folder = prepared.data / "trees"
+    folder.mkdir()
+    (folder / "short.yaml").write_text(_SHORT)
+    app = open_page(prepared, tree="short")
+    assert not app.error, [one.value for one in app.error]
+    assert "Keep trying" in texts(app)
+    app.button(key="home_sweep").click().run()
+    assert not app.exception
+    swept = [record for record in jobs.list_runs(prepared) if record.state == "queued"]
+    assert {record.experiment for record in swept} == {"retrieval"}
+    assert len(swept) > 1
+
+
+def test_an_imported_study_is_offered_nothing_that_cannot_run(
+    open_page: Open, tmp_path: Path, empty: Workspace
+) -> None:
+    import_study(empty, published.write_study(tmp_path / "study"))
+    seen = texts(open_page(empty))
+    assert "Leader: **" in seen
+    assert "Keep trying:" not in seen
+    assert "engine pilot" not in seen
+    persona = texts(open_page(empty, "persona"))
+    assert "engine run" not in persona
+    assert "Nobody is routed" not in persona
+
+
+_SHORT = """
+title: Short
+gate: {over_reference: 0.9}
+nodes:
+  - {id: unified, experiment: unified, then: retrieval}
+  - {id: retrieval, experiment: retrieval, passed: use, failed: open}
+  - {id: use, result: Use it, use: [retrieval]}
+  - {id: open, result: Keep trying, outcome: open, use: [retrieval, unified], record: None passed.}
+"""

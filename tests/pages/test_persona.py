@@ -47,7 +47,7 @@ def test_a_deep_link_opens_what_it_names(open_page: Open, study: Workspace) -> N
         study, "persona", persona="persona_003", variant="base", order="gain", metric="device_f1", split="val"
     )
     seen = texts(app)
-    assert app.title[0].value.replace("\\", "") == "persona_003"
+    assert app.title[0].value.replace("\\", "").startswith("persona_003 (")
     assert "Device F1" in seen
     assert "by gain of base" in seen
     assert "on validation" in seen
@@ -55,17 +55,24 @@ def test_a_deep_link_opens_what_it_names(open_page: Open, study: Workspace) -> N
     assert wanted.items() <= dict(app.query_params).items()
 
 
-def test_a_wrong_address_falls_back(open_page: Open, study: Workspace) -> None:
-    app = open_page(study, "persona", persona="nobody", variant="nothing", order="sideways", example="none")
-    assert app.title[0].value.replace("\\", "") == "persona_000"
+def test_what_the_address_asks_for_in_vain_is_said(open_page: Open, study: Workspace) -> None:
+    asked = {"persona": "nobody", "variant": "nothing", "order": "sideways", "example": "none"}
+    app = open_page(study, "persona", **asked)
+    assert app.title[0].value.replace("\\", "").startswith("persona_000 (")
+    assert all(f" {name}, which is not here" in texts(app) for name in asked.values())
+
+
+def test_the_worst_example_is_open_first(open_page: Open, study: Workspace) -> None:
+    table = wide(store.score_table(study, metric="embedding_similarity", split="val"))
+    own = table.loc["persona_002"]
+    app = open_page(study, "persona", persona="persona_002", variant="base")
+    assert app.query_params["example"] == (own["base"] - own["unified"]).idxmin()
 
 
 def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> None:
     found = gains(study, "base")
     expected = sorted(found, key=lambda name: (-found[name], name))
-    app = open_page(
-        study, "persona", persona=expected[0], variant="base", order="gain", example="x", split="test"
-    )
+    app = open_page(study, "persona", persona=expected[0], variant="base", order="gain", split="test")
     assert app.button(key="persona_previous").disabled
     walked = [expected[0]]
     for _ in expected[1:]:
@@ -73,7 +80,7 @@ def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> 
         walked.append(app.query_params["persona"])  # type: ignore[arg-type]
     assert walked == expected
     assert app.button(key="persona_next").disabled
-    assert "example" not in app.query_params
+    assert str(app.query_params["example"]).startswith(walked[-1])
     app.button(key="persona_previous").click().run()
     assert app.query_params["persona"] == expected[-2]
 

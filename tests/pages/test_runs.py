@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pandas as pd
+import pytest
+
 from engine.core.paths import Workspace, write_json
+from engine.core.wording import count
 from engine.results import store
-from engine.runs import jobs
+from engine.runs import jobs, labels
 from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
 from tests.many_runs import leave_history
 from tests.pages.conftest import Open, texts
@@ -31,7 +35,17 @@ def test_every_run_is_listed_and_one_is_open(open_page: Open, full: Workspace) -
     assert len(table) == 5
     assert {words.split()[-1] for words in table["State"]} == {"Done"}
     assert "5 done" in texts(app)
-    assert not app.button  # what is done can be neither cancelled nor resumed
+    offered = {button.label for button in app.button}
+    assert not offered & {
+        "Cancel",
+        "Resume",
+        "Start over",
+    }  # what is done can be neither cancelled nor resumed
+    unified = table[table["Run"] == _id_of(full, "unified")].iloc[0]
+    best = table[table["Run"] == _id_of(full, "retrieval")].iloc[0]
+    assert pd.isna(unified["Difference"])  # it is the reference
+    assert best["Difference"] == pytest.approx(best["Score"] - unified["Score"])
+    assert " to " in best["Interval"]
 
 
 def test_a_link_opens_the_run_it_names(open_page: Open, full: Workspace) -> None:
@@ -73,6 +87,17 @@ def test_a_row_ticked_opens_its_run(open_page: Open, full: Workspace) -> None:
 def test_several_runs_are_laid_side_by_side(open_page: Open, full: Workspace) -> None:
     both = f"{_id_of(full, 'unified')},{_id_of(full, 'retrieval')}"
     app = open_page(full, "runs", run=both)
+    personas = next(one.value for one in app.dataframe if "Persona" in one.value)
+    assert len(personas) == 6
+    assert list(personas["Apart"].abs()) == sorted(personas["Apart"].abs(), reverse=True)
+    assert personas["Apart"].to_numpy() == pytest.approx(
+        (personas["unified+retrieval-3"] - personas["unified"]).to_numpy()
+    )
+    better = {
+        word: int((personas["Better under"] == word).sum()) for word in ("unified", "unified+retrieval-3")
+    }
+    told = [f"{count(n, 'persona')} better under {name}" for name, n in better.items()]
+    assert all(words in texts(app) for words in told)
     assert "2 runs side by side" in [entry.value for entry in app.subheader]
     differs = app.dataframe[-1].value
     assert list(differs.columns)[1:] == both.split(",")
@@ -81,6 +106,56 @@ def test_several_runs_are_laid_side_by_side(open_page: Open, full: Workspace) ->
     app.toggle(key="runs_same").set_value(True).run()
     assert "Data" in list(app.dataframe[-1].value["What"])
     assert "Without a curve" in texts(app)
+
+
+def test_a_run_is_labelled_and_found_by_it_in_the_address(open_page: Open, prepared: Workspace) -> None:
+    first, second, *_ = leave_history(prepared, 6, steps=2)
+    app = open_page(prepared, "runs", run=first)
+    app.button(key="runs_star").click().run()
+    form = f"runs_words_{first}"
+    next(one for one in app.text_input if one.label == "Title").set_value("The one in the paper")
+    next(one for one in app.text_area if one.label == "Note").set_value("Rank was *too* high.")
+    app.button(key=f"{form}_save").click().run()
+    assert labels.of_run(prepared, first) == labels.Label(
+        title="The one in the paper", note="Rank was *too* high.", star=True
+    )
+    assert "The one in the paper" in [entry.value for entry in app.subheader]
+    labels.label(prepared, [second], add=["paper"], pinned=True)
+    assert open_page(prepared, "runs").dataframe[0].value["Run"].iloc[0] == second
+    for mark, found in (("starred", first), ("tag:paper", second)):
+        app = open_page(prepared, "runs", mark=mark)
+        assert list(app.dataframe[0].value["Run"]) == [found]
+    app = open_page(prepared, "runs", q="paper")
+    assert set(app.dataframe[0].value["Run"]) == {first, second}
+    labels.label(prepared, [first], hidden=True)
+    assert first not in set(open_page(prepared, "runs").dataframe[0].value["Run"])
+    assert list(open_page(prepared, "runs", mark="hidden").dataframe[0].value["Run"]) == [first]
+
+
+def test_settings_that_differ_have_columns_and_the_order_is_in_the_address(
+    open_page: Open, prepared: Workspace
+) -> None:
+    leave_history(prepared, 30, steps=2)
+    app = open_page(prepared, "runs", settings="columns", sort="longest", experiment="unified")
+    table = app.dataframe[0].value
+    assert {"Rank", "Seed"} <= set(table.columns)
+    assert not {"Epochs", "Changed"} & set(table.columns)
+    assert list(table["Took"]) == sorted(table["Took"], reverse=True)
+
+
+def test_a_run_is_deleted_and_brought_back(open_page: Open, prepared: Workspace) -> None:
+    first, *rest = leave_history(prepared, 4, steps=2)
+    app = open_page(prepared, "runs", run=first)
+    app.button(key="runs_delete").click().run()
+    assert first not in set(app.dataframe[0].value["Run"])
+    assert f"{first} deleted" in texts(app)
+    app.button(key="runs_undo").click().run()
+    assert first in set(app.dataframe[0].value["Run"])
+    assert app.query_params["run"] in (first, [first])
+    app.button(key="runs_delete").click().run()
+    app.button(key="runs_purge").click().run()
+    assert "deleted" not in texts(app)
+    assert len(jobs.list_runs(prepared)) == len(rest)
 
 
 def test_filters_and_search_leave_what_was_asked_for(open_page: Open, prepared: Workspace) -> None:
@@ -111,7 +186,7 @@ def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: W
     seen = texts(app)
     assert "No memory *left*." in seen
     assert "Use a smaller batch." in seen
-    assert [button.label for button in app.button] == ["Resume", "Start over"]
+    assert {"Resume", "Start over"} <= {button.label for button in app.button}
 
 
 def test_a_run_can_be_cancelled_and_resumed(open_page: Open, prepared: Workspace, paced: None) -> None:

@@ -100,7 +100,8 @@ def test_a_torn_spec_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_progress_runs_over_the_stages_and_never_back(ws: Workspace) -> None:
-    with RunContext(ws, SPEC) as context:
+    timed = replace(SPEC, expected={"load": 10.0, "count": 30.0})
+    with RunContext(ws, timed) as context:
         context.progress("load", 1, 2)
         context.progress("count", 1, 2, unit="ticks")
         eventually(lambda: read_status(context.folder).stage == "count")

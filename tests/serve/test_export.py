@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from engine.lm.respond import respond
 from engine.results import store
 from engine.results.variants import Variant
 from engine.serve.export import export
+from engine.serve.zipped import zipped
 from engine.strategies.plan import plan
 from tests.tiny_base import prepare_study
 from tests.workspaces import leave
@@ -150,3 +153,16 @@ def test_gguf_is_written_by_the_converter_that_is_there(
     with pytest.raises(EngineError, match="Qwen9 is not supported"):
         export(ws, hybrid, tmp_path / "other", merged=persona, gguf=True)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_zip_holds_what_the_folder_does(ws: Workspace, tmp_path: Path) -> None:
+    one = variant(ws, "hybrid")
+    folder = export(ws, one, tmp_path / "out").folder
+    with zipfile.ZipFile(io.BytesIO(zipped(ws, one.variant))) as archive:
+        held = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    assert held == {
+        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+    mixed = variant(ws, "mixture")
+    with pytest.raises(EngineError, match="no set of weights"):
+        zipped(ws, mixed.variant)

@@ -89,4 +89,5 @@ def test_a_sweep_about_newcomers_stands_on_a_unified_that_knows_a_part(ws: Works
     unified = next(run.spec for one in plans for run in one.runs if run.run_id == run_id)
     assert unified.parameters["personas"] == max(1, round(read_ground(ws).personas / 2))
     zero = [one.experiment for one in plans if one.target.spec.parameters["history"] == 0]
-    assert zero == ["retrieval", "context-steering"]  # nothing is trained on nothing
+    told = ["projected-profile", "hypernetwork-trained", "retrieval", "context-steering"]
+    assert zero == told  # the others train on her own dialogues, and there are none

@@ -9,13 +9,15 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
 from engine.strategies import registry
-from engine.strategies.spec import validate
+from engine.strategies.spec import full_name, validate
 from pages.shared.launch_fields import fields_of
 
+NETWORKS = {"projected-profile", "hypernetwork-trained"}
 TRAINED = {
     *("unified", "per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
     *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
     *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged", "hypernetwork"),
+    *NETWORKS,
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
 STEERED = {"context-steering", "steering-vectors"}
@@ -24,7 +26,10 @@ STEERED = {"context-steering", "steering-vectors"}
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("readable", TRAINED | {"steering-vectors", "imported-adapters", "base", "mixture", "routing"}),
+        (
+            "readable",
+            TRAINED | {"tuned", "steering-vectors", "imported-adapters", "base", "mixture", "routing"},
+        ),
         (
             "mixable",
             TRAINED | STEERED | {"imported-adapters", "base", "profile-prompt", "retrieval", "routing"},
@@ -33,15 +38,23 @@ STEERED = {"context-steering", "steering-vectors"}
             "personal",
             (TRAINED - ALIKE)
             | STEERED
-            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing"},
+            | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing", "tuned"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
-        ("newcomers", STEERED | {"retrieval", "hybrid", "prefix-unified"}),
+        ("newcomers", STEERED | NETWORKS | {"retrieval", "hybrid", "prefix-unified"}),
+        (
+            "serves_unseen",
+            ALIKE
+            | STEERED
+            | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
+            | {"ceiling"},
+        ),
         (
             "trains",
             {
                 *("per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
                 *("cluster", "cluster-from-unified", "mta", "staged"),
+                *NETWORKS,
             },
         ),
         (
@@ -124,3 +137,40 @@ def test_no_list_of_strategies_is_kept_elsewhere() -> None:
     own = [place for place in lists if place.startswith("engine/strategies/")]
     assert set(lists) - set(own) <= {"engine/cli/study/demo.py", "engine/results/imported/study.py"}
     assert set(own) <= {"engine/strategies/routing.py"}  # its default, among what it may be
+
+
+HOW = {"use_online", "use_augmented", "l2_toward"}
+"""How well something is made; use_augmented is told behind a plus."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("merge-average", "merge-weighted", "merge-learned", "merge-moe", "merge-topk", "merge-soft"),
+        *("hypernetwork", "mta", "online", "cluster-from-unified", "steering-vectors", "hybrid", "staged"),
+        *("projected-profile", "hypernetwork-trained", "prefix-unified", "constrained", "per-persona"),
+    ],
+)
+def test_what_a_variant_is_is_in_its_name(name: str) -> None:
+    """Every choice and every switch, unless it says how well the same thing is made."""
+    entry = registry.get(name)
+    usual = entry.parameters().model_dump()
+    names = {full_name(entry, usual)}
+    assert names == {name}
+    told = 0
+    for field in fields_of(entry.parameters):
+        if field.name in HOW or field.kind not in ("choice", "flag"):
+            continue
+        others = [False, True] if field.kind == "flag" else list(field.choices)
+        for value in others:
+            if value != usual[field.name]:
+                names.add(full_name(entry, {**usual, field.name: value}))
+                told += 1
+    assert len(names) == told + 1
+
+
+def test_parts_of_a_name_stand_in_one_order() -> None:
+    learned = registry.get("merge-learned")
+    both = {**learned.parameters().model_dump(), "by_layer": True, "adapters": "hybrid"}
+    assert full_name(learned, both) == "merge-learned-by-layer-hybrid"
+    assert full_name(registry.get("mta"), {"own": False, "adapters": "hybrid"}) == "mta-of-others"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine.core.errors import EngineError
 from engine.strategies import registry
 from engine.strategies.spec import Experiment, validate
-from engine.strategies.tuning import LEAST_PERSONAS, cost, draw, rungs
+from engine.strategies.tuning import LEAST_PERSONAS, Budget, Rung, cost, draw, rungs, that_fit
 
 WITH_SPACE = [entry for entry in registry.EXPERIMENTS.values() if entry.space]
 
@@ -39,6 +39,19 @@ def test_a_budget_tries_more_where_personas_can_be_left_out() -> None:
     assert cost(cut, 200) > 5
     with pytest.raises(EngineError, match="compares nothing"):
         rungs(1.5, 200, is_cut=True)
+
+
+def test_a_budget_of_time_buys_runs_by_what_one_costs_and_makes_room_where_they_take_longer() -> None:
+    assert Budget.read("6") == Budget(runs=6.0)
+    assert Budget.read("1.5h") == Budget(seconds=5400.0) == Budget.read("90m")
+    assert Budget.read("10m").in_runs(60.0) == 10.0
+    with pytest.raises(EngineError, match="do not pay for two runs"):
+        Budget.read("90s").in_runs(60.0)
+    ten, few = Budget(seconds=600.0), Rung(8, 50)
+    assert that_fit(few, spent=0.0, budget=ten, seconds_each=50.0) == few
+    assert that_fit(few, spent=400.0, budget=ten, seconds_each=50.0) == Rung(4, 50)
+    assert that_fit(few, spent=590.0, budget=ten, seconds_each=50.0) == Rung(2, 50)
+    assert that_fit(few, spent=590.0, budget=Budget(runs=6.0), seconds_each=50.0) == few
 
 
 @pytest.mark.parametrize("entry", WITH_SPACE, ids=lambda entry: entry.name)

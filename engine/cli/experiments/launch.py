@@ -16,7 +16,7 @@ from engine.core.command import command_line, read_value, typed
 from engine.core.errors import EngineError
 from engine.core.machine import LAUNCHERS, read_machine
 from engine.core.paths import Workspace
-from engine.core.wording import duration
+from engine.core.wording import duration, percent
 from engine.runs import jobs
 from engine.runs.records import scan
 from engine.strategies import costs, registry
@@ -147,8 +147,7 @@ def show_plan(planned: Plan) -> None:
         changed = ", ".join(
             _changed(run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}, run.spec.changed)
         )
-        estimate = run.spec.estimate_seconds
-        expected = "no estimate yet" if estimate is None else duration(estimate)
+        expected = "-" if run.state == "succeeded" else costs.words(run.left)
         shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
     out().print(shown)
     if planned.room:
@@ -252,9 +251,9 @@ def _show(found: list[Checked], median: float | None) -> None:
     shown = table("run", "expected", "took", "off by", right=("expected", "took", "off by"))
     for one in found:
         times = duration(one.estimate_seconds), duration(one.seconds)
-        shown.add_row(one.run_id, *times, f"{100 * one.error:.0f} %")
+        shown.add_row(one.run_id, *times, percent(one.error))
     out().print(shown)
-    out().print(f"Median error of {len(found)} runs: {100 * median:.0f} %")
+    out().print(f"Median error of {len(found)} runs: {percent(median)}")
 
 
 COMMANDS = (run, experiments_command, estimates)

@@ -11,7 +11,7 @@ from engine.cli.experiments.launch import plan_record, show_plan
 from engine.cli.frame import Call, command, note, out
 from engine.cli.watch import answer
 from engine.core.errors import EngineError
-from engine.core.wording import ago, duration
+from engine.core.wording import ago
 from engine.runs import jobs
 from engine.strategies import reference as references
 from engine.strategies.ground import read_ground
@@ -44,8 +44,8 @@ def repeat(call: Call, *, run_ids: Sequence[str], seeds: int, detach: bool, dry_
     if dry_run:
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
-    if planned.estimate_seconds:
-        note(f"About {duration(planned.estimate_seconds)}.")
+    if planned.left is not None and planned.left.seconds:
+        note(f"It takes {planned.left.words}.")
     submitted = jobs.submit(call.ws, planned, retry=True)
     return answer(call, [entry.record for entry in submitted], detach=detach)
 

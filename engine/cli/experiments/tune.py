@@ -14,30 +14,38 @@ from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
 from engine.core.wording import interval, points, signed_points
+from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, plan
-from engine.strategies.tuning import Rung, cost, draw, rungs
+from engine.strategies.spec import EvaluationSettings
+from engine.strategies.tuned import NAME as TUNED
+from engine.strategies.tuned import ROLE
+from engine.strategies.tuning import Budget, Rung, cost, draw, rungs, that_fit
 
 
 @command(
-    "tune", examples=("tune hybrid --budget 6", "tune per-persona --budget 6 --set epochs=2 --json", "tune")
+    "tune", examples=("tune hybrid --budget 6", "tune per-persona --budget 10m --set epochs=2 --json", "tune")
 )
 @click.argument("name", required=False)
 @click.option(
-    "--budget", type=click.FloatRange(min=2), default=6.0, show_default=True, help="In runs on all personas."
+    "--budget",
+    default="6",
+    show_default=True,
+    help="In runs on all personas (6), or in time (90s, 10m, 1h).",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Fixed for all; repeatable.")
 @click.option("--seed", type=int, help="Of the settings that are drawn; by default the workspace's.")
 @click.option("--dry-run", is_flag=True, help="Show what would be tried, and run nothing.")
 def tune(
-    call: Call, *, name: str | None, budget: float, settings: Sequence[str], seed: int | None, dry_run: bool
+    call: Call, *, name: str | None, budget: str, settings: Sequence[str], seed: int | None, dry_run: bool
 ) -> int:
     """Try settings of a strategy on val by successive halving, and keep the best.
 
     Many settings on few personas, the better half on twice as many, the last ones on all; the defaults are
-    always among them. Give every strategy the same budget; `compare` says who was tuned and how much. Without
-    a name: what was tuned here.
+    always among them. What is kept becomes a variant, NAME-tuned, whose val scores took no part in its
+    choice. Give every strategy the same budget; `compare` says who was tuned and how much. Without a name:
+    what was tuned here.
     """
     from engine.results import tuning
 
@@ -49,7 +57,13 @@ def tune(
         )
         return 0
     entry, ground, fixed = registry.get(name, call.ws), read_ground(call.ws), read_settings(settings)
-    rounds = rungs(budget, ground.personas, is_cut=_is_cut(entry.fixed, entry.parameters.model_fields))
+    asked, each = Budget.read(budget), _seconds_a_run(call, name, fixed)
+    if asked.seconds and not each and not dry_run:  # the defaults are tried anyway: by them it is measured
+        launch_all(call, [plan(call.ws, name, fixed)], detach=False)
+        each = _seconds_a_run(call, name, fixed)
+    rounds = rungs(
+        asked.in_runs(each), ground.personas, is_cut=_is_cut(entry.fixed, entry.parameters.model_fields)
+    )
     drawn = draw(entry, rounds[0].settings, seed=ground.seed if seed is None else seed)
     drawn = [{key: value for key, value in one.items() if key not in fixed} for one in drawn]
     drawn = [one for place, one in enumerate(drawn) if one not in drawn[:place]]
@@ -57,34 +71,65 @@ def tune(
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
         call.answer(value, lambda: _show_rounds(rounds, drawn))
         return 0
-    rounds_told = []
+    rounds_told, done, seconds = [], list[Rung](), 0.0
     for rung in rounds:
+        share = (rung.personas or ground.personas) / ground.personas
+        rung = that_fit(rung, spent=seconds, budget=asked, seconds_each=share * (each or 0.0))
         drawn = _kept(drawn, rung.settings)
         plans = _plans(call, name, rung, drawn, fixed)
         launch_all(call, plans, detach=False)
         by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
+        here = _measured(call, list(by_run))
+        each, seconds = sum(here) / len(here) / share, seconds + sum(here)
         found_here = tuning.standings(call.ws, list(by_run))
+        done.append(Rung(len(by_run), rung.personas))
         rounds_told.append({"personas": rung.personas, "standings": [asdict(one) for one in found_here]})
         if not call.as_json:
             _show_standings(rung, found_here, by_run)
         drawn = [by_run[one.run_id] for one in found_here]
+    kept = plan(
+        call.ws,
+        TUNED,
+        {"of": name, "settings": len(by_run), **_evaluation(fixed)},
+        upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(by_run)},
+    )
+    launch_all(call, [kept], detach=False)
     best = found_here[0]
-    spent, kept = cost(rounds, ground.personas), {**fixed, **drawn[0]}
+    spent, settings = cost(tuple(done), ground.personas), {**fixed, **drawn[0]}
     record = tuning.remember(
         call.ws,
         name,
-        budget=budget,
+        budget=asked.runs,
+        budget_seconds=asked.seconds,
         spent=spent,
-        settings=rounds[0].settings,
-        kept=kept,
+        seconds=seconds,
+        settings=done[0].settings,
+        kept=settings,
         run_id=best.run_id,
     )
-    line = command_line("run", name, ws=call.ws, settings=kept)
+    line = command_line("run", name, ws=call.ws, settings=settings)
     call.answer(
         {"tuned": asdict(record), "rounds": rounds_told},
         lambda: out().print(f"Kept: {best.run_id} ({_words(drawn[0])}). {line}"),
     )
     return 0
+
+
+def _seconds_a_run(call: Call, name: str, fixed: Mapping[str, Any]) -> float | None:
+    """How long one run on all personas takes here: as its run with the defaults did, else by the estimate."""
+    target = plan(call.ws, name, dict(fixed)).target
+    if target.state == "succeeded":
+        return _measured(call, [target.run_id])[0]
+    return target.spec.estimate_seconds
+
+
+def _measured(call: Call, run_ids: Sequence[str]) -> list[float]:
+    """The seconds that runs took, whenever that was: what was done before counts as if it were done now."""
+    return [read_status(call.ws.run_folder(run_id)).seconds for run_id in run_ids]
+
+
+def _evaluation(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fixed.items() if name in EvaluationSettings.model_fields}
 
 
 def _is_cut(fixed: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:

@@ -17,16 +17,14 @@ from engine.results.trees import tree_library
 from engine.results.trees.tree import Node, Tree, move_thresholds
 from engine.results.trees.tree_walk import Walk
 from engine.results.trees.tree_words import (
-    LOOKS,
     ahead_words,
     deciding_words,
     expected_words,
     gain_words,
     gate_words,
+    look_of,
     moved,
     remaining_words,
-    state_word,
-    tone,
     verdict_words,
 )
 
@@ -175,13 +173,13 @@ def _print_tree(stood: Stand, walk: Walk) -> None:
     for node in tree.nodes:
         standing, finding = walk.standings[node.id], walk.findings.get(node.id)
         measured = finding.measured if finding else None
-        style = _STYLES[tone(node, standing)]
+        style = _STYLES[look_of(node, standing).tone]
         told = "" if standing.state in ("blocked", "skipped") else standing.reason
         decided = deciding_words(standing.decided_by) if standing.decided_by else told
         shown.add_row(
-            Text(LOOKS[standing.state].sign, style=style),
+            Text(look_of(node, standing).sign, style=style),
             Text(node.name, style="" if standing.on_path else "dim"),
-            Text(state_word(node, standing), style=style),
+            Text(look_of(node, standing).word, style=style),
             "" if measured is None or node.is_result else gain_words(measured),
             expected_words(node.expected) if node.expected else "",
             Text(decided if len(decided) <= 60 else f"{decided[:57]}..."),

@@ -27,6 +27,7 @@ from engine.data.augment.records import (
     Nearness,
 )
 from engine.domains.domain import Method
+from engine.domains.numbers import NUMBER, value_of
 
 Keeps = Callable[[Message, Message], bool]
 
@@ -165,7 +166,7 @@ def _refuse(grown: Grown, refused: Attempt) -> None:
         grown.refused.append(refused)
 
 
-_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_NUMBER = re.compile(rf"[0-9]+(?::[0-9]+)+|{NUMBER}")
 _WORD = re.compile(r"[\w']+")
 
 
@@ -190,8 +191,9 @@ def _message_fault(before: Message, after: Message, keeps: Callable[[Message, Me
 
 
 def numbers(text: str) -> list[str]:
-    """Return the numbers written in digits, sorted."""
-    return sorted(_NUMBER.findall(text))
+    """Return the numbers written in digits, and times of day, sorted; -5 is not 5, and 21,5 is 21.5."""
+    found = _NUMBER.findall(text.lower())
+    return sorted(one if ":" in one else f"{value_of(one):g}" for one in found)
 
 
 def most_changed(source: Dialogue, made: Dialogue) -> tuple[str, str] | None:

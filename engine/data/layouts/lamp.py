@@ -22,6 +22,7 @@ from engine.data.lines import read_document
 from engine.data.mapping import Mapping, split_of
 from engine.data.packed import stem_of
 from engine.data.when import found_in
+from engine.domains.tasks import TASK
 
 _USERS = ("user_id", "name", "author", "reviewerId")
 _PROFILES = re.compile(r"profile_user_\d+")
@@ -143,7 +144,7 @@ def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, lin
         said = reading.gathered.turns
         messages = said.tidied([*said.said("user", pair[0]), *said.said("assistant", pair[1])])
         session = f"item-{len(seen):04d}"
-        yield Draft(user, session, messages, {}, file, line, when=found_in(item), split="train")
+        yield Draft(user, session, messages, _meta(reading), file, line, when=found_in(item), split="train")
 
 
 def _read_query(
@@ -165,8 +166,13 @@ def _read_query(
         return
     said = reading.gathered.turns
     messages = said.tidied([*said.said("user", query.asked), *said.said("assistant", answer)])
-    draft = Draft(user, session, messages, {}, file, line, split=split or "test", last=True)
+    draft = Draft(user, session, messages, _meta(reading), file, line, split=split or "test", last=True)
     reading.gathered.drafts.append(draft)
+
+
+def _meta(reading: _Reading) -> dict[str, str]:
+    """What tells the domain what kind of answer is asked for; it reaches no prompt."""
+    return {TASK: reading.task.name}
 
 
 def _queries(row: dict[str, Any], golds: dict[str, Any]) -> list[_Query]:

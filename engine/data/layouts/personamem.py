@@ -16,6 +16,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.mapping import Mapping
 from engine.data.packed import stem_of
+from engine.domains.tasks import TASK
 
 _ASKED = ("user_question_or_message", "correct_answer", "all_options")
 
@@ -48,7 +49,11 @@ def read_personamem(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
         said = gathered.turns
         question = f"{texts[0]}\n\nAnswer with one of these options: {texts[2]}"
         messages = said.tidied([*said.said("user", question), *said.said("assistant", texts[1])])
-        asked.append(Draft(user, session, messages, {}, sample.path.name, line, split="test", last=True))
+        asked.append(
+            Draft(
+                user, session, messages, {TASK: "personamem"}, sample.path.name, line, split="test", last=True
+            )
+        )
     _read_contexts(sample.path, heard, gathered)
     gathered.drafts.extend(asked)
     return gathered.imported("personamem", ids_tell=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from engine.data.worlds.words import FIRST_NAMES, HOBBIES, MANNERS, REPLY_SLOTS, TONE_WORDS, USER_TONES, Way
@@ -37,7 +37,9 @@ class WorldSpec:
     (the rest follows the population); `fidelity` is how often a reply keeps to the manner, `conformity` how
     often it otherwise uses the most common way of all. `own_settings` is the chance that the values she
     wants for a device are her own. `flat` draws own manners evenly instead of by how common they are, so that
-    no shared habit is left to learn.
+    no shared habit is left to learn. `slots` are those that a manner may hold, all where it is empty.
+    `known_from` is the share of her dialogues, the first ones, in which the assistant does not know her yet
+    and follows the population.
     """
 
     name: str
@@ -49,6 +51,12 @@ class WorldSpec:
     conformity: float = 0.0
     flat: bool = False
     archetypes: int = 5
+    slots: tuple[str, ...] = ()
+    known_from: float = 0.0
+
+    def of_slot(self, slot: str) -> WorldSpec:
+        """Return what holds of one slot: where a manner cannot hold it, it is the population's."""
+        return self if not self.slots or slot in self.slots else replace(self, own=0.0, archetype=0.0)
 
 
 WORLDS: dict[str, WorldSpec] = {row["name"]: WorldSpec(**row) for row in _lists["worlds"]}
@@ -176,10 +184,10 @@ def draw_manner(
     """Return the slots of a persona's manner; a slot left out follows the population."""
     manner = {}
     for slot, ways in REPLY_SLOTS.items():
-        chance = rng.random()
-        if chance < spec.archetype:
+        chance, of_it = rng.random(), spec.of_slot(slot)
+        if chance < of_it.archetype:
             manner[slot] = archetype[slot]
-        elif chance < spec.archetype + spec.own:
+        elif chance < of_it.archetype + of_it.own:
             manner[slot] = draw(ways, rng, source, flat=spec.flat)
     return manner
 
@@ -203,6 +211,12 @@ def describe(
             likes += [phrase] if phrase else []
     first = f"{name} is a {rng.choice(TONE_WORDS[tone])} {hobby[2]} who loves {hobby[0]}."
     return f"{first} {name} {' and '.join(rng.sample(likes, min(2, len(likes))))}." if likes else first
+
+
+def before_known(household: Household) -> Household:
+    """Return a household as its assistant takes it before it knows her: as any of the population."""
+    spec = replace(household.spec, own=0.0, archetype=0.0)
+    return replace(household, manner={}, fidelity=0.0, spec=spec)
 
 
 def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "world") -> Household:

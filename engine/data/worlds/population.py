@@ -80,7 +80,7 @@ def _slot(
     spec: WorldSpec, source: Source, slot: str, of_type: str, seen: Seen
 ) -> tuple[float, tuple[float, ...]]:
     """Return how probable what was `seen` is for such a household, and that times each next way's chance."""
-    ways = REPLY_SLOTS[slot]
+    ways, spec = REPLY_SLOTS[slot], spec.of_slot(slot)
     names, common = [way.text for way in ways], [getattr(way, source) for way in ways]
     most = names[common.index(max(common))]
     by_chance = {

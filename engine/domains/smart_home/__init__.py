@@ -52,25 +52,25 @@ def _recognises(dataset: Dataset) -> bool:
     return bool(replies) and 4 * setting >= len(replies)
 
 
+OF_ACTS: Final = (
+    "device_precision",
+    "device_recall",
+    "device_f1",
+    "param_precision",
+    "param_recall",
+    "param_f1",
+    "numerical_precision",
+    "numerical_recall",
+    "numerical_mae",
+    "exact_action_match",
+)
+
 SMART_HOME: Final = Domain(
     name="smart-home",
     title="Smart home",
     about="People who ask the assistant of their home to set its devices.",
     instruction="You are the assistant of a smart home.",
-    metrics=(
-        "embedding_similarity",
-        "device_precision",
-        "device_recall",
-        "device_f1",
-        "param_precision",
-        "param_recall",
-        "param_f1",
-        "numerical_precision",
-        "numerical_recall",
-        "numerical_mae",
-        "exact_action_match",
-        "length_ratio",
-    ),
+    metrics=("embedding_similarity", *OF_ACTS, "length_ratio"),
     shown=FACTS,
     word=word,
     also_up=("param_f1", "numerical_precision"),
@@ -78,6 +78,8 @@ SMART_HOME: Final = Domain(
     co_primary=CoPrimary("exact_action_match", margin=0.05, words=("wording", "actions")),
     acts=acts,
     acts_title="Devices named in replies",
+    topic="Device",
+    of_acts=OF_ACTS,
     habits=_habits,
     augmenting=Augmenting(
         rules=RULES,

@@ -13,7 +13,8 @@ What counts:
   conditions, quotes, what the user asked for, what held before ("was 30, now 40") and ranges set nothing.
 - Of a correction the last value counts ("22, no, 24").
 - Rooms make no other device. Devices outside the five are named by their own word and take settings too.
-- Numbers keep the scale they are said in: 72 degrees is 72. "By 10" is a change ("volume_change", signed).
+- Numbers keep the scale they are said in: 72 degrees is 72; 21,5 is 21.5, and -5 is not 5. "By 10" is a
+  change ("volume_change", signed).
 - Security switched on or off is armed true or false. Power counts only when it is said.
 """
 
@@ -26,7 +27,7 @@ from engine.domains.acts import Act
 from engine.domains.smart_home.replies.grammar import read
 from engine.domains.smart_home.replies.lexicon import LEXICON_VERSION
 
-ACTIONS_VERSION = f"2.{LEXICON_VERSION}"
+ACTIONS_VERSION = f"3.{LEXICON_VERSION}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from engine.core.types import Example
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
+from engine.lm.effects import Prompt
 from engine.lm.prompts import Memory, chat, system_text
 
 if TYPE_CHECKING:
@@ -37,22 +38,20 @@ def told(
     ws: Workspace,
     examples: Sequence[Example],
     *,
-    profile: bool,
-    memories: int,
-    recency: float = 0.0,
+    shown: Prompt,
     whose: str | None = None,
     scorer: Scorer | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Told]:
-    """Return what a remote model is told for each example, in order.
+    """Return what a remote model is told for each example, in order: `shown` stands before every query.
 
     `whose` names the persona whose profile and memories are shown, by default each example's own.
     `on_progress` gets (done, total) of the texts embedded; it may raise to stop.
     """
-    characters = characters_of(ws) if profile else {}
+    characters = characters_of(ws) if shown.profile else {}
     owners = [whose or example.persona_id for example in examples]
-    shown: Sequence[Sequence[Memory]] = [()] * len(examples)
-    if memories and examples:
+    memories: Sequence[Sequence[Memory]] = [()] * len(examples)
+    if shown.memories and examples:
         from engine.lm.retrieve import MemoryIndex
         from engine.lm.scorer import Scorer
 
@@ -63,11 +62,18 @@ def told(
             personas=set(owners),
             on_progress=on_progress,
         )
-        shown = index.nearest(examples, memories, recency=recency, whose=owners)
+        memories = index.nearest(
+            examples,
+            shown.memories,
+            retriever=shown.retriever,
+            recency=shown.recency,
+            history=shown.history,
+            whose=owners,
+        )
     domain = domain_of(ws)
     return [
         tell(domain, example, characters.get(owner), remembered)
-        for example, owner, remembered in zip(examples, owners, shown, strict=True)
+        for example, owner, remembered in zip(examples, owners, memories, strict=True)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.core.paths import Workspace
 from engine.core.types import Example
+from engine.lm.effects import Prompt
 from engine.lm.remote.clients import opened
 from engine.lm.remote.endpoint import Endpoint, Said
 from engine.lm.remote.keys import required_key
@@ -17,16 +18,14 @@ def reply_to(
     asked: Example,
     *,
     whose: str,
-    profile: bool,
-    memories: int,
-    recency: float,
+    shown: Prompt,
 ) -> tuple[Told, Said]:
     """Return what the model was told and what it said.
 
     `whose` is the persona whose profile and memories are shown. Raises EngineError as a run would.
     """
     key = required_key(endpoint)
-    (one,) = told(ws, [asked], profile=profile, memories=memories, recency=recency, whose=whose)
+    (one,) = told(ws, [asked], shown=shown, whose=whose)
 
     async def ask() -> Said:
         async with opened(endpoint, key) as send:

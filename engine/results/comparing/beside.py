@@ -20,7 +20,7 @@ from engine.stats.shares import most
 def second_metric(ws: Workspace, metric: Metric) -> Metric | None:
     """Return the metric that must hold beside `metric`; None where the study's domain asks for none."""
     domain = domain_of(ws)
-    if domain.co_primary is None or metric.name != domain.primary:
+    if domain.co_primary is None or metric.name != metrics.primary(ws).name:
         return None
     return metrics.of_study(ws)[domain.co_primary.metric]
 

@@ -6,7 +6,7 @@ meet in one table unasked: the others are named with what differs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results.comparing import criteria, frozen, grounds, looks, sharing
+from engine.results.checks import failed_words
+from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
@@ -41,7 +42,7 @@ from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
-from engine.strategies import repeating
+from engine.strategies import repeating, scorer
 from engine.strategies.budgets import own_budget, whole_budget
 from engine.strategies.cloning import command_of
 
@@ -66,12 +67,14 @@ def compare_variants(
 ) -> dict[str, Any]:
     """Return the leaderboard of one protocol as one JSON object, fractions throughout.
 
-    Keys: reference, metric, split, protocol, rows (the reference first, then the best, bounds last),
+    Keys: reference, metric, split, protocol, defined (for how many personas of how many the reference has the
+    metric), rows (the reference first, then the best, bounds last),
     other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
     under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
     without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
     (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
-    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one). A row
+    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one), unseen (on
+    test: the same table over personas kept out of training, as unseen.py; else None). A row
     holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
     verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
     (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
@@ -92,7 +95,7 @@ def compare_variants(
     scene = set_scene(ws, metric=metric, split=split, protocol=protocol, reference=reference)
     _check_family(scene, family)
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
-    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name)
+    at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
     compared = _among(_read(ws, scene), among)
     known = {row.variant for row in compared.rows}
@@ -116,11 +119,13 @@ def compare_variants(
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
     judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
     read = compared.against_unified if judged else ()
+    defined = _defined(scene, compared.rows)
     found = {
         "reference": scene.reference.variant,
         "metric": scene.metric.name,
         "split": split,
         "protocol": scene.protocol,
+        "defined": defined,
         "rows": shown,
         "other_protocols": [name for name in scene.protocols if name != scene.protocol],
         "others": [other.as_json() for other in elsewhere],
@@ -129,7 +134,15 @@ def compare_variants(
         "unscored": unscored,
         "warnings": [
             *_warnings(scene, rows, unscored),
+            *filter(None, [too_few(defined, scene.metric)]),
             *unheld(ws, second, compared.second),
+            *failed_words(ws, scorer=False),
+            *filter(
+                None,
+                [scorer.warning(ws, scene.metric)]
+                if not scene.fields[scene.protocol].get("imported")
+                else [],
+            ),
             *_cut(ws, shown),
             *_unturned(ws, shown),
         ],
@@ -139,8 +152,27 @@ def compare_variants(
         "criteria": judged,
         "margin": margin,
         "among_metrics": among,
+        "unseen": None,
     }
+    if split == "test" and not across_protocols:
+        found["unseen"] = unseen.beside_test(
+            ws, scene, compare_variants, family=family, variants=variants, margin=margin
+        )
     return with_margin(ws, found, margin) if margin else found
+
+
+def _defined(scene: Scene, rows: Iterable[Comparison]) -> dict[str, int]:
+    """For how many personas, of those it is scored for, the reference has the metric."""
+    own = next((row.n_paired for row in rows if row.variant == scene.reference.variant), 0)
+    return {"personas": own, "of": scene.served(scene.reference)}
+
+
+def too_few(defined: Mapping[str, int], metric: Metric) -> str | None:
+    """Return why a metric is no headline, None where it is: fewer than half of the personas have it."""
+    if 2 * defined["personas"] >= defined["of"]:
+        return None
+    whom = f"{defined['personas']} of {count(defined['of'], 'persona')}"
+    return f"{metric.label} is defined for {whom}, fewer than half: it decides nothing."
 
 
 class NotComputed(EngineError):
@@ -305,7 +337,7 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, r
     names = {one.variant_id: one.variant for one in scene.variants.values()}
     looks.record(ws, at, scene.protocol, {one: names[one] for one in told}, {at.primary})
     judged = {row["variant_id"]: row["variant"] for row in rows if not row["role"]}
-    return looks.record(ws, at, scene.protocol, judged if scene.split == "test" else {}, read)
+    return looks.record(ws, at, scene.protocol, judged if scene.split != "val" else {}, read)
 
 
 def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import looks
-from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.comparison import compare_variants, too_few
 from engine.results.comparing.pairings import pairings
 from engine.stats.verdicts import alone, judging_p, verdict
 from engine.stats.winners import Optimism, optimism
@@ -33,7 +33,7 @@ class Headline:
     `chosen` is its row on val: None where val is not scored, or where nothing is above the reference there.
     `tested` is its row on test, None where nobody has looked yet or it is not scored there. `highest` is the
     highest of those that compete on test, where a comparison on test is shown, with the `luck` of the
-    highest.
+    highest. `thin` says why there is none of all this: too few personas have the metric.
     """
 
     metric: str
@@ -43,6 +43,7 @@ class Headline:
     tested: Row | None
     highest: Row | None
     luck: Optimism | None
+    thin: str = ""
 
     @property
     def verdict(self) -> str:
@@ -58,8 +59,8 @@ class Headline:
 
     @property
     def choice_words(self) -> str:
-        if not self.on_val:
-            return ""
+        if self.thin or not self.on_val:
+            return self.thin
         if self.chosen is None:
             return f"On val nothing is above {self.reference}, so nothing is chosen."
         name, metric = self.chosen["variant"], METRICS[self.metric]
@@ -72,6 +73,15 @@ class Headline:
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
             f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
         )
+
+    def answer(self, *, competing: bool) -> str:
+        """Answer the study's question in a sentence: what val chose and what test says of it, never the
+        highest on test. `competing` says that there is anything beside the reference."""
+        if not competing:
+            return f"Only {self.reference} is scored; a comparison needs a second variant."
+        if not self.on_val:
+            return "Val is not scored here, so nothing was chosen before test was seen."
+        return f"{self.choice_words} (In {METRICS[self.metric].label.lower()}.)"
 
     @property
     def highest_words(self) -> str:
@@ -123,6 +133,8 @@ def headline(
     on test is recorded as a look.
     """
     metric = METRICS[found["metric"]]
+    if (thin := too_few(found["defined"], metric)) is not None:
+        return Headline(metric.name, found["reference"], False, None, None, None, None, thin)
     asked = {**{name: found[name] for name in ("metric", "reference", "protocol")}, "bands": False}
     on_val = _asked(ws, compared, split="val", **asked)
     chosen = None if on_val is None else _best(on_val, metric)

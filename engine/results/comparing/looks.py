@@ -17,6 +17,7 @@ from engine.core.locks import locked
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_rows
 from engine.core.wording import count
+from engine.data.splits import UNSEEN
 from engine.runs.protocol import WRITTEN_AS
 from engine.runs.runfolder import append_line, declared, fingerprint, now
 
@@ -50,15 +51,17 @@ class TestSet:
     primary: str = ""
 
 
-def test_set(protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str) -> TestSet:
+def test_set(protocol: str, fields: Mapping[str, Mapping[str, Any]], primary: str, *, split: str) -> TestSet:
     """Return the test dialogues that a protocol scores on; `fields` are those of every protocol known.
 
-    Published scores say nothing of their dialogues: their protocol stands for them.
+    Those of unseen personas are a set of their own. Published scores say nothing of their dialogues: their
+    protocol stands for them.
     """
     name = _name(protocol, fields.get(protocol, {}))
+    named = f"{name} {UNSEEN}" if split == UNSEEN else name
     same = [other for other, told in fields.items() if _name(other, told) == name]
     older = [written for other in same for written in fields[other].get(WRITTEN_AS, ())]
-    return TestSet(name, frozenset((protocol, *same, *older)), primary)
+    return TestSet(named, frozenset((protocol, *same, *older)), primary)
 
 
 def at(found: Mapping[str, Any]) -> TestSet:

@@ -119,7 +119,7 @@ def compare_within(
         for row in corrected(rows, outside_family=outside)
     ]
     noise = {**found.get("noise", {}), "floor": None, "limit": None, "pairs": 0, "repeats": []}
-    return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise}
+    return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise, "unseen": None}
 
 
 def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Origin, Variant, matched, placebos, repeats, resolve
 from engine.runs.protocol import BASE, WRITTEN_AS
 from engine.strategies import registry
+from engine.strategies.tuned import NAME as TUNED
 
 IS_YARDSTICK = "yardstick"
 IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat", "other protocol"
@@ -53,6 +54,12 @@ class Scene:
     origins: Mapping[str, Origin]
     base: str | None
     pairs: Mapping[str, tuple[grounds.Pair, ...]] = field(default_factory=dict)
+
+    @property
+    def tried(self) -> set[str]:
+        """The runs of settings that a tuning chose among."""
+        made = (one for one in self.origins.values() if one.experiment == TUNED)
+        return {run for one in made for run in one.upstream.values()}
 
     @property
     def older(self) -> tuple[str, ...]:
@@ -128,8 +135,11 @@ class Scene:
         return grounds.pairs(there, stood, self.repeated, reference)
 
     def is_in_sample(self, variant: Variant) -> bool:
-        """Say whether the val scores of a variant are those that its own run chose by."""
+        """Say whether the val scores of a variant are those that its own run chose by, or a tuning: what that
+        kept stands for all that it tried but the defaults."""
         origin = self.origins.get(variant.run_id)
+        if variant.run_id in self.tried and not variant.default:
+            return True
         made = registry.EXPERIMENTS.get(origin.experiment) if origin is not None else None
         return made is not None and origin is not None and origin.version < made.val_since
 

@@ -133,7 +133,7 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
     """Return each experiment's gains over the unified adapter that knows none of those who are judged.
 
     The runs are those that the sweep plans. A value that an experiment cannot have is a point without rows.
-    Side effect: with "test" among `splits`, its variants count as seen on test.
+    Side effect: with "test" among `splits`, each experiment's value chosen on val counts as seen on test.
     """
     decides, records = metrics.chosen(ws, None), {record.run_id: record for record in scan(ws)}
     store.refresh(ws)
@@ -144,7 +144,7 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
         names = {value: _variant(ws, record, seen) for value, record in runs.items()}
         protocol = _protocol(seen, [name for name in names.values() if name])
         reference: str | None = None
-        points = []
+        points: list[Point] = []
         for value in sweep.values:
             if value not in runs:
                 points.append(Point(value, "", "not run", None, {}))
@@ -155,15 +155,25 @@ def newcomers_results(ws: Workspace, sweep: Sweep, *, splits: Sequence[str] = SP
             if name and known and below and protocol:
                 reference = known
                 rows = _among(ws, decides, splits, protocol, (name, known), _newcomers(ws, below.run_id))
-                if "test" in rows:
-                    at = looks.test_set(protocol, seen.protocols, decides.name)
-                    looks.record(ws, at, protocol, {seen.variants[name].variant_id: name}, {decides.name})
             points.append(Point(value, record.run_id, record.state, name, rows))
         best = _best(points, decides)
+        points = [_looked_at(point, best) for point in points]
+        for point in points:
+            if "test" in point.rows and point.variant and protocol:
+                at = looks.test_set(protocol, seen.protocols, decides.name, split="test")
+                whose = {seen.variants[point.variant].variant_id: point.variant}
+                looks.record(ws, at, protocol, whose, {decides.name})
         found.append(
             SweepResults(experiment, sweep.parameter, decides.name, reference, protocol, tuple(points), best)
         )
     return found
+
+
+def _looked_at(point: Point, best: Any) -> Point:
+    """A point as it is shown: of several only the one that is best on val has its test value."""
+    if best is None or point.value == best:
+        return point
+    return replace(point, rows={split: row for split, row in point.rows.items() if split != "test"})
 
 
 def _is_of(spec: RunSpec, sweep: Sweep, records: Mapping[str, RunRecord]) -> bool:

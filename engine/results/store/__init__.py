@@ -184,13 +184,19 @@ def example_rows(
     persona_id: str | None = None,
     split: str = "test",
     protocol: str | None = None,
+    variants: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return what the variants said: variant, ids, reply, reference, retrieved, tokens, seconds, and a column
     a metric of the study (NaN where undefined or not computed).
 
-    `persona_id` leaves out all others; `protocol` is by default the newest.
+    `persona_id` leaves out all others, `variants` too; `protocol` is by default the newest.
     """
-    asked = {"split": split, "protocol": protocol or newest_protocol(ws), "persona_id": persona_id}
+    asked = {
+        "split": split,
+        "protocol": protocol or newest_protocol(ws),
+        "persona_id": persona_id,
+        "variants": None if variants is None else list(variants),
+    }
     shown = metrics.of_study(ws).values()
 
     def question(connection: Connection) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str]]:

@@ -152,6 +152,7 @@ select a.answer, n.variant, a.persona_id, a.dialogue_id, a.turn, a.example_id, t
 from answers a join texts t using (answer) join names n using (variant_id)
 where a.best and a.split = $split and a.protocol = $protocol
   and ($persona_id::varchar is null or a.persona_id = $persona_id)
+  and ($variants::varchar[] is null or list_contains($variants::varchar[], n.variant))
 order by a.persona_id, a.dialogue_id, a.turn, n.variant
 """
 EXAMPLE_SCORES = """

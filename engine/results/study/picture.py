@@ -12,7 +12,7 @@ from engine.core.wording import duration
 from engine.results.study.standing import Stand
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_walk import Measured, Walk
-from engine.results.trees.tree_words import LOOKS, expected_words, gain_words, state_word, tone
+from engine.results.trees.tree_words import expected_words, gain_words, look_of
 
 _MARGIN = 0.005  # half a point of air at both ends of the scale of gains
 
@@ -79,7 +79,7 @@ def _box(
 ) -> dict[str, Any]:
     standing, finding = done.standings[node.id], done.findings.get(node.id)
     measured = finding.measured if finding else None
-    word, bar = state_word(node, standing), _bar(node, measured, ends)
+    word, bar = look_of(node, standing).word, _bar(node, measured, ends)
     told = gain_words(measured) if measured is not None else ""
     expected = f"expected {expected_words(node.expected)}" if node.expected else ""
     return {
@@ -87,8 +87,8 @@ def _box(
         "title": node.name,
         "state": standing.state,
         "word": word,
-        "sign": LOOKS[standing.state].sign,
-        "tone": tone(node, standing),
+        "sign": look_of(node, standing).sign,
+        "tone": look_of(node, standing).tone,
         "result": node.is_result,
         "on_path": standing.on_path,
         "next": node.id == done.next,

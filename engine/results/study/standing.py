@@ -7,14 +7,14 @@ findings alone) and launches nothing. Every number comes from the one comparison
 from __future__ import annotations
 
 import fnmatch
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import duration
+from engine.core.wording import about
+from engine.domains import metrics
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
 from engine.results.comparing.scene import (
@@ -33,6 +33,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.tuned import NAME as TUNED
 
 Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
@@ -89,8 +90,7 @@ class Stand:
         seconds = self.estimate_seconds(node_id)
         if not seconds:
             return ""
-        is_guess = not self.guessed.isdisjoint(self.costs[node_id])
-        return f"{'roughly' if is_guess else 'about'} {duration(seconds)}"
+        return about(seconds, rough=not self.guessed.isdisjoint(self.costs[node_id]))
 
 
 def stand(
@@ -163,7 +163,12 @@ class _Gathering:
     def _counts(self, node: Node, record: RunRecord) -> bool:
         """Say whether a run is one of the node's: its experiment, on this ground, with its parameters."""
         spec = record.spec
-        if spec is None or spec.experiment != node.experiment or not self.seen.ground.carries(spec):
+        if spec is None or not self.seen.ground.carries(spec):
+            return False
+        if spec.experiment == TUNED and spec.parameters["of"] == node.experiment:
+            tried = set(spec.upstream.values())
+            return all(self._counts(node, one) for one in self.seen.records if one.run_id in tried)
+        if spec.experiment != node.experiment:
             return False
         told = {**spec.parameters, **spec.protocol}
         return all(told.get(name) == value for name, value in node.parameters.items())
@@ -203,8 +208,11 @@ class _Gathering:
         }
         if not pool:
             return None
-        best = max(pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, pool[name]["mean"], name))
-        return _as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
+        sign = metrics.chosen(self.ws, terms.metric).sign
+        best = max(
+            pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, sign * pool[name]["mean"], name)
+        )
+        return self._as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
     def _why_unmeasured(self, node: Node) -> str:
         if self.personas is not None and not self.personas:
@@ -236,19 +244,13 @@ class _Gathering:
 
     def _costs(self, planned: Plan) -> dict[str, float | None]:
         """Return the seconds of each run still to be done."""
-        by_id = {record.run_id: record for record in self.seen.records}
         costs: dict[str, float | None] = {}
         for run in planned.runs:
             if run.state == "succeeded":
                 continue
-            record = by_id.get(run.run_id)
-            left = record.status.eta_seconds if record is not None and record.state == "running" else None
-            known = left if left is not None else run.spec.estimate_seconds
-            if known is None:
-                known = _guess_seconds(self.seen, run.spec.experiment)
-            if not any(one.experiment == run.spec.experiment for one in self.seen.records):
+            if run.left is not None and run.left.is_guess:
                 self.guessed.add(run.run_id)
-            costs[run.run_id] = known
+            costs[run.run_id] = None if run.left is None else run.left.seconds
         return costs
 
     def _verdict(self, done: Walk) -> Verdict | None:
@@ -273,13 +275,15 @@ class _Gathering:
         if split == VERDICT_SPLIT:  # nothing is chosen there
             return None
         level = (verdict.chosen and verdict.chosen.delta) or 0.0
-        above = [
+        better = [
             row for row in self._rows(metric, split)
             if row["verdict"] == "better" and row["role"] not in _NEVER_CHOSEN
-            and row["delta"] > level and row["variant"] != verdict.variant
+            and row["variant"] != verdict.variant
         ]  # fmt: skip
-        best = max(above, key=lambda row: float(row["delta"]), default=None)
-        return _as_measured(best, metric=metric, split=split, candidates=len(above)) if best else None
+        told = [self._as_measured(row, metric=metric, split=split, candidates=1) for row in better]
+        above = [one for one in told if (one.delta or 0.0) > level]
+        best = max(above, key=lambda one: one.delta or 0.0, default=None)
+        return replace(best, candidates=len(above)) if best else None
 
     def _tested(self, chosen: Measured, *, or_reference: bool) -> Verdict:
         if chosen.variant == chosen.reference or (or_reference and (chosen.delta or 0.0) <= 0):
@@ -288,8 +292,21 @@ class _Gathering:
         on_test = next((row for row in rows if row["variant"] == chosen.variant), None)
         if on_test is None:
             return Verdict(chosen.variant, chosen, None)
-        tested = _as_measured(on_test, metric=chosen.metric, split=VERDICT_SPLIT, candidates=1)
+        tested = self._as_measured(on_test, metric=chosen.metric, split=VERDICT_SPLIT, candidates=1)
         return Verdict(chosen.variant, chosen, tested)
+
+    def _as_measured(self, row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
+        """The comparison as a gain: its sign turned where lower is better, and where the metric is no
+        fraction, as a share of the reference's mean.
+
+        p is the one that the table prints, corrected over its family; who stands outside of it (the ground of
+        others) has the strict p of its own.
+        """
+        values = {name: row[name] for name in _TAKEN_OVER}
+        p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]
+        chosen = metrics.chosen(self.ws, metric)
+        values |= _gained(values, sign=chosen.sign, share=chosen.unit != "fraction")
+        return Measured(**values, p=p, metric=metric, split=split, candidates=candidates)
 
 
 def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
@@ -298,21 +315,26 @@ def _best_standing(records: Sequence[RunRecord]) -> RunRecord | None:
     return max(records, key=lambda record: (ranks[record.state], record.order), default=None)
 
 
-def _guess_seconds(seen: Seen, experiment: str) -> float | None:
-    """Return a rough time for an experiment that was never run: from runs of its family, else from any."""
-    done = [record for record in seen.records if record.state == "succeeded" and record.status.seconds > 0]
-    families = {name: entry.family for name, entry in seen.known.items()}
-    kin = [record for record in done if families.get(record.experiment) == families.get(experiment)]
-    times = [record.status.seconds for record in kin or done]
-    return statistics.median(times) if times else None
+_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates", "p"}
 
 
-_TAKEN_OVER = {field.name for field in fields(Measured)} - {"metric", "split", "candidates"}
+def _gained(row: Row, *, sign: float, share: bool) -> dict[str, float | None]:
+    """Return the difference, its interval and the detectable effect of a comparison as gains; `share`: of the
+    reference's mean, which then is no level on the scale of gates and is left out, as is the variant's."""
+    level = abs(row["reference_mean"] or 0.0) if share else 1.0
+    ends = sorted((row["ci_low"], row["ci_high"]), key=lambda end: sign * (end or 0.0))
 
+    def gain(value: float | None) -> float | None:
+        return None if value is None or not level else sign * value / level
 
-def _as_measured(row: Row, *, metric: str | None, split: str, candidates: int) -> Measured:
-    values = {name: row[name] for name in _TAKEN_OVER}
-    return Measured(**values, metric=metric, split=split, candidates=candidates)
+    detectable = row["min_detectable_effect"]
+    told = {
+        "delta": gain(row["delta"]),
+        "ci_low": gain(ends[0]),
+        "ci_high": gain(ends[1]),
+        "min_detectable_effect": None if detectable is None or not level else detectable / level,
+    }
+    return {**told, "mean": None, "reference_mean": None} if share else told
 
 
 def clusters(ws: Workspace, seen: Seen) -> Mapping[str, int]:

@@ -27,6 +27,7 @@ from engine.runs import jobs
 from engine.runs.processes import identity
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import now
+from engine.strategies.clusterings import CLUSTERING, read_clusters
 
 _POLL_SECONDS = 1.0
 _NOTE_SECONDS = 5.0  # how old the time in state.json may be
@@ -111,9 +112,15 @@ class _Walk:
         for record in jobs.wait(self.ws, run_ids, poll_seconds=_POLL_SECONDS, show=lambda _: self._look()):
             if record.state == "succeeded":
                 self._tell(f"{record.run_id} done in {duration(record.status.seconds)}")
+                self._tell_clusters(record)
             else:
                 self._tell(f"{record.run_id} {'blocked' if record.blocked else record.state}{_error(record)}")
         self._note(run_id=None)
+
+    def _tell_clusters(self, record: RunRecord) -> None:
+        """Say of a clustering that found none why what builds on it is trained all the same."""
+        if record.experiment == CLUSTERING and (warning := read_clusters(self.ws, record.run_id).warning):
+            self._tell(f"{warning} What builds on it is trained all the same: the tree asks for it.")
 
     def _tell_path(self, stood: study.Stand) -> None:
         for node_id in stood.walk.path:

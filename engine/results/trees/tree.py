@@ -34,12 +34,13 @@ class _Record(BaseModel):
 
 
 class Gate(_Record):
-    """What a variant must reach. All values are fractions.
+    """What a variant must reach. All values are fractions; of a metric that is none, of the reference's mean.
+    Where lower is better, a gain is how much lower.
 
     The mean must lie `over_reference` above the reference's on the same personas, or be `at_least` so high
-    (exactly one of the two), in `metric`, by default the study's primary one; the paired t-test must give p
-    below `alpha`; and where `share_improved` is given, so many personas must be better than under the
-    reference. Judged on `split`.
+    (exactly one of the two), in `metric`, by default the study's primary one; the verdict's p, corrected over
+    all that compete, must be below `alpha`; and where `share_improved` is given, so many personas must be
+    better than under the reference. Judged on `split`.
     """
 
     metric: str | None = None

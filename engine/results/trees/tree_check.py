@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from engine.core.errors import DataError, EngineError, Fault, unknown_name
 from engine.core.limits import limits
+from engine.core.parameters import worded
 from engine.data.folder import opened
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree, reachable
@@ -170,6 +172,10 @@ class _Check:
                     "has no threshold: give over_reference or at_least" if not held else "has two thresholds"
                 )
                 self._say(self.lines[node.id], f"{node.id}: its gate {what}")
+            named = METRICS.get(str(own.get("metric") or common.get("metric")))
+            if "at_least" in held and named is not None and named.unit != "fraction":
+                what = f"{named.name} is no fraction, so its gate needs over_reference, a share of the mean"
+                self._say(self.lines[node.id], f"{node.id}: {what}")
 
     def _shape(self, nodes: list[Node]) -> None:
         """Targets exist, there is no cycle, everything can be reached, and results use what came before."""
@@ -226,10 +232,8 @@ class _Check:
     def _metric(self, metric: Any, line: int, label: str = "gate") -> None:
         if metric not in METRICS:
             self._unknown(line, label, "metric", metric, METRICS)
-        elif METRICS[metric].unit != "fraction":
-            self._say(line, f"{label}: {metric} is no fraction, so no gate can be set on it")
-        elif not METRICS[metric].higher_is_better:
-            self._say(line, f"{label}: more of {metric} is not better, so no gate can be set on it")
+        elif METRICS[metric].higher_is_better is None:
+            self._say(line, f"{label}: no value of {metric} is better, so no gate can be set on it")
 
     def _unknown(self, line: int, label: str, kind: str, name: Any, known: Iterable[str]) -> None:
         error = unknown_name(kind, str(name), known)
@@ -253,7 +257,7 @@ def _stand_in(raw: Located) -> Node | None:
     return Node.model_construct(None, **texts) if "id" in texts else None
 
 
-def _worded(fault: Mapping[str, Any], form: type[BaseModel]) -> str:
+def _worded(fault: ErrorDetails, form: type[BaseModel]) -> str:
     if fault["type"] == "extra_forbidden":
         known = (
             _TREE_KEYS
@@ -261,9 +265,7 @@ def _worded(fault: Mapping[str, Any], form: type[BaseModel]) -> str:
             else tuple(Gate.model_fields if "gate" in fault["loc"] else Node.model_fields)
         )
         return f"there is no such entry. {unknown_name('entry', str(fault['loc'][-1]), known).hint}"
-    if fault["type"] == "missing":
-        return "is missing"
-    return f"{fault['msg']}, not {fault['input']!r}"
+    return worded(fault)
 
 
 def _cycle(leads: Mapping[str, Sequence[str]]) -> list[str]:

@@ -15,6 +15,7 @@ from engine.runs.runfolder import RESUMABLE, State
 
 NodeState = Literal[
     "blocked",
+    "ahead",
     "ready",
     "running",
     "stopped",
@@ -29,6 +30,7 @@ NodeState = Literal[
 _NOISE = 1e-12  # of sums of fractions
 RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
 INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones
+_ENDED: Mapping[State | None, str] = {"cancelled": "was cancelled", "lost": "was lost"}
 DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
 
 
@@ -36,8 +38,11 @@ DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable 
 class Measured:
     """A variant against the reference on one metric and split; fractions, over `n_paired` personas.
 
-    `candidates` says of how many variants of the node it was the best on val. `p` is the paired t-test's,
-    [ci_low, ci_high] the 95 % interval that every table shows (bootstrap-t over personas).
+    `delta` and its interval are gains, whichever way the metric is better. Of a metric that is no fraction
+    they are shares of the reference's mean, and there is no `mean`.
+
+    `candidates` says of how many variants of the node it was the best on val. `p` is the verdict's, corrected
+    over all that compete, and [ci_low, ci_high] the 95 % interval: both as every table shows them.
     `min_detectable_effect` is the gain seen in four of five studies of this size. `co_primary` is the second
     primary metric beside it, where the domain has one.
     """
@@ -92,7 +97,8 @@ class Deciding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One node's state. `on_path` says that the walk came by; `leads_to` where it went on."""
+    """One node's state. `on_path` says that the walk came by; `leads_to` where it went on; `run_state` how
+    the run of a stopped one ended."""
 
     id: str
     state: NodeState
@@ -100,6 +106,7 @@ class Standing:
     reason: str = ""
     on_path: bool = False
     leads_to: str | None = None
+    run_state: State | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +159,12 @@ def walk(tree: Tree, findings: Mapping[str, Finding]) -> Walk:
 def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     """Return what a gate says of a comparison, and the number that decided.
 
-    Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. Where
-    differences are lopsided, the paired t-test alone passes gains that the bootstrap does not confirm; an
-    interval that holds 0 makes them not significant, with its lower end. (A gate with alpha over 0.05 asks
-    for less than a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the
-    study would miss the needed gain (or one point, where less is needed) more often than one time in five
-    and the interval does not exclude it, and not significant when the numbers reach what is needed but noise
-    may have made them. Everything else is failed.
+    Passed: gain and share reach what is needed, p is below alpha and the interval leaves out 0. One that
+    holds 0 makes a gain not significant, with its lower end. (A gate with alpha over 0.05 asks for less than
+    a 95 % interval, so its p decides alone.) Without p below alpha it is underpowered when the study would
+    miss the needed gain (or one point, where less is needed) more often than one time in five and the
+    interval does not exclude it, and not significant when the numbers reach what is needed but noise may have
+    made them. Everything else is failed.
     """
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
@@ -235,9 +241,8 @@ def _standing(node: Node, finding: Finding) -> Standing:
         return Standing(node.id, "not available", on_path=True, leads_to=onward, reason=finding.unavailable)
     if finding.run_state in RESUMABLE:
         error = f": {finding.run_error.splitlines()[0]}" if finding.run_error else ""
-        return Standing(
-            node.id, "stopped", on_path=True, reason=f"Its run {finding.run_id} {finding.run_state}{error}"
-        )
+        told = f"Its run {finding.run_id} {_ENDED.get(finding.run_state, finding.run_state)}{error}"
+        return Standing(node.id, "stopped", on_path=True, reason=told, run_state=finding.run_state)
     return Standing(node.id, "ready", on_path=True)
 
 
@@ -246,7 +251,7 @@ def _without_number(node: Node, finding: Finding) -> Standing:
     why = finding.unmeasured or "It left no variant to compare."
     if node.gate is None:
         return Standing(node.id, "passed", on_path=True, leads_to=node.then, reason=why)
-    return Standing(node.id, "stopped", on_path=True, reason=why)
+    return Standing(node.id, "stopped", on_path=True, reason=why, run_state="succeeded")
 
 
 def _off_path(node: Node, finding: Finding, *, is_ahead: bool) -> Standing:
@@ -254,6 +259,8 @@ def _off_path(node: Node, finding: Finding, *, is_ahead: bool) -> Standing:
         return Standing(node.id, "running", reason="It was launched by hand.")
     if is_ahead and finding.unavailable is not None and not node.is_result:
         return Standing(node.id, "not available", reason=finding.unavailable)
+    if is_ahead and finding.run_state == "succeeded" and not node.is_result:
+        return Standing(node.id, "ahead", reason="It has run already; the walk has not come to it yet.")
     if is_ahead:
         return Standing(node.id, "blocked", reason="Its turn has not come.")
     return Standing(node.id, "skipped", reason="The walk took another branch.")

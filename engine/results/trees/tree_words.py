@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-from engine.core.wording import count, duration, interval, p_value, percent, points, signed_points
+from engine.core.wording import about, count, duration, interval, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
 from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
+from engine.runs.runfolder import State
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
+from engine.strategies.costs import NO_ESTIMATE
 
 Tone = Literal["good", "bad", "unclear", "active", "next", "alarm", "quiet"]
 
@@ -28,6 +30,7 @@ class Look(NamedTuple):
 
 LOOKS: Final[Mapping[NodeState, Look]] = {
     "blocked": Look("Waiting", "\N{WHITE CIRCLE}", "quiet"),
+    "ahead": Look("Has run", "\N{CIRCLE WITH LEFT HALF BLACK}", "quiet"),
     "ready": Look("Ready", "\N{BLACK RIGHT-POINTING TRIANGLE}", "next"),
     "running": Look("Running", "\N{BLACK CIRCLE}", "active"),
     "stopped": Look("Run failed", "!", "alarm"),
@@ -41,18 +44,24 @@ LOOKS: Final[Mapping[NodeState, Look]] = {
 }
 
 
-def state_word(node: Node, standing: Standing) -> str:
-    """Word a state; a step without a gate is done rather than passed."""
+_STOPPED: Final[Mapping[State | None, Look]] = {
+    "cancelled": Look("Cancelled", "\N{EN DASH}", "unclear"),
+    "lost": Look("Run lost", "?", "alarm"),
+    "succeeded": Look("Nothing to compare", "?", "unclear"),
+}
+
+
+def look_of(node: Node, standing: Standing) -> Look:
+    """Return how a node shows: a step without a gate is done rather than passed, a run ends in several ways,
+    and a result that settles nothing is not a good one."""
+    found = LOOKS[standing.state]
     if standing.state == "passed" and not node.is_gated:
-        return "Done"
-    return LOOKS[standing.state].word
-
-
-def tone(node: Node, standing: Standing) -> Tone:
-    """Return the tone of a node; a result that settles nothing is not a good one."""
+        return found._replace(word="Done")
+    if standing.state == "stopped":
+        return _STOPPED.get(standing.run_state, found)
     if standing.state == "reached" and node.outcome != "use":
-        return "unclear"
-    return LOOKS[standing.state].tone
+        return found._replace(tone="unclear")
+    return found
 
 
 def gate_words(gate: Gate, reference: str) -> str:
@@ -126,7 +135,7 @@ def decision(walk: Walk, node_id: str) -> str:
     """Word what happened at a node of the path, and where the walk went: one line for a log."""
     node, standing = walk.tree.node(node_id), walk.standings[node_id]
     finding = walk.findings.get(node_id)
-    parts = [state_word(node, standing).lower()]
+    parts = [look_of(node, standing).word.lower()]
     if finding is not None and finding.measured is not None:
         parts.append(f"{finding.measured.variant} {gain_words(finding.measured)} on {finding.measured.split}")
     if standing.decided_by is not None:
@@ -154,12 +163,14 @@ def remaining_words(left: Remaining) -> str:
     """Word the time left: "2 min to 1 h", "at least 5 min", "no estimate before a first run"."""
     best, worst = left.best_seconds, left.worst_seconds
     if not worst:
-        return "no estimate before a first run" if left.worst_unknown else "nothing left to run"
-    low = duration(best) if best else "nothing"
-    spread = duration(worst) if low == duration(worst) else f"{low} at best, {duration(worst)} at worst"
+        return NO_ESTIMATE if left.worst_unknown else "nothing left to run"
     if left.worst_unknown or left.best_unknown:
-        return f"at least {spread}"
-    return f"roughly {spread}, guessed from other runs" if left.rough else f"about {spread}"
+        return f"at least {duration(best or worst)}"
+    guess = ", guessed from other runs" if left.rough else ""
+    if not best:
+        return f"up to {duration(worst)}{guess}"
+    to = "" if duration(best) == duration(worst) else f" to {duration(worst)}"
+    return f"{about(best, rough=left.rough)}{to}{guess}"
 
 
 def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:
@@ -169,6 +180,6 @@ def moved(tree: Tree, before: Walk, after: Walk) -> list[str]:
         was, now = before.standings[node.id], after.standings[node.id]
         if was.state != now.state:
             lines.append(
-                f"{node.name}: {state_word(node, was).lower()} becomes {state_word(node, now).lower()}"
+                f"{node.name}: {look_of(node, was).word.lower()} becomes {look_of(node, now).word.lower()}"
             )
     return lines

@@ -16,6 +16,7 @@ from engine.show.charts.personas import (
     ranked,
     scatter_chart,
     selected_personas,
+    strip_chart,
     table_of,
 )
 from engine.show.charts.power import power_chart
@@ -45,6 +46,7 @@ __all__ = [
     "scale",
     "scatter_chart",
     "selected_personas",
+    "strip_chart",
     "table_of",
     "tradeoff_table",
 ]

@@ -15,6 +15,9 @@ from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, scale
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 CostName = Literal["parameters", "training", "latency"]
+_RIGHT: Final = (
+    "scale('x', datum.cost) > width / 2"  # there a name stands left of its mark, not over the edge
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,14 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bo
     )
     names = (
         alt.Chart(leading)
-        .mark_text(align="left", dx=9, dy=-9, fontSize=12, color=GRID, limit=220)
+        .mark_text(
+            align=alt.expr(f"{_RIGHT} ? 'right' : 'left'"),
+            dx=alt.expr(f"{_RIGHT} ? -9 : 9"),
+            dy=-9,
+            fontSize=12,
+            color=GRID,
+            limit=220,
+        )  # fmt: skip
         .encode(x=x, y=y, text="variant:N")
     )
     return alt.layer(line.encode(x=x, y=y), marks.add_params(clicked("variant")), names).properties(

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import signed_points
+from engine.core.wording import points, signed_points
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
@@ -56,7 +56,8 @@ def heatmap(
 ) -> Chart:
     """Return one cell a variant and persona, coloured by the difference to the reference; blank: not scored.
 
-    `frame` holds variant, persona_id, candidate, difference (fractions). A click selects a cell (`chosen`,
+    `frame` holds variant, persona_id, candidate, difference (fractions); where it has `called`, that is
+    what a persona is called. A click selects a cell (`chosen`,
     fields `persona_id` and `variant`). With `clusters` their borders and numbers are drawn, for columns that
     are sorted by them. `reverse` swaps the colours where lower is better; `dark` says that the page is dark,
     where strong colours are the light ones.
@@ -66,7 +67,7 @@ def heatmap(
     shown = shown.assign(
         difference=factor * shown["difference"],
         words=[signed_points(value * factor / 100) for value in shown["difference"]],
-        mean_words=[f"{factor * value:.1f}" for value in shown["candidate"]],
+        mean_words=[points(factor * value / 100) for value in shown["candidate"]],
         cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
     )
     few = len(personas) <= _NUMBERED
@@ -89,7 +90,7 @@ def heatmap(
     cells = (
         alt.Chart(shown)
         .mark_rect(cursor="pointer")
-        .encode(x=x, y=y, color=_colour(shown, in_points, reverse), tooltip=_tooltip(clusters))
+        .encode(x=x, y=y, color=_colour(shown, in_points, reverse), tooltip=_tooltip(shown, clusters))
         .add_params(clicked("persona_id", "variant"))
     )
     layers = [cells]
@@ -109,8 +110,9 @@ def _cluster_word(clusters: Mapping[str, int] | None, persona: str) -> str:
     return str(clusters[persona]) if clusters and persona in clusters else "none"
 
 
-def _tooltip(clusters: Mapping[str, int] | None) -> list[alt.Tooltip]:
-    shown = tips(persona_id="Persona", variant="Variant", words="Difference", mean_words="Its mean")
+def _tooltip(frame: pd.DataFrame, clusters: Mapping[str, int] | None) -> list[alt.Tooltip]:
+    who = {"called" if "called" in frame else "persona_id": "Persona"}
+    shown = tips(**who, variant="Variant", words="Difference", mean_words="Its mean")
     return [*shown, alt.Tooltip("cluster:N", title="Cluster")] if clusters else shown
 
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import altair as alt
 import pandas as pd
 
-from engine.show.charts.looks import Chart, Row, scale, tips
+from engine.show.charts.looks import GRID, Chart, Row, scale, tips
 
 Along = Literal["step", "epoch", "seconds"]
 ALONG: Final[Mapping[Along, str]] = {"step": "Steps", "epoch": "Epochs", "seconds": "Time at work, s"}
 OVERLAID: Final = 8  # the theme has eight colours
 _POINTS: Final = 400
-_COLUMNS: Final = ("step", "epoch", "seconds", "split", "loss_nats")
+_COLUMNS: Final = ("step", "epoch", "seconds", "split", "loss_nats", "learning_rate")
 _WORDS: Final = {"train": "training", "val": "validation"}
 _LOSS: Final = "Loss, nats a token"
 
 
 def loss_table(events: Iterable[Row]) -> pd.DataFrame:
-    """Return the loss events of a run: step, epoch, seconds, split ("training", "validation"), loss_nats.
+    """Return the loss events of a run: step, epoch, seconds, split ("training", "validation"), loss_nats,
+    learning_rate (of training, where it was told).
 
     A run that was killed repeats the steps after its checkpoint: the last value of a split and step counts.
     """
@@ -31,6 +32,7 @@ def loss_table(events: Iterable[Row]) -> pd.DataFrame:
             event.get("t"),
             _WORDS.get(event["split"], event["split"]),
             event["loss_nats"],
+            event.get("learning_rate"),
         )
         for event in events
         if event.get("kind") == "loss" and event.get("loss_nats") is not None
@@ -64,6 +66,30 @@ def loss_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
     return alt.layer(train, val).properties(height=260)
 
 
+def rate_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
+    """Return the learning rate of a loss table."""
+    held = table[table["learning_rate"].notna()]
+    y = alt.Y("learning_rate:Q", title="Learning rate", axis=alt.Axis(format="~g", tickCount=4))
+    tooltip = [
+        alt.Tooltip(f"{along}:Q", title=ALONG[along]),
+        alt.Tooltip("learning_rate:Q", title="Rate", format=".3~g"),
+    ]
+    line = alt.Chart(held).mark_line(strokeWidth=1.5, color=GRID)
+    return alt.layer(line.encode(x=_along(along), y=y, tooltip=tooltip)).properties(height=150)
+
+
+def usage_chart(table: pd.DataFrame, *, field: Literal["memory_gb", "processor"]) -> Chart:
+    """Return the memory or the processor that a run took over its time at work (of `curves.usage_table`)."""
+    title = {"memory_gb": "Memory, GB", "processor": "Cores busy"}[field]
+    y = alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domainMin=0), axis=alt.Axis(tickCount=4))
+    tooltip = [
+        alt.Tooltip("seconds:Q", title="Seconds", format=",.0f"),
+        alt.Tooltip(f"{field}:Q", title=title, format=".2f"),
+    ]
+    area = alt.Chart(table).mark_area(opacity=0.25, line={"color": GRID, "strokeWidth": 1.5}, color=GRID)
+    return alt.layer(area.encode(x=_along("seconds"), y=y, tooltip=tooltip)).properties(height=150)
+
+
 def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step") -> Chart:
     """Return the curves of several runs: a colour and a sign each, training faint, validation full.
 
@@ -87,9 +113,8 @@ def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step")
 
 
 def _base(table: pd.DataFrame, along: Along, *, tooltip: list[alt.Tooltip]) -> alt.Chart:
-    x = alt.X(f"{along}:Q", title=ALONG[along], axis=alt.Axis(grid=False, tickCount=8))
     return alt.Chart(table).encode(
-        x=x,
+        x=_along(along),
         y=alt.Y("loss_nats:Q", title=_LOSS, scale=alt.Scale(zero=False)),
         tooltip=[
             *tooltip,
@@ -98,3 +123,9 @@ def _base(table: pd.DataFrame, along: Along, *, tooltip: list[alt.Tooltip]) -> a
             alt.Tooltip("loss_nats:Q", title="Nats a token", format=".3f"),
         ],
     )
+
+
+def _along(along: Along) -> alt.X:
+    """The axis that curves run along; steps and epochs are whole, so no tick stands between two."""
+    whole: dict[str, Any] = {} if along == "seconds" else {"tickMinStep": 1, "format": ",d"}
+    return alt.X(f"{along}:Q", title=ALONG[along], axis=alt.Axis(grid=False, tickCount=8, **whole))

@@ -24,6 +24,7 @@ from engine.show.charts.looks import (
 from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
+_STRIP_BINS = 60
 _FEW = 40  # personas whose names fit below their bars
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
 
@@ -76,9 +77,10 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
     )
 
 
-def _tooltip(candidate: str, reference: str) -> list[alt.Tooltip]:
+def _tooltip(frame: pd.DataFrame, candidate: str, reference: str) -> list[alt.Tooltip]:
     sides = {"candidate_words": candidate, "reference_words": reference}
-    return tips(persona_id="Persona", words="Difference", outcome="Outcome", **sides, rank="Rank")
+    who = {"called" if "called" in frame else "persona_id": "Persona"}
+    return tips(**who, words="Difference", outcome="Outcome", **sides, rank="Rank")
 
 
 def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color:
@@ -108,13 +110,13 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
             else alt.X("rank:O", title=title, axis=axis),
             y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
             color=_outcome_colour(frame),
-            tooltip=_tooltip(candidate, reference),
+            tooltip=_tooltip(frame, candidate, reference),
         )
     )
     columns = (  # the whole column takes the click: a bar may be a pixel high, or nothing
         alt.Chart(frame)
         .mark_rect(opacity=0, cursor="pointer", aria=False)
-        .encode(x=bars.encoding.x, tooltip=_tooltip(candidate, reference))
+        .encode(x=bars.encoding.x, tooltip=_tooltip(frame, candidate, reference))
         .add_params(clicked("persona_id"))
     )
     equal = bars.transform_filter(alt.datum.outcome == EQUAL).mark_point(
@@ -124,6 +126,40 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
     if in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
         lines.append(line_at(CATASTROPHE, axis="y", dashed=True, words="10 points lost"))
     return alt.layer(bars, *lines, equal, columns).properties(height=280)
+
+
+def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+    """Return a dot a persona on one axis of differences from the reference: left of the line is who loses.
+
+    Dots that would lie on each other are stacked. A click selects a persona (`chosen`, field `persona_id`);
+    shapes repeat the colours.
+    """
+    frame = _worded(table, in_points=in_points)
+    values = frame["difference"].to_numpy(dtype=float)
+    width = float(values.max() - values.min()) / _STRIP_BINS if len(values) else 1.0
+    bins = pd.Series(np.floor(values / width) if width > 0 else np.zeros(len(values)), index=frame.index)
+    frame = frame.assign(place=frame.groupby(bins).cumcount())
+    top = max(2.6, float(frame["place"].max()) + 0.6)
+    marks = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=64, opacity=0.85, cursor="pointer")
+        .encode(
+            x=alt.X(
+                "difference:Q", title=None,
+                axis=alt.Axis(grid=False, tickMinStep=1 if in_points else 0, tickCount=8),
+            ),
+            y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),
+            color=_outcome_colour(frame, symbol="circle"),
+            shape=alt.Shape(
+                "outcome:N",
+                scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
+                legend=None,
+            ),
+            tooltip=_tooltip(candidate, reference),
+        )
+        .add_params(clicked("persona_id"))
+    )  # fmt: skip
+    return alt.layer(line_at(0.0, axis="x"), marks).properties(height=104)
 
 
 def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
@@ -148,7 +184,7 @@ def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
                 scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
                 legend=None,
             ),
-            tooltip=_tooltip(candidate, reference),
+            tooltip=_tooltip(frame, candidate, reference),
         )
         .add_params(clicked("persona_id"), brushed("x", "y"))
     )

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from engine.core.wording import percent
-from engine.show.charts.looks import scale, tips
+from engine.show.charts.looks import room_on_the_right, scale, tips
 
 
 def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerChart | alt.FacetChart:
@@ -24,7 +24,9 @@ def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerC
     ).sort_values("percent", ascending=False)
     base = alt.Chart(frame).encode(
         y=alt.Y("name:N", sort=list(frame["name"]), title=None, axis=alt.Axis(domain=False, ticks=False)),
-        x=alt.X("percent:Q", title=title, axis=alt.Axis(grid=False, tickCount=4)),
+        x=alt.X(
+            "percent:Q", title=title, scale=room_on_the_right(44), axis=alt.Axis(grid=False, tickCount=4)
+        ),
         tooltip=tips(name="Named", words="Share"),
     )
     bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2).encode(

@@ -1,7 +1,7 @@
 """Charts and tables of sweeps, made from their results, for pages and reports. Reads nothing.
 
 As in show/views.py no colour is fixed: points name the words of its palette, and every series has a shape,
-a dash and its name beside the last point.
+a dash and its name above the last point.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def sweep_chart(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     )
     rings = base.transform_filter(alt.datum.best).mark_point(size=260, color=GRID).encode(y="difference:Q")
     last = alt.Chart(_last(frame)).encode(x=x, xOffset=beside, y="difference:Q", text="series:N")
-    names = last.mark_text(align="left", dx=9, fontSize=11, color=GRID)
+    names = last.mark_text(align="right", dx=4, dy=-14, fontSize=11, color=GRID)  # within: nothing is cut off
     return alt.layer(zero.encode(y="zero:Q"), line, rules, rings, dots, names).properties(height=300)
 
 

@@ -13,10 +13,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
-from engine.core.wording import count, interval, percent, points, signed_points
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
+from engine.core.wording import count, interval, percent, points, rounded, signed_points
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, room_on_the_right, scale, tips
 from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
@@ -31,6 +32,9 @@ _LABEL: Final = 11
 _AXIS: Final = 70  # pixels for the axis below the rows
 _MANY: Final = 400  # personas from which marks on the map are small
 _BOLD: Final = "looked_at"
+_CHOSEN_ROOM: Final = 84  # pixels for "+14.9, chosen" beside the longest bar
+_MAP_PIXELS: Final = (440, 264)  # of the map, about, without its padding
+_CLEAR_PIXELS: Final = 15  # between a cluster's number and the nearest mark
 
 
 def score_chart(
@@ -80,8 +84,34 @@ def map_chart(found: Clusters, persona_id: str | None, *, cluster: int | None = 
     )
     spec = _filled(_map_template(len(rows) > _MANY), 300, rows)
     spec["datasets"][_MARKED] = rows[rows["persona_id"] == persona_id]
-    spec["datasets"][_EDGES] = rows.groupby("cluster", as_index=False)[["x", "y"]].mean()
+    spec["datasets"][_EDGES] = _clear_places(rows)
     return spec
+
+
+def _clear_places(rows: pd.DataFrame) -> pd.DataFrame:
+    """Where each cluster's number stands: as near its middle as no mark and no other number is in the way."""
+    marks = rows[["x", "y"]].to_numpy(dtype=float)
+    low = marks.min(axis=0)
+    pixels = np.array(_MAP_PIXELS) / np.maximum(marks.max(axis=0) - low, 1e-9)
+    taken, found = (marks - low) * pixels, []
+    for cluster, held in rows.groupby("cluster"):
+        middle = (held[["x", "y"]].to_numpy(dtype=float).mean(axis=0) - low) * pixels
+        around = np.clip(middle + _RINGS, 0, _MAP_PIXELS)
+        apart = np.linalg.norm(around[:, None] - taken[None], axis=2).min(axis=1)
+        clear = np.flatnonzero(apart >= _CLEAR_PIXELS)
+        place = around[clear[0] if len(clear) else apart.argmax()]
+        taken = np.vstack([taken, place])
+        found.append((cluster, *(place / pixels + low)))
+    return pd.DataFrame(found, columns=["cluster", "x", "y"])
+
+
+_TURNS = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+_RINGS: Final = np.vstack(  # the middle itself, then rings around it, the nearest first
+    [
+        np.zeros((1, 2)),
+        *(radius * np.column_stack([np.cos(_TURNS), np.sin(_TURNS)]) for radius in range(5, 125, 5)),
+    ]
+)
 
 
 def route_chart(route: Route, *, in_points: bool = True) -> Spec:
@@ -154,7 +184,7 @@ def _gain_words(name: str, route: Route, gain: float) -> str:
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:
-    words = percent(weight) if weight >= 0.1 else f"{100 * weight:.1f} %"
+    words = percent(weight) if weight >= 0.1 else f"{rounded(100 * weight, 1)} %"
     return {"name": name, "percent": 100 * weight, "words": words, "kind": BETTER if own else "amount"}
 
 
@@ -206,7 +236,9 @@ def _score_template(reference: str, in_points: bool) -> Spec:
         alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="zero:Q")
     )
     lines = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6)), x2="high:Q", color=colour
+        x=alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6), scale=alt.Scale(padding=20)),
+        x2="high:Q",
+        color=colour,
     )
     kinds = alt.Scale(domain=["variant", "bound", "reference"], range=["circle", "diamond", "circle"])
     dots = base.mark_point(size=90, opacity=1, strokeWidth=2, cursor="pointer").encode(
@@ -258,7 +290,7 @@ def _route_template(fallback: str, in_points: bool) -> Spec:
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
     base = _named(_ROWS).encode(
         y=_names(),
-        x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=44)),
+        x=alt.X("gain:Q", title=title, axis=alt.Axis(tickCount=5), scale=alt.Scale(padding=_CHOSEN_ROOM)),
         tooltip=tips(variant="Variant", mean="Validation mean", words="Gain"),
     )
     bars = base.mark_bar(height={"band": 0.5}, cornerRadiusEnd=2).encode(color=colour)
@@ -274,10 +306,13 @@ def _route_template(fallback: str, in_points: bool) -> Spec:
 def _weight_template() -> Spec:
     base = _named(_ROWS).encode(
         y=_names("name:N", bold=False),
-        x=alt.X("percent:Q", title="Share of the merge, %", axis=alt.Axis(grid=False, tickCount=4)),
+        x=alt.X(
+            "percent:Q", title="Share of the merge, %", scale=room_on_the_right(52),
+            axis=alt.Axis(grid=False, tickCount=4),
+        ),
         color=alt.Color("kind:N", scale=scale(), legend=None),
         tooltip=tips(name="Adapter of", words="Share"),
-    )
+    )  # fmt: skip
     bars = base.mark_bar(height={"band": 0.55}, cornerRadiusEnd=2)
     labels = base.mark_text(align="left", dx=5, fontSize=_LABEL).encode(text="words:N")
     return _as_template(alt.layer(bars, labels))

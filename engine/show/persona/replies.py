@@ -16,15 +16,23 @@ import pandas as pd
 from engine.core.types import Dialogue
 from engine.domains.acts import Act, Finding, Piece, findings, pieces
 from engine.domains.domain import Domain
+from engine.domains.kinds import KINDS, kind_of
+from engine.show.persona.wording import Stretch, word_by_word
 
 Row = Mapping[Hashable, Any]  # one of the store's example rows
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One distinct reply, and the variants that gave it. `score` and `delta` are in the metric's unit."""
+    """One distinct reply, and the variants that gave it. `score` and `delta` are in the metric's unit.
+
+    `kind` words what kind of miss it is, "" for the right reply; `words` weave it into the right one.
+    """
 
     variants: tuple[str, ...]
+    text: str
+    kind: str
+    words: tuple[Stretch, ...]
     pieces: tuple[Piece, ...]
     findings: tuple[Finding, ...]
     score: float | None
@@ -48,6 +56,7 @@ class Answered:
     """One example: what was said before, the reference and what it does, every reply, what was retrieved."""
 
     example_id: str
+    persona_id: str
     dialogue_id: str
     turn: int
     meta: Mapping[str, Any]
@@ -93,6 +102,7 @@ def _answered(
     before = dialogue.messages[: int(first["turn"])] if dialogue else ()
     return Answered(
         example_id=example_id,
+        persona_id=str(first["persona_id"]),
         dialogue_id=str(first["dialogue_id"]),
         turn=int(first["turn"]),
         meta=dialogue.meta if dialogue else {},
@@ -108,7 +118,7 @@ def _replies(
     group: Sequence[Row], held: Sequence[Act], domain: Domain, *, metric: str, reference: str
 ) -> tuple[Reply, ...]:
     scores = {str(row["variant"]): _known(row[metric]) for row in group}
-    against = scores.get(reference)
+    against, right = scores.get(reference), str(group[0]["reference"])
     equal: dict[str, list[Row]] = {}
     for row in group:
         equal.setdefault(str(row["reply"]), []).append(row)
@@ -119,6 +129,9 @@ def _replies(
         found.append(
             Reply(
                 variants=names,
+                text=text,
+                kind=KINDS.get(kind_of(domain, text, right), ""),
+                words=word_by_word(text, right),
                 pieces=pieces(text, said, held),
                 findings=findings(said, held),
                 score=score,

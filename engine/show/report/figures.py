@@ -6,31 +6,52 @@ The colours are those of the app's light theme, so that a word has one colour ev
 from __future__ import annotations
 
 import io
+import json
 import re
+import textwrap
 import tomllib
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
 
 from engine.show.report.blocks import Chart
+
+Spec = dict[str, Any]
 
 WIDTH = 680
 _FONT = "Helvetica Neue, Arial, Liberation Sans, sans-serif"
 _INK, _GRID = "#3a464d", "#e4e8ea"
 _PNG_SCALE = 2.0
+_TITLE_LETTERS = 92  # as many as stand on a line
 
 
-def as_svg(chart: Chart) -> str:
-    """Return the chart as SVG; the same chart gives the same text."""
+def as_svg(chart: Chart | Spec, *, title: str = "", under: str = "") -> str:
+    """Return the chart as SVG, with a title and a line `under` it; the same chart gives the same text."""
     written = io.StringIO()
-    _styled(chart).save(written, format="svg")
+    _styled(_read(chart), title, under).save(written, format="svg")
     return _renumbered(written.getvalue())
 
 
-def as_png(chart: Chart) -> bytes:
-    """Return the chart as PNG, in twice its size in pixels."""
+def as_png(chart: Chart | Spec, *, title: str = "", under: str = "") -> bytes:
+    """Return the chart as PNG, in twice its size in pixels; otherwise as `as_svg`."""
     written = io.BytesIO()
-    _styled(chart).save(written, format="png", scale_factor=_PNG_SCALE)
+    _styled(_read(chart), title, under).save(written, format="png", scale_factor=_PNG_SCALE)
     return written.getvalue()
+
+
+def _read(chart: Chart | Spec) -> Chart:
+    """A chart of its own, also from a specification whose data sets are data frames."""
+    if not isinstance(chart, dict):
+        return chart
+    sets = {
+        name: json.loads(rows.to_json(orient="records")) if isinstance(rows, pd.DataFrame) else rows
+        for name, rows in chart.get("datasets", {}).items()
+    }
+    read: Any = alt.Chart.from_dict({**chart, "datasets": sets})
+    return read
 
 
 def _renumbered(svg: str) -> str:
@@ -44,11 +65,17 @@ def _renumbered(svg: str) -> str:
     return re.sub(r"""(\bid=["']|url\(["']?#)((clip|gradient)\w*?\d+)\b""", number, svg)
 
 
-def _styled(chart: Chart) -> Chart:
+def _styled(chart: Chart, title: str, under: str) -> Chart:
     words = {"labelFont": _FONT, "titleFont": _FONT, "labelColor": _INK, "titleColor": _INK}
+    if title:
+        lines = textwrap.wrap(title, _TITLE_LETTERS)
+        told = alt.TitleParams(lines, subtitle=under or alt.Undefined, anchor="start", offset=14, color=_INK)
+        chart = chart.properties(title=told)
     return (
         chart.properties(width=WIDTH, background="white", padding=8)
-        .configure_range(category=_colours())
+        .configure_range(
+            category=_colours("chartCategoricalColors"), diverging=_colours("chartDivergingColors")
+        )
         .configure_view(stroke=None)
         .configure_axis(
             gridColor=_GRID, domainColor=_GRID, tickColor=_GRID, titleFontWeight="normal", **words
@@ -62,8 +89,8 @@ _APP_SETTINGS = Path(__file__).resolve().parents[1] / "streamlit.toml"  # the ap
 
 
 @cache
-def _colours() -> list[str]:
-    """The categorical colours of the light theme, in the order of the charts' words."""
+def _colours(name: str) -> list[str]:
+    """The light theme's colours of one kind; the categorical ones in the order of the charts' words."""
     with _APP_SETTINGS.open("rb") as file:
-        found: list[str] = tomllib.load(file)["theme"]["light"]["chartCategoricalColors"]
+        found: list[str] = tomllib.load(file)["theme"]["light"][name]
     return found

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.core.forms import WHOLE_CARD
+from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
 from engine.results import store
-from engine.results.comparing.comparison import NotComputed, compare_variants
+from engine.results.comparing.comparison import NotComputed, compare_variants, too_few
 from engine.results.comparing.headline import Headline, headline
 from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
@@ -95,7 +95,7 @@ def gather(ws: Workspace) -> Gathered:
     return Gathered(
         ws=ws,
         config=config,
-        card=read_json(ws.dataset / "card.json", WHOLE_CARD),
+        card=read_json(ws.dataset / "card.json", WholeCard),
         splits=read_json(ws.splits / "splits.json"),
         runs=tuple(record for record in scan(ws) if record.spec is not None),
         compared=tuple(_compare(ws, name, split, fields[name]) for name in order[:MOST_PROTOCOLS]),
@@ -124,6 +124,6 @@ def _compare(ws: Workspace, protocol: str, split: str, fields: Mapping[str, Any]
             )
         except NotComputed:  # a column less; the comparison itself says how to compute it
             continue
-        if any(row["mean"] is not None for row in table["rows"]):
+        if too_few(table["defined"], one) is None:
             others[metric] = table
     return Compared(protocol, split, found, fields, others, headline(ws, found))

@@ -11,6 +11,7 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, duration, signed_points, spelled
+from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.runs.manifest import read as read_manifest
@@ -25,7 +26,13 @@ from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
 _IMPORT = "import-study"
-_SPLITS = {"train": "Train", "val": "Validation", "test": "Test"}
+_SPLITS = {
+    "train": "Train",
+    "val": "Validation",
+    "test": "Test",
+    "history": "History of unseen personas",
+    "unseen": "Unseen personas",
+}
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
@@ -56,11 +63,10 @@ def data_section(gathered: Gathered) -> Section:
     blocks: list[Block] = [Text(f"{told}."), *(Text(str(note), "note") for note in card.get("notes", ()))]
     if counts["dialogues"]:
         blocks.append(_splits(gathered.splits["statistics"]))
-    failed = [check for check in gathered.splits["checks"] if not check["ok"]]
     passed = [check["name"] for check in gathered.splits["checks"] if check["ok"]]
     if passed:
         blocks.append(Text(f"Checks passed: {', '.join(passed)}."))
-    blocks += [Text(f"Check failed: {check['name']}: {check['detail']}", "note") for check in failed]
+    blocks += [Text(f"Check failed: {told}", "note") for told in failed_words(gathered.ws)]
     return Section("Data", tuple(blocks))
 
 
@@ -68,6 +74,7 @@ def _splits(found: Mapping[str, Any]) -> Table:
     rows = tuple(
         (word, *(f"{found[name][part]:,}" for part in ("personas", "dialogues", "examples")))
         for name, word in _SPLITS.items()
+        if name in found
     )
     numbers = ("personas", "dialogues", "examples")
     return Table("The splits.", ("split", *numbers), rows, frozenset(numbers))

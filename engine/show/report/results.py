@@ -10,6 +10,7 @@ import pandas as pd
 from engine.core.types import Dialogue
 from engine.core.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
 from engine.data import load_dataset
+from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
@@ -28,7 +29,7 @@ def verdict_section(gathered: Gathered) -> Section:
     main = gathered.main
     if main is None:
         return Section("Answer", (Text("Nothing is scored yet, so there is no answer.", "lead"),))
-    blocks: list[Block] = [Text(_answer(main), "lead")]
+    blocks: list[Block] = [Text(main.headline.answer(competing=bool(main.contenders)), "lead")]
     if main.contenders and (highest := main.headline.highest_words):
         blocks.append(Text(highest))
     if (tested := main.headline.tested) is not None:
@@ -37,15 +38,6 @@ def verdict_section(gathered: Gathered) -> Section:
             blocks.append(Text(f"Beside it, {tested['variant']}: {beside_words(second)}."))
     blocks += [Text(_bound(main, row)) for row in main.bounds if row["delta"] is not None]
     return Section("Answer", tuple(blocks))
-
-
-def _answer(main: Compared) -> str:
-    """What val chose and what test says of it; never the highest on test."""
-    if not main.contenders:
-        return f"Only {main.reference} is scored; a comparison needs a second variant."
-    if not main.headline.on_val:
-        return "Val is not scored here, so nothing was chosen before test was seen."
-    return f"{main.headline.choice_words} (In {METRICS[main.headline.metric].label.lower()}.)"
 
 
 def _for_whom(main: Compared, row: Row) -> str:
@@ -71,7 +63,7 @@ def leaderboard_section(gathered: Gathered, compared: Compared) -> Section:
     if warnings:
         blocks.append(Text("These scores were not all made alike:", "note"))
         blocks.append(Bullets(warnings))
-    blocks.append(_leaderboard(compared))
+    blocks.append(leaderboard_of(compared.found))
     if apart := tuple(f"{row['variant']}: {row['settings']}" for row in compared.rows if row["settings"]):
         blocks += [Text("Variants of one name, and what they were made with:", "note"), Bullets(apart)]
     if any(row["delta"] is not None and row["variant"] != compared.reference for row in compared.rows):
@@ -94,13 +86,15 @@ def _titled(title: str, gathered: Gathered, compared: Compared) -> str:
     return f"{title}, {kind} {compared.protocol}"
 
 
-def _leaderboard(compared: Compared) -> Table:
+def leaderboard_of(found: Mapping[str, Any]) -> Table:
+    """Return a comparison as a table, the reference first."""
     columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
+    where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
     return Table(
-        f"Embedding similarity on {compared.split}, in points, against {compared.reference}.",
+        f"{METRICS[found['metric']].label} on {where}, in points, against {found['reference']}.",
         (*columns, *numbers),
-        tuple(_place(row) for row in compared.rows),
+        tuple(_place(row) for row in found["rows"]),
         frozenset({"mean", "difference", "p (Holm)", *numbers}),
     )
 

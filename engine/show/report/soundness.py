@@ -9,11 +9,13 @@ from typing import Any
 from engine.core.wording import count, interval, p_value, signed_points
 from engine.domains.metrics import METRICS
 from engine.results.comparing import frozen, leakage, looks
+from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.freezing import Planned, outcomes
 from engine.results.comparing.frozen import Frozen
 from engine.results.comparing.pairings import compare_within
 from engine.show.report.blocks import Block, Bullets, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.report.results import leaderboard_of
 
 _OVER = ("over {reference}", "over step-matched unified", "over its placebo")
 
@@ -148,12 +150,20 @@ def _part(part: leakage.Part) -> tuple[str, str]:
 
 
 def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
-    """Whom the results speak of; where some personas have nothing to train on, a table of each group."""
+    """Whom the results speak of, with the table of those kept out of training; where some have nothing to
+    train on, a table of each group."""
+    table = compared.found["unseen"]
+    if table is not None:
+        return Section(
+            "Of whom this speaks", (Text(unseen_table.words(compared.found)), leaderboard_of(table))
+        )
     if compared.imported or not compared.contenders:
         return None
     seen, unseen = leakage.strangers(gathered.ws, compared.split)
     if not unseen:
-        told = "Seen personas only: each has dialogues to train on, so nothing here speaks of new ones."
+        told = (
+            f"{unseen_table.SEEN_ONLY} Each has dialogues to train on: nothing here says how a new one fares."
+        )
         return Section("Of whom this speaks", (Text(told),))
     if not seen:
         return Section(

@@ -27,8 +27,10 @@ from engine.lm.rewriting import make_rewriter
 from engine.lm.scorer import Scorer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line, read_spec
+from engine.strategies import registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.matched import name_of
+from engine.strategies.spec import full_name
 from engine.strategies.trained import AUGMENTED
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
@@ -90,11 +92,12 @@ def augmented_for(context: RunContext, sources: Set[str]) -> list[Dialogue]:
 
 
 def variant_name(context: RunContext) -> str:
-    """Return the name of the variant a training run makes: "per-persona", "per-persona+augmented"."""
+    """Return the name of the variant a training run makes: "mta-of-others", "per-persona+augmented"."""
     if MATCHED_TO in context.spec.upstream:
         to = read_spec(context.workspace.run_folder(context.spec.upstream[MATCHED_TO]))
         return name_of(to.experiment)
-    return f"{context.spec.experiment}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
+    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    return f"{name}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
 
 
 def _grown(

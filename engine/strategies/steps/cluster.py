@@ -86,7 +86,7 @@ def study_form(record: dict[str, Any]) -> dict[str, Any]:
 
 def _features(context: RunContext) -> Features:
     kind = context.spec.parameters["features"]
-    dataset = load_dataset(context.workspace)
+    dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
     if kind == "adapters":
         return _of_adapters(context)
     parts = []
@@ -94,16 +94,15 @@ def _features(context: RunContext) -> Features:
         parts.append(
             character_features(
                 dataset,
+                splits,
                 Scorer(context.workspace),
                 on_progress=lambda done, total: context.progress("features", done, total, unit="texts"),
             )
         )
     if kind in ("behaviour", "both"):
-        parts.append(
-            behaviour_features(dataset, load_splits(context.workspace), domain_of(context.workspace))
-        )
+        parts.append(behaviour_features(dataset, splits, domain_of(context.workspace)))
     features = parts[0] if len(parts) == 1 else joined(parts)
-    missing = len(dataset.personas) - len(features.personas)
+    missing = len(dataset.personas) - len(splits.unseen) - len(features.personas)
     if missing:
         context.log(f"{missing} personas give nothing to go by and are in no cluster")
     if not features.vectors.shape[1]:

@@ -13,7 +13,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.types import Example
 from engine.data.dataset import hash_of
-from engine.lm.effects import Recipe
+from engine.lm.effects import Prompt, Recipe
 from engine.lm.generate import Reply
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.remote.asking import Pace, ask_all
@@ -23,7 +23,8 @@ from engine.lm.remote.keys import required_key
 from engine.lm.remote.loop import finished
 from engine.lm.remote.prices import Prices, money, tokens_about
 from engine.lm.remote.prompts import Told, told
-from engine.lm.scorer import SCORER_ID, Scorer
+from engine.lm.scorer import Scorer
+from engine.lm.scorer_choice import encoder_of
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part
 from engine.strategies.steps import paid
@@ -79,7 +80,7 @@ def _declare_protocol(context: RunContext, whole: ExampleSet, endpoint: Endpoint
             "decoding": "as the provider does" if heat is None else f"temperature {heat:g}, by the provider",
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
-            "scorer": SCORER_ID,
+            "scorer": encoder_of(context.workspace).identity,
             "device": "remote",
         }
     )
@@ -104,8 +105,7 @@ def _prompts(context: RunContext, chosen: ExampleSet, scorer: Scorer) -> dict[st
     made = told(
         context.workspace,
         asked,
-        profile=parameters["profile"],
-        memories=parameters["memories"],
+        shown=Prompt(parameters["profile"], parameters["memories"]),
         scorer=scorer,
         on_progress=embedding_progress(context, "load", unit="memories"),
     )

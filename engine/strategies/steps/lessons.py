@@ -13,12 +13,13 @@ from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
-from engine.core.types import Dataset, Dialogue, Message, Splits
+from engine.core.types import Dataset, Dialogue, Message, Split, Splits
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
-from engine.lm.encode import Encoded, encode_dialogue
+from engine.lm.encode import Encoded, encode_dialogue, encode_prompt
 from engine.lm.load import Base
+from engine.lm.prefix import PrefixForm
 from engine.lm.prompts import chat, system_text
 from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, TrainSettings
@@ -157,16 +158,16 @@ def training_dialogues(
     return rows
 
 
-def validation_dialogues(
-    context: RunContext, base: Base, personas: Collection[str]
+def dialogues_of(
+    context: RunContext, base: Base, personas: Collection[str], split: Split, *, taken: int = 0
 ) -> dict[tuple[str, str], list[Encoded]]:
-    """Return (persona_id, dialogue_id) -> the encoded val dialogue, of these personas; cut as for
+    """Return (persona_id, dialogue_id) -> the encoded dialogue, of these personas in a split; cut as for
     training."""
     dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
-    room, domain = window_of(base.model), domain_of(context.workspace)
+    room, domain = window_of(base.model) - taken, domain_of(context.workspace)
     found = {}
     for dialogue in dataset.dialogues:
-        if splits.assignment.get(dialogue.dialogue_id) == "val" and dialogue.persona_id in personas:
+        if splits.assignment.get(dialogue.dialogue_id) == split and dialogue.persona_id in personas:
             rows, _ = _within(base, domain, dialogue, room)
             found[dialogue.persona_id, dialogue.dialogue_id] = [row for row in rows if any(row.is_reply)]
     return {key: rows for key, rows in found.items() if rows}
@@ -233,3 +234,10 @@ def shape_of(context: RunContext) -> LoraShape:
     if "start" in upstream and "rank" not in own:
         own = read_spec(context.workspace.run_folder(upstream["start"])).parameters
     return LoraShape.of(own)
+
+
+def prefix_form(context: RunContext, base: Base) -> PrefixForm:
+    """Return the form of a prefix of the run's length, which begins as the instruction's keys and values."""
+    opening = chat(system_text(domain_of(context.workspace)), [])
+    length = int(context.spec.parameters["length"])
+    return PrefixForm(base.model, length, encode_prompt(base.tokenizer, opening))

@@ -16,6 +16,7 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import write_json
+from engine.data.dataset import load_splits
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
@@ -26,8 +27,10 @@ from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies import registry
+from engine.strategies.spec import full_name
+from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name
-from engine.strategies.steps.merge_learned import Crossed, members_loras, write_crossed
+from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
@@ -44,16 +47,7 @@ def run(context: RunContext) -> None:
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
     crossed = Crossed(context.workspace, context.spec.run_id)
-    score_variants(context, {variant_name(context): recipe}, base=base, shelf=shelf, instead=crossed)
-
-
-def variant_name(context: RunContext) -> str:
-    """Return the experiment's name, behind it what is merged and the lossy way: "merge-moe-hybrid-svd"."""
-    adapters, combine = (context.spec.parameters[name] for name in ("adapters", "combine"))
-    usual = registry.get(context.spec.experiment, context.workspace).parameters.model_fields["adapters"]
-    of = "" if adapters == usual.default else f"-{adapters}"
-    by_layer = "-by-layer" if context.spec.parameters.get("by_layer") else ""
-    return f"{context.spec.experiment}{by_layer}{of}" + ("" if combine == "exact" else f"-{combine}")
+    score_variants(context, {_name(context): recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> None:
@@ -73,10 +67,11 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     else:
         _write_lossy(context, sources, made.all, shelf, architecture=base.model.config.model_type)
         adapters = {mix.name: (Weights(context.spec.run_id, folder_name(mix.name)),) for mix in made.all}
-    write_crossed(context.workspace, context.spec.run_id, made, adapters)
+    by_fold = [{one: adapters[mix.name] for mix in part for one in mix.members} for part in made.crossed]
+    write_crossed(context.workspace, context.spec.run_id, by_fold, made.fold_of)
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
-    context.variant(variant_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
+    context.variant(_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
     effective = [mix.effective for mix in mixes]
     context.summary(
         merges=len(mixes),
@@ -87,11 +82,18 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
         f"{len(mixes)} merges ({parameters['combine']}) of {len(sources.adapters)} adapters in "
         f"{seconds:.1f} s; a merge amounts to {np.mean(effective):.1f} adapters"
     )
+    # What is merged for everybody alike serves who is kept out of training, too.
+    alike = parameters["method"] == "average"
+    strangers = sorted(load_splits(context.workspace).unseen) if alike else []
     write_personas(
         context.workspace,
         context.spec.run_id,
-        {persona: adapters[mix.name] for mix in mixes for persona in mix.members},
+        {persona: adapters[mix.name] for mix in mixes for persona in (*mix.members, *strangers)},
     )
+
+
+def _name(context: RunContext) -> str:
+    return full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
 
 
 def weights_json(mixes: Sequence[Mix], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,25 +14,22 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, write_json
-from engine.core.types import Example
 from engine.lm import merge_weights
 from engine.lm.adapters import Lora, added
 from engine.lm.bank import written
-from engine.lm.effects import Effect, Own, Recipe, Stored
+from engine.lm.effects import Stored
 from engine.lm.encode import Encoded
 from engine.lm.load import Base
 from engine.lm.merge import stacked
 from engine.lm.merge_learned import learn
 from engine.lm.merge_weights import Mix
-from engine.lm.recipes import Shelf, read_personas, write_personas
+from engine.lm.recipes import Shelf
 from engine.lm.train import Hooks, Stopped, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.stats.routing import FOLDS, folds
-from engine.strategies.steps.lessons import validation_dialogues
+from engine.strategies.steps.lessons import dialogues_of
 from engine.strategies.steps.sources import Sources
 
-_FOLDS = "folds.json"
 _Dialogues = Mapping[tuple[str, str], Sequence[Encoded]]
 
 
@@ -63,7 +60,7 @@ def learned(
 
     Raises EngineError where a cluster has none.
     """
-    dialogues = validation_dialogues(context, base, set(assignment))
+    dialogues = dialogues_of(context, base, set(assignment), "val")
     fold_of = folds(dialogues)
     even = merge_weights.cluster_average(assignment)
     rounds: list[list[Mix]] = []
@@ -144,39 +141,3 @@ def members_loras(sources: Sources, shelf: Shelf, mix: Mix) -> list[Lora]:
         Lora(added([(shelf.lora(one.run, one.name), one.weight) for one in sources.sums[persona]]), 1.0)
         for persona in mix.members
     ]
-
-
-def write_crossed(ws: Workspace, run_id: str, mixes: Mixes, effects: Mapping[str, Sequence[Stored]]) -> None:
-    """Write what answers the val dialogues of each fold; `effects` are by the name of the mix."""
-    for fold, made in enumerate(mixes.crossed):
-        own = {persona: effects[mix.name] for mix in made for persona in mix.members}
-        write_personas(ws, run_id, own, name=_personas(fold))
-    if mixes.crossed:
-        write_json(ws.adapters(run_id) / _FOLDS, dict(mixes.fold_of))
-
-
-class Crossed:
-    """What answers an example of a learned merge in place of its variant's recipe: on val, the weights that
-    were fitted without it."""
-
-    def __init__(self, ws: Workspace, run_id: str) -> None:
-        path = ws.adapters(run_id) / _FOLDS
-        self._run = run_id
-        self._fold_of: Mapping[str, int] = read_json(path) if path.exists() else {}
-        held = range(FOLDS) if self._fold_of else ()
-        self._own = [read_personas(ws, run_id, name=_personas(fold)) for fold in held]
-
-    def __call__(self, recipe: Recipe, split: str, example: Example) -> Recipe:
-        """Return the recipe for an example; the variant's own on test and where nothing was learned."""
-        fold = self._fold_of.get(example.dialogue_id)
-        if split != "val" or fold is None:
-            return recipe
-        effects: list[Effect] = []
-        for effect in recipe.effects:
-            is_own = effect == Own(self._run)
-            effects += self._own[fold][example.persona_id] if is_own else [effect]
-        return replace(recipe, effects=tuple(effects))
-
-
-def _personas(fold: int) -> str:
-    return f"personas-without-{fold}.json"

@@ -6,14 +6,17 @@ Reads training dialogues, validation scores and dialogues, and the clustering; n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.lm import hypernetwork, merge_weights
 from engine.lm.effects import Stored
@@ -26,6 +29,7 @@ from engine.lm.retrieve import request_of
 from engine.lm.scorer import Scorer
 from engine.runs import answers
 from engine.runs.context import RunContext
+from engine.stats.routing import FOLDS, folds
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.merge_learned import Mixes, learned
@@ -43,7 +47,32 @@ def mixes_of(
     if parameters["method"] == "learned":
         assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
         return learned(context, sources, shelf, base, below=below, assignment=assignment)
+    if parameters["method"] == "weighted":
+        return _weighted(context, _one_cluster(_assignment(context, personas), parameters["cluster"]))
     return Mixes(_unlearned(context, sources, shelf))
+
+
+def _weighted(context: RunContext, assignment: Mapping[str, int]) -> Mixes:
+    """Weigh each cluster's adapters by their val scores: by all of them, and by all but each fold's."""
+    table, decides = _val_table(context), metrics.primary(context.workspace)
+    fold_of = folds(zip(table["persona_id"], table["dialogue_id"], strict=True))
+    temperature = context.spec.parameters["temperature"]
+    typical = _typical(context, list(assignment))
+    everybody = _val_scores(context, list(assignment), table)
+
+    def weighed(left_out: int | None) -> list[Mix]:
+        kept = table[[fold_of[one] != left_out for one in table["dialogue_id"]]]
+        # Who has no val dialogue in the other folds has nothing of her own to weigh: the mean of the others.
+        own = _means(kept, decides)
+        mean = float(np.mean([own[one] for one in assignment if one in own] or [0.0]))
+        scores = everybody if left_out is None else {one: own.get(one, mean) for one in assignment}
+        mixes = merge_weights.cluster_weighted(
+            dict(assignment), {one: scores[one] * typical[one] for one in assignment}, temperature=temperature
+        )
+        name = "" if left_out is None else f"-without-{left_out}"
+        return [replace(mix, name=f"{mix.name}{name}") for mix in mixes]
+
+    return Mixes(weighed(None), tuple(weighed(fold) for fold in range(FOLDS)), fold_of)
 
 
 def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
@@ -65,9 +94,7 @@ def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
     assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
     if method == "cluster":
         return merge_weights.cluster_average(assignment)
-    return merge_weights.cluster_weighted(
-        assignment, _scores(context, list(assignment)), temperature=parameters["temperature"]
-    )
+    raise AssertionError(f"{method} is no way to merge")
 
 
 def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
@@ -97,11 +124,11 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
 def _known_of(context: RunContext, which: str) -> Features:
     """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
     ws, dataset = context.workspace, load_dataset(context.workspace)
-    parts = []
+    splits, parts = load_splits(ws), []
     if which != "behaviour":
-        parts.append(character_features(dataset, Scorer(ws)))
+        parts.append(character_features(dataset, splits, Scorer(ws)))
     if which != "character":
-        parts.append(behaviour_features(dataset, load_splits(ws), domain_of(ws)))
+        parts.append(behaviour_features(dataset, splits, domain_of(ws)))
     return joined(parts)
 
 
@@ -148,29 +175,41 @@ def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
     return features.likeness[np.ix_(rows, rows)]
 
 
-def _scores(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
-    """Validation score x likeness to the cluster's centre, x the amount of useful data if asked for."""
+def _typical(context: RunContext, personas: Sequence[str]) -> dict[str, float]:
+    """Likeness to the cluster's centre, x the amount of useful data if asked for."""
     centrality = read_clusters(context.workspace, context.spec.upstream["clusters"]).likeness
-    val = _validation(context)
-    unscored = [persona for persona in personas if persona not in val]
-    if unscored:
-        raise EngineError(
-            f"{context.spec.upstream['adapters']} has no validation score for {len(unscored)} personas, "
-            f"{unscored[0]} among them.",
-            "Run it with val among its splits: --set splits=val,test",
-        )
     useful = dict.fromkeys(personas, 1.0)
     if context.spec.parameters["quality"]:
         interactions: dict[str, list[tuple[str, str]]] = {}
         for one in examples(load_dataset(context.workspace), load_splits(context.workspace), "train"):
             interactions.setdefault(one.persona_id, []).append((request_of(one), one.reference))
         useful = merge_weights.quality(interactions, domain_of(context.workspace).is_useful)
-    return {persona: val[persona] * centrality[persona] * useful[persona] for persona in personas}
+    return {persona: centrality[persona] * useful[persona] for persona in personas}
 
 
-def _validation(context: RunContext) -> dict[str, float]:
-    """Return each persona's mean in the primary metric on val, as the adapters' own run scored it."""
+def _val_table(context: RunContext) -> pd.DataFrame:
+    """The val scores of the adapters' own run in the primary metric, an example a row."""
     scored = answers.read(context.workspace, context.spec.upstream["adapters"])
     table = scored.values(metrics.primary(context.workspace))
-    means = table[table["split"] == "val"].groupby("persona_id")["value"].mean().dropna()
-    return {str(persona): float(value) for persona, value in means.items()}
+    dialogue = {one["example_id"]: one["dialogue_id"] for one in scored.answers.to_pylist()}
+    val = table[table["split"] == "val"].dropna(subset=["value"])
+    return val.assign(dialogue_id=[dialogue[one] for one in val["example_id"]])
+
+
+def _val_scores(context: RunContext, personas: Sequence[str], table: pd.DataFrame) -> dict[str, float]:
+    """Each persona's mean. Raises EngineError where somebody has none."""
+    found = _means(table, metrics.primary(context.workspace))
+    unscored = [persona for persona in personas if persona not in found]
+    if unscored:
+        raise EngineError(
+            f"{context.spec.upstream['adapters']} has no validation score for {len(unscored)} personas, "
+            f"{unscored[0]} among them.",
+            "Run it with val among its splits: --set splits=val,test",
+        )
+    return found
+
+
+def _means(table: pd.DataFrame, decides: Metric) -> dict[str, float]:
+    """What each persona's mean is worth: the higher, the better, whichever way the metric counts."""
+    means = table.groupby("persona_id")["value"].mean()
+    return {str(persona): decides.worth(float(value)) for persona, value in means.items()}

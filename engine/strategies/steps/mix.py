@@ -1,19 +1,15 @@
 """Mixes two variants on probabilities: tries some weights on val, keeps and scores the best. Trains nothing.
 
-Leaves sweep.json in the run's folder: the val score of every weight. Test is read with the kept weight alone.
+Test is read with the kept weight alone, and val judges the choice by cross-fitting (choosing.py).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from engine.core.errors import EngineError
-from engine.core.paths import read_json, read_rows, write_json
+from engine.core.paths import read_rows
 from engine.core.types import Example
-from engine.domains import metrics
-from engine.domains.metric import Metric
 from engine.lm.asking import Asker
 from engine.lm.effects import Recipe, mixed
 from engine.lm.generate import Reply
@@ -22,21 +18,17 @@ from engine.lm.load import Base, load_base
 from engine.lm.mixture_sweep import sweep, weighed
 from engine.lm.recipes import Shelf
 from engine.lm.scorer import Scorer
-from engine.runs.answers import by_answer
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import append_line
-from engine.strategies.steps.made import Made, made_by, val_means
+from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, variant_of, write_sweep
+from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import (
     Answer,
-    ExampleSet,
     asker_for,
-    declare_protocol,
-    example_set,
-    score_table,
     score_variants,
 )
 
-SWEEP, _KEPT = "sweep.json", "sweep-replies.jsonl"
+_KEPT = "sweep-replies.jsonl"
 _USUAL = ("unified", "cluster")
 
 
@@ -46,53 +38,48 @@ def run(context: RunContext) -> None:
     first, second = made_by(context, "first"), made_by(context, "second")
     weights = sorted(set(context.spec.parameters["weights"]))
     base, shelf = load_base(context.spec.base), Shelf(context.workspace)
-    done = context.folder / SWEEP
-    if not done.exists():
-        is_sweep = len(weights) > 1
-        scores = _sweep(context, base, shelf, first.recipe, second.recipe, weights) if is_sweep else {}
-        decides = metrics.primary(context.workspace)
-        write_json(done, _as_json(first, second, scores, weights, decides))
+    found = kept(context)
+    if found is None:
+        found, scores = Kept(weights[0]), dict[str, float]()
+        if len(weights) > 1:
+            found, scores = _sweep(context, base, shelf, first.recipe, second.recipe, weights)
+        title = f"Weight of {first.name}, the rest {second.name}"
+        write_sweep(context, "weights", scores, found, title=title)
         (context.folder / _KEPT).unlink(missing_ok=True)
-    weight = read_json(done)["best"]
-    variant = variant_name(first.name, second.name, weight)
-    recipe = mixed(first.recipe, second.recipe, weight)
+    recipe, instead = variant_of(
+        context, found, lambda weight: mixed(first.recipe, second.recipe, float(weight))
+    )
+    variant = variant_name(first.name, second.name, None if found.is_choice else found.best)
     context.variant(variant, recipe.as_json(), family="mixture")
-    context.summary(weight=weight, first=first.name, second=second.name)
-    score_variants(context, {variant: recipe}, base=base, shelf=shelf)
+    context.summary(weight=found.best, first=first.name, second=second.name)
+    score_variants(context, {variant: recipe}, base=base, shelf=shelf, instead=instead)
 
 
-def variant_name(first: str, second: str, weight: float) -> str:
-    """Return "mixture-0.6" for the usual two variants, "mixture-0.6-FIRST-SECOND" for others."""
+def variant_name(first: str, second: str, weight: float | None) -> str:
+    """Return "mixture-0.6" for the usual two variants, "mixture-0.6-FIRST-SECOND" for others; without the
+    number where the weight was chosen on val."""
     others = "" if (first, second) == _USUAL else f"-{first}-{second}"
-    return f"mixture-{weight:g}{others}"
+    return "mixture" + ("" if weight is None else f"-{weight:g}") + others
 
 
 def _sweep(
     context: RunContext, base: Base, shelf: Shelf, first: Recipe, second: Recipe, weights: Sequence[float]
-) -> dict[float, float]:
-    """Return the val score of each weight: the macro mean of the primary metric over personas."""
-    whole = example_set(context)
-    if not whole.by_split.get("val"):
-        raise EngineError(
-            "The weight is chosen on val, which is not scored here.",
-            "Give one weight (--set weights=0.6), or score val too: --set splits=val,test",
-        )
+) -> tuple[Kept, dict[str, float]]:
+    """Return what is best on val, of equal ones the nearer to a half, and the val score of each weight."""
     scorer = Scorer(context.workspace)
     asker = asker_for(context, base, shelf, scorer)
-    val = _val(whole, asker, first, second)
+    val = val_examples(context, asker, first, second, parameter="weights")
     replies = _replies(context, base, [one for _, one in val.all], asker, (first, second), weights)
-    answers = [
-        Answer(f"{weight:g}", split, example, Reply(texts[place], 0, 0, 0.0))
-        for place, weight in enumerate(weights)
-        for (split, example), texts in zip(val.all, replies, strict=True)
-    ]
-    decides, protocol = metrics.primary(context.workspace), declare_protocol(context, whole, base)
-    means = val_means(by_answer(score_table(context, answers, protocol, scorer, [decides]), decides))
-    scores = {weight: means[f"{weight:g}"] for weight in weights}
-    for weight, score in scores.items():
-        context.event("weight", weight=weight, val=score)
-        context.log(f"weight {weight:g}: {decides.name} {score:.4f} on val")
-    return scores
+    tried = Tried(context, base, scorer, val, of=len(weights))
+    tried.take(
+        [
+            Answer(f"sweep-{weight:g}", split, example, Reply(texts[place], 0, 0, 0.0))
+            for place, weight in enumerate(weights)
+            for (split, example), texts in zip(val.all, replies, strict=True)
+        ]
+    )
+    by_name = {f"{weight:g}": weight for weight in sorted(weights, key=lambda one: abs(one - 0.5))}
+    return tried.crossed(lambda fold: by_name[tried.best(list(by_name), without=fold)]), tried.scores
 
 
 def _replies(
@@ -144,30 +131,3 @@ def _kept(context: RunContext, expected: int) -> dict[int, list[str]]:
         except (ValueError, TypeError):
             continue  # the batch is answered again
     return kept
-
-
-def _val(whole: ExampleSet, asker: Asker, first: Recipe, second: Recipe) -> ExampleSet:
-    """The val examples of the personas whom both sides exist for, so that weights are compared alike."""
-    val = ExampleSet(whole.dataset, whole.splits, {"val": whole.by_split["val"]})
-    both = val.where(lambda persona: asker.covers(first, persona) and asker.covers(second, persona))
-    asked = [example for _, example in both.all]
-    return both.only(asker.fitting(second, asker.fitting(first, asked)))
-
-
-def _as_json(
-    first: Made,
-    second: Made,
-    scores: Mapping[float, float],
-    weights: Sequence[float],
-    decides: Metric,
-) -> dict[str, Any]:
-    """The sweep as a JSON object; of equal scores the weight nearer to a half is the best one."""
-    best = max(weights, key=lambda weight: (decides.sign * scores.get(weight, 0.0), -abs(weight - 0.5)))
-    return {
-        "parameter": "weights",
-        "title": f"Weight of {first.name}, the rest {second.name}",
-        "metric": decides.name,
-        "split": "val",
-        "points": [{"value": weight, "mean": score} for weight, score in scores.items()],
-        "best": best,
-    }

@@ -3,7 +3,8 @@
 Leaves routes.json (who goes where, and why) and the chosen answers and scores under the name of the routed
 variant. The choice is made from val alone, and val judges it by cross-fitting: each val dialogue has the
 answer of the variant that her other val dialogues choose, so that routing does not look better there by
-having chosen there. Test is for comparisons to look at, and to count as looked at.
+having chosen there. Who is kept unseen has no val to choose by, and is answered by the fallback. Test is for
+comparisons to look at, and to count as looked at.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import pandas as pd
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, write_json
+from engine.core.wording import percent
+from engine.data.dataset import load_splits
+from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.lm.effects import Own, Recipe
-from engine.lm.recipes import ROUTES
+from engine.lm.recipes import ROUTES, STRANGERS
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
@@ -76,17 +80,20 @@ def run(context: RunContext) -> None:
     context.variant(variant, recipe.as_json(), family="routing")
     rows, scores = routed_rows(routes, crossed, candidates, variant=variant)
     answers.write(context.folder, rows, scores)
-    write_json(context.folder / ROUTES, as_json(routes, candidates, metric_name=decides.name))
+    told = as_json(routes, candidates, metric_name=decides.name)
+    strangers = sorted(load_splits(context.workspace).unseen)
+    write_json(context.folder / ROUTES, {**told, **({STRANGERS: strangers} if strangers else {})})
     _tell(context, routes)
     context.progress("route", 1, 1)
 
 
 def read_candidates(
-    ws: Workspace, upstream: Mapping[str, str]
+    ws: Workspace, upstream: Mapping[str, str], *, by_run: bool = False
 ) -> tuple[str, dict[str, Any], dict[str, Candidate]]:
     """Return the protocol (hash and fields) and every variant that the upstream runs scored under it.
 
-    Raises EngineError when they were not all scored under one protocol.
+    With `by_run` each is named with its run, for runs whose variants share a name. Raises EngineError when
+    they were not all scored under one protocol.
     """
     protocols: dict[str, dict[str, Any]] = {}
     candidates: dict[str, Candidate] = {}
@@ -101,7 +108,8 @@ def read_candidates(
         seen.add(names)
         recipes = {entry["name"]: entry["recipe"] for entry in done["variants"]}
         for name, rows in table.groupby("variant", sort=False):
-            candidates.setdefault(str(name), Candidate(run_id, recipes[name], rows, scored))
+            named = f"{name} of {run_id}" if by_run else str(name)
+            candidates.setdefault(named, Candidate(run_id, recipes[name], rows, scored))
     if len(protocols) != 1 or len(seen) != 1:
         raise EngineError(
             f"These runs were scored under {len(protocols)} protocols: {', '.join(upstream.values())}.",
@@ -120,7 +128,7 @@ def routed_rows(
     variant has no answer to an example, the fallback's stands in.
     """
     order = candidates[routes.fallback].answers
-    order = order[order["persona_id"].isin(routes.by_persona)]
+    order = order[order["persona_id"].isin(routes.by_persona) | (order["split"] == UNSEEN)]
     goes = dict(zip(_pairs(order), _goes(order, routes, crossed), strict=True))
     rank = {pair: place for place, pair in enumerate(goes)}
     picked = {
@@ -148,6 +156,8 @@ def _goes(order: pd.DataFrame, routes: Routes, crossed: Crossed) -> Iterator[str
     ):
         if split == "val":
             yield crossed.chosen[crossed.of[dialogue]].get(persona, routes.fallback)
+        elif split == UNSEEN:
+            yield routes.fallback
         else:
             yield chosen[persona]
 
@@ -208,7 +218,7 @@ def _tables(
 
 
 def _tell(context: RunContext, routes: Routes) -> None:
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in routes.shares.items())
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in routes.shares.items())
     context.log(f"{len(routes.routes)} personas: {shares}; {routes.best_single} is best for everybody on val")
     context.log("on val each dialogue is answered by the choice of the others; compare says what it gains")
     context.summary(shares=routes.shares, best_single=routes.best_single)

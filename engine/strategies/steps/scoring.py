@@ -19,6 +19,7 @@ from engine.core import cuts
 from engine.core.paths import read_rows
 from engine.core.types import Dataset, Example, Splits
 from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.lm import mixture
@@ -31,12 +32,14 @@ from engine.lm.measure import measure
 from engine.lm.plan import plan_for
 from engine.lm.prompts import PROMPT_VERSION
 from engine.lm.recipes import Shelf
-from engine.lm.scorer import SCORER_ID, Scorer
+from engine.lm.scorer import Scorer
+from engine.lm.scorer_choice import encoder_of
 from engine.lm.window import window_of
 from engine.runs import answers as answer_files
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_part, rows_of_others
 from engine.runs.runfolder import append_line
+from engine.strategies import registry
 
 Instead = Callable[[Recipe, str, Example], Recipe]
 """From a variant's recipe, a split and an example to the recipe that answers it."""
@@ -94,6 +97,17 @@ def example_set(context: RunContext) -> ExampleSet:
     return ExampleSet(dataset, splits, chosen)
 
 
+def served(context: RunContext, whole: ExampleSet) -> ExampleSet:
+    """Return the examples that the run's strategy can answer: of unseen personas where its trait says so."""
+    if registry.get(context.spec.experiment, context.workspace).traits.serves_unseen:
+        return whole
+    return ExampleSet(
+        whole.dataset,
+        whole.splits,
+        {split: chosen for split, chosen in whole.by_split.items() if split != UNSEEN},
+    )
+
+
 def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str:
     """Declare everything that makes this run's scores comparable; return the protocol's hash."""
     ids = "\n".join(example.example_id for _, example in chosen.all)
@@ -102,7 +116,7 @@ def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str
             **context.spec.protocol,
             "examples_hash": hash_of(ids)[:16],
             "prompt_version": PROMPT_VERSION,
-            "scorer": SCORER_ID,
+            "scorer": encoder_of(context.workspace).identity,
             "dtype": base.dtype,
             "device": base.device,
             "kernel": kernels_for(context.workspace, base).policy,
@@ -134,8 +148,8 @@ def score_variants(
     scores, as `score_table` does.
     """
     base, shelf = base or load_base(context.spec.base), shelf or Shelf(context.workspace)
-    chosen = example_set(context)
-    protocol = declare_protocol(context, chosen, base)
+    whole = example_set(context)
+    protocol, chosen = declare_protocol(context, whole, base), served(context, whole)
     scorer = Scorer(context.workspace)
     asker = asker_for(context, base, shelf, scorer)
     covered = {
@@ -182,14 +196,15 @@ def count_cuts(context: RunContext, base: Base, cut: Mapping[str, int]) -> None:
 
 
 def asker_for(context: RunContext, base: Base, shelf: Shelf, scorer: Scorer) -> Asker:
-    """Return what makes this run's prompts; finding memories counts as loading."""
+    """Return what makes this run's prompts; finding memories is a stage, or counts as loading."""
+    memories = "memories" if "memories" in context.spec.stages else "load"
     return Asker(
         context.workspace,
         base,
         shelf,
         max_new_tokens=context.spec.protocol["max_new_tokens"],
         scorer=scorer,
-        on_progress=embedding_progress(context, "load", unit="memories"),
+        on_progress=embedding_progress(context, memories, unit="memories"),
     )
 
 
@@ -278,6 +293,7 @@ def score_table(
 ) -> pd.DataFrame:
     """Return the scores of the answers in the metrics wanted, long, with the answers' keys and personas."""
     scorer.keep_in(context.workspace)
+    context.progress("score", 0, 2 * len(answers), unit="texts")
     found = measure(
         wanted,
         [row.reply.text for row in answers],

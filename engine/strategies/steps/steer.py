@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -30,7 +30,10 @@ from engine.lm.reply_states import behind, reply_states
 from engine.lm.scorer import Scorer
 from engine.lm.window import window_of
 from engine.runs.context import RunContext
-from engine.strategies.steps.choosing import best_of, kept, val_examples, val_scores, write_sweep
+from engine.strategies import registry
+from engine.strategies.spec import full_name
+from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, write_sweep
+from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name, train_ids
 from engine.strategies.steps.made import made_by
 from engine.strategies.steps.scoring import ExampleSet, answer, asker_for, example_set, score_variants
@@ -58,11 +61,15 @@ def run(context: RunContext) -> None:
     asker = asker_for(context, base, shelf, scorer)
     if not (context.adapters / PERSONAS).exists():
         _make(context, base, shelf, asker, scorer, over)
-    chosen = kept(context)
-    recipe = Recipe((*over.effects, Own(context.spec.run_id))) if chosen["scale"] else over
-    context.variant(context.spec.experiment, recipe.as_json(), family="steering")
-    context.summary(**chosen)
-    score_variants(context, {context.spec.experiment: recipe}, base=base, shelf=shelf)
+    found = kept(context)
+    assert found is not None  # `_make` writes it before the vectors
+    own = Recipe((*over.effects, Own(context.spec.run_id)))
+    recipe = own if found.is_choice or found.best["scale"] else over
+    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    context.variant(name, recipe.as_json(), family="steering")
+    context.summary(**found.best)
+    crossed = Crossed(context.workspace, context.spec.run_id)
+    score_variants(context, {name: recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: Scorer, over: Recipe) -> None:
@@ -72,22 +79,28 @@ def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: S
     began = time.perf_counter()
     vectors = _vectors(context, base, asker, over, change_of(below), told, layers)
     seconds = time.perf_counter() - began
-    best, scores = _chosen(context, base, asker, scorer, over, below, vectors, layers)
+    found, scores = _chosen(context, base, asker, scorer, over, below, vectors, layers)
     names = {persona: folder_name(persona) for persona in vectors}
-    for persona, of_layer in vectors.items():
-        offsets = Offsets({best.layer: of_layer[best.layer]})
-        save_offsets(offsets, context.adapters / names[persona], base=context.spec.base)
+
+    def effects(of: Mapping[str, Any]) -> dict[str, list[Activations]]:
+        """What acts for each persona at a layer and scale; its vectors are written."""
+        if not of["scale"]:
+            return {persona: [] for persona in names}
+        there = "" if of["layer"] == found.best["layer"] else f"-layer-{of['layer']}"
+        for persona, name in names.items():
+            offsets = Offsets({of["layer"]: vectors[persona][of["layer"]]})
+            save_offsets(offsets, context.adapters / f"{name}{there}", base=context.spec.base)
+        run = context.spec.run_id
+        return {persona: [Activations(run, f"{name}{there}", of["scale"])] for persona, name in names.items()}
+
     read = [(one.persona_id, one.example_id) for _, one in told.all]
     used = {persona: [example for whose, example in read if whose == persona] for persona in vectors}
     write_json(context.folder / VECTORS, used)
-    where = {"layer": best.layer, "scale": best.scale}
-    write_sweep(context, "depths, scales", scores, where, title="Layer and scale of the steering vectors")
+    write_sweep(context, "depths, scales", scores, found, title="Layer and scale of the steering vectors")
     context.summary(vectors=len(vectors), vector_seconds=seconds)
-    context.log(f"{len(vectors)} vectors in {seconds:.1f} s; kept: {best.name}")
-    effects = {
-        persona: [Activations(context.spec.run_id, name, best.scale)] for persona, name in names.items()
-    }
-    write_personas(context.workspace, context.spec.run_id, effects)
+    context.log(f"{len(vectors)} vectors in {seconds:.1f} s; kept: {_Candidate(**found.best).name}")
+    write_crossed(context.workspace, context.spec.run_id, [effects(one) for one in found.by_fold], found.of)
+    write_personas(context.workspace, context.spec.run_id, effects(found.best))
 
 
 def _layers(context: RunContext, base: Base) -> list[int]:
@@ -100,10 +113,12 @@ def _layers(context: RunContext, base: Base) -> list[int]:
 
 
 def _told(context: RunContext, asker: Asker, over: Recipe) -> ExampleSet:
-    """Return the training replies of every persona that fit the window."""
+    """Return the training replies of every persona that fit the window; of unseen ones those before what is
+    judged, which nothing is chosen by."""
     whole, asked = example_set(context), context.spec.parameters
     ids = set(train_ids(whole.dataset, whole.splits, asked))
     found = [one for one in examples(whole.dataset, whole.splits, "train") if one.dialogue_id in ids]
+    found += examples(whole.dataset, whole.splits, "history")
     chosen = choose_examples(found, asked["replies"])
     fitting = asker.fitting(over, [one for one in chosen if one.reference.strip()])
     if not fitting:
@@ -163,27 +178,30 @@ def _chosen(
     below: Sequence[Any],
     vectors: Vectors,
     layers: Sequence[int],
-) -> tuple[_Candidate, dict[str, float]]:
+) -> tuple[Kept, dict[str, float]]:
     """Return the best candidate on val, and what all came to: layers at the middle scale, then scales."""
     scales = list(context.spec.parameters["scales"])
     middle = sorted(scales)[len(scales) // 2]
     if len(layers) * len(scales) == 1:
-        return _Candidate(layers[0], middle), {}
+        return Kept(asdict(_Candidate(layers[0], middle))), {}
     val = val_examples(context, asker, over, parameter="scales").where(lambda persona: persona in vectors)
-    scores: dict[str, float] = {}
+    tried = Tried(context, base, scorer, val, of=len(layers) + len(scales) - 1)
 
-    def best(tried: Sequence[_Candidate]) -> _Candidate:
-        new = {one.name: one for one in tried if one.name not in scores}
-        asking = {
-            name: (lambda asked, one=one: _steered(asker.asks(over, asked), asked, below, vectors, one))
-            for name, one in new.items()
-        }
-        scores.update(val_scores(context, base, scorer, val, asking))
-        kept_name = best_of(context, scores, [one.name for one in tried])
-        return next(one for one in tried if one.name == kept_name)
+    def best(candidates: Sequence[_Candidate], fold: int | None) -> _Candidate:
+        by_name = {one.name: one for one in candidates}
+        tried.answer(
+            {
+                name: (lambda asked, one=one: _steered(asker.asks(over, asked), asked, below, vectors, one))
+                for name, one in by_name.items()
+            }
+        )
+        return by_name[tried.best(list(by_name), without=fold)]
 
-    where = best([_Candidate(layer, middle) for layer in layers])
-    return best([_Candidate(where.layer, scale) for scale in scales]), scores
+    def choose(fold: int | None) -> dict[str, Any]:
+        where = best([_Candidate(layer, middle) for layer in layers], fold)
+        return asdict(best([_Candidate(where.layer, scale) for scale in scales], fold))
+
+    return tried.crossed(choose), tried.scores
 
 
 def _steered(

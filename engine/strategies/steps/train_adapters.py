@@ -343,8 +343,8 @@ def _trainer(
             progress=lambda steps, total: context.progress(
                 "train", before * total + steps, parts * total, unit="steps"
             ),
-            loss=lambda split, step, epoch, nats: context.event(
-                "loss", split=split, step=step, epoch=epoch, loss_nats=nats
+            loss=lambda split, step, epoch, nats, rate: context.event(
+                "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
             ),
             stop=context.stop_requested,
             say=context.log,

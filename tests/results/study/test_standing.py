@@ -69,7 +69,9 @@ def test_an_empty_study_waits_for_its_reference(ws: Workspace) -> None:
 
 
 def test_the_gate_reads_the_comparison_that_all_screens_show(ws: Workspace) -> None:
+    """Its p too: that of the verdict, corrected over all that compete, not that of this pair alone."""
     run_id = finish(ws, "gain")
+    finish(ws, "count", {"lift": 0.001})
     stood = study.stand(ws, tree())
     measured = stood.walk.findings["gain"].measured
     (row,) = [
@@ -80,9 +82,10 @@ def test_the_gate_reads_the_comparison_that_all_screens_show(ws: Workspace) -> N
     assert measured is not None
     assert (measured.delta, measured.p, measured.share_improved) == (
         row["delta"],
-        row["p"],
+        row["p_holm"],
         row["share_improved"],
     )
+    assert row["p_holm"] > row["p"]
     assert (measured.split, measured.candidates) == ("val", 1)
     assert stood.walk.findings["gain"].runs == (run_id,)
     assert (stood.walk.path, stood.walk.result) == (("bar", "gain", "use"), "use")

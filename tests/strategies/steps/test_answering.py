@@ -116,17 +116,37 @@ def swept(ws: Workspace) -> RunSpec:
 
 def test_the_best_weight_on_val_is_kept_and_every_weight_can_be_seen(ws: Workspace, swept: RunSpec) -> None:
     sweep = found(ws, swept, "sweep.json")
-    points = {point["value"]: point["mean"] for point in sweep["points"]}
+    points = {float(point["value"]): point["mean"] for point in sweep["points"]}
     assert list(points) == [0.0, 0.3, 0.6, 1.0]
     assert points[sweep["best"]] == max(points.values())
     told = [event for event in read_events(ws.run_folder(swept.run_id)) if event["kind"] == "weight"]
-    assert {event["weight"]: event["val"] for event in told} == points
+    assert {float(event["weight"]): event["val"] for event in told} == points
     rows = table(ws, swept)
-    assert set(rows["variant"]) == {f"mixture-{sweep['best']:g}"}
+    assert set(rows["variant"]) == {"mixture"}
     assert len(rows) == ROWS
-    for scores, weight in ((rows, sweep["best"]), (upstream(ws, swept, "first"), 1.0)):
-        val = scores[scores["split"] == "val"].groupby("persona_id")["embedding_similarity"].mean()
-        assert val.mean() == pytest.approx(points[weight], abs=1e-6)
+    val = upstream(ws, swept, "first").query("split == 'val'")
+    mean = val.groupby("persona_id")["embedding_similarity"].mean().mean()
+    assert mean == pytest.approx(points[1.0], abs=1e-6)
+
+
+def test_a_chosen_weight_is_judged_on_val_by_what_its_other_dialogues_choose(
+    ws: Workspace, swept: RunSpec
+) -> None:
+    """Test is answered with the kept weight; each val dialogue with the one that was chosen without it."""
+    sweep = found(ws, swept, "sweep.json")
+    assert len(sweep["by_fold"]) == 5
+    alone = {
+        weight: table(ws, do(ws, "mixture", weights=weight)).set_index("example_id")["reply"]
+        for weight in {sweep["best"], *sweep["by_fold"]}
+    }
+    for row in table(ws, swept).itertuples():
+        weight = sweep["best"]
+        if row.split == "val":
+            weight = sweep["by_fold"][sweep["folds"][row.dialogue_id]]
+        assert row.reply == alone[weight][row.example_id]
+    (chosen,) = variant_ids(ws, swept.run_id).values()
+    fixed = variant_ids(ws, do(ws, "mixture", weights=sweep["best"]).run_id)
+    assert chosen not in fixed.values()
 
 
 def test_a_mixture_stopped_at_every_chance_ends_like_one_left_alone(ws: Workspace) -> None:

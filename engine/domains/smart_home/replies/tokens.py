@@ -9,11 +9,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from engine.domains.numbers import NUMBER, value_of
 from engine.domains.smart_home.replies.lexicon import NUMBER_WORDS, PHRASES, WORDS
 
 _TOKEN = re.compile(
     r"(?P<clock>[0-9]{1,2}:[0-9]{2})"
-    r"|(?P<number>[0-9]+(?:\.[0-9]+)?)"
+    rf"|(?P<number>{NUMBER})"
     r"|(?P<word>a/c\b|[ap]\.m\b\.?|disney\+|apple tv\+|o['’]clock|[^\W\d_]+(?:['’][^\W\d_]+)*)"
     r"|(?P<mark>[.!?;,\n%°℃℉:=()&/|—–]|(?<=\s)-(?=\s)|(?<=[0-9])-(?=[0-9]))"
 )
@@ -75,7 +76,7 @@ def _tokens(text: str) -> list[Token]:
 def _next_symbol(tokens: list[Token], position: int) -> tuple[Symbol, int]:
     kind, word, start, end = tokens[position]
     if kind == "number":
-        return _number(tokens, position, float(word), position + 1)
+        return _number(tokens, position, value_of(word), position + 1)
     for words, (meaning, value) in PHRASES.get(word, ()):
         stop = position + len(words)
         if stop <= len(tokens) and all(tokens[position + k][1] == words[k] for k in range(1, len(words))):

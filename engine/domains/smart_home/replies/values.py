@@ -39,7 +39,7 @@ def read_number(state: State, i: int, symbol: Symbol) -> None:
         state.waiting = []
         return
     relative = i > state.start and state.symbols[i - 1].text == "by"
-    amount = -quantity.amount if relative and state.lowering else quantity.amount
+    amount = -abs(quantity.amount) if relative and state.lowering else quantity.amount
     for parameter, devices, end in _numbered(state, i, quantity):
         state.add(f"{parameter}_change" if relative else parameter, amount, end, devices)
 

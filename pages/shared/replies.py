@@ -1,4 +1,4 @@
-"""A persona's examples as panes: what was asked, the right reply, and what every variant said.
+"""Examples as panes: what was asked, the right reply, what every variant said, and what people say of that.
 
 What is shown comes from engine/show/persona/replies.py; how, from replies.js and .css beside this file.
 Texts of users and models go there as data and are only ever set as text.
@@ -6,21 +6,26 @@ Texts of users and models go there as data and are only ever set as text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
 from engine.core.wording import points, signed_points
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
+from engine.results import marks
+from engine.results.marks import MARKS, Mark, Said
 from engine.show.persona.replies import Answered, Memory, Reply
+from pages.shared import frame, reads
 
 _HERE = Path(__file__).resolve().parent
 _SIGNS = {"right": "✓", "other": "≠", "missing": "−", "extra": "+"}
 _panes = st.components.v2.component(
-    "persona_replies",
+    "replies",
     html='<div class="replies"></div>',
     css=(_HERE / "replies.css").read_text(encoding="utf-8"),
     js=(_HERE / "replies.js").read_text(encoding="utf-8"),
@@ -28,9 +33,9 @@ _panes = st.components.v2.component(
 
 
 def show(
+    ws: Workspace,
     found: Sequence[Answered],
     *,
-    domain: Domain,
     metric: Metric,
     reference: str,
     looked_at: str | None,
@@ -38,22 +43,71 @@ def show(
     example_id: str | None,
     key: str,
     on_choose: Callable[[str], None],
+    named: bool = False,
+    alone: bool = False,
 ) -> None:
-    """Draw the panes, one example open; `on_choose` is called with an example's id when it is opened."""
+    """Draw the panes, one example open; `on_choose` is called with an example's id when it is opened.
+
+    `named` says of each example whose it is. `alone` draws the open one without the list, with the reply
+    looked at only. Side effect: a mark that is made is written.
+    """
 
     def opened() -> None:
         chosen = st.session_state[key].get("example")
         if isinstance(chosen, str):
             on_choose(chosen)
 
+    def marked() -> None:
+        asked = st.session_state[key].get("mark")
+        if isinstance(asked, Mapping):
+            _mark(ws, found, asked)
+
+    domain, said = reads.domain(ws), marks.read(ws)
+    whose = reads.names(ws) if named else {}
     data = {
         "open": example_id,
+        "alone": alone,
+        "marks": {} if frame.closed() else dict(MARKS),
         "examples": [
-            _example(one, number, metric, domain, reference=reference, looked_at=looked_at, bounds=bounds)
+            {
+                **_example(
+                    one,
+                    number,
+                    metric,
+                    domain,
+                    said,
+                    reference=reference,
+                    looked_at=looked_at,
+                    bounds=bounds,
+                    alone=alone,
+                ),
+                "whose": whose.get(one.persona_id, one.persona_id) if named else "",
+            }
             for number, one in enumerate(found, 1)
         ],
     }
-    _panes(key=key, data=data, on_example_change=opened)
+    _panes(key=key, data=data, on_example_change=opened, on_mark_change=marked)
+
+
+def _mark(ws: Workspace, found: Sequence[Answered], asked: Mapping[str, Any]) -> None:
+    """Write the mark that was made on one of the replies shown."""
+    example = next((one for one in found if one.example_id == asked.get("example")), None)
+    said = () if example is None else example.replies
+    reply = next((one for one in said if one.text == asked.get("reply")), None)
+    if example is None or reply is None:
+        return
+    try:
+        marks.put(
+            ws,
+            (example.example_id, reply.text),
+            str(asked.get("mark") or ""),
+            note=str(asked.get("note") or ""),
+            persona_id=example.persona_id,
+            right_reply=example.reference,
+            variants=reply.variants,
+        )
+    except EngineError as error:
+        st.toast(frame.plain(f"{error.message} {error.hint or ''}"), icon=":material/error:")
 
 
 def _example(
@@ -61,10 +115,12 @@ def _example(
     number: int,
     metric: Metric,
     domain: Domain,
+    said: Mapping[Said, Mark],
     *,
     reference: str,
     looked_at: str | None,
     bounds: Collection[str],
+    alone: bool,
 ) -> dict[str, Any]:
     asked = next((text for role, text in reversed(one.context) if role == "user"), "")
     own = next((reply for reply in one.replies if looked_at in reply.variants), None)
@@ -83,15 +139,29 @@ def _example(
         "reference": one.reference,
         "acts": list(one.acts),
         "replies": [
-            _reply(reply, metric, reference=reference, looked_at=looked_at, bounds=bounds)
+            _reply(
+                reply,
+                metric,
+                said.get((one.example_id, reply.text)),
+                reference=reference,
+                looked_at=looked_at,
+                bounds=bounds,
+            )
             for reply in one.replies
+            if not alone or looked_at in reply.variants
         ],
-        "memories": [_memory(memory) for memory in one.memories],
+        "memories": [] if alone else [_memory(memory) for memory in one.memories],
     }
 
 
 def _reply(
-    reply: Reply, metric: Metric, *, reference: str, looked_at: str | None, bounds: Collection[str]
+    reply: Reply,
+    metric: Metric,
+    mark: Mark | None,
+    *,
+    reference: str,
+    looked_at: str | None,
+    bounds: Collection[str],
 ) -> dict[str, Any]:
     return {
         "variants": [
@@ -111,7 +181,11 @@ def _reply(
         "findings": [
             {"kind": one.kind, "sign": _SIGNS[one.kind], "words": one.words} for one in reply.findings
         ],
-        "tokens": reply.tokens,
+        "text": reply.text,
+        "kind": reply.kind,
+        "words": [{"text": one.text, "side": one.side} for one in reply.words] if reply.kind else [],
+        "mark": "" if mark is None else mark.mark,
+        "note": "" if mark is None else mark.note,
     }
 
 
@@ -142,11 +216,16 @@ def _tone(value: float | None, metric: Metric) -> str:
     return "up" if (value > 0) == metric.higher_is_better else "down"
 
 
-def most_different(found: Sequence[Answered], variant: str) -> str:
-    """Return the example where a variant differs most from the reference, else the first."""
+def worst_first(found: Sequence[Answered], variant: str, metric: Metric) -> list[Answered]:
+    """Return the examples in the order of what a variant loses against the reference, the worst first.
 
-    def size(one: Answered) -> float:
-        delta = next((reply.delta for reply in one.replies if variant in reply.variants), None)
-        return abs(delta or 0.0)
+    Of those alike, and of the reference itself, where it scores lowest. Without a value last.
+    """
 
-    return max(found, key=size).example_id
+    def place(one: Answered) -> tuple[bool, float, float]:
+        own = next((reply for reply in one.replies if variant in reply.variants), None)
+        if own is None or own.score is None or own.delta is None:
+            return True, 0.0, 0.0
+        return False, metric.sign * own.delta, metric.sign * own.score
+
+    return sorted(found, key=place)

@@ -1,4 +1,4 @@
-// Draws the examples it is given (pages/persona/replies.py) and tells which one was opened.
+// Draws the examples it is given (pages/shared/replies.py) and tells which one was opened, and what was marked.
 // Text is only ever set as text, never as markup. Opening an example is instant; the address follows.
 const WORDS = { right: "right", other: "another value", missing: "missing", extra: "not asked for" };
 
@@ -57,7 +57,51 @@ function rightReply(parent, example) {
   for (const words of example.acts) make("li", "held", list, words);
 }
 
-function reply(parent, one) {
+const SIDES = { both: "", added: "not in the right reply", lacking: "only in the right reply" };
+
+function words(parent, one) {
+  if (!one.words.length) return;
+  const looked = one.variants.some((variant) => variant.looked_at);
+  const more = make("details", "", parent);
+  more.open = looked;
+  make("summary", "", more, "Word by word against the right reply");
+  const text = make("div", "text words", more);
+  for (const stretch of one.words) {
+    const tag = { added: "ins", lacking: "del" }[stretch.side] ?? "span";
+    make(tag, "", text, stretch.text).title = SIDES[stretch.side];
+    text.append(" ");
+  }
+}
+
+function judging(parent, example, one, marks, tell) {
+  if (!Object.keys(marks).length) {
+    const held = [one.mark, one.note].filter(Boolean).join(": ");
+    if (held) make("div", "small", parent, `Marked ${held}`);
+    return;
+  }
+  const row = make("div", "judging", parent);
+  const send = (mark, note) => {
+    Object.assign(one, { mark, note });
+    tell({ example: example.id, reply: one.text, mark, note });
+    row.remove();
+    judging(parent, example, one, marks, tell);
+  };
+  make("span", "small quiet", row, "You find it");
+  for (const [name, label] of Object.entries(marks)) {
+    const button = make("button", "mark", row, one.mark === name ? `✓ ${label}` : label);
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(one.mark === name));
+    button.onclick = () => send(one.mark === name ? "" : name, one.note);
+  }
+  const note = make("input", "note", row);
+  note.placeholder = "Note";
+  note.setAttribute("aria-label", `Note on the reply of ${one.variants[0].name}`);
+  note.maxLength = 2000;
+  note.value = one.note;
+  note.onchange = () => send(one.mark, note.value);
+}
+
+function reply(parent, one, example, marks, tell) {
   const looked = one.variants.some((variant) => variant.looked_at);
   const card = make("div", looked ? "card looked-at" : "card", parent);
   const head = make("div", "head", card);
@@ -70,6 +114,9 @@ function reply(parent, one) {
   if (one.difference) make("span", one.tone, score, ` ${one.difference}`);
   pieces(make("div", "text", card), one.pieces);
   findings(card, one.findings);
+  if (one.kind) make("div", "small quiet", card, one.kind);
+  words(card, one);
+  judging(card, example, one, marks, tell);
 }
 
 function memories(parent, list) {
@@ -90,15 +137,15 @@ function key(parent) {
   for (const text of ["✓ right", "≠ another value", "− missing", "+ not asked for"]) make("span", "", made, text);
 }
 
-function pane(parent, example) {
+function pane(parent, example, marks, tell) {
   parent.replaceChildren();
   const head = make("div", "", parent);
-  make("h4", "", head, example.place);
+  make("h4", "", head, [example.whose, example.place].filter(Boolean).join(", "));
   if (example.situation) make("p", "where small quiet", head, example.situation);
   context(parent, example);
   rightReply(parent, example);
   key(parent);
-  for (const one of example.replies) reply(parent, one);
+  for (const one of example.replies) reply(parent, one, example, marks, tell);
   memories(parent, example.memories);
 }
 
@@ -108,7 +155,7 @@ export default function (component) {
   const focused = root.querySelector(".list button:focus")?.dataset.example;
   const opened = [...root.querySelectorAll("details[open] summary")].map((one) => one.textContent);
   root.replaceChildren();
-  const columns = make("div", "columns", root);
+  const columns = make("div", data.alone ? "" : "columns", root);
   const list = make("ol", "list", columns);
   list.setAttribute("aria-label", "Examples");
   const view = make("div", "pane", columns);
@@ -122,7 +169,7 @@ export default function (component) {
       button.setAttribute("aria-current", String(name === example.id));
     }
     view.setAttribute("aria-label", example.place);
-    pane(view, example);
+    pane(view, example, data.marks, (mark) => setTriggerValue("mark", mark));
     if (tell) setTriggerValue("example", example.id);
   };
 
@@ -130,7 +177,7 @@ export default function (component) {
     const button = make("button", "", make("li", "", list));
     button.type = "button";
     button.dataset.example = example.id;
-    make("span", "place", button, `${example.number}. ${example.place}`);
+    make("span", "place", button, `${example.number}. ${example.whose || example.place}`);
     make("span", `difference ${example.tone}`, button, example.difference);
     make("span", "asked", button, example.asked);
     button.onclick = () => open(example.id, true);
@@ -146,6 +193,7 @@ export default function (component) {
     next.focus();
     next.click();
   };
+  if (data.alone) list.remove();
   open(data.open, false);
   for (const summary of root.querySelectorAll("summary")) {
     if (opened.includes(summary.textContent)) summary.parentElement.open = true;

@@ -1,0 +1,143 @@
+"""A study of texts without actions: the world of headlines, its truth beside it, by the command line.
+
+    .venv/bin/python -m engine bench headlines                20 authors x 50 articles
+    .venv/bin/python -m engine bench headlines --uniform     the same where nobody differs
+
+Runs unified, hybrid, four retrievers over unified, both oracles and placebos, one after another, and
+prints what test says in ROUGE-L, a line a variant in Markdown, and which of the world's truths came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from bench.study import engine  # noqa: E402
+
+LAYERS = '["q_proj","k_proj","v_proj","o_proj","gate_proj","up_proj","down_proj"]'
+TRAINED = (
+    f"target_modules={LAYERS}", "rank=16", "learning_rate=0.0015", "batch_size=2", "epochs=6",
+)  # fmt: skip
+RETRIEVERS = ("bm25", "similarity", "newest", "random")
+MEMORIES = 3
+VARIANTS = {
+    "unified": "unified",
+    "hybrid": "hybrid",
+    "bm25": f"unified+retrieval-bm25-{MEMORIES}",
+    "similarity": f"unified+retrieval-{MEMORIES}",
+    "newest": f"unified+retrieval-recent-1-{MEMORIES}",
+    "random": f"unified+retrieval-random-{MEMORIES}",
+    "persona": "ceiling-persona",
+    "population": "knows-population",
+}
+Row = Mapping[str, Any]
+
+
+def play(workspace: Path, settings: Sequence[str], trained: Sequence[str]) -> None:
+    """Run the study; each run goes by the unified that was trained here."""
+
+    def run(*words: str) -> str:
+        began = time.monotonic()
+        told = engine(workspace, "run", *words, *_set(settings))
+        print(f"  {time.monotonic() - began:7.1f} s  {' '.join(words[:4])}", file=sys.stderr, flush=True)
+        return str(told["run_id"])
+
+    unified = run("unified", *_set(trained))
+    run("ceiling")
+    hybrid = run("hybrid", "--upstream", f"unified={unified}", "--no-controls", *_set(trained))
+    run("placebo", *_set(["of=hybrid"]), "--upstream", f"of={hybrid}")
+    for retriever in RETRIEVERS:
+        chosen = _set([f"retriever={retriever}", f"k={MEMORIES}"])
+        read = run("retrieval", "--upstream", f"over={unified}", *chosen)
+        if retriever != "random":
+            run("placebo", *_set(["of=retrieval"]), "--upstream", f"of={read}")
+
+
+def _set(values: Sequence[str]) -> list[str]:
+    return [part for one in values for part in ("--set", one)]
+
+
+def truths(rows: Mapping[str, Row]) -> dict[str, bool]:
+    """Return what the world's making says must come out, and whether it did."""
+    mean = {name: rows[variant]["mean"] for name, variant in VARIANTS.items() if variant in rows}
+    likeness = min(mean["bm25"], mean["similarity"])
+    contenders = (mean["hybrid"], likeness, mean["unified"])
+
+    def above_placebo(name: str) -> bool:
+        found = rows[VARIANTS[name]]["above_placebo"]
+        return bool(found and found["delta"] > 0 and found["p"] < 0.05)
+
+    return {
+        "hybrid is better than unified": rows[VARIANTS["hybrid"]]["verdict"] == "better",
+        "hybrid is above its placebo": above_placebo("hybrid"),
+        "retrieval by BM25 is above its placebo": above_placebo("bm25"),
+        "retrieval by similarity is above its placebo": above_placebo("similarity"),
+        "likeness finds more than the newest and chance": likeness > max(mean["newest"], mean["random"]),
+        "nothing is above who knows the persona": max(contenders) < mean["persona"],
+        "unified is no better than who knows the population": mean["unified"] < mean["population"] + 0.03,
+    }
+
+
+def null_truths(rows: Mapping[str, Row]) -> dict[str, bool]:
+    """Return the same of a world where nobody differs: nothing personal is above its placebo."""
+    found = {name: rows[VARIANTS[name]]["above_placebo"] for name in ("hybrid", "bm25", "similarity")}
+    return {
+        f"{name} is not above its placebo": not (one and one["delta"] > 0 and one["p"] < 0.05)
+        for name, one in found.items()
+    }
+
+
+def show(rows: Sequence[Row], metric: str, came_out: Mapping[str, bool]) -> None:
+    """Print the table of test, and the truths."""
+    from engine.core.wording import interval, p_value, points, signed_points
+
+    print(f"| variant | {metric} | over unified | 95 % interval | p (Holm) | verdict | over its placebo |")
+    print("|---|---|---|---|---|---|---|")
+    for row in rows:
+        is_one = row["role"] == "reference"
+        above = row["above_placebo"]
+        cells = (
+            row["variant"],
+            points(row["mean"]),
+            "" if is_one else signed_points(row["delta"]),
+            "" if is_one or row["ci_low"] is None else interval(row["ci_low"], row["ci_high"]),
+            "" if row["p_holm"] is None else p_value(row["p_holm"]),
+            row["verdict"],
+            f"{signed_points(above['delta'])} (p {p_value(above['p'])})" if above else "",
+        )
+        print(f"| {' | '.join(cells)} |")
+    print()
+    for words, is_true in came_out.items():
+        print(f"- {words}: {'yes' if is_true else 'NO'}")
+
+
+def main() -> None:
+    """Make the world, run the study, print what came out."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--uniform", action="store_true", help="The world where nobody differs.")
+    made.add_argument("--personas", type=int, default=20)
+    made.add_argument("--dialogues", type=int, default=50)
+    made.add_argument("--base", default="embedded")
+    made.add_argument("--workspace", type=Path, help="Where to keep it; goes on where one is.")
+    made.add_argument("--set", action="append", default=[], help="Further parameters of training.")
+    options = made.parse_args()
+    workspace = options.workspace or Path(tempfile.mkdtemp(prefix="persona-lab-headlines-"))
+    if not (workspace / "data" / "dataset").exists():
+        world = "headlines-uniform" if options.uniform else "headlines"
+        size = ("--personas", str(options.personas), "--dialogues", str(options.dialogues))
+        engine(workspace, "init", "--dataset", f"world:{world}", *size, "--base", options.base)
+    play(workspace, ("max_new_tokens=40",), (*TRAINED, *options.set))
+    found = engine(workspace, "compare", "--split", "test", "--metric", "rouge_l")
+    rows = {row["variant"]: row for row in found["rows"]}
+    show(found["rows"], "ROUGE-L", null_truths(rows) if options.uniform else truths(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The command that writes results for other programs: export-table."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from engine.cli.frame import Call, command
+from engine.core.errors import EngineError
+from engine.core.paths import write_atomically
+
+_WHAT = ("comparison", "personas", "runs", "votes")
+_SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
+
+
+@command(
+    "export-table",
+    examples=(
+        "export-table comparison table.csv",
+        "export-table comparison table.tex --metric device_f1",
+        "export-table personas personas.parquet --variant hybrid --split test",
+        "export-table runs runs.csv",
+        "export-table votes votes.csv",
+    ),
+)
+@click.argument("what", type=click.Choice(_WHAT))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--metric", help="Of a comparison: the metric; by default the study's primary one.")
+@click.option(
+    "--split", type=click.Choice(["val", "test"]), help="Of a comparison: val (the default) or test."
+)
+@click.option("--reference", help="Of a comparison: the variant to compare with.")
+@click.option("--protocol", help="Of a comparison: the protocol.")
+@click.option("--variant", "variants", multiple=True, help="Of a comparison: this variant only; repeatable.")
+def export_table(call: Call, *, what: str, file: Path, split: str | None, **asked: Any) -> int:
+    """Write a table as tidy CSV, Parquet or LaTeX, by FILE's ending: .csv, .parquet, .tex.
+
+    WHAT is comparison (a row a variant), personas (a row a variant and persona), runs or votes. Numbers are
+    numbers, metrics fractions; metric, its version, split and protocol stand in columns. A comparison on test
+    is counted as a look, as everywhere.
+    """
+    from engine.results.comparing.comparison import compare_variants
+    from engine.results.comparing.headline import opening_split
+    from engine.show import tables
+
+    form = _SUFFIXES.get(file.suffix)
+    if form is None:
+        raise EngineError(
+            f"{file} has no ending that says how to write it.", "End it in .csv, .parquet or .tex."
+        )
+    assert form in get_args(tables.Form)
+    call.ws.read_config()
+    paper = None
+    if what in ("comparison", "personas"):
+        found = compare_variants(call.ws, split=split or opening_split(call.ws), bands=False, **asked)
+        made = (tables.comparison_table if what == "comparison" else tables.persona_table)(call.ws, found)
+        paper = partial(tables.comparison_latex, call.ws, found) if what == "comparison" else None
+    else:
+        made = (tables.run_table if what == "runs" else tables.vote_table)(call.ws)
+    write_atomically(file, tables.written(made, form, paper=paper))  # type: ignore[arg-type]
+    value = {"written": str(file), "rows": len(made), "columns": list(made.columns)}
+    call.answer(value, lambda: call.say(f"{file}: {len(made):,} rows, {len(made.columns)} columns."))
+    return 0
+
+
+COMMANDS = (export_table,)

@@ -1,0 +1,63 @@
+"""Ways on from a study whose tree settled nothing, as plans. Owns which those are; launches nothing."""
+
+from __future__ import annotations
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.results.study.standing import Stand
+from engine.strategies import registry
+from engine.strategies.plan import Plan, Seen, plan
+from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
+
+
+def best_experiment(stood: Stand) -> str | None:
+    """Return the experiment of the step that stands best on val; None where none is measured."""
+    known = [
+        (finding.measured.delta, node.experiment)
+        for node in stood.tree.nodes
+        if (finding := stood.walk.findings.get(node.id)) is not None
+        and node.experiment is not None
+        and finding.measured is not None
+        and finding.measured.delta is not None
+        and finding.measured.variant != finding.measured.reference
+    ]
+    return max(known)[1] if known else None
+
+
+def combinations(ws: Workspace, stood: Stand, seen: Seen) -> list[Plan]:
+    """Return what puts together that is there and has not been run: routing among all, memories over the
+    best."""
+    done = {one.experiment for one in seen.records if one.state == "succeeded" and one.spec}
+    among = [name for name in registry.having("routable", seen.known) if name in done]
+    best = best_experiment(stood)
+    asked = [("routing", {"among": among})] if len(among) > 1 else []
+    if best in registry.having("readable", seen.known):
+        asked.append(("retrieval", {"over": best}))
+    found = []
+    for name, given in asked:
+        try:
+            planned = plan(ws, name, given, seen=seen)
+        except EngineError:  # it cannot exist here
+            continue
+        if planned.target.state is None and planned.obstacle is None:
+            found.append(planned)
+    return found
+
+
+def sweep_of_best(ws: Workspace, stood: Stand) -> tuple[Sweep, list[Plan]] | None:
+    """Return the sweep of the best step's first parameter over the values that it may be tuned to, with its
+    plans; None where there is nothing to sweep, or all of it is there."""
+    name = best_experiment(stood)
+    entry = registry.experiments(ws).get(name) if name is not None else None
+    if entry is None:
+        return None
+    for parameter, values in entry.space.items():
+        each = [one[0] if isinstance(one, list) and len(one) == 1 else one for one in values]
+        try:
+            sweep = sweep_of(ws, entry.name, parameter, each)
+            plans = plan_sweep(ws, sweep)
+        except EngineError:  # two values are too few, or it cannot exist here
+            continue
+        if any(one.target.state is None for one in plans):
+            return sweep, plans
+    return None

@@ -1,0 +1,122 @@
+"""What people say of runs: a title, a note, tags, a star, a pin, and that one is hidden.
+
+Owns data/labels.jsonl, which only ever grows: a line says how a run is labelled from then on. No run's folder
+and no database holds a label, so none is lost with either, and a run that is brought back has its own again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engine.core.errors import EngineError
+from engine.core.locks import locked
+from engine.core.machine import changes
+from engine.core.paths import Workspace, read_rows
+from engine.runs.records import find
+from engine.runs.runfolder import append_line, now
+
+LONGEST_TITLE, LONGEST_NOTE, LONGEST_TAG = 120, 4000, 40
+_FILE = "labels.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """How one run is labelled. Pinned runs stand first in lists, hidden ones only where asked for."""
+
+    title: str = ""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    star: bool = False
+    pinned: bool = False
+    hidden: bool = False
+
+    def words(self) -> str:
+        """Return all that a search may find in it."""
+        return " ".join((self.title, self.note, *self.tags))
+
+
+NONE = Label()
+
+
+def read(ws: Workspace) -> dict[str, Label]:
+    """Return every run's label, runs without one left out; a line of another form is left out."""
+    found: dict[str, Label] = {}
+    for value in read_rows(_path(ws)):
+        try:
+            found[str(value["run_id"])] = _label(value["label"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return {run_id: label for run_id, label in found.items() if label != NONE}
+
+
+def of_run(ws: Workspace, run_id: str) -> Label:
+    """Return one run's label."""
+    return read(ws).get(run_id, NONE)
+
+
+@changes("label a run")
+def label(
+    ws: Workspace,
+    run_ids: Sequence[str],
+    *,
+    add: Iterable[str] = (),
+    drop: Iterable[str] = (),
+    **told: Any,
+) -> dict[str, Label]:
+    """Change the labels of runs and return them: fields of `Label` in `told`, tags to `add` and to `drop`.
+
+    Raises EngineError for a run that is not there, and for words that are too long.
+    """
+    for run_id in run_ids:
+        find(ws, run_id)
+    more, less = _tags(add), set(_tags(drop))
+    with locked(_path(ws).with_name(".labels.lock"), what="The record of labels"):
+        known, made = read(ws), dict[str, Label]()
+        for run_id in run_ids:
+            before = known.get(run_id, NONE)
+            after = _checked(replace(before, **told))
+            kept = (*after.tags, *more)
+            made[run_id] = replace(after, tags=tuple(dict.fromkeys(one for one in kept if one not in less)))
+            if made[run_id] != before:
+                line = {"run_id": run_id, "at": now(), "label": asdict(made[run_id])}
+                append_line(_path(ws), json.dumps(line, ensure_ascii=False))
+    return made
+
+
+def tags(labels: Mapping[str, Label]) -> list[str]:
+    """Return every tag in use, in the order of the alphabet."""
+    return sorted({tag for label in labels.values() for tag in label.tags})
+
+
+def _checked(label: Label) -> Label:
+    title, note = " ".join(label.title.split()), label.note.strip()
+    for what, said, longest in (("title", title, LONGEST_TITLE), ("note", note, LONGEST_NOTE)):
+        if len(said) > longest:
+            raise EngineError(f"The {what} has {len(said):,} letters.", f"At most {longest:,} are kept.")
+    return replace(label, title=title, note=note, tags=_tags(label.tags))
+
+
+def _tags(said: Iterable[str]) -> tuple[str, ...]:
+    """Tags as they are kept: without a comma, which parts them, and without spaces around."""
+    found = dict.fromkeys(one.strip() for text in said for one in text.split(",") if one.strip())
+    for tag in found:
+        if len(tag) > LONGEST_TAG:
+            raise EngineError(f"The tag {tag[:20]!r}... has {len(tag)} letters.", f"At most {LONGEST_TAG}.")
+    return tuple(found)
+
+
+def _label(value: Mapping[str, Any]) -> Label:
+    told = {entry.name: value[entry.name] for entry in fields(Label) if entry.name in value}
+    for name, held in told.items():
+        wanted = list if name == "tags" else type(getattr(NONE, name))
+        if not isinstance(held, wanted):
+            raise TypeError(f"{name} is no {wanted.__name__}")
+    return Label(**{**told, "tags": tuple(map(str, told.get("tags", ())))})
+
+
+def _path(ws: Workspace) -> Path:
+    return ws.data / _FILE

@@ -1,0 +1,55 @@
+"""The best of a tuning's settings as a variant, with val scores that the choice took no part in.
+
+`tune` makes it. The tried settings are its upstreams; they show on val and are never chosen there, for this
+stands for them (engine/results/comparing/scene.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from engine.core.parameters import Parameters
+from engine.strategies.spec import Experiment, Traits, Upstream
+
+if TYPE_CHECKING:
+    from engine.runs.context import RunContext
+
+NAME = "tuned"
+ROLE = "setting-"
+
+
+class TunedParameters(Parameters):
+    """What was tuned, and in how many settings."""
+
+    of: str = Field("unified", max_length=100, description="The experiment that was tuned.")
+    settings: int = Field(2, ge=2, le=1000, description="How many of its runs there are to choose from.")
+
+
+def _needs(parameters: TunedParameters) -> tuple[Upstream, ...]:
+    return tuple(
+        Upstream(role=f"{ROLE}{number}", experiment=parameters.of, same_protocol=True)
+        for number in range(parameters.settings)
+    )
+
+
+def step(context: RunContext) -> None:
+    from engine.strategies.steps.tuned import run
+
+    run(context)
+
+
+STRATEGY = Experiment(
+    name=NAME,
+    title="Best of a tuning",
+    family=NAME,
+    group="Choosing and mixing",
+    question="What does the best of several settings gain, judged by dialogues that did not choose it?",
+    makes="hybrid-tuned",
+    step=step,
+    parameters=TunedParameters,
+    needs=_needs,
+    stages={"choose": 100.0},
+    traits=Traits(personal=True, readable=True, routable=False),
+)

@@ -1,0 +1,92 @@
+"""All metrics at once: where each variant gains and where it loses, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from engine.core.errors import EngineError
+from engine.domains import metrics
+from engine.domains.metric import Metric
+from engine.show.charts.verdict_table import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
+from engine.stats.verdicts import BETTER, EQUAL, WORSE
+from pages.compare import choices as compare_choices
+from pages.compare import reads as compare_reads
+from pages.compare.choices import View
+from pages.shared import frame
+
+_TABLE, _NAMES = "compare_metrics_table", "compare_metrics_names"
+
+
+def show(view: View) -> None:
+    """Show the table; a selected row is the variant looked at."""
+    candidate = compare_choices.chosen_candidate(view)
+    found: dict[str, tuple[Metric, list[Mapping[str, Any]]]] = {}
+    waiting: list[str] = []
+    for one in metrics.of_study(view.ws).values():
+        if one.higher_is_better is None:
+            continue
+        asked = replace(view.asked, metric=one.name, margin=0.0)
+        if view.asked.split == "test" and compare_reads.unjudged(view.ws, asked):
+            waiting.append(one.label)
+            continue
+        rows = _rows(view, asked)
+        if rows:
+            found[one.label] = (one, rows)
+    if not found:
+        st.caption("No metric here has a direction in which it is better.")
+        return
+    table = verdict_table(found)
+    names = list(table["variant"])
+    st.session_state[_NAMES] = names
+    frame.select_rows(_TABLE, [names.index(candidate)] if candidate in names else [])
+    st.markdown(f"Differences against **{frame.plain(view.reference)}**, in points where a metric is a share")
+    labels = list(found)
+    frame.table(
+        table.style.map(_colour, subset=labels),
+        key=_TABLE,
+        on_select=_choose,
+        selection_mode="single-row",
+        height="content",
+        alt="Every variant's difference in every metric, with its verdict; select a row to look at one",
+        column_config={
+            "variant": st.column_config.TextColumn("Variant", pinned=True, width=170),
+            **{
+                label: st.column_config.TextColumn(label, help=metric.help, width=120)
+                for label, (metric, _) in found.items()
+            },
+        },
+    )
+    st.caption(
+        f"{SIGNS[BETTER]} better, {SIGNS[WORSE]} worse, {SIGNS[EQUAL]} equal, {OPEN} not clear, "
+        f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of "
+        "errors less is better: the sign says which way."
+    )
+    if waiting:
+        told = ", ".join(waiting)
+        st.caption(f"Not judged on test, so not here: {told}. Choose the metric above to judge it.")
+
+
+def _rows(view: View, asked: compare_reads.Asked) -> list[Mapping[str, Any]]:
+    """The comparison of one metric, of the variants shown; none where it was not computed."""
+    shown = set(view.candidates)
+    try:
+        found = compare_reads.found(view.ws, replace(asked, reference=view.reference))
+    except EngineError:
+        return []
+    return [row for row in found["rows"] if row["variant"] in shown]
+
+
+def _colour(cell: str) -> str:
+    colour = COLOURS.get(cell[:1])
+    return f"background-color: {colour}" if colour else ""
+
+
+def _choose() -> None:
+    rows = st.session_state[_TABLE]["selection"]["rows"]
+    names = st.session_state[_NAMES]
+    if rows and rows[0] < len(names):
+        compare_choices.choose_candidate(names[rows[0]])

@@ -1,0 +1,68 @@
+"""What the Runs page reads of results, kept until they change: what each run brought, and who changed sides.
+
+On validation, where choices are made: nothing here looks at test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.domains import metrics
+from engine.results.comparing import sides
+from engine.results.comparing.comparison import compare_variants
+from pages.shared import reads
+
+SPLIT = "val"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a run brought in one metric: its best variant of so many, fractions throughout.
+
+    Bounds, placebos and other controls do not compete; `verdict` then says what they are.
+    """
+
+    variant: str
+    variants: int
+    mean: float | None
+    delta: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    competes: bool
+    reference: str
+
+
+@reads.kept
+def scores(ws: Workspace, metric: str) -> dict[str, Score]:
+    """Return run id -> its score under the newest protocol; nothing where none is scored."""
+    try:
+        found = compare_variants(ws, metric=metric, split=SPLIT, bands=False)
+    except EngineError:
+        return {}
+    return {
+        run_id: Score(
+            variant=one.row["variant"],
+            variants=one.variants,
+            mean=one.row["mean"],
+            delta=None if one.row["role"] == "reference" else one.row["delta"],
+            low=one.row["ci_low"],
+            high=one.row["ci_high"],
+            verdict=one.row["verdict"],
+            competes=one.row["role"] in ("", "reference"),
+            reference=str(one.row["built_on"] or found["reference"]),
+        )
+        for run_id, one in sides.by_run(found, metrics.chosen(ws, metric)).items()
+    }
+
+
+@reads.kept
+def changed_sides(ws: Workspace, metric: str, first: str, second: str) -> pd.DataFrame:
+    """Return `sides.changed_sides` of two variants under the newest protocol."""
+    found: dict[str, Any] = compare_variants(ws, metric=metric, split=SPLIT, bands=False)
+    return sides.changed_sides(ws, found, [first, second], metrics.chosen(ws, metric))

@@ -1,0 +1,117 @@
+"""What has the study found so far, in one look: the sentence, the two in front, and who loses by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.wording import count, interval, signed_points
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
+from engine.results.comparing.headline import Headline, headline, opening_split
+from engine.results.comparing.pairings import pairings
+from engine.show import charts
+from engine.stats.verdicts import BETTER, WORSE, verdict
+from pages.shared import frame, reads
+
+Row = Mapping[str, Any]
+_FRONT, _WORST = 2, 3
+_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
+
+
+def show(ws: Workspace) -> bool:
+    """Show the answer as it stands; say whether there is one, which there is not before all scoring."""
+    try:
+        found = reads.compared(ws, split=opening_split(ws))
+    except EngineError:  # nothing is scored yet
+        return False
+    told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
+    front = _front(found, told, metric)
+    with st.container(border=True, gap="small", key="home_answer"):
+        st.subheader("The answer so far" if told.tested is None else "The answer", anchor=False)
+        st.markdown(frame.plain(told.answer(competing=bool(front))))
+        if not front:
+            return True
+        _standing(found, told)
+        for place, row in enumerate(front):
+            _one(row, "Leader" if place == 0 else "Runner-up", metric)
+        if front[0]["n_paired"]:
+            _who_loses(ws, found, front[0], metric)
+    return True
+
+
+def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row]:
+    """The one that was chosen and the best beside it, of those that compete."""
+    rows = [row for row in found["rows"] if row["role"] == "" and row["delta"] is not None]
+    chosen = None if told.chosen is None else told.chosen["variant"]
+    rows.sort(key=lambda row: (row["variant"] != chosen, -metric.sign * row["delta"], row["variant"]))
+    return rows[:_FRONT]
+
+
+def _standing(found: Mapping[str, Any], told: Headline) -> None:
+    over = count(max((row["n_paired"] for row in found["rows"]), default=0), "persona")
+    if told.tested is not None:
+        icon, colour = _SIGNS.get(told.verdict, (":material/drag_handle:", "gray"))
+        st.badge(f"Judged on test: {told.verdict}, {over}", icon=icon, color=colour)  # type: ignore[arg-type]
+    elif found["split"] == "val":
+        st.badge(
+            f"Provisional, on validation, {over}",
+            icon=":material/hourglass_top:",
+            color="gray",
+            help="Chosen on these very examples, so the numbers flatter. Compare judges it on test.",
+        )
+
+
+def _one(row: Row, place: str, metric: Metric) -> None:
+    """One variant: its difference, its interval, and the word for it."""
+    factor = 1.0 if metric.unit == "fraction" else 0.01
+    low, high = row["ci_low"], row["ci_high"]
+    spread = f" ({interval(low * factor, high * factor)})" if low is not None else ""
+    word = verdict(row, higher_is_better=metric.higher_is_better)
+    icon, colour = _SIGNS.get(word, (":material/drag_handle:", "gray"))
+    name = frame.plain(str(row["variant"]))
+    told = frame.plain(f"{signed_points(row['delta'] * factor)}{spread}")
+    st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
+
+
+@reads.kept
+def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
+    """One row a persona, the largest gain first."""
+    found = reads.compared(ws, split=split)
+    metric = METRICS[found["metric"]]
+    paired = pairings(ws, found, variants=[variant])[variant]
+    return charts.table_of(paired, higher_is_better=metric.higher_is_better)
+
+
+def _who_loses(ws: Workspace, found: Mapping[str, Any], row: Row, metric: Metric) -> None:
+    variant, in_points = str(row["variant"]), metric.unit == "fraction"
+    table = _by_persona(ws, found["split"], variant)
+    factor = 1.0 if in_points else 0.01
+    reference = str(row.get("built_on") or found["reference"])
+    event = frame.chart(
+        charts.strip_chart(table, candidate=variant, reference=reference, in_points=in_points),
+        key="home_strip",
+        on_select="rerun",
+        selection_mode=charts.CHOSEN,
+        alt=f"Each persona's difference under {variant}",
+    )
+    if (clicked := frame.clicked(event)) is not None:
+        frame.open_persona(clicked["persona_id"], variant)
+    losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if losers.empty:
+            st.caption(f"Nobody is worse off than under {frame.plain(reference)}.", width="content")
+        else:
+            st.caption("Who loses most:", width="content")
+        for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
+            st.page_link(
+                frame.PERSONA,
+                label=frame.plain(f"{persona} {signed_points(difference * factor)}"),
+                query_params=frame.persona_query(persona, variant),
+            )
+        st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

@@ -1,0 +1,179 @@
+"""A study of ratings (LaMP_3), where lower is better: one verdict in every table, gate, choice and page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.cli import main
+from engine.core.parameters import Parameters
+from engine.core.paths import Workspace, read_json
+from engine.data import prepare
+from engine.domains import metrics
+from engine.domains.registry import domain_of
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.headline import headline
+from engine.results.study import standing
+from engine.results.trees.tree_check import read_tree
+from engine.runs.context import RunContext
+from engine.strategies import registry
+from engine.strategies.spec import Experiment, Traits
+from tests import in_process
+from tests.pages.conftest import Open, open_page, texts
+
+__all__ = ["open_page"]
+PEOPLE, ITEMS = 12, 10
+WRONG = {"unified": 2, "closer": 1, "farther": 3}
+"""How far each stand-in is off; unreadable where the reference leaves no room."""
+TREE = """
+title: Ratings
+gate: {over_reference: 0.2}
+nodes:
+  - {id: start, experiment: unified, then: closer}
+  - {id: closer, experiment: closer, passed: use, failed: none}
+  - {id: use, result: Use it, use: [closer]}
+  - {id: none, result: Nothing, outcome: open, use: [unified]}
+"""
+
+
+def rate(context: RunContext) -> None:
+    """Answer every example with a rating that is as far off as the experiment's name says, in most cases."""
+    from engine.lm.generate import Reply
+    from engine.lm.load import load_base
+    from engine.lm.scorer import Scorer
+    from engine.strategies.steps.scoring import Answer, declare_protocol, example_set, write_scores
+
+    name = context.spec.experiment
+    chosen = example_set(context)
+    protocol = declare_protocol(context, chosen, load_base(context.spec.base))
+    context.variant(name, {"adapters": [{"run": name, "name": name}]}, family="test")
+    draw = np.random.default_rng(len(name))
+    answers = []
+    for split, example in chosen.all:
+        held, off = int(example.reference), WRONG[name] - int(draw.random() < 0.3)
+        said = str(held + off if held + off <= 5 else held - off)
+        answers.append(Answer(name, split, example, Reply(said, 1, 1, 0.0)))
+    write_scores(context, answers, protocol, Scorer())
+
+
+def written(folder: Path) -> Path:
+    draw = np.random.default_rng(0)
+    asked = "What is the score of the following review on a scale of 1 to 5? review: {}"
+    people, golds = [], []
+    for person in range(PEOPLE):
+        profile = [
+            {"id": f"{n}", "text": f"Review {n} of {person}.", "score": str(draw.integers(1, 6))}
+            for n in range(ITEMS)
+        ]
+        query = [{"id": f"{person}{n}", "input": asked.format(f"query {n}")} for n in range(3)]
+        golds += [{"id": one["id"], "output": str(draw.integers(1, 6))} for one in query]
+        people.append({"user_id": f"u{person:02d}", "profile": profile, "query": query})
+    folder.mkdir()
+    (folder / "user_top_100_history.json").write_text(json.dumps(people))
+    (folder / "user_top_100_history_label.json").write_text(json.dumps({"task": "LaMP_3", "golds": golds}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    root = tmp_path_factory.mktemp("ratings")
+    ws = Workspace(root / "study")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in WRONG:
+            entry = Experiment(
+                name=name,
+                title=name.capitalize(),
+                family="test",
+                question="How far off is it?",
+                makes=name,
+                step=rate,
+                stages={"score": 1.0},
+                parameters=Parameters,
+                traits=Traits(),
+            )
+            patch.setitem(registry.EXPERIMENTS, name, entry)
+        prepare(ws, dataset=written(root / "lamp-3"), base=str(tiny_base))
+        for name in WRONG:
+            in_process.do(ws, name, {})
+        yield ws
+
+
+def verdicts(found: Mapping[str, Any]) -> dict[str, str]:
+    return {row["variant"]: row["verdict"] for row in found["rows"]}
+
+
+def test_the_data_tells_its_domain_and_the_domain_its_metrics(ws: Workspace) -> None:
+    assert domain_of(ws).name == "tasks-ratings"
+    assert list(metrics.of_study(ws)) == ["rating_mae", "rating_rmse", "label_accuracy", "length_ratio"]
+    assert metrics.primary(ws).sign == -1
+
+
+@pytest.mark.parametrize("metric", ["rating_mae", "rating_rmse"])
+def test_less_error_is_better_in_every_table(ws: Workspace, metric: str) -> None:
+    found = compare_variants(ws, metric=metric, split="val")
+    assert [row["variant"] for row in found["rows"]] == ["unified", "closer", "farther"]
+    assert verdicts(found) == {"unified": "reference", "closer": "better", "farther": "worse"}
+    closer, farther = found["rows"][1:]
+    assert closer["delta"] < 0 < farther["delta"]
+    assert (closer["wins"], farther["wins"]) == (PEOPLE, 0)
+    assert closer["share_improved"] == 1
+    top = headline(ws, found)
+    assert top.chosen is not None
+    assert top.chosen["variant"] == "closer"
+    assert "−" in top.choice_words or "-" in top.choice_words
+
+
+def test_a_metric_that_few_personas_have_is_no_headline(ws: Workspace) -> None:
+    found = compare_variants(ws, split="val")
+    assert found["defined"] == {"personas": PEOPLE, "of": PEOPLE}
+    few = headline(ws, {**found, "defined": {"personas": 5, "of": PEOPLE}})
+    assert (few.chosen, few.highest, few.verdict) == (None, None, "")
+    assert few.words == ["MAE is defined for 5 of 12 personas, fewer than half: it decides nothing."]
+    assert headline(ws, {**found, "defined": {"personas": 6, "of": PEOPLE}}).chosen is not None
+
+
+def test_a_gate_passes_on_less_error_as_a_share_of_the_reference(ws: Workspace) -> None:
+    stood = standing.stand(ws, read_tree(TREE, name="ratings"))
+    measured = stood.walk.findings["closer"].measured
+    assert measured is not None
+    row = next(row for row in compare_variants(ws, split="val")["rows"] if row["variant"] == "closer")
+    assert measured.delta == pytest.approx(-row["delta"] / row["reference_mean"])
+    assert measured.ci_low is not None
+    assert measured.ci_high is not None
+    assert 0 < measured.ci_low < measured.delta < measured.ci_high
+    assert stood.walk.result == "use"
+    assert stood.verdict is not None
+    assert stood.verdict.variant == "closer"
+
+
+def test_the_pages_and_the_terminal_say_the_same(
+    open_page: Open, ws: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = open_page(ws, "compare", split="val")
+    assert not app.exception
+    assert "closer" in texts(app)
+    for page, asked in (("persona", {"persona": "u03", "variant": "closer", "split": "val"}), ("data", {})):
+        assert not open_page(ws, page, **asked).exception
+    assert main(["compare", "--workspace", str(ws.root), "--split", "val"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "better" in line or "worse" in line]
+    assert any("closer" in line and "better" in line for line in lines)
+    assert any("farther" in line and "worse" in line for line in lines)
+
+
+def test_predictions_are_written_for_the_official_evaluator(ws: Workspace, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["export-predictions", "--workspace", str(ws.root), "--variant", "closer", "--output", str(out)]
+    assert main(given) == 0
+    said, held = read_json(out / "predictions.json"), read_json(out / "golds.json")
+    assert said["task"] == held["task"] == "LaMP_3"
+    assert [one["id"] for one in said["golds"]] == [one["id"] for one in held["golds"]]
+    assert {one["id"] for one in held["golds"]} == {
+        f"{person}{n}" for person in range(PEOPLE) for n in range(3)
+    }
+    assert all(one["output"] in "12345" for one in said["golds"])
+    assert main([*given[:-3], "nobody", "--output", str(out)]) == 1

@@ -1,0 +1,53 @@
+"""The layer that gives pages the script: HTML gets it once and whole, everything else passes as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pages.shared.going_back import GoingBack
+
+
+def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tuple[dict[str, str], bytes]:
+    """What a browser gets for an answer of this kind, sent in parts."""
+    sent: list[dict[str, Any]] = []
+    told = {"content-type": kind, "content-length": str(sum(map(len, parts))), "etag": "x", **headers}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raw = [(name.encode(), value.encode()) for name, value in told.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        for number, part in enumerate(parts, 1):
+            await send({"type": "http.response.body", "body": part, "more_body": number < len(parts)})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(GoingBack(app)({"type": "http", "method": method, "path": "/"}, None, send))  # type: ignore[arg-type]
+    got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return got, b"".join(one.get("body", b"") for one in sent[1:])
+
+
+def test_a_page_gets_the_script_before_all_others() -> None:
+    headers, body = answer(
+        "text/html; charset=utf-8", b"<html><he", b"ad><script src=x></script></head></html>"
+    )
+    assert body.startswith(b"<html><head><script>//")
+    assert body.count(b"history.pushState = ") == 1
+    assert body.endswith(b"</script><script src=x></script></head></html>")
+    assert headers["content-length"] == str(len(body))
+    assert "etag" not in headers
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "headers"),
+    [
+        ("text/javascript", "GET", {}),
+        ("text/html", "HEAD", {}),
+        ("text/html", "GET", {"content-encoding": "gzip"}),
+    ],
+)
+def test_everything_else_passes_as_it_is(kind: str, method: str, headers: dict[str, str]) -> None:
+    got, body = answer(kind, b"<head>", b"</head>", method=method, **headers)
+    assert (body, got["content-length"], got["etag"]) == (b"<head></head>", "13", "x")
