@@ -17,6 +17,7 @@ import pandas as pd
 from engine.core.paths import Workspace, read_json, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
+from engine.data.choices import Scheme
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
@@ -41,7 +42,7 @@ MADE: Mapping[str, Mapping[str, tuple[str, float, int]]] = {
 
 
 def prepare_world(
-    root: Path, *, personas: int = 8, dialogues: int = 8, unseen: float | None = None
+    root: Path, *, personas: int = 8, dialogues: int = 8, unseen: float | None = None, split: Scheme = "auto"
 ) -> Workspace:
     """Prepare a workspace from the default world; its base model is a configuration and empty files."""
     ws = Workspace(root)
@@ -50,7 +51,13 @@ def prepare_world(
     for name in ("model.safetensors", "tokenizer.json"):
         (base / name).touch()
     prepare(
-        ws, dataset="world:default", personas=personas, dialogues=dialogues, base=str(base), unseen=unseen
+        ws,
+        dataset="world:default",
+        personas=personas,
+        dialogues=dialogues,
+        base=str(base),
+        split=split,
+        unseen=unseen,
     )
     return ws
 
@@ -121,7 +128,9 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
         protocol = context.protocol({**spec.protocol, "scorer": "sample"})
         rows = []
         for name, (family, skill, parameters) in MADE[spec.experiment].items():
-            recipe: dict[str, Any] = {"sample": name, **spec.upstream}
+            told = {"kind": "weights", "run": spec.run_id, "name": name}
+            recipe: dict[str, Any] = {"oracle": name} if family == "ceiling" else {"effects": [told]}
+            ws.adapter(spec.run_id, name).mkdir(parents=True, exist_ok=True)
             context.variant(
                 name,
                 recipe,

@@ -1,4 +1,4 @@
-"""docs/reference.md: every command, experiment and metric, as their registries tell them.
+"""docs/reference.md: every command, experiment, metric and word, as their registries tell them.
 
 `python -m tools reference --write` writes it anew; a test holds the file against the registries.
 """
@@ -12,6 +12,7 @@ import click
 from engine.cli import cli
 from engine.core.paths import REPOSITORY
 from engine.domains.metrics import METRICS
+from engine.show import glossary
 from engine.strategies.registry import EXPERIMENTS
 from engine.strategies.spec import EvaluationSettings, Parameters
 
@@ -25,7 +26,7 @@ experiment's form in the app say more.
 
 def reference() -> str:
     """Return the page's Markdown."""
-    return "\n".join([_OPENING, *_commands(), *_experiments(), *_metrics()])
+    return "\n".join([_OPENING, *_commands(), *_experiments(), *_metrics(), *_words()])
 
 
 def _commands() -> Iterator[str]:
@@ -76,6 +77,11 @@ def _metrics() -> Iterator[str]:
             for one in METRICS.values()
         ),
     )
+
+
+def _words() -> Iterator[str]:
+    yield "\n## Words\n"
+    yield glossary.as_lines(glossary.WORDS)
 
 
 def _parameters(form: type[Parameters]) -> Iterator[str]:

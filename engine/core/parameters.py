@@ -4,7 +4,7 @@ what is wrong with a value, the same wherever one is given."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import ErrorDetails
@@ -48,6 +48,8 @@ class Parameters(BaseModel):
     """Base of every parameter form: frozen, no unknown names, and one spelling of what means the same."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    rare: ClassVar[frozenset[str]] = frozenset()
+    """The parameters that few ever change: a form has them folded away."""
 
     @model_validator(mode="after")
     def _in_one_form(self) -> Self:

@@ -32,7 +32,8 @@ class Question:
     `reference` is the right reply where the message is an example's. `blind` hides who is who until a vote;
     the speakers' order is already the one that is shown. `attempts` counts how often it was given to a
     generator: more than once only when one has died over it. `consent` says that it was asked here
-    (engine/core/consent.py).
+    (engine/core/consent.py). With a `temperature` above 0 replies are drawn, from the likeliest words that
+    make up `top_p`, by `seed`; at 0 they are the likeliest words.
     """
 
     question_id: str
@@ -48,6 +49,9 @@ class Question:
     asked_at: str = ""
     attempts: int = 1
     consent: str = ""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

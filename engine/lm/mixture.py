@@ -65,12 +65,17 @@ class Lockstep:
 
     def choose(self, logits: Tensor, going: Sequence[int]) -> Tensor:
         """Return each row's token [B], the likeliest of its request; `going` numbers the rows of `logits`."""
+        shares, owners = self.shares(logits, going)
+        return shares.argmax(dim=-1)[owners]
+
+    def shares(self, logits: Tensor, going: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return each request's probabilities [R, V] for the next token, and the request of each row [B]."""
         if self._left is None or self._left[0] != going:
             self._left = list(going), self._together(going)
         own = self._left[1]
         if own.first is not None:
             logits = _added_up(logits, own.groups, own.coefficients, len(own.first))
-        return summed(logits, own.requests, own.weights, own.count).argmax(dim=-1)[own.row_requests]
+        return summed(logits, own.requests, own.weights, own.count), own.row_requests
 
     def _together(self, going: Sequence[int]) -> _Together:
         """Return which rows go together as long as these go: worked out once, and not at every token."""

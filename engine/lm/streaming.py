@@ -21,6 +21,7 @@ from engine.lm.ends import ends_of
 from engine.lm.load import Base
 from engine.lm.mixture import Lockstep, Request
 from engine.lm.reading import can_be_placed, forward, joined, read_prompts
+from engine.lm.sampling import Draws, Sampling
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 _THREADS = torch.get_num_threads()
@@ -37,12 +38,13 @@ def spread(base: Base) -> None:
 
 @dataclass(eq=False, slots=True)
 class Voice:
-    """One request on its way: its rows, how many tokens it may say, and what it has said."""
+    """One request on its way: its rows, how many tokens it may say, what it has said, and its draws."""
 
     rows: Request
     most: int
     tokens: list[int] = field(default_factory=list)
     ended: bool = False
+    draws: Draws | None = None
 
     @property
     def left(self) -> int:
@@ -54,13 +56,21 @@ class Stream:
     """The replies of some voices, one token each a step; others may join between two steps."""
 
     def __init__(
-        self, base: Base, voices: Sequence[Request] = (), *, max_new_tokens: int = 64, alone: bool = False
+        self,
+        base: Base,
+        voices: Sequence[Request] = (),
+        *,
+        max_new_tokens: int = 64,
+        alone: bool = False,
+        sampling: Sampling | None = None,
     ) -> None:
         """`alone`: nobody else uses the base until it is closed, and what acts in it may stay there."""
         self._alone, self._standing = alone, ExitStack()
         self._written: Change | None = None
         self._base, self._ends = base, ends_of(base.model, base.tokenizer)
-        self.voices = [Voice(rows, max_new_tokens) for rows in voices]
+        self.voices = [
+            Voice(rows, max_new_tokens, draws=Draws(sampling) if sampling else None) for rows in voices
+        ]
         self._waiting: list[Voice] = list(self.voices)
         self._going: list[Voice] = []
         self._state: tuple[DynamicCache, Tensor] | None = None
@@ -121,10 +131,10 @@ class Stream:
         if self._waiting and (self._state is None or can_be_placed(self._state[0])):
             logits.append(self._take_in())
         assert self._lockstep is not None
-        chosen = self._lockstep.choose(torch.cat(logits), self._places).tolist()
-        tokens = dict(zip(self._owners(), chosen, strict=True))
-        for number, token in tokens.items():
-            self._say(self._going[number], token)
+        shares, _ = self._lockstep.shares(torch.cat(logits), self._places)
+        likeliest = shares.argmax(dim=-1).tolist()
+        for voice, own, token in zip(list(self._going), shares, likeliest, strict=True):
+            self._say(voice, voice.draws.token(own) if voice.draws else token)
 
     def _say(self, voice: Voice, token: int) -> None:
         voice.ended = token in self._ends.ids

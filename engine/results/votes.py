@@ -24,6 +24,7 @@ Choice = Literal["left", "right", "tie", "both bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 _FILE = "votes.jsonl"
 _UNDONE = "undone"
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One vote. `question_id` is the last question before it, `conversation_id` the first one."""
+    """One vote. `question_id` is the last question before it, `conversation_id` the first one.
+
+    `voter` is the name that she gave, "" for none.
+    """
 
     vote_id: str
     at: str
@@ -50,11 +54,20 @@ class Vote:
     choice: Choice
     left: Ballot
     right: Ballot
+    voter: str = ""
 
 
 @changes("take a vote")
-def cast(ws: Workspace, question: Question, answer: Answer, choice: Choice, *, conversation_id: str) -> Vote:
-    """Write a vote on a blind question's two replies, and return it.
+def cast(
+    ws: Workspace,
+    question: Question,
+    answer: Answer,
+    choice: Choice,
+    *,
+    conversation_id: str,
+    voter: str = "",
+) -> Vote:
+    """Write a vote on a blind question's two replies, of who calls herself `voter`, and return it.
 
     Raises EngineError when the question is not blind, has not ended, or has its vote already; and when two
     equal replies are told apart.
@@ -75,6 +88,7 @@ def cast(ws: Workspace, question: Question, answer: Answer, choice: Choice, *, c
         choice=choice,
         left=ballots[0],
         right=ballots[1],
+        voter=" ".join(voter.split())[:_LONGEST_NAME],
     )
     with _writing(ws):
         if vote_of(ws, conversation_id) is not None:
@@ -84,10 +98,10 @@ def cast(ws: Workspace, question: Question, answer: Answer, choice: Choice, *, c
 
 
 @changes("take a vote back")
-def undo(ws: Workspace) -> Vote | None:
-    """Take back the last vote that stands, and return it; None when there is none."""
+def undo(ws: Workspace, *, voter: str | None = None) -> Vote | None:
+    """Take back the last vote that stands (of `voter`, where one is named); return it, None without one."""
     with _writing(ws):
-        standing = read(ws)
+        standing = [vote for vote in read(ws) if voter in (None, vote.voter)]
         if not standing:
             return None
         append_line(path(ws), json.dumps({_UNDONE: standing[-1].vote_id, "at": now()}))

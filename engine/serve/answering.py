@@ -22,6 +22,7 @@ from engine.lm.effects import read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.measure import of_reply
 from engine.lm.recipes import Shelf
+from engine.lm.sampling import Sampling
 from engine.lm.scorer import Scorer
 from engine.lm.streaming import Stream, spread
 from engine.serve.lineage import lineage
@@ -88,7 +89,11 @@ class Answering:
                 self._replies[place] = Reply(finished=True, error=error.message, hint=error.hint or None)
         self._places = list(asks)
         requests = [ask.rows for ask in asks.values()]
-        self._stream = Stream(stage.base, requests, max_new_tokens=most) if requests else None
+        drawn = Sampling(question.temperature, question.top_p, question.seed)
+        sampling = drawn if question.temperature > 0 else None
+        self._stream = (
+            Stream(stage.base, requests, max_new_tokens=most, sampling=sampling) if requests else None
+        )
 
     def step(self) -> Answer:
         """Say a few tokens (those of one short moment), or score what is said; return how far it is."""

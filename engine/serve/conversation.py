@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from engine.core.errors import EngineError
@@ -19,6 +20,27 @@ from engine.lm.effects import answers
 from engine.results.variants import Variant
 from engine.runs.runfolder import now
 from engine.serve.folder import find_question
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How replies are made: how long they may be, and whether words are drawn. Raises EngineError."""
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature <= 2:
+            raise EngineError(f"The temperature is {self.temperature}.", "Give 0 (the likeliest words) to 2.")
+        if not 0 < self.top_p <= 1:
+            raise EngineError(f"top-p is {self.top_p}.", "Give a share above 0, up to 1.")
+
+    @classmethod
+    def of(cls, question: Question) -> Manner:
+        """Return the manner in which a question was asked."""
+        return cls(**{one.name: getattr(question, one.name) for one in fields(cls)})
 
 
 def can_answer(variant: Variant) -> bool:
@@ -45,7 +67,7 @@ def open_question(
     meta: Mapping[str, Any],
     example: Example | None = None,
     blind: bool = False,
-    max_new_tokens: int = 64,
+    manner: Manner | None = None,
 ) -> Question:
     """Return the first question of a conversation; with an example, of hers, in its place of the dialogue.
 
@@ -72,8 +94,15 @@ def open_question(
         example_id=example.example_id if example else None,
         reference=example.reference if example else None,
         blind=blind,
-        max_new_tokens=max_new_tokens,
         asked_at=now(),
+        **asdict(manner or Manner()),
+    )
+
+
+def again(question: Question) -> Question:
+    """Return the same question to be answered anew: by the next seed, so that draws fall otherwise."""
+    return replace(
+        question, question_id=new_id(), seed=question.seed + 1, asked_at=now(), attempts=1, consent=""
     )
 
 
@@ -104,8 +133,8 @@ def next_question(last: Question, answer: Answer, message: str) -> Question:
         dict(last.meta),
         follows=last.question_id,
         blind=last.blind,
-        max_new_tokens=last.max_new_tokens,
         asked_at=now(),
+        **asdict(Manner.of(last)),
     )
 
 

@@ -5,7 +5,7 @@ What it costs and whether it may start: engine/strategies/steps/estimate.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -27,6 +27,9 @@ def _or_none(value: Any) -> Any:
 class FrontierParameters(Parameters):
     """Which model is asked, what it is shown of a persona, and how fast and dear it may be."""
 
+    rare: ClassVar[frozenset[str]] = frozenset(
+        {"price_in", "price_out", "requests_per_minute", "at_once", "timeout_seconds", "retries"}
+    )
     provider: Provider = Field("openai-compatible", description="Whose protocol the endpoint speaks.")
     model: str = Field("", max_length=200, description="The model's name, as its endpoint knows it.")
     base_url: Annotated[str | None, BeforeValidator(_or_none)] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -21,6 +21,7 @@ Ridge = Annotated[float, Field(gt=0, le=1e6)]
 class MergeParameters(Parameters):
     """What is merged, and whether the merge is exact."""
 
+    rare: ClassVar[frozenset[str]] = frozenset({"rank", "density"})
     adapters: Annotated[str, Having("mergeable"), InName()] = Field(
         "per-persona", description="The experiment whose adapters are merged."
     )

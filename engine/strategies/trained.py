@@ -7,7 +7,7 @@ does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -44,6 +44,10 @@ MERGEABLE = Traits(
 class ScheduleParameters(Parameters):
     """How long, how fast and how evenly something is trained."""
 
+    rare: ClassVar[frozenset[str]] = frozenset(
+        {"dropout", "target_modules", "warmup_share", "weight_decay", "batch_size", "max_grad_norm"}
+        | {"patience", "l2", "l2_toward", "use_augmented", "use_online"}
+    )
     learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
     epochs: int = Field(
         10, ge=1, le=100, description="At most so many passes over the train dialogues; the best one is kept."

@@ -12,7 +12,7 @@ from engine.core.wording import count, spelled
 from pages.shared import frame, reads
 from pages.shared.reads import SPLIT_WORDS
 
-_SHOWN = 200
+_ON_A_PAGE = 200
 
 
 def show(ws: Workspace) -> None:
@@ -60,12 +60,12 @@ def _about(persona_id: str, character: str | None) -> None:
 
 def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:
     """The dialogues found, whose they are where they are of several; returns the one selected."""
-    assignment, shown = reads.splits(ws).assignment, found[:_SHOWN]
-    told = (
-        f"The first {_SHOWN} of {len(found):,} dialogues"
-        if len(found) > len(shown)
-        else count(len(found), "dialogue")
-    )
+    pages = -(-len(found) // _ON_A_PAGE)
+    start = _ON_A_PAGE * (st.pagination(pages, key=f"{key}_page") - 1) if pages > 1 else 0
+    assignment, shown = reads.splits(ws).assignment, found[start : start + _ON_A_PAGE]
+    told = count(len(found), "dialogue")
+    if pages > 1:
+        told = f"{start + 1:,} to {start + len(shown):,} of {told}"
     st.caption(f"{told}; select one to read it.")
     whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
     event = frame.table(
@@ -75,7 +75,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
             "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
             "Begins with": [dialogue.messages[0].text for dialogue in shown],
         },
-        key=key,
+        key=f"{key}_{start}",
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) < 10 else 560,

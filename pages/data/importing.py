@@ -24,7 +24,7 @@ from engine.strategies.scorer import settle
 from pages.data import mapping
 from pages.shared import base_card, frame
 
-_SOURCES = ("A synthetic world", "Upload files", "A path or hub id")
+_SOURCES = {"world": "A synthetic world", "upload": "Upload files", "path": "A path or hub id"}
 _WORLD_WORDS = {
     "default": "default: habits and manners, some shared and some one's own",
     "archetypes": "archetypes: a few types of people, so clusters should win",
@@ -33,6 +33,18 @@ _WORLD_WORDS = {
     "kin": "kin: who is new resembles somebody known, so what predicts from a profile should win",
     "told": "told: only the character text tells what somebody wants, so a profile in the prompt should win",
     "uniform": "uniform: nobody differs, so nothing personal should win",
+}
+_KEEP_GOOD = "Leave faulty rows out instead of refusing the data"
+_LOOK, _FEWER = "Look at it first", "Leave out personas with fewer dialogues than"
+_UNSEEN, _ABOUT = "Keep so many % of the personas unseen", "What it is about"
+# What remedies name by their flags stands here under these labels.
+_CONTROLS = {
+    "--keep-good": _KEEP_GOOD,
+    "--min-dialogues": _FEWER,
+    "--unseen": _UNSEEN,
+    "--split": "Split",
+    "--domain": _ABOUT,
+    "--map": f"{_LOOK}, then its columns:",
 }
 _SCHEMES = {
     "auto": "By time if possible, else by persona",
@@ -69,10 +81,11 @@ def show(ws: Workspace) -> None:
 
 def form(ws: Workspace) -> None:
     """Ask where data comes from and how it is divided; look at it, or take it in."""
-    origin = st.segmented_control(
-        "Where does the data come from?", _SOURCES, default=_SOURCES[0], required=True, key="data_source"
-    )
-    replaces, is_world = frame.is_prepared(ws), origin == _SOURCES[0]
+    origin = frame.linked_choice(
+        "Where does the data come from?", list(_SOURCES), page="data", name="source", segmented=True,
+        words=lambda one: _SOURCES[one],
+    )  # fmt: skip
+    replaces, is_world = frame.is_prepared(ws), origin == "world"
     with st.form("data_import", border=True, width=760):
         dataset, files = _from_where(str(origin))
         options: dict[str, Any] = _sizes(is_world=is_world)
@@ -82,7 +95,7 @@ def form(ws: Workspace) -> None:
         options |= _who_is_left_out(is_world=is_world)
         known = domains(ws)
         options["domain"] = st.selectbox(
-            "What it is about",
+            _ABOUT,
             list(known),
             index=None,
             format_func=lambda name: f"{known[name].title}: {known[name].about}",
@@ -90,17 +103,15 @@ def form(ws: Workspace) -> None:
             key="data_domain",
         )
         options["base"] = base_card.choose("data_base")
-        options["keep_good"] = not is_world and st.checkbox(
-            "Leave faulty rows out instead of refusing the data", key="data_keep_good"
-        )
+        options["keep_good"] = not is_world and st.checkbox(_KEEP_GOOD, key="data_keep_good")
         options["force"] = replaces
         with st.container(horizontal=True):
             word = "Replace the data" if replaces else "Import"
             sent = frame.action(word, form=True, least="own", type="primary", icon=":material/download:")
             looked = not is_world and frame.action(
-                "Look at it first", form=True, least="own", icon=":material/search:", key="data_look_first"
+                _LOOK, form=True, least="own", icon=":material/search:", key="data_look_first"
             )
-    upload = origin == "Upload files"
+    upload = origin == "upload"
     if sent:
         take_in(ws, dataset, files, upload=upload, options=options)
     if looked and _is_named(dataset, upload=upload):
@@ -119,7 +130,7 @@ def form(ws: Workspace) -> None:
 
 def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
     """The field for the chosen origin; returns a dataset's name and the files uploaded."""
-    if origin == "Upload files":
+    if origin == "upload":
         uploaded = st.file_uploader(
             "Dialogues of many people: JSON, CSV or parquet, one file or several, also packed"
             " (.gz, one .zip)",
@@ -128,7 +139,7 @@ def _from_where(origin: str) -> tuple[str, list[tuple[str, bytes]]]:
             key="data_files",
         )
         return "", [(file.name, file.getvalue()) for file in uploaded or []]
-    if origin == "A path or hub id":
+    if origin == "path":
         named = st.text_input(
             "Path on this machine, or hub id",
             placeholder="my/dialogues.jsonl, owner/dataset or owner/dataset:config:split",
@@ -161,11 +172,11 @@ def _who_is_left_out(*, is_world: bool) -> dict[str, Any]:
     """Who has too little, and who is kept for judging alone."""
     left, right = st.columns(2)
     least = None if is_world else left.number_input(
-        "Leave out personas with fewer dialogues than", min_value=1, value=None, step=1,
+        _FEWER, min_value=1, value=None, step=1,
         placeholder=f"nobody; a split by time needs {MIN_DIALOGUES}", key="data_min_dialogues",
     )  # fmt: skip
     share = (left if is_world else right).number_input(
-        "Keep so many % of the personas unseen", min_value=1, max_value=99, value=None, step=1,
+        _UNSEEN, min_value=1, max_value=99, value=None, step=1,
         placeholder="none", key="data_unseen",
         help="Beside a split by time: personas that nothing is trained on, to judge by.",
     )  # fmt: skip
@@ -189,7 +200,7 @@ def look(
     options: dict[str, Any],
 ) -> None:
     """Look at the data as it would be taken in, and hold what was found."""
-    with frame.boundary(), st.spinner("Reading, checking and splitting, without writing ..."):
+    with frame.boundary(_CONTROLS), st.spinner("Reading, checking and splitting, without writing ..."):
         found = preview_upload(ws, files, **options) if upload else preview(ws, dataset=dataset, **options)
         mapping.hold(mapping.Held(found, dataset, tuple(files), upload, options))
 
@@ -205,7 +216,7 @@ def take_in(
     """Import the data, and draw the page anew over it."""
     if not _is_named(dataset, upload=upload):
         return
-    with frame.boundary():
+    with frame.boundary(_CONTROLS):
         if options["base"] != EMBEDDED:
             card = base_card.look(options["base"])
             if not card["usable"]:

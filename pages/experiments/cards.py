@@ -1,9 +1,12 @@
-"""The experiments as cards: what each experiment asks, needs, makes and takes, and what it has brought."""
+"""The experiments as cards: what each experiment asks, needs, makes and takes, and what it has brought.
+
+By question they stand under what their family asks, folded; by time, in the order of what each takes now.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,22 +14,38 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, interval, points, signed_points, spelled
+from engine.core.wording import count, duration, interval, points, signed_points, spelled
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
 from engine.stats.verdicts import BETTER, WORSE, verdict
 from engine.strategies.costs import together, words
 from engine.strategies.plan import Plan, Seen, look, plan
+from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS, Sweep
-from pages.shared import frame, reads
+from pages.shared import frame, launch, reads
 
 _PAGE = "experiments"
 _WIDE = 3
 _LISTED = 6
 _NOT_ITS_BEST = ("repeat", "ground")
 _SPLIT = "val"  # choices are made on val; looking at test costs a look
+# What a family asks; one that a user's own strategy names stands under its name.
+_QUESTIONS = {
+    "Without training": "What does the prompt alone bring?",
+    "More data": "Would more dialogues of the same people help?",
+    "Adapters": "Do weights of her own help, and how many?",
+    "Prefixes": "Do a few trained positions do it as well?",
+    "Clusters": "Is it enough to personalise groups of people?",
+    "Merges": "Can trained adapters be combined instead of trained anew?",
+    "Choosing and mixing": "Who should get which variant, or two at once?",
+    "Steering": "Can replies be steered without training weights?",
+    "Remote models": "What would a large model elsewhere reach?",
+    "Bounds and controls": "How much is there to gain, and is the gain personal?",
+}
+_ORDERS = {"question": "By question", "time": "By what it takes now"}
+_FEW = 6  # experiments that a search leaves are shown unfolded
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
 _VERDICTS = {
@@ -42,7 +61,8 @@ T = TypeVar("T")
 class Card:
     """What a card says of an experiment: `reason` is why it cannot exist here, `best` its best on val.
 
-    `awaited` are the runs that it builds on and that have not succeeded yet.
+    `awaited` are the runs that it builds on and that have not succeeded yet; `way` is the choice with which
+    it can exist although its defaults cannot.
     """
 
     experiment: Experiment
@@ -51,6 +71,7 @@ class Card:
     reason: str | None
     best: Row | None
     awaited: frozenset[str] = frozenset()
+    way: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_done(self) -> bool:
@@ -58,19 +79,48 @@ class Card:
 
 
 def show(ws: Workspace) -> None:
-    """Show every experiment as a card, by family, with filters in the address."""
+    """Show every experiment as a card, by question or by time, with filters in the address."""
     seen = look(ws)
     found, reference = results(ws)
     cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
-    shown = _filtered(cards)
+    shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
+    draw = partial(_draw, reference=reference)
+    if order == "time":
+        _grid(sorted(shown, key=_takes), draw)
+        return
+    folded = len(shown) > _FEW
     for group in _groups(shown):
-        st.subheader(frame.plain(group), anchor=False)
-        _grid([card for card in shown if card.experiment.group == group], partial(_draw, reference=reference))
+        own = [card for card in shown if card.experiment.group == group]
+        with st.expander(_family(group, own), expanded=not folded):
+            _grid(own, draw)
     if len(shown) == len(cards):
-        st.subheader("Sweeps", anchor=False)
-        _grid(list(SWEEPS.values()), _sweep)
+        names = ", ".join(sweep.title for sweep in SWEEPS.values())
+        with st.expander(f"**What does one setting change?** Sweeps: {frame.plain(names)}"):
+            _grid(list(SWEEPS.values()), _sweep)
+
+
+def _family(group: str, own: Sequence[Card]) -> str:
+    """A family's question, how much of it is done, and the least that a next one takes."""
+    done = sum(card.is_done for card in own)
+    left = [card for card in own if not card.is_done and _takes(card)[0] == 0]
+    quickest = min((_takes(card)[1] for card in left), default=None)
+    told = "all done" if done == len(own) else f"{done} of {len(own)} done"
+    more = f", the next takes {duration(quickest)} or more" if quickest else ""
+    name = frame.plain(group)
+    question = f"**{_QUESTIONS[group]}** {name}" if group in _QUESTIONS else f"**{name}**"
+    return f"{question}: {told}{more}"
+
+
+def _takes(card: Card) -> tuple[int, float]:
+    """Where a card stands by what it would take now: known times first, then unknown, done, impossible."""
+    if card.planned is None:
+        return 3, 0.0
+    if card.planned.target.state == "succeeded":
+        return 2, 0.0
+    seconds = card.planned.estimate_seconds
+    return (1, 0.0) if seconds is None else (0, seconds)
 
 
 def results(ws: Workspace) -> tuple[dict[str, Row], str]:
@@ -122,26 +172,32 @@ def back() -> None:
         st.switch_page(frame.EXPERIMENTS)
 
 
-def _filtered(cards: Sequence[Card]) -> list[Card]:
-    columns = st.columns([3, 3, 3], vertical_alignment="bottom")
+def _filtered(cards: Sequence[Card]) -> tuple[list[Card], str]:
+    """The cards that the filters leave, and the order that they are shown in."""
+    columns = st.columns([3, 3, 2, 3], vertical_alignment="bottom")
     with columns[0]:
+        order = frame.linked_choice(
+            "Order", list(_ORDERS), page=_PAGE, name="order", segmented=True, words=lambda one: _ORDERS[one]
+        )
+    with columns[1]:
         stands = frame.linked_choice(
             "Show", _STANDS, page=_PAGE, name="show", segmented=True, words=lambda one: _STAND_WORDS[one]
         )
-    with columns[1]:
-        family = frame.linked_choice("Family", _groups(cards), page=_PAGE, name="family", whole="All")
     with columns[2]:
+        family = frame.linked_choice("Family", _groups(cards), page=_PAGE, name="family", whole="All")
+    with columns[3]:
         query = st.text_input(
             "Search", key="find", bind="query-params", placeholder="adapter, prompt, cluster ...",
             icon=":material/search:",
         )  # fmt: skip
-    return [
+    found = [
         card
         for card in cards
         if family in (None, card.experiment.group)
         and (stands in (None, "all") or card.is_done == (stands == "done"))
         and _mentions(card.experiment, query or "")
     ]
+    return found, order or "question"
 
 
 def _mentions(experiment: Experiment, query: str) -> bool:
@@ -156,13 +212,16 @@ def _groups(cards: Sequence[Card]) -> list[str]:
 
 def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
     records = tuple(one for one in seen.records if one.experiment == experiment.name)
+    planned, reason, way = None, None, dict[str, Any]()
     try:
-        planned, reason = plan(ws, experiment.name, seen=seen), None
+        planned = plan(ws, experiment.name, seen=seen)
     except EngineError as error:
-        planned, reason = None, error.message.removeprefix("Not applicable here: ")
+        reason, way = error.message.removeprefix("Not applicable here: "), way_in(experiment, seen.ground)
+        if way:
+            reason = f"{reason} With {launch.spelled_choice(way)} it can be."
     upstream = set(planned.target.spec.upstream.values()) if planned else set()
     awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
-    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited))
+    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited), way)
 
 
 def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
@@ -175,7 +234,7 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
 def _draw(card: Card, *, reference: str) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        _door(experiment.title, experiment=experiment.name)
+        _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
@@ -190,7 +249,7 @@ def _draw(card: Card, *, reference: str) -> None:
 
 def _door(title: str, **query: str) -> None:
     """The title of a card, which opens what it is about."""
-    (name,) = query.values()
+    name = next(iter(query.values()))
     if st.button(
         f"**{title}**",
         type="tertiary",

@@ -7,7 +7,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.strategies import registry
-from engine.strategies.plan import inapplicable, look
+from engine.strategies.plan import look
 from engine.strategies.spec import Experiment
 from engine.strategies.sweep import SWEEPS
 from pages.experiments import cards
@@ -45,9 +45,7 @@ def _one(ws: Workspace, experiment: Experiment) -> None:
     """One experiment: its form, and beside it the plan and what is there already."""
     cards.back()
     frame.heading(experiment.title, experiment.question)
-    reason = inapplicable(ws, experiment.name)
-    if reason is not None:
-        st.info(frame.plain(reason), icon=":material/block:")
+    if launch.is_impossible(ws, experiment):
         return
     key = f"experiments_{experiment.name}"
     seen = look(ws)

@@ -31,7 +31,7 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         return
     if clusters is None:
         st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
-        st.code(frame.command("run", "clustering"), language="bash")
+        st.code(frame.command("run", "clustering"), language=None, wrap_lines=True)
         return
 
     def clicked() -> None:
@@ -165,7 +165,7 @@ def route(
         return
     if not routed:
         st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
-        st.code(frame.command("run", "routing"), language="bash")
+        st.code(frame.command("run", "routing"), language=None, wrap_lines=True)
         return
     name = variant if variant in routed else next(iter(routed))
     found = _route(ws, routed[name], persona_id, protocol)
@@ -237,7 +237,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         return
     if not known:
         st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
-        st.code(frame.command("run", "merge-moe"), language="bash")
+        st.code(frame.command("run", "merge-moe"), language=None, wrap_lines=True)
         return
     names = list(known)
     name = variant if variant in known else None

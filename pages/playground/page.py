@@ -13,9 +13,10 @@ from engine.core.wording import ago
 from engine.results import votes
 from engine.results.votes import Choice, Vote
 from engine.serve import client, folder
-from engine.serve.conversation import can_answer, conversation, next_question
+from engine.serve.conversation import again, can_answer, conversation, next_question
 from pages.playground import setup as playground_setup
 from pages.playground import turn as playground_turn
+from pages.playground import voter
 from pages.shared import frame, reads
 
 _BUTTONS: tuple[tuple[Choice, str, str, str], ...] = (
@@ -51,7 +52,9 @@ def _choices(ws: Workspace, question: Question, answer: Answer, conversation_id:
             )  # fmt: skip
             if pressed:
                 with frame.boundary():
-                    votes.cast(ws, question, answer, choice, conversation_id=conversation_id)
+                    votes.cast(
+                        ws, question, answer, choice, conversation_id=conversation_id, voter=voter.voter()
+                    )
                     st.rerun()
     st.caption("Names, scores and the right reply are shown after your vote.")
 
@@ -61,10 +64,10 @@ def _revealed(ws: Workspace, vote: Vote, conversation_id: str) -> bool:
     told = f"Your vote: **{frame.plain(won)}** is better." if won else f"Your vote: {vote.choice}."
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f":material/how_to_vote: {told}", width="content")
-        standing = votes.read(ws)
-        mine = bool(standing) and standing[-1].conversation_id == conversation_id
-        if mine and frame.action("Take it back", icon=":material/undo:", key="playground_undo"):
-            votes.undo(ws)
+        mine = [one for one in votes.read(ws) if one.voter == voter.voter()]
+        last = bool(mine) and mine[-1].conversation_id == conversation_id
+        if last and frame.action("Take it back", icon=":material/undo:", key="playground_undo"):
+            votes.undo(ws, voter=voter.voter())
             st.rerun()
         return _another()
 
@@ -99,8 +102,11 @@ def show() -> None:
         return
     question = _asked(ws)
     setup = playground_setup.show(ws, variants, question)
+    if question is not None and setup.persona_id != question.persona_id:
+        question = None  # another persona was chosen: what follows is about her
+        st.query_params.pop("question", None)
     answer, another = _conversation(ws, question) if question else (None, False)
-    if another:
+    if another or setup.draw:
         open_(ws, setup.another(ws))
     _listen(ws, setup, question, answer)
 
@@ -113,7 +119,6 @@ def _links(ws: Workspace) -> None:
                 words = f"{question.persona_id}, {ago(question.asked_at)}: {_short(question.message)}"
                 target = {"question": question.question_id}
                 st.page_link(frame.PLAYGROUND, label=frame.plain(words), query_params=target)
-        st.page_link(frame.VOTES, label="Votes", icon=":material/how_to_vote:")
 
 
 def _recent(ws: Workspace) -> list[Question]:
@@ -145,6 +150,7 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     chain = conversation(ws, question.question_id)
     vote = votes.vote_of(ws, chain[0].question_id) if question.blind else None
     hidden = question.blind and vote is None
+    answer = client.look(ws, question.question_id)
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         frame.persona_link(question.persona_id, question.persona_id)
@@ -153,10 +159,11 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
         if hidden:
             st.badge("Blind", icon=":material/visibility_off:", color="blue")
         st.button("New conversation", icon=":material/add_comment:", on_click=_begin_anew)
+        if not hidden and answer.ended:
+            _regenerate(ws, question)
     playground_turn.before(chain[0])
     for earlier in chain[:-1]:
         playground_turn.show(ws, earlier, client.look(ws, earlier.question_id), hidden=hidden)
-    answer = client.look(ws, question.question_id)
     if not answer.ended:
         _answering(question, hidden)
         return answer, False
@@ -164,6 +171,17 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     if not question.blind:
         return answer, False
     return answer, _vote(ws, question, answer, vote, conversation_id=chain[0].question_id)
+
+
+def _regenerate(ws: Workspace, question: Question) -> None:
+    """Ask the same again by the next seed; the likeliest words would only come out the same."""
+    drawn = question.temperature > 0
+    told = f"By seed {question.seed + 1}." if drawn else "Without a temperature the reply would be the same."
+    pressed = frame.action(
+        "Regenerate", icon=":material/refresh:", key="playground_again", off=not drawn, help=told
+    )
+    if pressed:
+        open_(ws, again(question))
 
 
 @st.fragment(run_every=_POLL_SECONDS)
@@ -193,7 +211,7 @@ def _listen(
     )
     asked: Question | None = None
     if setup.ask_example and setup.example is not None:
-        asked = setup.question()
+        asked = setup.asked(ws)
     elif said and question is not None and answer is not None:
         asked = next_question(question, answer, said)
         first = conversation(ws, question.question_id)[0].question_id

@@ -15,6 +15,7 @@ from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
+from engine.show.persona.wording import Stretch, word_by_word
 from pages.shared import frame, reads
 
 _HIDDEN_NAMES = ("Left", "Right")
@@ -45,6 +46,8 @@ def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> 
     with st.chat_message("user", avatar=":material/person:"):
         st.markdown(frame.plain(question.message))
     _state(answer, count(len(question.speakers), "variant"))
+    if question.temperature:
+        st.caption(f":material/casino: {_drawn(question)}")
     if question.reference is not None and not hidden:
         with st.container(border=True, gap=None):
             st.caption(":material/flag: Right reply")
@@ -65,6 +68,11 @@ def show(ws: Workspace, question: Question, answer: Answer, *, hidden: bool) -> 
                 baseline=baseline,
                 hidden=hidden,
             )
+
+
+def _drawn(question: Question) -> str:
+    share = f", top-p {question.top_p:g}" if question.top_p < 1 else ""
+    return f"Words were drawn: temperature {question.temperature:g}{share}, seed {question.seed}"
 
 
 def _state(answer: Answer, who: str) -> None:
@@ -121,9 +129,32 @@ def _reply(
         _acts(findings(domain.acts(reply.text), None if right is None else domain.acts(right)))
     if reply.scores:
         _scores(reply.scores, baseline.scores if baseline else {})
+    if reply.finished and reply.text:
+        _text(reply, question, baseline)
     if reply.lineage is not None:
         with st.popover("Where it comes from", icon=":material/account_tree:", type="tertiary"):
             _lineage(reply, question)
+
+
+def _text(reply: Reply, question: Question, baseline: Reply | None) -> None:
+    """The reply to copy, and word by word beside the right one and the first variant's."""
+    beside = {"the right reply": question.reference, question.speakers[0].variant: baseline and baseline.text}
+    with st.container(horizontal=True, gap="small"):
+        with st.popover("Copy", icon=":material/content_copy:", type="tertiary"):
+            st.code(reply.text, language=None, wrap_lines=True)
+        if any(other not in (None, "", reply.text) for other in beside.values()):
+            with st.popover("Words", icon=":material/difference:", type="tertiary"):
+                for name, other in beside.items():
+                    if other and other != reply.text:
+                        st.caption(f"Beside {frame.plain(name)}: only here, ~~only there~~")
+                        st.markdown(" ".join(map(_stretch, word_by_word(reply.text, other))))
+
+
+def _stretch(found: Stretch) -> str:
+    words = frame.plain(found.text)
+    return {"both": words, "added": f":blue-background[{words}]", "lacking": f":orange[~~{words}~~]"}[
+        found.side
+    ]
 
 
 def _speed(reply: Reply) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import streamlit as st
@@ -17,6 +18,7 @@ from engine.show.tables import vote_table
 from pages.shared import downloads, frame, reads
 
 _LAST = 20
+_NOBODY = "nobody named"
 
 
 def show() -> None:
@@ -35,7 +37,9 @@ def show() -> None:
             )
             _to_blind("Cast the first vote")
         return
-    found = _board(ws, votes.signature(ws))
+    whose = _whose(cast)
+    cast = [vote for vote in cast if whose in (None, vote.voter)]
+    found = _board(ws, votes.signature(ws), whose)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if found.votes < FEW_VOTES:
             st.badge(
@@ -53,7 +57,7 @@ def show() -> None:
     with right:
         _agreement(found)
         _pairings(found)
-    _last(ws, cast)
+    _last(ws, cast, whose)
 
 
 @reads.kept
@@ -62,9 +66,21 @@ def _votes(ws: Workspace, signature: str) -> list[Vote]:
 
 
 @reads.shared  # its metrics hold functions, which cannot be copied
-def _board(ws: Workspace, signature: str) -> Board:
+def _board(ws: Workspace, signature: str, whose: str | None) -> Board:
     names = {one.variant_id: one.variant for one in reads.variants(ws)}
-    return board(_votes(ws, signature), names, metrics.headline(ws))
+    cast = [vote for vote in _votes(ws, signature) if whose in (None, vote.voter)]
+    return board(cast, names, metrics.headline(ws))
+
+
+def _whose(cast: list[Vote]) -> str | None:
+    """Whose votes are looked at, None for everybody's; asked only where several have voted."""
+    voters = Counter(vote.voter for vote in cast)
+    if len(voters) < 2:
+        return None
+    return frame.linked_choice(
+        "Voter", list(voters), page="votes", name="voter", whole="Everybody",
+        words=lambda one: f"{one or _NOBODY}: {count(voters[one], 'vote')}",
+    )  # fmt: skip
 
 
 def _to_blind(label: str) -> None:
@@ -140,11 +156,11 @@ def _pairings(found: Board) -> None:
         )
 
 
-def _last(ws: Workspace, cast: list[Vote]) -> None:
+def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("Last votes", anchor=False, width="content")
         if frame.action("Take the last one back", icon=":material/undo:", key="votes_undo"):
-            votes.undo(ws)
+            votes.undo(ws, voter=whose)
             st.rerun()
         downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
@@ -153,7 +169,7 @@ def _last(ws: Workspace, cast: list[Vote]) -> None:
         told = f"{won} over {other}" if won else f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
         st.page_link(
             frame.PLAYGROUND,
-            label=frame.plain(f"{ago(vote.at)}, {vote.persona_id}: {told}"),
+            label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {vote.persona_id}: {told}"),
             query_params={"question": vote.question_id},
         )
 

@@ -24,7 +24,7 @@ from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
 from engine.show import about
 from engine.show.doctor import Check, examine
-from pages.settings import base, clean
+from pages.settings import base, clean, queue
 from pages.shared import frame, reads, rescore
 
 _SIZES_SECONDS = 60
@@ -45,7 +45,7 @@ def show() -> None:
         if prepared:
             base.show(ws)
         _machine(ws, prepared=prepared)
-        _keys()
+        queue.keys(ws)
         if prepared:
             _own_code(ws)
     with right:
@@ -53,7 +53,13 @@ def show() -> None:
             _disk(ws)
             _doctor(ws)
             clean.show(ws)
+        _looks()
         _about(ws)
+
+
+def _looks() -> None:
+    st.subheader("Light or dark", anchor=False)
+    st.markdown("In the menu at the top right (:material/more_vert:): as the system, light or dark.")
 
 
 # --- the machine
@@ -75,7 +81,7 @@ def _machine(ws: Workspace, *, prepared: bool) -> None:
     settings = read_machine(ws)
     for name in LAUNCHERS:
         st.markdown(f"{_LAUNCHER_WORDS.get(name, frame.plain(name))} {_launcher_state(name, settings)}")
-    st.caption(f"Settings of the queue and of the cluster: {frame.plain(frame.command('machine'))}")
+    queue.queue(ws, settings)
     st.subheader("Changes", anchor=False)
     _read_only(ws, settings)
 
@@ -117,24 +123,6 @@ def _read_only(ws: Workspace, settings: Machine) -> None:
 def _change_read_only(ws: Workspace) -> None:
     with frame.boundary():
         change_machine(ws, read_only=bool(st.session_state["settings_read_only"]))
-
-
-def _keys() -> None:
-    st.subheader("Keys", anchor=False)
-    for key in about.endpoint_keys():
-        mark = (
-            ":green[:material/check_circle: present]"
-            if key.present
-            else ":gray[:material/do_not_disturb_on: absent]"
-        )
-        goes = frame.plain(", ".join(key.addresses))
-        st.markdown(f"`{key.name}` {mark}  \n:gray[sent to {goes} alone]")
-    if keyless := about.keyless_addresses():
-        st.markdown(f"Asked without a key  \n:gray[{frame.plain(', '.join(keyless))}]")
-    st.caption(
-        "Keys come from the environment of the app and are never written down or shown. The owner of this "
-        "machine says where they go: `python -m engine keys`"
-    )
 
 
 def _own_code(ws: Workspace) -> None:

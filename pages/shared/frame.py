@@ -7,6 +7,7 @@ everything that can go wrong in a way the user can mend passes through `boundary
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +27,8 @@ from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
-from engine.show import charts
-from pages.shared import addresses, downloads, sign_in
+from engine.show import charts, glossary
+from pages.shared import addresses, downloads, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
 from pages.shared.addresses import chosen as chosen
@@ -45,7 +46,7 @@ def _entry(page: str, script: str = "page") -> str:
 HOME, EXPERIMENTS, RUNS, COMPARE = (_entry(page) for page in ("study", "experiments", "runs", "compare"))
 PERSONA, PLAYGROUND, DATA, REPORT = (_entry(page) for page in ("persona", "playground", "data", "report"))
 SETTINGS, STATISTICS = _entry("settings"), _entry("statistics")
-VOTES = _entry("playground", "votes")
+VOTES, WORDS = _entry("playground", "votes"), _entry("words")
 
 # Script, address and title of each page; the menu's come first, with their icons.
 _MENU = (
@@ -55,12 +56,14 @@ _MENU = (
     (COMPARE, "compare", "Compare", ":material/leaderboard:"),
     (PERSONA, "persona", "Persona", ":material/person:"),
     (PLAYGROUND, "playground", "Playground", ":material/chat:"),
+    (VOTES, "votes", "Votes", ":material/how_to_vote:"),
     (DATA, "data", "Data", ":material/forum:"),
     (REPORT, "report", "Report", ":material/description:"),
     (SETTINGS, "settings", "Settings", ":material/settings:"),
 )
-_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (VOTES, "votes", "Votes"))
+_BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
+BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -91,20 +94,27 @@ def draw() -> st.Page:
     """
     addresses.remarks(nowhere=True)
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
-    # A table in a text scrolls within itself where the screen is narrow.
-    st.html("<style>[data-testid='stMarkdownContainer'] table {display: block; overflow-x: auto}</style>")
+    st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
+    if studies.here() is None:
+        return st.navigation(studies.nowhere(), position="hidden")
+    ws = workspace()
     declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
-    pages = [
-        st.Page(script, title=title, url_path=address or None, default=not address)
-        for script, address, title in declared
-    ]
+    pages = [_page(script, studies.address(address, ws), title) for script, address, title in declared]
+    if all(one.url_path for one in pages):  # Streamlit wants a first one, which is the server's own study
+        pages = [st.Page(studies.gone, title="Study", default=True), *pages]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
     with st.sidebar:
         for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
+        studies.switcher(ws)
+        st.page_link(WORDS, label="Keys and words", icon=":material/help:", width="stretch")
     return page
+
+
+def _page(script: str, address: str, title: str) -> st.Page:
+    return st.Page(script, title=title, url_path=address or None, default=not address)
 
 
 def script_of(address: str) -> str:
@@ -121,8 +131,8 @@ def run(show: Callable[[], None]) -> None:
 
 
 def workspace() -> Workspace:
-    """Return the app's workspace: $PERSONA_LAB_WORKSPACE, else the repository root."""
-    return open_workspace()
+    """Return this session's workspace (pages/shared/studies.py); the server's own where it has none."""
+    return studies.here() or open_workspace()
 
 
 def read_only() -> bool:
@@ -179,17 +189,20 @@ def open_persona(persona_id: str, variant: str | None = None, **more: str) -> No
 
 
 @contextmanager
-def boundary() -> Iterator[None]:
-    """Show what the user can mend as a message with its remedy; everything else stays an exception."""
+def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Show what the user can mend as a message with its remedy; everything else stays an exception.
+
+    `controls` names the page's own control for each flag that a remedy may speak of.
+    """
     try:
         yield
     except EngineError as error:
-        show_error(error)
+        show_error(error, controls)
     except OSError as error:
         told = refusal(error)
         if told is None:
             raise
-        show_error(told)
+        show_error(told, controls)
 
 
 def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
@@ -203,20 +216,28 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
     return inside
 
 
-def show_error(error: EngineError) -> None:
+def show_error(error: EngineError, controls: Mapping[str, str] | None = None) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    st.error(plain(error.message), icon=":material/error:")
+    here = functools.partial(_on_this_page, controls=controls or {})
+    st.error(plain(here(error.message)), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         table(
             {
                 "File": [fault.file for fault in error.faults],
                 "Line": [fault.line or None for fault in error.faults],
-                "What is wrong": [fault.what for fault in error.faults],
+                "What is wrong": [here(fault.what) for fault in error.faults],
             },
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(hint(error.hint))
+        st.caption(hint(here(error.hint)))
+
+
+def _on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
+    """Return a text in which a flag is named as the control that does the same here."""
+    for flag, control in controls.items():
+        text = re.sub(rf"{flag}\b", f"“{control}”", text)
+    return text
 
 
 def heading(title: str, lead: str) -> None:
@@ -224,7 +245,8 @@ def heading(title: str, lead: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title, anchor=False, width="stretch")
         addresses.link()
-    st.caption(lead)
+    words = glossary.met_on(title)
+    st.caption(lead, help=f"Words met here:\n{glossary.as_lines(words)}" if words else None)
     named(title)
     addresses.remarks()
 
@@ -281,7 +303,10 @@ def state_badge(state: str) -> None:
 def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
     """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
-    return st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
+    event = st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
+    if "on_select" in told:
+        st.caption(BY_KEY)
+    return event
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,9 @@ from engine.show.run_words import title_of
 from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
+from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
+from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
 from pages.shared import frame, launch_fields
 from pages.shared.launch_fields import Field
@@ -64,14 +66,28 @@ def experiment_form(ws: Workspace, *, key: str) -> None:
     )
     experiment = registry.get(name, ws)
     st.markdown(experiment.question)
-    reason = inapplicable(ws, name)
-    if reason is not None:
-        st.info(frame.plain(reason), icon=":material/block:")
+    if is_impossible(ws, experiment):
         return
     with frame.boundary():
         seen = look(ws)
         asked = form(experiment, seen, key=f"{key}_{name}", columns=3)
         show_plan(ws, experiment, asked, key=f"{key}_{name}", prominent=False, seen=seen)
+
+
+def is_impossible(ws: Workspace, experiment: Experiment) -> bool:
+    """Say whether an experiment cannot exist here whatever is chosen, and show why its defaults cannot."""
+    reason = inapplicable(ws, experiment.name)
+    if reason is None:
+        return False
+    way = way_in(experiment, read_ground(ws))
+    told = f" With {spelled_choice(way)} it can be." if way else ""
+    st.info(frame.plain(f"{reason}{told}"), icon=":material/info:" if way else ":material/block:")
+    return not way
+
+
+def spelled_choice(way: Mapping[str, Any]) -> str:
+    """Word a choice as its form does: features = character."""
+    return ", ".join(f"{name.replace('_', ' ')} = {value}" for name, value in way.items())
 
 
 def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, linked: bool = False) -> Asked:
@@ -84,9 +100,14 @@ def form(experiment: Experiment, seen: Seen, *, key: str, columns: int = 2, link
     own = [one for one in fields if one.name in experiment.parameters.model_fields]
     if experiment.presets:
         _presets(experiment, fields, given, key=key)
-    launch_fields.draw(own, found, key=key, columns=columns)
+    launch_fields.draw([one for one in own if not one.rare], found, key=key, columns=columns)
     if not own:
         st.caption("It has no parameters of its own.")
+    if rare := [one for one in own if one.rare]:
+        changed = sum(one.written(raw[one.name]) != one.written(one.raw_default) for one in rare)
+        words = f"{count(len(rare), 'more parameter')}, " + (f"{changed} changed" if changed else "as usual")
+        with st.expander(words, icon=":material/tune:", expanded=any(one.name in found for one in rare)):
+            launch_fields.draw(rare, found, key=key, columns=columns)
     about = [one for one in fields if one not in own]
     with st.expander(
         "What it is scored on", icon=":material/straighten:", expanded=any(one.name in found for one in about)

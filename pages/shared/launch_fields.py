@@ -5,6 +5,7 @@ Owns the way from a parameter's type to a widget and back. Checks nothing itself
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Field:
     help: str
     choices: tuple[Any, ...] = ()
     placeholder: str | None = None
+    rare: bool = False
 
     @property
     def label(self) -> str:
@@ -167,7 +169,10 @@ def _draw(field: Field, *, key: str) -> None:
     if field.kind == "flag":
         st.checkbox(label, key=key, help=told)
     elif field.kind == "choice":
-        st.selectbox(label, field.choices, key=key, help=told, format_func=_choice_words)
+        st.selectbox(
+            label, field.choices, key=key, help=told,
+            format_func=lambda one: field.placeholder or "not set" if one is None else str(one),
+        )  # fmt: skip
     elif field.kind == "several":
         st.pills(label, field.choices, selection_mode="multi", key=key, help=told)
     elif field.kind == "whole":
@@ -176,13 +181,10 @@ def _draw(field: Field, *, key: str) -> None:
         st.text_input(label, key=key, help=told, placeholder=field.placeholder)
 
 
-def _choice_words(choice: Any) -> str:
-    return "not set" if choice is None else str(choice)
-
-
 def _field(form: type[Parameters], name: str) -> Field:
     declared = form.model_fields[name]
     default = declared.get_default(call_default_factory=True)
+    unset = _unset_words(declared.description or "")
     choices, range_ = tuple(_choices(declared.annotation)), bounds(form, name)
     told = (declared.description or "").strip()
     kind = _kind(declared.annotation, default, choices)
@@ -192,7 +194,20 @@ def _field(form: type[Parameters], name: str) -> Field:
         told = f"{told} Separate by commas."
     elif range_ and kind in ("whole", "number"):
         told = f"{told} Range: {range_}."
-    return Field(name, kind, default, told, choices, placeholder="not set" if default is None else None)
+    usual = unset if default is None else "none" if default == [] else typed(default).replace(",", ", ")
+    told = f"{told} Default: {usual or 'empty'}."
+    return Field(
+        name, kind, default, told, choices, placeholder=unset if default is None else None,
+        rare=name in form.rare,
+    )  # fmt: skip
+
+
+def _unset_words(description: str) -> str:
+    """What leaving a parameter out means, as its description says it."""
+    told = re.search(r"by default ([^.;:]+)", description)
+    if told is not None:
+        return told[1]
+    return "all" if re.search(r"\bso many .*\bonly\b", description) else "not set"
 
 
 def _kind(annotation: Any, default: Any, choices: Sequence[Any]) -> Kind:

@@ -114,7 +114,12 @@ def _first_visit(ws: Workspace) -> None:
                 key="home_prepare",
                 least="own",
             )
-            st.page_link(frame.DATA, label="Bring my own data", icon=":material/upload:")
+            st.page_link(
+                frame.DATA,
+                label="Bring my own data",
+                icon=":material/upload:",
+                query_params={"source": "upload"},
+            )
         if clicked:
             _prepare(ws)
     with st.expander("Look at a published study", icon=":material/history_edu:"):

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
@@ -23,6 +24,16 @@ from tests.browser.chromium import ARGUMENTS, find
 from tests.sample_study import finish, prepare_world
 
 PATIENCE_MS = 180_000
+_AXE = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+# Rule, mark and reason of what Streamlit's own widgets draw and no setting or style changes.
+FOREIGN: tuple[tuple[str, str, str], ...] = (
+    (
+        "scrollable-region-focusable",
+        "<table",
+        "Streamlit's Markdown marks no table as focusable; browsers themselves reach by Tab what scrolls",
+    ),
+    ("svg-img-alt", "brushed_brush", "Vega draws the area of a brush, empty as yet, without a name"),
+)
 _START_SECONDS = 180.0
 
 
@@ -57,6 +68,19 @@ class Visit:
         """Wait until the script has run to its end, and the code of all that it drew has come."""
         drawn = ":not(:has([data-testid='stSkeleton']))"
         self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
+
+    def assert_accessible(self) -> None:
+        """axe finds nothing serious or critical that is the app's own; FOREIGN is what it cannot reach."""
+        self.page.evaluate(_AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        told = [
+            f"{one['id']}: {node['html'][:200]} {[part['message'] for part in node['any']]}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+            if not any(one["id"] == rule and mark in node["html"] for rule, mark, _ in FOREIGN)
+        ]
+        assert not told, "\n".join([self.page.url, *told])
 
     def assert_clean(self) -> None:
         """No error in the console, none on the page, and no other server was asked for anything."""

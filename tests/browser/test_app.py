@@ -79,6 +79,7 @@ def test_no_page_errs_asks_another_server_or_runs_over(
     for path in (*PATHS, *(VIEWS if which == "full" else ())):
         page = tab.go(path)
         tab.assert_clean()
+        tab.assert_accessible()
         shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
         assert shown == _background(scheme)
         main = page.locator("#stMain")

@@ -15,6 +15,7 @@ from engine.lm.encode import encode_prompt
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Request, Row, answer
 from engine.lm.prompts import chat, system_text
+from engine.lm.sampling import Draws, Sampling
 from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
 
@@ -161,3 +162,29 @@ def test_who_has_the_base_alone_says_the_same_and_leaves_it_as_it_was(
     assert all(weight is own[name] for name, weight in base.model.named_parameters())
     assert all(torch.equal(weight, before[name]) for name, weight in base.model.state_dict().items())
     assert not any(module._forward_hooks for module in base.model.modules())
+
+
+def test_words_are_drawn_by_a_seed_whoever_shares_the_batch(base: Base, voices: list[Request]) -> None:
+    def said(temperature: float, top_p: float, seed: int, rows: list[Request]) -> list[str]:
+        return run(
+            Stream(base, rows, max_new_tokens=NEW, sampling=Sampling(temperature, top_p, seed)), len(rows)
+        )
+
+    greedy = run(Stream(base, voices, max_new_tokens=NEW), len(voices))
+    drawn = said(1.5, 1.0, 1, voices)
+    assert said(1.5, 1.0, 1, voices) == drawn != greedy
+    assert said(1.5, 1.0, 2, voices) != drawn
+    assert said(1.5, 1.0, 1, voices[:1]) == drawn[:1]
+    assert said(0.001, 1.0, 1, voices) == said(1.5, 1e-9, 1, voices) == greedy
+
+
+def test_draws_follow_the_probabilities_of_the_nucleus() -> None:
+    shares = torch.tensor([0.1, 0.4, 0.2, 0.3])
+    for temperature, top_p, wanted in (
+        (1.0, 1.0, [0.1, 0.4, 0.2, 0.3]),
+        (0.5, 1.0, [0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3, 0.09 / 0.3]),
+        (1.0, 0.65, [0.0, 4 / 7, 0.0, 3 / 7]),
+    ):
+        draws = Draws(Sampling(temperature, top_p, 3))
+        found = torch.bincount(torch.tensor([draws.token(shares) for _ in range(4000)]), minlength=4) / 4000
+        assert torch.allclose(found.double(), torch.tensor(wanted).double(), atol=0.03)

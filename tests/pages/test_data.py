@@ -85,7 +85,7 @@ def test_a_world_is_imported(open_page: Open, empty: Workspace) -> None:
 
 def test_a_good_upload_is_imported(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty, "data")
-    app.button_group(key="data_source").set_value("Upload files").run()
+    app.button_group(key="data_source").set_value("upload").run()
     app.file_uploader(key="data_files").set_value(
         [("dialogues.jsonl", _dialogue_lines(), "application/jsonl")]
     )
@@ -96,7 +96,7 @@ def test_a_good_upload_is_imported(open_page: Open, empty: Workspace) -> None:
 
 def test_a_bad_upload_lists_its_faults_and_leaves_nothing(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty, "data")
-    app.button_group(key="data_source").set_value("Upload files").run()
+    app.button_group(key="data_source").set_value("upload").run()
     app.file_uploader(key="data_files").set_value(
         [("dialogues.jsonl", _dialogue_lines(bad=True), "application/jsonl")]
     )
@@ -109,7 +109,7 @@ def test_a_bad_upload_lists_its_faults_and_leaves_nothing(open_page: Open, empty
 
 def test_a_path_that_is_not_there_is_a_message(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty, "data")
-    app.button_group(key="data_source").set_value("A path or hub id").run()
+    app.button_group(key="data_source").set_value("path").run()
     app.text_input(key="data_path").set_value("no/such/place.jsonl")
     _submit(app)
     assert any("no/such/place" in entry.value.replace("\\", "") for entry in app.error)
@@ -126,7 +126,7 @@ def test_two_files_of_one_name_are_refused_in_words_and_none_is_lost(
 ) -> None:
     before = {path: path.read_bytes() for path in [prepared.config, *prepared.dataset.iterdir()]}
     app = open_page(prepared, "data", view="import")
-    app.segmented_control(key="data_source").set_value("Upload files").run()
+    app.segmented_control(key="data_source").set_value("upload").run()
     same = ("dialogues.jsonl", _dialogue_lines(), "application/jsonl")
     app.file_uploader(key="data_files").set_value([same, same])
     next(one for one in app.button if one.label == "Replace the data").click().run()
@@ -136,7 +136,7 @@ def test_two_files_of_one_name_are_refused_in_words_and_none_is_lost(
 
 
 def _look(app, name: str, content: bytes) -> None:  # type: ignore[no-untyped-def]
-    app.button_group(key="data_source").set_value("Upload files").run()
+    app.button_group(key="data_source").set_value("upload").run()
     app.file_uploader(key="data_files").set_value([(name, content, "text/csv")])
     _press(app, "Look at it first")
 
@@ -190,10 +190,10 @@ def test_a_known_layout_needs_no_mapping(open_page: Open, empty: Workspace) -> N
 
 def test_nothing_is_looked_at_where_nothing_is_named(open_page: Open, empty: Workspace) -> None:
     app = open_page(empty, "data")
-    app.button_group(key="data_source").set_value("A path or hub id").run()
+    app.button_group(key="data_source").set_value("path").run()
     _press(app, "Look at it first")
     assert "Nothing was named" in texts(app)
-    app.button_group(key="data_source").set_value("Upload files").run()
+    app.button_group(key="data_source").set_value("upload").run()
     _press(app, "Look at it first")
     assert "No file was uploaded" in texts(app)
 

@@ -13,10 +13,12 @@ from engine.runs import jobs
 from engine.runs.records import find
 from engine.strategies import registry
 from engine.strategies.cloning import clone
+from engine.strategies.ground import read_ground
 from engine.strategies.plan import plan
+from engine.strategies.possible import way_in
 from pages.shared import launch, launch_fields
 from tests.pages.conftest import Open, texts
-from tests.sample_study import end_badly
+from tests.sample_study import end_badly, prepare_world
 
 KEY = "experiments_per-persona"
 
@@ -220,3 +222,17 @@ def test_a_failed_run_is_resumed_from_its_form(open_page: Open, prepared: Worksp
     app = open_page(prepared, "experiments", experiment="unified")
     assert app.button(key="experiments_unified_launch").label == "Resume Unified LoRA"
     assert Path(prepared.root).exists()
+
+
+def test_what_the_defaults_cannot_a_choice_may(open_page: Open, tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path / "unseen", personas=8, dialogues=6, split="by-persona")
+    ground = read_ground(ws)
+    assert way_in(registry.get("clustering"), ground) == {"features": "character"}
+    assert way_in(registry.get("retrieval"), ground) == way_in(registry.get("unified"), ground) == {}
+    told = "With features = character it can be"
+    assert told in texts(open_page(ws, "experiments", experiment="clustering"))
+    app = open_page(ws, "experiments", experiment="clustering", features="character")
+    assert app.button(key="experiments_clustering_launch").label == "Run Clusters of personas"
+    app = open_page(ws, "experiments", find="Clusters of personas")
+    app.button(key="experiments_open_clustering").click().run()
+    assert app.query_params["features"] in ("character", ["character"])

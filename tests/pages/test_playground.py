@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question
-from engine.results import votes
+from engine.results import store, votes
 from engine.serve import client, folder
+from pages.shared import frame
 from tests.pages.conftest import Open, texts
 from tests.serve.made import answered, question
 
@@ -197,3 +200,78 @@ def test_a_failed_answer_says_why_and_an_unknown_question_is_let_go(open_page: O
     app = open_page(full, PAGE, question="../../secret")
     assert "is not here" in texts(app)
     assert "question" not in app.query_params
+
+
+def test_a_blind_pair_is_drawn_where_two_say_different_things(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, PAGE, variant=["unified", "base", "profile-prompt"], blind="1")
+    assert "only where they differ a pair is drawn" in texts(app)
+    rows = store.example_rows(full, split="test").set_index(["example_id", "variant"])["reply"]
+    for _ in range(3):
+        app.button(key="playground_draw").click().run()
+        asked = asked_in(full, app)
+        one, other = (rows[asked.example_id, speaker.variant] for speaker in asked.speakers)
+        assert one != other
+        assert app.selectbox(key="playground_persona").value == asked.persona_id
+        assert app.selectbox(key="playground_example").value == asked.example_id
+        assert f"Go on as {asked.persona_id}" == app.chat_input[0].placeholder
+
+
+def test_another_persona_ends_the_conversation_on_the_page(open_page: Open, full: Workspace) -> None:
+    app = open_page(full, PAGE, question=kept(full, "unified", "base"))
+    assert app.selectbox(key="playground_persona").value == "persona_001"
+    app.selectbox(key="playground_persona").set_value("persona_002").run()
+    assert "question" not in app.query_params
+    assert app.chat_input[0].placeholder == "Say something as persona_002"
+    assert "Reply number 0." not in texts(app)
+
+
+def test_words_are_drawn_at_a_temperature_and_again_by_the_next_seed(
+    open_page: Open, full: Workspace
+) -> None:
+    app = open_page(full, PAGE, persona="persona_002", temperature="0.7", top_p="0.9", seed="5")
+    app.button(key="playground_ask").click().run()
+    asked = asked_in(full, app)
+    assert (asked.temperature, asked.top_p, asked.seed) == (0.7, 0.9, 5)
+    folder.write_answer(full, answered(asked, "One lamp on.", "The lamp is on."))
+    app.run()
+    seen = texts(app)
+    assert "temperature 0.7, top-p 0.9, seed 5" in seen
+    assert "The :blue-background" not in seen
+    assert ":blue-background[The]" in seen
+    app.button(key="playground_again").click().run()
+    once_more = asked_in(full, app)
+    assert once_more == replace(
+        asked,
+        question_id=once_more.question_id,
+        seed=6,
+        asked_at=once_more.asked_at,
+        consent=once_more.consent,
+    )
+    app.slider(key="playground_temperature").set_value(0.0).run()
+    assert "temperature" not in app.query_params
+
+
+def test_who_cannot_answer_for_her_is_not_offered(open_page: Open, full: Workspace, tmp_path: Path) -> None:
+    ws = Workspace(shutil.copytree(full.root, tmp_path / "copy"))
+    (made,) = [one for one in store.variants(ws) if one.variant == "profile-prompt"]
+    ws.adapter(made.run_id, "profile-prompt").rmdir()
+    app = open_page(ws, PAGE, variant=["profile-prompt", "base"])
+    assert "profile-prompt" not in app.multiselect[0].options
+    assert app.multiselect[0].value == ["base"]
+    assert "1 variant cannot answer for her: profile-prompt (profile-prompt of" in texts(app)
+
+
+def test_a_vote_bears_the_name_given_in_this_session(open_page: Open, full: Workspace) -> None:
+    name = kept(full, "unified", "base", blind=True)
+    app = open_page(full, PAGE, question=name, blind="1")
+    app.text_input(key="playground_voter").set_value(" Ada ").run()
+    app.button(key="playground_vote_left").click().run()
+    assert [vote.voter for vote in votes.read(full)] == ["Ada"]
+    app.switch_page(frame.script_of("votes")).run()
+    links = "\n".join(one.label for one in app.get("page_link"))
+    assert "Ada, persona\\_001\\: unified over base" in links
+    app.switch_page(frame.script_of(PAGE)).run()
+    app.query_params["question"] = name
+    app.run()
+    app.button(key="playground_undo").click().run()
+    assert votes.read(full) == []

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.core import extensions
-from engine.core.machine import read_only
+from engine.core import extensions, keyring
+from engine.core.machine import read_machine, read_only
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.show import about
@@ -88,3 +88,28 @@ def test_code_of_ones_own_is_shown_with_what_lets_it_run(
     own.write_text("STRATEGIES = ()\n", encoding="utf-8")
     extensions.approve(prepared, own)
     assert f"{own} :green[:material/check_circle: approved]" in texts(open_page(prepared, "settings"))
+
+
+def test_queue_launcher_and_keys_are_set_here(
+    open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    app = open_page(prepared, "settings")
+    app.number_input(key="settings_slots").set_value(3)
+    app.text_input(key="settings_ray_address").set_value("10.0.0.1:6379")
+    next(button for button in app.button if button.label == "Save").click().run()
+    settings = read_machine(prepared)
+    assert (settings.training_slots, settings.ray_address, settings.launcher) == (3, "10.0.0.1:6379", "local")
+    app.selectbox(key="settings_key").set_value("OPENAI_API_KEY")
+    app.text_input(key="settings_key_value").set_value("sk-typed-here")
+    next(button for button in app.button if button.label == "Keep it").click().run()
+    assert not app.exception
+    assert "`OPENAI_API_KEY` :green[:material/check_circle: present]" in texts(app)
+    assert "sk-typed-here" not in "".join(str(entry.proto) for entry in app.main)
+    assert keyring.key_of("OPENAI_API_KEY") == "sk-typed-here"
+    assert all(
+        b"sk-typed-here" not in path.read_bytes() for path in prepared.root.rglob("*") if path.is_file()
+    )
+    next(button for button in app.button if button.label == "Delete what is kept").click().run()
+    assert keyring.key_of("OPENAI_API_KEY") is None

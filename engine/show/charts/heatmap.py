@@ -165,6 +165,6 @@ def _borders(personas: Sequence[str], clusters: Mapping[str, int], x: alt.X) -> 
     first["bandPosition"] = 0
     middle = x.copy()
     middle["shorthand"] = "middle:N"
-    rules = alt.Chart(frame.iloc[1:]).mark_rule(color=GRID, strokeWidth=2).encode(x=first)
+    rules = alt.Chart(frame.iloc[1:]).mark_rule(color=GRID, strokeWidth=2, aria=False).encode(x=first)
     texts = alt.Chart(frame).mark_text(color=GRID, fontSize=11, baseline="bottom")
     return [rules, texts.encode(x=middle, y=alt.value(-3), text="label:N")]

@@ -87,7 +87,7 @@ def sweep_chart(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     told = {"words": "Difference", "interval": "95 % interval", "personas": "Personas"}
     tooltip = tips(series="Series", value=parameter, **told)
     base = alt.Chart(frame).encode(x=x, xOffset=beside, tooltip=tooltip)
-    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3])
+    zero = alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3], aria=False)
     line = base.mark_line(color=GRID, strokeWidth=1.5).encode(
         y=alt.Y("difference:Q", title=y_title),
         detail="series:N",

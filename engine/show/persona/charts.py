@@ -233,9 +233,11 @@ def _score_template(reference: str, in_points: bool) -> Spec:
     tooltip = tips(variant="Variant", mean="Mean here", **told)
     base = _named(_ROWS).encode(y=_names(), tooltip=tooltip)
     zero = (
-        alt.Chart(pd.DataFrame({"zero": [0.0]})).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="zero:Q")
+        alt.Chart(pd.DataFrame({"zero": [0.0]}))
+        .mark_rule(color=GRID, strokeDash=[3, 3], aria=False)
+        .encode(x="zero:Q")
     )
-    lines = base.mark_rule(strokeWidth=2).encode(
+    lines = base.mark_rule(strokeWidth=2, aria=False).encode(
         x=alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6), scale=alt.Scale(padding=20)),
         x2="high:Q",
         color=colour,
@@ -297,7 +299,7 @@ def _route_template(fallback: str, in_points: bool) -> Spec:
     label = base.encode(text="words:N", color=colour)
     right = label.transform_filter("datum.gain >= 0").mark_text(align="left", dx=5, fontSize=_LABEL)
     left = label.transform_filter("datum.gain < 0").mark_text(align="right", dx=-5, fontSize=_LABEL)
-    line = _named(_EDGES).mark_rule(color=GRID, strokeDash=[3, 3]).encode(x="margin:Q")
+    line = _named(_EDGES).mark_rule(color=GRID, strokeDash=[3, 3], aria=False).encode(x="margin:Q")
     chart = alt.layer(bars, line, right, left)
     return _as_template(chart.add_params(alt.param(name=_BOLD, value="")))
 
