@@ -7,7 +7,7 @@ personas kept unseen; never val or test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -87,7 +87,7 @@ class Known:
         return Scale.of([self.of(persona) for persona in personas])
 
 
-def _replies(dataset: Dataset, splits: Splits, scorer: Scorer) -> Mapping[str, dict[str, Vector]]:
+def _replies(dataset: Dataset, splits: Splits, scorer: Scorer) -> dict[str, dict[str, Vector]]:
     """Return persona -> dialogue, the oldest first -> the embeddings of what was replied to her there."""
     kept = [
         (row, [one.text for one in row.messages if one.role == "assistant" and one.text.strip()])

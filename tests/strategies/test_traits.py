@@ -46,6 +46,7 @@ STEERED = {"context-steering", "steering-vectors"}
             "serves_unseen",
             ALIKE
             | STEERED
+            | NETWORKS
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
             | NETWORKS
             | {"ceiling", "tuned"},

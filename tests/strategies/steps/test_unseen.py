@@ -19,7 +19,7 @@ from engine.strategies.plan import plan
 from tests.workspaces import leave
 
 SETTINGS: dict[str, Any] = {"examples_per_persona": 1, "max_new_tokens": 4}
-ELSEWHERE = {"frontier", "imported-adapters"}  # they need an endpoint, or files from elsewhere
+ELSEWHERE = {"frontier", "imported-adapters", "tuned"}  # they need an endpoint, files, or a tuning
 GIVEN: dict[str, dict[str, Any]] = {
     "augmentation": {"methods": ["paraphrase"]},
     "context-steering": {"strengths": [0.5, 1.0]},
