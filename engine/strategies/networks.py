@@ -107,12 +107,7 @@ def _network(name: str, **more: Any) -> Experiment:
         beside=("base",),
         applies=_applies,
         traits=Traits(
-            personal=True,
-            readable=True,
-            mixable=True,
-            newcomers=True,
-            serves_unseen=True,
-            trains=True,
+            personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True, trains=True
         ),
         **more,
     )

@@ -48,7 +48,8 @@ STEERED = {"context-steering", "steering-vectors"}
             | STEERED
             | NETWORKS
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
-            | {"ceiling"},
+            | NETWORKS
+            | {"ceiling", "tuned"},
         ),
         (
             "trains",
