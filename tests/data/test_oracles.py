@@ -26,11 +26,12 @@ def scorer() -> Scorer:
 
 
 def turns(world: str, *, personas: int = 25) -> list[Turn]:
+    """One dialogue of each persona, where the assistant knows her."""
+    dialogues = 2 if WORLDS[world].known_from else 1
     return [
         turn
-        for _, sessions in draw_world(world, personas=personas, dialogues=1, seed=0)
-        for session in sessions
-        for turn in session.turns
+        for _, sessions in draw_world(world, personas=personas, dialogues=dialogues, seed=0)
+        for turn in sessions[-1].turns
     ]
 
 
