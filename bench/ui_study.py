@@ -31,6 +31,7 @@ _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the 
 _CLUSTERS = 10
 _PRIMARY = next(iter(METRICS))
 _STEPS = 120
+_BEGUN_STEPS = 12  # of a run that ended early
 
 Recipe = Mapping[str, Any]
 
@@ -121,7 +122,7 @@ def _leave_ended(ws: Workspace, spec: RunSpec, *, order: int) -> None:
     with RunContext(
         ws, spec, status=Status(state="running", order=order, attempt=1, started_at=now())
     ) as context:
-        _losses(context)
+        _losses(context, _BEGUN_STEPS)
         context.log("it began")
     context.end(state, error="It was told to end." if state == "failed" else None)
     write_spec(folder, spec)
@@ -255,8 +256,8 @@ def _recipe(spec: RunSpec, made: Made) -> Recipe:
     return {"adapters": [*under, *([own] if trained else [])], "profile": profile, "memories": made.memories}
 
 
-def _losses(context: RunContext) -> None:
-    for step in range(1, _STEPS + 1):
+def _losses(context: RunContext, steps: int = _STEPS) -> None:
+    for step in range(1, steps + 1):
         loss = 0.9 + 2.6 * 0.97**step
         context.event("loss", step=step, epoch=step // 40, split="train", loss_nats=loss)
         if step % 40 == 0:

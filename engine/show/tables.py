@@ -125,6 +125,7 @@ _OF_A_VOTE = (
     "example_id",
     "message",
     "choice",
+    "voter",
 )
 
 

@@ -77,8 +77,8 @@ class Setup:
         example = known.get(drawn[0]) if drawn else None
         speak = self._to(drawn[1]) if drawn and example else self
         example = example or random.choice(found)
-        whose = {"persona_id": example.persona_id, "example": example, "meta": example.meta}
-        return replace(speak, **whose, blind=True).question()
+        whose = replace(speak, persona_id=example.persona_id, example=example, meta=example.meta)
+        return replace(whose, blind=True).question()
 
     def _to(self, names: Sequence[str]) -> Setup:
         return replace(self, variants=tuple(one for one in self.variants if one.variant in names))
