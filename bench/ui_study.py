@@ -18,7 +18,7 @@ from engine.core.paths import Workspace, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.domains.metrics import METRICS
-from engine.results import store
+from engine.results.comparing.comparison import compare_variants
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, State, Status, now, read_spec, write_spec
@@ -79,14 +79,15 @@ VARIANTS = sum(len(made) for made in MADE.values())
 
 
 def make(root: Path, personas: int) -> Workspace:
-    """Prepare a world of that many personas and leave 20 variants' runs; the store takes them in."""
+    """Prepare a world of that many personas and leave 20 variants' runs; the store takes them in, and all are
+    judged on test, which pages are switched to."""
     ws = Workspace(root)
     prepare(ws, dataset="world:default", personas=personas, dialogues=30)
     drawer = _Drawer(ws)
     for order, experiment in enumerate(MADE, 1):
         spec = plan(ws, experiment, seen=look(ws)).target.spec
         _leave(ws, spec, drawer, order=order)
-    store.refresh(ws)
+    compare_variants(ws, split="test")
     return ws
 
 
@@ -109,7 +110,7 @@ def make_long(root: Path, personas: int, runs: int) -> Workspace:
             _leave(ws, spec, drawer, order=number, personas=PILOT)
         else:
             _leave_ended(ws, spec, order=number)
-    store.refresh(ws)
+    compare_variants(ws, split="test")
     return ws
 
 

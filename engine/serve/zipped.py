@@ -45,5 +45,6 @@ def _refusal(variant: str, done: subprocess.CompletedProcess[str]) -> EngineErro
     except (ValueError, KeyError, TypeError):
         last = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
         return EngineError(
-            f"{variant} could not be exported: {last}", "Try it in a terminal: python -m engine export"
+            f"{variant} could not be exported: {last}",
+            f"Try it in a terminal: python -m engine export {variant} FOLDER",
         )

@@ -155,7 +155,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
                 scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
                 legend=None,
             ),
-            tooltip=_tooltip(candidate, reference),
+            tooltip=_tooltip(frame, candidate, reference),
         )
         .add_params(clicked("persona_id"))
     )  # fmt: skip
