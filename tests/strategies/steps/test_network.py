@@ -43,7 +43,7 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def unified(ws: Workspace) -> RunSpec:
     """It knows four of the six personas; the others are newcomers."""
-    return in_process.do(ws, "unified", {**SETTINGS, "epochs": 1, "personas": KNOWN})
+    return in_process.do(ws, "unified", {**SETTINGS, "epochs": 1, "personas": KNOWN}, beside=False)
 
 
 def do(ws: Workspace, unified: RunSpec, experiment: str, **parameters: Any) -> RunSpec:
