@@ -65,7 +65,7 @@ def _show(found: list[cleaning.Leftover]) -> None:
         if mine:
             shown.add_row(kind, f"{len(mine):,}", size(_total(mine)), words)
     out().print(shown)
-    out().print("Nothing goes unasked: python -m engine clean KIND ...")
+    out().print("Nothing goes unasked. To take a kind away: python -m engine clean checkpoints")
 
 
 COMMANDS = (clean,)

@@ -44,7 +44,7 @@ def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:
     if free < room.disk_bytes + _DISK_RESERVE_BYTES:
         return EngineError(
             f"It takes {size(room.disk_bytes)} of disk, and {size(free)} are free at {ws.root}.",
-            "Make room there: python -m engine clean shows what can go.",
+            "To see what can go: python -m engine clean",
         )
     if machine.launcher != "local":
         return None
