@@ -106,10 +106,10 @@ class _Spec(TypedDict):
     stages: NotRequired[Numbers]
     changed: NotRequired[list[str]]
     cloned_from: NotRequired[str]
-    expected: NotRequired[Numbers]
     created_at: NotRequired[str]
     versions: NotRequired[Words]
     estimate_seconds: NotRequired[float | None]
+    expected: NotRequired[Numbers]
 
 
 class _Heartbeat(TypedDict):

@@ -300,11 +300,19 @@ def state_badge(state: str) -> None:
     st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
 
 
-def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
-    """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
+def table(
+    shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    say_key: bool = True,
+    **told: Any,
+) -> Any:
+    """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula.
+
+    Without `say_key` the page itself says how a row is opened by key, as where several tables stand together.
+    """
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
     event = st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
-    if "on_select" in told:
+    if "on_select" in told and say_key:
         st.caption(BY_KEY)
     return event
 

@@ -91,10 +91,12 @@ def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
 def _who_loses(ws: Workspace, found: Mapping[str, Any], row: Row, metric: Metric) -> None:
     variant, in_points = str(row["variant"]), metric.unit == "fraction"
     table = _by_persona(ws, found["split"], variant)
+    names = reads.names(ws)
+    named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     factor = 1.0 if in_points else 0.01
     reference = str(row.get("built_on") or found["reference"])
     event = frame.chart(
-        charts.strip_chart(table, candidate=variant, reference=reference, in_points=in_points),
+        charts.strip_chart(named, candidate=variant, reference=reference, in_points=in_points),
         key="home_strip",
         on_select="rerun",
         selection_mode=charts.CHOSEN,
@@ -111,7 +113,7 @@ def _who_loses(ws: Workspace, found: Mapping[str, Any], row: Row, metric: Metric
         for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
             st.page_link(
                 frame.PERSONA,
-                label=frame.plain(f"{persona} {signed_points(difference * factor)}"),
+                label=frame.plain(f"{names.get(persona, persona)} {signed_points(difference * factor)}"),
                 query_params=frame.persona_query(persona, variant),
             )
         st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import altair as alt
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from engine.core.paths import Workspace
+from engine.core.paths import REPOSITORY, Workspace
 from engine.show.glossary import WORDS
 from pages.shared.numbers import of_chart
 from tests.pages.conftest import Open, texts
@@ -39,6 +41,18 @@ def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
     app = AppTest.from_function(_missing_file, default_timeout=240).run()
     assert app.exception
     assert not app.error
+
+
+def test_one_place_draws_charts_and_one_words_shares() -> None:
+    """Each chart is offered as files, and a half rounded in one way, only where nothing goes around them."""
+    written = {
+        path: path.read_text(encoding="utf-8")
+        for folder in ("engine", "pages")
+        for path in (REPOSITORY / folder).rglob("*.py")
+    }
+    around = re.compile(r"st\.(?:altair|vega_lite)_chart\(|\{[^{}]*:\.\d(?:%|f\} %)")
+    found = {str(path.relative_to(REPOSITORY)) for path, text in written.items() if around.search(text)}
+    assert found == {"pages/shared/frame.py"}
 
 
 def test_a_saved_table_holds_no_formula_and_looks_the_same() -> None:

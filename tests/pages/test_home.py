@@ -219,7 +219,7 @@ def test_estimates_of_one_page_agree(open_page: Open, full: Workspace) -> None:
     told = stood.estimate_words("prefix")
     assert told.startswith("roughly ")
     assert f"Time: {told}" in seen
-    assert f"in the background, {told}." in seen
+    assert f"in the background, {told}" in seen
     assert "no estimate before a first run" not in seen
     assert "about under" not in seen
 

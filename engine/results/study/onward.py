@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.study.standing import Stand
@@ -30,7 +32,7 @@ def combinations(ws: Workspace, stood: Stand, seen: Seen) -> list[Plan]:
     done = {one.experiment for one in seen.records if one.state == "succeeded" and one.spec}
     among = [name for name in registry.having("routable", seen.known) if name in done]
     best = best_experiment(stood)
-    asked = [("routing", {"among": among})] if len(among) > 1 else []
+    asked: list[tuple[str, dict[str, Any]]] = [("routing", {"among": among})] if len(among) > 1 else []
     if best in registry.having("readable", seen.known):
         asked.append(("retrieval", {"over": best}))
     found = []
