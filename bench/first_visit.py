@@ -32,8 +32,9 @@ def measure(root: Path) -> tuple[int, dict[str, float]]:
     from tests.browser.conftest import served
 
     told: dict[str, float] = {}
+    path = find()  # before Playwright is at work: it may ask it, too
     with served(root) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.set_default_timeout(_PATIENCE_MS)
         page.goto(address)
