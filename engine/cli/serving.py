@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.frame import Call, command, err, out
-from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
 from engine.core.limits import megabytes
 from engine.core.roles import refuse_unless
@@ -139,21 +138,16 @@ def push(
     `hf auth login` or HF_TOKEN gave this machine.
     """
     from engine.serve import push as hub
-    from engine.serve.openai_server import offered
 
     call.ws.read_config()
     refuse_unless("own", "send a variant to the Hub")
-    ((chosen,), _) = offered(call.ws, [variant])
     to = hub.destination(repository, public=public)
-    from engine.serve.export import export as write  # loads the model code
-
     with tempfile.TemporaryDirectory(prefix="persona-lab-push-") as place:
-        made = write(call.ws, chosen, Path(place) / "out", merged=merged, gguf=gguf)
-        sent = hub.parcel(made.folder, base=base_of(call.ws).name)
-        _show_parcel(sent, hub.words_of(to), len(made.personas))
+        sent = hub.packed(call.ws, variant, place, merged=merged, gguf=gguf)
+        _show_parcel(sent, f"{hub.words_of(to)}:", hub.HOLDS)
         if not yes and not (sys.stdin.isatty() and click.confirm("Send it?", err=True)):
             raise EngineError("Nothing was sent.", "Add --yes to send it.")
-        at = hub.push(to, sent, message=f"{chosen.variant}, from Persona Lab")
+        at = hub.push(to, sent, message=f"{variant}, from Persona Lab")
     told = {
         "repository": to.repository,
         "address": to.address,
@@ -162,20 +156,17 @@ def push(
         "bytes": sent.size_bytes,
         "commit": at,
     }
-    call.answer(told, lambda: out().print(f"{chosen.variant} is at {to.address}"))
+    call.answer(told, lambda: out().print(f"{variant} is at {to.address}"))
     return 0
 
 
-def _show_parcel(sent: Parcel, to: str, personas: int) -> None:
-    """Say on stderr what goes out, how much of it there is, and whose it is."""
+def _show_parcel(sent: Parcel, to: str, holds: str) -> None:
+    """Say on stderr what goes out, how much of it there is, where to, and whose it is."""
     shown = err()
-    shown.print(f"{count(len(sent.files), 'file')}, {megabytes(sent.size_bytes)}, go to {to}:")
+    shown.print(f"{count(len(sent.files), 'file')}, {megabytes(sent.size_bytes)}, go to {to}")
     for name, files, size in sent.parts():
         shown.print(f"  {name:<16} {count(files, 'file'):>10}  {megabytes(size)}")
-    shown.print(
-        f"It names {count(personas, 'persona')} by id. prompts.jsonl holds what their prompts show of them, "
-        "and an adapter can repeat what it was trained on."
-    )
+    shown.print(holds)
 
 
 COMMANDS = (serve, export, push)

@@ -12,7 +12,7 @@ from engine.cli.frame import Call, command
 from engine.core.errors import EngineError
 from engine.core.paths import write_atomically
 
-_WHAT = ("comparison", "personas", "runs", "votes")
+_WHAT = ("comparison", "personas", "runs", "votes", "marks")
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
 
 
@@ -24,6 +24,7 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
         "export-table personas personas.parquet --variant hybrid --split test",
         "export-table runs runs.csv",
         "export-table votes votes.csv",
+        "export-table marks marks.csv",
     ),
 )
 @click.argument("what", type=click.Choice(_WHAT))
@@ -38,9 +39,9 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
 def export_table(call: Call, *, what: str, file: Path, split: str | None, **asked: Any) -> int:
     """Write a table as tidy CSV, Parquet or LaTeX, by FILE's ending: .csv, .parquet, .tex.
 
-    WHAT is comparison (a row a variant), personas (a row a variant and persona), runs or votes. Numbers are
-    numbers, metrics fractions; metric, its version, split and protocol stand in columns. A comparison on test
-    is counted as a look, as everywhere.
+    WHAT is comparison (a row a variant), personas (a row a variant and persona), runs, votes or marks.
+    Numbers are numbers, metrics fractions; metric, its version, split and protocol stand in columns. A
+    comparison on test is counted as a look, as everywhere.
     """
     from engine.results.comparing.comparison import compare_variants
     from engine.results.comparing.headline import opening_split
@@ -59,7 +60,8 @@ def export_table(call: Call, *, what: str, file: Path, split: str | None, **aske
         made = (tables.comparison_table if what == "comparison" else tables.persona_table)(call.ws, found)
         paper = partial(tables.comparison_latex, call.ws, found) if what == "comparison" else None
     else:
-        made = (tables.run_table if what == "runs" else tables.vote_table)(call.ws)
+        makers = {"runs": tables.run_table, "votes": tables.vote_table, "marks": tables.mark_table}
+        made = makers[what](call.ws)
     write_atomically(file, tables.written(made, form, paper=paper))  # type: ignore[arg-type]
     value = {"written": str(file), "rows": len(made), "columns": list(made.columns)}
     call.answer(value, lambda: call.say(f"{file}: {len(made):,} rows, {len(made.columns)} columns."))

@@ -13,10 +13,11 @@ from engine.core.errors import EngineError
 from engine.core.wording import count
 from engine.runs.records import find, scan
 
-TRACKERS: Final = ("mlflow", "trackio")
+TRACKERS: Final = ("mlflow", "trackio", "wandb")
 _LOOK: Final = {
     "mlflow": "MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri {folder}",
     "trackio": "TRACKIO_DIR={folder} trackio show",
+    "wandb": "wandb sync {folder}/offline-run-*",
 }
 
 
@@ -25,6 +26,7 @@ _LOOK: Final = {
     examples=(
         "export-runs --to mlflow my-runs",
         "export-runs --to trackio my-runs unified-1a2b3c4d hybrid-5e6f7a8b",
+        "export-runs --to wandb my-runs",
     ),
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))

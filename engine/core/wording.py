@@ -75,9 +75,9 @@ def p_value(value: float | None) -> str:
     return "1" if value >= 0.995 else f"{value:.2f}"
 
 
-def percent(share: float | None) -> str:
+def percent(share: float | None, digits: int = 0) -> str:
     """Word a share: 0.125 -> "13 %"."""
-    return NOTHING if share is None or not known(share) else f"{rounded(100 * share)} %"
+    return NOTHING if share is None or not known(share) else f"{rounded(100 * share, digits)} %"
 
 
 def duration(seconds: float | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.core.types import Dataset, Dialogue, Splits
-from engine.core.wording import count
+from engine.core.wording import count, percent
 from engine.data.dataset import example_turns
 from engine.data.likeness import Pair, repeated
 from engine.data.order import Order
@@ -213,7 +213,7 @@ def _check_balance(dataset: Dataset) -> _Check:
     largest, count = counts.most_common(1)[0]
     limit = min(1.0, max(0.05, 2 / len(counts)))
     share = count / len(dataset.dialogues)
-    detail = f"{largest} holds the most dialogues: {100 * share:.1f} % (limit {100 * limit:.1f} %)"
+    detail = f"{largest} holds the most dialogues: {percent(share, 1)} (limit {percent(limit, 1)})"
     return "balance", detail if share > limit else "", detail
 
 

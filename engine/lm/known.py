@@ -7,7 +7,7 @@ personas kept unseen; never val or test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.types import Dataset, Splits
-from engine.lm.embedding_file import DIMENSIONS
 from engine.lm.scorer import Scorer
 
 Which = Literal["character", "history", "both"]
@@ -56,7 +55,7 @@ class Known:
     def __init__(
         self, dataset: Dataset, splits: Splits, scorer: Scorer, *, which: Which, history: int | None = None
     ) -> None:
-        self._which, self._history = which, history
+        self._which, self._history, self._size = which, history, scorer.dimensions
         self._characters: dict[str, Vector] = {}
         if which != "history":
             told = [one for one in dataset.personas if one.character]
@@ -76,7 +75,7 @@ class Known:
             left = [rows for dialogue, rows in own.items() if dialogue != without]
             left = left if self._history is None else left[len(left) - min(self._history, len(left)) :]
             parts.append(np.concatenate(left).mean(axis=0) if left else None)
-        nothing = np.full(DIMENSIONS, np.nan, np.float32)
+        nothing = np.full(self._size, np.nan, np.float32)
         return np.stack([nothing if part is None else part for part in parts])
 
     def knows(self, persona: str) -> bool:
@@ -88,7 +87,7 @@ class Known:
         return Scale.of([self.of(persona) for persona in personas])
 
 
-def _replies(dataset: Dataset, splits: Splits, scorer: Scorer) -> Mapping[str, dict[str, Vector]]:
+def _replies(dataset: Dataset, splits: Splits, scorer: Scorer) -> dict[str, dict[str, Vector]]:
     """Return persona -> dialogue, the oldest first -> the embeddings of what was replied to her there."""
     kept = [
         (row, [one.text for one in row.messages if one.role == "assistant" and one.text.strip()])

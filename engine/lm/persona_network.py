@@ -36,6 +36,10 @@ from engine.lm.shape import LoraShape
 _V, _BIAS = "code|V", "code|b"
 _MIDDLE, _PARTS = "prefix|middle", "prefix|parts"
 _A, _B = "|A", "|B"
+NETWORK = "network.safetensors"
+_SHARE = 0.1
+"""What is known is many small numbers that all move a code at once; so much of it keeps codes from running
+away under the rate that suits what acts."""
 
 
 class CodeForm:
@@ -46,16 +50,20 @@ class CodeForm:
     """Rows of a batch name what is known of their personas; there is one network for all."""
 
     def __init__(self, known: Tensor, size: int) -> None:
-        self.known, self.size = known, size
+        self.known, self.size = _SHARE * known, size
         self._there: dict[torch.device, Tensor] = {}
 
     def start_of_code(self, *, seed: int) -> dict[str, Tensor]:
         """Return a V that gives codes a length of about 1, and no bias."""
         random = torch.Generator().manual_seed(seed)
         return {
-            _V: torch.randn(self.size, self.known.shape[1], generator=random) / self.size**0.5,
+            _V: torch.randn(self.size, self.known.shape[1], generator=random) / (_SHARE * self.size**0.5),
             _BIAS: torch.zeros(self.size),
         }
+
+    def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
+        """Write the network as one file; it says nothing of the base."""
+        save_network(folder / NETWORK, tensors)
 
     def codes(self, stacked: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """Return the codes [B, K] of these rows of what is known; the stack [1, ...] holds one network."""
@@ -67,7 +75,7 @@ class CodeForm:
 
 def code_of(tensors: Mapping[str, Tensor], known: Tensor) -> Tensor:
     """Return the code [K] of one row of what is known [d] by a trained network."""
-    return linear(known, tensors[_V], tensors[_BIAS])
+    return linear(_SHARE * known, tensors[_V], tensors[_BIAS])
 
 
 class ProjectorForm(CodeForm):

@@ -17,6 +17,7 @@ import torch
 from engine.core.base_folder import check_base
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
+from engine.core.wording import percent
 from engine.lm.adapters import linear_layers
 from engine.lm.encode import encode_dialogue, encode_prompt
 from engine.lm.ends import closing_of, ends_of
@@ -164,7 +165,8 @@ def _logits(base: Base) -> Finding:
         return Finding(
             "Loss",
             "refused",
-            f"Its logits differ from those of its last hidden states by {error:.1%}: no loss would be right.",
+            f"Its logits differ from those of its last hidden states by {percent(error, 1)}: no loss "
+            "would be right.",
             "Choose a base of another architecture.",
         )
     how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"

@@ -33,6 +33,11 @@ class Scorer:
         if ws is not None:
             self.keep_in(ws)
 
+    @property
+    def dimensions(self) -> int:
+        """How many numbers an embedding has."""
+        return self._chosen.dimensions
+
     def keep_in(self, ws: Workspace) -> None:
         """Share embeddings with the workspace's runs: take known ones, add each chunk as soon as it is done.
 

@@ -23,16 +23,18 @@ from engine.results import store
 from engine.runs import answers
 from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RESUMABLE
+from engine.strategies import deleting
 
 KINDS: Final[Mapping[str, str]] = {
     "checkpoints": "of runs that are done: nothing goes on from them",
     "adapters": "of runs that are gone, which no variant answers by",
+    "deleted": "runs put aside, which could still be brought back",
     "temporary": "files half written when a process was killed, older than a day",
     "outdated": "scores computed for replies that a run has no more",
     "caches": "embeddings and figures that are made again when they are needed",
     "unfinished": "work of runs that failed, were cancelled or lost: resumed, they would start over",
 }
-"""What can go, by kind, the harmless first; the last is work that a resumed run would go on from."""
+"""What can go, by kind; the last is work that a resumed run would go on from."""
 _RUN = re.compile(r"[a-z][a-z0-9-]*-[0-9a-f]{8}")
 _WORK: Final = ("checkpoint", "parts")
 _DAY_SECONDS: Final = 86_400.0
@@ -56,7 +58,7 @@ def leftovers(ws: Workspace) -> list[Leftover]:
         for kind, path, run_id in _found(ws, records)
         if first_link(path) is None
     ]
-    return sorted(found, key=lambda one: (-one.size_bytes, str(one.path)))
+    return sorted([*found, *_deleted(ws)], key=lambda one: (-one.size_bytes, str(one.path), one.run_id))
 
 
 @changes("clean up", least="own")
@@ -71,10 +73,18 @@ def clean(ws: Workspace, kinds: Collection[str]) -> list[Leftover]:
     gone = []
     with queue_lock(ws):
         for one in leftovers(ws):
-            if one.kind in kinds:
+            if one.kind in kinds and one.kind != "deleted":
                 _remove(one.path)
                 gone.append(one)
+    if "deleted" in kinds:
+        aside = _deleted(ws)
+        deleting.purge(ws, [one.run_id for one in aside])
+        gone += aside
     return gone
+
+
+def _deleted(ws: Workspace) -> list[Leftover]:
+    return [Leftover("deleted", ws.data, one.size_bytes, one.run_id) for one in deleting.deleted(ws)]
 
 
 def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, Path, str]]:
@@ -94,7 +104,10 @@ def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, P
             yield "adapters", path, path.name
     busy = {run_id for run_id, record in by_id.items() if record.state in ("queued", "running")}
     yield from (("temporary", path, "") for path in _temporary(ws, busy))
+    aside = {one.run_id for one in deleting.deleted(ws)}
     for folder in _inside(ws.data / "rescored"):
+        if folder.name in aside:
+            continue
         if folder.name not in by_id:
             yield "outdated", folder, folder.name
         elif by_id[folder.name].state == "succeeded":

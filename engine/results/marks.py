@@ -6,11 +6,9 @@ empty one takes it back. A mark is on what was said, not on who said it: variant
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +16,6 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_rows
-from engine.core.plain import in_cell
 from engine.runs.runfolder import append_line, now
 
 MARKS: Final[dict[str, str]] = {"right": "Right", "wrong": "Wrong", "interesting": "Interesting"}
@@ -87,17 +84,6 @@ def read(ws: Workspace) -> dict[Said, Mark]:
         if mark.mark or mark.note:
             found[mark.said] = mark
     return found
-
-
-def as_csv(marks: Iterable[Mark]) -> str:
-    """Return marks as a table for other programs, one row a mark."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([one.name for one in fields(Mark)])
-    for mark in marks:
-        told = {**asdict(mark), "variants": " ".join(mark.variants)}
-        rows.writerow([in_cell(value) for value in told.values()])
-    return text.getvalue()
 
 
 def path(ws: Workspace) -> Path:

@@ -167,10 +167,17 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
 
 
 def superseded(ws: Workspace, run_id: str) -> list[Path]:
-    """Return the files of later scores of replies that the run, done anew, has no more."""
+    """Return the files of later scores of replies that the run, done anew, has no more, or that are torn."""
     files = later_files(ws, run_id)
     now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode() if files else b""
-    return [path for path in files if _of_run(pq.read_schema(path)) != now]
+    return [path for path in files if _told_of(path) != now]
+
+
+def _told_of(path: Path) -> bytes | None:
+    try:
+        return _of_run(pq.read_schema(path))
+    except pa.ArrowException:
+        return None
 
 
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:

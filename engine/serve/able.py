@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
-from engine.lm.effects import STORED, Logits, Own, Recipe, Swapped, Value, read_recipe
+from engine.lm.effects import Logits, Own, Recipe, Stored, Swapped, Value, read_recipe
 
 
 class _CannotAnswer(Exception):
@@ -46,7 +46,7 @@ def _follow(ws: Workspace, recipe: Recipe, persona_id: str, read: Any) -> None:
         elif isinstance(effect, Logits):
             _follow(ws, effect.first, persona_id, read)
             _follow(ws, effect.second, persona_id, read)
-        elif isinstance(effect, tuple(STORED.values())) and not ws.adapter(effect.run, effect.name).is_dir():
+        elif isinstance(effect, Stored) and not ws.adapter(effect.run, effect.name).is_dir():
             raise _CannotAnswer(f"{effect.name} of {effect.run} is gone")
 
 

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.core.base_folder import local_base
+from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
 from engine.core.keyring import key_of
+from engine.core.paths import Workspace
 from engine.core.secrecy import hide
 from engine.core.wording import count
+from engine.serve.zipped import exported
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -61,6 +64,21 @@ class Parcel:
             top, inside, _ = name.partition("/")
             found.setdefault(f"{top}/" if inside else top, []).append(size)
         return [(name, len(sizes), sum(sizes)) for name, sizes in found.items()]
+
+
+HOLDS: Final = (
+    "It names personas by id. prompts.jsonl holds what their prompts show of them, and an adapter can repeat "
+    "what it was trained on."
+)
+"""What is to be known of any parcel before it goes."""
+
+
+def packed(ws: Workspace, name: str, place: str, *, merged: str | None = None, gguf: bool = False) -> Parcel:
+    """Export a variant into a new folder within `place`, ready to go out. Loads no model here."""
+    whole = ("--merged", merged) if merged is not None else ()
+    folder = Path(place) / "out"
+    exported(ws, name, folder, *whole, *(("--gguf",) if gguf else ()))
+    return parcel(folder, base=base_of(ws).name)
 
 
 def parcel(folder: Path, *, base: str) -> Parcel:

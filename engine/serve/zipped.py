@@ -1,4 +1,4 @@
-"""A variant's exported folder as one zip, for a browser. Loads no model: a process of its own does."""
+"""A variant's exported folder, and as one zip, for the app. Loads no model: a process of its own does."""
 
 from __future__ import annotations
 
@@ -21,25 +21,21 @@ def zipped(ws: Workspace, variant: str) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="persona-lab-zip-") as place:
         folder = Path(place) / "variant"
-        line = [
-            sys.executable,
-            "-m",
-            "engine",
-            "export",
-            variant,
-            str(folder),
-            "--workspace",
-            str(ws.root),
-            "--json",
-        ]
-        done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise _refusal(variant, done)
+        exported(ws, variant, folder)
         made = io.BytesIO()
         with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted(folder.rglob("*")):
                 archive.write(path, path.relative_to(folder))
         return made.getvalue()
+
+
+def exported(ws: Workspace, variant: str, folder: Path, *words: str) -> None:
+    """Let `export` write a variant into a new folder; `words` are more of its own. Raises what it says."""
+    told = ["export", variant, str(folder), *words, "--workspace", str(ws.root), "--json"]
+    line = [sys.executable, "-m", "engine", *told]
+    done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise _refusal(variant, done)
 
 
 def _refusal(variant: str, done: subprocess.CompletedProcess[str]) -> EngineError:
@@ -49,5 +45,6 @@ def _refusal(variant: str, done: subprocess.CompletedProcess[str]) -> EngineErro
     except (ValueError, KeyError, TypeError):
         last = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
         return EngineError(
-            f"{variant} could not be exported: {last}", "Try it in a terminal: python -m engine export"
+            f"{variant} could not be exported: {last}",
+            f"Try it in a terminal: python -m engine export {variant} FOLDER",
         )

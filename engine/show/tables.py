@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final, Literal, get_args
 
 import pandas as pd
@@ -16,8 +17,9 @@ from engine.core.paths import Workspace
 from engine.core.plain import in_cell
 from engine.core.wording import DASH, MINUS, interval, p_value, points, rounded, signed_points
 from engine.domains import metrics
-from engine.results import votes
+from engine.results import marks, votes
 from engine.results.comparing.pairings import differences, pairings
+from engine.results.marks import Mark
 from engine.runs import labels
 from engine.runs.records import RunRecord, scan
 from engine.show.run_words import title
@@ -92,6 +94,13 @@ def run_table(ws: Workspace, records: Sequence[RunRecord] | None = None) -> pd.D
     return pd.DataFrame(rows)
 
 
+def mark_table(ws: Workspace) -> pd.DataFrame:
+    """Return one row a mark that stands: on which reply to which example, what people said of it, and the
+    variants that said so then, between spaces."""
+    rows = [{**asdict(mark), "variants": " ".join(mark.variants)} for mark in marks.read(ws).values()]
+    return pd.DataFrame(rows, columns=[one.name for one in fields(Mark)])
+
+
 def vote_table(ws: Workspace) -> pd.DataFrame:
     """Return one row a vote that stands: when, on what, who stood on which side, what was chosen."""
     rows = [
@@ -116,6 +125,7 @@ _OF_A_VOTE = (
     "example_id",
     "message",
     "choice",
+    "voter",
 )
 
 

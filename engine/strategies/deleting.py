@@ -57,7 +57,7 @@ def obstacle(ws: Workspace, run_ids: Sequence[str]) -> EngineError | None:
         if _is_needed_as_reference(ws, record, left):
             return EngineError(
                 f"{record.run_id} is the reference, which others are compared with.",
-                "Make another run the reference first: python -m engine reference --help",
+                "Make another run the reference first: python -m engine reference RUN",
             )
     return None
 

@@ -48,7 +48,7 @@ class NetworkParameters(ScheduleParameters):
 class ProjectorParameters(NetworkParameters):
     """A network whose answer is a prefix."""
 
-    learning_rate: float = Field(0.01, gt=0, le=1, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
     length: int = Field(8, ge=1, le=512, description="Positions of keys and values before the prompt.")
 
 
@@ -62,7 +62,7 @@ class TrainedHypernetworkParameters(NetworkParameters):
         min_length=1,
         description="Linear layers of the base that get an update; auto: the usual ones of its architecture.",
     )
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of AdamW.")
 
 
 def _applies(parameters: NetworkParameters, ground: Ground) -> None:
@@ -106,7 +106,9 @@ def _network(name: str, **more: Any) -> Experiment:
         stages=STAGES,
         beside=("base",),
         applies=_applies,
-        traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, trains=True),
+        traits=Traits(
+            personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True, trains=True
+        ),
         **more,
     )
 
@@ -119,7 +121,7 @@ STRATEGIES = (
         parameters=ProjectorParameters,
         step=project,
         space={
-            "learning_rate": (0.0025, 0.005, 0.01, 0.02),
+            "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
             "code": (4, 16, 64),
             "length": (4, 8, 16),
             "features": ("history", "both"),
@@ -134,7 +136,7 @@ STRATEGIES = (
         settle=on_usual_layers,
         settles=("target_modules",),
         space={
-            "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
+            "learning_rate": (1e-4, 2e-4, 5e-4, 1e-3),
             "code": (4, 16, 64),
             "rank": (1, 2, 4),
             "features": ("history", "both"),

@@ -51,5 +51,5 @@ STRATEGY = Experiment(
     parameters=TunedParameters,
     needs=_needs,
     stages={"choose": 100.0},
-    traits=Traits(personal=True, readable=True, routable=False),
+    traits=Traits(personal=True, readable=True, routable=False, serves_unseen=True),
 )

@@ -12,6 +12,7 @@ from engine.serve.conversation import can_answer
 from engine.serve.published import Served
 from engine.serve.zipped import zipped
 from pages.compare import choices as compare_choices
+from pages.compare import hub
 from pages.compare.choices import View
 from pages.shared import downloads, frame
 
@@ -38,11 +39,7 @@ def show(view: View) -> None:
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
-        st.subheader("The Hugging Face Hub", anchor=False)
-        st.caption(
-            "The same, in a repository that is private unless you say otherwise. You see first what goes out."
-        )
-        st.code(frame.command("push", name, f"my-name/{name}"), language=None, wrap_lines=True)
+        hub.show(view.ws, name)
 
 
 def _zip(ws: Workspace, name: str) -> None:

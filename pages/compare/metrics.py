@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.show.charts.verdict_table import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
+from engine.show.tables import comparison_table
 from engine.stats.verdicts import BETTER, EQUAL, WORSE
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import frame
+from pages.shared import downloads, frame
 
 _TABLE, _NAMES = "compare_metrics_table", "compare_metrics_names"
 
@@ -26,6 +29,7 @@ def show(view: View) -> None:
     candidate = compare_choices.chosen_candidate(view)
     found: dict[str, tuple[Metric, list[Mapping[str, Any]]]] = {}
     waiting: list[str] = []
+    tables: list[dict[str, Any]] = []
     for one in metrics.of_study(view.ws).values():
         if one.higher_is_better is None:
             continue
@@ -33,9 +37,10 @@ def show(view: View) -> None:
         if view.asked.split == "test" and compare_reads.unjudged(view.ws, asked):
             waiting.append(one.label)
             continue
-        rows = _rows(view, asked)
-        if rows:
-            found[one.label] = (one, rows)
+        compared = _compared(view, asked)
+        if compared is not None:
+            found[one.label] = (one, compared["rows"])
+            tables.append(compared)
     if not found:
         st.caption("No metric here has a direction in which it is better.")
         return
@@ -65,19 +70,25 @@ def show(view: View) -> None:
         f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of "
         "errors less is better: the sign says which way."
     )
+    downloads.table_menu(partial(_tidy, view, tables), name=f"all metrics {view.asked.split}", key=_TABLE)
     if waiting:
         told = ", ".join(waiting)
         st.caption(f"Not judged on test, so not here: {told}. Choose the metric above to judge it.")
 
 
-def _rows(view: View, asked: compare_reads.Asked) -> list[Mapping[str, Any]]:
-    """The comparison of one metric, of the variants shown; none where it was not computed."""
-    shown = set(view.candidates)
+def _compared(view: View, asked: compare_reads.Asked) -> dict[str, Any] | None:
+    """The comparison in one metric, of the variants shown; None where it was not computed."""
+    shown = {view.reference, *view.candidates}
     try:
         found = compare_reads.found(view.ws, replace(asked, reference=view.reference))
     except EngineError:
-        return []
-    return [row for row in found["rows"] if row["variant"] in shown]
+        return None
+    return {**found, "rows": [row for row in found["rows"] if row["variant"] in shown]}
+
+
+def _tidy(view: View, tables: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Every comparison shown, one row a metric and variant."""
+    return pd.concat([comparison_table(view.ws, found) for found in tables], ignore_index=True)
 
 
 def _colour(cell: str) -> str:

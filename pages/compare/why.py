@@ -10,10 +10,11 @@ import streamlit as st
 from engine.core.wording import count, percent
 from engine.results import marks
 from engine.results.comparing.losses import By, Pair, Part, Why
+from engine.show.tables import mark_table
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import addresses, frame, reads, replies
+from pages.shared import addresses, downloads, frame, reads, replies
 
 _EVERYTHING = "all"
 _LEAST = 3  # examples of a part: fewer say nothing of it
@@ -54,7 +55,8 @@ def show(view: View) -> None:
             _parts(by, titles[by], parts, asked)
     st.caption(
         "Share: of all points that these replies lose. A reply that concerns several parts counts in each. "
-        "It says where to look and is no verdict. Select a row to read its replies."
+        "It says where to look and is no verdict. Select a row to read its replies. "
+        f"{frame.BY_KEY}"
     )
     _replies(view, told, asked, titles)
     _marks(view)
@@ -85,6 +87,7 @@ def _parts(by: By, title: str, parts: Sequence[Part], asked: tuple[By, str] | No
         key=key,
         on_select=partial(_choose, by, names, key),
         selection_mode="single-row",
+        say_key=False,
         height="content",
         alt=f"What is lost by {title.lower()}; select a row to read its replies",
         column_config={
@@ -165,12 +168,4 @@ def _marks(view: View) -> None:
             + (f"; {share} of those judged are right." if share else "."),
             width="content",
         )
-        st.download_button(
-            "Marks as CSV",
-            marks.as_csv(said),
-            file_name="marks.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            key="compare_marks",
-            type="tertiary",
-        )
+        downloads.table_menu(partial(mark_table, view.ws), name="marks", key="marks")

@@ -68,7 +68,7 @@ def _map(found: Portrait) -> None:
     spec["datasets"] = {
         name: rows.iloc[:0] if name == "edges" else rows for name, rows in spec["datasets"].items()
     }
-    event = st.vega_lite_chart(
+    event = frame.chart(
         spec, key=_MAP, on_select="rerun", alt=f"Map of {count(len(places), 'persona')} by their words"
     )
     if picked := frame.clicked(event):
@@ -81,7 +81,7 @@ def _languages(found: Portrait) -> None:
         st.caption(f"All letters are {next(iter(found.scripts)).capitalize()}.")
     elif found.scripts:
         named = {name.capitalize(): share for name, share in found.scripts.items()}
-        st.altair_chart(views.share_chart(named, title="Share of letters, %"), alt="Scripts of the letters")
+        frame.chart(views.share_chart(named, title="Share of letters, %"), alt="Scripts of the letters")
 
 
 def _window(ws: Workspace) -> None:

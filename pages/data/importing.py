@@ -33,6 +33,8 @@ _WORLD_WORDS = {
     "kin": "kin: who is new resembles somebody known, so what predicts from a profile should win",
     "told": "told: only the character text tells what somebody wants, so a profile in the prompt should win",
     "uniform": "uniform: nobody differs, so nothing personal should win",
+    "headlines": "headlines: authors head articles each in a way of her own; no actions",
+    "headlines-uniform": "headlines-uniform: all head them alike, so nothing personal should win",
 }
 _KEEP_GOOD = "Leave faulty rows out instead of refusing the data"
 _LOOK, _FEWER = "Look at it first", "Leave out personas with fewer dialogues than"

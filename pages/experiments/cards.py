@@ -37,6 +37,7 @@ _QUESTIONS = {
     "More data": "Would more dialogues of the same people help?",
     "Adapters": "Do weights of her own help, and how many?",
     "Prefixes": "Do a few trained positions do it as well?",
+    "From profile and history": "Can one network make what is personal, also for newcomers?",
     "Clusters": "Is it enough to personalise groups of people?",
     "Merges": "Can trained adapters be combined instead of trained anew?",
     "Choosing and mixing": "Who should get which variant, or two at once?",

@@ -20,7 +20,7 @@ from engine.serve.able import obstacle
 from engine.serve.conversation import Manner, default_cast, open_question
 from pages.playground import blind as pairs
 from pages.playground import voter
-from pages.shared import frame, reads
+from pages.shared import addresses, frame, reads
 
 _PAGE = "playground"
 _EXAMPLES = 30
@@ -77,8 +77,8 @@ class Setup:
         example = known.get(drawn[0]) if drawn else None
         speak = self._to(drawn[1]) if drawn and example else self
         example = example or random.choice(found)
-        whose = {"persona_id": example.persona_id, "example": example, "meta": example.meta}
-        return replace(speak, **whose, blind=True).question()
+        whose = replace(speak, persona_id=example.persona_id, example=example, meta=example.meta)
+        return replace(whose, blind=True).question()
 
     def _to(self, names: Sequence[str]) -> Setup:
         return replace(self, variants=tuple(one for one in self.variants if one.variant in names))
@@ -165,8 +165,11 @@ def _variants(ws: Workspace, variants: Sequence[Variant], persona_id: str) -> li
     silent = {one.variant: why for one in variants if (why := obstacle(ws, one.recipe, persona_id))}
     known = {one.variant: one for one in variants if one.variant not in silent}
     blind = bool(st.session_state.get(_BLIND, st.query_params.get("blind") == "1"))
-    if _VARIANTS not in st.session_state:
-        asked = [name for name in st.query_params.get_all("variant") if name in known]
+    if addresses.anew(_VARIANTS):
+        named, everybody = st.query_params.get_all("variant"), {one.variant for one in variants}
+        for name in sorted(set(named) - everybody):
+            addresses.gone("Variant", name, "the others")
+        asked = [name for name in named if name in known]
         st.session_state[_VARIANTS] = asked or default_cast(list(known.values()), _ranked(ws))
     held = [name for name in st.session_state[_VARIANTS] if name in known]
     st.session_state[_VARIANTS] = held if blind else held[:MOST_SPEAKERS]
@@ -199,7 +202,7 @@ def _ranked(ws: Workspace) -> list[str]:
 
 
 def _blind() -> bool:
-    if _BLIND not in st.session_state:
+    if addresses.anew(_BLIND):
         st.session_state[_BLIND] = st.query_params.get("blind") == "1"
     blind = st.toggle(
         "Blind",
@@ -280,9 +283,11 @@ def _from_address(name: str, least: float, most: float, *, usual: float) -> floa
 
 def _length() -> int:
     """The longest reply in tokens; in the address unless it is the default."""
-    if _LENGTH not in st.session_state:
-        asked = st.query_params.get("length", "")
-        st.session_state[_LENGTH] = int(asked) if asked.isdigit() and int(asked) in _LENGTHS else _USUAL
+    if addresses.anew(_LENGTH):
+        asked, known = st.query_params.get("length", str(_USUAL)), {str(one): one for one in _LENGTHS}
+        st.session_state[_LENGTH] = known.get(asked, _USUAL)
+        if asked not in known:
+            addresses.gone("Length", asked, str(_USUAL))
     most = int(st.select_slider("Longest reply, in tokens", _LENGTHS, key=_LENGTH))
     if most == _USUAL:
         st.query_params.pop("length", None)

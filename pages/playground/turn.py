@@ -10,7 +10,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
-from engine.core.wording import MINUS, count, points, signed_points
+from engine.core.wording import MINUS, count, percent, points, signed_points
 from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
@@ -238,7 +238,7 @@ def _share(side: Mapping[str, Any]) -> str:
     """A side's part in each token; what was answered before sides could be put together on logits has 1."""
     coefficient = side.get("coefficient", 1)
     on_logits = "" if coefficient == 1 else f", its logits × {coefficient:.2f}".replace("-", MINUS)
-    return f"{100 * side['weight']:.0f} % of each token's probability{on_logits}: the "
+    return f"{percent(side['weight'])} of each token's probability{on_logits}: the "
 
 
 def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:

@@ -11,7 +11,7 @@ from engine.runs.runfolder import read_events
 from engine.show.charts.losses import loss_chart, loss_table, rate_chart, thinned, usage_chart
 from engine.show.curves import curve_table, smoothed, usage_table
 from engine.show.tables import written
-from pages.runs.list import ACTIVE
+from pages.runs.queue import ACTIVE
 from pages.shared import downloads, frame
 
 

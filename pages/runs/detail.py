@@ -16,8 +16,8 @@ from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
 from engine.strategies.spec import PARTIAL
 from pages.runs import curves, keeping
-from pages.runs import list as run_list
-from pages.runs.list import ACTIVE
+from pages.runs import queue as run_queue
+from pages.runs.queue import ACTIVE
 from pages.shared import downloads, frame, launch, seeds
 
 _LOG_LINES = 200
@@ -34,7 +34,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
         _lead(record, named=bool(label.title))
         _label(label)
         if record.state == "running":
-            run_list.progress(record)
+            run_queue.progress(record)
         if record.error and record.state != "succeeded":
             _why(record)
         _actions(ws, record)
@@ -102,7 +102,7 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             _repeat(ws, record)
         st.caption(frame.plain(_reason(record)))
     if cancelled:
-        run_list.cancel(record.run_id)
+        run_queue.cancel(record.run_id)
     if resumed:
         jobs.resume(ws, record.run_id)
         st.rerun()

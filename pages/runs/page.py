@@ -10,8 +10,9 @@ from engine.runs.records import RunRecord
 from pages.runs import detail as run_detail
 from pages.runs import keeping
 from pages.runs import list as run_list
+from pages.runs import queue as run_queue
 from pages.runs import several as run_several
-from pages.runs.list import ACTIVE
+from pages.runs.queue import ACTIVE
 from pages.shared import frame
 
 _TICK_SECONDS, _IDLE_SECONDS = 1.0, 3.0
@@ -86,7 +87,7 @@ def _watch() -> None:
 @frame.guarded
 def _live_queue() -> None:
     """What is at work and what waits; drawn anew every second."""
-    run_list.show_queue(_looked(), opened=st.session_state[_OPEN], choose=_open)
+    run_queue.show_queue(_looked(), opened=st.session_state[_OPEN], choose=_open)
 
 
 @frame.guarded

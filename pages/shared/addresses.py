@@ -66,6 +66,11 @@ def came_back() -> bool:
     return context is not None and context.is_history_navigation
 
 
+def anew(key: str) -> bool:
+    """Say whether a widget takes what it holds from the address: it is new, or the reader went back."""
+    return key not in st.session_state or came_back()
+
+
 def link() -> None:
     """Show the button that copies the page's link."""
     _link(key="page_link", width="content")

@@ -28,7 +28,7 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS, signed_points
 from engine.show import charts, glossary
-from pages.shared import addresses, downloads, sign_in, studies
+from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
 from pages.shared.addresses import chosen as chosen
@@ -300,11 +300,19 @@ def state_badge(state: str) -> None:
     st.badge(STATE_WORDS[state], icon=STATE_ICONS[state], color=STATE_COLOURS[state])  # type: ignore[arg-type]
 
 
-def table(shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]], **told: Any) -> Any:
-    """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula."""
+def table(
+    shown: pd.DataFrame | Styler | Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    *,
+    say_key: bool = True,
+    **told: Any,
+) -> Any:
+    """Show columns, or rows, as `st.dataframe` does. What a reader saves of it as CSV holds no formula.
+
+    Without `say_key` the page itself says how a row is opened by key, as where several tables stand together.
+    """
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
     event = st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
-    if "on_select" in told:
+    if "on_select" in told and say_key:
         st.caption(BY_KEY)
     return event
 
@@ -330,14 +338,19 @@ def chart(
     on_paper: Callable[[], charts.Chart] | None = None,
     **told: Any,
 ) -> Any:
-    """Show a chart as `st.altair_chart` does, a good deal quicker (engine/show/charts/looks.py), and offer it
-    as files; `on_paper` makes the one in the files where that is another. Also takes a specification."""
+    """Show a chart as `st.altair_chart` does, only quicker (engine/show/charts/looks.py), with its numbers.
+
+    It is offered as files, too; `on_paper` makes the one in the files where that is another. Also takes a
+    specification.
+    """
     with st.container(gap="xxsmall"):
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:
             event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
-        downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
+        with st.container(horizontal=True, gap="small"):
+            numbers.menu(drawn, alt=alt, key=key or alt)
+            downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
     return event
 
 

@@ -26,7 +26,12 @@
   }
 
   let acted = false;
-  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => (acted = true), true);
+  let top = 0; // where she was when she did it: the page that comes next begins at its own top
+  const act = () => {
+    acted = true;
+    top = main()?.scrollTop ?? 0;
+  };
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, act, true);
   addEventListener(
     "popstate",
     (event) => {
@@ -42,7 +47,7 @@
       return;
     }
     acted = false;
-    history.replaceState({ ...history.state, top: main()?.scrollTop ?? 0 }, "");
+    history.replaceState({ ...history.state, top }, "");
     push(state, unused, url);
   };
 })();

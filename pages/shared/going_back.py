@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SCRIPT = Path(__file__).with_name("going_back.js").read_text(encoding="utf-8")
@@ -17,15 +17,20 @@ _TAG = f"<script>{_SCRIPT}</script>".encode()
 
 
 class GoingBack:
-    """A layer of the server (ASGI) that puts the script into each HTML page."""
+    """A layer of the server (ASGI) that puts the script into each HTML page, for who asks for one.
+
+    What is packed holds no place for it, so a page goes out unpacked: it is 6 kB.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "GET":
+        asked = Headers(scope=scope) if scope["type"] == "http" else {}
+        if scope["type"] != "http" or scope["method"] != "GET" or "text/html" not in asked.get("accept", ""):
             await self.app(scope, receive, send)
             return
+        plain = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
         held: list[Message] = []  # the start of an HTML answer, until its body is whole
         body = bytearray()
 
@@ -46,7 +51,7 @@ class GoingBack:
                 await send(held[0])
                 await send({"type": "http.response.body", "body": whole})
 
-        await self.app(scope, receive, with_script)
+        await self.app({**scope, "headers": plain}, receive, with_script)
 
 
 def _is_page(start: Message) -> bool:

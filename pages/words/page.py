@@ -16,7 +16,7 @@ _KEYS = (
     ("Tables", "Tab, then arrows", "into a table and from cell to cell"),
     ("Tables", "Shift+Space", "opens the row that the frame is in, where a row opens something"),
     ("Tables", "Ctrl+F", "searches in the table"),
-    ("Charts", "Tab", "passes them by: each has its numbers in a table or in words beside it"),
+    ("Charts", "Tab", "to “Numbers” below each: what it shows, as a table"),
     ("Playground", "Ctrl+Enter", "asks"),
     ("Playground", "1, 2, 3, 4", "votes: left, tie, both bad, right"),
     ("Playground", "5", "draws another blind pair"),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Visit]
 PATHS = (
     "", "experiments", "runs", "compare", "persona", "playground", "votes", "data", "statistics", "report",
-    "settings",
+    "settings", "words",
 )  # fmt: skip
 VIEWS = (
     "?tree=cluster-rescue", "experiments?experiment=frontier", "experiments?study=constrained-lambda",
@@ -75,15 +75,16 @@ def test_no_page_errs_asks_another_server_or_runs_over(
     visit: Open, request: pytest.FixtureRequest, which: str, scheme: str, width: int
 ) -> None:
     """Every page and view, before, within and after a study; the theme follows the system."""
-    tab = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width)
+    tab, barriers = visit(request.getfixturevalue(f"{which}_app"), scheme=scheme, width=width), list[str]()
     for path in (*PATHS, *(VIEWS if which == "full" else ())):
         page = tab.go(path)
         tab.assert_clean()
-        tab.assert_accessible()
+        barriers += tab.barriers()
         shown = page.locator("[data-testid='stApp']").evaluate("app => getComputedStyle(app).backgroundColor")
         assert shown == _background(scheme)
         main = page.locator("#stMain")
         assert not main.evaluate("main => main.scrollWidth > main.clientWidth + 1"), path
+    assert not barriers, "\n".join(barriers)
 
 
 def _background(scheme: str) -> str:

@@ -45,6 +45,7 @@ def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_ap
 def _click_a_column(page: Page, share: float) -> None:
     """Click into the bars at a share of their width; the whole column of a persona is clickable."""
     page.locator(CHARTS).first.locator("path[aria-roledescription='bar']").first.wait_for(state="attached")
+    page.locator(CHARTS).first.scroll_into_view_if_needed()
     box = page.locator(CHARTS).first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + share * box["width"], box["y"] + 0.4 * box["height"])
@@ -151,7 +152,7 @@ def test_a_mark_on_a_reply_is_kept_and_counted(visit: Open, full_app: str) -> No
     page.reload()
     expect(page.get_by_role("button", name="✓ Wrong")).to_be_visible()
     expect(page.get_by_text("Marked in this study: 1 wrong")).to_be_visible()
-    expect(page.get_by_role("button", name="Marks as CSV")).to_be_visible()
+    expect(page.get_by_role("button", name="Save table")).to_be_visible()
     tab.settle()
     tab.assert_clean()
 

@@ -29,8 +29,9 @@ def whole(metric: str, pairs: list[tuple[str, str]]) -> float:
     sums: Counter[str] = Counter()
     for reply, reference in pairs:
         sums.update(METRICS[metric].values_of(reply, reference))
-    assert METRICS[metric].total is not None
-    return float(METRICS[metric].total({name: np.array([held]) for name, held in sums.items()})[0])
+    total = METRICS[metric].total
+    assert total is not None
+    return float(total({name: np.array([held]) for name, held in sums.items()})[0])
 
 
 def test_rouge_counts_words_and_their_order() -> None:
@@ -49,7 +50,7 @@ def test_a_reference_without_latin_letters_has_no_rouge_and_still_a_chrf() -> No
 
 
 def test_meteor_matches_stems_and_needs_no_download() -> None:
-    assert value("meteor", "cats running", "cat runs") > 0.5
+    assert (value("meteor", "cats running", "cat runs") or 0) > 0.5
     assert value("meteor", "dogs", "cat") == 0
 
 

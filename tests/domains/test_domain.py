@@ -17,6 +17,7 @@ from engine.data.statistics import subject_shares
 from engine.domains.acts import findings
 from engine.domains.chat import CHAT
 from engine.domains.domain import Domain
+from engine.domains.metrics import METRICS
 from engine.domains.registry import BUILT_IN, domain_of, domains, find_domain, recognise
 from engine.domains.smart_home import SMART_HOME
 from engine.domains.smart_home.actions import device_name, extract
@@ -134,7 +135,7 @@ def test_every_domain_is_complete(domain: Domain, tmp_path: Path) -> None:
     assert domain.about.endswith(".")
     assert domain.title
     assert domain.instruction
-    assert domain.primary == "embedding_similarity"
+    assert METRICS[domain.primary].higher_is_better is not None
     assert set(domain.also_up) <= set(domain.metrics)
     assert bool(domain.acts_title) == domain.judges
     methods = domain.augmenting.make([])(Persona("p"))

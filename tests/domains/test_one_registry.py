@@ -13,6 +13,7 @@ NAMED = {
     "engine/results/imported/files.py": "what published result files are judged by",
     "engine/results/imported/protocol.py": "what published numbers are known to get wrong",
     "engine/runs/answers.py": "older files, whose metrics had one version together",
+    "engine/strategies/scorer.py": "what is compared where no encoder reads the replies",
 }
 EXAMPLES_OF_COMMANDS = re.compile(r"^\s*\"[a-z-]+ .*--metric \w+.*\",?$|examples=\(")
 

@@ -51,7 +51,7 @@ def grown(form: NetworkForm, size: float = 0.2) -> dict[str, Tensor]:
 @torch.no_grad()
 def logits_of(base: Base, form: NetworkForm, tensors: dict[str, Tensor], row: int, ids: Tensor) -> Tensor:
     """By plain algebra: the code of one row, the sum over its parts, the model that has it."""
-    code = tensors["code|V"] @ KNOWN[row] + tensors["code|b"]
+    code = tensors["code|V"] @ (0.1 * KNOWN[row]) + tensors["code|b"]
     if isinstance(form, ProjectorForm):
         states = tensors["prefix|middle"] + sum(
             c * one for c, one in zip(code, tensors["prefix|parts"], strict=True)

@@ -47,9 +47,8 @@ def test_every_experiment_has_a_card(open_page: Open, full: Workspace) -> None:
 def test_every_experiment_stands_under_a_heading_of_its_own_choice() -> None:
     headings = dict.fromkeys(entry.group for entry in registry.EXPERIMENTS.values())
     assert list(headings) == [
-        *("Without training", "More data", "Adapters", "Prefixes", "Clusters"),
-        *("From profile and history", "Merges"),
-        *("Choosing and mixing", "Steering", "Remote models", "Bounds and controls"),
+        *("Without training", "More data", "Adapters", "Prefixes", "Clusters", "From profile and history"),
+        *("Merges", "Choosing and mixing", "Steering", "Remote models", "Bounds and controls"),
     ]
 
 
@@ -209,9 +208,8 @@ def test_a_clone_opens_filled_with_what_the_run_was(open_page: Open, prepared: W
     change_machine(prepared, training_slots=0)
     jobs.submit(prepared, planned)
     query = launch.clone_query(find(prepared, planned.target.run_id))
-    assert query == {"experiment": "unified", "rank": "4", "splits": "val", "seed": "9"} | {
-        "clone_of": planned.target.run_id
-    }
+    parent = {"clone_of": planned.target.run_id}
+    assert query == {"experiment": "unified", "rank": "4", "splits": "val", "seed": "9", **parent}
     app = open_page(prepared, "experiments", **query)
     links = [link.label.replace("\\", "") for link in app.get("page_link")]
     assert f"This run is queued: {planned.target.run_id}" in links

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+import altair as alt
+import pandas as pd
 from streamlit.testing.v1 import AppTest
+
+from engine.core.paths import REPOSITORY, Workspace
+from engine.show.glossary import WORDS
+from pages.shared.numbers import of_chart
+from tests.pages.conftest import Open, texts
 
 
 def _full_disk() -> None:
@@ -34,6 +43,18 @@ def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
     assert not app.error
 
 
+def test_one_place_draws_charts_and_one_words_shares() -> None:
+    """Each chart is offered as files, and a half rounded in one way, only where nothing goes around them."""
+    written = {
+        path: path.read_text(encoding="utf-8")
+        for folder in ("engine", "pages")
+        for path in (REPOSITORY / folder).rglob("*.py")
+    }
+    around = re.compile(r"st\.(?:altair|vega_lite)_chart\(|\{[^{}]*:\.\d(?:%|f\} %)")
+    found = {str(path.relative_to(REPOSITORY)) for path, text in written.items() if around.search(text)}
+    assert found == {"pages/shared/frame.py"}
+
+
 def test_a_saved_table_holds_no_formula_and_looks_the_same() -> None:
     def script() -> None:
         import pandas as pd
@@ -53,3 +74,26 @@ def test_a_saved_table_holds_no_formula_and_looks_the_same() -> None:
     assert texts[3].replace("\u2060", "") == "=1+1"
     assert list(first["Number"]) == [-1.5, 0.0, 2.0]
     assert empty.empty
+
+
+def test_a_chart_gives_its_numbers_whatever_it_is_made_of() -> None:
+    rows = pd.DataFrame({"variant": ["a", "b"], "mean_points": [1.0, 2.0], "colour": ["blue", "gray"]})
+    few = pd.DataFrame({"at": [0.0]})
+    plain = alt.Chart(rows).mark_bar().encode(x="mean_points:Q")
+    layered = alt.layer(alt.Chart(few).mark_rule().encode(x="at:Q"), plain)
+    spec = {"datasets": {"rows": rows, "marked": few}, "layer": []}
+    for drawn in (plain, layered, layered.facet(data=rows, row="variant:N"), spec):
+        shown = of_chart(drawn)
+        assert list(shown.columns) == ["Variant", "Mean points"]
+        assert shown["Mean points"].tolist() == [1.0, 2.0]
+
+
+def test_the_words_of_a_page_stand_beside_its_lead(open_page: Open, full: Workspace) -> None:
+    for page, word in (("compare", "placebo"), ("experiments", "pilot"), ("playground", "top-p")):
+        told = [entry.help for entry in open_page(full, page).caption]
+        assert any(f"- **{word}**: " in (line or "") for line in told), page
+    titles = {"Study", "Experiments", "Runs", "Compare", "Persona", "Playground", "Votes", "Data", "Report"}
+    assert {page for one in WORDS for page in one.pages} <= titles | {"Settings"}
+    names = [one.name for one in WORDS]
+    assert len(set(names)) == len(names)
+    assert all(one.name in texts(open_page(full, "words")) for one in WORDS[:3])

@@ -16,6 +16,7 @@ def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tup
     told = {"content-type": kind, "content-length": str(sum(map(len, parts))), "etag": "x", **headers}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert method != "GET" or b"accept-encoding" not in dict(scope["headers"])  # nothing comes packed
         raw = [(name.encode(), value.encode()) for name, value in told.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         for number, part in enumerate(parts, 1):
@@ -24,7 +25,9 @@ def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tup
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(GoingBack(app)({"type": "http", "method": method, "path": "/"}, None, send))  # type: ignore[arg-type]
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": "/"}
+    scope["headers"] = [(b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
+    asyncio.run(GoingBack(app)(scope, None, send))  # type: ignore[arg-type]
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return got, b"".join(one.get("body", b"") for one in sent[1:])
 

@@ -154,7 +154,7 @@ def test_a_run_is_deleted_and_brought_back(open_page: Open, prepared: Workspace)
     assert app.query_params["run"] in (first, [first])
     app.button(key="runs_delete").click().run()
     app.button(key="runs_purge").click().run()
-    assert "deleted" not in texts(app)
+    assert "deleted run" not in texts(app)
     assert len(jobs.list_runs(prepared)) == len(rest)
 
 

@@ -12,6 +12,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.results import cleaning, store
 from engine.runs.runfolder import Status, read_status, write_status
+from engine.strategies import deleting
 from tests.workspaces import finish
 
 
@@ -100,6 +101,25 @@ def test_what_a_variant_answers_by_and_what_works_is_never_offered(
     assert "unfinished" not in kinds
     assert "caches" not in kinds  # a run that waits may read them
     assert read_status(ws.run_folder(failed)).state == "queued"
+
+
+def test_a_deleted_run_counts_whole_and_can_be_brought_back_until_it_goes(
+    ws: Workspace, used: tuple[str, str]
+) -> None:
+    done = used[0]
+    put(ws.data / "rescored" / done / "politeness.parquet", 100)
+    deleting.delete(ws, [done])
+    kinds = found(ws)
+    assert [size for _, size in kinds["deleted"]] == [deleting.deleted(ws)[0].size_bytes]
+    assert [path for path, _ in kinds["outdated"]] == ["data/rescored/long-gone-0123abcd"]
+    cleaning.clean(ws, [kind for kind in cleaning.KINDS if kind != "deleted"])
+    deleting.restore(ws, [done])
+    assert (ws.adapters(done) / "p00" / "adapter_model.safetensors").exists()
+    assert (ws.data / "rescored" / done / "politeness.parquet").exists()
+    deleting.delete(ws, [done])
+    assert [one.run_id for one in cleaning.clean(ws, ["deleted"])] == [done]
+    assert not deleting.deleted(ws)
+    assert "deleted" not in found(ws)
 
 
 def test_a_link_is_neither_followed_nor_removed(ws: Workspace, tmp_path: Path) -> None:

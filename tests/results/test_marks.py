@@ -11,6 +11,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import marks, store
+from engine.show import tables
 from tests.workspaces import make_workspace
 
 SAID = ("p/1#1", "=Dimmed.")
@@ -56,7 +57,7 @@ def test_what_there_is_no_mark_of_is_refused(ws: Workspace) -> None:
 
 def test_the_table_holds_every_mark_and_no_formula(ws: Workspace) -> None:
     put(ws, "right", "a, b")
-    (row,) = csv.DictReader(io.StringIO(marks.as_csv(marks.read(ws).values())))
+    (row,) = csv.DictReader(io.StringIO(tables.written(tables.mark_table(ws), "csv").decode()))
     assert (row["reply"], row["mark"], row["note"], row["variants"]) == (
         "'=Dimmed.",
         "right",

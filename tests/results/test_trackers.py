@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,61 @@ def test_trackio_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.M
         name = f"loss/{split}/loss_nats"
         assert [(one["step"], one[name]) for one in logs if name in one] == losses(ws, hybrid, split)
     assert logs[-1]["val/embedding_similarity"] == pytest.approx(final(ws, "hybrid"))
+
+
+def records(path: Path) -> list[Any]:
+    """Read a transaction log as W&B writes one, with W&B's own messages."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    held, place, found, parts = path.read_bytes(), 7, [], b""
+    assert held[:7] == b":W&B\xe1\xbe\x00"
+    while place < len(held):
+        if (room := 32_768 - place % 32_768) < 7:
+            place += room
+            continue
+        check, length, kind = struct.unpack_from("<IHB", held, place)
+        part = held[place + 7 : place + 7 + length]
+        assert check == zlib.crc32(bytes([kind]) + part)
+        place, parts = place + 7 + length, parts + part
+        if kind in (1, 4):
+            found.append(Record.FromString(parts))
+            parts = b""
+    return found
+
+
+def test_wandb_reads_them(ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B has no reader of offline runs in Python: the one here reads W&B's own, then the exported."""
+    pytest.importorskip("wandb", reason="W&B is not installed: make setup-trackers")
+    import wandb
+
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    settings = wandb.Settings(x_disable_stats=True, x_disable_meta=True)
+    with wandb.init(mode="offline", project="theirs", dir=str(tmp_path), id="one", settings=settings) as run:
+        run.log({"loss": 0.5, "long": "x" * 70_000})
+    (theirs,) = tmp_path.glob("wandb/offline-run-*/run-one.wandb")
+    assert [one.run.project for one in records(theirs) if one.HasField("run")][:1] == ["theirs"]
+    hybrid, unified = run_of(ws, "hybrid"), run_of(ws, "unified")
+    for _ in range(2):
+        export(ws, "wandb", tmp_path / "out", hybrid)
+    (ours,) = (tmp_path / "out").glob(f"offline-run-*-{hybrid}/run-{hybrid}.wandb")
+    found = records(ours)
+    assert [one.num for one in found] == list(range(1, len(found) + 1))
+    (run,) = [one.run for one in found if one.HasField("run")]
+    config = {one.key: json.loads(one.value_json) for one in run.config.update}
+    assert (run.run_id, run.project, run.run_group) == (hybrid, "my-study", "hybrid")
+    assert (config["epochs"], config["parent"]) == ("2", unified)
+    steps = [
+        {"_step": one.history.step.num}
+        | {item.nested_key[0]: json.loads(item.value_json) for item in one.history.item}
+        for one in found
+        if one.HasField("history")
+    ]
+    for split in ("train", "val"):
+        name = f"loss/{split}/loss_nats"
+        assert [(one["_step"], one[name]) for one in steps if name in one] == losses(ws, hybrid, split)
+    (summary,) = [one.summary for one in found if one.HasField("summary")]
+    last = {one.nested_key[0]: json.loads(one.value_json) for one in summary.update}
+    assert last["val/embedding_similarity"] == pytest.approx(final(ws, "hybrid"))
 
 
 def test_what_is_written_needs_no_library(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants, snapshot_download
 from peft import PeftModel
+from streamlit.testing.v1 import AppTest
 from transformers import AutoModelForCausalLM
 
 from engine.core.errors import EngineError
@@ -20,6 +21,7 @@ from engine.data.dataset import load_dataset
 from engine.serve.push import Parcel, destination, parcel
 from engine.serve.push import push as push_to
 from engine.strategies.plan import plan
+from pages.shared import frame
 from tests.serve import hub_server
 from tests.serve.hub_server import ACCOUNT, TOKEN, Hub, Repository
 from tests.serve.test_export import expected, prompts, said, variant
@@ -97,6 +99,35 @@ def a_parcel(folder: Path) -> Parcel:
     (folder / "README.md").write_text("---\nlibrary_name: peft\n---\n# A card\n")
     (folder / "adapters" / "p1" / "adapter_model.safetensors").write_bytes(b"w" * 2_000)
     return parcel(folder, base="owner/base")
+
+
+@pytest.mark.usefixtures("own_token")
+def test_in_the_app_what_goes_out_is_shown_first_and_sent_by_a_second_click(
+    ws: Workspace, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", hub.address)
+    monkeypatch.setenv("PERSONA_LAB_WORKSPACE", str(ws.root))
+    app = AppTest.from_file(str(REPOSITORY / "pages" / "shared" / "script.py"), default_timeout=240)
+    app.run()
+    app.query_params["view"] = "away"
+    app.switch_page(frame.script_of("compare")).run()
+    assert app.button(key="compare_hub").disabled
+    app.text_input(key="compare_hub_repository").input(HOME).run()
+    app.button(key="compare_hub").click().run()
+    assert not hub.repositories
+    told = "".join(one.value for one in app.caption)
+    assert f"{HOME} (private; new), as {ACCOUNT}" in frame_free(told)
+    app.button(key="compare_hub_send").click().run()
+    assert not app.exception
+    assert hub.repositories[HOME].private
+    assert "README.md" in hub.repositories[HOME].files
+    assert any(HOME in frame_free(one.value) for one in app.success)
+    assert TOKEN not in "".join(str(one.proto) for one in app.main)
+
+
+def frame_free(text: str) -> str:
+    """A text without the signs that keep Markdown from reading it."""
+    return text.replace("\\", "")
 
 
 @pytest.mark.usefixtures("own_token")

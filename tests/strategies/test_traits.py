@@ -46,8 +46,10 @@ STEERED = {"context-steering", "steering-vectors"}
             "serves_unseen",
             ALIKE
             | STEERED
+            | NETWORKS
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
-            | {"ceiling"},
+            | NETWORKS
+            | {"ceiling", "tuned"},
         ),
         (
             "trains",

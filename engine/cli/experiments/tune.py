@@ -95,7 +95,7 @@ def tune(
     )
     launch_all(call, [kept], detach=False)
     best = found_here[0]
-    spent, settings = cost(tuple(done), ground.personas), {**fixed, **drawn[0]}
+    spent, best_of_all = cost(tuple(done), ground.personas), {**fixed, **drawn[0]}
     record = tuning.remember(
         call.ws,
         name,
@@ -104,10 +104,10 @@ def tune(
         spent=spent,
         seconds=seconds,
         settings=done[0].settings,
-        kept=settings,
+        kept=best_of_all,
         run_id=best.run_id,
     )
-    line = command_line("run", name, ws=call.ws, settings=settings)
+    line = command_line("run", name, ws=call.ws, settings=best_of_all)
     call.answer(
         {"tuned": asdict(record), "rounds": rounds_told},
         lambda: out().print(f"Kept: {best.run_id} ({_words(drawn[0])}). {line}"),

@@ -44,7 +44,7 @@ def brushed(*channels: Literal["x", "y"]) -> alt.Parameter:
 def line_at(value: float, *, axis: str, dashed: bool = False, words: str = "") -> alt.Chart:
     """Return a grey line across the chart at a value of `axis` ("x" or "y"), with words on hovering."""
     held = pd.DataFrame({"at": [value], "words": [words]})
-    mark = {"color": GRID, "aria": False, **({"strokeDash": [4, 4]} if dashed else {})}
+    mark: dict[str, Any] = {"color": GRID, "aria": False, **({"strokeDash": [4, 4]} if dashed else {})}
     rule = alt.Chart(held).mark_rule(**mark).encode(**{axis: alt.datum(value)})
     return rule.encode(tooltip=alt.Tooltip("words:N", title="Line")) if words else rule
 

@@ -16,7 +16,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import count, interval, percent, points, rounded, signed_points
+from engine.core.wording import count, interval, percent, points, signed_points
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, room_on_the_right, scale, tips
 from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
@@ -184,7 +184,7 @@ def _gain_words(name: str, route: Route, gain: float) -> str:
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:
-    words = percent(weight) if weight >= 0.1 else f"{rounded(100 * weight, 1)} %"
+    words = percent(weight, 0 if weight >= 0.1 else 1)
     return {"name": name, "percent": 100 * weight, "words": words, "kind": BETTER if own else "amount"}
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
+from engine.core.wording import percent
 from engine.data.dataset import examples, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.metric import Metric
@@ -112,7 +113,7 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
     fit = hypernetwork.best(rows, _products(sources, shelf), parameters["ridge"], own=parameters["own"])
     context.summary(ridge=fit.ridge, explained=fit.explained)
     context.log(
-        f"ridge {fit.ridge:g}: {100 * fit.explained:.1f} % of what tells the adapters from their mean is "
+        f"ridge {fit.ridge:g}: {percent(fit.explained, 1)} of what tells the adapters from their mean is "
         "predicted for personas it does not know"
     )
     return [

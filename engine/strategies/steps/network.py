@@ -26,7 +26,7 @@ from engine.lm.encode import Encoded
 from engine.lm.forms import seed_of
 from engine.lm.known import Known, Scale
 from engine.lm.load import Base, load_base
-from engine.lm.persona_network import NetworkForm, load_network, loss_of, save_network
+from engine.lm.persona_network import NETWORK, NetworkForm, load_network, loss_of, save_network
 from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
 from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
@@ -37,7 +37,7 @@ from engine.strategies.spec import full_name
 from engine.strategies.steps.lessons import dialogues_of, folder_name, train_settings
 from engine.strategies.steps.scoring import score_variants
 
-NETWORK, WHO = "network.safetensors", "trained.json"
+WHO = "trained.json"
 _CHECKPOINT, _UNIFIED = "checkpoint", "unified"
 _MIDDLE, _SPREAD = "known|middle", "known|spread"
 FormOver = Callable[[Base, Tensor], NetworkForm]
@@ -155,8 +155,8 @@ def _trainer(
         checkpoint=context.folder / _CHECKPOINT,
         hooks=Hooks(
             progress=lambda steps, total: context.progress("train", steps, total, unit="steps"),
-            loss=lambda split, step, epoch, nats: context.event(
-                "loss", split=split, step=step, epoch=epoch, loss_nats=nats
+            loss=lambda split, step, epoch, nats, rate: context.event(
+                "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
             ),
             stop=context.stop_requested,
             say=context.log,

@@ -191,7 +191,7 @@ def _chosen(
         by_name = {one.name: one for one in candidates}
         tried.answer(
             {
-                name: (lambda asked, one=one: _steered(asker.asks(over, asked), asked, below, vectors, one))
+                name: (lambda asked, one=one: _steered(asker.asks(over, asked), asked, below, vectors, one))  # type: ignore[misc]
                 for name, one in by_name.items()
             }
         )

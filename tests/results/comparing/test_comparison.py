@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,22 @@ def test_unknown_names_and_missing_scores_are_clear_errors(ws: Workspace) -> Non
     ):
         with pytest.raises(EngineError, match=message):
             compare_variants(ws, split="val", **wrong)
+
+
+def test_val_scores_that_a_run_chose_by_show_and_compete_with_nobody(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run of an earlier version left them; on test, which chose nothing, it competes."""
+    finish(ws, "gain")
+    finish(ws, "after")
+
+    def roles(split: str) -> dict[str, tuple[str, bool]]:
+        rows = compare_variants(ws, reference="count", split=split)["rows"]
+        return {row["variant"]: (row["role"], row["p_holm"] is None) for row in rows}
+
+    assert roles("val")["gain"] == ("", False)
+    newer = replace(EXPERIMENTS["gain"], version=2, val_since=2)
+    monkeypatch.setitem(registry.EXPERIMENTS, "gain", newer)
+    assert roles("val")["gain"] == ("chosen here", True)
+    assert roles("val")["after"] == ("", False)
+    assert roles("test")["gain"] == ("", False)

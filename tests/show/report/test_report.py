@@ -100,7 +100,7 @@ def test_the_answer_is_what_val_chose_and_the_highest_on_test_is_named_so(
     text = " ".join(Reader(written.html.read_text()).texts)
     assert told.choice_words in text
     assert told.highest_words in text
-    assert "speaks of new ones" in text
+    assert "speaks of seen personas only" in text
     assert "stand word for word in the persona's own train replies" in text
     assert "Nothing was frozen before test was looked at" in text
 

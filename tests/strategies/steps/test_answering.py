@@ -228,6 +228,10 @@ def test_recency_is_part_of_the_variant(ws: Workspace) -> None:
     spec = do(ws, "retrieval", over="per-persona", k=1, recency=1.0)
     rows, own = table(ws, spec), history(ws)
     assert set(rows["variant"]) == {"per-persona+retrieval-recent-1-1"}
+    newest = do(ws, "retrieval", over="per-persona", k=1, retriever="newest")
+    assert variant_ids(ws, newest.run_id) == variant_ids(ws, spec.run_id)
+    by_words = do(ws, "retrieval", over="per-persona", k=1, retriever="bm25")
+    assert set(variant_ids(ws, by_words.run_id)) == {"per-persona+retrieval-bm25-1"}
     newest = {persona: example for example, persona in own.items()}  # in order of time, so the last one stays
     for row in rows.itertuples():
         assert [memory["example_id"] for memory in json.loads(row.retrieved)] == [newest[row.persona_id]]

@@ -117,7 +117,7 @@ def test_everybody_is_served_apart_and_has_a_placebo(
     assert set(scores_of(ws, placebo.run_id)["variant"]) == {f"{kind}~placebo"}
 
 
-def test_stopped_and_resumed_it_ends_as_one_left_alone(
+def test_stopped_while_it_answers_it_trains_nothing_again(
     ws: Workspace,
     unified: RunSpec,
     lessons: dict[str, tuple[RunSpec, Lesson]],

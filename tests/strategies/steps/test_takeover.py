@@ -122,3 +122,14 @@ def test_a_run_whose_adapters_were_changed_is_not_trusted(tiny_base: Path, tmp_p
     weights.write_bytes(weights.read_bytes()[:-4])
     full = do(ws, "per-persona", **TRAINING)
     assert {record["taken_from"] for record in records(ws, full).values()} == {None}
+
+
+def test_what_is_worth_having_is_the_studys_minimum_in_its_own_metric_and_a_point_in_any_other(
+    studied: tuple[Workspace, RunSpec, RunSpec],
+) -> None:
+    found = {}
+    for metric in ("embedding_similarity", "length_ratio"):
+        one = pilots(studied[0], metric=metric)[0]
+        assert one.forecast is not None, one.reason
+        found[metric] = one.forecast.criterion.effect
+    assert found == {"embedding_similarity": pytest.approx(0.0286), "length_ratio": 0.01}
