@@ -20,7 +20,7 @@ _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".tex": "tex"}
     "export-table",
     examples=(
         "export-table comparison table.csv",
-        "export-table comparison table.tex --metric device_f1",
+        "export-table comparison table.tex --metric length_ratio",
         "export-table personas personas.parquet --variant hybrid --split test",
         "export-table runs runs.csv",
         "export-table votes votes.csv",

@@ -6,7 +6,6 @@ Launches nothing. What cannot exist in a workspace is refused here, before anyth
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -111,17 +110,9 @@ def look(ws: Workspace) -> Seen:
     metrics.of_study(ws)  # a user's own can be chosen by
     ground, records = read_ground(ws), scan(ws)
     learned, elsewhere = costs.learned(records, ground), costs.of_this_machine(ground)
-    reference.settle(ws, *_standing(records))
     found = reference.reference_on(ws, ground)
     chosen = found.run_id if found else None
     return Seen(ground, records, learned, elsewhere, registry.experiments(ws), chosen)
-
-
-def _standing(records: Sequence[RunRecord]) -> tuple[dict[str, RunSpec], Counter[str]]:
-    """The runs that succeeded of the experiment that the reference is of, and how many stand on each run."""
-    done = [record.spec for record in records if record.spec is not None and record.state == "succeeded"]
-    built = Counter(run_id for spec in done for run_id in spec.upstream.values())
-    return {spec.run_id: spec for spec in done if spec.experiment == reference.EXPERIMENT}, built
 
 
 def plan(

@@ -6,6 +6,7 @@ seed. Launches nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -38,7 +39,7 @@ def plan_repeats(
         raise EngineError(f"{seeds} seeds cannot be made.", f"From 2 to {MOST_SEEDS}, the first one counted.")
     seen = seen or look(ws)
     known = {record.run_id: record for record in seen.records if record.spec is not None}
-    first = _reference(seen, known)
+    first = _reference(ws, seen, known)
     chosen = [_given(run_id, known, seen) for run_id in run_ids] or _built_on(first, known, seen)
     wanted = _with_upstreams([first, *chosen], known)
     planned: list[PlannedRun] = []
@@ -58,8 +59,15 @@ def command_of(ws: Workspace, run_ids: Sequence[str] = (), *, seeds: int = SEEDS
     return command_line("repeat", *run_ids, ws=ws, options={"seeds": None if seeds == SEEDS else seeds})
 
 
-def _reference(seen: Seen, known: Mapping[str, RunRecord]) -> RunSpec:
-    record = known.get(seen.reference or "")
+def _reference(ws: Workspace, seen: Seen, known: Mapping[str, RunRecord]) -> RunSpec:
+    """The reference on this ground; it is chosen now where nobody has read results yet."""
+    if seen.reference is None:
+        done = [record.spec for record in known.values() if record.spec and record.state == "succeeded"]
+        built = Counter(run_id for spec in done for run_id in spec.upstream.values())
+        made = {spec.run_id: spec for spec in done if spec.experiment == reference.EXPERIMENT}
+        reference.settle(ws, made, built)
+    found = reference.reference_on(ws, seen.ground)
+    record = known.get(found.run_id) if found else None
     if record is None or record.spec is None:
         raise EngineError(
             "There is no reference yet, so nothing to repeat.", "Make it first: python -m engine run unified"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -24,25 +25,34 @@ _FRONT, _WORST = 2, 3
 _SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
 
 
-def show(ws: Workspace) -> bool:
-    """Show the answer as it stands; say whether there is one, which there is not before all scoring."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown: the comparison and the variant in front, None where nothing competes."""
+
+    split: str
+    reference: str
+    metric: Metric
+    leader: Row | None
+
+
+def show(ws: Workspace) -> Shown | None:
+    """Show the answer as it stands and return it; None before anything is scored."""
     try:
         found = reads.compared(ws, split=opening_split(ws))
     except EngineError:  # nothing is scored yet
-        return False
+        return None
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
     front = _front(found, told, metric)
+    shown = Shown(found["split"], str(found["reference"]), metric, front[0] if front else None)
     with st.container(border=True, gap="small", key="home_answer"):
         st.subheader("The answer so far" if told.tested is None else "The answer", anchor=False)
         st.markdown(frame.plain(told.answer(competing=bool(front))))
         if not front:
-            return True
+            return shown
         _standing(found, told)
         for place, row in enumerate(front):
             _one(row, "Leader" if place == 0 else "Runner-up", metric)
-        if front[0]["n_paired"]:
-            _who_loses(ws, found, front[0], metric)
-    return True
+    return shown
 
 
 def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row]:
@@ -88,13 +98,17 @@ def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
     return charts.table_of(paired, higher_is_better=metric.higher_is_better)
 
 
-def _who_loses(ws: Workspace, found: Mapping[str, Any], row: Row, metric: Metric) -> None:
-    variant, in_points = str(row["variant"]), metric.unit == "fraction"
-    table = _by_persona(ws, found["split"], variant)
+def who_loses(ws: Workspace, shown: Shown) -> None:
+    """Show each persona's difference under the variant in front, and name those who lose most by it."""
+    row = shown.leader
+    if row is None or not row["n_paired"]:
+        return
+    variant, in_points = str(row["variant"]), shown.metric.unit == "fraction"
+    table = _by_persona(ws, shown.split, variant)
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     factor = 1.0 if in_points else 0.01
-    reference = str(row.get("built_on") or found["reference"])
+    reference = str(row.get("built_on") or shown.reference)
     event = frame.chart(
         charts.strip_chart(named, candidate=variant, reference=reference, in_points=in_points),
         key="home_strip",

@@ -50,9 +50,15 @@ def show() -> None:
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
     left, right = st.columns([3, 2], gap="medium")
+    losers = st.container()  # below both: on a telephone the next step comes before it
     choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    with left, frame.boundary():
-        answered = answer.show(ws)
+    answered = None
+    with frame.boundary():
+        with left:
+            answered = answer.show(ws)
+        if answered is not None:
+            with losers:
+                answer.who_loses(ws, answered)
     with choices:
         name = _tree_choice(ws)
     with frame.boundary():
@@ -61,7 +67,7 @@ def show() -> None:
             tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
         stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
-        if not answered:
+        if answered is None:
             lead.caption("Which way of personalising beats one unified model, and for whom?")
             with left:
                 _no_answer_yet(ws, stood, seen)

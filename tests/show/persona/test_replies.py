@@ -142,6 +142,7 @@ def _row(
 ) -> dict[str, object]:
     return {
         "variant": variant,
+        "persona_id": "p",
         "example_id": "p/5#3",
         "dialogue_id": "p/5",
         "turn": 3,
