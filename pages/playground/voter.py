@@ -16,11 +16,11 @@ def voter() -> str:
 def ask() -> None:
     """Show the field for the name; it stays for the session, whatever page is open."""
     name = st.text_input(
-        "Your name, for your votes",
+        "Voter",
         voter(),
         key=_ASKED,
         max_chars=60,
         placeholder="nobody named",
-        help="Votes are kept by voter. It stays until you close this tab.",
+        help="Your name: votes are kept by voter. It stays until you close this tab.",
     )
     st.session_state[_HELD] = (name or "").strip()
