@@ -122,7 +122,9 @@ def _write(folder: Path) -> None:
 
 def _seen(folder: Path, name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     asked = "world:headlines" if name == "headlines" else folder / name
-    sizes = {"personas": layouts.PEOPLE, "dialogues": layouts.SESSIONS} if name == "headlines" else {}
+    sizes: dict[str, Any] = (
+        {"personas": layouts.PEOPLE, "dialogues": layouts.SESSIONS} if name == "headlines" else {}
+    )
     found = preview(Workspace(folder / "none"), dataset=asked, **options, **sizes)
     if found.refused:
         return ("refused", "", "", found.refused.partition(": ")[2])

@@ -124,11 +124,11 @@ def destination(repository: str, *, public: bool = False, endpoint: str | None =
 
 def push(to: Destination, sent: Parcel, *, message: str) -> str:
     """Send a parcel in one commit, making the repository where there is none; return the commit's address."""
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
     names = {name for name, _ in sent.files}
     gone = [name for name in to.earlier or () if name.startswith(_OURS) and name not in names]
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
         *(CommitOperationDelete(name) for name in gone),
         *(CommitOperationAdd(name, str(sent.folder / name)) for name in sorted(names)),
     ]

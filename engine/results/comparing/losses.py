@@ -111,7 +111,8 @@ def why(
     domain = domain_of(ws)
     known = {dialogue.dialogue_id: dialogue for dialogue in load_dataset(ws).dialogues}
     said = marks.read(ws)
-    pairs, contexts = [], {}
+    pairs = []
+    contexts: dict[str, str] = {}
     for mine, theirs in _paired(rows, variant, against, metric.name):
         meta = known[mine["dialogue_id"]].meta if mine["dialogue_id"] in known else {}
         contexts |= _circumstances(domain, meta)
