@@ -14,7 +14,7 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, interval, points, signed_points, spelled
+from engine.core.wording import about, count, interval, points, signed_points, spelled
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -108,7 +108,7 @@ def _family(group: str, own: Sequence[Card]) -> str:
     left = [card for card in own if not card.is_done and _takes(card)[0] == 0]
     quickest = min((_takes(card)[1] for card in left), default=None)
     told = "all done" if done == len(own) else f"{done} of {len(own)} done"
-    more = f", the next takes {duration(quickest)} or more" if quickest else ""
+    more = f", the next takes {about(quickest)}" if quickest else ""
     name = frame.plain(group)
     question = f"**{_QUESTIONS[group]}** {name}" if group in _QUESTIONS else f"**{name}**"
     return f"{question}: {told}{more}"
