@@ -17,6 +17,7 @@ import streamlit as st
 from engine.core import known, roles
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, make_folder, open_workspace
+from engine.core.plain import in_markdown as plain
 from pages.shared import sign_in
 
 _OTHER = re.compile(r"(?P<name>[a-z0-9-]+-[0-9a-f]{6})\.(?P<page>[a-z]*)")
@@ -57,10 +58,10 @@ def switcher(ws: Workspace) -> None:
     if ws.config.exists() and st.session_state.get("studies_seen") != ws.root:
         known.remember(ws)
         st.session_state["studies_seen"] = ws.root
-    with st.popover(ws.root.name or str(ws.root), icon=":material/folder_open:", width="stretch"):
+    with st.popover(plain(ws.root.name or str(ws.root)), icon=":material/folder_open:", width="stretch"):
         own = open_workspace()
         others = {one.root: one for one in (own, *known.known()) if one.root != ws.root}
-        st.caption(f"This study is in {ws.root}".replace("_", "\\_"))
+        st.caption(plain(f"This study is in {ws.root}"))
         if others:
             st.html("<br>".join(_link(one) for one in others.values()))
         _new(ws)
