@@ -253,7 +253,7 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
     )
     frame.chart(
         charts.weight_chart(found, persona_id),
-        key="persona_merge",
+        key="persona_merge_weights",
         alt=f"Share of each adapter in {name} for {persona_id}",
     )
     how = "exact" if found.combine == "exact" else found.combine

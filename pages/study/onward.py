@@ -92,7 +92,7 @@ def plan_ahead(ws: Workspace, seen: Seen) -> None:
                 _tune(ws, name, seen)
             clustering = None if inapplicable(ws, "clustering") else plan(ws, "clustering", seen=seen)
             if clustering is not None and clustering.target.state is None:
-                start(ws, [clustering], "Cluster the personas", key="home_cluster", icon=":material/hub:")
+                start(ws, [clustering], "Cluster the personas", key="home_clustering", icon=":material/hub:")
     launch.show_command(frame.command("pilot", name, personas=few))
     for one in _pilots(ws):
         _forecast(one)

@@ -98,7 +98,7 @@ def test_no_page_speaks_of_a_device(open_page: Open, ws: Workspace, page: str, a
 def test_the_data_page_names_the_domain_and_has_no_empty_chart(open_page: Open, ws: Workspace) -> None:
     app = open_page(ws, "data")
     assert "Domain: Chat" in texts(app)
-    assert not app.get("vega_lite_chart")
+    assert "Devices" not in texts(app)  # the counts of what replies act on, of which there is nothing here
     assert [one.value for one in app.metric if one.label == "Personas"] == ["4"]
 
 

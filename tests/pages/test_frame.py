@@ -97,3 +97,16 @@ def test_the_words_of_a_page_stand_beside_its_lead(open_page: Open, full: Worksp
     names = [one.name for one in WORDS]
     assert len(set(names)) == len(names)
     assert all(one.name in texts(open_page(full, "words")) for one in WORDS[:3])
+
+
+def test_no_choice_in_the_address_has_the_key_of_something_else() -> None:
+    """A choice's key is its page and its name; Streamlit ends a page on which a key stands twice."""
+    linked, given = set(), set()
+    for path in (REPOSITORY / "pages").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        page = re.search(r'^_PAGE = "(\w+)"', source, re.MULTILINE)
+        for told, name in re.findall(r'page=(?:_PAGE|"(\w+)"),\s*(?:\w+=[^,]+,\s*)*?name="(\w+)"', source):
+            linked.add(f"{told or (page and page.group(1))}_{name}")
+        given |= set(re.findall(r'key="(\w+)"', source))
+    assert len(linked) > 10
+    assert not linked & given

@@ -168,7 +168,7 @@ def test_its_form_is_in_the_app_and_on_the_command_line(
     app = AppTest.from_file(str(REPOSITORY / "pages" / "shared" / "script.py"), default_timeout=240)
     app.run()
     app.switch_page(frame.script_of("experiments")).run()
-    assert "Steering" in [one.value for one in app.subheader]
+    assert any("Steering" in one.label for one in app.expander)
     app.query_params["experiment"] = "steering"
     app.switch_page(frame.script_of("experiments")).run()
     assert not app.exception
