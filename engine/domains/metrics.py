@@ -63,6 +63,7 @@ def choosable() -> list[str]:
 
 def own_primary(ws: Workspace) -> Metric:
     """Return the primary metric of the study's domain, whether or not another decides in its place."""
+    of_study(ws)  # the user's own are known from then on
     domain = domain_of(ws)
     return _metric(domain.primary, domain.name)
 

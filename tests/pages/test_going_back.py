@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tup
 
     scope: dict[str, Any] = {"type": "http", "method": method, "path": "/"}
     scope["headers"] = [(b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
-    asyncio.run(GoingBack(app)(scope, None, send))  # type: ignore[arg-type]
+    passing = GoingBack(app)(scope, None, send)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(1) as apart:  # a browser's tests leave a loop at work in this thread
+        apart.submit(asyncio.run, passing).result()
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return got, b"".join(one.get("body", b"") for one in sent[1:])
 

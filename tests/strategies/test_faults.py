@@ -19,7 +19,7 @@ def test_every_fault_is_named_with_its_field() -> None:
 
 def test_a_fault_in_a_list_names_the_value() -> None:
     found = faults(registry.get("retrieval"), {"k": ["1", "x"], "splits": ["valid"]})
-    assert found == {"k": "x must be a whole number", "splits": "valid must be val or test"}
+    assert found == {"k": "x must be a whole number", "splits": "valid must be val, test or unseen"}
 
 
 def test_sound_values_have_no_fault() -> None:

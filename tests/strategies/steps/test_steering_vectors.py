@@ -87,13 +87,13 @@ def test_a_vector_is_the_mean_difference_of_her_replies_and_the_models_own(
 
 def test_it_is_scored_read_over_and_has_a_placebo(ws: Workspace, steered: RunSpec) -> None:
     rows = table(ws, steered)
-    assert (set(rows["variant"]), len(rows)) == ({"steering-vectors"}, ROWS)
+    assert (set(rows["variant"]), len(rows)) == ({"steering-vectors-over-base"}, ROWS)
     plain = table(ws, do(ws, "base"))
     assert (rows["reply"].to_numpy() != plain["reply"].to_numpy()).any()
     placebo = do(ws, "placebo", of="steering-vectors", upstream={"of": steered.run_id})
     assert (table(ws, placebo)["reply"].to_numpy() != rows["reply"].to_numpy()).any()
     read = do(ws, "retrieval", over="steering-vectors", k=[1], upstream={"over": steered.run_id})
-    assert set(table(ws, read)["variant"]) == {"steering-vectors+retrieval-1"}
+    assert set(table(ws, read)["variant"]) == {"steering-vectors-over-base+retrieval-1"}
 
 
 def test_layer_and_scale_are_those_that_are_best_on_val(ws: Workspace) -> None:
