@@ -44,7 +44,7 @@ def _type(page: Page, label: str, text: str) -> None:
 
 
 def _share(page: Page) -> int:
-    told = page.get_by_text(re.compile(r"^\d+%, count, ")).first.inner_text()
+    told = page.get_by_text(re.compile(r"^\d+\s%, count, ")).first.inner_text()
     return int(told.partition("%")[0])
 
 
@@ -56,6 +56,7 @@ def test_a_card_opens_a_form_that_launches_once_however_often_it_is_clicked(
     with served(ws.root) as address:
         tab = visit(address)
         page = tab.go("experiments")
+        page.get_by_text("Do weights of her own help, and how many?").click()
         page.get_by_role("button", name="Per-persona LoRA", exact=True).click()
         expect(page).to_have_url(re.compile("experiment=per-persona"))
         _type(page, "Rank", "4")
