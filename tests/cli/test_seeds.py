@@ -10,7 +10,7 @@ import pytest
 from engine.cli import main
 from engine.core.paths import Workspace
 from engine.results import store
-from tests.seeded_study import register, run
+from tests.seeded_study import OF_SEEDS, register, run
 from tests.workspaces import make_workspace
 
 
@@ -50,8 +50,10 @@ def test_the_reference_is_shown_and_changed(ws: Workspace, capsys: pytest.Captur
 
 
 def test_the_table_says_what_training_has_to_do_with_it(
-    ws: Workspace, capsys: pytest.CaptureFixture[str]
+    ws: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(OF_SEEDS, ("unified", 1), 0.02)
+    monkeypatch.setitem(OF_SEEDS, ("unified", 2), -0.02)
     run(ws, "unified")
     store.refresh(ws)
     on = run(ws, "unified", ticks=5)
