@@ -31,6 +31,7 @@ __all__ = [
     "corrected",
     "holm",
     "outcomes",
+    "over_metrics",
     "pair",
 ]
 
@@ -306,6 +307,19 @@ def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) ->
             )
         )
     return found
+
+
+def over_metrics(rows: Sequence[Comparison], metrics: int) -> list[Comparison]:
+    """Return the rows with their corrected p multiplied by the number of metrics that one answers for: what
+    was not declared beforehand answers for all that could have been shown in its place."""
+    return [
+        replace(row, p_holm=_times(row.p_holm, metrics), p_equal_holm=_times(row.p_equal_holm, metrics))
+        for row in rows
+    ]
+
+
+def _times(p: float | None, number: int) -> float | None:
+    return None if p is None else min(1.0, number * p)
 
 
 def _labels(personas: Sequence[str], clusters: Mapping[str, int]) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ from engine.results.comparing.scene import (
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import declared, read_spec
-from engine.stats.compare import Comparison, corrected
+from engine.stats.compare import Comparison, corrected, over_metrics
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
 from engine.strategies import repeating, scorer
@@ -97,7 +97,8 @@ def compare_variants(
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
     at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
-    compared = _among(_read(ws, scene), among)
+    compared = _read(ws, scene)
+    compared = replace(compared, rows=over_metrics(compared.rows, among))
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
@@ -266,19 +267,6 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
         name for name, row in rows.items() if scene.role(scene.variants[name]) or name == row.reference
     }
     return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
-
-
-def _among(compared: _Compared, metrics_beside: int) -> _Compared:
-    """A metric that was not declared beforehand answers for all that could have been shown in its place."""
-
-    def all_told(p: float | None) -> float | None:
-        return None if p is None else min(1.0, metrics_beside * p)
-
-    rows = [
-        replace(row, p_holm=all_told(row.p_holm), p_equal_holm=all_told(row.p_equal_holm))
-        for row in compared.rows
-    ]
-    return replace(compared, rows=rows)
 
 
 # --- rows

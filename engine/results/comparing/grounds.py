@@ -247,18 +247,22 @@ def _over_seeds(
             there = [one for one in there if one.n_paired]
             if own not in rows:
                 continue
-            options = {
-                "higher_is_better": metric.higher_is_better is not False,
-                "equal_margin": equal_margin(metric),
-            }
-            if len(there) == 1 and own in groups:
-                row = compare(there[0], **options, clusters=groups[own])  # type: ignore[arg-type]
+            if len(there) > 1 or (there and own in groups):
+                row, record = judged(there, metric, groups.get(own))
                 rows[own] = replace(row, variant=own, reference=rows[own].reference)
-            elif len(there) > 1:
-                row, record = over_seeds(there, **options, groups=groups.get(own))  # type: ignore[arg-type]
-                rows[own] = replace(row, variant=own, reference=rows[own].reference)
-                if metric == asked.metrics[0]:
+                if record is not None and metric == asked.metrics[0]:
                     told.seeds[own] = record
+
+
+def judged(
+    paired: Sequence[Pairing], metric: Metric, groups: Mapping[str, int] | None = None
+) -> tuple[Comparison, Seeds | None]:
+    """Return the comparison over one pairing a seed (at least one), and the seeds' record where there are
+    several. `groups` says which personas share what was trained."""
+    higher, margin = metric.higher_is_better is not False, equal_margin(metric)
+    if len(paired) > 1:
+        return over_seeds(paired, higher_is_better=higher, equal_margin=margin, groups=groups)
+    return compare(paired[0], higher_is_better=higher, equal_margin=margin, clusters=groups), None
 
 
 def _pairings(
@@ -295,14 +299,23 @@ def pairings_of(
 
     `personas` leaves out all others. A variant without a common example is left out.
     """
+    found = seed_by_seed(ws, place, metric, whom, personas)
+    return {own: mean_over_seeds(paired) for own, paired in found.items()}
+
+
+def seed_by_seed(
+    ws: Workspace,
+    place: tuple[str, str],
+    metric: Metric,
+    whom: Mapping[str, Sequence[Pair]],
+    personas: Collection[str] | None = None,
+) -> dict[str, list[Pairing]]:
+    """Return the same, a pairing a seed; of a statistic of the whole set that of the first seed alone."""
     chosen = {
         own: [(one, other) for one, other in (found if metric.total is None else found[:1])]
         for own, found in whom.items()
     }
     wanted = [(metric, pair) for found in chosen.values() for pair in found]
     paired = {pair: one for (_, pair), one in _pairings(ws, place, wanted, personas).items()}
-    return {
-        own: mean_over_seeds([paired[pair] for pair in found if pair in paired])
-        for own, found in chosen.items()
-        if any(pair in paired for pair in found)
-    }
+    there = {own: [paired[pair] for pair in found if pair in paired] for own, found in chosen.items()}
+    return {own: found for own, found in there.items() if found}

@@ -160,3 +160,22 @@ def test_all_pairs_of_repeats_say_what_training_alone_does() -> None:
         if (found := training_noise([sample[2:]])) is not None
     ]
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.012)
+
+
+def test_some_personas_are_judged_over_seeds_as_all_are(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {("hybrid", 0): 0.01, ("hybrid", 1): 0.02, ("hybrid", 2): 0.03}
+    _lift(monkeypatch, levels)
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+    found = compare_variants(ws)
+    whole = compared(ws)[hybrid[0]]
+    within = compare_within(ws, found, PERSONAS[:5])["rows"]
+    row = next(one for one in within if one["run_id"] == hybrid[0])
+    assert (row["ci_kind"], row["seeds"]["n"], row["n_paired"]) == ("crossed", 3, 5)
+    assert row["ci_low"] < 0 < row["ci_high"]  # as over all: three seeds from 1 to 3 points say little
+    same = next(one for one in compare_within(ws, found, PERSONAS)["rows"] if one["run_id"] == hybrid[0])
+    assert {name: same[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")} == {
+        name: whole[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")
+    }
