@@ -199,7 +199,7 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
     stderr."""
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
+    unit = "in points" if metric.in_points else f"as a {metric.unit}"
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     title = f"{metric.label} on {where}, {unit}, against {found['reference']}"
     for line in headline:
@@ -234,14 +234,14 @@ def _show_table(found: Record, title: str) -> None:
 
 
 def _cells(row: Record, metric: Metric) -> list[str | Text]:
-    first: list[str | Text] = [row["variant"], _level(row["mean"], metric)]
+    first: list[str | Text] = [row["variant"], metric.level(row["mean"])]
     if row["role"] == "reference":
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
-    lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
+    lost = str(row["catastrophic"]) if metric.in_points else ""
     return [
         *first,
-        _difference(row["delta"], metric),
-        f"{_difference(row['ci_low'], metric)} to {_difference(row['ci_high'], metric)}",
+        metric.apart(row["delta"]),
+        metric.spread(row["ci_low"], row["ci_high"]),
         Text(row["verdict"], style=_STYLES.get(row["verdict"], "")),
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
@@ -331,8 +331,7 @@ def _show_controls(found: Record, metric: Metric) -> None:
 def _gain(row: Record | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    low, high = _difference(row["ci_low"], metric), _difference(row["ci_high"], metric)
-    return f"{_difference(row['delta'], metric)} ({low} to {high})"
+    return f"{metric.apart(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def _share(row: Record) -> str:
@@ -418,11 +417,11 @@ def _noise(found: Record, metric: Metric) -> list[str]:
     told = [
         f"{row['variant']}: {' '.join(lines)}"
         for row in found["rows"]
-        if (lines := training_lines(row, difference=lambda size: _difference(size, metric)))
+        if (lines := training_lines(row, difference=metric.apart))
     ]
     if noise["repeats"]:
         return told + [
-            f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
+            f"Another seed alone ({row['variant']}): {metric.apart(row['delta'])}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
@@ -431,18 +430,8 @@ def _noise(found: Record, metric: Metric) -> list[str]:
     return [*told, unknown] if command else told
 
 
-def _level(value: float | None, metric: Metric) -> str:
-    return points(value) if metric.unit == "fraction" or value is None else f"{value:.2f}"
-
-
 def _size(value: float, metric: Metric) -> str:
-    return _difference(value, metric).removeprefix("+")
-
-
-def _difference(value: float | None, metric: Metric) -> str:
-    if metric.unit == "fraction" or value is None:
-        return signed_points(value)
-    return f"{round(value, 2) + 0.0:+.2f}"
+    return metric.apart(value).removeprefix("+")
 
 
 COMMANDS = (compare, freeze, rescore)

@@ -57,6 +57,12 @@ def signed_points(value: float | None) -> str:
     return f"+{words}" if value > 0 and words != "0.0" else words
 
 
+def signed_number(value: float) -> str:
+    """Word a difference on a scale of its own, such as that of ratings: 0.024 -> "+0.02", -0.3 -> "−0.30"."""
+    words = rounded(value, 2)
+    return f"+{words}" if value > 0 and words != "0.00" else words
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Word an interval of differences: "+1.2 to +3.4"."""
     if not (known(low) and known(high)):
