@@ -136,11 +136,11 @@ def _judged_within(
     known = {one.variant_id: one for one in store.overview(ws).variants.values()}
     shared = sharing.groups(ws, [known[own] for own in paired], among=personas)
     rows, seeds = dict[str, Comparison](), dict[str, grounds.Seeds]()
-    for own, of_seeds in paired.items():
+    for own, (of_seeds, singles) in paired.items():
         there = [one for one in of_seeds if one.n_paired]
         if there:
             name = here[own]["variant"]
-            rows[name], record = grounds.judged(there, metric, shared.get(own))
+            rows[name], record = grounds.judged(there, metric, shared.get(own), singles)
             if record is not None:
                 seeds[name] = record
     return rows, seeds
