@@ -199,7 +199,7 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
     stderr."""
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.in_points else f"as a {metric.unit}"
+    unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     title = f"{metric.label} on {where}, {unit}, against {found['reference']}"
     for line in headline:
@@ -237,11 +237,11 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
     first: list[str | Text] = [row["variant"], metric.level(row["mean"])]
     if row["role"] == "reference":
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
-    lost = str(row["catastrophic"]) if metric.in_points else ""
+    lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
     return [
         *first,
-        metric.apart(row["delta"]),
-        metric.spread(row["ci_low"], row["ci_high"]),
+        metric.change(row["delta"]),
+        f"{metric.change(row['ci_low'])} to {metric.change(row['ci_high'])}",
         Text(row["verdict"], style=_STYLES.get(row["verdict"], "")),
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
@@ -331,7 +331,8 @@ def _show_controls(found: Record, metric: Metric) -> None:
 def _gain(row: Record | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    return f"{metric.apart(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
+    low, high = metric.change(row["ci_low"]), metric.change(row["ci_high"])
+    return f"{metric.change(row['delta'])} ({low} to {high})"
 
 
 def _share(row: Record) -> str:
@@ -372,7 +373,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     told += [older_words(found["older"])] if found["older"] else []
     told += _power(found["rows"], metric)
     if found["margin"]:
-        told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
+        margin = metric.change(found["margin"]).removeprefix("+")
+        told.append(f"Better and worse: by more than {margin}; equal: within it.")
     if any(known(row["true_share"]) for row in found["rows"]):
         told.append(
             "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
@@ -403,7 +405,7 @@ def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
     if not judged:
         return []
     smallest = [row["min_detectable_effect"] for row in judged]
-    sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+    sizes = dict.fromkeys(metric.change(one).removeprefix("+") for one in (min(smallest), max(smallest)))
     family = judged[0]["family_size"] or 1
     among = f" among {count(family, 'variant')}" if family > 1 else ""
     return [
@@ -417,21 +419,17 @@ def _noise(found: Record, metric: Metric) -> list[str]:
     told = [
         f"{row['variant']}: {' '.join(lines)}"
         for row in found["rows"]
-        if (lines := training_lines(row, difference=metric.apart))
+        if (lines := training_lines(row, difference=metric.change))
     ]
     if noise["repeats"]:
         return told + [
-            f"Another seed alone ({row['variant']}): {metric.apart(row['delta'])}, "
+            f"Another seed alone ({row['variant']}): {metric.change(row['delta'])}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
     command = noise["command"]
     unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
     return [*told, unknown] if command else told
-
-
-def _size(value: float, metric: Metric) -> str:
-    return metric.apart(value).removeprefix("+")
 
 
 COMMANDS = (compare, freeze, rescore)

@@ -51,16 +51,13 @@ def points(value: float | None) -> str:
 
 def signed_points(value: float | None) -> str:
     """Word a difference as signed points: 0.0231 -> "+2.3", -0.004 -> "−0.4", 0 -> "0.0"."""
-    if value is None or not known(value):
-        return NOTHING
-    words = rounded(100 * value, 1)
-    return f"+{words}" if value > 0 and words != "0.0" else words
+    return NOTHING if value is None or not known(value) else signed(100 * value, 1)
 
 
-def signed_number(value: float) -> str:
-    """Word a difference on a scale of its own, such as that of ratings: 0.024 -> "+0.02", -0.3 -> "−0.30"."""
-    words = rounded(value, 2)
-    return f"+{words}" if value > 0 and words != "0.00" else words
+def signed(value: float, digits: int) -> str:
+    """Word a difference with so many decimals and its sign: "+2.31", "−0.40", and "0.00" without one."""
+    words = rounded(value, digits)
+    return f"+{words}" if value > 0 and words != rounded(0, digits) else words
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -1,5 +1,4 @@
-"""What a metric is: one record, where its function stands, and how its values read. Knows no metric by name
-and averages nothing.
+"""What a metric is: one record, where its function stands. Knows no metric by name and averages nothing.
 
 None means undefined for this example: it is counted apart, never averaged as 0. No metric is ever NaN. A pair
 counts only where both variants have a value, so the reference alone should decide whether there is one: where
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
-from engine.core.wording import interval, known, points, rounded, signed_number, signed_points
+from engine.core.wording import interval, known, points, rounded, signed, signed_points
 
 OfTexts = Callable[[str, str], float | None]
 OfEmbeddings = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -77,7 +76,7 @@ class Metric:
 
     @property
     def in_points(self) -> bool:
-        """Whether people read it in points; else on its own scale, with two decimals."""
+        """Whether people read it in points; else on its own scale."""
         return self.unit == "fraction"
 
     @property
@@ -86,25 +85,27 @@ class Metric:
         first, rest = self.label[:1], self.label[1:]
         return self.label if rest[:1].isupper() else f"{first.lower()}{rest}"
 
-    def level(self, value: float | None) -> str:
-        """Word a value: 0.8214 -> "82.1" in points, an error of 0.7 -> "0.70"; nothing -> a dash."""
-        return points(value) if self.in_points or value is None or not known(value) else rounded(value, 2)
-
-    def apart(self, value: float | None) -> str:
-        """Word a difference: 0.0231 -> "+2.3" in points, "+0.02" on the metric's own scale."""
-        if self.in_points or value is None or not known(value):
-            return signed_points(value)
-        return signed_number(value)
-
     def spread(self, low: float | None, high: float | None) -> str:
         """Word an interval of differences; a dash where there is none."""
         if self.in_points or not (known(low) and known(high)):
             return interval(low, high)
-        return f"{self.apart(low)} to {self.apart(high)}"
+        return f"{self.change(low)} to {self.change(high)}"
 
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
         return value if self.sign > 0 else 1 / (1 + value)
+
+    def level(self, value: float | None) -> str:
+        """Word a value: "82.1" in points, "0.42" where it is no fraction, a dash where there is none."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return points(value)
+        return rounded(value, 2)
+
+    def change(self, value: float | None) -> str:
+        """Word a difference with its sign: "+2.3" in points, "−0.42" where it is no fraction."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return signed_points(value)
+        return signed(value, 2)
 
     def values_of(self, reply: str, reference: str) -> Mapping[str, float | None]:
         """Return what one example's score holds: its value under "", or its counts by name."""

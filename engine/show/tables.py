@@ -160,7 +160,7 @@ def comparison_latex(ws: Workspace, found: Found) -> str:
             {
                 "Variant": row["variant"],
                 "Mean": metric.level(row["mean"]),
-                "Difference": "" if is_reference else metric.apart(row["delta"]),
+                "Difference": "" if is_reference else metric.change(row["delta"]),
                 "95 % interval": "" if is_reference else metric.spread(row["ci_low"], row["ci_high"]),
                 "p (Holm)": "" if is_reference else p_value(row["p_holm"]),
                 "Better/equal/worse": "" if is_reference else f"{row['wins']}/{row['ties']}/{row['losses']}",

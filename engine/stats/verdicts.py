@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.wording import p_value, signed_number, signed_points
+from engine.core.wording import p_value, signed, signed_points
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 
 BETTER: Final = "better"
@@ -69,7 +69,10 @@ def weighed(word: str, beside: Beside | None) -> str:
 def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True) -> str:
     """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
 
-    word, unit = (signed_points, " points") if in_points else (signed_number, "")
+    unit = " points" if in_points else ""
+
+    def word(value: float) -> str:
+        return signed_points(value) if in_points else signed(value, 2)
 
     def size(value: float) -> str:
         return f"{word(value).removeprefix('+')}{unit}"

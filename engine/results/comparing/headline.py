@@ -200,7 +200,7 @@ def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:
 
 
 def _size(value: float, metric: Metric) -> str:
-    return f"{metric.apart(value)} points" if metric.in_points else metric.apart(value)
+    return f"{metric.change(value)} points" if metric.in_points else metric.change(value)
 
 
 def _spread(row: Row, metric: Metric) -> str:

@@ -140,7 +140,7 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
     judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
     effects = [row["min_detectable_effect"] for row in judged]
     if effects:
-        low, high = metric.apart(min(effects)), metric.apart(max(effects))
+        low, high = metric.change(min(effects)), metric.change(max(effects))
         seen = low if low == high else f"{low} to {high}"
         family = judged[0]["family_size"] or 1
         among = f" among {count(family, 'variant')}" if family > 1 else ""
@@ -150,14 +150,14 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
     noise = compared.found["noise"]
     if noise["limit"] is not None:
-        limit = metric.apart(noise["limit"]).removeprefix("+")
+        limit = metric.change(noise["limit"]).removeprefix("+")
         pairs = count(noise["pairs"], "pair")
         yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit}{unit}."
     elif not compared.imported:
         hint = f" To learn it: {noise['command']}." if noise["command"] else ""
         yield f"Noise of training{where}: unknown, no variant was made again from another seed.{hint}"
     for row in compared.rows:
-        if lines := training_lines(row, difference=metric.apart):
+        if lines := training_lines(row, difference=metric.change):
             yield f"{row['variant']}{where}: {' '.join(lines)}"
     undefined = _undefined(compared)
     if undefined:

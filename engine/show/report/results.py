@@ -52,7 +52,7 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 def _bound(main: Compared, row: Row) -> str:
     unit = " points" if main.metric.in_points else ""
-    where = f"{main.metric.apart(row['delta'])}{unit} against {row['reference']}"
+    where = f"{main.metric.change(row['delta'])}{unit} against {row['reference']}"
     if row["role"] == "yardstick":
         return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
@@ -109,7 +109,7 @@ def _place(row: Row, metric: Metric) -> tuple[str, ...]:
         return (*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5)
     return (
         *first,
-        metric.apart(row["delta"]),
+        metric.change(row["delta"]),
         metric.spread(row["ci_low"], row["ci_high"]),
         row["verdict"],
         p_value(row["p_holm"]),
@@ -122,7 +122,7 @@ def _place(row: Row, metric: Metric) -> tuple[str, ...]:
 def _intervals(compared: Compared) -> Figure:
     rows, metric = compared.rows, compared.metric
     told = "; ".join(
-        f"{row['variant']} {metric.apart(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
+        f"{row['variant']} {metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
         for row in rows
         if row["variant"] != compared.reference and row["delta"] is not None
     )
@@ -163,7 +163,7 @@ def _level(row: Row | None, metric: Metric) -> str:
     if row is None or row["mean"] is None:
         return "undefined"
     level = metric.level(row["mean"])
-    return level if row["role"] == "reference" else f"{level} ({metric.apart(row['delta'])})"
+    return level if row["role"] == "reference" else f"{level} ({metric.change(row['delta'])})"
 
 
 def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -191,7 +191,7 @@ def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) 
     told = outcomes(row["wins"], row["ties"], row["losses"])
     return Figure(
         f"personas-{compared.protocol}-{place}",
-        f"{candidate} against {reference}: {told}. Mean {metric.apart(row['delta'])}"
+        f"{candidate} against {reference}: {told}. Mean {metric.change(row['delta'])}"
         f"{' points' if metric.in_points else ''} ({metric.spread(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
         charts.persona_chart(personas, candidate=candidate, reference=reference, in_points=metric.in_points),
@@ -226,7 +226,7 @@ def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
         if (metric.sign * one["difference"] > 0) != is_gain or one["difference"] == 0:
             continue
         unit = " points" if metric.in_points else ""
-        heading = f"{title}: {one['persona_id']}, {metric.apart(one['difference'])}{unit}"
+        heading = f"{title}: {one['persona_id']}, {metric.change(one['difference'])}{unit}"
         found = _exchange(gathered, compared, heading, str(one["persona_id"]), row, dialogues, is_gain)
         if found is not None:
             yield found

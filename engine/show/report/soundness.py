@@ -69,7 +69,7 @@ def _outcome(one: Planned, plan: Frozen) -> tuple[str, ...]:
         return (*first, "not scored", "", "", "")
     metric, low, high = METRICS[one.metric], one.row["ci_low"], one.row["ci_high"]
     spread = "" if low is None or high is None else metric.spread(low, high)
-    return (*first, metric.apart(one.row["delta"]), spread, p_value(one.p), one.verdict)
+    return (*first, metric.change(one.row["delta"]), spread, p_value(one.p), one.verdict)
 
 
 def controls_section(compared: Compared) -> Section | None:
@@ -109,7 +109,7 @@ def _gains(metric: Metric) -> str:
 def _gain(row: Mapping[str, Any] | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    return f"{metric.apart(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
+    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -154,7 +154,7 @@ def _part(part: leakage.Part, metric: Metric) -> tuple[str, str]:
     if part.delta is None:
         return "none", str(part.n_examples)
     spread = "" if part.ci_low is None else f" ({metric.spread(part.ci_low, part.ci_high)})"
-    return f"{metric.apart(part.delta)}{spread}", str(part.n_examples)
+    return f"{metric.change(part.delta)}{spread}", str(part.n_examples)
 
 
 def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
