@@ -173,7 +173,15 @@ def _asked(ws: Workspace, compared: Callable[..., Found], **asked: Any) -> Found
 
 
 def _competing(found: Found) -> list[Row]:
-    return [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
+    """Those to choose among: who serves fewer than half of the reference's personas (a pilot, a cluster) is
+    compared on them, and is no answer for all."""
+    return [
+        row
+        for row in found["rows"]
+        if not row["role"]
+        and row["delta"] is not None
+        and 2 * row["n_paired"] >= found["defined"]["personas"]
+    ]
 
 
 def _best(found: Found, metric: Metric) -> Row | None:

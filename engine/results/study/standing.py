@@ -195,7 +195,8 @@ class _Gathering:
     def _measured(self, node: Node, run_ids: set[str]) -> Measured | None:
         """Return a node's best variant on val, measured on the gate's split.
 
-        Where val is not scored at all, as with imported results, test stands in; test is not read otherwise.
+        The best gains most, among those that serve at least half as many personas as any of them. Where val
+        is not scored at all, as with imported results, test stands in; test is not read otherwise.
         """
         terms = self.tree.terms(node)
         choice = self._results(node, run_ids, CHOICE_SPLIT)
@@ -210,9 +211,10 @@ class _Gathering:
         }
         if not pool:
             return None
-        sign = metrics.chosen(self.ws, terms.metric).sign
+        sign, most = metrics.chosen(self.ws, terms.metric).sign, max(row["n_paired"] for row in pool.values())
+        wide = {name: row for name, row in pool.items() if 2 * row["n_paired"] >= most}
         best = max(
-            pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, sign * pool[name]["mean"], name)
+            wide, key=lambda name: (wide[name]["role"] == IS_REFERENCE, sign * wide[name]["delta"], name)
         )
         return self._as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 

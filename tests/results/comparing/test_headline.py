@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,19 @@ def test_a_choice_in_a_metric_that_was_not_declared_answers_for_the_others(ws: W
     assert found.tested["p_alone"] < 0.05 < 10 * found.tested["p_alone"]
     assert found.verdict == UNCLEAR
     assert "one of 10 metrics" in found.choice_words
+
+
+def test_who_serves_fewer_than_half_of_the_personas_is_not_chosen_for_all(ws: Workspace) -> None:
+    first = best(ws, "val")
+
+    def few(ws: Workspace, **asked: Any) -> dict[str, Any]:
+        table = compare_variants(ws, **asked)
+        rows = [{**row, "n_paired": 2} if row["variant"] == first else row for row in table["rows"]]
+        return {**table, "rows": rows}
+
+    found = headline(ws, few(ws, reference="count", split="val"), compared=few)
+    assert found.chosen is not None
+    assert found.chosen["variant"] != first
 
 
 def test_the_highest_on_test_is_named_with_what_luck_alone_makes(ws: Workspace) -> None:
