@@ -13,8 +13,8 @@ from engine.stats.pairing import pair
 
 def test_less_error_is_a_gain_and_its_size_a_share_of_what_it_is_compared_with() -> None:
     less = np.linspace(0.2, 0.4, 12)
-    ours = [(f"e{who}", f"p{who}", 1.0 - float(one)) for who, one in enumerate(less)]
-    theirs = [(f"e{who}", f"p{who}", 1.0) for who in range(len(less))]
+    ours = [(f"e{who}", f"p{who:02d}", 1.0 - float(one)) for who, one in enumerate(less)]
+    theirs = [(f"e{who}", f"p{who:02d}", 1.0) for who in range(len(less))]
     found = gains(pair(ours, theirs), METRICS["rating_mae"])
     assert found == pytest.approx(less)
     told = forecast(found, n_full=200, criterion=0.01)
