@@ -36,10 +36,8 @@ def beside(ws: Workspace, second: Metric | None, row: Comparison | None) -> dict
     if low is None and second.unit == "fraction" and row.n_paired > 1:
         # Too few differ for an interval. What the others could lose or gain is bounded all the same; where
         # nobody loses it is as where nobody differs.
-        low, high = (
-            sign * most(moved, row.n_paired) if moved else 0.0
-            for sign, moved in ((-1, row.losses), (1, row.wins))
-        )
+        low = -most(row.losses, row.n_paired) if row.losses else 0.0
+        high = most(row.wins, row.n_paired)
     return {
         "metric": second.name,
         "label": second.label,
