@@ -113,8 +113,8 @@ def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """One comparison over several seeds. `means` and `deltas` hold each seed's mean and mean difference;
-    `deviation` is that of the deltas."""
+    """One comparison over several seeds. `means` and `deltas` hold each seed's mean and mean difference, the
+    latter over the personas that all seeds have; `deviation` is that of the deltas."""
 
     n: int
     means: tuple[float, ...]
@@ -150,7 +150,8 @@ def over_seeds(
     """
     mean = mean_over_seeds(paired, singles)
     table = differences(paired)
-    deltas = tuple(float(value) for value in np.nanmean(table, axis=0))
+    whole = table[~np.isnan(table).any(axis=1)]  # seeds differ by training, not by whom they have
+    deltas = tuple(float(value) for value in np.nanmean(whole if len(whole) else table, axis=0))
     told = compare(mean, higher_is_better=higher_is_better, equal_margin=equal_margin, clusters=groups)
     found = crossed(table)
     if found is not None:

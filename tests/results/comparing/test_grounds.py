@@ -15,8 +15,10 @@ from engine.results import store
 from engine.results.comparing import scene
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze, outcomes
+from engine.results.comparing.grounds import over_seeds
 from engine.results.comparing.pairings import compare_within, pairings
 from engine.results.variants import Variant
+from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import training_noise
 from engine.strategies import reference
 from engine.strategies.ground import read_ground
@@ -161,6 +163,19 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     low, high = rows[hybrid[0]]["ci_low"], rows[hybrid[0]]["ci_high"]
     assert low < 0 < high  # type: ignore[operator]  # three seeds from 1 to 3 points: t with 2 degrees of freedom
     assert rows[hybrid[0]]["above_noise"] is False
+
+
+def test_seeds_differ_by_training_and_not_by_whom_they_have() -> None:
+    gains = np.linspace(0.0, 0.2, 10)
+
+    def seed(people: int) -> Pairing:
+        rows = [(f"e{who}", f"p{who}", 0.5 + float(gain)) for who, gain in enumerate(gains[:people])]
+        return pair(rows, [(example, who, 0.5) for example, who, _ in rows])
+
+    row, seeds = over_seeds([seed(10), seed(5)], higher_is_better=True, equal_margin=0.01)
+    assert (row.n_paired, row.delta) == (10, pytest.approx(0.1))
+    assert seeds.deltas == pytest.approx([np.mean(gains[:5])] * 2)
+    assert seeds.deviation == pytest.approx(0.0)
 
 
 def test_all_pairs_of_repeats_say_what_training_alone_does() -> None:
