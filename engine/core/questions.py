@@ -118,21 +118,6 @@ def as_json(record: Question | Answer) -> dict[str, Any]:
     return asdict(record)
 
 
-def read_question(value: Mapping[str, Any]) -> Question:
-    """Return the question written as JSON. Raises KeyError or TypeError on another form."""
-    speakers = tuple(
-        Speaker(**{**one, "history": tuple(Message(**said) for said in one["history"])})
-        for one in value["speakers"]
-    )
-    return Question(**{**value, "speakers": speakers})
-
-
-def read_answer(value: Mapping[str, Any]) -> Answer:
-    """Return the answer written as JSON. Raises KeyError or TypeError on another form."""
-    replies = ({key: said for key, said in one.items() if key != "actions"} for one in value["replies"])
-    return Answer(**{**value, "replies": tuple(Reply(**one) for one in replies)})  # older ones held actions
-
-
 def failed(answer: Answer, error: str, hint: str = "") -> Answer:
     """Return the answer, ended by an error."""
     return replace(answer, state="failed", version=answer.version + 1, error=error, hint=hint or None)

@@ -76,15 +76,8 @@ def status(ws: Workspace) -> Autopilot | None:
 
 def log(ws: Workspace, flight: int) -> list[Entry]:
     """Return the log of one flight in order; a line torn by a kill is left out."""
-    found = []
-    for row in read_rows(_process(ws).folder / "log.jsonl"):
-        try:
-            entry = Entry(**row)
-        except TypeError:
-            continue  # cut off in the middle of a write
-        if entry.flight == flight:
-            found.append(entry)
-    return found
+    entries: list[Entry] = read_rows(_process(ws).folder / "log.jsonl", Entry)
+    return [entry for entry in entries if entry.flight == flight]
 
 
 @changes("start the autopilot")
