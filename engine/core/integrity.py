@@ -23,7 +23,6 @@ from engine.core.forms import Known
 from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
-SPLITS_FILES = ("splits.json", "edgesplits.json")
 
 _LARGE_BYTES = 4_000_000
 _SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times

@@ -36,11 +36,6 @@ def remember(ws: Workspace) -> bool:
     return True
 
 
-def forget(ws: Workspace) -> None:
-    """Take a workspace out of the list; its folder stays as it is."""
-    write_json(_path(), [str(one.root) for one in known() if one.root != ws.root])
-
-
 def name_in_address(ws: Workspace) -> str:
     """Return the short name under which addresses lead to a workspace: its folder's, and a few signs of its
     path, so that two folders of one name have two.

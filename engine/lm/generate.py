@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -218,19 +219,19 @@ def _decode_at_once(
     over: Callable[[Sequence[int]], bool],
     held: _InPlace | None,
 ) -> list[list[int]]:
-    prefixes = [change.prefix if change else None for change in changes]
     steps = held.steps if held is not None else None
+    said = partial(
+        decode,
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        end_ids=end_ids,
+        over=over,
+        prefixes=[change.prefix if change else None for change in changes],
+        steps=steps,
+    )
     if kernel == "written":
-        return decode(
-            model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            share_prefix=True,
-            prefixes=prefixes,
-            steps=steps,
-        )
+        return said(share_prefix=True)
     if held is not None and steps is not None:
         tables = held.tables(changes)
     else:
@@ -238,15 +239,4 @@ def _decode_at_once(
     names = [tables.number[change] for change in changes]
     rows = Rows(model, tables, names, held=steps.held if steps is not None else None)
     with rows.on():
-        return decode(
-            model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            share_prefix=False,
-            prefixes=prefixes,
-            on_rows=rows.choose,
-            steps=steps,
-            key=rows.key,
-        )
+        return said(share_prefix=False, on_rows=rows.choose, key=rows.key)

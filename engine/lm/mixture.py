@@ -135,11 +135,6 @@ def summed(logits: Tensor, requests: Tensor, weights: Tensor, count: int | None 
     return total.index_add_(0, requests, shares)
 
 
-def likeliest(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
-    """Return each row's token [B], the likeliest of its request's mixture: the same for all of its rows."""
-    return summed(logits, requests, weights).argmax(dim=-1)[requests]
-
-
 @torch.inference_mode()
 def answer(
     model: PreTrainedModel,

@@ -19,7 +19,6 @@ from engine.strategies import costs, registry
 from engine.strategies.plan import Plan, Seen, inapplicable, plan
 from pages.shared import frame, launch, reads, seeds
 
-_WORLD = "world:"
 _PILOT_PERSONAS = 20
 
 

@@ -15,7 +15,7 @@ from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Lockstep, Row, decode_mixed, likeliest
+from engine.lm.mixture import Lockstep, Row, decode_mixed, summed
 from engine.lm.mixture_sweep import Weighed, sweep
 from engine.lm.prefix import PrefixStates, key_value_shape
 from engine.lm.shape import LoraShape
@@ -108,10 +108,10 @@ def test_the_sum_is_of_probabilities_and_not_of_logits() -> None:
     """One side is sure of token 0, the other of token 1; the mean of their logits likes token 2."""
     logits = torch.tensor([[9.0, -9.0, 6.0, 0.0], [-9.0, 9.0, 6.0, 0.0]])
     both, one = torch.tensor([0, 0]), torch.tensor([0.6, 0.4])
-    assert likeliest(logits, both, one).tolist() == [0, 0]
-    assert likeliest(logits, both, one.flip(0)).tolist() == [1, 1]
+    assert summed(logits, both, one).argmax(dim=-1).tolist() == [0]
+    assert summed(logits, both, one.flip(0)).argmax(dim=-1).tolist() == [1]
     assert int((one @ logits).argmax()) == 2
-    assert likeliest(logits, torch.tensor([0, 1]), torch.ones(2)).tolist() == [0, 1]
+    assert summed(logits, torch.tensor([0, 1]), torch.ones(2)).argmax(dim=-1).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("heavy", [0, 1])
