@@ -17,7 +17,6 @@ from engine.core.parameters import told
 
 Record = TypeVar("Record")
 Words = dict[str, str]
-Numbers = dict[str, float]
 Objects = dict[str, dict[str, Any]]
 
 
@@ -96,32 +95,12 @@ class _Cancel(TypedDict):
     attempt: int
 
 
-class _Clusters(TypedDict):
-    assignment: dict[str, int]
-    k: NotRequired[int]
-    sizes: NotRequired[Any]
-    features: NotRequired[str]
-    map: NotRequired[dict[str, list[float]]]
-    centroids_similarity: NotRequired[Numbers]
-    silhouette: NotRequired[float | None]
-    warning: NotRequired[str | None]
-
-
 class _Stored(TypedDict):
     run: str
     name: str
     kind: NotRequired[str]
     weight: NotRequired[float]
     scale: NotRequired[float]
-
-
-class _Merge(TypedDict):
-    weights: Numbers
-
-
-class _Weights(TypedDict):
-    assignment: Words
-    merges: dict[str, _Merge]
 
 
 class _Candidate(TypedDict):
@@ -193,9 +172,9 @@ FORMS: dict[str, Any] = {
     "protocols.json": Objects,
     "summary.json": dict,
     "cancel.json": _Cancel,
-    "clusters.json": _Clusters,
+    "clusters.json": dict,
     "personas.json": dict[str, list[_Stored]],
-    "weights.json": _Weights,
+    "weights.json": dict,
     "routes.json": _Routes,
     "chosen.json": _Candidate,
     "placebo.json": _Placebo,

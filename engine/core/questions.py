@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from engine.core.types import Message
 
-State = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
+Progress = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
 ENDED: frozenset[str] = frozenset({"done", "cancelled", "failed"})
 MOST_SPEAKERS = 4
 _ID_BYTES = 6
@@ -90,7 +90,7 @@ class Answer:
     """
 
     question_id: str
-    state: State = "waiting"
+    state: Progress = "waiting"
     version: int = 0
     ahead: int = 0
     replies: tuple[Reply, ...] = ()

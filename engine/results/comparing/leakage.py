@@ -20,7 +20,7 @@ from engine.data.dataset import example_turns, load_dataset, load_splits
 from engine.domains import metrics
 from engine.results import store
 from engine.stats.compare import compare
-from engine.stats.pairing import Row, index, pair
+from engine.stats.pairing import Valued, index, pair
 
 LAST_TURN = 4
 _RESAMPLES = 999
@@ -134,7 +134,7 @@ def _part(name: str, wanted: Collection[str], ours: pd.DataFrame, theirs: pd.Dat
     return Part(name, pairing.n_examples, pairing.n_paired, row.delta, row.ci_low, row.ci_high)
 
 
-def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Row]:
+def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Valued]:
     held = table[table["example_id"].isin(list(wanted))]
     values = held["value"].astype(object).where(held["value"].notna(), None)
     return zip(held["example_id"], held["persona_id"], values, strict=True)

@@ -25,8 +25,8 @@ from engine.runs.records import scan
 from engine.runs.runfolder import append_line, now
 from engine.strategies.ground import read_ground
 
-State = Literal["walking", "finished", "halted", "stopped", "lost"]
-RESUMABLE: frozenset[State] = frozenset({"halted", "stopped", "lost"})
+Walk = Literal["walking", "finished", "halted", "stopped", "lost"]
+RESUMABLE: frozenset[Walk] = frozenset({"halted", "stopped", "lost"})
 STOP_SECONDS = 15.0
 
 
@@ -40,7 +40,7 @@ class Autopilot:
 
     tree: str
     cluster: str | int
-    state: State
+    state: Walk
     flight: int
     process: ProcessIdentity | None = None
     node: str | None = None
