@@ -237,10 +237,9 @@ def request_cancel(folder: Path, attempt: int) -> None:
 def cancel_requested(folder: Path, attempt: int) -> bool:
     """Say whether somebody asked for this attempt to be ended."""
     try:
-        asked = read_json(folder / CANCEL)
-    except (OSError, EngineError):
+        return bool(read_json(folder / CANCEL)["attempt"] == attempt)
+    except (FileNotFoundError, EngineError):
         return False
-    return isinstance(asked, dict) and asked.get("attempt") == attempt
 
 
 def forget_work(ws: Workspace, run_id: str) -> None:
