@@ -104,9 +104,8 @@ def check_base(folder: Path) -> None:
         )
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
-        settings = (
-            read_record(path, dict[str, Any], hint="Download the model again.") if path.exists() else {}
-        )
+        again = "Download the model again."
+        settings = read_record(path, dict[str, Any], hint=again) if path.exists() else {}
         if settings.get("auto_map"):
             raise EngineError(
                 f"{path} asks to run code that came with the model; Persona Lab never does.",
