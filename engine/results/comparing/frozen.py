@@ -37,6 +37,7 @@ class Frozen:
 
     `margins` are fractions: more than which a persona counts as better, and a loss as catastrophic. `looks`
     is how many verdicts on these test dialogues, none of them planned here, had been read before.
+    `reference_id` tells the reference whatever it is called later; plans of earlier versions name it only.
     """
 
     at: str
@@ -50,6 +51,7 @@ class Frozen:
     tests: Mapping[str, Any]
     looks: int
     hash: str = ""
+    reference_id: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -103,7 +105,10 @@ def later(seen: Iterable[looks.Look], known: Sequence[Frozen]) -> list[looks.Loo
 
 
 def _hash(plan: Frozen) -> str:
-    return fingerprint({name: value for name, value in plan.as_json().items() if name != "hash"}, 16)
+    said = {name: value for name, value in plan.as_json().items() if name != "hash"}
+    if not plan.reference_id:
+        del said["reference_id"]
+    return fingerprint(said, 16)
 
 
 def _path(ws: Workspace) -> Path:
