@@ -50,8 +50,9 @@ def show(ws: Workspace) -> Shown | None:
         if not front:
             return shown
         _standing(found, told)
+        where = reads.SPLIT_WORDS[shown.split].lower()
         for place, row in enumerate(front):
-            _one(row, "Leader" if place == 0 else "Runner-up", metric)
+            _one(row, f"{'Leader' if place == 0 else 'Runner-up'} on {where}", metric)
     return shown
 
 
@@ -108,26 +109,27 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     factor = 1.0 if in_points else 0.01
-    reference = str(row.get("built_on") or shown.reference)
+    reference, where = str(row.get("built_on") or shown.reference), reads.SPLIT_WORDS[shown.split].lower()
     event = frame.chart(
         charts.strip_chart(named, candidate=variant, reference=reference, in_points=in_points),
         key="home_strip",
         on_select="rerun",
         selection_mode=charts.CHOSEN,
-        alt=f"Each persona's difference under {variant}",
+        alt=f"Each persona's difference under {variant} on {where}",
     )
     if (clicked := frame.clicked(event)) is not None:
-        frame.open_persona(clicked["persona_id"], variant)
+        frame.open_persona(clicked["persona_id"], variant, split=shown.split)
     losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if losers.empty:
-            st.caption(f"Nobody is worse off than under {frame.plain(reference)}.", width="content")
+            told = f"On {where}, nobody is worse off than under {frame.plain(reference)}."
         else:
-            st.caption("Who loses most:", width="content")
+            told = f"Who loses most on {where}:"
+        st.caption(told, width="content")
         for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
             st.page_link(
                 frame.PERSONA,
                 label=frame.plain(f"{names.get(persona, persona)} {signed_points(difference * factor)}"),
-                query_params=frame.persona_query(persona, variant),
+                query_params=frame.persona_query(persona, variant, split=shown.split),
             )
         st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

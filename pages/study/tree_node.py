@@ -114,8 +114,11 @@ def verdict(found: Verdict, reference: str) -> None:
     """Show what test says of the variant that the walk chose."""
     name = frame.plain(found.variant)
     if found.tested is None:
-        what = "It is the reference itself." if found.chosen is None else "It is not scored on test yet."
-        st.markdown(f"The choice is **{name}**. {what}")
+        if found.chosen is None:
+            st.markdown(f"The choice is **{name}**, the reference itself.")
+            return
+        gain = frame.plain(f"{signed_points(found.chosen.delta)} points over {reference} on validation")
+        st.markdown(f"The choice is **{name}**: {gain}. Test has not judged it yet.")
         return
     tested = found.tested
     word = confirmation(tested)

@@ -22,7 +22,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def gains(ws: Workspace, variant: str) -> dict[str, float]:
-    table = wide(store.score_table(ws, metric="embedding_similarity", split="test"))
+    table = wide(store.score_table(ws, metric="embedding_similarity", split="val"))
     found: dict[str, float] = persona_gains(table, "unified")[variant].to_dict()
     return found
 
@@ -72,7 +72,7 @@ def test_the_worst_example_is_open_first(open_page: Open, study: Workspace) -> N
 def test_next_and_previous_walk_the_order(open_page: Open, study: Workspace) -> None:
     found = gains(study, "base")
     expected = sorted(found, key=lambda name: (-found[name], name))
-    app = open_page(study, "persona", persona=expected[0], variant="base", order="gain", split="test")
+    app = open_page(study, "persona", persona=expected[0], variant="base", order="gain")
     assert app.button(key="persona_previous").disabled
     walked = [expected[0]]
     for _ in expected[1:]:
@@ -101,7 +101,7 @@ def test_the_order_by_cluster_keeps_clusters_together(open_page: Open, study: Wo
 
 
 def test_numbers_are_those_of_the_store(open_page: Open, study: Workspace) -> None:
-    app = open_page(study, "persona", persona="persona_002", variant="base", split="test")
+    app = open_page(study, "persona", persona="persona_002", variant="base")
     shown = {entry.label: entry.value for entry in app.metric}
     found = gains(study, "base")
     assert f"({signed_points(found['persona_002'])})" in shown["Under base"]

@@ -1,0 +1,65 @@
+"""Test is judged by a press alone: no page looks at it before, whatever its address asks for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.core.paths import Workspace
+from engine.results.comparing import looks
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.looks import Look
+from pages.shared import frame
+from tests.pages.conftest import Open, texts
+from tests.pages.test_home import SHORT_TREE
+
+
+@pytest.fixture
+def fresh(full: Workspace, tmp_path: Path) -> Workspace:
+    """A study that ends its tree, which nobody has judged on test."""
+    ws = Workspace(shutil.copytree(full.root, tmp_path / "fresh"))
+    (ws.data / "looks.jsonl").unlink(missing_ok=True)
+    (ws.data / "trees").mkdir()
+    (ws.data / "trees" / "short.yaml").write_text(SHORT_TREE)
+    return ws
+
+
+def seen(ws: Workspace) -> list[Look]:
+    return looks.seen(ws, looks.at(compare_variants(ws, split="val")))
+
+
+def test_no_page_looks_at_test_before_the_press(open_page: Open, fresh: Workspace) -> None:
+    on_test = {"split": "test", "reference": "base", "metric": "device_f1"}
+    asked = {"": {"tree": "short"}, "compare": on_test, "persona": on_test, "runs": on_test, "report": {}}
+    for address, *_ in ((one[1], *one) for one in frame.MENU):
+        open_page(fresh, address or "home", **asked.get(address, {}))
+        assert seen(fresh) == [], address
+
+
+def test_a_press_judges_what_the_address_asks_for_and_no_more(open_page: Open, fresh: Workspace) -> None:
+    open_page(fresh, "compare", split="test").button(key="compare_judge_all").click().run()
+    known = {one.variant for one in seen(fresh) if one.metric == "embedding_similarity"}
+    assert "base" in known
+    assert "unified" not in known
+    app = open_page(fresh, "compare", split="test", reference="base")  # judges unified, which was none before
+    assert "Test is not judged yet" in texts(app)
+    assert app.button(key="compare_judge_all").label == "Judge on test (1 variant)"
+    persona = open_page(fresh, "persona", split="test", reference="base")
+    assert "Test is not judged yet" in texts(persona)
+    assert "Character and routines" in texts(persona)
+    persona.button(key="persona_judge_all").click().run()
+    assert not persona.exception
+    assert "on test" in texts(persona)
+    assert "unified" in {one.variant for one in seen(fresh)}
+
+
+def test_the_end_of_a_tree_offers_the_press(open_page: Open, fresh: Workspace) -> None:
+    app = open_page(fresh, tree="short")
+    assert "on validation. Test has not judged it yet." in texts(app)
+    app.button(key="home_judge_0").click().run()
+    assert not app.exception
+    assert [one.variant for one in seen(fresh)] == ["unified+retrieval-3"]
+    assert "on test" in texts(app)
+    assert "Leader on validation: **unified+retrieval-3**" in texts(app)
