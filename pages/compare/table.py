@@ -18,6 +18,7 @@ from engine.show import charts
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
+from pages.compare import asking
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
@@ -275,13 +276,15 @@ def _one(view: View, candidate: str) -> None:
     if settings := view.row(candidate)["settings"]:
         st.caption(f"Made with {frame.plain(settings)}.")
     judged.statistics(view.row(candidate), view.reference, view.metric)
-    st.button(
-        "Who gains and who loses?",
-        icon=":material/groups:",
-        key="compare_to_personas",
-        on_click=compare_choices.choose_section,
-        args=("personas",),
-    )
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Who gains and who loses?",
+            icon=":material/groups:",
+            key="compare_to_personas",
+            on_click=compare_choices.choose_section,
+            args=("personas",),
+        )
+        asking.buttons(view, candidate)
     bands = view.found["criteria"].get(candidate)
     if bands:
         judged.criteria(bands, candidate, view.found["split"])

@@ -34,7 +34,8 @@ def show() -> None:
         return
     top = st.container()
     addresses.remarks()
-    columns = st.columns(6, vertical_alignment="bottom")
+    with st.container(key="persona_asked"):
+        columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
     scene, instead = None, _nothing_scored
     try:
         scene = persona_scene.choose(ws, columns[2:])
@@ -99,7 +100,7 @@ def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, s
     }[order]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(frame.plain(called), anchor=False, width="stretch")
-        with st.container(horizontal=True, width="content", gap="small"):
+        with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
             addresses.link()
             before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
             st.button(

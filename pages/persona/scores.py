@@ -15,10 +15,10 @@ from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
-from engine.strategies.plan import inapplicable
+from engine.strategies.plan import inapplicable, plan
 from pages.persona import scene as persona_scene
 from pages.persona.scene import Scene
-from pages.shared import frame
+from pages.shared import frame, launch
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
 
@@ -30,8 +30,8 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         st.caption(frame.plain(reason))
         return
     if clusters is None:
-        st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
-        st.code(frame.command("run", "clustering"), language=None, wrap_lines=True)
+        st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say.")
+        _run("clustering", "Cluster the personas", icon=":material/hub:")
         return
 
     def clicked() -> None:
@@ -57,6 +57,13 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
     )
     if clusters.warning:
         st.caption(f":orange[:material/warning:] {frame.plain(clusters.warning)}")
+
+
+def _run(experiment: str, label: str, *, icon: str) -> None:
+    """The button that runs what is missing here, with its defaults."""
+    with frame.boundary():
+        planned = plan(frame.workspace(), experiment)
+        launch.offer(frame.workspace(), planned, label, key=f"persona_run_{experiment}", icon=icon)
 
 
 def scores(
@@ -164,8 +171,8 @@ def route(
         st.caption(frame.plain(f"Which way it was routed is not in what was imported. {reason}"))
         return
     if not routed:
-        st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
-        st.code(frame.command("run", "routing"), language=None, wrap_lines=True)
+        st.caption("Nobody is routed yet. Routing sends each persona to what won on validation.")
+        _run("routing", "Route everybody", icon=":material/alt_route:")
         return
     name = variant if variant in routed else next(iter(routed))
     found = _route(ws, routed[name], persona_id, protocol)
@@ -236,8 +243,8 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         st.caption(frame.plain(reason))
         return
     if not known:
-        st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
-        st.code(frame.command("run", "merge-moe"), language=None, wrap_lines=True)
+        st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas.")
+        _run("merge-moe", "Merge adapters", icon=":material/merge:")
         return
     names = list(known)
     name = variant if variant in known else None

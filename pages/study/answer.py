@@ -17,12 +17,17 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
 from engine.show import charts
-from engine.stats.verdicts import BETTER, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from pages.shared import frame, reads
 
 Row = Mapping[str, Any]
 _FRONT, _WORST = 2, 3
-_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
+_SIGNS = {
+    BETTER: (":material/trending_up:", "green"),
+    WORSE: (":material/trending_down:", "orange"),
+    EQUAL: (":material/equal:", "gray"),
+}
+_OPEN = (":material/help:", "gray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row
 def _standing(found: Mapping[str, Any], told: Headline) -> None:
     over = count(max((row["n_paired"] for row in found["rows"]), default=0), "persona")
     if told.tested is not None:
-        icon, colour = _SIGNS.get(told.verdict, (":material/drag_handle:", "gray"))
+        icon, colour = _SIGNS.get(told.verdict, _OPEN)
         st.badge(f"Judged on test: {told.verdict}, {over}", icon=icon, color=colour)  # type: ignore[arg-type]
     elif found["split"] == "val":
         st.badge(
@@ -84,7 +89,7 @@ def _one(row: Row, place: str, metric: Metric) -> None:
     low, high = row["ci_low"], row["ci_high"]
     spread = f" ({interval(low * factor, high * factor)})" if low is not None else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
-    icon, colour = _SIGNS.get(word, (":material/drag_handle:", "gray"))
+    icon, colour = _SIGNS.get(word, _OPEN)
     name = frame.plain(str(row["variant"]))
     told = frame.plain(f"{signed_points(row['delta'] * factor)}{spread}")
     st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")

@@ -31,10 +31,11 @@ def test_without_data_and_without_scores_the_page_leads_on(
     open_page: Open, empty: Workspace, prepared: Workspace
 ) -> None:
     assert "No data yet" in texts(open_page(empty, "persona"))
-    seen = texts(open_page(prepared, "persona"))
+    app = open_page(prepared, "persona")
+    seen = texts(app)
     assert "Nothing is scored yet" in seen
     assert load_dataset(prepared).personas[0].character in seen  # type: ignore[operator]
-    assert "python -m engine run clustering" in seen
+    assert app.button(key="persona_run_clustering").label == "Cluster the personas"
 
 
 def test_a_map_is_shown_before_anything_is_scored(open_page: Open, prepared: Workspace) -> None:
