@@ -22,7 +22,7 @@ from pages.compare import asking
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import downloads, frame, judged
+from pages.shared import downloads, frame, judged, reads
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -60,8 +60,10 @@ def leaderboard(view: View, candidate: str | None) -> None:
     st.session_state["compare_shown"] = shown
     frame.select_rows(_TABLE, [shown.index(candidate)] if candidate in shown else [])
     unit = ", in points," if view.in_points else ""
+    where = reads.SPLIT_WORDS[view.asked.split].lower()
     st.markdown(
-        f"**{metric.label}**{unit} of each variant against {frame.plain(view.reference)}", help=metric.help
+        f"**{metric.label}** on {where}{unit} of each variant against {frame.plain(view.reference)}",
+        help=metric.help,
     )
     frame.table(
         frame.with_signs(table, "delta"),

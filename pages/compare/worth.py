@@ -94,7 +94,7 @@ _EFFECTS = ("1", "0.5", "2", "3", "5", "10")
 
 def show_certainty(view: View) -> None:
     """Show noise, placebo and power of one variant, and where the statistics were checked."""
-    left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         candidate = compare_choices.candidate(view)
     with right, st.container(horizontal=True, gap="small"):

@@ -18,7 +18,7 @@ from engine.strategies.clusterings import Clusters
 from engine.strategies.plan import inapplicable, plan
 from pages.persona import scene as persona_scene
 from pages.persona.scene import Scene
-from pages.shared import frame, launch
+from pages.shared import frame, launch, reads
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
 
@@ -85,7 +85,8 @@ def scores(
     ordered = sorted(
         paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
     )
-    _summary(ordered, metric, reference=reference, bounds=bounds)
+    where = "test" if split == "test" else "validation"
+    _summary(ordered, metric, where, reference=reference, bounds=bounds)
 
     def clicked() -> None:
         if picked := frame.clicked("persona_scores"):
@@ -106,7 +107,6 @@ def scores(
     )
     most = max(one.n for one in paired)
     bound = " Diamonds know the truth and never win." if any(one.variant in bounds for one in paired) else ""
-    where = "test" if split == "test" else "validation"
     spans = (
         f"95 % intervals (Student's t) over {count(most, 'example')} of this persona on {where}. Grey: the "
         "interval holds 0."
@@ -138,11 +138,13 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
     st.caption(
         f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives "
-        f"{frame.plain(persona_id)} {told}: drawn to the mean of all personas as far as they are alike."
+        f"{frame.plain(reads.called(ws, persona_id))} {told}: drawn to the mean of all personas as far as they are alike."
     )
 
 
-def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: Collection[str]) -> None:
+def _summary(
+    rows: Sequence[Scored], metric: Metric, where: str, *, reference: str, bounds: Collection[str]
+) -> None:
     rivals = [one for one in rows if one.variant != reference and one.variant not in bounds]
     if not rivals or metric.higher_is_better is None:
         return
@@ -150,7 +152,7 @@ def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: 
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     equal = len(gains) - better - worse
     st.markdown(
-        f"Of {count(len(rivals), 'variant')}, **{better}** did better than {frame.plain(reference)}, "
+        f"Of {count(len(rivals), 'variant')} on {where}, **{better}** did better than {frame.plain(reference)}, "
         f"**{equal}** the same and **{worse}** worse."
     )
 

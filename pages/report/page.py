@@ -9,8 +9,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import ago, duration
+from engine.core.wording import ago, count, duration
 from engine.show.report import default_folder, making
 from engine.show.report.making import Making
 from pages.shared import frame, reads
@@ -73,6 +74,7 @@ def _state(ws: Workspace) -> None:
     with st.container(horizontal=True, gap="small"):
         _button(ws, "Write it again", primary=False)
         _downloads(default_folder(ws))
+    _looks(ws)
 
 
 def _offer(ws: Workspace) -> None:
@@ -85,6 +87,7 @@ def _offer(ws: Workspace) -> None:
             "criteria met, the limits, and the commands that make it all again."
         )
         _button(ws, "Write the report", primary=True)
+        _looks(ws)
     st.caption("The same in a terminal:")
     st.code(frame.command("report"), language=None, wrap_lines=True)
 
@@ -98,6 +101,17 @@ def _button(ws: Workspace, label: str, *, primary: bool) -> None:
         on_click=_write,
         args=(ws,),
     )
+
+
+def _looks(ws: Workspace) -> None:
+    """Say what writing looks at, where somebody has to press for it first."""
+    try:
+        reads.compared(ws, split="test")
+    except reads.NotJudged as waiting:
+        number = count(len(waiting.waiting), "variant")
+        st.caption(f"Writing it judges {number} on test in every headline metric, and counts it.")
+    except EngineError:  # test is not scored
+        return
 
 
 def _write(ws: Workspace) -> None:

@@ -82,7 +82,7 @@ def test_a_small_sample_is_named(open_page: Open, full: Workspace) -> None:
 def test_the_address_decides_reference_metric_and_split(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", reference="base", metric="device_f1", split="val")
     seen = texts(app)
-    assert "Device F1**, in points, of each variant against base" in seen
+    assert "Device F1** on validation, in points, of each variant against base" in seen
     assert "for choosing, not for verdicts" in seen
     assert app.dataframe[0].value["variant"].iloc[0] == "base"
 

@@ -208,14 +208,17 @@ def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
     table = charts.table_of(pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
     if table.empty:
         return
-    dialogues = {one.dialogue_id: one for one in load_dataset(gathered.ws).dialogues}
+    dataset = load_dataset(gathered.ws)
+    dialogues = {one.dialogue_id: one for one in dataset.dialogues}
+    called = {one.persona_id: one.called for one in dataset.personas}
     chosen = {"Largest gain": table.iloc[0], "Largest loss": table.iloc[-1]}
     for title, row in chosen.items():
         is_gain = title == "Largest gain"
         if (row["difference"] > 0) != is_gain or row["difference"] == 0:
             continue
-        heading = f"{title}: {row['persona_id']}, {signed_points(row['difference'])} points"
-        found = _exchange(gathered, compared, heading, str(row["persona_id"]), candidate, dialogues, is_gain)
+        persona = str(row["persona_id"])
+        heading = f"{title}: {called.get(persona, persona)}, {signed_points(row['difference'])} points"
+        found = _exchange(gathered, compared, heading, persona, candidate, dialogues, is_gain)
         if found is not None:
             yield found
 
