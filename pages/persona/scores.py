@@ -138,7 +138,8 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
     st.caption(
         f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives "
-        f"{frame.plain(reads.called(ws, persona_id))} {told}: drawn to the mean of all personas as far as they are alike."
+        f"{frame.plain(reads.called(ws, persona_id))} {told}: drawn to the mean of all personas as far as they "
+        "are alike."
     )
 
 
@@ -152,8 +153,8 @@ def _summary(
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     equal = len(gains) - better - worse
     st.markdown(
-        f"Of {count(len(rivals), 'variant')} on {where}, **{better}** did better than {frame.plain(reference)}, "
-        f"**{equal}** the same and **{worse}** worse."
+        f"Of {count(len(rivals), 'variant')} on {where}, **{better}** did better than "
+        f"{frame.plain(reference)}, **{equal}** the same and **{worse}** worse."
     )
 
 
