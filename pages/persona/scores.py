@@ -135,11 +135,11 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
         return
     own = found.loc[persona_id]
     factor = 1.0 if scene.metric.unit == "fraction" else 0.01
+    called = frame.plain(reads.called(ws, persona_id))
     told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
     st.caption(
-        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives "
-        f"{frame.plain(reads.called(ws, persona_id))} {told}: drawn to the mean of all personas as far as they "
-        "are alike."
+        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives {called} {told}: drawn to "
+        "the mean of all personas as far as they are alike."
     )
 
 
