@@ -138,8 +138,8 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     called = frame.plain(reads.called(ws, persona_id))
     told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
     st.caption(
-        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives {called} {told}: drawn to "
-        "the mean of all personas as far as they are alike."
+        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives {called} {told}: drawn "
+        "to the mean of all personas as far as they are alike."
     )
 
 

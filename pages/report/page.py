@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import ago, count, duration
 from engine.show.report import default_folder, making
 from engine.show.report.making import Making
-from pages.shared import frame, reads
+from pages.shared import downloads, frame, reads
 
 _POLL_SECONDS = 1.0
 _PREVIEW_HEIGHT = 860
@@ -166,7 +164,7 @@ def _downloads(folder: Path) -> None:
             )  # fmt: skip
     st.download_button(
         "All files",
-        lambda: _zipped(folder),
+        lambda: downloads.zipped(folder, inside="report"),
         file_name="report.zip",
         mime="application/zip",
         icon=":material/folder_zip:",
@@ -174,17 +172,6 @@ def _downloads(folder: Path) -> None:
         on_click="ignore",
         help="Both texts, and every figure as PNG and SVG.",
     )
-
-
-def _zipped(folder: Path) -> bytes:
-    """The whole report as one archive: the same files give the same bytes."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(str(Path("report") / path.relative_to(folder)))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
-    return held.getvalue()
 
 
 def _preview(ws: Workspace) -> None:

@@ -28,7 +28,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.results import store
-from engine.results.comparing import looks
+from engine.results.comparing import frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
@@ -89,7 +89,7 @@ def shared(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concate
     return kept(function, cache=_SHARED)
 
 
-_compared = kept(compare_variants)
+_compared = kept(compare_variants, version=lambda ws: f"{version(ws)} {frozen.size(ws)}")
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 protocols = kept(store.protocols)
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.paths import Workspace
-from engine.results.comparing import looks
+from engine.results.comparing import frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.looks import Look
 from pages.shared import frame
@@ -39,7 +39,13 @@ def test_no_page_looks_at_test_before_the_press(open_page: Open, fresh: Workspac
 
 
 def test_a_press_judges_what_the_address_asks_for_and_no_more(open_page: Open, fresh: Workspace) -> None:
-    open_page(fresh, "compare", split="test").button(key="compare_judge_all").click().run()
+    app = open_page(fresh, "compare", split="test")
+    app.button(key="compare_freeze").click().run()
+    (plan,) = frozen.plans(fresh, looks.at(compare_variants(fresh, split="val")))
+    assert f"Planned beforehand: {plan.hash}" in texts(app)
+    assert seen(fresh) == []
+    app.button(key="compare_judge_all").click().run()
+    assert not frozen.later([one for one in seen(fresh) if one.metric == plan.primary], [plan])
     known = {one.variant for one in seen(fresh) if one.metric == "embedding_similarity"}
     assert "base" in known
     assert "unified" not in known
