@@ -70,11 +70,15 @@ def _plan(ws: Workspace, missing: NotJudged) -> Frozen | None:
     asked = {name: missing.asked[name] for name in ("reference", "protocol") if missing.asked.get(name)}
     on_val = reads.compared(ws, metric=missing.metric.name, split="val", **asked)
     ids = {row["variant_id"] for row in on_val["rows"] if row["variant"] in missing.waiting}
-    for plan in reversed(frozen.plans(ws, looks.at(on_val))):
-        if plan.is_whole and plan.reference == on_val["reference"] and missing.metric.name in plan.metrics:
-            if ids <= set(plan.variants):
-                return plan
-    return None
+    holding = (
+        plan
+        for plan in reversed(frozen.plans(ws, looks.at(on_val)))
+        if plan.is_whole
+        and plan.reference == on_val["reference"]
+        and missing.metric.name in plan.metrics
+        and ids <= set(plan.variants)
+    )
+    return next(holding, None)
 
 
 def _freeze(ws: Workspace, missing: NotJudged) -> None:
