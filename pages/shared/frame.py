@@ -49,7 +49,7 @@ SETTINGS, STATISTICS = _entry("settings"), _entry("statistics")
 VOTES, WORDS = _entry("playground", "votes"), _entry("words")
 
 # Script, address and title of each page; the menu's come first, with their icons.
-MENU = (
+_MENU = (
     (HOME, "", "Study", ":material/home:"),
     (EXPERIMENTS, "experiments", "Experiments", ":material/science:"),
     (RUNS, "runs", "Runs", ":material/timeline:"),
@@ -99,14 +99,14 @@ def draw() -> st.Page:
     if studies.here() is None:
         return st.navigation(studies.nowhere(), position="hidden")
     ws = workspace()
-    declared = (*(entry[:3] for entry in MENU), *_BY_LINK)
+    declared = (*(entry[:3] for entry in _MENU), *_BY_LINK)
     pages = [_page(script, studies.address(address, ws), title) for script, address, title in declared]
     if all(one.url_path for one in pages):  # Streamlit wants a first one, which is the server's own study
         pages = [st.Page(studies.gone, title="Study", default=True), *pages]
     page = st.navigation(pages, position="hidden")
     sign_in.require()
     with st.sidebar:
-        for script, _, label, icon in MENU:
+        for script, _, label, icon in _MENU:
             st.page_link(script, label=label, icon=icon, width="stretch")
         studies.switcher(ws)
         st.page_link(WORDS, label="Keys and words", icon=":material/help:", width="stretch")
@@ -119,7 +119,7 @@ def _page(script: str, address: str, title: str) -> st.Page:
 
 def script_of(address: str) -> str:
     """Return the script of the page at an address, "" for the first."""
-    found = {own: script for script, own, *_ in (*MENU, *_BY_LINK)}
+    found = {own: script for script, own, *_ in (*_MENU, *_BY_LINK)}
     return found[address]
 
 
