@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -36,7 +36,8 @@ def show() -> None:
     addresses.remarks()
     with st.container(key="persona_asked"):
         columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
-    scene, instead = None, _nothing_scored
+    scene: Scene | None = None
+    instead: Callable[[], None] = _nothing_scored
     try:
         scene = persona_scene.choose(ws, columns[2:])
     except NotComputed as missing:

@@ -124,7 +124,7 @@ def _forecast(one: Pilot) -> None:
     worth = one.forecast.criterion
     st.markdown(
         frame.plain(
-            f"{told}: {signed_points(one.forecast.mean)} there. If {signed_points(worth.effect)} is true, "
+            f"{told}: {signed_points(one.forecast.mean)} on validation. If {signed_points(worth.effect)} is true, "
             f"the full study finds it in {percent(worth.power)} of cases."
         )
     )
