@@ -124,8 +124,8 @@ def _forecast(one: Pilot) -> None:
     worth = one.forecast.criterion
     st.markdown(
         frame.plain(
-            f"{told}: {signed_points(one.forecast.mean)} on validation. If {signed_points(worth.effect)} is true, "
-            f"the full study finds it in {percent(worth.power)} of cases."
+            f"{told}: {signed_points(one.forecast.mean)} on validation. If {signed_points(worth.effect)} is "
+            f"true, the full study finds it in {percent(worth.power)} of cases."
         )
     )
     for line in one.forecast.words:
