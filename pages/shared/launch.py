@@ -240,7 +240,8 @@ def offer(ws: Workspace, planned: Plan, label: str, *, key: str, icon: str) -> N
     it is done."""
     active = next((run for run in planned.runs if run.state in ("queued", "running")), None)
     if active is not None:
-        frame.run_link(active.run_id, f"{title_of(active.spec.experiment, ws)} is {active.state}")
+        title, icon = title_of(active.spec.experiment, ws), frame.STATE_ICONS[active.state or "queued"]
+        frame.run_link(active.run_id, f"{title} is {active.state}", icon=icon)
     elif any(run.state != "succeeded" for run in planned.runs):
         start(ws, [planned], label, key=key, icon=icon)
 

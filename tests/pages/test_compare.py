@@ -313,7 +313,7 @@ def test_what_the_address_asks_for_in_vain_is_said_until_another_is_chosen(
     asked |= {"candidate": "nothing", "split": "train", "protocol": "0000"}
     app = open_page(full, "compare", **asked)
     seen = texts(app)
-    assert "Embedding similarity**, in points, of each variant against unified" in seen
+    assert "Embedding similarity** on validation, in points, of each variant against unified" in seen
     assert all(f" {name}, which is not here" in seen for name in asked.values())
     assert asked.items() <= dict(app.query_params).items()
     app.selectbox(key="compare_reference").set_value("base").run()
