@@ -85,6 +85,11 @@ def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     return [plan for plan in known if plan.test_set == of.name]
 
 
+def size(ws: Workspace) -> int:
+    """Return what grows with each plan, 0 before the first."""
+    return _path(ws).stat().st_size if _path(ws).exists() else 0
+
+
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
     """Return among how many metrics a verdict in this one stands: 1 for the primary one, which was declared
     beforehand (by the last plan, else by what the study is about); for a further one those of the plan, or
