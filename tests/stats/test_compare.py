@@ -26,14 +26,14 @@ from engine.stats.compare import (
 )
 from engine.stats.forecast import detectable
 from engine.stats.inference import infer
-from engine.stats.pairing import Pairing, Row, by_persona, index, pair
+from engine.stats.pairing import Pairing, Valued, by_persona, index, pair
 from engine.stats.shares import wilson
 from tests.stats.leaderboards import Options, leaderboard
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=40)
 
 
-def table(values: list[float] | np.ndarray, *, per_persona: int = 1) -> list[Row]:
+def table(values: list[float] | np.ndarray, *, per_persona: int = 1) -> list[Valued]:
     """Return a table whose persona i scores values[i] on each of its examples."""
     return [
         (f"d{persona:04}/{k}#1", f"p{persona:04}", float(value))
@@ -46,7 +46,7 @@ def pairing_of(differences: list[float] | np.ndarray) -> Pairing:
     return pair(table(differences), table([0.0] * len(differences)))
 
 
-def study(n: int = 200, *, shift: float = 0.02, seed: int = 0) -> tuple[list[Row], list[Row]]:
+def study(n: int = 200, *, shift: float = 0.02, seed: int = 0) -> tuple[list[Valued], list[Valued]]:
     draw = np.random.default_rng(seed)
     base = draw.normal(0.8, 0.1, n)
     return table(base + draw.normal(shift, 0.05, n), per_persona=3), table(base, per_persona=3)
@@ -198,7 +198,7 @@ def test_the_share_improved_has_its_own_interval() -> None:
     assert compare(pair([], [])).share_low is None
 
 
-def boards(variants: int, personas: int) -> dict[str, list[Row]]:
+def boards(variants: int, personas: int) -> dict[str, list[Valued]]:
     draw = np.random.default_rng(11)
     base = draw.normal(0.8, 0.1, personas)
     names = ["unified", *(f"variant-{k}" for k in range(variants - 1))]
@@ -277,8 +277,8 @@ def test_where_hardly_anybody_differs_there_is_no_interval_and_no_verdict(differ
 
 def test_unequal_examples_get_the_hierarchical_interval() -> None:
     draw = np.random.default_rng(5)
-    ours: list[Row] = []
-    theirs: list[Row] = []
+    ours: list[Valued] = []
+    theirs: list[Valued] = []
     for persona in range(20):
         for k in range(2 if persona % 2 else 20):
             ours.append((f"d{persona:04}/{k}#1", f"p{persona:04}", draw.normal(0.5, 0.2)))

@@ -81,7 +81,13 @@ def write(ws: Workspace, plan: Frozen) -> Frozen:
 
 def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     """Return the plans for these test dialogues, first to last; a line that cannot be read is left out."""
-    return [plan for plan in _read(_path(ws)) if plan.test_set == of.name]
+    known: list[Frozen] = read_rows(_path(ws), Frozen)
+    return [plan for plan in known if plan.test_set == of.name]
+
+
+def size(ws: Workspace) -> int:
+    """Return what grows with each plan, 0 before the first."""
+    return _path(ws).stat().st_size if _path(ws).exists() else 0
 
 
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
@@ -112,13 +118,3 @@ def _hash(plan: Frozen) -> str:
 
 def _path(ws: Workspace) -> Path:
     return ws.data / _FILE
-
-
-def _read(path: Path) -> list[Frozen]:
-    found = []
-    for row in read_rows(path):
-        try:
-            found.append(Frozen(**{**row, "further": tuple(row["further"])}))
-        except (TypeError, KeyError):
-            continue  # torn, or of another form
-    return found

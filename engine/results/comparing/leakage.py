@@ -21,7 +21,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing.grounds import judged
-from engine.stats.pairing import Row, index, pair
+from engine.stats.pairing import Valued, index, pair
 
 LAST_TURN = 4
 Found = Mapping[str, Any]
@@ -143,7 +143,7 @@ def _part(
     return Part(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
 
 
-def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Row]:
+def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Valued]:
     held = table[table["example_id"].isin(list(wanted))]
     values = held["value"].astype(object).where(held["value"].notna(), None)
     return zip(held["example_id"], held["persona_id"], values, strict=True)

@@ -123,20 +123,6 @@ def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[
     return ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
 
 
-def pairings(
-    ws: Workspace,
-    question: Question,
-    variants: Collection[str],
-    *,
-    personas: Collection[str] | None = None,
-) -> dict[str, Pairing]:
-    """Return variant id -> its pairing with the reference, in the question's one metric, persona by persona.
-
-    `personas` leaves out all others. Variants that are not scored there are left out.
-    """
-    return all_pairings(ws, [(question, variants)], personas=personas)[0]
-
-
 def all_pairings(
     ws: Workspace,
     asked: Sequence[tuple[Question, Collection[str]]],

@@ -219,15 +219,18 @@ def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
     table = _personas(compared, pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
     if table.empty:
         return
-    dialogues = {one.dialogue_id: one for one in load_dataset(gathered.ws).dialogues}
+    dataset = load_dataset(gathered.ws)
+    dialogues = {one.dialogue_id: one for one in dataset.dialogues}
+    called = {one.persona_id: one.called for one in dataset.personas}
     chosen = {"Largest gain": table.iloc[0], "Largest loss": table.iloc[-1]}
     for title, one in chosen.items():
         is_gain = title == "Largest gain"
         if (metric.sign * one["difference"] > 0) != is_gain or one["difference"] == 0:
             continue
+        persona = str(one["persona_id"])
         unit = " points" if metric.in_points else ""
-        heading = f"{title}: {one['persona_id']}, {metric.change(one['difference'])}{unit}"
-        found = _exchange(gathered, compared, heading, str(one["persona_id"]), row, dialogues, is_gain)
+        heading = f"{title}: {called.get(persona, persona)}, {metric.change(one['difference'])}{unit}"
+        found = _exchange(gathered, compared, heading, persona, row, dialogues, is_gain)
         if found is not None:
             yield found
 
