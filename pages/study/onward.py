@@ -16,7 +16,7 @@ from engine.results.study.standing import Stand
 from engine.runs import jobs
 from engine.show.run_words import title_of
 from engine.strategies import costs, registry
-from engine.strategies.plan import Plan, Seen, inapplicable, plan
+from engine.strategies.plan import Plan, Seen, as_one, inapplicable, plan
 from pages.shared import frame, launch, reads, seeds
 
 _WORLD = "world:"
@@ -51,8 +51,7 @@ def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: s
     runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
     told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
     if frame.action(frame.plain(label), key=key, icon=icon, help=told):
-        for one in plans:
-            jobs.submit(ws, one, retry=True)
+        jobs.submit(ws, as_one(plans), retry=True)
         st.rerun()
 
 
