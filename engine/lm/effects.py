@@ -10,8 +10,8 @@ no model code.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, cast
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, ClassVar, Final, Literal, cast, get_args
 
 from engine.core.errors import EngineError
 from engine.lm.remote.endpoint import Endpoint, read_endpoint
@@ -49,6 +49,7 @@ class Activations:
     scale: float = 1.0
 
 
+_MOST_WEIGHT: Final = 1e6
 Retriever = Literal["similarity", "bm25", "random"]
 SIMILARITY: Retriever = "similarity"
 
@@ -187,7 +188,7 @@ def read_recipe(value: Value) -> Recipe:
         remote = read_endpoint(value["remote"]) if value.get("remote") else None
         return Recipe(tuple(_read(entry) for entry in value["effects"]), remote=remote)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EngineError(f"This recipe cannot be read: {error}", "Choose another variant.") from error
+        raise _unread("it is not of the form that recipes have") from error
 
 
 def answers(value: Value) -> bool:
@@ -247,21 +248,59 @@ def _written(effect: Effect) -> dict[str, Any]:
             return {**told, "run": run, "name": name}
 
 
-def _read(entry: Mapping[str, Any]) -> Effect:
-    told = {name: value for name, value in entry.items() if name != "kind"}
-    kind = entry["kind"]
-    if kind in STORED:
-        return STORED[kind](**told)
-    if kind == Prompt.kind:
-        return Prompt(**told)
-    if kind == Own.kind:
-        return Own(**told)
+def _unread(why: str) -> EngineError:
+    return EngineError(
+        f"This recipe cannot be read: {why}.", "Choose another variant, or write it as docs/serving.md does."
+    )
+
+
+_PLAIN: Mapping[str, type[Weights | Prefix | Activations | Prompt | Own]] = {
+    **STORED,
+    Prompt.kind: Prompt,
+    Own.kind: Own,
+}
+
+
+def _read(entry: object) -> Effect:
+    if not isinstance(entry, Mapping) or "kind" not in entry:
+        raise _unread("an effect has a kind and its values")
+    told, kind = {name: value for name, value in entry.items() if name != "kind"}, entry["kind"]
+    for name, value in told.items():
+        _check(f"the {name} of {kind}", name, value)
+    if isinstance(kind, str) and kind in _PLAIN:
+        known = fields(_PLAIN[kind])
+        needed = {one.name for one in known if one.default is MISSING}
+        if odd := sorted((needed - set(told)) | (set(told) - {one.name for one in known})):
+            raise _unread(f"{kind} has {', '.join(one.name for one in known)}; look at {', '.join(odd)}")
+        return _PLAIN[kind](**told)
     if kind == Logits.kind:
         first, second = (read_recipe(part) for part in told["parts"])
         return Logits(first, second, float(told["weight"]), told.get("on", "probabilities"))
     if kind == Swapped.kind:
-        return Swapped(read_recipe(told["of"]), str(told["run"]))
+        return Swapped(read_recipe(told["of"]), told["run"])
     raise EngineError(f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant.")
+
+
+def _check(what: str, name: str, value: object) -> None:
+    """Raise EngineError for a value of another kind than its name has: recipes come from outside, too."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in ("run", "name"):
+        is_sound, wanted = isinstance(value, str), "a text"
+    elif name in ("weight", "scale", "recency"):
+        is_sound = is_number and abs(cast(float, value)) <= _MOST_WEIGHT
+        wanted = f"a number up to {_MOST_WEIGHT:,.0f}"
+    elif name in ("memories", "history"):
+        is_sound = (type(value) is int and value >= 0) or (name == "history" and value is None)
+        wanted = "a number of 0 or more"
+    elif name in ("profile", "chosen"):
+        is_sound, wanted = isinstance(value, bool), "true or false"
+    elif name in ("retriever", "on"):
+        known = get_args(Retriever) if name == "retriever" else ("probabilities", "logits")
+        is_sound, wanted = value in known, f"one of {', '.join(known)}"
+    else:
+        return  # another recipe, or unknown to its kind
+    if not is_sound:
+        raise _unread(f"{what} is {value!r:.60}, and has to be {wanted}")
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
@@ -276,11 +315,15 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 
 
 def _read_before(value: Value) -> Recipe:
+    for name in ("memories", "recency"):
+        if name in value:
+            _check(name, name, value[name])
     if "placebo" in value:
         return Recipe((Swapped(read_recipe(value["placebo"]["of"]), str(value["placebo"]["run"])),))
     if "mixture" in value:
         _refuse_unknown(set(value) - {"mixture"})
         first, second = (read_recipe(part) for part in value["mixture"]["parts"])
+        _check("the weight of a mixture", "weight", value["mixture"]["weight"])
         return Recipe((Logits(first, second, float(value["mixture"]["weight"])),))
     acting: tuple[Effect, ...] = ()
     if "route" in value:
