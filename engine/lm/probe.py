@@ -171,7 +171,7 @@ def _order(base: Base) -> Finding:
         return Finding(
             "Reading order",
             "refused",
-            f"What it says of a token depends on the tokens behind it (by {percent(apart, 1)}): it fills gaps and "
+            f"What it says of a token depends on those behind it (by {percent(apart, 1)}): it fills gaps and "
             "cannot answer.",
             "Choose a causal language model, one that writes from left to right.",
         )
