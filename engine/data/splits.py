@@ -113,6 +113,19 @@ def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Spli
     return Splits(splits.scheme, assignment, splits.online - held, unseen)
 
 
+def with_unanswered(dataset: Dataset, splits: Splits) -> Splits:
+    """Return a split that holds the dialogues it leaves out, which nobody can score: where their persona's
+    last dialogue stands, test by time.
+    """
+    assignment = dict(splits.assignment)
+    for rows in by_persona(dataset).values():
+        placed = [splits.assignment[row.dialogue_id] for row in rows if row.dialogue_id in splits.assignment]
+        is_whole = splits.scheme == "by-persona" or (placed and placed[-1] == UNSEEN)
+        place = placed[-1] if placed and is_whole else "test"
+        assignment |= {row.dialogue_id: place for row in rows if row.dialogue_id not in splits.assignment}
+    return replace(splits, assignment=assignment)
+
+
 def at_least(dataset: Dataset, dialogues: int) -> tuple[Dataset, dict[str, int]]:
     """Return the dataset of the personas with so many dialogues, and how many each of the others has."""
     counts = {persona_id: len(rows) for persona_id, rows in by_persona(dataset).items()}
