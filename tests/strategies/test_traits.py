@@ -49,8 +49,7 @@ STEERED = {"context-steering", "steering-vectors"}
             | STEERED
             | NETWORKS
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
-            | NETWORKS
-            | {"ceiling", "tuned"},
+            | {"ceiling", "tuned", "unified-memories", "hypernetwork"},
         ),
         (
             "trains",
