@@ -157,12 +157,12 @@ class Recipe:
         profile: bool = False,
         retriever: Retriever = SIMILARITY,
     ) -> Recipe:
-        """Return the recipe with this before every query; without anything to show, the recipe itself.
+        """Return the recipe with this before every query; without anything to show, the recipe itself."""
+        return self.showing(Prompt(profile, memories, recency, history, retriever))
 
-        Of no history there are no memories.
-        """
-        memories = 0 if history == 0 else memories
-        told = self.prompt.under(Prompt(profile, memories, recency, history, retriever))
+    def showing(self, prompt: Prompt) -> Recipe:
+        """Return the recipe with this before every query. Of no history there are no memories."""
+        told = self.prompt.under(replace(prompt, memories=0) if prompt.history == 0 else prompt)
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
 
