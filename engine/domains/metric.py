@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
+from engine.core.wording import known, points, rounded, signed, signed_points
 
 OfTexts = Callable[[str, str], float | None]
 OfEmbeddings = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -76,6 +77,18 @@ class Metric:
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
         return value if self.sign > 0 else 1 / (1 + value)
+
+    def level(self, value: float | None) -> str:
+        """Word a value: "82.1" in points, "0.42" where it is no fraction, a dash where there is none."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return points(value)
+        return rounded(value, 2)
+
+    def change(self, value: float | None) -> str:
+        """Word a difference with its sign: "+2.3" in points, "−0.42" where it is no fraction."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return signed_points(value)
+        return signed(value, 2)
 
     def values_of(self, reply: str, reference: str) -> Mapping[str, float | None]:
         """Return what one example's score holds: its value under "", or its counts by name."""

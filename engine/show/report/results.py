@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.core.types import Dialogue
-from engine.core.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
+from engine.core.wording import count, interval, outcomes, p_value, percent, points, signed_points
 from engine.data import load_dataset
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
@@ -153,12 +153,8 @@ def _further(compared: Compared) -> Table:
 def _level(row: Row | None, metric: Metric) -> str:
     if row is None or row["mean"] is None:
         return "undefined"
-    if metric.unit == "fraction":
-        level, difference = points(row["mean"]), signed_points(row["delta"])
-    else:
-        difference = f"{round(row['delta'], 2) + 0.0:+.2f}".replace("-", MINUS)
-        level = f"{row['mean']:.2f}"
-    return level if row["role"] == "reference" else f"{level} ({difference})"
+    level = metric.level(row["mean"])
+    return level if row["role"] == "reference" else f"{level} ({metric.change(row['delta'])})"
 
 
 def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
