@@ -116,7 +116,7 @@ def _links(ws: Workspace) -> None:
         recent = _recent(ws)
         with st.popover("Earlier", icon=":material/history:", disabled=not recent):
             for question in recent:
-                words = f"{question.persona_id}, {ago(question.asked_at)}: {_short(question.message)}"
+                words = f"{reads.called(ws, question.persona_id)}, {ago(question.asked_at)}: {_short(question.message)}"
                 target = {"question": question.question_id}
                 st.page_link(frame.PLAYGROUND, label=frame.plain(words), query_params=target)
 
@@ -153,7 +153,7 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     answer = client.look(ws, question.question_id)
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        frame.persona_link(question.persona_id, question.persona_id)
+        frame.persona_link(reads.called(ws, question.persona_id), question.persona_id)
         where = reads.domain(ws).situation(question.meta)
         st.caption(frame.plain(where if where else "No circumstances told"), width="stretch")
         if hidden:
@@ -203,7 +203,7 @@ def _listen(
 ) -> None:
     """The line at the bottom: it goes on with the conversation that is open, else it opens one."""
     busy = answer is not None and not answer.ended
-    who = question.persona_id if question else setup.persona_id
+    who = reads.called(ws, question.persona_id if question else setup.persona_id)
     said = st.chat_input(
         f"Go on as {who}" if question else f"Say something as {who}",
         key="playground_said",
