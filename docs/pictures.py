@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 sys.path[0] = str(FOLDER.parents[1])
@@ -47,13 +47,13 @@ def _mapping(tab: Visit) -> Shown:
     page.locator("input[type=file]").set_input_files(
         {"name": name, "mimeType": "text/csv", "buffer": content}
     )
-    expect(page.get_by_text(name)).to_be_visible()
+    page.get_by_text(name).wait_for()
     page.get_by_role("button", name="Look at it first").click()
     form = page.locator(".st-key-data_look")
     form.get_by_role("combobox", name="Who answers").click()
     page.get_by_role("option", name="Agent Smith").click()
     form.get_by_role("button", name="Look again").click()
-    expect(form.get_by_text("Order in time by dates")).to_be_visible()
+    form.get_by_text("Order in time by dates").wait_for()
     return form
 
 

@@ -23,7 +23,11 @@ def show(ws: Workspace) -> None:
     columns = st.columns([2, 3])
     with columns[0]:
         one = frame.linked_choice(
-            "Persona", list(characters), page="data", name="persona", whole="All personas",
+            "Persona",
+            list(characters),
+            page="data",
+            name="persona",
+            whole="All personas",
             words=partial(reads.called, ws),
         )
     with columns[1]:
@@ -47,7 +51,7 @@ def show(ws: Workspace) -> None:
         whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(reads.called(ws, one))}"
         st.info(f"{whose} holds this. Search for less, or elsewhere.", icon=":material/search_off:")
         return
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns([2, 3] if one is not None else 2, gap="medium")
     with left:
         dialogue = _list(ws, found, key=f"data_list_{one}_{wanted}", named=one is None)
     with right:
@@ -83,9 +87,9 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
         height="content" if len(shown) < 10 else 560,
         alt="Dialogues found; select a row to read it",
         column_config={
-            "Persona": st.column_config.TextColumn(width=150),
+            "Persona": st.column_config.TextColumn(width=132),
             "No": st.column_config.NumberColumn(width=45),
-            "Split": st.column_config.TextColumn(width=80),
+            "Split": st.column_config.TextColumn(width=72),
         },
     )
     rows = event["selection"]["rows"]

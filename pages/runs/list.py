@@ -115,7 +115,7 @@ def _filtered(ordered: Sequence[RunRecord], told: Labels, columns: Sequence[Any]
         )  # fmt: skip
     with columns[3]:
         query = st.text_input(
-            "Search", key="q", bind="query-params", placeholder="rank=16, a name, an error",
+            "Search", key="q", bind="query-params", placeholder="rank=16, a name",
             icon=":material/search:",
         )  # fmt: skip
     return [

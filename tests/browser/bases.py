@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page
 
 from tests.lm.test_turns import GEMMA
 from tests.tiny_base import save_tiny_base
@@ -42,5 +42,5 @@ def card_of(page: Page, base: Path) -> Locator:
     name_base(page, base)
     page.get_by_role("button", name="Look at it", exact=True).click()
     card = page.locator(CARD).filter(has_text=base.name)
-    expect(card).to_be_visible()
+    card.wait_for()
     return card

@@ -6,13 +6,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.bases import card_of, name_base, save_three
-from tests.browser.conftest import Visit, served
+from tests.browser.conftest import PATIENCE_MS, Visit, served
 from tests.sample_study import prepare_world
 
+pytestmark = pytest.mark.browser
+
 Open = Callable[..., Visit]
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_a_base_is_looked_at_and_used_and_leftovers_go_when_asked(visit: Open, tmp_path: Path) -> None:
