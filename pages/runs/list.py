@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import STATE_WORDS, count, duration, spelled
+from engine.core.wording import STATE_WORDS, ago, count, duration, spelled
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.runs import labels
@@ -236,14 +236,15 @@ def _value(record: RunRecord, name: str) -> Any:
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 
 
-def _words(metric: Metric) -> dict[str, Callable[[float], str]]:
-    """How the numbers of the table read: as everywhere."""
+def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
+    """How the numbers and times of the table read: as everywhere."""
     factor = 100.0 if metric.unit == "fraction" else 1.0
     return {
         "Score": lambda value: metric.level(value / factor),
         "Difference": lambda value: metric.change(value / factor),
         "Took": duration,
         "Expected": duration,
+        "When": lambda at: ago(at.isoformat()),
     }
 
 
@@ -266,5 +267,5 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
         "Tags": _TEXT(width="small"),
         "Took": _NUMBER("Took", width=92, help="Time at work, all attempts."),
         "Expected": _NUMBER("Expected", width=92, help="The estimate made before the launch."),
-        "When": st.column_config.DatetimeColumn(format="distance", width="small"),
+        "When": st.column_config.DatetimeColumn(width=104),
     }  # fmt: skip

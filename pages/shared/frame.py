@@ -324,7 +324,7 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     return made.rename(columns=in_table)
 
 
-def worded(table: pd.DataFrame, words: Mapping[str, Callable[[float], str]]) -> Styler:
+def worded(table: pd.DataFrame, words: Mapping[str, Callable[[Any], str]]) -> Styler:
     """Let a table show numbers in words, such as a duration; it still sorts by number."""
     held: Any = {name: word for name, word in words.items() if name in table}
     return _as_text(table).style.format(held, na_rep="")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from engine.core.paths import Workspace, write_json
-from engine.core.wording import MINUS, NOTHING, count, duration, signed_points
+from engine.core.wording import MINUS, NOTHING, ago, count, duration, signed_points
 from engine.results import store
 from engine.runs import jobs, labels
 from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
@@ -182,6 +182,7 @@ def test_time_taken_stands_beside_the_estimate(open_page: Open, prepared: Worksp
     table, shown = app.dataframe[0].value, shown_words(app.dataframe[0])
     for name in ("Took", "Expected"):
         assert list(shown[name]) == [duration(seconds).replace(NOTHING, "") for seconds in table[name]]
+    assert list(shown["When"]) == [ago(at.isoformat()) for at in table["When"]]
     estimated = next(record for record in jobs.list_runs(prepared) if record.spec.estimate_seconds)  # type: ignore[union-attr]
     assert " expected" in texts(open_page(prepared, "runs", run=estimated.run_id))
 
