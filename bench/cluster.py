@@ -2,8 +2,11 @@
 
     .venv/bin/python bench/cluster.py                 a head and two workers on this machine
     .venv/bin/python bench/cluster.py --write         and put the table into docs/ray.md
+    .venv/bin/python bench/cluster.py --workers 1,2 --personas 2000     how time falls with workers
 
-Times are of one machine pretending to be three, so they say what dividing costs, not what a cluster saves.
+Times of the first are of one machine pretending to be three, so they say what dividing costs, not what a
+cluster saves. In the second each worker has one processor; per-persona alone is run, and told is what of its
+seconds divides (waves, replies) and what does not.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from engine.core.machine import Machine  # noqa: E402
 from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
 from engine.results.comparing.comparison import compare_variants  # noqa: E402
 from engine.runs import jobs  # noqa: E402
+from engine.runs.records import find  # noqa: E402
 from engine.runs.runfolder import read_events, read_status  # noqa: E402
 
 EXPERIMENTS: dict[str, dict[str, Any]] = {
@@ -104,6 +108,79 @@ def measure(personas: int) -> dict[str, Any]:
             cluster.shutdown()
         rows = [_row(name, local[name], remote[name]) for name in EXPERIMENTS]
         return {"rows": rows, "tables": {"here": _table(here), "ray": _table(there)}}
+
+
+DIVIDES = ("wave-", "replies-")
+"""Parts whose number grows with the tasks; the others are done once."""
+SHORT = {"epochs": 1, "examples_per_persona": 1, "max_new_tokens": 16}
+
+
+def falls(personas: int, workers: Sequence[int]) -> list[dict[str, Any]]:
+    """Train and answer per-persona on one cluster for each number of `workers`; return where its seconds go.
+
+    Every cluster starts from the same study, whose base is scored and whose kernels are chosen.
+    """
+    from ray.cluster_utils import Cluster
+
+    os.environ |= {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    rows = []
+    with study(personas=personas, dialogues=6) as origin, tempfile.TemporaryDirectory() as scratch:
+        for number in workers:
+            ws = Workspace(Path(scratch) / f"workspace-{number}")
+            shutil.copytree(origin.root, ws.root)
+            cluster = Cluster()
+            try:
+                cluster.add_node(num_cpus=0, include_dashboard=False)
+                for _ in range(number):
+                    cluster.add_node(num_cpus=1)
+                rows.append(_timed(ws, Machine(launcher="ray", ray_address=cluster.address)))
+            finally:
+                end_all(ws)
+                cluster.shutdown()
+            rows[-1]["workers"] = number
+    return rows
+
+
+def _timed(ws: Workspace, machine: Machine) -> dict[str, Any]:
+    """Run per-persona; return its seconds, and those of its parts side by side and alone."""
+    began = time.monotonic()
+    run_id = jobs.submit(ws, alone(ws, KILLED_IN, SHORT), machine=machine)[0].record.run_id
+    parts: dict[str, float] = {}
+    while find(ws, run_id).state in ("queued", "running"):
+        for path in ws.run_folder(run_id).glob("parts/*/status.json"):
+            parts[path.parent.name] = read_status(path.parent).seconds  # the folder goes with the run's end
+        time.sleep(0.2)
+    record = find(ws, run_id)
+    if record.state != "succeeded":
+        raise SystemExit(f"{run_id} {record.state}: {record.error}")
+    sides = {kind: [took for name, took in parts.items() if name.startswith(kind)] for kind in DIVIDES}
+    once = sum(took for name, took in parts.items() if not name.startswith(DIVIDES))
+    seconds = time.monotonic() - began
+    longest = sum(max(took, default=0.0) for took in sides.values())
+    return {
+        "seconds": seconds, "tasks": sum(map(sum, sides.values())), "longest": longest, "once": once,
+        "rest": seconds - longest - once,
+    }  # fmt: skip
+
+
+def falls_page(rows: Sequence[dict[str, Any]], command: str) -> str:
+    """Return the table of how time falls with workers."""
+    first = rows[0]
+    lines = [
+        f"One worker is one processor of a machine of {os.cpu_count()} cores. Made by",
+        "",
+        f"    {command}",
+        "",
+        "| workers | whole, s | ratio | work in divided tasks, s | longest of them, s | done once, s "
+        "| starting tasks and waiting, s |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
+        *(
+            f"| {row['workers']} | {row['seconds']:.0f} | {first['seconds'] / row['seconds']:.2f} "
+            f"| {row['tasks']:.0f} | {row['longest']:.0f} | {row['once']:.0f} | {row['rest']:.0f} |"
+            for row in rows
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def _kill(cluster: Any, run: Path) -> None:
@@ -187,13 +264,27 @@ def main() -> None:
     made.add_argument("--personas", type=int, default=8)
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     made.add_argument("--write", action="store_true", help="Write docs/ray.md too.")
+    made.add_argument("--workers", type=_numbers, help="Numbers of workers: how time falls with them.")
     given = made.parse_args()
+    if given.workers:
+        rows = falls(given.personas, given.workers)
+        told = ",".join(map(str, given.workers))
+        command = f".venv/bin/python bench/cluster.py --workers {told} --personas {given.personas} --write"
+        text = falls_page(rows, command)
+        print(json.dumps(rows, indent=2) if given.json else text)
+        if given.write:
+            write_part("workers", text, page=REPOSITORY / "docs" / "ray.md")
+        return
     found = measure(given.personas)
     text = page(found, f".venv/bin/python bench/cluster.py --personas {given.personas} --write")
     print(json.dumps(found, indent=2) if given.json else text)
     if given.write:
         write_part("cluster", text, page=REPOSITORY / "docs" / "ray.md")
     sys.exit(not all(map(_good, found["rows"])))
+
+
+def _numbers(words: str) -> list[int]:
+    return [int(word) for word in words.split(",")]
 
 
 def _good(row: dict[str, Any]) -> bool:

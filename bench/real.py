@@ -47,7 +47,7 @@ def table(ws: Path, base: str, data: tuple[str, ...], experiments: tuple[tuple[s
     for name, *parameters in experiments:
         told = [word for one in (*parameters, *SETTINGS) for word in ("--set", one)]
         engine("run", name, "--workspace", str(ws), *told)
-    found = engine("compare", "--workspace", str(ws))
+    found = engine("compare", "--split", "test", "--workspace", str(ws))
     seconds = {one["run_id"]: one["seconds"] for one in engine("status", "--workspace", str(ws))["runs"]}
     print(f"\n{base}: {' '.join(data)}")
     print(json.dumps({"compared": found, "seconds": seconds}, indent=1))
