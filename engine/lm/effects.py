@@ -151,9 +151,9 @@ class Recipe:
     def with_prompt(
         self,
         *,
-        memories: Amount = 0,
-        recency: Strength = 0.0,
-        history: Amount | None = None,
+        memories: int = 0,
+        recency: float = 0.0,
+        history: int | None = None,
         profile: bool = False,
         retriever: Retriever = SIMILARITY,
     ) -> Recipe:
