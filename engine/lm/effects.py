@@ -196,7 +196,8 @@ def read_recipe(value: Value) -> Recipe:
         return _read_before(value)
     _refuse_unknown(set(value) - {"effects", "remote"})
     told = _as(_Today, value)
-    remote = read_endpoint(told["remote"]) if told.get("remote") else None
+    endpoint = told.get("remote")
+    remote = read_endpoint(endpoint) if endpoint else None
     return Recipe(tuple(_read(entry) for entry in told["effects"]), remote=remote)
 
 
@@ -294,7 +295,7 @@ def _as(form: type[Record], value: Any) -> Record:
 
 
 def _read(entry: Mapping[str, Any]) -> Effect:
-    kind = entry.get("kind")
+    kind = entry.get("kind", "")
     if kind not in _WRITTEN:
         raise EngineError(
             f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant."
