@@ -36,6 +36,11 @@ class Counts:
     reference: Vector
     total: Total
 
+    @property
+    def differ(self) -> int:
+        """For how many personas the two count anything differently."""
+        return int((self.candidate != self.reference).any(axis=1).sum())
+
     def values(self, sums: Vector) -> Vector:
         """Return the statistic of sums [n, names], as [n]."""
         return self.total({name: sums[:, place] for place, name in enumerate(self.names)})

@@ -37,6 +37,7 @@ class Frozen:
 
     `margins` are fractions: more than which a persona counts as better, and a loss as catastrophic. `looks`
     is how many verdicts on these test dialogues, none of them planned here, had been read before.
+    `reference_id` tells the reference whatever it is called later; plans of earlier versions name it only.
     """
 
     at: str
@@ -50,6 +51,7 @@ class Frozen:
     tests: Mapping[str, Any]
     looks: int
     hash: str = ""
+    reference_id: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -83,6 +85,11 @@ def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     return [plan for plan in known if plan.test_set == of.name]
 
 
+def size(ws: Workspace) -> int:
+    """Return what grows with each plan, 0 before the first."""
+    return _path(ws).stat().st_size if _path(ws).exists() else 0
+
+
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
     """Return among how many metrics a verdict in this one stands: 1 for the primary one, which was declared
     beforehand (by the last plan, else by what the study is about); for a further one those of the plan, or
@@ -103,7 +110,10 @@ def later(seen: Iterable[looks.Look], known: Sequence[Frozen]) -> list[looks.Loo
 
 
 def _hash(plan: Frozen) -> str:
-    return fingerprint({name: value for name, value in plan.as_json().items() if name != "hash"}, 16)
+    said = {name: value for name, value in plan.as_json().items() if name != "hash"}
+    if not plan.reference_id:
+        del said["reference_id"]
+    return fingerprint(said, 16)
 
 
 def _path(ws: Workspace) -> Path:
