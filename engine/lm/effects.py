@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NotRequired, cast
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, cast
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from engine.core.errors import EngineError
@@ -23,6 +23,8 @@ from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _WHOLE = ConfigDict(extra="forbid")
 """Of a later version: what is not known here may mean anything."""
 
@@ -35,7 +37,7 @@ class Weights:
     kind: ClassVar = "weights"
     run: str
     name: str
-    weight: float = 1.0
+    weight: Share = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Activations:
     kind: ClassVar = "activations"
     run: str
     name: str
-    scale: float = 1.0
+    scale: Share = 1.0
 
 
 Retriever = Literal["similarity", "bm25", "random"]
@@ -75,9 +77,9 @@ class Prompt:
     __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "prompt"
     profile: bool = False
-    memories: int = 0
-    recency: float = 0.0
-    history: int | None = None
+    memories: Count = 0
+    recency: Share = 0.0
+    history: Count | None = None
     retriever: Retriever = SIMILARITY
 
     def under(self, other: Prompt) -> Prompt:
@@ -192,7 +194,7 @@ def read_recipe(value: Value) -> Recipe:
 
     Raises EngineError where no model answers (a ceiling, published scores) or something unknown is asked for.
     """
-    if "effects" not in value:
+    if not isinstance(value, Mapping) or "effects" not in value:
         return _read_before(value)
     _refuse_unknown(set(value) - {"effects", "remote"})
     told = _as(_Today, value)
@@ -267,7 +269,7 @@ class _Today(TypedDict):
 class _Logits:
     __pydantic_config__: ClassVar = _WHOLE
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: float
+    weight: Share
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -291,12 +293,15 @@ def _as(form: type[Record], value: Any) -> Record:
     try:
         return record(form, json.dumps(value))
     except (ValueError, TypeError) as error:
-        raise EngineError(f"This recipe cannot be read: {error}.", "Choose another variant.") from error
+        raise EngineError(
+            f"This recipe cannot be read: {error}.",
+            "Choose another variant, or write it as docs/serving.md does.",
+        ) from error
 
 
 def _read(entry: Mapping[str, Any]) -> Effect:
     kind = entry.get("kind", "")
-    if kind not in _WRITTEN:
+    if not isinstance(kind, str) or kind not in _WRITTEN:
         raise EngineError(
             f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant."
         )
@@ -327,7 +332,7 @@ class _Named(TypedDict):
 
 class _Mixture(TypedDict):
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: float
+    weight: Share
 
 
 class _Before(TypedDict, total=False):
@@ -337,8 +342,8 @@ class _Before(TypedDict, total=False):
     mixture: _Mixture
     placebo: _Swapped
     profile: bool
-    memories: int
-    recency: float
+    memories: Count
+    recency: Share
 
 
 def _read_before(value: Value) -> Recipe:
