@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.results import store
+from engine.results import predictions, store
 from engine.serve import published
 from engine.serve.conversation import can_answer
 from engine.serve.published import Served
@@ -14,7 +17,7 @@ from engine.serve.zipped import zipped
 from pages.compare import choices as compare_choices
 from pages.compare import hub
 from pages.compare.choices import View
-from pages.shared import downloads, frame
+from pages.shared import downloads, frame, reads
 
 _TOKEN, _ZIP = "compare_serve_token", "compare_zip_made"
 _POLL_SECONDS = 1.0
@@ -39,6 +42,7 @@ def show(view: View) -> None:
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
         st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
+        _predictions(view, name)
         hub.show(view.ws, name)
 
 
@@ -54,6 +58,23 @@ def _zip(ws: Workspace, name: str) -> None:
     downloads.file(
         f"{frame.plain(name)}.zip, {size}", lambda: held[1], name=f"{_file_name(name)}.zip",
         mime="application/zip", key="compare_zip_file",
+    )  # fmt: skip
+
+
+def _predictions(view: View, name: str) -> None:
+    """Offer what it answered on the split shown, as official evaluators read it."""
+
+    def made() -> bytes:
+        with TemporaryDirectory() as folder:
+            predictions.export_predictions(
+                view.ws, Path(folder), variant=name, split=view.asked.split, protocol=view.found["protocol"]
+            )
+            return downloads.zipped(Path(folder), inside=_file_name(name))
+
+    downloads.file(
+        f"Its replies on {reads.SPLIT_WORDS[view.asked.split].lower()}", made,
+        name=f"{_file_name(name)}-replies.zip", mime="application/zip", key="compare_predictions",
+        help="predictions.json, and golds.json with the right ones, as official evaluators read them.",
     )  # fmt: skip
 
 

@@ -78,6 +78,11 @@ class View:
         """What another page needs in its address to show the same scores."""
         return {name: str(self.found[name]) for name in ("metric", "split", "reference", "protocol")}
 
+    def on_test(self, variant: str) -> reads.NotJudged:
+        """What a press judges that asks test for one variant alone."""
+        asked = {**self.link, "split": "test", "variants": (variant,), "bands": False}
+        return reads.NotJudged(self.metric, [variant], asked)
+
     def row(self, variant: str) -> Mapping[str, Any]:
         """Return the comparison of one variant with the reference."""
         return next(row for row in self.found["rows"] if row["variant"] == variant)
@@ -114,20 +119,15 @@ def keep_address() -> None:
     st.session_state[_KEPT] = st.query_params.to_dict()
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A question of test that nobody asked before, and the variants that it would judge."""
+def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
+    """Show the controls and return the comparison they ask for.
 
-    ws: Workspace
-    asked: Asked
-    variants: tuple[str, ...]
-    metric: Metric
-
-
-def ask(ws: Workspace, protocols: pd.DataFrame) -> View | Waiting:
-    """Show the controls and return the comparison they ask for; what is still to be judged on test waits."""
+    Raises NotJudged where that would judge on test what nobody pressed for, NotComputed for a metric that is
+    not there.
+    """
     scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
-    columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
+    with st.container(key="compare_asked"):
+        columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
     shown = metrics.of_study(ws)
     with columns[0]:
         metric = choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
@@ -136,13 +136,8 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View | Waiting:
     with columns[4]:
         more = st.popover("Options", icon=":material/tune:", width="stretch")
     asked = Asked(metric or next(iter(shown)), split or scored_on[0])
-    if asked.split == "test":
-        at = st.query_params.get("protocol")
-        first = replace(asked, protocol=at if at in set(protocols["protocol"]) else None)
-        if waiting := compare_reads.unjudged(ws, first):
-            return Waiting(ws, first, tuple(waiting), shown[asked.metric])
     asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
-    default = compare_reads.found(ws, asked)
+    default = reads.choices_on(ws, metric=asked.metric, split=asked.split, protocol=asked.protocol)
     names = [row["variant"] for row in default["rows"] if not charts.is_bound(row)]
     with columns[1]:
         reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP)
@@ -180,7 +175,7 @@ def choose_section(name: str) -> None:
 
 def _under(ws: Workspace, asked: Asked, protocols: pd.DataFrame) -> Asked:
     """Where there are several protocols: which one, and whether the others' variants are shown beside it."""
-    first = compare_reads.found(ws, asked)["protocol"]
+    first = reads.choices_on(ws, metric=asked.metric, split=asked.split)["protocol"]
     known = list(dict.fromkeys([first, *protocols["protocol"]]))
     if len(known) < 2:
         addresses.linked("protocol", known, label="Protocol")

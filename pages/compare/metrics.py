@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.errors import EngineError
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results.comparing.comparison import NotComputed
 from engine.show.charts.verdict_table import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
 from engine.show.tables import comparison_table
 from engine.stats.verdicts import BETTER, EQUAL, WORSE
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import downloads, frame
+from pages.shared import downloads, frame, reads
 
 _TABLE, _NAMES = "compare_metrics_table", "compare_metrics_names"
 
@@ -34,10 +34,11 @@ def show(view: View) -> None:
         if one.higher_is_better is None:
             continue
         asked = replace(view.asked, metric=one.name, margin=0.0)
-        if view.asked.split == "test" and compare_reads.unjudged(view.ws, asked):
+        try:
+            compared = _compared(view, asked)
+        except reads.NotJudged:
             waiting.append(one.label)
             continue
-        compared = _compared(view, asked)
         if compared is not None:
             found[one.label] = (one, compared["rows"])
             tables.append(compared)
@@ -81,7 +82,7 @@ def _compared(view: View, asked: compare_reads.Asked) -> dict[str, Any] | None:
     shown = {view.reference, *view.candidates}
     try:
         found = compare_reads.found(view.ws, replace(asked, reference=view.reference))
-    except EngineError:
+    except NotComputed:
         return None
     return {**found, "rows": [row for row in found["rows"] if row["variant"] in shown]}
 

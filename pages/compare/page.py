@@ -22,8 +22,8 @@ from pages.compare import reads as compare_reads
 from pages.compare import table as compare_table
 from pages.compare import why as compare_why
 from pages.compare import worth as compare_worth
-from pages.compare.choices import View, Waiting
-from pages.shared import downloads, frame, reads, rescore
+from pages.compare.choices import View
+from pages.shared import downloads, frame, judging, reads, rescore
 
 _SECTIONS: Mapping[str, tuple[str, Callable[[View], None]]] = {
     "table": ("Who wins?", compare_table.show),
@@ -57,8 +57,8 @@ def show() -> None:
     except NotComputed as missing:
         rescore.instead(ws, missing)
         return
-    if isinstance(view, Waiting):
-        _gate(view)
+    except reads.NotJudged as waiting:
+        judging.instead(ws, waiting, page=compare_choices.PAGE)
         return
     downloads.tell(f"{view.metric.label}, {view.found['split']}, protocol {view.found['protocol']}")
     _headline(view)
@@ -80,34 +80,6 @@ def show() -> None:
         st.caption("Only the reference is scored here so far; a comparison needs a second variant.")
 
 
-def _gate(waiting: Waiting) -> None:
-    """Test is opened by a press, which is recorded: what it costs, and the way to what it is chosen by."""
-    number = count(len(waiting.variants), "variant")
-    waits = "waits" if len(waiting.variants) == 1 else "wait"
-    with st.container(border=True, gap="small"):
-        st.subheader("Test is not judged yet", anchor=False)
-        st.markdown(
-            f"In {waiting.metric.label.lower()}, {number} {waits} for a verdict on "
-            f"test: {frame.plain(', '.join(waiting.variants))}. Choose on validation first: "
-            "each look at test is recorded, and the more there are, the likelier is a lucky winner."
-        )
-        with st.container(horizontal=True, gap="small"):
-            frame.action(
-                f"Judge on test ({number})",
-                icon=":material/gavel:",
-                key="compare_judge_all",
-                on_click=compare_reads.judge_all,
-                args=(waiting.ws, waiting.asked),
-            )
-            st.button(
-                "Back to validation",
-                icon=":material/arrow_back:",
-                key="compare_to_val",
-                on_click=frame.choose,
-                args=(compare_choices.PAGE, "split", "val"),
-            )
-
-
 def _headline(view: View) -> None:
     """What it comes down to: the choice of val and its one verdict; why, in a line each."""
     if view.asked.cluster is not None or not view.candidates or view.metric.higher_is_better is None:
@@ -120,14 +92,7 @@ def _headline(view: View) -> None:
                 st.markdown(f"**{frame.plain(name)}**", width="content")
                 _word(told.verdict, is_chosen=told.chosen is not None)
                 if told.chosen is not None and told.tested is None:
-                    st.button(
-                        "Judge it on test",
-                        key="compare_judge",
-                        icon=":material/gavel:",
-                        help="Looks at test for this variant alone, and counts it.",
-                        on_click=compare_reads.judge,
-                        args=(view.ws, view.asked),
-                    )
+                    judging.offer(view.ws, view.on_test(name), "Judge it on test", key="compare_judge")
             st.caption(frame.plain(told.choice_words))
         if told.highest_words:
             st.caption(frame.plain(told.highest_words))

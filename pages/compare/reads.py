@@ -9,11 +9,10 @@ from typing import Any
 import pandas as pd
 
 from engine.core.errors import EngineError
-from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import marks, store
-from engine.results.comparing import leakage, looks, losses, pairings
+from engine.results.comparing import leakage, losses, pairings
 from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
@@ -61,39 +60,6 @@ def _headline(ws: Workspace, asked: Asked) -> Headline:
 
 
 headline = reads.kept(_headline, version=_with_looks)
-
-
-def unjudged(ws: Workspace, asked: Asked) -> list[str]:
-    """Return the variants whose scores on test nobody saw in this metric yet, and that val can choose.
-
-    Reads val alone. None where test alone is scored, where only a reader is here, who leaves no record, and
-    where neither direction is better.
-    """
-    if read_only(ws) or METRICS[asked.metric].higher_is_better is None:
-        return []
-    try:
-        on_val = reads.compared(
-            ws, metric=asked.metric, split="val", reference=asked.reference, protocol=asked.protocol
-        )
-    except EngineError:  # val is not scored in this metric or under this protocol: nothing is chosen there
-        return []
-    known = {(one.variant_id, one.metric) for one in looks.seen(ws, looks.at(on_val))}
-    tested = set(store.overview(ws).coverage.query("split == 'test'")["variant"])
-    return [
-        row["variant"]
-        for row in on_val["rows"]
-        if not row["role"] and row["variant"] in tested and (row["variant_id"], asked.metric) not in known
-    ]
-
-
-def judge_all(ws: Workspace, asked: Asked) -> None:
-    """Look at test for every variant, which is recorded; for callbacks."""
-    _whole(ws, asked, margin=0.0)
-
-
-def judge(ws: Workspace, asked: Asked) -> None:
-    """Look at test for what val chose, which is a look like any other; for callbacks."""
-    engine_headline(ws, _whole(ws, asked, margin=0.0), look=True)
 
 
 @reads.kept
@@ -193,9 +159,8 @@ def costs(ws: Workspace, *, split: str, protocol: str) -> dict[str, dict[str, fl
 
 
 def _whole(ws: Workspace, asked: Asked, *, margin: float) -> dict[str, Any]:
-    fields = asdict(replace(asked, margin=margin))
-    del fields["cluster"]
-    return reads.compared(ws, **fields)
+    fields = asdict(replace(asked, margin=margin, cluster=None))
+    return reads.compared(ws, **{name: value for name, value in fields.items() if value})
 
 
 def _members(ws: Workspace, cluster: int) -> frozenset[str]:

@@ -18,10 +18,11 @@ from engine.show import charts
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
+from pages.compare import asking
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
-from pages.shared import downloads, frame, judged
+from pages.shared import downloads, frame, judged, reads
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
@@ -59,8 +60,10 @@ def leaderboard(view: View, candidate: str | None) -> None:
     st.session_state["compare_shown"] = shown
     frame.select_rows(_TABLE, [shown.index(candidate)] if candidate in shown else [])
     unit = ", in points," if view.in_points else ""
+    where = reads.SPLIT_WORDS[view.asked.split].lower()
     st.markdown(
-        f"**{metric.label}**{unit} of each variant against {frame.plain(view.reference)}", help=metric.help
+        f"**{metric.label}** on {where}{unit} of each variant against {frame.plain(view.reference)}",
+        help=metric.help,
     )
     frame.table(
         frame.with_signs(table, "delta"),
@@ -275,13 +278,15 @@ def _one(view: View, candidate: str) -> None:
     if settings := view.row(candidate)["settings"]:
         st.caption(f"Made with {frame.plain(settings)}.")
     judged.statistics(view.row(candidate), view.reference, view.metric)
-    st.button(
-        "Who gains and who loses?",
-        icon=":material/groups:",
-        key="compare_to_personas",
-        on_click=compare_choices.choose_section,
-        args=("personas",),
-    )
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Who gains and who loses?",
+            icon=":material/groups:",
+            key="compare_to_personas",
+            on_click=compare_choices.choose_section,
+            args=("personas",),
+        )
+        asking.buttons(view, candidate)
     bands = view.found["criteria"].get(candidate)
     if bands:
         judged.criteria(bands, candidate, view.found["split"])

@@ -16,6 +16,7 @@ from engine.show import charts
 from engine.show.charts.cost import CostName
 from engine.stats.forecast import ALPHA, MOST_PERSONAS, POWER
 from engine.stats.power import Outlook, outlook
+from pages.compare import asking
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
@@ -93,9 +94,11 @@ _EFFECTS = ("1", "0.5", "2", "3", "5", "10")
 
 def show_certainty(view: View) -> None:
     """Show noise, placebo and power of one variant, and where the statistics were checked."""
-    left, _ = st.columns([2, 3], gap="large")
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         candidate = compare_choices.candidate(view)
+    with right, st.container(horizontal=True, gap="small"):
+        asking.buttons(view, candidate)
     judged.statistics(view.row(candidate), view.reference, view.metric)
     left, right = st.columns(2, gap="large")
     with left:
@@ -106,6 +109,7 @@ def show_certainty(view: View) -> None:
         seeds.repeat(view.ws, key="compare_repeat")
         st.subheader("Over what does the gain stand?", anchor=False)
         judged.controls(view.row(candidate), view.reference, view.metric)
+        asking.missing(view, candidate)
         _memory(view, candidate)
         st.subheader("Are the statistics right?", anchor=False)
         st.page_link(

@@ -317,9 +317,7 @@ def _result(row: Row, reference: str) -> None:
     if row["delta"] is None:
         return
     bound = is_bound(row)
-    icon, colour, _ = _VERDICTS.get(
-        verdict(row, higher_is_better=True), (":material/drag_handle:", "gray", "")
-    )
+    icon, colour, _ = _VERDICTS.get(verdict(row, higher_is_better=True), (":material/help:", "gray", ""))
     if bound:
         icon, colour = ":material/diamond:", "gray"
     st.badge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -19,7 +19,7 @@ from engine.strategies.clusterings import Clusters
 from pages.persona import scene as persona_scene
 from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
-from pages.shared import addresses, downloads, frame, reads, replies, rescore
+from pages.shared import addresses, downloads, frame, judging, reads, replies, rescore
 
 _choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
@@ -34,12 +34,16 @@ def show() -> None:
         return
     top = st.container()
     addresses.remarks()
-    columns = st.columns(6, vertical_alignment="bottom")
+    with st.container(key="persona_asked"):
+        columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
+    scene: Scene | None = None
+    instead: Callable[[], None] = _nothing_scored
     try:
         scene = persona_scene.choose(ws, columns[2:])
     except NotComputed as missing:
-        rescore.instead(ws, missing)
-        return
+        instead = partial(rescore.instead, ws, missing)
+    except reads.NotJudged as waiting:
+        instead = partial(judging.instead, ws, waiting, page="persona")
     clusters = persona_scene.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
@@ -56,6 +60,8 @@ def show() -> None:
         with right:
             _worst(ws, scene, found)
         _replies(ws, scene, persona_id, found)
+    else:
+        instead()
     left, right = st.columns([3, 2], gap="large")
     with left:
         _character(ws, persona_id)
@@ -63,8 +69,6 @@ def show() -> None:
             _origins(ws, scene, persona_id)
     with right:
         persona_scores.place(clusters, persona_id, on_choose=_choose_persona)
-    if scene is None:
-        _nothing_scored()
 
 
 def _persona(ws: Workspace, names: Sequence[str]) -> str:
@@ -97,7 +101,7 @@ def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, s
     }[order]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(frame.plain(called), anchor=False, width="stretch")
-        with st.container(horizontal=True, width="content", gap="small"):
+        with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
             addresses.link()
             before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
             st.button(

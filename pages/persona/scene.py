@@ -135,8 +135,10 @@ class Scene:
 
 
 def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
-    """Show the choices of variant, reference, metric and split in four columns; None where nothing is
-    scored."""
+    """Show the choices of variant, reference, metric and split in four columns; None where nothing is scored.
+
+    Raises NotJudged where they ask test for what nobody pressed for.
+    """
     protocols = reads.protocols(ws)
     splits = [split for split in SPLITS if (protocols["split"] == split).any()]
     if not splits:
@@ -147,15 +149,15 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     with columns[3]:
         split = _choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
     metric, split = metric or next(iter(shown)), split or splits[0]
-    first = reads.compared(ws, metric=metric, split=split)
-    found = _protocol(ws, protocols[protocols["split"] == split], first, metric=metric, split=split)
-    names = [row["variant"] for row in found["rows"] if not is_bound(row)]
+    protocol = _protocol(ws, protocols[protocols["split"] == split], metric=metric, split=split)
+    first = reads.choices_on(ws, metric=metric, split=split, protocol=protocol)
+    names = [row["variant"] for row in first["rows"] if not is_bound(row)]
     with columns[1]:
         reference = _choice("Reference", names, name="reference", help=_REFERENCE_HELP) or names[0]
-    if reference != found["reference"]:
-        found = reads.compared(
-            ws, metric=metric, split=split, protocol=found["protocol"], reference=reference
-        )
+    asked = {"protocol": protocol, "reference": None if reference == first["reference"] else reference}
+    found = reads.compared(
+        ws, metric=metric, split=split, **{name: value for name, value in asked.items() if value}
+    )
     rows = found["rows"]
     grounds = tuple((row["variant"], row["built_on"]) for row in rows if row["built_on"])
     bounds = [row["variant"] for row in rows if is_bound(row)]
@@ -181,22 +183,19 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     )
 
 
-def _protocol(
-    ws: Workspace, protocols: pd.DataFrame, first: dict[str, Any], *, metric: str, split: str
-) -> dict[str, Any]:
-    """The comparison under the protocol asked for, where there are several; else the first one."""
-    names = list(dict.fromkeys([first["protocol"], *protocols["protocol"]]))
+def _protocol(ws: Workspace, protocols: pd.DataFrame, *, metric: str, split: str) -> str | None:
+    """The protocol asked for, where there are several; None for the first one."""
+    first = reads.choices_on(ws, metric=metric, split=split)["protocol"]
+    names = list(dict.fromkeys([first, *protocols["protocol"]]))
     if len(names) < 2:
         addresses.linked("protocol", names, label="Protocol")
-        return first
+        return None
     told = reads.protocol_words(protocols)
     chosen = _choice(
         "Protocol", names, name="protocol", help="The settings that scores share.",
         words=lambda name: told[name],
     )  # fmt: skip
-    if chosen in (None, first["protocol"]):
-        return first
-    return reads.compared(ws, metric=metric, split=split, protocol=chosen)
+    return None if chosen == first else chosen
 
 
 def in_order(

@@ -15,10 +15,10 @@ from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
 from engine.show.persona.table import Scored
 from engine.strategies.clusterings import Clusters
-from engine.strategies.plan import inapplicable
+from engine.strategies.plan import inapplicable, plan
 from pages.persona import scene as persona_scene
 from pages.persona.scene import Scene
-from pages.shared import frame
+from pages.shared import frame, launch, reads
 
 _DIRECTIONS = {True: "more is better", False: "less is better", None: "neither direction is better"}
 
@@ -30,8 +30,8 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         st.caption(frame.plain(reason))
         return
     if clusters is None:
-        st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say:")
-        st.code(frame.command("run", "clustering"), language=None, wrap_lines=True)
+        st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say.")
+        _run("clustering", "Cluster the personas", icon=":material/hub:")
         return
 
     def clicked() -> None:
@@ -59,6 +59,13 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
         st.caption(f":orange[:material/warning:] {frame.plain(clusters.warning)}")
 
 
+def _run(experiment: str, label: str, *, icon: str) -> None:
+    """The button that runs what is missing here, with its defaults."""
+    with frame.boundary():
+        planned = plan(frame.workspace(), experiment)
+        launch.offer(frame.workspace(), planned, label, key=f"persona_run_{experiment}", icon=icon)
+
+
 def scores(
     rows: Sequence[Scored],
     *,
@@ -78,7 +85,8 @@ def scores(
     ordered = sorted(
         paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
     )
-    _summary(ordered, metric, reference=reference, bounds=bounds)
+    where = "test" if split == "test" else "validation"
+    _summary(ordered, metric, where, reference=reference, bounds=bounds)
 
     def clicked() -> None:
         if picked := frame.clicked("persona_scores"):
@@ -99,7 +107,6 @@ def scores(
     )
     most = max(one.n for one in paired)
     bound = " Diamonds know the truth and never win." if any(one.variant in bounds for one in paired) else ""
-    where = "test" if split == "test" else "validation"
     spans = (
         f"95 % intervals (Student's t) over {count(most, 'example')} of this persona on {where}. Grey: the "
         "interval holds 0."
@@ -128,14 +135,17 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
         return
     own = found.loc[persona_id]
     factor = 1.0 if scene.metric.unit == "fraction" else 0.01
+    called = frame.plain(reads.called(ws, persona_id))
     told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
     st.caption(
-        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives "
-        f"{frame.plain(persona_id)} {told}: drawn to the mean of all personas as far as they are alike."
+        f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives {called} {told}: drawn "
+        "to the mean of all personas as far as they are alike."
     )
 
 
-def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: Collection[str]) -> None:
+def _summary(
+    rows: Sequence[Scored], metric: Metric, where: str, *, reference: str, bounds: Collection[str]
+) -> None:
     rivals = [one for one in rows if one.variant != reference and one.variant not in bounds]
     if not rivals or metric.higher_is_better is None:
         return
@@ -143,8 +153,8 @@ def _summary(rows: Sequence[Scored], metric: Metric, *, reference: str, bounds: 
     better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     equal = len(gains) - better - worse
     st.markdown(
-        f"Of {count(len(rivals), 'variant')}, **{better}** did better than {frame.plain(reference)}, "
-        f"**{equal}** the same and **{worse}** worse."
+        f"Of {count(len(rivals), 'variant')} on {where}, **{better}** did better than "
+        f"{frame.plain(reference)}, **{equal}** the same and **{worse}** worse."
     )
 
 
@@ -164,8 +174,8 @@ def route(
         st.caption(frame.plain(f"Which way it was routed is not in what was imported. {reason}"))
         return
     if not routed:
-        st.caption("Nobody is routed yet. Routing sends each persona to what won on validation:")
-        st.code(frame.command("run", "routing"), language=None, wrap_lines=True)
+        st.caption("Nobody is routed yet. Routing sends each persona to what won on validation.")
+        _run("routing", "Route everybody", icon=":material/alt_route:")
         return
     name = variant if variant in routed else next(iter(routed))
     found = _route(ws, routed[name], persona_id, protocol)
@@ -236,8 +246,8 @@ def merge(ws: Workspace, persona_id: str, *, variant: str) -> None:
         st.caption(frame.plain(reason))
         return
     if not known:
-        st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas:")
-        st.code(frame.command("run", "merge-moe"), language=None, wrap_lines=True)
+        st.caption("No adapters are merged yet. Merges give weights to the adapters of like personas.")
+        _run("merge-moe", "Merge adapters", icon=":material/merge:")
         return
     names = list(known)
     name = variant if variant in known else None

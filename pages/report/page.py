@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import ago, duration
+from engine.core.wording import ago, count, duration
 from engine.show.report import default_folder, making
 from engine.show.report.making import Making
-from pages.shared import frame, reads
+from pages.shared import downloads, frame, reads
 
 _POLL_SECONDS = 1.0
 _PREVIEW_HEIGHT = 860
@@ -73,6 +72,7 @@ def _state(ws: Workspace) -> None:
     with st.container(horizontal=True, gap="small"):
         _button(ws, "Write it again", primary=False)
         _downloads(default_folder(ws))
+    _looks(ws)
 
 
 def _offer(ws: Workspace) -> None:
@@ -85,6 +85,7 @@ def _offer(ws: Workspace) -> None:
             "criteria met, the limits, and the commands that make it all again."
         )
         _button(ws, "Write the report", primary=True)
+        _looks(ws)
     st.caption("The same in a terminal:")
     st.code(frame.command("report"), language=None, wrap_lines=True)
 
@@ -98,6 +99,17 @@ def _button(ws: Workspace, label: str, *, primary: bool) -> None:
         on_click=_write,
         args=(ws,),
     )
+
+
+def _looks(ws: Workspace) -> None:
+    """Say what writing looks at, where somebody has to press for it first."""
+    try:
+        reads.compared(ws, split="test")
+    except reads.NotJudged as waiting:
+        number = count(len(waiting.waiting), "variant")
+        st.caption(f"Writing it judges {number} on test in every headline metric, and counts it.")
+    except EngineError:  # test is not scored
+        return
 
 
 def _write(ws: Workspace) -> None:
@@ -152,7 +164,7 @@ def _downloads(folder: Path) -> None:
             )  # fmt: skip
     st.download_button(
         "All files",
-        lambda: _zipped(folder),
+        lambda: downloads.zipped(folder, inside="report"),
         file_name="report.zip",
         mime="application/zip",
         icon=":material/folder_zip:",
@@ -160,17 +172,6 @@ def _downloads(folder: Path) -> None:
         on_click="ignore",
         help="Both texts, and every figure as PNG and SVG.",
     )
-
-
-def _zipped(folder: Path) -> bytes:
-    """The whole report as one archive: the same files give the same bytes."""
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(str(Path("report") / path.relative_to(folder)))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
-    return held.getvalue()
 
 
 def _preview(ws: Workspace) -> None:

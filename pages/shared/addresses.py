@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -21,16 +20,13 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from engine.core.plain import in_markdown as plain
+from pages.shared.drawn import drawn
 
 ALL = "all"
 _REMEMBERED = 8  # addresses that may still be on their way back from the browser
 _ON_ITS_WAY = 3.0  # seconds that an address may be late
-_HERE = Path(__file__).resolve().parent
-_link = st.components.v2.component(
-    "page_link",
-    html='<button type="button">Copy link</button><span role="status"></span>',
-    css=(_HERE / "copy_link.css").read_text(encoding="utf-8"),
-    js=(_HERE / "copy_link.js").read_text(encoding="utf-8"),
+_link = drawn(
+    "copy_link", __file__, html='<button type="button">Copy link</button><span role="status"></span>'
 )
 _remarks: ContextVar[DeltaGenerator | None] = ContextVar("remarks", default=None)
 

@@ -12,7 +12,7 @@ from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why
+from engine.stats.verdicts import ALPHA, BETTER, EQUAL, EQUAL_WITHIN, UNCLEAR, WORSE, judging_p, verdict, why
 from pages.shared import frame
 
 Row = Mapping[str, Any]
@@ -36,17 +36,17 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     factor, unit = (1.0, " points") if in_points else (0.01, "")
     low, high = row["ci_low"], row["ci_high"]
     told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
+    word = verdict(row, higher_is_better=metric.higher_is_better)
+    judged = "" if row.get("role") else f": **{word}**"
     st.markdown(
         f"**{signed_points(row['delta'] * factor)}{unit}** against "
-        f"{frame.plain(row.get('built_on') or reference)}{told}. "
-        f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
+        f"{frame.plain(row.get('built_on') or reference)}{told}{judged}."
     )
     reason = why(row, higher_is_better=metric.higher_is_better, in_points=in_points)
-    if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
-        st.markdown(f"Beside it: {words}.")
     if reason:
-        word = verdict(row, higher_is_better=metric.higher_is_better)
-        st.caption(f"{word.capitalize()}: {frame.plain(reason)}.".replace("..", "."))
+        st.caption(frame.plain(f"{reason[:1].upper()}{reason[1:]}.").replace("..", "."))
+    if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
+        st.caption(frame.plain(f"Beside it: {words}."))
     with st.container(horizontal=True, gap="medium"):
         _improved(row)
         if in_points:
@@ -60,13 +60,14 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         if limit is not None:
             made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
             _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
-    if told := for_whom(row, factor=factor):
-        st.caption(told)
+    outcome = f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
+    st.caption(f"{outcome} {for_whom(row, factor=factor)}".rstrip())
     if brief:
         return
-    st.caption(_tests(row))
-    for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
-        st.caption(frame.plain(line))
+    with st.expander("Tests and training", icon=":material/function:"):
+        st.caption(_tests(row))
+        for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
+            st.caption(frame.plain(line))
 
 
 def _improved(row: Row) -> None:
@@ -91,40 +92,55 @@ def _tests(row: Row) -> str:
     used = judging_p(row, family=row["family_size"] or 1)
     strict = f", strictest {p_value(used)}" if used != row["p"] else ""
     corrected = f", after Holm's correction {p_value(row['p_holm'])}" if row["p_holm"] is not None else ""
-    equal = f"; of a difference beyond a point {p_value(row['p_equal'])}" if known(row["p_equal"]) else ""
     over = f"{count(row['n_clusters'], 'cluster')}, " if row["n_clusters"] else ""
     over += f"{count(row['n_paired'], 'persona')}, {count(row['n_examples'], 'example')}"
     return (
-        f"p by paired t-test {p_value(row['p'])}{strict}{corrected}{equal}; Wilcoxon "
+        f"p by paired t-test {p_value(row['p'])}{strict}{corrected}; Wilcoxon "
         f"{p_value(row['p_wilcoxon'])}; sign test {p_value(row['p_sign'])}. Interval: "
         f"{row['ci_kind'] or 'none'} over {over}."
     )
 
 
 def criteria(bands: Sequence[Row], variant: str, split: str) -> None:
-    """Show each level of success: what it asks for over unified, and what the variant lacks."""
+    """Show the highest level of success that is reached and what the next one lacks; all on a click."""
     st.subheader("Is it a success?", anchor=False)
     best = next((band for band in reversed(bands) if band["met"]), None)
-    told = f"reaches **{best['title']}**" if best else "reaches none of these levels"
-    where = "test" if split == "test" else "validation, so this is a hope and no verdict"
-    st.markdown(f"{frame.plain(variant)} {told}, in embedding similarity against unified on {where}.")
-    with st.container(gap="xsmall"):
+    where = "test" if split == "test" else "validation: a hope, no verdict"
+    reached = f"{best['title']} reached" if best else "No level reached"
+    st.markdown(f"**{frame.plain(reached)}** by {frame.plain(variant)} on {where}.")
+    if (wanted := next((band for band in bands if not band["met"]), None)) is not None:
+        st.caption(frame.plain(f"{wanted['title']} lacks: {wanted['missing'][0]}."))
+    with st.expander("All levels", icon=":material/stairs:"):
         for band in bands:
-            _band(band)
-    st.caption(
-        "Levels are the study's, as a gain over unified. Its absolute values, in brackets, are for its own "
-        f"numbers; the mean here is {points(bands[0]['absolute_mean']['found'])}."
-    )
+            mark, word = _MARKS[band["met"]]
+            gain = "above 0" if band["gain"] == 0 else signed_points(band["gain"])
+            told = "; ".join(band["missing"])
+            lacks = f"  \n:gray[{frame.plain(told)}]" if told else ""
+            st.markdown(f"{mark} **{band['title']}**, {word}: {gain} over unified{lacks}")
+        mean = points(bands[0]["absolute_mean"]["found"])
+        levels = ", ".join(f"{band['title']} {points(band['absolute'])}" for band in bands)
+        st.caption(
+            f"In embedding similarity. In the study itself: {frame.plain(levels)}; the mean here is {mean}."
+        )
 
 
-def _band(band: Row) -> None:
-    """One level: reached, missed or open, what it asks for, and what is missing."""
-    mark, word = _MARKS[band["met"]]
-    gain = "more than 0" if band["gain"] == 0 else signed_points(band["gain"])
-    absolute = points(band["absolute"])
-    st.markdown(f"{mark} **{band['title']}**, {word}: {gain} over unified :gray[({absolute})]")
-    for line in band["missing"]:
-        st.caption(frame.plain(line))
+def equivalence(row: Row, reference: str, metric: Metric) -> None:
+    """Show the button that tells whether a variant equals the reference, by two one-sided tests."""
+    margin = row.get("equal_margin")
+    if row["delta"] is None or margin is None or not known(row["p_equal"]):
+        return
+    p = row["p_equal"] if row["p_equal_holm"] is None else row["p_equal_holm"]
+    size = f"{signed_points(margin).removeprefix('+')} point{'' if margin == EQUAL_WITHIN else 's'}"
+    with st.popover("Is it equal?", icon=":material/equal:"):
+        word = "Equal" if p < ALPHA else "Not shown to be equal"
+        st.markdown(f"**{word}** to {frame.plain(row.get('built_on') or reference)} within ± {size}.")
+        corrected = f", after Holm's correction {p_value(p)}" if p != row["p_equal"] else ""
+        low, high = row["ci_low"], row["ci_high"]
+        spread = f" The 95 % interval is {interval(low, high)}." if known(low) and known(high) else ""
+        st.caption(
+            f"Two one-sided tests (TOST): p {p_value(row['p_equal'])}{corrected}; below {ALPHA:g} is equal."
+            f"{spread} A difference that is not clear is not for that reason none."
+        )
 
 
 def placebo_word(row: Row, metric: Metric) -> str:
@@ -158,10 +174,6 @@ def controls(row: Row, reference: str, metric: Metric) -> None:
             told = f"{about} 95 % interval {_span(one, factor)}, p {p_value(one['p'])}."
             _number(frame.plain(label), signed_points(one["delta"] * factor), frame.plain(told.strip()))
     if above is None or above["delta"] is None:
-        st.caption(
-            "No placebo is scored for it: the same recipe with another persona's adapter or memories instead "
-            f"of her own. {frame.plain(frame.command('run', 'placebo'))} makes one."
-        )
         return
     st.caption(
         f"Against {frame.plain(above['placebo'])}: {placebo_word(row, metric)}; "
@@ -196,7 +208,5 @@ def noise(found: Row, metric: Metric) -> None:
             f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit.removeprefix('+')}."
         )
     if not found["noise"]["repeats"]:
-        command = frame.plain(found["noise"]["command"] or "")
-        yet = f"yet. The same from other seeds tells: {command}"
-        here = "here: there is no second seed to compare with."
-        st.caption(f"What another seed alone changes is not known {yet if command else here}")
+        yet = "yet" if found["noise"]["command"] else "here: there is no second seed to compare with"
+        st.caption(f"What another seed alone changes is not known {yet}.")

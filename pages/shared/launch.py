@@ -6,7 +6,7 @@ page and the nodes of the tree show the same form and the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,7 @@ from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.ground import read_ground
-from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
+from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, look, plan
 from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
 from pages.shared import frame, launch_fields
@@ -223,6 +223,26 @@ def launch(ws: Workspace, planned: Plan) -> None:
         planned = naming_parent(ws, planned, parent)
     jobs.submit(ws, planned, retry=True)
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
+
+
+def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str) -> None:
+    """Show a button that puts plans into the queue; hovering tells what they take."""
+    runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
+    told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
+    if frame.action(frame.plain(label), key=key, icon=icon, help=told):
+        jobs.submit(ws, as_one(plans), retry=True)
+        st.rerun()
+
+
+def offer(ws: Workspace, planned: Plan, label: str, *, key: str, icon: str) -> None:
+    """Show the button that starts a plan, or the way to its run where that is under way; nothing once all of
+    it is done."""
+    active = next((run for run in planned.runs if run.state in ("queued", "running")), None)
+    if active is not None:
+        title, icon = title_of(active.spec.experiment, ws), frame.STATE_ICONS[active.state or "queued"]
+        frame.run_link(active.run_id, f"{title} is {active.state}", icon=icon)
+    elif any(run.state != "succeeded" for run in planned.runs):
+        start(ws, [planned], label, key=key, icon=icon)
 
 
 def show_command(line: str) -> None:

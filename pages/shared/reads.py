@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -15,7 +15,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 import streamlit as st
 
+from engine.core.errors import EngineError
 from engine.core.forms import WholeCard
+from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
 from engine.core.wording import count
@@ -23,10 +25,13 @@ from engine.data import load_dataset, load_splits
 from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.results import store
+from engine.results.comparing import frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import base_words
+from engine.results.comparing.scene import set_scene
 from engine.serve.conversation import choices
 
 SPLIT_WORDS = {
@@ -84,10 +89,74 @@ def shared(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concate
     return kept(function, cache=_SHARED)
 
 
-compared = kept(compare_variants)
+_compared = kept(compare_variants, version=lambda ws: f"{version(ws)} {frozen.size(ws)}")
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 protocols = kept(store.protocols)
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
+
+
+class NotJudged(EngineError):
+    """Test is asked for verdicts that nobody has seen yet: `waiting` names the variants, `asked` the question
+    (of `compare_variants`)."""
+
+    def __init__(self, metric: Metric, waiting: Sequence[str], asked: Mapping[str, Any]) -> None:
+        super().__init__(f"{', '.join(waiting)}: not judged on test yet in {metric.label.lower()}.")
+        self.metric, self.waiting, self.asked = metric, tuple(waiting), dict(asked)
+
+
+def compared(ws: Workspace, **asked: Any) -> dict[str, Any]:
+    """Return a comparison as `compare_variants` does, kept; what it shows of test was judged by a press.
+
+    No page comes to test by another way. Raises NotJudged where variants that val can choose wait for theirs.
+    """
+    if asked.get("split", "test") == "test":
+        metric = metrics.chosen(ws, asked.get("metric"))
+        if waiting := _unjudged(ws, metric, asked):
+            raise NotJudged(metric, waiting, asked)
+    return _compared(ws, **asked)
+
+
+def _unjudged(ws: Workspace, metric: Metric, asked: Mapping[str, Any]) -> list[str]:
+    """The variants asked for whose scores on test nobody saw in this metric yet; reads val alone.
+
+    None where test alone is scored, where only a reader is here, who leaves no record, and where neither
+    direction is better.
+    """
+    if read_only(ws) or metric.higher_is_better is None:
+        return []
+    reference = asked.get("reference")
+    protocol, tested = _under(ws, "test", asked.get("protocol"), reference)
+    try:
+        on_val = _compared(ws, metric=metric.name, split="val", reference=reference, protocol=protocol)
+    except EngineError:  # val is not scored in this metric or under this protocol: nothing is chosen there
+        return []
+    known = {(one.variant_id, one.metric) for one in looks.seen(ws, looks.at(on_val))}
+    wanted = tested.intersection(asked.get("variants") or tested)
+    return [
+        row["variant"]
+        for row in on_val["rows"]
+        if not row["role"] and row["variant"] in wanted and (row["variant_id"], metric.name) not in known
+    ]
+
+
+@kept
+def _under(
+    ws: Workspace, split: str, protocol: str | None, reference: str | None = None
+) -> tuple[str, frozenset[str]]:
+    """The protocol that a comparison on a split is made under, and the variants scored there."""
+    scene = set_scene(ws, metric=None, split=split, protocol=protocol, reference=reference)
+    return scene.protocol, frozenset(one.variant for one in scene.under(scene.protocol))
+
+
+def choices_on(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> dict[str, Any]:
+    """Return the comparison from which a page takes what can be chosen on a split, the default first: that
+    of val, where it is scored under the same protocol, so that choosing looks at nothing."""
+    if split == "test":
+        protocol, _ = _under(ws, split, protocol)
+        known = protocols(ws)
+        split = "val" if "val" in set(known.loc[known["protocol"] == protocol, "split"]) else split
+    asked = {} if protocol is None else {"protocol": protocol}
+    return compared(ws, metric=metric, split=split, **asked)
 
 
 def protocol_words(protocols: pd.DataFrame) -> dict[str, str]:

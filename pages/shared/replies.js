@@ -2,14 +2,6 @@
 // Text is only ever set as text, never as markup. Opening an example is instant; the address follows.
 const WORDS = { right: "right", other: "another value", missing: "missing", extra: "not asked for" };
 
-function make(tag, classes, parent, text) {
-  const made = document.createElement(tag);
-  if (classes) made.className = classes;
-  if (text !== undefined) made.textContent = text;
-  if (parent) parent.appendChild(made);
-  return made;
-}
-
 function pieces(parent, list) {
   for (const piece of list) {
     const made = make("span", piece.kind ? `piece ${piece.kind}` : "", parent, piece.text);

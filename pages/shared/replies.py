@@ -7,7 +7,6 @@ Texts of users and models go there as data and are only ever set as text.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -21,15 +20,10 @@ from engine.results import marks
 from engine.results.marks import MARKS, Mark, Said
 from engine.show.persona.replies import Answered, Memory, Reply
 from pages.shared import frame, reads
+from pages.shared.drawn import drawn
 
-_HERE = Path(__file__).resolve().parent
 _SIGNS = {"right": "✓", "other": "≠", "missing": "−", "extra": "+"}
-_panes = st.components.v2.component(
-    "replies",
-    html='<div class="replies"></div>',
-    css=(_HERE / "replies.css").read_text(encoding="utf-8"),
-    js=(_HERE / "replies.js").read_text(encoding="utf-8"),
-)
+_panes = drawn("replies", __file__, html='<div class="replies"></div>')
 
 
 def show(

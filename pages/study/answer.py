@@ -17,12 +17,17 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
 from engine.show import charts
-from engine.stats.verdicts import BETTER, WORSE, verdict
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from pages.shared import frame, reads
 
 Row = Mapping[str, Any]
 _FRONT, _WORST = 2, 3
-_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
+_SIGNS = {
+    BETTER: (":material/trending_up:", "green"),
+    WORSE: (":material/trending_down:", "orange"),
+    EQUAL: (":material/equal:", "gray"),
+}
+_OPEN = (":material/help:", "gray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,9 @@ def show(ws: Workspace) -> Shown | None:
         if not front:
             return shown
         _standing(found, told)
+        where = reads.SPLIT_WORDS[shown.split].lower()
         for place, row in enumerate(front):
-            _one(row, "Leader" if place == 0 else "Runner-up", metric)
+            _one(row, f"{'Leader' if place == 0 else 'Runner-up'} on {where}", metric)
     return shown
 
 
@@ -66,7 +72,7 @@ def _front(found: Mapping[str, Any], told: Headline, metric: Metric) -> list[Row
 def _standing(found: Mapping[str, Any], told: Headline) -> None:
     over = count(max((row["n_paired"] for row in found["rows"]), default=0), "persona")
     if told.tested is not None:
-        icon, colour = _SIGNS.get(told.verdict, (":material/drag_handle:", "gray"))
+        icon, colour = _SIGNS.get(told.verdict, _OPEN)
         st.badge(f"Judged on test: {told.verdict}, {over}", icon=icon, color=colour)  # type: ignore[arg-type]
     elif found["split"] == "val":
         st.badge(
@@ -83,7 +89,7 @@ def _one(row: Row, place: str, metric: Metric) -> None:
     low, high = row["ci_low"], row["ci_high"]
     spread = f" ({interval(low * factor, high * factor)})" if low is not None else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
-    icon, colour = _SIGNS.get(word, (":material/drag_handle:", "gray"))
+    icon, colour = _SIGNS.get(word, _OPEN)
     name = frame.plain(str(row["variant"]))
     told = frame.plain(f"{signed_points(row['delta'] * factor)}{spread}")
     st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
@@ -108,26 +114,27 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     factor = 1.0 if in_points else 0.01
-    reference = str(row.get("built_on") or shown.reference)
+    reference, where = str(row.get("built_on") or shown.reference), reads.SPLIT_WORDS[shown.split].lower()
     event = frame.chart(
         charts.strip_chart(named, candidate=variant, reference=reference, in_points=in_points),
         key="home_strip",
         on_select="rerun",
         selection_mode=charts.CHOSEN,
-        alt=f"Each persona's difference under {variant}",
+        alt=f"Each persona's difference under {variant} on {where}",
     )
     if (clicked := frame.clicked(event)) is not None:
-        frame.open_persona(clicked["persona_id"], variant)
+        frame.open_persona(clicked["persona_id"], variant, split=shown.split)
     losers = table[table["outcome"] == WORSE].iloc[::-1].head(_WORST)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         if losers.empty:
-            st.caption(f"Nobody is worse off than under {frame.plain(reference)}.", width="content")
+            told = f"On {where}, nobody is worse off than under {frame.plain(reference)}."
         else:
-            st.caption("Who loses most:", width="content")
+            told = f"Who loses most on {where}:"
+        st.caption(told, width="content")
         for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
             st.page_link(
                 frame.PERSONA,
                 label=frame.plain(f"{names.get(persona, persona)} {signed_points(difference * factor)}"),
-                query_params=frame.persona_query(persona, variant),
+                query_params=frame.persona_query(persona, variant, split=shown.split),
             )
         st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, percent, signed_points, spelled
+from engine.core.wording import percent, signed_points, spelled
 from engine.results import tuning
 from engine.results.comparing.pilots import Pilot, pilots
 from engine.results.study import onward
 from engine.results.study.standing import Stand
-from engine.runs import jobs
 from engine.show.run_words import title_of
 from engine.strategies import costs, registry
-from engine.strategies.plan import Plan, Seen, as_one, inapplicable, plan
+from engine.strategies.plan import Plan, Seen, inapplicable, plan
 from pages.shared import frame, launch, reads, seeds
 
-_WORLD = "world:"
 _PILOT_PERSONAS = 20
 
 
@@ -30,12 +26,14 @@ def keep_trying(ws: Workspace, stood: Stand, seen: Seen) -> None:
         for planned in onward.combinations(ws, stood, seen):
             title = title_of(planned.experiment, ws)
             label = f"Combine: {title}"
-            start(ws, [planned], label, key=f"home_combine_{planned.experiment}", icon=":material/join:")
+            launch.start(
+                ws, [planned], label, key=f"home_combine_{planned.experiment}", icon=":material/join:"
+            )
         swept = onward.sweep_of_best(ws, stood)
         if swept is not None:
             sweep, plans = swept
             label = f"Sweep: {sweep.parameter.replace('_', ' ')} {spelled(list(sweep.values))}"
-            start(ws, plans, label, key="home_sweep", icon=":material/tune:")
+            launch.start(ws, plans, label, key="home_sweep", icon=":material/tune:")
         st.page_link(frame.DATA, label="More personas", icon=":material/group_add:")
         another_seed(ws)
 
@@ -44,15 +42,6 @@ def another_seed(ws: Workspace) -> None:
     """Show the repeats from other seeds."""
     with st.popover("Another seed", icon=":material/casino:"):
         seeds.repeat(ws, key="home_repeat")
-
-
-def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: str) -> None:
-    """Show a button that puts plans into the queue; hovering tells what they take."""
-    runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
-    told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
-    if frame.action(frame.plain(label), key=key, icon=icon, help=told):
-        jobs.submit(ws, as_one(plans), retry=True)
-        st.rerun()
 
 
 def first_verdict(ws: Workspace, next_plan: Plan | None, seen: Seen) -> None:
@@ -67,7 +56,7 @@ def first_verdict(ws: Workspace, next_plan: Plan | None, seen: Seen) -> None:
     if quick.target.state is not None:
         return
     plans = [quick, *([next_plan] if next_plan is not None else [])]
-    start(ws, plans, "Get a first verdict", key="home_first", icon=":material/bolt:")
+    launch.start(ws, plans, "Get a first verdict", key="home_first", icon=":material/bolt:")
     titles = " against ".join(title_of(run.spec.experiment, ws) for run in reversed(quick.runs))
     st.caption(frame.plain(f"{titles}, untrained: {costs.words(quick.left)}. The next step runs behind it."))
 
@@ -86,12 +75,16 @@ def plan_ahead(ws: Workspace, seen: Seen) -> None:
         pilot = plan(ws, name, {"personas": few}, seen=seen)
         with st.container(horizontal=True, gap="small"):
             if pilot.target.state is None:
-                start(ws, [pilot], f"Pilot on {few} personas", key="home_pilot", icon=":material/science:")
+                launch.start(
+                    ws, [pilot], f"Pilot on {few} personas", key="home_pilot", icon=":material/science:"
+                )
             if entry.space:
                 _tune(ws, name, seen)
             clustering = None if inapplicable(ws, "clustering") else plan(ws, "clustering", seen=seen)
             if clustering is not None and clustering.target.state is None:
-                start(ws, [clustering], "Cluster the personas", key="home_clustering", icon=":material/hub:")
+                launch.start(
+                    ws, [clustering], "Cluster the personas", key="home_clustering", icon=":material/hub:"
+                )
     launch.show_command(frame.command("pilot", name, personas=few))
     for one in _pilots(ws):
         _forecast(one)
@@ -131,8 +124,8 @@ def _forecast(one: Pilot) -> None:
     worth = one.forecast.criterion
     st.markdown(
         frame.plain(
-            f"{told}: {signed_points(one.forecast.mean)} there. If {signed_points(worth.effect)} is true, "
-            f"the full study finds it in {percent(worth.power)} of cases."
+            f"{told}: {signed_points(one.forecast.mean)} on validation. If {signed_points(worth.effect)} is "
+            f"true, the full study finds it in {percent(worth.power)} of cases."
         )
     )
     for line in one.forecast.words:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -25,17 +27,18 @@ from engine.show.run_words import title as run_title
 from engine.show.run_words import underway
 from engine.strategies import registry
 from engine.strategies.plan import Seen, look
-from pages.shared import frame, launch, reads
+from pages.shared import frame, judging, launch, reads
 from pages.study import answer, onward, tree_node, tree_tools
 from pages.study import upload as study_upload
 
 _PAGE = "home"
+_LEAD = "Which way of personalising beats one unified model, and for whom?"
 _FIRST_PERSONAS = 20
 _RECENT = 5
 _KEY = (
     "All gains are points over {reference}. Bars: the grey band is the gain expected before any run, the "
     "dashed line what the gate needs, the dot with its line the gain measured and its 95 % interval (blue "
-    "up, orange down). Gates are judged on val; test is looked at once, at the end. Click a box for more."
+    "up, orange down). Gates are judged on validation, the choice on test. Click a box for more."
 )
 
 
@@ -44,8 +47,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         _first_visit(ws)
         return
-    st.title("Study", anchor=False)
-    lead = st.container()
+    frame.heading("Study", _LEAD)
     frame.changed_files(ws)
     jobs.list_runs(ws)  # heals a queue that nobody looks after
     seen = look(ws)
@@ -66,13 +68,13 @@ def show() -> None:
         with choices:
             tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
-        stood = study.stand(ws, tree, compared=reads.compared, seen=seen)
+        waiting: list[reads.NotJudged] = []
+        stood = study.stand(ws, tree, compared=partial(_compared, waiting), seen=seen)
         if answered is None:
-            lead.caption("Which way of personalising beats one unified model, and for whom?")
             with left:
                 _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):
-            offered = _next(ws, stood, seen)
+            offered = _next(ws, stood, seen, waiting)
         _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -244,14 +246,24 @@ def _chosen_node(stood: Stand) -> Node:
     return stood.tree.node(chosen or here)
 
 
-def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
+def _compared(waiting: list[reads.NotJudged], ws: Workspace, **asked: Any) -> dict[str, Any]:
+    """A comparison for the tree; what waits for a press before test is looked at is noted."""
+    try:
+        return reads.compared(ws, **asked)
+    except reads.NotJudged as missing:
+        waiting.append(missing)
+        raise
+
+
+def _next(ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJudged]) -> bool:
     """The one step that stands out; what runs already comes before it. Says whether its button is there."""
     active = _at_work(seen)
     if active:
         _running()
     if stood.walk.result is not None:
-        _at_the_end(ws, stood, seen)
+        _at_the_end(ws, stood, seen, waiting)
         return False
+    _judge(ws, waiting)
     node = stood.tree.node(stood.walk.next or "")
     standing = stood.walk.standings[node.id]
     if _walking(ws):
@@ -273,7 +285,14 @@ def _next(ws: Workspace, stood: Stand, seen: Seen) -> bool:
     return True
 
 
-def _at_the_end(ws: Workspace, stood: Stand, seen: Seen) -> None:
+def _judge(ws: Workspace, waiting: Sequence[reads.NotJudged]) -> None:
+    """The presses that judge on test what the tree asks for there."""
+    for number, missing in enumerate(waiting):
+        names = ", ".join(missing.waiting)
+        judging.offer(ws, missing, frame.plain(f"Judge {names} on test"), key=f"home_judge_{number}")
+
+
+def _at_the_end(ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJudged]) -> None:
     node = stood.tree.node(stood.walk.result or "")
     st.caption("The tree is walked to its end")
     st.subheader(frame.plain(node.name), anchor=False)
@@ -284,6 +303,7 @@ def _at_the_end(ws: Workspace, stood: Stand, seen: Seen) -> None:
         tree_node.verdict(stood.verdict, stood.tree.reference)
         if stood.verdict.ahead is not None:
             st.markdown(frame.plain(ahead_words(stood.verdict.ahead)))
+    _judge(ws, waiting)
     if not seen.ground.dialogues:
         return  # scores that were imported: nothing can be run over them
     if node.outcome == "use":

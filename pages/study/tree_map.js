@@ -3,14 +3,6 @@
 const NARROW = 560;
 const INDENT = 26;
 
-function make(tag, classes, parent, text) {
-  const made = document.createElement(tag);
-  if (classes) made.className = classes;
-  if (text !== undefined) made.textContent = text;
-  if (parent) parent.appendChild(made);
-  return made;
-}
-
 function bar(box, parent) {
   const { zero, needed, expected, gain, interval } = box.bar;
   const line = make("div", "bar", parent);

@@ -6,7 +6,6 @@ What is drawn comes from results/study/picture.py; how, from tree_map.js and tre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -29,14 +28,11 @@ from engine.runs.records import RunRecord
 from engine.strategies import registry
 from engine.strategies.clusterings import CLUSTERING, read_clusters
 from pages.shared import frame, launch
+from pages.shared.drawn import drawn
 
 DETAIL = "home_detail"  # the container that tells about a chosen box; tree_map.js knows it by this name
-_HERE = Path(__file__).resolve().parent
-_drawn_map = st.components.v2.component(
-    "tree_map",
-    html='<div class="map" role="group" aria-label="Decision tree"></div>',
-    css=(_HERE / "tree_map.css").read_text(encoding="utf-8"),
-    js=(_HERE / "tree_map.js").read_text(encoding="utf-8"),
+_drawn_map = drawn(
+    "tree_map", __file__, html='<div class="map" role="group" aria-label="Decision tree"></div>'
 )
 
 
@@ -114,8 +110,11 @@ def verdict(found: Verdict, reference: str) -> None:
     """Show what test says of the variant that the walk chose."""
     name = frame.plain(found.variant)
     if found.tested is None:
-        what = "It is the reference itself." if found.chosen is None else "It is not scored on test yet."
-        st.markdown(f"The choice is **{name}**. {what}")
+        if found.chosen is None:
+            st.markdown(f"The choice is **{name}**, the reference itself.")
+            return
+        gain = frame.plain(f"{signed_points(found.chosen.delta)} points over {reference} on validation")
+        st.markdown(f"The choice is **{name}**: {gain}. Test has not judged it yet.")
         return
     tested = found.tested
     word = confirmation(tested)

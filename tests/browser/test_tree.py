@@ -30,6 +30,7 @@ def test_a_box_is_clicked_and_told_about(visit: Open, full_app: str) -> None:
     box.click()
     expect(page).to_have_url(re.compile("node=retrieval"))
     expect(page.get_by_text("the best of 3 on val")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     expect(box).to_have_attribute("aria-pressed", "true")
     page.get_by_role("radio", name="Cluster rescue").click()
     expect(page.get_by_role("button", name=re.compile(r"^Weighted merge of a cluster, "))).to_be_visible()

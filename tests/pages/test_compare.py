@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from engine.core.machine import change_machine
 from engine.core.paths import Workspace
 from engine.core.wording import count, p_value, percent, signed_points
 from engine.domains import metrics
@@ -14,6 +16,7 @@ from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
+from engine.runs import jobs
 from engine.show.persona.table import wide
 from engine.stats.co_primary import standing
 from engine.stats.power import outlook
@@ -79,7 +82,7 @@ def test_a_small_sample_is_named(open_page: Open, full: Workspace) -> None:
 def test_the_address_decides_reference_metric_and_split(open_page: Open, full: Workspace) -> None:
     app = open_page(full, "compare", reference="base", metric="device_f1", split="val")
     seen = texts(app)
-    assert "Device F1**, in points, of each variant against base" in seen
+    assert "Device F1** on validation, in points, of each variant against base" in seen
     assert "for choosing, not for verdicts" in seen
     assert app.dataframe[0].value["variant"].iloc[0] == "base"
 
@@ -159,7 +162,7 @@ def test_it_opens_on_val_and_judges_the_choice_on_test_when_asked(open_page: Ope
 
 def test_success_is_judged_level_by_level_with_what_is_missing(open_page: Open, full: Workspace) -> None:
     seen = texts(open_page(full, "compare", candidate="base"))
-    assert "base reaches none of these levels" in seen
+    assert "No level reached** by base on validation" in seen
     bands = compare_variants(full, split="val")["criteria"]["base"]
     for band in bands:
         assert f"**{band['title']}**, missed" in seen
@@ -191,7 +194,30 @@ def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace
     assert f"you can see **{signed_points(found.detectable).removeprefix('+')} points**" in seen
     assert "python -m engine repeat" in seen
     assert "unified, retrieval, crossed with the seeds: 4 runs to go" in seen
-    assert "No placebo is scored for it" in seen
+    assert "Not scored: the same recipe" not in seen  # nobody's own in it, so there is no placebo
+
+
+def test_a_variant_is_asked_by_buttons_whether_it_is_equal_and_for_its_placebo(
+    open_page: Open, full: Workspace, tmp_path: Path
+) -> None:
+    ws = Workspace(shutil.copytree(full.root, tmp_path / "asked"))
+    change_machine(ws, training_slots=0)
+    name = "unified+retrieval-1"
+    row = next(row for row in compare_variants(ws, split="val")["rows"] if row["variant"] == name)
+    app = open_page(ws, "compare", view="certainty", candidate=name)
+    seen = texts(app)
+    assert f"p {p_value(row['p_equal'])}" in seen
+    word = "Equal" if row["p_equal_holm"] < 0.05 else "Not shown to be equal"
+    assert f"**{word}** to unified within ± 1.0 point." in seen
+    told = next(one.value for one in app.code if " run placebo " in one.value)
+    assert f"--workspace {ws.root}" in told
+    assert "of=retrieval" in told
+    assert "k=1" in told
+    app.button(key="compare_placebo").click().run()
+    assert not app.exception
+    queued = [one for one in jobs.list_runs(ws) if one.state == "queued"]
+    assert [(one.experiment, one.spec.parameters["k"]) for one in queued if one.spec] == [("placebo", 1)]
+    assert "compare_placebo" not in {one.key for one in app.button}
 
 
 def test_one_family_can_be_shown_and_the_correction_stays(open_page: Open, full: Workspace) -> None:
@@ -287,7 +313,7 @@ def test_what_the_address_asks_for_in_vain_is_said_until_another_is_chosen(
     asked |= {"candidate": "nothing", "split": "train", "protocol": "0000"}
     app = open_page(full, "compare", **asked)
     seen = texts(app)
-    assert "Embedding similarity**, in points, of each variant against unified" in seen
+    assert "Embedding similarity** on validation, in points, of each variant against unified" in seen
     assert all(f" {name}, which is not here" in seen for name in asked.values())
     assert asked.items() <= dict(app.query_params).items()
     app.selectbox(key="compare_reference").set_value("base").run()

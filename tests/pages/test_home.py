@@ -190,9 +190,14 @@ def test_an_empty_study_says_what_to_press_and_starts_a_first_verdict(
 def test_the_study_opens_with_its_answer(open_page: Open, full: Workspace) -> None:
     app = open_page(full)
     seen = texts(app)
-    for told in ("The answer so far", "Val chooses unified+retrieval-3: ", "Leader: **unified+retrieval-3**"):
+    for told in (
+        "The answer so far",
+        "Val chooses unified+retrieval-3: ",
+        "Leader on validation: **unified+retrieval-3**",
+        "Who loses most on validation:",
+    ):
         assert told in seen
-    assert "Runner-up: " in seen
+    assert "Runner-up on validation: " in seen
 
 
 def test_one_step_has_one_name(empty: Workspace) -> None:
@@ -231,7 +236,7 @@ def test_what_is_open_at_the_end_goes_on_by_buttons(
     finish(prepared, "unified", "retrieval", per_persona=4)
     folder = prepared.data / "trees"
     folder.mkdir()
-    (folder / "short.yaml").write_text(_SHORT)
+    (folder / "short.yaml").write_text(SHORT_TREE)
     app = open_page(prepared, tree="short")
     assert not app.error, [one.value for one in app.error]
     assert "Keep trying" in texts(app)
@@ -247,7 +252,7 @@ def test_an_imported_study_is_offered_nothing_that_cannot_run(
 ) -> None:
     import_study(empty, published.write_study(tmp_path / "study"))
     seen = texts(open_page(empty))
-    assert "Leader: **" in seen
+    assert "Leader on test: **" in seen
     assert "Keep trying:" not in seen
     assert "engine pilot" not in seen
     persona = texts(open_page(empty, "persona"))
@@ -255,7 +260,7 @@ def test_an_imported_study_is_offered_nothing_that_cannot_run(
     assert "Nobody is routed" not in persona
 
 
-_SHORT = """
+SHORT_TREE = """
 title: Short
 gate: {over_reference: 0.9}
 nodes:

@@ -1,4 +1,5 @@
-"""Ways on from a study whose tree settled nothing, as plans. Owns which those are; launches nothing."""
+"""Ways on, as plans: from a tree that settled nothing, and to a variant's controls. Owns which those are;
+launches nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.study.standing import Stand
+from engine.results.variants import Variant
 from engine.strategies import registry
+from engine.strategies.cloning import settings_of
 from engine.strategies.plan import Plan, Seen, plan
+from engine.strategies.spec import PARTIAL, EvaluationSettings
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 
 
@@ -63,3 +67,27 @@ def sweep_of_best(ws: Workspace, stood: Stand) -> tuple[Sweep, list[Plan]] | Non
         if any(one.target.state is None for one in plans):
             return sweep, plans
     return None
+
+
+def controls_of(ws: Workspace, variant: Variant, seen: Seen) -> Plan | None:
+    """Return the plan of what a personal variant's gain is held against: its placebo, and where it trains the
+    step-matched unified; None for what has none."""
+    spec = next((one.spec for one in seen.records if one.run_id == variant.run_id), None)
+    entry = None if spec is None else seen.known.get(spec.experiment)
+    if spec is None or entry is None or not entry.traits.personal or not seen.ground.carries(spec):
+        return None
+    if any(spec.parameters.get(name) is not None for name in PARTIAL):
+        return None
+    settings = settings_of(ws, spec)
+    try:
+        if entry.traits.trains:
+            made = plan(
+                ws, entry.name, settings, seed=spec.seed, upstream=spec.upstream, seen=seen, controls=True
+            )
+            return made if made.target.run_id == spec.run_id else None
+        shown = max((one.get("memories", 0) for one in variant.recipe.get("effects", ())), default=0)
+        asked = {name: settings[name] for name in EvaluationSettings.model_fields if name in settings}
+        given = {**asked, "of": entry.name, **({"k": shown} if shown else {})}
+        return plan(ws, "placebo", given, seed=spec.seed, upstream={"of": spec.run_id}, seen=seen)
+    except EngineError:  # it cannot exist here
+        return None

@@ -14,7 +14,7 @@ from engine.cli import main
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import signed_points
-from engine.data import prepare
+from engine.data import load_dataset, prepare
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
@@ -136,7 +136,10 @@ def test_before_and_after_shows_what_was_really_said(ws: Workspace, written: Wri
     rows = store.example_rows(ws, split="test")
     assert any(reference in read for reference in rows["reference"])
     gained = next(text for text in read if text.startswith("Largest gain: "))
-    persona = gained.split()[2].rstrip(",")
+    called = gained.removeprefix("Largest gain: ").partition(", ")[0]
+    persona = called.partition(" ")[0]
+    assert called in {one.called for one in load_dataset(ws).personas}
+    assert "(" in called  # by her first name too
     said = rows[(rows["persona_id"] == persona) & (rows["variant"] == "unified")]["reply"]
     assert any(reply in read for reply in said)
 
