@@ -23,8 +23,7 @@ from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Factor, Count = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[int, Field(ge=0)]
 _WHOLE = ConfigDict(extra="forbid")
 """Of a later version: what is not known here may mean anything."""
 
@@ -37,7 +36,7 @@ class Weights:
     kind: ClassVar = "weights"
     run: str
     name: str
-    weight: Share = 1.0
+    weight: Factor = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Activations:
     kind: ClassVar = "activations"
     run: str
     name: str
-    scale: Share = 1.0
+    scale: Factor = 1.0
 
 
 Retriever = Literal["similarity", "bm25", "random"]
@@ -78,7 +77,7 @@ class Prompt:
     kind: ClassVar = "prompt"
     profile: bool = False
     memories: Count = 0
-    recency: Share = 0.0
+    recency: Factor = 0.0
     history: Count | None = None
     retriever: Retriever = SIMILARITY
 
@@ -269,7 +268,7 @@ class _Today(TypedDict):
 class _Logits:
     __pydantic_config__: ClassVar = _WHOLE
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: Share
+    weight: Factor
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -332,7 +331,7 @@ class _Named(TypedDict):
 
 class _Mixture(TypedDict):
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: Share
+    weight: Factor
 
 
 class _Before(TypedDict, total=False):
@@ -343,7 +342,7 @@ class _Before(TypedDict, total=False):
     placebo: _Swapped
     profile: bool
     memories: Count
-    recency: Share
+    recency: Factor
 
 
 def _read_before(value: Value) -> Recipe:
