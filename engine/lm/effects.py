@@ -23,7 +23,8 @@ from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
-Factor, Count = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[int, Field(ge=0)]
+Factor = Annotated[float, Field(ge=-1e6, le=1e6)]
+Count = Annotated[int, Field(ge=0)]
 _WHOLE = ConfigDict(extra="forbid")
 """Of a later version: what is not known here may mean anything."""
 
