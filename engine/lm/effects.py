@@ -199,7 +199,8 @@ def read_recipe(value: Value) -> Recipe:
         return _read_before(value)
     _refuse_unknown(set(value) - {"effects", "remote"})
     told = _as(_Today, value)
-    remote = read_endpoint(told["remote"]) if told.get("remote") else None
+    endpoint = told.get("remote")
+    remote = read_endpoint(endpoint) if endpoint else None
     return Recipe(tuple(_read(entry) for entry in told["effects"]), remote=remote)
 
 
