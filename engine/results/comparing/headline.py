@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -22,7 +23,6 @@ from engine.results.comparing.pairings import pairings
 from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
 
-Row = Mapping[str, Any]
 Found = Mapping[str, Any]
 
 
