@@ -172,7 +172,7 @@ def recipe(*effects: dict[str, Any], **more: Any) -> dict[str, Any]:
         ({"messages": [{"role": "user", "content": "word " * 9_000}]}, "longer than the"),
         ({"messages": [{"role": "user", "content": "word " * 9_000}], "stream": True}, "longer than the"),
         ({"model": "unified:somebody", "user": "another"}, "names another"),
-        (recipe({"kind": "weights", "run": "unified-00000000", "name": "x", "weight": "much"}), "needs a number"),
+        (recipe({"kind": "weights", "run": "unified-0", "name": "x", "weight": "much"}), "needs a number"),
         (recipe({"kind": "weights", "run": "unified-00000000", "name": "x", "weight": 1e300}), "or less"),
         (recipe({"kind": "own", "run": "unified-00000000", "weight": 2}), "weight unexpected"),
         (recipe({"kind": "prompt", "memories": -1}), "0 or more"),
