@@ -26,7 +26,7 @@ from engine.lm.generate import generate
 from engine.lm.layers import usual_layers
 from engine.lm.load import Base, find_base, load_base
 from engine.lm.memory import free_bytes
-from engine.lm.mixture import Row
+from engine.lm.mixture import Strand
 from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
 from engine.lm.tail import changes_logits, tail_error
@@ -297,7 +297,7 @@ def _together(base: Base) -> Finding:
     """Whether two prompts answered in one batch are answered as alone: states of some architectures mix with
     what fills up the shorter one."""
     prompts = [encode_prompt(base.tokenizer, _CHAT[:end]) for end in (2, 4)]
-    stream = Stream(base, [(Row(tuple(ids)),) for ids in prompts], max_new_tokens=_NEW_TOKENS)
+    stream = Stream(base, [(Strand(tuple(ids)),) for ids in prompts], max_new_tokens=_NEW_TOKENS)
     while not stream.over():
         stream.step()
     for ids, voice in zip(prompts, stream.voices, strict=True):
