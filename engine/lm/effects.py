@@ -23,7 +23,9 @@ from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
-Factor, Count = Annotated[float, Field(ge=-1e6, le=1e6)], Annotated[int, Field(ge=0)]
+_MOST_WEIGHT = 1e6
+Strength = Annotated[float, Field(ge=-_MOST_WEIGHT, le=_MOST_WEIGHT, allow_inf_nan=False)]
+Amount = Annotated[int, Field(ge=0)]
 _WHOLE = ConfigDict(extra="forbid")
 """Of a later version: what is not known here may mean anything."""
 
@@ -36,7 +38,7 @@ class Weights:
     kind: ClassVar = "weights"
     run: str
     name: str
-    weight: Factor = 1.0
+    weight: Strength = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Activations:
     kind: ClassVar = "activations"
     run: str
     name: str
-    scale: Factor = 1.0
+    scale: Strength = 1.0
 
 
 Retriever = Literal["similarity", "bm25", "random"]
@@ -76,9 +78,9 @@ class Prompt:
     __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "prompt"
     profile: bool = False
-    memories: Count = 0
-    recency: Factor = 0.0
-    history: Count | None = None
+    memories: Amount = 0
+    recency: Strength = 0.0
+    history: Amount | None = None
     retriever: Retriever = SIMILARITY
 
     def under(self, other: Prompt) -> Prompt:
@@ -99,7 +101,7 @@ class Logits:
     kind: ClassVar = "logits"
     first: Recipe
     second: Recipe
-    weight: float
+    weight: Strength
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -155,12 +157,12 @@ class Recipe:
         profile: bool = False,
         retriever: Retriever = SIMILARITY,
     ) -> Recipe:
-        """Return the recipe with this before every query; without anything to show, the recipe itself.
+        """Return the recipe with this before every query; without anything to show, the recipe itself."""
+        return self.showing(Prompt(profile, memories, recency, history, retriever))
 
-        Of no history there are no memories.
-        """
-        memories = 0 if history == 0 else memories
-        told = self.prompt.under(Prompt(profile, memories, recency, history, retriever))
+    def showing(self, prompt: Prompt) -> Recipe:
+        """Return the recipe with this before every query. Of no history there are no memories."""
+        told = self.prompt.under(replace(prompt, memories=0) if prompt.history == 0 else prompt)
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
 
@@ -267,7 +269,7 @@ class _Today(TypedDict):
 class _Logits:
     __pydantic_config__: ClassVar = _WHOLE
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: Factor
+    weight: Strength
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -291,10 +293,7 @@ def _as(form: type[Record], value: Any) -> Record:
     try:
         return record(form, json.dumps(value))
     except (ValueError, TypeError) as error:
-        raise EngineError(
-            f"This recipe cannot be read: {error}.",
-            "Choose another variant, or write it as docs/serving.md does.",
-        ) from error
+        raise EngineError(f"This recipe cannot be read: {error}.", "Choose another variant.") from error
 
 
 def _read(entry: Mapping[str, Any]) -> Effect:
@@ -330,7 +329,7 @@ class _Named(TypedDict):
 
 class _Mixture(TypedDict):
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: Factor
+    weight: Strength
 
 
 class _Before(TypedDict, total=False):
@@ -340,8 +339,8 @@ class _Before(TypedDict, total=False):
     mixture: _Mixture
     placebo: _Swapped
     profile: bool
-    memories: Count
-    recency: Factor
+    memories: Amount
+    recency: Strength
 
 
 def _read_before(value: Value) -> Recipe:
