@@ -104,7 +104,8 @@ class Seen:
 
     def planned(self, spec: RunSpec, purpose: Purpose) -> PlannedRun:
         """Return a run as part of a plan, beside what is there of it."""
-        record = next((one for one in self.records if one.run_id == spec.run_id and one.spec), None)
+        run_id = spec.run_id  # reckoned anew each time it is asked for
+        record = next((one for one in self.records if one.run_id == run_id and one.spec), None)
         families = {name: entry.family for name, entry in self.known.items()}
         left = costs.left(spec, record, self.records, families)
         state = record.state if record else None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.results import store
 from engine.results.study.onward import controls_of
 from engine.strategies.cloning import command_of
 from engine.strategies.plan import Plan, look
 from pages.compare.choices import View
-from pages.shared import judged, launch
+from pages.shared import judged, launch, reads
 
 
 def buttons(view: View, candidate: str) -> None:
@@ -23,7 +22,7 @@ def buttons(view: View, candidate: str) -> None:
 
 def controls(ws: Workspace, candidate: str) -> Plan | None:
     """Return the plan of a variant's controls; None where it has none."""
-    known = {one.variant: one for one in store.variants(ws)}
+    known = {one.variant: one for one in reads.variants(ws)}
     return None if candidate not in known else controls_of(ws, known[candidate], look(ws))
 
 

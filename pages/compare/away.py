@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.results import predictions, store
+from engine.results import predictions
 from engine.serve import published
 from engine.serve.conversation import can_answer
 from engine.serve.published import Served
@@ -24,7 +24,7 @@ _POLL_SECONDS = 1.0
 
 
 def show(view: View) -> None:
-    able = {one.variant for one in store.variants(view.ws) if can_answer(one)}
+    able = {one.variant for one in reads.variants(view.ws) if can_answer(one)}
     name = compare_choices.candidate(view)
     if name not in able:
         st.info("No model answers for this variant: it can only be compared.", icon=":material/info:")

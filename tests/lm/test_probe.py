@@ -95,3 +95,26 @@ def test_other_architectures_train_on_their_usual_layers(kind: str, folder: Path
     tokenizer.save_pretrained(tmp_path / kind)
     card = probe(str(tmp_path / kind))
     assert card.usable, card.findings[-1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "stage", "words"),
+    [
+        ("bert", {"intermediate_size": 32}, "Reading order", "depends on those behind it"),
+        ("openai-gpt", {"n_embd": 16, "n_layer": 2, "n_head": 2}, "Use", "breaks when it is used"),
+        ("ctrl", {"n_embd": 16, "n_layer": 2, "n_head": 2, "dff": 32}, "Layers", "not known"),
+    ],
+)
+def test_architectures_that_cannot_answer_here_are_refused_in_words(
+    kind: str, shape: dict[str, int], stage: str, words: str, folder: Path, tmp_path: Path
+) -> None:
+    tokenizer = load_base(str(folder)).tokenizer
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2} if kind == "bert" else {}
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), initializer_range=0.3, **sizes, **shape)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / kind)
+    tokenizer.save_pretrained(tmp_path / kind)
+    last = probe(str(tmp_path / kind)).findings[-1]
+    assert (last.name, last.verdict) == (stage, "refused"), last
+    assert words in last.detail
+    assert last.hint
