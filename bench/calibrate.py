@@ -31,6 +31,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench.study import engine, play, spelled  # noqa: E402
+from engine.core.wording import interval, p_value, points, signed_points  # noqa: E402
 
 ALPHA = 0.05
 PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))
@@ -81,7 +82,9 @@ def beats(row: Row) -> bool:
 def above(row: Row) -> bool:
     """Say whether a variant is better than its own placebo at alpha."""
     found = row["above_placebo"]
-    return bool(found) and found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0
+    if not found or found["ci_low"] is None or found["p"] is None:  # too few personas differ
+        return False
+    return bool(found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0)
 
 
 def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
@@ -98,7 +101,8 @@ def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
             "a personal variant beats its placebo": any(map(above, personal)),
             "no cluster variant beats unified": not any(map(beats, families["cluster"])),
             "no cluster variant comes near the best personal one": all(
-                row["ci_high"] < max(one["ci_low"] for one in personal) for row in families["cluster"]
+                (row["ci_high"] or 0.0) < max((one["ci_low"] or 0.0) for one in personal)
+                for row in families["cluster"]
             ),
         }
     steering = [row for row in rows if row["family"] == "steering"]
@@ -186,14 +190,10 @@ def show_worlds(answer: dict[str, Any]) -> None:
         print("  |---|---|---|---|---|---|")
         for row in found["rows"]:
             placebo = row["above_placebo"]
-            told = "" if not placebo else f"{100 * placebo['delta']:+.1f} (p {placebo['p']:.2g})"
-            p = "" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
-            interval = (
-                f"{100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}"
-                if row["role"] != "reference"
-                else ""
-            )
-            values = (f"{100 * row['mean']:.1f}", f"{100 * row['delta']:+.1f}", interval, p, told)
+            told = "" if not placebo else f"{signed_points(placebo['delta'])} (p {p_value(placebo['p'])})"
+            sure = "" if row["role"] == "reference" else interval(row["ci_low"], row["ci_high"])
+            p = "" if row["p_holm"] is None else p_value(row["p_holm"])
+            values = (points(row["mean"]), signed_points(row["delta"]), sure, p, told)
             print(f"  | {row['variant']} | " + " | ".join(values) + " |")
 
 

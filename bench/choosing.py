@@ -26,7 +26,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from engine.stats.compare import compare  # noqa: E402
-from engine.stats.pairing import Pairing, Row, Vector, index, pair  # noqa: E402
+from engine.stats.pairing import Pairing, Valued, Vector, index, pair  # noqa: E402
 from engine.stats.routing import FOLDS, choose, cross_fit, folds  # noqa: E402
 from engine.stats.verdicts import BETTER, verdict  # noqa: E402
 from engine.stats.winners import optimism  # noqa: E402
@@ -48,7 +48,7 @@ def routing(*, studies: int, personas: int, variants: int, examples: int, seed: 
     """Route each persona among equal variants, with no margin."""
 
     def one(study: Study, fold_of: dict[str, int]) -> tuple[Study, Study]:
-        def rows(without: int | None = None) -> dict[str, list[Row]]:
+        def rows(without: int | None = None) -> dict[str, list[Valued]]:
             return {
                 name: [(at, _whose(at), value) for at, value in of.items() if fold_of[at] != without]
                 for name, of in study.items()

@@ -98,7 +98,7 @@ def write_half_billion(folder: Path) -> Path:
 def base_folder(name: str) -> Path:
     """Return the folder of a base by its name in BASES; the random shape is written once a machine boot."""
     from engine.core.base_folder import SMOLLM2
-    from engine.lm.smollm2 import convert_smollm2
+    from tools.smollm2 import convert_smollm2
 
     if name == "embedded":
         return ROOT / "models" / "base"

@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 ADAPTERS, NEAREST, RANK = 200, 5, 8
+_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # a core's own cache: larger pieces take twice as long
 Keep = Callable[[str, int, Tensor], None]
 SHAPES: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "embedded": (
@@ -91,8 +92,6 @@ def sparse_weights() -> Tensor:
 
 def ours(stacks: Mapping[str, Any], bases: Mapping[str, Tensor], weights: Tensor, keep: Keep) -> float:
     """Merge for every persona, layer by layer; return the seconds a persona. `keep` sees each weight."""
-    from engine.lm.merge import merged_weights
-
     began = time.perf_counter()
     for path, stack in stacks.items():
         for part, merged in merged_weights(stack, weights, base=bases[path]):
@@ -100,6 +99,35 @@ def ours(stacks: Mapping[str, Any], bases: Mapping[str, Tensor], weights: Tensor
                 keep(path, target, merged[row])
     finished(weights)
     return (time.perf_counter() - began) / len(weights)
+
+
+def merged_weights(
+    stack: Any, weights: Tensor, *, base: Tensor | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield (targets, W), the exact merges of a module: W [m, out, in] = base + sum_n weights[m, n] b_n a_n.
+
+    `weights` [M, N] may be sparse: zeros cost nothing. `base` [out, in] is zero when not given. A few
+    targets at a time, on the stack's device, and every W lies in the same memory: copy what has to stay.
+    """
+    (tall, wide), device, dtype = stack.shape, stack.a.device, stack.a.dtype
+    weights = weights.to(device)
+    most = max(1, int((weights != 0).sum(dim=1).max()))
+    chosen = weights.abs().topk(most, dim=1).indices
+    at_once = _CHUNK_BYTES.get(device.type, _CHUNK_BYTES["cpu"])
+    rows = max(1, min(len(weights), at_once // (tall * wide * dtype.itemsize)))
+    zero = torch.zeros(1, 1, 1, dtype=dtype, device=device)
+    start_from = zero if base is None else base.to(device, dtype)
+    space = torch.empty(rows, tall, wide, dtype=dtype, device=device)
+    up = stack.b.transpose(1, 2).contiguous()
+    for start in range(0, len(weights), rows):
+        part = slice(start, min(start + rows, len(weights)))
+        picked = chosen[part]
+        shares = weights[part].gather(1, picked).to(dtype)
+        a = (stack.a[picked] * shares[:, :, None, None]).flatten(1, 2)
+        b = up[picked].flatten(1, 2).transpose(1, 2)
+        into = space[: len(picked)]
+        torch.baddbmm(start_from.expand(len(picked), tall, wide), b, a, out=into)
+        yield part, into
 
 
 def finished(like: Tensor) -> None:

@@ -33,8 +33,6 @@ _PRIMARY = next(iter(METRICS))
 _STEPS = 120
 _BEGUN_STEPS = 12  # of a run that ended early
 
-Recipe = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class Made:
@@ -239,7 +237,7 @@ def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int, persona
     manifest.write(ws, spec.run_id)
 
 
-def _recipe(spec: RunSpec, made: Made) -> Recipe:
+def _recipe(spec: RunSpec, made: Made) -> Mapping[str, Any]:
     own = {"run": spec.run_id}
     if made.family == "routing":
         return {"route": spec.run_id}
@@ -324,6 +322,6 @@ def _files(ws: Workspace, spec: RunSpec, drawer: _Drawer) -> dict[str, Any]:
     return {}
 
 
-def _recipe_of(ws: Workspace, run_id: str) -> Recipe:
-    found: Recipe = manifest.read(ws.run_folder(run_id))["variants"][0]["recipe"]
+def _recipe_of(ws: Workspace, run_id: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = manifest.read(ws.run_folder(run_id))["variants"][0]["recipe"]
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.base_folder import smollm2_folder
-from engine.lm.smollm2 import convert_smollm2
+from tools.smollm2 import convert_smollm2
 
 _USERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "persona-lab"
 

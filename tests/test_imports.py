@@ -11,21 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.core.paths import REPOSITORY
+from tools.house import ROOMS, house, phrase
 
-ROOMS = (
-    "core",
-    "domains",
-    "data",
-    "stats",
-    "lm",
-    "runs",
-    "strategies",
-    "results",
-    "show",
-    "serve",
-    "cli",
-)
-"""The rooms of engine/, in order: a room imports those before it and none after it."""
 MODEL_CODE = ("torch", "transformers", "peft", "sentence_transformers")
 CLIENTS = ("openai", "anthropic")
 LIGHT = [
@@ -77,6 +64,13 @@ def test_every_folder_of_the_engine_is_a_room() -> None:
     assert folders == set(ROOMS)
     above_all_rooms = {"__init__.py", "__main__.py", "face.py"}
     assert {path.name for path in engine.glob("*.py")} == above_all_rooms
+
+
+def test_the_plan_of_the_house_is_told_by_its_rooms_and_by_the_readme() -> None:
+    print(f"\n{house()}")
+    assert all(10 < len(phrase(REPOSITORY / "engine" / room)) <= 110 for room in ROOMS)
+    plan = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("## What is where")[2]
+    assert tuple(re.findall(r"^      (\w+)/ ", plan, re.MULTILINE)) == ROOMS
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -24,9 +24,9 @@ def tools() -> None:
 @click.option("--tokens", type=click.IntRange(min=1), help="Training tokens; by default the recipe's.")
 def build_base(output: Path | None, seed: int | None, tokens: int | None) -> None:
     """Build the embedded base model from nothing; 30 to 90 minutes on 2 cores."""
-    from tools.base_build import Recipe, build
+    from tools.base_build import Build, build
 
-    recipe = Recipe()
+    recipe = Build()
     recipe = recipe.shortened(tokens) if tokens else recipe
     recipe = replace(recipe, seed=recipe.seed if seed is None else seed)
     facts = build(output or embedded_base(), recipe, say=lambda line: click.echo(line, err=True))
@@ -46,6 +46,14 @@ def world_report(reference: Path | None, personas: int, dialogues: int, seed: in
 
     found = report(reference, personas=personas, dialogues=dialogues, seed=seed)
     click.echo(found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, indent=2))
+
+
+@tools.command("house")
+def house() -> None:
+    """Show the rooms of the code in their order: what each is for, its files and lines."""
+    from tools.house import house as plan
+
+    click.echo(plan())
 
 
 @tools.command("layouts")

@@ -46,7 +46,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Build:
     """Everything that decides the weights."""
 
     courses: tuple[Course, ...] = (
@@ -71,7 +71,7 @@ class Recipe:
     def tokens(self) -> int:
         return sum(course.tokens for course in self.courses)
 
-    def shortened(self, tokens: int) -> Recipe:
+    def shortened(self, tokens: int) -> Build:
         """Return the recipe with every course cut to the same share, `tokens` in all."""
         share = tokens / self.tokens
         return replace(
@@ -80,14 +80,12 @@ class Recipe:
         )
 
 
-def build(
-    output: Path, recipe: Recipe | None = None, *, say: Callable[[str], None] = print
-) -> dict[str, Any]:
+def build(output: Path, recipe: Build | None = None, *, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Build the base into `output` (created) and return the facts that its card states.
 
     Takes 30 to 90 minutes on 2 cores with the default recipe; `say` gets a line every hundred steps.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or Build()
     torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     started = time.monotonic()
@@ -120,7 +118,7 @@ def build(
     return facts
 
 
-def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def _new_model(recipe: Build, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
     config = Qwen2Config(
         vocab_size=VOCABULARY,
         hidden_size=recipe.width,
@@ -141,7 +139,7 @@ def _new_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCa
 def _train(
     model: Qwen2ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
-    recipe: Recipe,
+    recipe: Build,
     course: Course,
     say: Callable[[str], None],
 ) -> list[float]:
@@ -184,7 +182,7 @@ def reply_loss(model: Qwen2ForCausalLM, batch: TrainingBatch, *, bf16: bool = Fa
     return cross_entropy(logits.float(), batch.targets[wanted])
 
 
-def _optimizers(model: Qwen2ForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimizers(model: Qwen2ForCausalLM, recipe: Build) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.model.layers.named_parameters() if p.ndim == 2]
     held = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in held]
@@ -198,13 +196,13 @@ def _optimizers(model: Qwen2ForCausalLM, recipe: Recipe) -> list[torch.optim.Opt
     return [muon, adam]
 
 
-def _schedule(share: float, recipe: Recipe) -> float:
+def _schedule(share: float, recipe: Build) -> float:
     if share < recipe.warmup_share:
         return share / recipe.warmup_share
     return min(1.0, max(0.01, (1 - share) / recipe.decay_share))
 
 
-def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Recipe, course: Course) -> Iterator[TrainingBatch]:
+def _batches(tokenizer: PreTrainedTokenizerFast, recipe: Build, course: Course) -> Iterator[TrainingBatch]:
     """Yield batches of about `tokens_per_step` tokens, from pools sorted by length and shuffled by batch."""
     seed, read = recipe.seed + course.stream, 0
     shuffle = torch.Generator().manual_seed(seed)
@@ -246,7 +244,7 @@ def suit_adapters(model: Qwen2ForCausalLM, gain: float) -> None:
 
 @torch.inference_mode()
 def _held_out_loss(
-    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Build
 ) -> dict[str, float]:
     model.eval()
     losses = {}

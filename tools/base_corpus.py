@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from engine.core.types import Message
 from engine.data.worlds.dialogues import Session, need_request, write_session
 from engine.data.worlds.households import Household, WorldSpec, draw_household
-from engine.data.worlds.replies import Plan, own_manner, phrase
+from engine.data.worlds.replies import Intent, own_manner, phrase
 from engine.data.worlds.words import REASONS
 from engine.domains.smart_home import SMART_HOME
 from engine.lm.prompts import Memory, chat, system_text
@@ -136,7 +136,7 @@ def _drill(household: Household, session: Session, rng: random.Random) -> Corpus
 
 def habitual_reply(household: Household, need: str, rng: random.Random) -> str:
     """Return what the household's assistant says when it acts on `need` by itself."""
-    plan = Plan("set", ((need.split("/")[0], household.settings[need]),))
+    plan = Intent("set", ((need.split("/")[0], household.settings[need]),))
     return phrase(plan, own_manner(household, rng), household)
 
 

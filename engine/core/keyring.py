@@ -46,11 +46,6 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*(one.key for one in permits() if one.key), *HUB[:1], *CLUSTER[:1]]))
 
 
-def is_kept(name: str) -> bool:
-    """Say whether a key is in the file of kept ones; the environment's still comes first."""
-    return name in _kept()
-
-
 def keep(name: str, value: str) -> None:
     """Keep a key for this user. Raises EngineError for a name that nothing needs, and for what is no key."""
     refuse_unless("own", "keep a key")

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json, user_folder, write_json
+from engine.core.paths import Workspace, read_record, user_folder, write_json
 
 _MOST = 30
 _PLAIN = re.compile(r"[^a-z0-9]+")
@@ -20,11 +20,10 @@ _PLAIN = re.compile(r"[^a-z0-9]+")
 def known() -> list[Workspace]:
     """Return the workspaces that are still there, the last one opened first."""
     try:
-        roots = read_json(_path())
+        roots = read_record(_path(), list[str])
     except (FileNotFoundError, EngineError):
         return []
-    named = [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
-    return [Workspace(Path(root)) for root in dict.fromkeys(named) if Path(root).is_dir()]
+    return [Workspace(Path(root)) for root in dict.fromkeys(roots) if Path(root).is_dir()]
 
 
 def remember(ws: Workspace) -> bool:
@@ -35,11 +34,6 @@ def remember(ws: Workspace) -> bool:
     except OSError:
         return False
     return True
-
-
-def forget(ws: Workspace) -> None:
-    """Take a workspace out of the list; its folder stays as it is."""
-    write_json(_path(), [str(one.root) for one in known() if one.root != ws.root])
 
 
 def name_in_address(ws: Workspace) -> str:

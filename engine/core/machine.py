@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
 from engine.core.parameters import worded
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_json, read_record, write_json
 from engine.core.roles import Role, refuse_unless
 
 Change = TypeVar("Change", bound=Callable[..., Any])
@@ -67,14 +67,10 @@ class Machine:
 def read_machine(ws: Workspace) -> Machine:
     """Return the workspace's settings; what is not set has its default. Raises EngineError on a torn file."""
     path = _path(ws)
-    if not path.exists():
-        return Machine()
-    values = read_json(path)
-    known = {entry.name for entry in fields(Machine)}
     try:
-        return Machine(**{name: value for name, value in values.items() if name in known})
-    except ValidationError as error:
-        raise EngineError(f"{path}: {_worded(error)}.", f"Mend it, or delete {path.name}.") from error
+        return read_record(path, Machine, hint=f"Mend it, or delete {path.name}.")
+    except FileNotFoundError:
+        return Machine()
 
 
 def change_machine(ws: Workspace, **values: Any) -> Machine:

@@ -3,10 +3,11 @@ what is wrong with a value, the same wherever one is given."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -26,6 +27,11 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "bool_type": lambda _: "must be true or false",
     "bool_parsing": lambda _: "must be true or false",
     "string_type": lambda _: "must be text",
+    "list_type": lambda _: "must be a list",
+    "tuple_type": lambda _: "must be a list",
+    "dict_type": lambda _: "must be an object",
+    "dataclass_type": lambda _: "must be an object",
+    "json_invalid": lambda told: f"is no JSON: {told['error']}",
 }
 
 
@@ -80,9 +86,18 @@ def worded(fault: ErrorDetails) -> str:
     """Say what is wrong with a value: "must be 1 or more, not 0"; a list's member is told first."""
     words = _WORDS.get(fault["type"])
     msg = fault["msg"].removeprefix("Value error, ")
-    told = words(fault.get("ctx", {})) if words else msg[:1].lower() + msg[1:]
+    said = words(fault.get("ctx", {})) if words else msg[:1].lower() + msg[1:]
     value = fault["input"]
-    if fault["type"] == "missing" or value is None or value == "" or isinstance(value, list | dict):
-        return told
+    if fault["type"] in ("missing", "json_invalid") or value in (None, "") or isinstance(value, list | dict):
+        return said
+    if fault["type"].endswith("_type"):  # of a file: a number in quotes is no number
+        return f"{said}, not {json.dumps(value, ensure_ascii=False)}"
     in_list = any(isinstance(part, int) for part in fault["loc"])
-    return f"{value} {told}" if in_list else f"{told}, not {value}"
+    return f"{value} {said}" if in_list else f"{said}, not {value}"
+
+
+def told(error: ValidationError) -> str:
+    """Say where in a file's value the first fault is, and what: "files.card must be text, not 3"."""
+    fault = error.errors(include_url=False)[0]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+    return f"{where.removeprefix('.') or 'it'} {worded(fault)}"

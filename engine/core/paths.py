@@ -8,12 +8,14 @@ import os
 import re
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from engine.core import forms
 from engine.core.errors import EngineError
-from engine.core.forms import FORMS, fault
+from engine.core.forms import Record
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Where the product's own files lie: the checkout, or what pip installed it into."""
@@ -22,6 +24,7 @@ _umask = os.umask(0o077)  # the only way to read it is to set it
 os.umask(_umask)
 _FILE_MODE = 0o666 & ~_umask
 _LARGEST_BYTES = 2_000_000_000
+_DOCTOR = "Run: python -m engine doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ class WorkspaceGone(EngineError):
 class TornFile(EngineError):
     """A file that is not what was written: cut off, or changed by something else."""
 
-    def __init__(self, path: Path, fault: str, hint: str = "Run: python -m engine doctor") -> None:
+    def __init__(self, path: Path, fault: str, hint: str = _DOCTOR) -> None:
         super().__init__(f"{path} {fault}", hint)
         self.path = path
 
@@ -212,28 +215,42 @@ def read_json(path: Path, form: Any = None) -> Any:
     Raises FileNotFoundError where there is none, and TornFile, an EngineError naming the file and what is
     wrong, when it is no JSON or of another form (engine/core/forms.py).
     """
+    text = read_text(path)
     try:
-        value = json.loads(read_text(path))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TornFile(path, f"is not valid JSON: {error}") from error
-    wanted = form if form is not None else FORMS.get(path.name)
-    wrong = fault(wanted, value) if wanted is not None else ""
-    if wrong:
-        raise TornFile(path, f"is of another form: {wrong}.")
+    wanted = form if form is not None else forms.FORMS.get(path.name)
+    if wanted is not None:
+        _record(path, wanted, text, _DOCTOR)
     return value
 
 
-def read_rows(path: Path) -> list[Any]:
-    """Return the values of a file of JSON lines that only grows; lines torn by a kill are left out.
+def read_record(path: Path, form: type[Record], *, hint: str = _DOCTOR) -> Record:
+    """Return what a file of JSON says, as a record of `form`; what a newer version adds is passed over.
 
-    None where there is no file. A reply may hold one of the rarer line separators, so only newlines count.
+    Raises FileNotFoundError where there is none, and TornFile, with the hint, where it is of another form.
+    """
+    return _record(path, form, read_text(path), hint)
+
+
+def _record(path: Path, form: type[Record], text: str, hint: str) -> Record:
+    try:
+        return forms.record(form, text)
+    except ValueError as error:
+        raise TornFile(path, f"is of another form: {error}.", hint) from error
+
+
+def read_rows(path: Path, form: Any = Any) -> list[Any]:
+    """Return the lines of a file of JSON lines that only grows, each as a record of `form`.
+
+    Lines torn by a kill, or of another form, are left out; there are none where there is no file. A reply may
+    hold one of the rarer line separators, so only newlines count.
     """
     rows = []
     for line in read_text(path, errors="replace").split("\n") if path.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
+        with suppress(ValueError):
+            rows.append(forms.record(form, line))
     return rows
 
 

@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, user_folder, write_json
+from engine.core.paths import TornFile, read_record, user_folder, write_json
 
 VARIABLE = "PERSONA_LAB_ENDPOINTS"
 _PORTS = {"http": 80, "https": 443}
@@ -199,27 +198,21 @@ def _told() -> list[Permit]:
 
 
 def _kept() -> list[Permit]:
-    path = kept_in()
+    path, mend = kept_in(), "Mend it, or delete it and allow anew."
     try:
-        values = read_json(path)
-        if not isinstance(values, list):
-            raise TypeError("no list")
-        return [_read(value) for value in values]
+        found = read_record(path, list[Permit], hint=mend)
     except FileNotFoundError:
         return []
-    except (EngineError, OSError, TypeError, KeyError, AttributeError, ValueError) as error:
-        told = error.message if isinstance(error, EngineError) else type(error).__name__
-        raise EngineError(
-            f"{path} cannot be read: {told}", "Mend it, or delete it and allow anew."
-        ) from error
+    if not all(map(_is_sound, found)):
+        raise TornFile(path, "holds what is no permit.", mend)
+    return found
 
 
-def _read(value: Any) -> Permit:
-    made = Permit(str(value["host"]), int(value["port"]), value["key"], value["private"] is True)
-    again = make_permit(f"https://{made.address}", key=made.key, private=made.private)
-    if again != made:
-        raise ValueError(made.host)
-    return made
+def _is_sound(permit: Permit) -> bool:
+    try:
+        return make_permit(f"https://{permit.address}", key=permit.key, private=permit.private) == permit
+    except EngineError:
+        return False
 
 
 def _keep(found: Iterable[Permit]) -> None:

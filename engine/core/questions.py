@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from engine.core.types import Message
 
-State = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
+Progress = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
 ENDED: frozenset[str] = frozenset({"done", "cancelled", "failed"})
 MOST_SPEAKERS = 4
 _ID_BYTES = 6
@@ -90,7 +90,7 @@ class Answer:
     """
 
     question_id: str
-    state: State = "waiting"
+    state: Progress = "waiting"
     version: int = 0
     ahead: int = 0
     replies: tuple[Reply, ...] = ()
@@ -116,21 +116,6 @@ def is_id(text: str | None) -> bool:
 def as_json(record: Question | Answer) -> dict[str, Any]:
     """Return a record as a JSON object."""
     return asdict(record)
-
-
-def read_question(value: Mapping[str, Any]) -> Question:
-    """Return the question written as JSON. Raises KeyError or TypeError on another form."""
-    speakers = tuple(
-        Speaker(**{**one, "history": tuple(Message(**said) for said in one["history"])})
-        for one in value["speakers"]
-    )
-    return Question(**{**value, "speakers": speakers})
-
-
-def read_answer(value: Mapping[str, Any]) -> Answer:
-    """Return the answer written as JSON. Raises KeyError or TypeError on another form."""
-    replies = ({key: said for key, said in one.items() if key != "actions"} for one in value["replies"])
-    return Answer(**{**value, "replies": tuple(Reply(**one) for one in replies)})  # older ones held actions
 
 
 def failed(answer: Answer, error: str, hint: str = "") -> Answer:

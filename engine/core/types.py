@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Row = Mapping[str, Any]
+"""A row of a table that people read: column -> value."""
 Split = Literal["train", "val", "test", "history", "unseen"]
 Role = Literal["user", "assistant", "system"]
 _NAME = re.compile(r"([^\W\d_]{2,})(?:'s| (?:is|has|likes|loves|lives|works|was|prefers|wants|speaks)\b)")

@@ -51,10 +51,13 @@ def points(value: float | None) -> str:
 
 def signed_points(value: float | None) -> str:
     """Word a difference as signed points: 0.0231 -> "+2.3", -0.004 -> "−0.4", 0 -> "0.0"."""
-    if value is None or not known(value):
-        return NOTHING
-    words = rounded(100 * value, 1)
-    return f"+{words}" if value > 0 and words != "0.0" else words
+    return NOTHING if value is None or not known(value) else signed(100 * value, 1)
+
+
+def signed(value: float, digits: int) -> str:
+    """Word a difference with so many decimals and its sign: "+2.31", "−0.40", and "0.00" without one."""
+    words = rounded(value, digits)
+    return f"+{words}" if value > 0 and words != rounded(0, digits) else words
 
 
 def interval(low: float | None, high: float | None) -> str:

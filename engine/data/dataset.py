@@ -11,16 +11,15 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from engine.core import integrity
 from engine.core.errors import EngineError
+from engine.core.forms import Record, record
 from engine.core.paths import Workspace, read_bytes, read_json
 from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
-
-_Record = TypeVar("_Record")
 
 PERSONAS, DIALOGUES, CARD, TRUTH = "personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl"
 SPLITS = "splits.json"
@@ -153,16 +152,7 @@ def _damaged(path: Path, why: str) -> EngineError:
 
 @functools.lru_cache(maxsize=4)
 def _load_dataset(personas: Path, dialogues: Path, *_stamps: tuple[int, int, int]) -> Dataset:
-    return Dataset(tuple(_records(personas, _persona)), tuple(_records(dialogues, _dialogue)))
-
-
-def _persona(row: dict[str, Any]) -> Persona:
-    return Persona(row["persona_id"], row["character"], tuple(row["routines"]))
-
-
-def _dialogue(row: dict[str, Any]) -> Dialogue:
-    messages = tuple(Message(message["role"], message["text"]) for message in row["messages"])
-    return Dialogue(row["persona_id"], row["dialogue_id"], row["order"], messages, row["meta"])
+    return Dataset(tuple(_records(personas, Persona)), tuple(_records(dialogues, Dialogue)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -172,9 +162,9 @@ def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
     return Splits(found["scheme"], found["assignment"], frozenset(found["online"]), unseen)
 
 
-def _records(path: Path, make: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+def _records(path: Path, form: type[Record]) -> Iterator[Record]:
     for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
         try:
-            yield make(json.loads(line))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise _damaged(path, f"line {number} is damaged") from error
+            yield record(form, line)
+        except ValueError as error:
+            raise _damaged(path, f"line {number}: {error}") from error

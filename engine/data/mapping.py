@@ -111,10 +111,6 @@ class Mapping:
         """Return the parts that have a column, as the card holds them."""
         return {name: value for name, value in asdict(self).items() if value}
 
-    def as_option(self) -> str:
-        """Return it as --map takes it."""
-        return ",".join(f"{name}={value}" for name, value in self.as_json().items())
-
 
 def read_mapping(given: Any) -> Mapping:
     """Return the mapping of "user=customer_id,time=created_at", of a list of such, or of a record by part.

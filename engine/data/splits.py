@@ -15,7 +15,6 @@ from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
 from engine.data.dataset import example_turns, hash_of
 
-Scheme = Literal["by-time", "by-persona"]
 NAMES: Final[tuple[Split, ...]] = ("train", "val", "test")
 UNSEEN: Final = "unseen"
 HISTORY: Final = "history"

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["plain", "right", "other", "missing", "extra"]
-KINDS: tuple[Kind, ...] = ("plain", "right", "other", "missing", "extra")
+Match = Literal["plain", "right", "other", "missing", "extra"]
+KINDS: tuple[Match, ...] = ("plain", "right", "other", "missing", "extra")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Act:
 class Finding:
     """One act of a reply, held against the right reply's; "plain" where there is none to hold it against."""
 
-    kind: Kind
+    kind: Match
     words: str
 
 
@@ -53,7 +53,7 @@ class Piece:
     """A stretch of a reply's text; `kind` is "" where it states no value."""
 
     text: str
-    kind: Kind | Literal[""] = ""
+    kind: Match | Literal[""] = ""
 
 
 def nothing(text: str) -> tuple[Act, ...]:
@@ -78,7 +78,7 @@ def findings(said: Sequence[Act], held: Sequence[Act] | None) -> tuple[Finding, 
     told = {act.subject for act in (*said, *held) if act.aspect}
     names = ({act.subject for act in said}, {act.subject for act in held})
     for subject in sorted((names[0] | names[1]) - told):
-        kind: Kind = "extra" if subject not in names[1] else "right" if subject in names[0] else "missing"
+        kind: Match = "extra" if subject not in names[1] else "right" if subject in names[0] else "missing"
         found.append(Finding(kind, Act(subject).words))
     return tuple(sorted(found, key=lambda one: KINDS.index(one.kind)))
 
@@ -98,11 +98,11 @@ def pieces(text: str, said: Sequence[Act], held: Sequence[Act]) -> tuple[Piece, 
 
     A value that stands for several acts of different kinds is not marked: its words alone do not tell.
     """
-    marks: dict[str, set[Kind]] = {}
+    marks: dict[str, set[Match]] = {}
     wanted = {act.about for act in held}
     for act in said:
         if act.in_text:
-            kind: Kind = "right" if act in held else "other" if act.about in wanted else "extra"
+            kind: Match = "right" if act in held else "other" if act.about in wanted else "extra"
             marks.setdefault(act.value, set()).add(kind)
     certain = {value.lower(): kinds.pop() for value, kinds in marks.items() if len(kinds) == 1}
     if not certain:

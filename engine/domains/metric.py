@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
+from engine.core.wording import interval, known, points, rounded, signed, signed_points
 
 OfTexts = Callable[[str, str], float | None]
 OfEmbeddings = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -73,9 +74,38 @@ class Metric:
         """-1 where lower is better, else 1: what a value is multiplied by to be ranked."""
         return -1.0 if self.higher_is_better is False else 1.0
 
+    @property
+    def in_points(self) -> bool:
+        """Whether people read it in points; else on its own scale."""
+        return self.unit == "fraction"
+
+    @property
+    def named(self) -> str:
+        """Its label within a sentence: "embedding similarity", "MAE", "device F1"."""
+        first, rest = self.label[:1], self.label[1:]
+        return self.label if rest[:1].isupper() else f"{first.lower()}{rest}"
+
+    def spread(self, low: float | None, high: float | None) -> str:
+        """Word an interval of differences; a dash where there is none."""
+        if self.in_points or not (known(low) and known(high)):
+            return interval(low, high)
+        return f"{self.change(low)} to {self.change(high)}"
+
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
         return value if self.sign > 0 else 1 / (1 + value)
+
+    def level(self, value: float | None) -> str:
+        """Word a value: "82.1" in points, "0.42" where it is no fraction, a dash where there is none."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return points(value)
+        return rounded(value, 2)
+
+    def change(self, value: float | None) -> str:
+        """Word a difference with its sign: "+2.3" in points, "−0.42" where it is no fraction."""
+        if self.unit == "fraction" or value is None or not known(value):
+            return signed_points(value)
+        return signed(value, 2)
 
     def values_of(self, reply: str, reference: str) -> Mapping[str, float | None]:
         """Return what one example's score holds: its value under "", or its counts by name."""

@@ -14,7 +14,7 @@ from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
 from engine.lm.effects import Prompt, Recipe
 from engine.lm.load import Base
-from engine.lm.mixture import Row
+from engine.lm.mixture import Strand
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Built, Shelf, Side, build_prompt
 from engine.lm.retrieve import MemoryIndex
@@ -30,7 +30,7 @@ positions a trained prefix takes from the window."""
 class Ask:
     """One example as the model is asked it: a row for each side, and the memories that they show."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Strand, ...]
     memories: tuple[Memory, ...] = ()
     memories_cut: int = 0
     turns_cut: int = 0
@@ -99,7 +99,7 @@ class Asker:
     def _ask(self, example: Example, answering: Sequence[Side]) -> Ask:
         prompts = [self._built(example, side) for side in answering]
         rows = tuple(
-            Row(
+            Strand(
                 prompt.ids,
                 self._shelf.change(side.effects),
                 side.weight,

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import plain_name, read_json, write_atomically, write_json
+from engine.core.forms import Record
+from engine.core.paths import plain_name, read_record, write_atomically, write_json
 
 _POSITION = "position.json"
 Parts = Mapping[str, Mapping[str, Tensor]]
@@ -40,21 +41,20 @@ def write_checkpoint(folder: Path, number: int, parts: Parts, position: Mapping[
             old.unlink()
 
 
-def read_position(folder: Path) -> dict[str, Any] | None:
+def read_position(folder: Path, form: type[Record]) -> Record | None:
     """Return what was written as `position`; None when there is no checkpoint. Raises Damaged."""
-    if not (folder / _POSITION).exists():
+    try:
+        return read_record(folder / _POSITION, form)
+    except FileNotFoundError:
         return None
-    try:
-        found: dict[str, Any] = read_json(folder / _POSITION)
-    except (EngineError, OSError) as error:
+    except EngineError as error:
         raise Damaged(str(error)) from error
-    return found
 
 
-def read_into(folder: Path, position: Mapping[str, Any], parts: Parts) -> None:
-    """Copy the tensors of the checkpoint at `position` into those of `parts`. Raises Damaged."""
+def read_into(folder: Path, file: str, parts: Parts) -> None:
+    """Copy the tensors of the checkpoint that a position names into those of `parts`. Raises Damaged."""
     try:
-        tensors = load_file(folder / plain_name(position["file"], what="a checkpoint"))
+        tensors = load_file(folder / plain_name(file, what="a checkpoint"))
         wanted = [
             (tensor, tensors[f"{part}/{name}"])
             for part, named in parts.items()

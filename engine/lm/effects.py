@@ -9,21 +9,29 @@ no model code.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NotRequired, cast
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from engine.core.errors import EngineError
+from engine.core.forms import Record, record
 from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
+_WHOLE = ConfigDict(extra="forbid")
+"""Of a later version: what is not known here may mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """A low-rank change of linear layers: `weight` times the adapter `name` of a run."""
 
+    __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "weights"
     run: str
     name: str
@@ -34,6 +42,7 @@ class Weights:
 class Prefix:
     """Keys and values before the prompt: the prefix `name` of a run."""
 
+    __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "prefix"
     run: str
     name: str
@@ -43,6 +52,7 @@ class Prefix:
 class Activations:
     """An offset added to what layers give: `scale` times the one that a run keeps under `name`."""
 
+    __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "activations"
     run: str
     name: str
@@ -62,6 +72,7 @@ class Prompt:
     of them.
     """
 
+    __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "prompt"
     profile: bool = False
     memories: int = 0
@@ -95,6 +106,7 @@ class Logits:
 class Own:
     """What a run holds for each persona: effects of her own, or, `chosen`, a whole recipe that it chose."""
 
+    __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "own"
     run: str
     chosen: bool = False
@@ -180,14 +192,12 @@ def read_recipe(value: Value) -> Recipe:
 
     Raises EngineError where no model answers (a ceiling, published scores) or something unknown is asked for.
     """
-    try:
-        if "effects" not in value:
-            return _read_before(value)
-        _refuse_unknown(set(value) - {"effects", "remote"})
-        remote = read_endpoint(value["remote"]) if value.get("remote") else None
-        return Recipe(tuple(_read(entry) for entry in value["effects"]), remote=remote)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EngineError(f"This recipe cannot be read: {error}", "Choose another variant.") from error
+    if "effects" not in value:
+        return _read_before(value)
+    _refuse_unknown(set(value) - {"effects", "remote"})
+    told = _as(_Today, value)
+    remote = read_endpoint(told["remote"]) if told.get("remote") else None
+    return Recipe(tuple(_read(entry) for entry in told["effects"]), remote=remote)
 
 
 def answers(value: Value) -> bool:
@@ -247,21 +257,55 @@ def _written(effect: Effect) -> dict[str, Any]:
             return {**told, "run": run, "name": name}
 
 
+class _Today(TypedDict):
+    effects: list[dict[str, Any]]
+    remote: NotRequired[dict[str, Any] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Logits:
+    __pydantic_config__: ClassVar = _WHOLE
+    parts: tuple[dict[str, Any], dict[str, Any]]
+    weight: float
+    on: Literal["probabilities", "logits"] = "probabilities"
+
+
+@dataclass(frozen=True, slots=True)
+class _Swapped:
+    __pydantic_config__: ClassVar = _WHOLE
+    of: dict[str, Any]
+    run: str
+
+
+_WRITTEN: Mapping[str, Any] = {
+    **STORED,
+    Prompt.kind: Prompt,
+    Own.kind: Own,
+    Logits.kind: _Logits,
+    Swapped.kind: _Swapped,
+}
+
+
+def _as(form: type[Record], value: Any) -> Record:
+    try:
+        return record(form, json.dumps(value))
+    except (ValueError, TypeError) as error:
+        raise EngineError(f"This recipe cannot be read: {error}.", "Choose another variant.") from error
+
+
 def _read(entry: Mapping[str, Any]) -> Effect:
-    told = {name: value for name, value in entry.items() if name != "kind"}
-    kind = entry["kind"]
-    if kind in STORED:
-        return STORED[kind](**told)
-    if kind == Prompt.kind:
-        return Prompt(**told)
-    if kind == Own.kind:
-        return Own(**told)
-    if kind == Logits.kind:
-        first, second = (read_recipe(part) for part in told["parts"])
-        return Logits(first, second, float(told["weight"]), told.get("on", "probabilities"))
-    if kind == Swapped.kind:
-        return Swapped(read_recipe(told["of"]), str(told["run"]))
-    raise EngineError(f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant.")
+    kind = entry.get("kind")
+    if kind not in _WRITTEN:
+        raise EngineError(
+            f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant."
+        )
+    told: Any = _as(_WRITTEN[kind], {name: value for name, value in entry.items() if name != "kind"})
+    if isinstance(told, _Logits):
+        first, second = map(read_recipe, told.parts)
+        return Logits(first, second, told.weight, told.on)
+    if isinstance(told, _Swapped):
+        return Swapped(read_recipe(told.of), told.run)
+    return cast(Effect, told)
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
@@ -275,28 +319,51 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 # --- the forms before: {"adapters"}, {"remote"}, {"route"}, {"mixture"}, {"placebo"}
 
 
+class _Named(TypedDict):
+    run: str
+    name: NotRequired[str]
+
+
+class _Mixture(TypedDict):
+    parts: tuple[dict[str, Any], dict[str, Any]]
+    weight: float
+
+
+class _Before(TypedDict, total=False):
+    adapters: list[_Named]
+    remote: dict[str, Any] | None
+    route: str
+    mixture: _Mixture
+    placebo: _Swapped
+    profile: bool
+    memories: int
+    recency: float
+
+
 def _read_before(value: Value) -> Recipe:
-    if "placebo" in value:
-        return Recipe((Swapped(read_recipe(value["placebo"]["of"]), str(value["placebo"]["run"])),))
-    if "mixture" in value:
+    told = _as(_Before, value)
+    if "placebo" in told:
+        return Recipe((Swapped(read_recipe(told["placebo"].of), told["placebo"].run),))
+    if "mixture" in told:
         _refuse_unknown(set(value) - {"mixture"})
-        first, second = (read_recipe(part) for part in value["mixture"]["parts"])
-        return Recipe((Logits(first, second, float(value["mixture"]["weight"])),))
+        first, second = map(read_recipe, told["mixture"]["parts"])
+        return Recipe((Logits(first, second, told["mixture"]["weight"]),))
     acting: tuple[Effect, ...] = ()
-    if "route" in value:
+    if "route" in told:
         _refuse_unknown(set(value) - {"route", "memories", "recency"})
-        acting = (Own(str(value["route"]), chosen=True),)
+        acting = (Own(told["route"], chosen=True),)
     else:
         _refuse_unknown(set(value) - {"adapters", "profile", "memories", "recency", "remote"})
-        acting = tuple(_adapter(entry) for entry in value.get("adapters", ()))
-    return Recipe(acting, remote=read_endpoint(value["remote"]) if value.get("remote") else None).with_prompt(
-        profile=bool(value.get("profile", False)),
-        memories=int(value.get("memories", 0)),
-        recency=float(value.get("recency", 0.0)),
+        acting = tuple(_adapter(entry) for entry in told.get("adapters", ()))
+    remote = told.get("remote")
+    return Recipe(acting, remote=read_endpoint(remote) if remote else None).with_prompt(
+        profile=told.get("profile", False),
+        memories=told.get("memories", 0),
+        recency=told.get("recency", 0.0),
     )
 
 
-def _adapter(entry: Mapping[str, Any]) -> Effect:
+def _adapter(entry: _Named) -> Effect:
     """Of a named adapter only its file told whether it is a prefix; it still does."""
     name = entry.get("name", "")
     return Weights(entry["run"], name) if name else Own(entry["run"])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,7 +20,7 @@ from engine.lm.ends import ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
-from engine.lm.plan import BATCH_ROWS, Plan, plan_for
+from engine.lm.plan import BATCH_ROWS, Batching, plan_for
 
 _Mapping = Callable[
     [Callable[[PreTrainedModel, "Batch"], "list[Reply]"], Sequence["Batch"]],
@@ -88,7 +89,7 @@ def generate(
     changes: Sequence[Change | None] | None = None,
     max_new_tokens: int = 64,
     rows: int | None = None,
-    plan: Plan | None = None,
+    plan: Batching | None = None,
     kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),
@@ -146,7 +147,7 @@ def generate(
 
 
 @contextmanager
-def _lanes(model: PreTrainedModel, count: int, plan: Plan) -> Iterator[_Mapping]:
+def _lanes(model: PreTrainedModel, count: int, plan: Batching) -> Iterator[_Mapping]:
     """Give what computes batches: lanes, or on a GPU the model itself, for copying it takes a while."""
     if plan.static and count == 1:
         yield lambda work, batches: (work(model, batch) for batch in batches)
@@ -158,7 +159,7 @@ def _lanes(model: PreTrainedModel, count: int, plan: Plan) -> Iterator[_Mapping]
 class _InPlace:
     """What all batches of one call share on a lane: the static steps, and all changes of mixed batches."""
 
-    def __init__(self, model: PreTrainedModel, plan: Plan, changes: Sequence[Change | None]) -> None:
+    def __init__(self, model: PreTrainedModel, plan: Batching, changes: Sequence[Change | None]) -> None:
         self.steps = plan.steps(model)
         self._model, self._most = model, plan.room(model)
         self._changes = list(dict.fromkeys(changes))
@@ -218,19 +219,19 @@ def _decode_at_once(
     over: Callable[[Sequence[int]], bool],
     held: _InPlace | None,
 ) -> list[list[int]]:
-    prefixes = [change.prefix if change else None for change in changes]
     steps = held.steps if held is not None else None
+    said = partial(
+        decode,
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        end_ids=end_ids,
+        over=over,
+        prefixes=[change.prefix if change else None for change in changes],
+        steps=steps,
+    )
     if kernel == "written":
-        return decode(
-            model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            share_prefix=True,
-            prefixes=prefixes,
-            steps=steps,
-        )
+        return said(share_prefix=True)
     if held is not None and steps is not None:
         tables = held.tables(changes)
     else:
@@ -238,15 +239,4 @@ def _decode_at_once(
     names = [tables.number[change] for change in changes]
     rows = Rows(model, tables, names, held=steps.held if steps is not None else None)
     with rows.on():
-        return decode(
-            model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            share_prefix=False,
-            prefixes=prefixes,
-            on_rows=rows.choose,
-            steps=steps,
-            key=rows.key,
-        )
+        return said(share_prefix=False, on_rows=rows.choose, key=rows.key)

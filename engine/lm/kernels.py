@@ -11,13 +11,14 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NotRequired
 
 import torch
+from typing_extensions import TypedDict
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import Workspace, read_json, user_folder, write_json
+from engine.core.paths import Workspace, read_record, user_folder, write_json
 from engine.lm.adapters import fresh, linear_layers, targets
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
@@ -100,24 +101,30 @@ def kernels_for(ws: Workspace, base: Base) -> Kernels:
     return Kernels(rules[key]["written_from"], rules[key]["mixed"])
 
 
-def _frozen(path: Path) -> dict[str, Any]:
+class _Rule(TypedDict):
+    """A rule as it is kept, and what was measured for it."""
+
+    written_from: int
+    mixed: Mixed
+    costs: NotRequired[dict[str, float]]
+
+
+def _frozen(path: Path) -> dict[str, _Rule]:
     """Return the rules kept in the workspace; a torn file is none: the machine's own copy gives the same."""
     try:
-        rules: dict[str, Any] = read_json(path)
+        return read_record(path, dict[str, _Rule])
     except (FileNotFoundError, EngineError):
         return {}
-    sound = isinstance(rules, dict) and all("written_from" in rule for rule in rules.values())
-    return rules if sound else {}
 
 
-def _of_this_machine(base: Base, key: str) -> dict[str, Any]:
+def _of_this_machine(base: Base, key: str) -> _Rule:
     path = user_folder("cache") / f"kernels-{key.replace('/', '_')}.json"
     try:
-        known: dict[str, Any] = read_json(path)
-        return {"written_from": int(known["written_from"]), "mixed": known["mixed"], "costs": known["costs"]}
-    except (OSError, EngineError, KeyError, TypeError, ValueError):
+        return read_record(path, _Rule)
+    except (FileNotFoundError, EngineError):
         costs = measure(base)
-        rule = {**asdict(costs.rule()), "costs": asdict(costs)}
+        best = costs.rule()
+        rule = _Rule(written_from=best.written_from, mixed=best.mixed, costs=asdict(costs))
     with suppress(OSError):  # a home that cannot be written costs the next workspace a few seconds
         write_json(path, rule)
     return rule

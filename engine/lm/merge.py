@@ -7,7 +7,7 @@ Owns no files and no choice of weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,6 @@ from torch import Tensor
 
 from engine.core.errors import EngineError
 from engine.lm.adapters import Factors, Lora
-
-_CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # a core's own cache: larger pieces take twice as long
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,41 +59,6 @@ def stacked(loras: Sequence[Lora], *, dtype: torch.dtype = torch.float32) -> dic
                 b[row, :, : up.shape[1]] = up * lora.scale
         stacks[path] = Stack(a, b)
     return stacks
-
-
-def merged_weights(
-    stack: Stack, weights: Tensor, *, base: Tensor | None = None
-) -> Iterator[tuple[slice, Tensor]]:
-    """Yield (targets, W), the exact merges of a module: W [m, out, in] = base + sum_n weights[m, n] b_n a_n.
-
-    `weights` [M, N] may be sparse: zeros cost nothing. `base` [out, in] is zero when not given. A few
-    targets at a time, on the stack's device, and every W lies in the same memory: copy what has to stay.
-    """
-    (tall, wide), device, dtype = stack.shape, stack.a.device, stack.a.dtype
-    weights = weights.to(device)
-    most = max(1, int((weights != 0).sum(dim=1).max()))
-    chosen = weights.abs().topk(most, dim=1).indices
-    at_once = _CHUNK_BYTES.get(device.type, _CHUNK_BYTES["cpu"])
-    rows = max(1, min(len(weights), at_once // (tall * wide * dtype.itemsize)))
-    zero = torch.zeros(1, 1, 1, dtype=dtype, device=device)
-    start_from = zero if base is None else base.to(device, dtype)
-    space = torch.empty(rows, tall, wide, dtype=dtype, device=device)
-    up = stack.b.transpose(1, 2).contiguous()
-    for start in range(0, len(weights), rows):
-        part = slice(start, min(start + rows, len(weights)))
-        picked = chosen[part]
-        shares = weights[part].gather(1, picked).to(dtype)
-        a = (stack.a[picked] * shares[:, :, None, None]).flatten(1, 2)
-        b = up[picked].flatten(1, 2).transpose(1, 2)
-        into = space[: len(picked)]
-        torch.baddbmm(start_from.expand(len(picked), tall, wide), b, a, out=into)
-        yield part, into
-
-
-def delta(stack: Stack, weights: Tensor) -> Tensor:
-    """Return the exact weighted sum [out, in] of a module; `weights` [N]."""
-    a, b = concatenated(stack, weights)
-    return b @ a
 
 
 def concatenated(stack: Stack, weights: Tensor) -> Factors:

@@ -22,12 +22,12 @@ from engine.lm.ends import ends_of
 from engine.lm.generate import Reply, batches, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
-from engine.lm.plan import Plan, plan_for
+from engine.lm.plan import Batching, plan_for
 from engine.lm.static_steps import StaticSteps
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Strand:
     """One row of a batch: a prompt (token ids), what is changed in the model, its share in the next token.
 
     Rows of one request that name the same `group` are put together on logits, by their `coefficient`; they
@@ -41,7 +41,7 @@ class Row:
     group: int | None = None
 
 
-Request = Sequence[Row]
+Request = Sequence[Strand]
 """The rows that answer together; the weights of their groups sum to 1."""
 
 
@@ -135,11 +135,6 @@ def summed(logits: Tensor, requests: Tensor, weights: Tensor, count: int | None 
     return total.index_add_(0, requests, shares)
 
 
-def likeliest(logits: Tensor, requests: Tensor, weights: Tensor) -> Tensor:
-    """Return each row's token [B], the likeliest of its request's mixture: the same for all of its rows."""
-    return summed(logits, requests, weights).argmax(dim=-1)[requests]
-
-
 @torch.inference_mode()
 def answer(
     model: PreTrainedModel,
@@ -148,7 +143,7 @@ def answer(
     *,
     max_new_tokens: int = 64,
     rows: int | None = None,
-    plan: Plan | None = None,
+    plan: Batching | None = None,
     kernels: Kernels = DEFAULT,
     on_batch: Callable[[list[int], list[Reply]], None] | None = None,
     skip: frozenset[int] = frozenset(),

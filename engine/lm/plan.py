@@ -20,7 +20,7 @@ _SHARE_OF_FREE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Batching:
     """At most `rows` prompts a batch, longest first; `static`: their steps have static shapes.
 
     `reason` says why they have not, on a GPU. `most_bytes` limits a batch's room; without it what is free.
@@ -45,12 +45,12 @@ class Plan:
         return StaticSteps(most_bytes=self.room(model)) if self.static else None
 
 
-PLAIN = Plan()
+PLAIN = Batching()
 
 
-def plan_for(model: PreTrainedModel) -> Plan:
+def plan_for(model: PreTrainedModel) -> Batching:
     """Return the plan for a model where it is."""
     if model.device.type != "cuda":
         return PLAIN
     reason = unsuited(model)
-    return Plan(reason=reason) if reason else Plan(rows=_GPU_ROWS, static=True)
+    return Batching(reason=reason) if reason else Batching(rows=_GPU_ROWS, static=True)

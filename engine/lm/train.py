@@ -123,6 +123,17 @@ class _Place:
     ended: bool = False
 
 
+@dataclass(frozen=True)
+class _Position:
+    """Where a wave of lessons stands, and the file that holds its tensors."""
+
+    file: str
+    rounds: int
+    seconds: float
+    lessons: list[str]
+    places: list[_Place]
+
+
 class Stopped(Exception):
     """The caller asked to stop; the checkpoint is written."""
 
@@ -381,16 +392,14 @@ class Trainer:
         if self._checkpoint is None:
             return
         try:
-            position = read_position(self._checkpoint)
-            if position is None or position["lessons"] != [lesson.name for lesson in self.lessons]:
+            position = read_position(self._checkpoint, _Position)
+            if position is None or position.lessons != [lesson.name for lesson in self.lessons]:
                 return  # none, or another wave's
-            places = [_Place(**place) for place in position["places"]]
-            rounds, seconds = int(position["rounds"]), float(position["seconds"])
-            read_into(self._checkpoint, position, self._parts)
-        except (Damaged, KeyError, TypeError, ValueError) as error:
+            read_into(self._checkpoint, position.file, self._parts)
+        except Damaged as error:
             self.hooks.say(f"The checkpoint is damaged, training starts over: {error}")
             return
-        self._places, self._rounds, self.seconds = places, rounds, seconds
+        self._places, self._rounds, self.seconds = position.places, position.rounds, position.seconds
 
 
 def _prefer_short(model: PreTrainedModel) -> None:

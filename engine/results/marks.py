@@ -75,11 +75,7 @@ def put(
 def read(ws: Workspace) -> dict[Said, Mark]:
     """Return the marks that stand, first to last; a line torn by a kill or of another form is left out."""
     found: dict[Said, Mark] = {}
-    for row in read_rows(path(ws)):
-        try:
-            mark = Mark(**{**row, "variants": tuple(row["variants"])})
-        except (TypeError, KeyError):
-            continue
+    for mark in read_rows(path(ws), Mark):
         found.pop(mark.said, None)
         if mark.mark or mark.note:
             found[mark.said] = mark

@@ -127,13 +127,7 @@ def remember(
 
 def tuned(ws: Workspace) -> list[Tuned]:
     """Return the tunings of a workspace, the first first; a torn line is left out."""
-    found = []
-    for row in read_rows(ws.data / _FILE):
-        try:
-            found.append(Tuned(**row))
-        except TypeError:
-            continue
-    return found
+    return read_rows(ws.data / _FILE, Tuned)
 
 
 @dataclass(frozen=True, slots=True)

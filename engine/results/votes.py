@@ -23,7 +23,6 @@ from engine.runs.runfolder import append_line, now
 Choice = Literal["left", "right", "tie", "both bad"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 _FILE = "votes.jsonl"
-_UNDONE = "undone"
 _LONGEST_NAME = 60
 
 
@@ -55,6 +54,14 @@ class Vote:
     left: Ballot
     right: Ballot
     voter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undone:
+    """The line that takes a vote back."""
+
+    undone: str
+    at: str
 
 
 @changes("take a vote")
@@ -104,22 +111,18 @@ def undo(ws: Workspace, *, voter: str | None = None) -> Vote | None:
         standing = [vote for vote in read(ws) if voter in (None, vote.voter)]
         if not standing:
             return None
-        append_line(path(ws), json.dumps({_UNDONE: standing[-1].vote_id, "at": now()}))
+        append_line(path(ws), json.dumps(asdict(_Undone(standing[-1].vote_id, now()))))
     return standing[-1]
 
 
 def read(ws: Workspace) -> list[Vote]:
     """Return the votes that stand, first to last; a line torn by a kill or of another form is left out."""
     found: dict[str, Vote] = {}
-    for value in read_rows(path(ws)):
-        try:
-            if _UNDONE in value:
-                found.pop(str(value[_UNDONE]), None)
-            else:
-                vote = _vote(value)
-                found[vote.vote_id] = vote
-        except (ValueError, TypeError, KeyError):
-            continue
+    for line in read_rows(path(ws), Vote | _Undone):
+        if isinstance(line, _Undone):
+            found.pop(line.undone, None)
+        else:
+            found[line.vote_id] = line
     return list(found.values())
 
 
@@ -161,10 +164,3 @@ def _check(question: Question, answer: Answer, choice: Choice) -> None:
 
 def _writing(ws: Workspace) -> Any:
     return locked(path(ws).with_name(".votes.lock"), what="The record of votes")
-
-
-def _vote(value: Mapping[str, Any]) -> Vote:
-    vote = Vote(**{**value, "left": Ballot(**value["left"]), "right": Ballot(**value["right"])})
-    if vote.choice not in CHOICES:
-        raise ValueError(vote.choice)
-    return vote

@@ -10,17 +10,14 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from engine.core.errors import EngineError
+from engine.core.forms import Record
 from engine.core.locks import locked
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_record, write_json
 from engine.runs.launchers.local import detached
 from engine.runs.processes import ProcessIdentity, identity
-
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +53,10 @@ class Background:
 
     def read(self, form: type[Record]) -> Record | None:
         """Return state.json as a record of that form, None without one; EngineError when it is torn."""
-        path = self.folder / "state.json"
-        if not path.exists():
-            return None
         try:
-            found: Record = TypeAdapter(form).validate_python(read_json(path))
-        except ValidationError as error:
-            raise EngineError(
-                f"{path} does not say how {self.what.lower()} stands.", "Delete it and start again."
-            ) from error
-        return found
+            return read_record(self.folder / "state.json", form, hint="Delete it and start again.")
+        except FileNotFoundError:
+            return None
 
     def write(self, state: Any) -> None:
         """Replace state.json by a record, atomically."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,16 @@ class Label:
 NONE = Label()
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    run_id: str
+    at: str
+    label: Label
+
+
 def read(ws: Workspace) -> dict[str, Label]:
     """Return every run's label, runs without one left out; a line of another form is left out."""
-    found: dict[str, Label] = {}
-    for value in read_rows(_path(ws)):
-        try:
-            found[str(value["run_id"])] = _label(value["label"])
-        except (ValueError, TypeError, KeyError):
-            continue
+    found: dict[str, Label] = {line.run_id: line.label for line in read_rows(_path(ws), _Line)}
     return {run_id: label for run_id, label in found.items() if label != NONE}
 
 
@@ -82,8 +84,8 @@ def label(
             kept = (*after.tags, *more)
             made[run_id] = replace(after, tags=tuple(dict.fromkeys(one for one in kept if one not in less)))
             if made[run_id] != before:
-                line = {"run_id": run_id, "at": now(), "label": asdict(made[run_id])}
-                append_line(_path(ws), json.dumps(line, ensure_ascii=False))
+                line = _Line(run_id, now(), made[run_id])
+                append_line(_path(ws), json.dumps(asdict(line), ensure_ascii=False))
     return made
 
 
@@ -107,15 +109,6 @@ def _tags(said: Iterable[str]) -> tuple[str, ...]:
         if len(tag) > LONGEST_TAG:
             raise EngineError(f"The tag {tag[:20]!r}... has {len(tag)} letters.", f"At most {LONGEST_TAG}.")
     return tuple(found)
-
-
-def _label(value: Mapping[str, Any]) -> Label:
-    told = {entry.name: value[entry.name] for entry in fields(Label) if entry.name in value}
-    for name, held in told.items():
-        wanted = list if name == "tags" else type(getattr(NONE, name))
-        if not isinstance(held, wanted):
-            raise TypeError(f"{name} is no {wanted.__name__}")
-    return Label(**{**told, "tags": tuple(map(str, told.get("tags", ())))})
 
 
 def _path(ws: Workspace) -> Path:

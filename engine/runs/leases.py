@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_record, write_json
 from engine.runs.processes import ProcessIdentity, identity, running
 
 FOLDER = "PERSONA_LAB_LEASES"
@@ -41,9 +41,8 @@ def folder() -> Path:
 def holder(device: str) -> Holder | None:
     """Return who holds a device now; None when it is free."""
     try:
-        values = read_json(_record(device))
-        found = Holder(str(values["what"]), ProcessIdentity(**values["process"]))
-    except (OSError, EngineError, KeyError, TypeError):
+        found = read_record(_record(device), Holder)
+    except (FileNotFoundError, EngineError):
         return None
     return found if running(found.process) else None
 

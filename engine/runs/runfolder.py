@@ -11,18 +11,17 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_rows, write_json
+from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_record, read_rows, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled", "lost"]
-STATES: tuple[State, ...] = ("queued", "running", "succeeded", "failed", "cancelled", "lost")
 RESUMABLE: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 ENDED: frozenset[str] = RESUMABLE | {"succeeded"}
 
@@ -119,8 +118,8 @@ class Status:
     device: str = ""
     progress: float = 0.0
     stage: str = ""
-    done: int = 0
-    total: int = 0
+    done: int | float = 0
+    total: int | float = 0
     unit: str = ""
     eta_seconds: float | None = None
     eta_is_rough: bool = False
@@ -167,21 +166,16 @@ def write_spec(folder: Path, spec: RunSpec) -> None:
 
 def read_spec(folder: Path) -> RunSpec:
     """Return the run's spec. Raises EngineError when the file is missing, torn or of another form."""
+    path = folder / "spec.json"
     try:
-        values = read_json(folder / "spec.json")
-        spec = RunSpec(**{**_known(RunSpec, values), "changed": tuple(values.get("changed", ()))})
-        for name in ("parameters", "upstream", "protocol", "stages", "versions", "expected"):
-            if not isinstance(getattr(spec, name), dict):
-                raise TypeError(f"{name} is no JSON object")
+        spec = read_record(path, RunSpec)
         for run_id in (*spec.upstream.values(), *filter(None, [spec.cloned_from])):
             plain_name(run_id, what="a run")
-        if not isinstance(spec.experiment, str) or not spec.hash:
-            raise TypeError("experiment is no text")
-        return spec
-    except (OSError, TypeError, ValueError, AttributeError) as error:
-        raise EngineError(
-            f"{folder / 'spec.json'} cannot be read: {error}", "Run: python -m engine doctor"
-        ) from error
+        if not spec.hash:
+            raise ValueError("it has no hash")
+    except (FileNotFoundError, ValueError) as error:  # what it holds cannot be hashed
+        raise EngineError(f"{path} cannot be read: {error}", "Run: python -m engine doctor") from error
+    return spec
 
 
 def write_status(folder: Path, status: Status) -> None:
@@ -192,21 +186,14 @@ def write_status(folder: Path, status: Status) -> None:
 def read_status(folder: Path) -> Status:
     """Return the run's status; an unreadable one reads as lost, with the reason as its error."""
     try:
-        values = _known(Status, read_json(folder / "status.json"))
-        for name in ("supervisor", "worker"):
-            values[name] = ProcessIdentity(**values[name]) if values.get(name) else None
-        values["heartbeat"] = Heartbeat(**values["heartbeat"]) if values.get("heartbeat") else None
-        status = Status(**values)
-    except (OSError, EngineError, TypeError, AttributeError) as error:
+        return read_record(folder / "status.json", Status)
+    except (FileNotFoundError, EngineError) as error:
         return Status(state="lost", error=f"status.json cannot be read: {error}".splitlines()[0])
-    if status.state not in STATES:
-        return Status(state="lost", error=f"status.json holds an unknown state: {status.state!r}")
-    return status
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """Return the run's events in order; a last line torn by a kill is left out."""
-    return [row for row in read_rows(folder / "events.jsonl") if isinstance(row, dict)]
+    return read_rows(folder / "events.jsonl", dict)
 
 
 def read_log(folder: Path, *, last_lines: int | None = None) -> list[str]:
@@ -250,10 +237,9 @@ def request_cancel(folder: Path, attempt: int) -> None:
 def cancel_requested(folder: Path, attempt: int) -> bool:
     """Say whether somebody asked for this attempt to be ended."""
     try:
-        asked = read_json(folder / CANCEL)
-    except (OSError, EngineError):
+        return bool(read_json(folder / CANCEL)["attempt"] == attempt)
+    except (FileNotFoundError, EngineError):
         return False
-    return isinstance(asked, dict) and asked.get("attempt") == attempt
 
 
 def forget_work(ws: Workspace, run_id: str) -> None:
@@ -277,8 +263,3 @@ def append_line(path: Path, line: str) -> None:
         if file.seek(0, 2) and (file.seek(-1, 2), file.read(1))[1] != b"\n":
             line = f"\n{line}"
         file.write(f"{line}\n".encode())
-
-
-def _known(record: type, values: dict[str, Any]) -> dict[str, Any]:
-    names = {entry.name for entry in fields(record)}
-    return {name: value for name, value in values.items() if name in names}

@@ -16,7 +16,7 @@ from pathlib import Path
 from engine.core import keyring
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
-from engine.core.paths import REPOSITORY, Workspace, read_json, write_json
+from engine.core.paths import REPOSITORY, Workspace, read_record, write_json
 from engine.runs.launchers import local
 from engine.runs.processes import POLL_SECONDS, ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint
@@ -117,7 +117,6 @@ def _path(ws: Workspace) -> Path:
 
 def _read(ws: Workspace) -> _Offer | None:
     try:
-        values = read_json(_path(ws))
-        return _Offer(**{**values, "process": ProcessIdentity(**values["process"])})
-    except (OSError, EngineError, TypeError, KeyError):
+        return read_record(_path(ws), _Offer)
+    except (FileNotFoundError, EngineError):
         return None

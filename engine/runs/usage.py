@@ -11,7 +11,9 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from engine.core.paths import read_rows
 from engine.runs.runfolder import append_line
@@ -20,6 +22,12 @@ NAME = "usage.jsonl"
 _FIRST_SECONDS = 1.0
 _LOOKS = 300  # while a run's time doubles, about two thirds of these are added
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class _Look(TypedDict):
+    t: float
+    memory_bytes: int
+    processor: NotRequired[float]
 
 
 class Sampler:
@@ -47,9 +55,7 @@ class Sampler:
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """Return the looks at a run in order: t (active seconds), memory_bytes, processor (cores busy)."""
-    return [
-        row for row in read_rows(folder / NAME) if isinstance(row, dict) and {"t", "memory_bytes"} <= set(row)
-    ]
+    return read_rows(folder / NAME, _Look)
 
 
 def _processor_seconds() -> float:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from engine.core.base_identity import BaseIdentity, base_of
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
-from engine.core.questions import Answer, Question, Reply, Speaker, State
+from engine.core.questions import Answer, Progress, Question, Reply, Speaker
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains import metrics
@@ -160,6 +160,6 @@ class Answering:
             self._replies[place] = replace(self._replies[place], scores=scores)
         return self._told("done")
 
-    def _told(self, state: State) -> Answer:
+    def _told(self, state: Progress) -> Answer:
         self._answer = replace(self._answer, state=state, replies=tuple(self._replies))
         return self._answer

@@ -8,6 +8,7 @@ process.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -15,9 +16,10 @@ from typing import Any
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
+from engine.core.forms import record
 from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace
-from engine.core.questions import Answer, Question, Reply, failed, read_answer
+from engine.core.questions import Answer, Question, Reply, failed
 from engine.core.roles import refuse_unless
 from engine.lm.remote.keys import names_for_base
 from engine.runs.processes import ProcessIdentity, running
@@ -65,7 +67,7 @@ def look(ws: Workspace, question_id: str, *, seen: int = -1, wait_seconds: float
     wish = {"do": "look", "question": question_id, "seen": seen, "wait_seconds": wait_seconds}
     told = _tell(ws, wish, patience=wait_seconds)
     if told is not None:
-        return read_answer(told["answer"])
+        return record(Answer, json.dumps(told["answer"]))
     if alive(ws) is not None:  # it is starting, and does not listen yet
         time.sleep(min(wait_seconds, _START_POLL_SECONDS))
         replies = tuple(Reply() for _ in question.speakers)

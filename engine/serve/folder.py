@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.paths import Workspace, read_json, write_json
-from engine.core.questions import Answer, Question, as_json, is_id, read_answer, read_question
+from engine.core.paths import Workspace, read_record, write_json
+from engine.core.questions import Answer, Question, as_json, is_id
 from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
 
@@ -47,10 +48,7 @@ def find_question(ws: Workspace, question_id: str) -> Question:
     path = _question(ws, question_id)
     if not is_id(question_id) or not path.exists():
         raise unknown_name("question", question_id, ())
-    try:
-        return read_question(read_json(path))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise EngineError(f"{path} cannot be read: {error}", "Ask again.") from error
+    return read_record(path, Question, hint="Ask again.")
 
 
 def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
@@ -61,10 +59,8 @@ def recent_questions(ws: Workspace, most: int = 50) -> list[Question]:
     newest = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     found = []
     for path in newest[:most]:
-        try:
-            found.append(read_question(read_json(path)))
-        except (EngineError, KeyError, TypeError, AttributeError, FileNotFoundError):
-            continue
+        with suppress(EngineError, FileNotFoundError):
+            found.append(read_record(path, Question))
     return found
 
 
@@ -76,6 +72,6 @@ def write_answer(ws: Workspace, answer: Answer) -> None:
 def kept_answer(ws: Workspace, question_id: str) -> Answer | None:
     """Return a finished answer; None when there is none, or it is of another form."""
     try:
-        return read_answer(read_json(_answer(ws, question_id)))
-    except (OSError, EngineError, KeyError, TypeError, AttributeError):
+        return read_record(_answer(ws, question_id), Answer)
+    except (EngineError, FileNotFoundError):
         return None

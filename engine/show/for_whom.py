@@ -5,13 +5,11 @@ Words what engine/stats/heterogeneity.py found; computes no statistic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from engine.core.types import Row
 from engine.core.wording import interval, p_value, percent, signed_points
 from engine.stats.verdicts import ALPHA
-
-Row = Mapping[str, Any]
 
 
 def for_whom(row: Row, *, factor: float = 1.0) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from engine.core.paths import Workspace
 from engine.core.plain import in_cell
-from engine.core.wording import DASH, MINUS, interval, p_value, points, rounded, signed_points
+from engine.core.wording import DASH, MINUS, p_value
 from engine.domains import metrics
 from engine.results import marks, votes
 from engine.results.comparing.pairings import differences, pairings
@@ -153,41 +153,24 @@ def latex(table: pd.DataFrame, *, caption: str = "", columns: str = "") -> str:
 def comparison_latex(ws: Workspace, found: Found) -> str:
     """Return the table of a comparison as a paper prints it: means, differences with intervals, verdicts."""
     metric = metrics.chosen(ws, found["metric"])
-    in_points = metric.unit == "fraction"
-
-    def level(value: float | None) -> str:
-        return points(value) if in_points or value is None else rounded(value, 2)
-
-    def apart(value: float | None) -> str:
-        return signed_points(value if in_points or value is None else value / 100)
-
     rows = []
     for row in found["rows"]:
         is_reference = row["variant"] == found["reference"]
-        between = (
-            (row["ci_low"], row["ci_high"])
-            if in_points
-            else [_hundredth(row[one]) for one in ("ci_low", "ci_high")]
-        )
         rows.append(
             {
                 "Variant": row["variant"],
-                "Mean": level(row["mean"]),
-                "Difference": "" if is_reference else apart(row["delta"]),
-                "95 % interval": "" if is_reference else interval(*between),
+                "Mean": metric.level(row["mean"]),
+                "Difference": "" if is_reference else metric.change(row["delta"]),
+                "95 % interval": "" if is_reference else metric.spread(row["ci_low"], row["ci_high"]),
                 "p (Holm)": "" if is_reference else p_value(row["p_holm"]),
                 "Better/equal/worse": "" if is_reference else f"{row['wins']}/{row['ties']}/{row['losses']}",
                 "Verdict": "reference" if is_reference else row["verdict"],
             }
         )
-    unit = ", in points" if in_points else ""
+    unit = ", in points" if metric.in_points else ""
     caption = f"{metric.label}{unit}, on {found['split']}, against {found['reference']}."
     caption += f" Protocol {found['protocol']}."
     return latex(pd.DataFrame(rows), caption=caption, columns="lrrrrrl")
-
-
-def _hundredth(value: float | None) -> float | None:
-    return None if value is None else value / 100
 
 
 def _held_under(ws: Workspace, table: pd.DataFrame, found: Found) -> pd.DataFrame:

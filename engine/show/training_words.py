@@ -5,12 +5,11 @@ Words rows of `compare_variants`; computes no statistic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
+from engine.core.types import Row
 from engine.core.wording import count, percent, signed_points
 
-Row = Mapping[str, Any]
 Worded = Callable[[float], str]
 WITHIN, BEYOND = "within", "beyond"
 

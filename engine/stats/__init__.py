@@ -1,1 +1,1 @@
-"""Action metrics and paired statistics. No model, no file and no database in it."""
+"""Pairs, intervals, tests, verdicts and power. No model, no domain, no file and no database in it."""

@@ -17,7 +17,7 @@ from engine.core.errors import EngineError
 from engine.stats import whole
 from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import Effects, effects, within_variance
-from engine.stats.inference import MIN_DIFFER, Certainty, IntervalKind, infer
+from engine.stats.inference import MIN_DIFFER, Certainty, Inference, IntervalKind, infer, student
 from engine.stats.paired_tests import holm, sign_test, wilcoxon
 from engine.stats.pairing import Pairing, Vector, pair
 from engine.stats.seeds import Crossed
@@ -31,6 +31,7 @@ __all__ = [
     "corrected",
     "holm",
     "outcomes",
+    "over_metrics",
     "pair",
 ]
 
@@ -165,7 +166,7 @@ def compare(
     else:
         drawn = whole.infer(pairing.counts, confidence=confidence, resamples=resamples, seed=seed)
         means = drawn.candidate, drawn.reference, drawn.difference
-        found = _infer_whole(drawn, differences)
+        found = _infer_whole(drawn, differences, differ=pairing.counts.differ)
     return Comparison(
         variant="candidate",
         reference="reference",
@@ -308,6 +309,32 @@ def corrected(rows: Sequence[Comparison], *, outside_family: Collection[str]) ->
     return found
 
 
+def over_metrics(rows: Sequence[Comparison], metrics: int) -> list[Comparison]:
+    """Return the rows with their corrected p multiplied by the number of metrics that one answers for: what
+    was not declared beforehand answers for all that could have been shown in its place."""
+    return [
+        replace(
+            row,
+            p_holm=_times(row.p_holm, metrics),
+            p_equal_holm=_times(row.p_equal_holm, metrics),
+            min_detectable_effect=_among(row, metrics),
+        )
+        for row in rows
+    ]
+
+
+def _among(row: Comparison, metrics: int) -> float | None:
+    """The smallest effect that the verdict finds, found among so many metrics too."""
+    smallest, size = row.min_detectable_effect, row.family_size
+    if smallest is None or size is None:
+        return smallest
+    return smallest * detectable(row.n_paired, size * metrics) / detectable(row.n_paired, size)
+
+
+def _times(p: float | None, number: int) -> float | None:
+    return None if p is None else min(1.0, number * p)
+
+
 def _labels(personas: Sequence[str], clusters: Mapping[str, int]) -> NDArray[np.int64]:
     """Each persona's cluster; who is in none stands alone."""
     last = max(clusters.values(), default=0)
@@ -334,8 +361,8 @@ def _infer(
     if n == 1:
         return _Inference(reason=ONE_PERSONA)
     if not differences.any():
-        # That nobody of n differs is as likely as this where, of all, a share of the margin does.
-        p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** n
+        # That none of the examples differs is as likely as this where, of all, a share of the margin does.
+        p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** pairing.n_examples
         return _Inference("t", 0.0, 0.0, 1.0, 1.0, 1.0, p_equal, 1.0, 1.0)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     p_wilcoxon = wilcoxon(differences)
@@ -364,9 +391,21 @@ def _infer(
         p_equal=_number(found.p_equal[0]),
         p_wilcoxon=p_wilcoxon,
         p_sign=p_sign,
-        min_detectable_effect=detectable(n) * deviation,
+        min_detectable_effect=detectable(n) * deviation * _wider(differences, found, confidence),
         reason=FEW_DIFFER if low is None else None,
     )
+
+
+def _wider(differences: Vector, found: Inference, confidence: float) -> float:
+    """By how much a rule makes the interval wider than Student's: what the verdict finds is as much larger.
+
+    What the bootstrap-t adds is the luck of one sample; the forecast's own rule stands for it.
+    """
+    low, high = float(found.low[0]), float(found.high[0])
+    if found.kinds[0] == "bootstrap-t" or not np.isfinite([low, high]).all():
+        return 1.0
+    plain = student(differences, confidence=confidence)
+    return max(1.0, (high - low) / (plain[1] - plain[0]))
 
 
 def _certainty(pairing: Pairing) -> Certainty | None:
@@ -380,19 +419,22 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _infer_whole(drawn: whole.Drawn, differences: Vector) -> _Inference:
-    """What the personas' own statistics say stands beside: who wins is counted by persona."""
+def _infer_whole(drawn: whole.Drawn, differences: Vector, *, differ: int) -> _Inference:
+    """What the personas' own statistics say stands beside: who wins is counted by persona. `differ` says for
+    how many of them anything counts differently."""
     if drawn.difference is None:
         return _Inference(reason=NO_PERSONA)
     if drawn.p is None:
         return _Inference(reason=ONE_PERSONA)
+    few = 0 < differ < MIN_DIFFER
     return _Inference(
-        ci_kind=whole.KIND,
-        ci_low=drawn.low,
-        ci_high=drawn.high,
+        ci_kind=None if few else whole.KIND,
+        ci_low=None if few else drawn.low,
+        ci_high=None if few else drawn.high,
         p=drawn.p,
-        p_alone=drawn.p,
-        p_strict=drawn.p,
+        p_alone=1.0 if few else drawn.p,
+        p_strict=1.0 if few else drawn.p,
+        reason=FEW_DIFFER if few else None,
         p_wilcoxon=wilcoxon(differences) if differences.any() else 1.0,
         p_sign=sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0))),
         min_detectable_effect=None if drawn.deviation is None else detectable(drawn.n) * drawn.deviation,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
 
-Row = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
+Valued = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
 Vector = NDArray[np.float64]
 
 Total = Callable[[Mapping[str, Vector]], Vector]  # sums by name -> one value each, NaN where undefined
@@ -35,6 +35,11 @@ class Counts:
     candidate: Vector
     reference: Vector
     total: Total
+
+    @property
+    def differ(self) -> int:
+        """For how many personas the two count anything differently."""
+        return int((self.candidate != self.reference).any(axis=1).sum())
 
     def values(self, sums: Vector) -> Vector:
         """Return the statistic of sums [n, names], as [n]."""
@@ -80,7 +85,7 @@ class Table:
     rows: dict[str, tuple[str, float | None]]
 
 
-def index(rows: Iterable[Row], *, name: str = "table") -> Table:
+def index(rows: Iterable[Valued], *, name: str = "table") -> Table:
     """Return `rows` by example. Raises EngineError on an example given twice or a value not finite."""
     found: dict[str, tuple[str, float | None]] = {}
     for example_id, persona_id, value in rows:
@@ -112,7 +117,7 @@ def by_persona(table: Table) -> Table:
     return Table({f"persona:{name}": (name, mean) for name, mean in means.items()})
 
 
-def pair(candidate: Table | Iterable[Row], reference: Table | Iterable[Row]) -> Pairing:
+def pair(candidate: Table | Iterable[Valued], reference: Table | Iterable[Valued]) -> Pairing:
     """Return `candidate` against `reference`, example by example.
 
     Raises EngineError when an example belongs to different personas in the two tables.

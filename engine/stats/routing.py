@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.errors import EngineError, unknown_name
-from engine.stats.pairing import Row, Table, index, pair
+from engine.stats.pairing import Table, Valued, index, pair
 
 FOLDS = 5
 Scored = tuple[str, str, float]
@@ -141,7 +141,7 @@ def _best_single(
 
 
 def choose(
-    val: Mapping[str, Iterable[Row]],
+    val: Mapping[str, Iterable[Valued]],
     *,
     fallback: str,
     margin: float = 0.0,
@@ -206,7 +206,7 @@ def best_but(
 
 
 def cross_fit(
-    without: Callable[[int], Mapping[str, Iterable[Row]]],
+    without: Callable[[int], Mapping[str, Iterable[Valued]]],
     *,
     fallback: str,
     margin: float = 0.0,
@@ -229,7 +229,7 @@ def cross_fit(
 
 
 def _gains(
-    tables: Mapping[str, Iterable[Row]], fallback: str, higher_is_better: bool
+    tables: Mapping[str, Iterable[Valued]], fallback: str, higher_is_better: bool
 ) -> dict[str, dict[str, float]]:
     """Return variant -> persona -> mean gain over the fallback on the examples that both have."""
     indexed = {name: index(rows, name=name) for name, rows in tables.items()}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.wording import interval, p_value, signed_points
+from engine.core.wording import p_value, signed, signed_points
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
 
 BETTER: Final = "better"
@@ -43,9 +43,15 @@ def judging_p(row: Mapping[str, Any], *, family: int) -> float | None:
     return p
 
 
-def alone(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row as the one that was declared beforehand: nothing is corrected for others."""
-    return {**row, "p_holm": judging_p(row, family=1), "p_equal_holm": row["p_equal"], "family_size": 1}
+def alone(row: Mapping[str, Any], *, among: int = 1) -> dict[str, Any]:
+    """Return the row as the one that was declared beforehand: nothing is corrected for other variants.
+
+    `among` is how many metrics it answers for, 1 where the metric was declared too.
+    """
+    different, equal = (
+        None if p is None else min(1.0, among * p) for p in (judging_p(row, family=1), row["p_equal"])
+    )
+    return {**row, "p_holm": different, "p_equal_holm": equal, "family_size": 1}
 
 
 def weighed(word: str, beside: Beside | None) -> str:
@@ -63,9 +69,13 @@ def weighed(word: str, beside: Beside | None) -> str:
 def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_points: bool = True) -> str:
     """Return in a line what a verdict rests on or what it lacks; empty where there is nothing to add."""
 
+    unit = " points" if in_points else ""
+
+    def word(value: float) -> str:
+        return signed_points(value) if in_points else signed(value, 2)
+
     def size(value: float) -> str:
-        unit = " points" if in_points else ""
-        return f"{signed_points(value if in_points else value / 100).removeprefix('+')}{unit}"
+        return f"{word(value).removeprefix('+')}{unit}"
 
     noise = "within the noise of training" if row.get("above_noise") is False else ""
     low, high, within = row["ci_low"], row["ci_high"], row.get("equal_margin")
@@ -85,8 +95,9 @@ def why(row: Mapping[str, Any], *, higher_is_better: bool | None = True, in_poin
         return noise or small
     if _is_small(row):
         return f"surely less than {size(within)} either way" if within else ""
-    ends = interval(*(one if in_points else one / 100 for one in (low, high)))
-    told = f"anything from {ends}{' points' if in_points else ''} fits"
+    told = f"anything from {word(low)} to {word(high)}{unit} fits"
+    if low == high == 0:
+        told = f"nobody differs, in too few examples ({row['n_examples']}) to call it equal"
     return f"{told}; {noise}" if noise else told
 
 

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, read_record
 from engine.strategies.plan import Seen
 
 CLUSTERING, FILE = "clustering", "clusters.json"
@@ -52,18 +52,12 @@ class Clusters(BaseModel):
 
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:
     """Return the clustering that a run left. Raises EngineError when its file is gone, torn or no such."""
+    again = "Run it again: delete its folder first."
     try:
-        found = Clusters.model_validate_json(integrity.result(ws, run_id, FILE).read_bytes())
-    except ValidationError as error:
-        fault = error.errors()[0]
-        told = f"{'.'.join(map(str, fault['loc'])) or FILE}: {fault['msg']}"
-    except OSError as error:
-        told = str(error)
-    else:
-        return found.model_copy(update={"run_id": run_id})
-    raise EngineError(
-        f"The clusters of {run_id} cannot be read: {told}", "Run it again: delete its folder first."
-    )
+        found = read_record(integrity.result(ws, run_id, FILE), Clusters, hint=again)
+    except FileNotFoundError as error:
+        raise EngineError(f"{run_id} left no {FILE}.", again) from error
+    return found.model_copy(update={"run_id": run_id})
 
 
 def newest_clusters(ws: Workspace, seen: Seen) -> Clusters | None:

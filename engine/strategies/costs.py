@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.paths import read_json, user_folder, write_json
+from engine.core.paths import read_record, user_folder, write_json
 from engine.core.wording import about
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
@@ -162,10 +162,10 @@ def check(records: Iterable[RunRecord]) -> list[Checked]:
 def of_this_machine(ground: Ground) -> dict[tuple[str, str], list[float]]:
     """Return what runs on the same base have cost in any workspace of this user, if kept."""
     try:
-        kept: dict[str, Any] = read_json(_path(ground))
-        return {_key(name): [float(value) for value in values] for name, values in kept.items()}
-    except (OSError, EngineError, ValueError, TypeError, AttributeError):
+        kept = read_record(_path(ground), dict[str, list[float]])
+    except (FileNotFoundError, EngineError):
         return {}
+    return {_key(name): seconds for name, seconds in kept.items()}
 
 
 def keep(run_id: str, records: Iterable[RunRecord], ground: Ground) -> None:

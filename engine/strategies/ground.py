@@ -75,7 +75,7 @@ def read_ground(ws: Workspace) -> Ground:
             domain=domain_of(ws),
             unseen=unseen,
         )
-    except (OSError, KeyError, TypeError) as error:
+    except FileNotFoundError as error:
         raise EngineError(
             f"The dataset of {ws.root} is incomplete: {error}",
             "Create the workspace again: python -m engine init --force",

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes, read_only
-from engine.core.paths import Workspace, read_json, write_json
+from engine.core.paths import Workspace, read_record, write_json
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import RunSpec, fingerprint, now
 from engine.strategies.ground import Ground
@@ -40,11 +40,9 @@ class Reference:
 def references(ws: Workspace) -> dict[str, Reference]:
     """Return the chosen references, by their ground. Raises EngineError where the file is torn."""
     try:
-        values = read_json(_path(ws))
+        return read_record(_path(ws), dict[str, Reference])
     except FileNotFoundError:
         return {}
-    names = [entry.name for entry in fields(Reference)]
-    return {ground: Reference(**{name: told[name] for name in names}) for ground, told in values.items()}
 
 
 def reference_on(ws: Workspace, ground: Ground) -> Reference | None:

@@ -98,9 +98,5 @@ def warning(ws: Workspace, metric: Metric) -> str:
         return ""
     if found is None or not found.words:
         return ""
-    trust = (
-        ""
-        if found.is_trusted
-        else f" Do not trust {metric.label.lower()} here: {METRICS[FALLBACK].label} does."
-    )
+    trust = "" if found.is_trusted else f" Do not trust {metric.named} here: {METRICS[FALLBACK].label} does."
     return f"{found.words}{trust} {REMEDY}"

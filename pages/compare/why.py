@@ -9,7 +9,7 @@ import streamlit as st
 
 from engine.core.wording import count, percent
 from engine.results import marks
-from engine.results.comparing.losses import By, Pair, Part, Why
+from engine.results.comparing.losses import By, Group, Pair, Why
 from engine.show.tables import mark_table
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
@@ -62,7 +62,7 @@ def show(view: View) -> None:
     _marks(view)
 
 
-def _worth_showing(parts: Sequence[Part], by: By) -> list[Part]:
+def _worth_showing(parts: Sequence[Group], by: By) -> list[Group]:
     held = [part for part in parts if by in ("kind", "mark") or part.examples >= _LEAST]
     return [part for part in held if part.lost][:_PARTS_SHOWN]
 
@@ -73,7 +73,7 @@ def _asked(told: Why) -> tuple[By, str] | None:
     return known.get(addresses.linked("why", [_EVERYTHING, *known], label="Part"))
 
 
-def _parts(by: By, title: str, parts: Sequence[Part], asked: tuple[By, str] | None) -> None:
+def _parts(by: By, title: str, parts: Sequence[Group], asked: tuple[By, str] | None) -> None:
     st.markdown(f"**{title}**")
     names, key = [part.name for part in parts], f"compare_why_{by}"
     at = asked[1] if asked is not None and asked[0] == by else None

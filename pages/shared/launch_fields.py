@@ -19,7 +19,7 @@ from engine.strategies.spec import EvaluationSettings, Experiment, OneOf, Parame
 from pages.shared import frame
 from pages.shared.addresses import Written
 
-Kind = Literal["flag", "choice", "several", "list", "whole", "number", "word"]
+Control = Literal["flag", "choice", "several", "list", "whole", "number", "word"]
 _NOTHING = ("", "null", "none")
 
 
@@ -28,7 +28,7 @@ class Field:
     """One parameter as a form shows it. `raw` values are what its widget holds, faulty or not."""
 
     name: str
-    kind: Kind
+    kind: Control
     default: Any
     help: str
     choices: tuple[Any, ...] = ()
@@ -210,7 +210,7 @@ def _unset_words(description: str) -> str:
     return "all" if re.search(r"\bso many .*\bonly\b", description) else "not set"
 
 
-def _kind(annotation: Any, default: Any, choices: Sequence[Any]) -> Kind:
+def _kind(annotation: Any, default: Any, choices: Sequence[Any]) -> Control:
     held = _kinds(annotation)
     if list in held:
         return "several" if choices else "list"

@@ -120,3 +120,12 @@ def test_what_is_fixed_is_fixed_for_all(ws: Workspace, capsys: pytest.CaptureFix
     }
     assert values == {0.05}
     assert found["tuned"]["kept"]["lift"] == 0.05
+
+
+def test_with_all_fixed_there_is_nothing_to_tune(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["tune", "gain", "--budget", "4", "--dry-run", "--workspace", str(ws.root)]
+    assert main([*words, "--set", "lift=0.05", "--set", "ticks=2"]) == 1
+    said = capsys.readouterr().err
+    assert "one setting" in said
+    assert "lift, ticks" in said
+    assert not scan(ws)

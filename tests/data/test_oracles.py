@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.data.worlds import WORLDS, draw_world
-from engine.data.worlds.dialogues import Plan, Turn
+from engine.data.worlds.dialogues import Intent, Turn
 from engine.data.worlds.households import Household, draw_household, most_common
 from engine.data.worlds.population import SoFar
 from engine.data.worlds.replies import known_manner, own_manner, phrase
@@ -35,15 +35,15 @@ def turns(world: str, *, personas: int = 25) -> list[Turn]:
     ]
 
 
-def planned(household: Household, rng: Random) -> Plan:
+def planned(household: Household, rng: Random) -> Intent:
     """A plan that a manner can word, with her own values: each household another kind."""
     need = rng.choice(sorted(household.settings))
     asked = ((need.partition("/")[0], household.settings[need]),)
-    kinds = (Plan("set", asked), Plan("ask", asked), Plan("off", (("ac", {}),)), Plan("close"))
+    kinds = (Intent("set", asked), Intent("ask", asked), Intent("off", (("ac", {}),)), Intent("close"))
     return kinds[household.index % len(kinds)]
 
 
-def varied(known: Chooser, plan: Plan, household: Household) -> list[str]:
+def varied(known: Chooser, plan: Intent, household: Household) -> list[str]:
     """Return every reply that differs in one way from that of an assistant that knows the persona."""
     return [
         phrase(plan, lambda other, slot=slot, way=way: way.text if other == slot else known(other), household)

@@ -14,6 +14,7 @@ import pytest
 from engine.cli import cli
 from engine.core.machine import Machine
 from engine.core.paths import REPOSITORY
+from engine.domains.registry import BUILT_IN
 from engine.strategies.registry import EXPERIMENTS
 from tools.reference import PAGE, reference
 
@@ -81,6 +82,11 @@ def test_every_variable_of_the_environment_has_a_word() -> None:
             named |= set(re.findall(r"PERSONA_LAB_[A-Z_]+", path.read_text(encoding="utf-8")))
     assert len(named) > 3
     assert {name for name in named if name not in TEXT} == set()
+
+
+@pytest.mark.parametrize("name", [domain.name for domain in BUILT_IN])
+def test_every_domain_has_a_word_in_the_readme(name: str) -> None:
+    assert f"`{name}`" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)

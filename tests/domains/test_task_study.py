@@ -21,6 +21,8 @@ from engine.results.comparing.headline import headline
 from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
 from engine.runs.context import RunContext
+from engine.show.report import compose
+from engine.show.report.rendering import as_markdown
 from engine.strategies import registry
 from engine.strategies.spec import Experiment, Traits
 from tests import in_process
@@ -163,6 +165,21 @@ def test_the_pages_and_the_terminal_say_the_same(
     lines = [line for line in capsys.readouterr().out.splitlines() if "better" in line or "worse" in line]
     assert any("closer" in line and "better" in line for line in lines)
     assert any("farther" in line and "worse" in line for line in lines)
+
+
+def test_the_report_tells_errors_on_their_own_scale_and_less_as_better(ws: Workspace) -> None:
+    found = {row["variant"]: row for row in compare_variants(ws, split="test")["rows"]}
+    closer = found["closer"]
+    said = as_markdown(compose(ws))
+    assert "MAE on test, as a number, against unified." in said
+    (line,) = [line for line in said.splitlines() if line.startswith("| closer | ") and "| better |" in line]
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[1:3] == [f"{closer['mean']:.2f}", f"−{abs(closer['delta']):.2f}"]
+    assert "lost more than 10 points" not in said
+    assert said.index("closer against unified: 12 better") < said.index("farther against unified")
+    assert "Mean −" in said
+    gain, loss = said.index("Largest gain:"), said.index("Made with")
+    assert "points" not in said[gain:loss].partition("\n")[0]
 
 
 def test_predictions_are_written_for_the_official_evaluator(ws: Workspace, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from engine.lm.encode import Encoded, encode_prompt
 from engine.lm.generate import generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Row, answer
+from engine.lm.mixture import Strand, answer
 from engine.lm.recipes import Shelf
 from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
@@ -100,8 +100,8 @@ def test_generated_mixed_streamed_and_with_a_shared_prompt_it_says_the_same(
     wanted = [(expected if number % 2 else plain)[number].text for number in range(len(alike))]
     assert [reply.text for reply in found] == wanted
     assert wanted != [reply.text for reply in plain]
-    voices = [(Row(ids, one),) for ids, one in zip(alike[:4], own, strict=False)]
-    voices.append((Row(alike[0], change, 0.999), Row(alike[1], None, 0.001)))
+    voices = [(Strand(ids, one),) for ids, one in zip(alike[:4], own, strict=False)]
+    voices.append((Strand(alike[0], change, 0.999), Strand(alike[1], None, 0.001)))
     stream = Stream(base, voices, max_new_tokens=NEW)
     while not stream.over():
         stream.step()

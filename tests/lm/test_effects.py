@@ -129,3 +129,24 @@ def test_what_is_not_known_is_refused_and_kept_as_it_is() -> None:
     assert normal(later) == identity(later) == later
     with pytest.raises(EngineError, match="cannot be read"):
         read_recipe({"effects": [{"kind": "weights", "run": "r"}]})
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"effects": [{"kind": "weights", "run": 3, "name": "a"}]}, "run must be text, not 3"),
+        ({"effects": [{"kind": "own", "run": "r", "chosen": "no"}]}, "chosen"),
+        ({"effects": [{"kind": "own", "run": "r", "later": 1}]}, "later"),
+        ({"effects": [{"kind": "logits", "parts": [{}], "weight": 0.5}]}, "parts"),
+        ({"effects": [{"kind": "swapped", "of": [], "run": "r"}]}, "of must be an object"),
+        ({"effects": {"kind": "own", "run": "r"}}, "effects must be a list"),
+        ({"adapters": [{"name": "a"}]}, r"adapters\[0\].run is missing"),
+        ({"mixture": {"weight": 0.5}}, "mixture.parts is missing"),
+        ({"adapters": [], "remote": {"provider": "anthropic", "model": 3}}, "model must be text, not 3"),
+    ],
+)  # fmt: skip
+def test_a_recipe_of_another_form_is_refused_by_its_fault(value: dict[str, object], told: str) -> None:
+    with pytest.raises(EngineError, match=told) as caught:
+        read_recipe(value)
+    assert caught.value.hint
+    assert normal(value) == value

@@ -14,7 +14,7 @@ from engine.lm.ends import Ends, closed, closing_of, ends_of
 from engine.lm.forms import LoraForm
 from engine.lm.generate import generate
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Row, answer
+from engine.lm.mixture import Strand, answer
 from engine.lm.mixture_sweep import Weighed, sweep
 from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
@@ -111,7 +111,7 @@ def test_a_model_that_has_learned_a_reply_says_it_once(tiny_base: Path, closing:
     expected = ["Done now."] * 2
     alone = generate(base.model, tokenizer, prompts, changes=[change] * 2, max_new_tokens=12)
     assert [reply.text for reply in alone] == expected
-    two = [[Row(ids, change, 0.5), Row(ids, change, 0.5)] for ids in prompts]
+    two = [[Strand(ids, change, 0.5), Strand(ids, change, 0.5)] for ids in prompts]
     assert [reply.text for reply in answer(base.model, tokenizer, two, max_new_tokens=12)] == expected
     weighed = [[Weighed(ids, change, (0.3, 0.6)), Weighed(ids, change, (0.7, 0.4))] for ids in prompts]
     assert sweep(base.model, tokenizer, weighed, max_new_tokens=12) == [["Done now."] * 2] * 2

@@ -15,7 +15,7 @@ from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Lockstep, Row, decode_mixed, likeliest
+from engine.lm.mixture import Lockstep, Strand, decode_mixed, summed
 from engine.lm.mixture_sweep import Weighed, sweep
 from engine.lm.prefix import PrefixStates, key_value_shape
 from engine.lm.shape import LoraShape
@@ -89,7 +89,7 @@ def test_a_mixture_says_what_the_sum_of_pefts_probabilities_says(
     seen, real = [], mixture.summed
     monkeypatch.setattr(mixture, "summed", lambda *told: seen.append(real(*told)) or seen[-1])
     requests = [
-        (Row(first, changes["ada"], weight), Row(second, changes["bo"], 1 - weight))
+        (Strand(first, changes["ada"], weight), Strand(second, changes["bo"], 1 - weight))
         for first, second in prompts
     ]
     rule = Kernels(mixed=kernel)  # type: ignore[arg-type]
@@ -108,10 +108,10 @@ def test_the_sum_is_of_probabilities_and_not_of_logits() -> None:
     """One side is sure of token 0, the other of token 1; the mean of their logits likes token 2."""
     logits = torch.tensor([[9.0, -9.0, 6.0, 0.0], [-9.0, 9.0, 6.0, 0.0]])
     both, one = torch.tensor([0, 0]), torch.tensor([0.6, 0.4])
-    assert likeliest(logits, both, one).tolist() == [0, 0]
-    assert likeliest(logits, both, one.flip(0)).tolist() == [1, 1]
+    assert summed(logits, both, one).argmax(dim=-1).tolist() == [0]
+    assert summed(logits, both, one.flip(0)).argmax(dim=-1).tolist() == [1]
     assert int((one @ logits).argmax()) == 2
-    assert likeliest(logits, torch.tensor([0, 1]), torch.ones(2)).tolist() == [0, 1]
+    assert summed(logits, torch.tensor([0, 1]), torch.ones(2)).argmax(dim=-1).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("heavy", [0, 1])
@@ -127,7 +127,7 @@ def test_at_one_and_at_zero_it_says_what_the_side_alone_says(
         max_new_tokens=NEW_TOKENS,
     )
     requests = [
-        tuple(Row(pair[side], changes[names[side]], float(side == heavy)) for side in (0, 1))
+        tuple(Strand(pair[side], changes[names[side]], float(side == heavy)) for side in (0, 1))
         for pair in prompts
     ]
     mixed = mixture.answer(base.model, base.tokenizer, requests, max_new_tokens=NEW_TOKENS)
@@ -139,8 +139,8 @@ def test_at_one_and_at_zero_it_says_what_the_side_alone_says(
 def test_requests_of_one_row_are_answered_as_ever_beside_mixed_ones(
     base: Base, changes: dict[str, Change | None], prompts: list[tuple[list[int], list[int]]]
 ) -> None:
-    plain = [(Row(first, changes["ada"]),) for first, _ in prompts]
-    mixed = [(Row(a, changes["ada"], 0.5), Row(b, None, 0.3), Row(a, None, 0.2)) for a, b in prompts]
+    plain = [(Strand(first, changes["ada"]),) for first, _ in prompts]
+    mixed = [(Strand(a, changes["ada"], 0.5), Strand(b, None, 0.3), Strand(a, None, 0.2)) for a, b in prompts]
     both = [request for pair in zip(plain, mixed, strict=True) for request in pair]
 
     def texts(requests: list, **more: object) -> list[str]:
@@ -173,7 +173,7 @@ def test_sides_may_have_prefixes_of_different_length(
             max_new_tokens=8,
         )
         requests = [
-            tuple(Row(a, one, float(place == heavy)) for place, one in enumerate(ways)) for a, _ in prompts
+            tuple(Strand(a, one, float(place == heavy)) for place, one in enumerate(ways)) for a, _ in prompts
         ]
         mixed = mixture.answer(base.model, base.tokenizer, requests, max_new_tokens=8)
         assert [reply.text for reply in mixed] == [reply.text for reply in alone]
@@ -185,7 +185,7 @@ def test_a_batch_without_room_is_halved(
     prompts: list[tuple[list[int], list[int]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    requests = [(Row(a, changes["ada"], 0.6), Row(b, changes["bo"], 0.4)) for a, b in prompts]
+    requests = [(Strand(a, changes["ada"], 0.6), Strand(b, changes["bo"], 0.4)) for a, b in prompts]
     told = {"max_new_tokens": 6, "end_ids": frozenset[int]()}
     whole = decode_mixed(base.model, requests, **told)  # type: ignore[arg-type]
     sizes, real = [], mixture._decode
@@ -222,7 +222,7 @@ def test_a_sweep_says_under_each_weight_what_that_mixture_says_alone(
         assert [told[place] for place in range(len(prompts))] == ours
         for place, weight in enumerate(weights):
             requests = [
-                (Row(a, changes["ada"], weight), Row(b, changes["bo"], 1 - weight)) for a, b in prompts
+                (Strand(a, changes["ada"], weight), Strand(b, changes["bo"], 1 - weight)) for a, b in prompts
             ]
             alone = mixture.answer(base.model, base.tokenizer, requests, max_new_tokens=NEW_TOKENS)
             assert [texts[place] for texts in ours] == [reply.text for reply in alone]
@@ -257,8 +257,8 @@ def test_steering_says_what_pefts_logits_put_together_say(
 ) -> None:
     requests = [
         (
-            Row(first, changes["ada"], 1.0, 1 + strength, 0),
-            Row(second, changes["bo"], 1.0, -strength, 0),
+            Strand(first, changes["ada"], 1.0, 1 + strength, 0),
+            Strand(second, changes["bo"], 1.0, -strength, 0),
         )
         for first, second in prompts
     ]
@@ -269,7 +269,7 @@ def test_steering_says_what_pefts_logits_put_together_say(
         assert (theirs.max(dim=1).values - chosen).max() < 1e-3
     mixed = decode_mixed(
         base.model,
-        [(Row(a, changes["ada"], 0.5), Row(b, changes["bo"], 0.5)) for a, b in prompts],
+        [(Strand(a, changes["ada"], 0.5), Strand(b, changes["bo"], 0.5)) for a, b in prompts],
         max_new_tokens=NEW_TOKENS,
         end_ids=frozenset(),
     )
@@ -279,11 +279,11 @@ def test_steering_says_what_pefts_logits_put_together_say(
 def test_a_mixture_of_what_is_steered_is_one_of_probabilities() -> None:
     """Two rows on logits make one group; beside it stands a row of its own."""
     logits = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.0], [0.0, 0.0, 4.0]])
-    request = (Row([], None, 0.6, 2.0, 0), Row([], None, 0.6, -1.0, 0), Row([], None, 0.4))
+    request = (Strand([], None, 0.6, 2.0, 0), Strand([], None, 0.6, -1.0, 0), Strand([], None, 0.4))
     lockstep = Lockstep([request], torch.device("cpu"))
     together = 0.6 * (2 * logits[0] - logits[1]).softmax(-1) + 0.4 * logits[2].softmax(-1)
     assert lockstep.choose(logits, [0, 1, 2]).tolist() == [int(together.argmax())] * 3
-    two = Lockstep([(Row([]),), request], torch.device("cpu"))
+    two = Lockstep([(Strand([]),), request], torch.device("cpu"))
     alone = torch.tensor([[0.0, 0.0, 9.0], *logits.tolist()])
     assert two.choose(alone, [0, 1, 2, 3]).tolist() == [2, *[int(together.argmax())] * 3]
     assert two.choose(alone[1:], [1, 2, 3]).tolist() == [int(together.argmax())] * 3

@@ -19,14 +19,14 @@ from engine.lm.generate import generate
 from engine.lm.held import Held, row_count
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base
-from engine.lm.mixture import Row, answer
-from engine.lm.plan import PLAIN, Plan, plan_for
+from engine.lm.mixture import Strand, answer
+from engine.lm.plan import PLAIN, Batching, plan_for
 from engine.lm.prefix import PrefixForm
 from engine.lm.shape import LoraShape
 from engine.lm.static_steps import StaticSteps, room_for, unsuited
 
 NEW = 24
-STATIC = Plan(rows=64, static=True)
+STATIC = Batching(rows=64, static=True)
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +135,14 @@ def test_mixtures_on_probabilities_and_on_logits_say_the_same(
     base: Base, prompts: list[list[int]], changes: list[Change | None]
 ) -> None:
     requests = [
-        (Row(prompts[0], changes[0], 0.6), Row(prompts[1], changes[2], 0.4)),
-        (Row(prompts[2], changes[3], 1.0, 1.5, 0), Row(prompts[2], None, 1.0, -0.5, 0)),
-        (Row(prompts[3], changes[4]),),
-        (Row(prompts[4], changes[1], 0.2), Row(prompts[5], None, 0.3), Row(prompts[6], changes[0], 0.5)),
+        (Strand(prompts[0], changes[0], 0.6), Strand(prompts[1], changes[2], 0.4)),
+        (Strand(prompts[2], changes[3], 1.0, 1.5, 0), Strand(prompts[2], None, 1.0, -0.5, 0)),
+        (Strand(prompts[3], changes[4]),),
+        (
+            Strand(prompts[4], changes[1], 0.2),
+            Strand(prompts[5], None, 0.3),
+            Strand(prompts[6], changes[0], 0.5),
+        ),
     ]
     plain, static = (
         [reply.text for reply in answer(base.model, base.tokenizer, requests, max_new_tokens=NEW, plan=plan)]
@@ -197,7 +201,7 @@ def test_a_batch_without_room_is_halved_until_it_fits(
         asked.append(1)
         return static_steps.bytes_of(base.model, 4, longest)
 
-    plan = Plan(rows=14, static=True, most_bytes=limit)
+    plan = Batching(rows=14, static=True, most_bytes=limit)
     plain, _ = both(base, prompts, own)
     made = generate(base.model, base.tokenizer, prompts, changes=own, max_new_tokens=NEW, plan=plan)
     assert [reply.text for reply in made] == plain
@@ -208,11 +212,11 @@ def test_a_batch_without_room_is_halved_until_it_fits(
     )
     assert [reply.text for reply in twice] == plain * 2
     assert len(asked) - tried < 2 * tried, "what did not fit was tried again for the second batch"
-    none = Plan(rows=14, static=True, most_bytes=lambda: 1000)
+    none = Batching(rows=14, static=True, most_bytes=lambda: 1000)
     with pytest.raises(torch.OutOfMemoryError, match="1 rows|4 rows"):
         generate(base.model, base.tokenizer, prompts[:3], max_new_tokens=NEW, plan=none)
     requests = [
-        (Row(prompt, change, 0.5), Row(prompt, None, 0.5))
+        (Strand(prompt, change, 0.5), Strand(prompt, None, 0.5))
         for prompt, change in zip(prompts, own, strict=True)
     ]
     alike, halved = (
@@ -247,4 +251,4 @@ def test_only_plain_attention_takes_part_and_the_reason_is_told(base: Base) -> N
 def test_on_the_cpu_the_plan_is_what_results_were_made_under(base: Base) -> None:
     assert plan_for(copy.deepcopy(base.model).to("cpu")) == PLAIN
     assert PLAIN.name == "length-sorted/64"
-    assert Plan(rows=512, static=True).name == "length-sorted/512, static steps"
+    assert Batching(rows=512, static=True).name == "length-sorted/512, static steps"

@@ -13,7 +13,7 @@ from engine.lm.adapters import fresh, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
 from engine.lm.load import Base, load_base
-from engine.lm.mixture import Request, Row, answer
+from engine.lm.mixture import Request, Strand, answer
 from engine.lm.prompts import chat, system_text
 from engine.lm.sampling import Draws, Sampling
 from engine.lm.shape import LoraShape
@@ -51,10 +51,10 @@ def voices(base: Base) -> list[Request]:
     long = "Dim the lights in the bedroom to twenty percent and arm the security system, please."
     first, second = change(base, 1), change(base, 2)
     return [
-        (Row(prompt(base, "Good night.")),),
-        (Row(prompt(base, "Good night."), first),),
-        (Row(prompt(base, long), second),),
-        (Row(prompt(base, long), first, 0.6), Row(prompt(base, "Good night."), None, 0.4)),
+        (Strand(prompt(base, "Good night.")),),
+        (Strand(prompt(base, "Good night."), first),),
+        (Strand(prompt(base, long), second),),
+        (Strand(prompt(base, long), first, 0.6), Strand(prompt(base, "Good night."), None, 0.4)),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 from engine.core.errors import unknown_name
 from engine.stats.compare import Comparison, compare, corrected
-from engine.stats.pairing import Row, Table, index, pair
+from engine.stats.pairing import Table, Valued, index, pair
 
 
 class Options(TypedDict, total=False):
@@ -24,7 +24,7 @@ class Options(TypedDict, total=False):
 
 
 def leaderboard(
-    tables: Mapping[str, Iterable[Row]],
+    tables: Mapping[str, Iterable[Valued]],
     *,
     reference: str,
     outside_family: Collection[str] = (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,16 +14,26 @@ from scipy import stats
 
 from engine.core.errors import EngineError
 from engine.stats.bootstrap import bootstrap_t
-from engine.stats.compare import FEW_DIFFER, NO_PERSONA, NO_SPREAD, ONE_PERSONA, Comparison, compare
+from engine.stats.compare import (
+    FEW_DIFFER,
+    NO_PERSONA,
+    NO_SPREAD,
+    ONE_PERSONA,
+    Comparison,
+    compare,
+    corrected,
+    over_metrics,
+)
+from engine.stats.forecast import detectable
 from engine.stats.inference import infer
-from engine.stats.pairing import Pairing, Row, by_persona, index, pair
+from engine.stats.pairing import Pairing, Valued, by_persona, index, pair
 from engine.stats.shares import wilson
 from tests.stats.leaderboards import Options, leaderboard
 
 DIFFERENCES = st.lists(st.floats(-1, 1).map(lambda x: round(x, 3)), min_size=2, max_size=40)
 
 
-def table(values: list[float] | np.ndarray, *, per_persona: int = 1) -> list[Row]:
+def table(values: list[float] | np.ndarray, *, per_persona: int = 1) -> list[Valued]:
     """Return a table whose persona i scores values[i] on each of its examples."""
     return [
         (f"d{persona:04}/{k}#1", f"p{persona:04}", float(value))
@@ -35,7 +46,7 @@ def pairing_of(differences: list[float] | np.ndarray) -> Pairing:
     return pair(table(differences), table([0.0] * len(differences)))
 
 
-def study(n: int = 200, *, shift: float = 0.02, seed: int = 0) -> tuple[list[Row], list[Row]]:
+def study(n: int = 200, *, shift: float = 0.02, seed: int = 0) -> tuple[list[Valued], list[Valued]]:
     draw = np.random.default_rng(seed)
     base = draw.normal(0.8, 0.1, n)
     return table(base + draw.normal(shift, 0.05, n), per_persona=3), table(base, per_persona=3)
@@ -187,7 +198,7 @@ def test_the_share_improved_has_its_own_interval() -> None:
     assert compare(pair([], [])).share_low is None
 
 
-def boards(variants: int, personas: int) -> dict[str, list[Row]]:
+def boards(variants: int, personas: int) -> dict[str, list[Valued]]:
     draw = np.random.default_rng(11)
     base = draw.normal(0.8, 0.1, personas)
     names = ["unified", *(f"variant-{k}" for k in range(variants - 1))]
@@ -266,8 +277,8 @@ def test_where_hardly_anybody_differs_there_is_no_interval_and_no_verdict(differ
 
 def test_unequal_examples_get_the_hierarchical_interval() -> None:
     draw = np.random.default_rng(5)
-    ours: list[Row] = []
-    theirs: list[Row] = []
+    ours: list[Valued] = []
+    theirs: list[Valued] = []
     for persona in range(20):
         for k in range(2 if persona % 2 else 20):
             ours.append((f"d{persona:04}/{k}#1", f"p{persona:04}", draw.normal(0.5, 0.2)))
@@ -349,7 +360,9 @@ def test_the_two_one_sided_tests_are_statsmodels(n: int, shift: float) -> None:
     assert found.p_equal[0] == pytest.approx(expected, rel=1e-9)
 
 
-def test_nobody_differing_is_equality_only_with_enough_personas() -> None:
+def test_nobody_differing_is_equality_only_with_enough_examples() -> None:
+    rows = [(f"p{who}-{turn}", f"p{who}", 0.5) for who in range(40) for turn in range(10)]
+    assert compare(pair(rows, rows), equal_margin=0.01).p_equal == pytest.approx(0.99**400)
     few, many = (compare(pairing_of([0.0] * n), equal_margin=0.01) for n in (20, 400))
     assert few.p_equal == pytest.approx(0.99**20)
     assert many.p_equal < 0.05  # type: ignore[operator]
@@ -402,3 +415,22 @@ def test_one_cluster_is_one_witness() -> None:
     found = compare(pairing, clusters=dict.fromkeys(pairing.personas, 0))
     assert (found.ci_low, found.p, found.p_strict) == (None, None, 1.0)
     json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_what_is_detectable_is_of_the_verdict_not_of_a_plainer_one() -> None:
+    draw = np.random.default_rng(8)
+    differences = draw.normal(0.02, 0.05, 24)
+    personas = {f"p{place:03d}": place // 6 for place in range(24)}
+    alone = compare(pairing_of(differences))
+    names = dict(zip(pairing_of(differences).personas, personas.values(), strict=True))
+    shared = compare(pairing_of(differences), clusters=names)
+    widths = [row.ci_high - row.ci_low for row in (alone, shared)]  # type: ignore[operator]
+    half = 2 * stats.t.ppf(0.975, 23) * np.std(differences, ddof=1) / np.sqrt(24)
+    assert alone.min_detectable_effect is not None
+    assert shared.min_detectable_effect == pytest.approx(alone.min_detectable_effect * widths[1] / half)
+    rows = [replace(alone, variant=f"v{number}") for number in range(3)]
+    first = corrected(rows, outside_family=())
+    tenth = over_metrics(first, 10)
+    assert tenth[0].p_holm == pytest.approx(min(1.0, 10 * first[0].p_holm))  # type: ignore[operator]
+    among = first[0].min_detectable_effect * detectable(24, 30) / detectable(24, 3)  # type: ignore[operator]
+    assert tenth[0].min_detectable_effect == pytest.approx(among)

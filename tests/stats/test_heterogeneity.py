@@ -8,14 +8,14 @@ from scipy import stats
 
 from engine.stats.compare import compare, effects_of
 from engine.stats.heterogeneity import effects
-from engine.stats.pairing import Pairing, Row, pair
+from engine.stats.pairing import Pairing, Valued, pair
 
 
 def study(truth: np.ndarray, *, examples: int = 10, seed: int = 0, noise: float = 0.1) -> Pairing:
     """A pairing in which persona i truly gains truth[i], seen through a few noisy examples."""
     draw = np.random.default_rng(seed)
-    ours: list[Row] = []
-    theirs: list[Row] = []
+    ours: list[Valued] = []
+    theirs: list[Valued] = []
     for persona, gain in enumerate(truth):
         for k in range(examples):
             name = f"d{persona:03}/{k}"

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import EngineError
-from engine.stats.pairing import Row, index, pair
+from engine.stats.pairing import Valued, index, pair
 
 VALUES = st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 8))
 
 
 @st.composite
-def two_tables(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
+def two_tables(draw: st.DrawFn) -> tuple[list[Valued], list[Valued]]:
     """Return two tables over overlapping examples of up to five personas, with undefined values."""
     examples = [(f"d{n}#1", f"p{n % 5}") for n in draw(st.sets(st.integers(0, 30), max_size=25))]
     tables = []
@@ -28,7 +28,7 @@ def two_tables(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
 
 @settings(max_examples=150, deadline=None)
 @given(two_tables())
-def test_pairing_agrees_with_brute_force(tables: tuple[list[Row], list[Row]]) -> None:
+def test_pairing_agrees_with_brute_force(tables: tuple[list[Valued], list[Valued]]) -> None:
     ours, theirs = tables
     pairing = pair(ours, theirs)
     both = [
@@ -54,7 +54,7 @@ def test_pairing_agrees_with_brute_force(tables: tuple[list[Row], list[Row]]) ->
 
 @settings(max_examples=100, deadline=None)
 @given(two_tables())
-def test_the_order_of_rows_and_tables_does_not_matter(tables: tuple[list[Row], list[Row]]) -> None:
+def test_the_order_of_rows_and_tables_does_not_matter(tables: tuple[list[Valued], list[Valued]]) -> None:
     ours, theirs = tables
     pairing, shuffled, swapped = pair(ours, theirs), pair(ours[::-1], theirs[::-1]), pair(theirs, ours)
     assert np.array_equal(pairing.differences, shuffled.differences)

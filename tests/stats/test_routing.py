@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from bench import choosing
 from engine.core.errors import EngineError
-from engine.stats.pairing import Row
+from engine.stats.pairing import Valued
 from engine.stats.routing import FOLDS, best_but, choose, cross_fit, folds, hindsight
 
 PEOPLE = ("ada", "ben", "cleo")
 
 
-def rows(*means: float | None, examples: int = 2) -> list[Row]:
+def rows(*means: float | None, examples: int = 2) -> list[Valued]:
     """Two examples a persona around each mean."""
     return [
         (f"{name}/{number}", name, None if mean is None else mean + (0.01 if number else -0.01))
@@ -103,7 +103,7 @@ def test_each_fold_is_chosen_for_by_the_others() -> None:
     dialogues = {"a1": 0, "a2": 1, "b1": 2}
     scores = {"unified": {"a1": 0.5, "a2": 0.5, "b1": 0.5}, "hybrid": {"a1": 0.9, "a2": 0.3, "b1": 0.9}}
 
-    def without(fold: int) -> dict[str, list[Row]]:
+    def without(fold: int) -> dict[str, list[Valued]]:
         return {
             name: [(one, one[0], value) for one, value in of.items() if dialogues[one] != fold]
             for name, of in scores.items()

@@ -96,6 +96,16 @@ def test_a_variant_against_itself_differs_by_nothing() -> None:
     assert (found.wins, found.ties, found.losses) == (0, 40, 0)
 
 
+def test_there_is_no_interval_where_hardly_anybody_differs() -> None:
+    theirs = labels(1, right=0.6, held=HELD)
+    for differ, is_told in ((4, False), (5, True)):
+        ours = theirs.copy()
+        ours[:differ] = HELD[:differ]
+        found = compare(pairing(ours, theirs, HELD), resamples=999)
+        assert (found.ci_kind, found.ci_low is not None) == ("percentile" if is_told else None, is_told)
+        assert (found.p_strict == 1.0, found.reason is None) == (not is_told, is_told)
+
+
 def test_nothing_shared_says_nothing() -> None:
     empty = pd.DataFrame(columns=["persona_id", "of_reference", "part", "total", "n_examples"])
     found = compare(counted_pairing(empty, {"p1": 4}, macro_f1))

@@ -37,7 +37,7 @@ WHOLE: dict[str, Any] = {
 def test_another_form_is_refused_with_the_place(tmp_path: Path, torn: dict[str, Any], told: str) -> None:
     ws = Workspace(tmp_path)
     path = ws.run_folder("clustering-1") / "clusters.json"
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match="clustering-1 left no clusters.json"):
         read_clusters(ws, "clustering-1")
     write_json(path, WHOLE)
     assert read_clusters(ws, "clustering-1").sizes == {0: 1, 1: 2}
@@ -45,7 +45,7 @@ def test_another_form_is_refused_with_the_place(tmp_path: Path, torn: dict[str, 
     with pytest.raises(EngineError, match=told):
         read_clusters(ws, "clustering-1")
     path.write_text("[1]")
-    with pytest.raises(EngineError, match="cannot be read"):
+    with pytest.raises(EngineError, match="clusters.json is of another form"):
         read_clusters(ws, "clustering-1")
 
 

@@ -13,6 +13,7 @@ from engine.cli.experiments.launch import read_settings
 from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
+from engine.core.errors import EngineError
 from engine.core.wording import interval, points, signed_points
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
@@ -67,6 +68,11 @@ def tune(
     drawn = draw(entry, rounds[0].settings, seed=ground.seed if seed is None else seed)
     drawn = [{key: value for key, value in one.items() if key not in fixed} for one in drawn]
     drawn = [one for place, one in enumerate(drawn) if one not in drawn[:place]]
+    if len(drawn) < 2:
+        raise EngineError(
+            f"All that {name} could be tuned in is fixed, so there is one setting.",
+            f"Leave some of it open: {', '.join(entry.space)}.",
+        )
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
         call.answer(value, lambda: _show_rounds(rounds, drawn))

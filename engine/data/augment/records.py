@@ -21,7 +21,6 @@ NUMBERS = "numbers differ"
 EMPTY = "nothing left of a message"
 FAR = "too far from its source"
 DUPLICATE = "near-duplicate"
-REASONS = (NOTHING, ACTIONS, NUMBERS, EMPTY, FAR, DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from engine.data.worlds.households import (
     need_of,
 )
 from engine.data.worlds.population import SoFar
-from engine.data.worlds.replies import Chooser, Plan, known_manner, own_manner, phrase, phrase_settings
+from engine.data.worlds.replies import Chooser, Intent, known_manner, own_manner, phrase, phrase_settings
 from engine.data.worlds.words import (
     ASK_STATE,
     DEVICE_NAMES,
@@ -108,10 +108,10 @@ class _Scene:
     def say(
         self,
         user: str,
-        plan: Plan,
+        plan: Intent,
         *,
-        knows_persona: Plan | None = None,
-        knows_population: Plan | None = None,
+        knows_persona: Intent | None = None,
+        knows_population: Intent | None = None,
     ) -> None:
         household = self.household
         if not self.turns:
@@ -142,8 +142,8 @@ class _Scene:
             request = f"{link} {_lower_start(request)}"
         return f"{request} {self.reason()}"
 
-    def plan(self, kind: Any, *settings: tuple[str, Mapping[str, Any]], **more: Any) -> Plan:
-        return Plan(kind, settings, time=self.meta["time_of_day"], **more)
+    def plan(self, kind: Any, *settings: tuple[str, Mapping[str, Any]], **more: Any) -> Intent:
+        return Intent(kind, settings, time=self.meta["time_of_day"], **more)
 
 
 def write_session(household: Household, *, seed: int, number: int) -> Session:

@@ -25,7 +25,7 @@ _ALARM = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Intent:
     """What a reply does: `settings` are (device, values) pairs; `text` is what no manner changes."""
 
     kind: Literal["set", "ask", "off", "close", "say"]
@@ -91,7 +91,7 @@ def _listed(parts: list[str]) -> str:
     return f"{', '.join(parts[:-1])}, and {parts[-1]}"
 
 
-def phrase(plan: Plan, choose: Chooser, household: Household) -> str:
+def phrase(plan: Intent, choose: Chooser, household: Household) -> str:
     """Return the reply's text: `plan` in the manner that `choose` gives slot by slot."""
     names = {"activity": household.hobby[0], "time": plan.time, "comment": _comment(plan)}
     if plan.kind == "close":
@@ -114,11 +114,11 @@ def phrase(plan: Plan, choose: Chooser, household: Household) -> str:
     return _join(_open(opener, body), choose("flourish").format(**names), choose("follow_up"))
 
 
-def _comment(plan: Plan) -> str:
+def _comment(plan: Intent) -> str:
     return COMMENTS["off" if plan.kind == "off" else plan.settings[0][0]] if plan.settings else ""
 
 
-def _phrase_set(plan: Plan, choose: Chooser) -> str:
+def _phrase_set(plan: Intent, choose: Chooser) -> str:
     verb, join = choose("verb"), choose("join")
     (device, values), *rest = plan.settings
     if device == "security":

@@ -5,13 +5,15 @@ Holds no key and refuses addresses that carry one: recipes and specs are written
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
-from engine.core.errors import unknown_name
+from engine.core.errors import EngineError, unknown_name
+from engine.core.forms import record
 from engine.core.permits import split_address
 
 Provider = Literal["openai-compatible", "anthropic"]
@@ -55,13 +57,10 @@ def read_endpoint(value: Mapping[str, Any]) -> Endpoint:
     provider = str(value.get("provider"))
     if provider not in get_args(Provider):
         raise unknown_name("provider", provider, get_args(Provider))
-    return Endpoint(
-        cast(Provider, provider),
-        str(value["model"]),
-        value.get("base_url"),
-        value.get("temperature"),
-        int(value["max_output_tokens"]),
-    )
+    try:
+        return record(Endpoint, json.dumps(value))
+    except (ValueError, TypeError) as error:
+        raise EngineError(f"This endpoint cannot be read: {error}.", "Choose another variant.") from error
 
 
 def check_address(base_url: str | None) -> None:

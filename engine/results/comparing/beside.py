@@ -34,8 +34,10 @@ def beside(ws: Workspace, second: Metric | None, row: Comparison | None) -> dict
     if second.sign < 0:
         low, high = _minus(high), _minus(low)
     if low is None and second.unit == "fraction" and row.n_paired > 1:
-        # Too few differ for an interval. What the others could lose or gain is bounded all the same.
-        low, high = -most(row.losses, row.n_paired), most(row.wins, row.n_paired)
+        # Too few differ for an interval. What the others could lose or gain is bounded all the same; where
+        # nobody loses it is as where nobody differs.
+        low = -most(row.losses, row.n_paired) if row.losses else 0.0
+        high = most(row.wins, row.n_paired)
     return {
         "metric": second.name,
         "label": second.label,

@@ -39,7 +39,7 @@ from engine.results.comparing.scene import (
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, above, distinctions, resolve
 from engine.runs.runfolder import declared, read_spec
-from engine.stats.compare import Comparison, corrected
+from engine.stats.compare import Comparison, corrected, over_metrics
 from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
 from engine.strategies import repeating, scorer
@@ -97,7 +97,8 @@ def compare_variants(
     names = refuse_strangers(scene, variants, across_protocols=across_protocols)
     at = looks.test_set(scene.protocol, scene.fields, metrics.primary(ws).name, split=split)
     among = frozen.among_metrics(ws, at, scene.metric.name)
-    compared = _among(_read(ws, scene), among)
+    compared = _read(ws, scene)
+    compared = replace(compared, rows=over_metrics(compared.rows, among))
     known = {row.variant for row in compared.rows}
     unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
     if scene.reference.variant in unscored:
@@ -156,7 +157,7 @@ def compare_variants(
     }
     if split == "test" and not across_protocols:
         found["unseen"] = unseen.beside_test(
-            ws, scene, compare_variants, family=family, variants=variants, margin=margin
+            ws, scene, compare_variants, family=family, variants=sorted(names), margin=margin
         )
     return with_margin(ws, found, margin) if margin else found
 
@@ -205,7 +206,7 @@ class _Compared:
     """What is read for one table. `rows` are against whom each is compared with, with Holm's p;
     `against_unified` is by metric; `seeds` are of what was made from several; `controls` are repeats against
     what they repeat, `above` variants against their placebos, `matched` against the unified that was trained
-    on as much; `second` are `rows` in the metric that must hold beside this one."""
+    on as much, both over their seeds; `second` are `rows` in the metric that must hold beside this one."""
 
     rows: list[Comparison]
     against_unified: dict[str, Named]
@@ -218,13 +219,11 @@ class _Compared:
 
 def _read(ws: Workspace, scene: Scene) -> _Compared:
     there = {variant.variant_id: variant.variant for variant in scene.under(scene.protocol)}
-    controlled = [
-        Asked(
-            (scene.metric,),
-            {one: [(one, other)] for one, other in found.items() if {one, other} <= set(there)},
-        )
-        for found in (scene.repeated, scene.placebos, scene.matched)
-    ]
+    controls = (
+        grounds.singly(scene.repeated, there),
+        *(grounds.with_seeds(found, scene.repeated, there) for found in (scene.placebos, scene.matched)),
+    )
+    controlled = [Asked((scene.metric,), whom) for whom in controls]
     unified, needed = scene.find(DEFAULT_REFERENCES[0]), list[Asked]()
     if unified is not None:
         shown = metrics.of_study(ws)
@@ -235,7 +234,7 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
     asked = [*controlled, Asked(both, scene.pairs), *needed]
     shared = sharing.groups(ws, scene.under(scene.protocol))
     answers = grounds.read(ws, (scene.protocol, scene.split), asked, shared)
-    controls, above_own, over_matched, told = (
+    again, above_own, over_matched, told = (
         _named(answer.rows[scene.metric.name], there) for answer in answers[:4]
     )
     return _Compared(
@@ -246,7 +245,7 @@ def _read(ws: Workspace, scene: Scene) -> _Compared:
             for metric, rows in answer.rows.items()
         },
         seeds={there[own]: one for own, one in answers[3].seeds.items()},
-        controls=controls,
+        controls=again,
         above=above_own,
         matched=over_matched,
         second={} if second is None else _named(answers[3].rows[second.name], there),
@@ -266,19 +265,6 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
         name for name, row in rows.items() if scene.role(scene.variants[name]) or name == row.reference
     }
     return {row.variant: row for row in corrected(list(rows.values()), outside_family=outside)}
-
-
-def _among(compared: _Compared, metrics_beside: int) -> _Compared:
-    """A metric that was not declared beforehand answers for all that could have been shown in its place."""
-
-    def all_told(p: float | None) -> float | None:
-        return None if p is None else min(1.0, metrics_beside * p)
-
-    rows = [
-        replace(row, p_holm=all_told(row.p_holm), p_equal_holm=all_told(row.p_equal_holm))
-        for row in compared.rows
-    ]
-    return replace(compared, rows=rows)
 
 
 # --- rows

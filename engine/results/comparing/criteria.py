@@ -19,7 +19,7 @@ PER_PERSONA: Final = "per-persona"
 DECIDES: Final = "embedding_similarity"
 _NOISE = 1e-9
 
-Kind = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
+Measured = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Condition:
     `met` is None where it cannot be said, with the reason in `words`.
     """
 
-    kind: Kind
+    kind: Measured
     metric: str | None
     wanted: float | None
     found: float | None
@@ -157,7 +157,7 @@ def _all(conditions: list[Condition]) -> bool | None:
     return None if any(one.met is None for one in conditions) else True
 
 
-def _mean(kind: Kind, wanted: float, found: float | None) -> Condition:
+def _mean(kind: Measured, wanted: float, found: float | None) -> Condition:
     if found is None:
         return Condition(kind, DECIDES, wanted, None, None, None, "no mean to compare")
     met = found > _NOISE if wanted == 0 else found >= wanted - _NOISE

@@ -6,7 +6,7 @@ Refuses to plan a verdict that somebody has already read. The plan itself: engin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.core.errors import EngineError, unknown_name
@@ -15,9 +15,12 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
+from engine.results import store
 from engine.results.comparing import frozen, looks
+from engine.results.comparing.beside import second_metric
 from engine.results.comparing.comparison import NotComputed, compare_variants
 from engine.results.comparing.frozen import Frozen
+from engine.results.comparing.scene import IS_REFERENCE
 from engine.runs.runfolder import now
 from engine.stats.paired_tests import holm
 from engine.stats.verdicts import judging_p, verdict
@@ -79,8 +82,9 @@ def freeze(
         margins={"better": margin, "catastrophic": frozen.CATASTROPHIC},
         tests=dict(frozen.TESTS),
         looks=len(seen),
+        reference_id=next(row["variant_id"] for row in found["rows"] if row["role"] == IS_REFERENCE),
     )
-    _refuse_seen([look for look in seen if plan.holds(look)])
+    _refuse_seen([look for look in seen if any(plan.holds(one) for one in _read_with(ws, look))])
     return frozen.write(ws, plan)
 
 
@@ -115,7 +119,9 @@ def _verdict(row: Mapping[str, Any], p: float | None, same: float | None, metric
 
 
 def _table(ws: Workspace, plan: Frozen, metric: str) -> dict[str, Mapping[str, Any]]:
-    asked: dict[str, Any] = {"protocol": plan.protocol, "reference": plan.reference, "bands": False}
+    named = {one.variant_id: one.variant for one in store.overview(ws).variants.values()}
+    reference = named.get(plan.reference_id, plan.reference)
+    asked: dict[str, Any] = {"protocol": plan.protocol, "reference": reference, "bands": False}
     try:
         there = compare_variants(ws, metric=metric, split="val", **asked)
         names = [row["variant"] for row in there["rows"] if row["variant_id"] in plan.variants]
@@ -137,6 +143,15 @@ def _refuse_without_direction(asked: Iterable[Metric]) -> None:
                 f"{one.label} is neither better nor worse when it is higher, so no verdict hangs on it.",
                 "Plan a metric that has a direction.",
             )
+
+
+def _read_with(ws: Workspace, look: looks.Look) -> list[looks.Look]:
+    """A look, and what was read with it: the primary metric is shown with the one that must hold beside."""
+    primary = metrics.primary(ws)
+    second = second_metric(ws, primary)
+    if second is None or look.metric != primary.name:
+        return [look]
+    return [look, replace(look, metric=second.name)]
 
 
 def _refuse_seen(seen: Sequence[looks.Look]) -> None:

@@ -37,6 +37,7 @@ class Frozen:
 
     `margins` are fractions: more than which a persona counts as better, and a loss as catastrophic. `looks`
     is how many verdicts on these test dialogues, none of them planned here, had been read before.
+    `reference_id` tells the reference whatever it is called later; plans of earlier versions name it only.
     """
 
     at: str
@@ -50,6 +51,7 @@ class Frozen:
     tests: Mapping[str, Any]
     looks: int
     hash: str = ""
+    reference_id: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -79,7 +81,8 @@ def write(ws: Workspace, plan: Frozen) -> Frozen:
 
 def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     """Return the plans for these test dialogues, first to last; a line that cannot be read is left out."""
-    return [plan for plan in _read(_path(ws)) if plan.test_set == of.name]
+    known: list[Frozen] = read_rows(_path(ws), Frozen)
+    return [plan for plan in known if plan.test_set == of.name]
 
 
 def size(ws: Workspace) -> int:
@@ -107,18 +110,11 @@ def later(seen: Iterable[looks.Look], known: Sequence[Frozen]) -> list[looks.Loo
 
 
 def _hash(plan: Frozen) -> str:
-    return fingerprint({name: value for name, value in plan.as_json().items() if name != "hash"}, 16)
+    said = {name: value for name, value in plan.as_json().items() if name != "hash"}
+    if not plan.reference_id:
+        del said["reference_id"]
+    return fingerprint(said, 16)
 
 
 def _path(ws: Workspace) -> Path:
     return ws.data / _FILE
-
-
-def _read(path: Path) -> list[Frozen]:
-    found = []
-    for row in read_rows(path):
-        try:
-            found.append(Frozen(**{**row, "further": tuple(row["further"])}))
-        except (TypeError, KeyError):
-            continue  # torn, or of another form
-    return found

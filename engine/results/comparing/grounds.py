@@ -16,7 +16,7 @@ import numpy as np
 from engine.core.paths import Workspace
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.store.statistics import Question, equal_margin
+from engine.results.store.statistics import Question, Singles, equal_margin
 from engine.results.variants import Origin, Variant, below, lineage
 from engine.stats.compare import Comparison, also_over_seeds, compare
 from engine.stats.pairing import Pairing
@@ -24,7 +24,6 @@ from engine.stats.seeds import crossed
 from engine.strategies.reference import EXPERIMENT
 
 Pair = tuple[str, str]  # the ids of a variant and of what it is compared with
-_SINGLE = ("examples", "variances")  # what is known of examples one by one
 
 
 def own_grounds(
@@ -87,6 +86,23 @@ def pairs(
     return found
 
 
+def singly(controls: Mapping[str, str], there: Collection[str]) -> dict[str, tuple[Pair, ...]]:
+    """Return whom each variant is compared with where each has one control (variant id -> its id)."""
+    return {one: ((one, other),) for one, other in controls.items() if one in there and other in there}
+
+
+def with_seeds(
+    controls: Mapping[str, str], repeated: Mapping[str, str], there: Collection[str]
+) -> dict[str, tuple[Pair, ...]]:
+    """Return the same over all seeds that have a control: a variant's own first, then its repeats'."""
+    found = singly(controls, there)
+    again: dict[str, list[Pair]] = {}
+    for own, pair in found.items():
+        if own in repeated:
+            again.setdefault(repeated[own], []).extend(pair)
+    return {own: (*pair, *sorted(again.get(own, ()))) for own, pair in found.items()}
+
+
 def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Pair, ...]:
     """Seed beside seed, as many as both have; one alone stands beside each of the others."""
     n = min(len(seeds), len(alike))
@@ -97,8 +113,8 @@ def _alongside(seeds: Sequence[str], alike: Sequence[str]) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """One comparison over several seeds. `means` and `deltas` hold each seed's mean and mean difference;
-    `deviation` is that of the deltas."""
+    """One comparison over several seeds. `means` and `deltas` hold each seed's mean and mean difference, the
+    latter over the personas that all seeds have; `deviation` is that of the deltas."""
 
     n: int
     means: tuple[float, ...]
@@ -125,15 +141,17 @@ def over_seeds(
     higher_is_better: bool,
     equal_margin: float | None,
     groups: Mapping[str, int] | None = None,
+    singles: Singles | None = None,
 ) -> tuple[Comparison, Seeds]:
     """Return the comparison and the seeds' record of one recipe made from several seeds.
 
     Means are over seeds, persona by persona; interval and p are no surer than those of personas crossed with
-    seeds. `groups` says which personas share what was trained.
+    seeds. `groups` says which personas share what was trained, `singles` what examples say singly.
     """
-    mean = mean_over_seeds(paired)
+    mean = mean_over_seeds(paired, singles)
     table = differences(paired)
-    deltas = tuple(float(value) for value in np.nanmean(table, axis=0))
+    whole = table[~np.isnan(table).any(axis=1)]  # seeds differ by training, not by whom they have
+    deltas = tuple(float(value) for value in np.nanmean(whole if len(whole) else table, axis=0))
     told = compare(mean, higher_is_better=higher_is_better, equal_margin=equal_margin, clusters=groups)
     found = crossed(table)
     if found is not None:
@@ -154,17 +172,24 @@ def differences(paired: Sequence[Pairing]) -> Any:
     return _table(paired, [one.differences for one in paired])
 
 
-def mean_over_seeds(paired: Sequence[Pairing]) -> Pairing:
-    """Return one pairing: every persona's means over the seeds that have her."""
+def mean_over_seeds(paired: Sequence[Pairing], singles: Singles | None = None) -> Pairing:
+    """Return one pairing: every persona's means over the seeds that have her.
+
+    `singles` says what examples say singly, each the mean over its seeds: less than of one seed alone, since
+    the luck of training is averaged out there too. Without it that is not known.
+    """
     if len(paired) == 1:
         return paired[0]
     names = tuple(sorted({name for one in paired for name in one.personas}))
     sides = {
         side: np.nanmean(_table(paired, [getattr(one, side) for one in paired]), axis=1)
-        for side in ("candidate", "reference", "differences", *_SINGLE)
-        if all(getattr(one, side) is not None for one in paired)
+        for side in ("candidate", "reference", "differences")
     }
-    return replace(paired[0], personas=names, counts=None, **{**dict.fromkeys(_SINGLE), **sides})
+    examples, variances = (
+        None if singles is None else np.array([singles[name][part] for name in names], dtype=np.float64)
+        for part in (0, 1)
+    )
+    return replace(paired[0], personas=names, counts=None, examples=examples, variances=variances, **sides)
 
 
 def _table(paired: Sequence[Pairing], values: Sequence[Any]) -> Any:
@@ -220,8 +245,11 @@ def read(
     paired = _pairings(
         ws, place, [(metric, pair) for one in wanted for metric, pair in _paired_again(one, groups)]
     )
+    singles = _singles(
+        ws, place, [(metric, own, found) for one in wanted for metric, own, found in _several(one)]
+    )
     for one, answer_of in zip(wanted, told, strict=True):
-        _over_seeds(one, answer_of, paired, groups)
+        _over_seeds(one, answer_of, paired, groups, singles)
     return told
 
 
@@ -233,11 +261,33 @@ def _paired_again(asked: Asked, groups: Collection[str]) -> Iterator[tuple[Metri
                 yield from ((metric, (one, other)) for one, other in found)
 
 
+def _several(asked: Asked) -> Iterator[tuple[Metric, str, Sequence[Pair]]]:
+    """Metric, variant and pairs of what was made from several seeds."""
+    for metric in asked.metrics:
+        for own, found in asked.whom.items():
+            if len(found) > 1 and metric.total is None:
+                yield metric, own, found
+
+
+def _singles(
+    ws: Workspace, place: tuple[str, str], wanted: Iterable[tuple[Metric, str, Sequence[Pair]]]
+) -> dict[tuple[str, str], Singles]:
+    """What examples say singly, by metric and variant, in one reading."""
+    asked: dict[str, tuple[Metric, dict[str, Sequence[Pair]]]] = {}
+    for metric, own, found in wanted:
+        asked.setdefault(metric.name, (metric, {}))[1][own] = found
+    if not asked:
+        return {}
+    answers = store.over_seeds(ws, place, list(asked.values()))
+    return {(name, own): one for name, held in zip(asked, answers, strict=True) for own, one in held.items()}
+
+
 def _over_seeds(
     asked: Asked,
     told: Told,
     paired: Mapping[tuple[str, Pair], Pairing],
     groups: Mapping[str, Mapping[str, int]],
+    singles: Mapping[tuple[str, str], Singles],
 ) -> None:
     """Put the comparison over all its seeds, by the groups that share it, in the place of the first one's."""
     for metric in asked.metrics:
@@ -247,18 +297,26 @@ def _over_seeds(
             there = [one for one in there if one.n_paired]
             if own not in rows:
                 continue
-            options = {
-                "higher_is_better": metric.higher_is_better is not False,
-                "equal_margin": equal_margin(metric),
-            }
-            if len(there) == 1 and own in groups:
-                row = compare(there[0], **options, clusters=groups[own])  # type: ignore[arg-type]
+            if len(there) > 1 or (there and own in groups):
+                row, record = judged(there, metric, groups.get(own), singles.get((metric.name, own)))
                 rows[own] = replace(row, variant=own, reference=rows[own].reference)
-            elif len(there) > 1:
-                row, record = over_seeds(there, **options, groups=groups.get(own))  # type: ignore[arg-type]
-                rows[own] = replace(row, variant=own, reference=rows[own].reference)
-                if metric == asked.metrics[0]:
+                if record is not None and metric == asked.metrics[0]:
                     told.seeds[own] = record
+
+
+def judged(
+    paired: Sequence[Pairing],
+    metric: Metric,
+    groups: Mapping[str, int] | None = None,
+    singles: Singles | None = None,
+) -> tuple[Comparison, Seeds | None]:
+    """Return the comparison over one pairing a seed (at least one), and the seeds' record where there are
+    several. `groups` says which personas share what was trained, `singles` what examples of several seeds say
+    singly."""
+    higher, margin = metric.higher_is_better is not False, equal_margin(metric)
+    if len(paired) == 1:
+        return compare(paired[0], higher_is_better=higher, equal_margin=margin, clusters=groups), None
+    return over_seeds(paired, higher_is_better=higher, equal_margin=margin, groups=groups, singles=singles)
 
 
 def _pairings(
@@ -295,14 +353,25 @@ def pairings_of(
 
     `personas` leaves out all others. A variant without a common example is left out.
     """
+    found = seed_by_seed(ws, place, metric, whom, personas)
+    return {own: mean_over_seeds(*one) for own, one in found.items()}
+
+
+def seed_by_seed(
+    ws: Workspace,
+    place: tuple[str, str],
+    metric: Metric,
+    whom: Mapping[str, Sequence[Pair]],
+    personas: Collection[str] | None = None,
+) -> dict[str, tuple[list[Pairing], Singles | None]]:
+    """Return the same, a pairing a seed, with what examples of several seeds say singly; of a statistic of
+    the whole set the pairing of the first seed alone."""
     chosen = {
         own: [(one, other) for one, other in (found if metric.total is None else found[:1])]
         for own, found in whom.items()
     }
     wanted = [(metric, pair) for found in chosen.values() for pair in found]
     paired = {pair: one for (_, pair), one in _pairings(ws, place, wanted, personas).items()}
-    return {
-        own: mean_over_seeds([paired[pair] for pair in found if pair in paired])
-        for own, found in chosen.items()
-        if any(pair in paired for pair in found)
-    }
+    there = {own: [paired[pair] for pair in found if pair in paired] for own, found in chosen.items()}
+    singles = _singles(ws, place, _several(Asked((metric,), chosen)))
+    return {own: (found, singles.get((metric.name, own))) for own, found in there.items() if found}

@@ -12,14 +12,14 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import interval, p_value, percent, signed_points
+from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants, too_few
 from engine.results.comparing.pairings import pairings
-from engine.stats.verdicts import alone, judging_p, verdict
+from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
 
 Row = Mapping[str, Any]
@@ -33,7 +33,8 @@ class Headline:
     `chosen` is its row on val: None where val is not scored, or where nothing is above the reference there.
     `tested` is its row on test, None where nobody has looked yet or it is not scored there. `highest` is the
     highest of those that compete on test, where a comparison on test is shown, with the `luck` of the
-    highest. `thin` says why there is none of all this: too few personas have the metric.
+    highest. `thin` says why there is none of all this: too few personas have the metric. `among` is how many
+    metrics its p answers for: 1 where this one was declared beforehand.
     """
 
     metric: str
@@ -44,13 +45,15 @@ class Headline:
     highest: Row | None
     luck: Optimism | None
     thin: str = ""
+    among: int = 1
 
     @property
     def verdict(self) -> str:
         """The word of test for the choice: one test, declared before it, so its own p decides."""
         if self.tested is None:
             return ""
-        return verdict(alone(self.tested), higher_is_better=METRICS[self.metric].higher_is_better)
+        row = alone(self.tested, among=self.among)
+        return verdict(row, higher_is_better=METRICS[self.metric].higher_is_better)
 
     @property
     def words(self) -> list[str]:
@@ -68,7 +71,8 @@ class Headline:
             gain = _size(self.chosen["delta"], metric)
             own = self.chosen["reference"]  # what it is built on, where that is not the reference
             return f"Val chooses {name}: {gain} over {own} there. Test has not judged it yet."
-        sure = f"p {_p(judging_p(self.tested, family=1))}, one test"
+        counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
+        sure = f"p {_p(alone(self.tested, among=self.among)['p_holm'])}, {counted}"
         return (
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
             f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
@@ -81,7 +85,7 @@ class Headline:
             return f"Only {self.reference} is scored; a comparison needs a second variant."
         if not self.on_val:
             return "Val is not scored here, so nothing was chosen before test was seen."
-        return f"{self.choice_words} (In {METRICS[self.metric].label.lower()}.)"
+        return f"{self.choice_words} (In {METRICS[self.metric].named}.)"
 
     @property
     def highest_words(self) -> str:
@@ -150,7 +154,14 @@ def headline(
     highest = _best(found, metric) if found["split"] == "test" else None
     luck = None if highest is None else _luck(ws, found, metric)
     return Headline(
-        metric.name, found["reference"], on_val is not None, chosen, _measured(tested), highest, luck
+        metric.name,
+        found["reference"],
+        on_val is not None,
+        chosen,
+        _measured(tested),
+        highest,
+        luck,
+        among=found["among_metrics"],
     )
 
 
@@ -162,7 +173,15 @@ def _asked(ws: Workspace, compared: Callable[..., Found], **asked: Any) -> Found
 
 
 def _competing(found: Found) -> list[Row]:
-    return [row for row in found["rows"] if not row["role"] and row["delta"] is not None]
+    """Those to choose among: who serves fewer than half of the reference's personas (a pilot, a cluster) is
+    compared on them, and is no answer for all."""
+    return [
+        row
+        for row in found["rows"]
+        if not row["role"]
+        and row["delta"] is not None
+        and 2 * row["n_paired"] >= found["defined"]["personas"]
+    ]
 
 
 def _best(found: Found, metric: Metric) -> Row | None:
@@ -189,17 +208,14 @@ def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:
 
 
 def _size(value: float, metric: Metric) -> str:
-    if metric.unit == "fraction":
-        return f"{signed_points(value)} points"
-    return f"{round(value, 2) + 0.0:+.2f}"
+    return f"{metric.change(value)} points" if metric.in_points else metric.change(value)
 
 
 def _spread(row: Row, metric: Metric) -> str:
     low, high = row["ci_low"], row["ci_high"]
     if low is None or high is None:
         return "no interval"
-    factor = 1.0 if metric.unit == "fraction" else 0.01
-    return f"95 % interval {interval(low * factor, high * factor)}"
+    return f"95 % interval {metric.spread(low, high)}"
 
 
 def _p(value: float | None) -> str:

@@ -8,7 +8,7 @@ judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, percent
 from engine.data.dataset import example_turns, load_dataset, load_splits
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.results import store
-from engine.stats.compare import compare
-from engine.stats.pairing import Row, index, pair
+from engine.results.comparing.grounds import judged
+from engine.stats.pairing import Valued, index, pair
 
 LAST_TURN = 4
-_RESAMPLES = 999
 Found = Mapping[str, Any]
 
 
@@ -80,20 +80,23 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
     if scores.empty:
         return None
     asked = set(scores["example_id"])
-    tables = {str(name): table for name, table in scores.groupby("variant", sort=False)}
+    ids = {one.variant: one.variant_id for one in store.overview(ws).variants.values()}
+    tables = {ids[str(name)]: table for name, table in scores.groupby("variant", sort=False)}
     parts: dict[str, tuple[Part, Part]] = {}
     turns: dict[str, tuple[Part, ...]] = {}
     for row in rows:
-        ours, theirs = tables.get(row["variant"]), tables.get(row["reference"])
-        if ours is None or theirs is None:
+        seeds = [
+            (tables[one], tables[other]) for one, other in row["compared"] if {one, other} <= set(tables)
+        ]
+        if not seeds:
             continue
 
         def part(
             name: str,
             wanted: Callable[[_Place], bool],
-            both: tuple[pd.DataFrame, pd.DataFrame] = (ours, theirs),
+            seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]] = seeds,
         ) -> Part:
-            return _part(name, {one for one in asked if wanted(places[one])}, *both)
+            return _part(name, {one for one in asked if wanted(places[one])}, seeds, metric)
 
         parts[row["variant"]] = (
             part("word for word", lambda place: place.is_verbatim),
@@ -128,13 +131,19 @@ def _places(ws: Workspace, split: str) -> dict[str, _Place]:
     return found
 
 
-def _part(name: str, wanted: Collection[str], ours: pd.DataFrame, theirs: pd.DataFrame) -> Part:
-    pairing = pair(*(index(_rows(table, wanted)) for table in (ours, theirs)))
-    row = compare(pairing, resamples=_RESAMPLES)
-    return Part(name, pairing.n_examples, pairing.n_paired, row.delta, row.ci_low, row.ci_high)
+def _part(
+    name: str, wanted: Collection[str], seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]], metric: Metric
+) -> Part:
+    """One part, over as many seeds as the table is."""
+    paired = [pair(*(index(_rows(table, wanted)) for table in both)) for both in seeds]
+    there = [one for one in paired if one.n_paired]
+    if not there:
+        return Part(name, 0, 0, None, None, None)
+    row, _ = judged(there, metric)
+    return Part(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
 
 
-def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Row]:
+def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Valued]:
     held = table[table["example_id"].isin(list(wanted))]
     values = held["value"].astype(object).where(held["value"].notna(), None)
     return zip(held["example_id"], held["persona_id"], values, strict=True)

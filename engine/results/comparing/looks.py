@@ -78,7 +78,7 @@ def _name(protocol: str, fields: Mapping[str, Any]) -> str:
 def seen(ws: Workspace, of: TestSet) -> list[Look]:
     """Return the looks at these test dialogues, first to last."""
     found: dict[tuple[str, str], Look] = {}
-    for look in _read(_path(ws)):
+    for look in read_rows(_path(ws), Look):  # one of another form is written again at the next look
         if look.test_set == of.name or (not look.test_set and look.protocol in of.protocols):
             whole = replace(look, metric=look.metric or of.primary, test_set=of.name)
             found.setdefault((whole.variant_id, whole.metric), whole)
@@ -119,14 +119,3 @@ def words(looks: Collection[Look]) -> str:
 
 def _path(ws: Workspace) -> Path:
     return ws.data / _FILE
-
-
-def _read(path: Path) -> list[Look]:
-    """Every line; one torn by a kill or of another form is left out."""
-    found = []
-    for row in read_rows(path):
-        try:
-            found.append(Look(**row))
-        except TypeError:
-            continue  # written again at the next look
-    return found

@@ -45,7 +45,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Group:
     """One part of the examples: how many, how many of them are lost, and its share of all that is lost."""
 
     name: str
@@ -68,7 +68,7 @@ class Why:
     def lost(self) -> int:
         return sum(pair.is_lost for pair in self.pairs)
 
-    def parts(self, by: By) -> list[Part]:
+    def parts(self, by: By) -> list[Group]:
         """Return the parts of one grouping, the one that loses most first; an example may be in several."""
         whole = sum(-pair.gain for pair in self.pairs if pair.is_lost)
         found: dict[str, list[Pair]] = defaultdict(list)
@@ -76,7 +76,7 @@ class Why:
             for name in pair.parts.get(by, ()):
                 found[name].append(pair)
         made = [
-            Part(
+            Group(
                 name,
                 self.labels[by].get(name, name),
                 len(pairs),

@@ -18,7 +18,7 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.comparing import grounds, protocol_guard
+from engine.results.comparing import grounds, protocol_guard, sharing
 from engine.results.comparing.beside import beside, second_metric
 from engine.results.comparing.scene import (
     IS_BOUND,
@@ -32,7 +32,7 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
-from engine.stats.compare import Comparison, compare, corrected, outcomes
+from engine.stats.compare import Comparison, compare, corrected, outcomes, over_metrics
 from engine.stats.pairing import Pairing, Table, by_persona, index, pair
 from engine.stats.verdicts import verdict, why
 
@@ -43,6 +43,7 @@ _UNKNOWN_WITHIN = (
     "noise_limit",
     "above_noise",
     "above_placebo",
+    "above_matched",
 )  # they were measured over all personas
 
 
@@ -104,22 +105,45 @@ def compare_within(
     """
     metric = metrics.chosen(ws, found["metric"])
     described = {row["variant"]: row for row in found["rows"]}
-    paired = pairings(ws, found, personas=personas)
-    rows = [
-        replace(_compared(one, metric, margin), variant=name, reference=described[name]["reference"])
-        for name, one in paired.items()
-        if one.n_paired
-    ]
+    wins = {name: one for name, one in pairings(ws, found, personas=personas).items() if one.n_paired}
+    own, seeds = _judged_within(ws, found, metric, personas)
+    rows = []
+    for name, one in wins.items():
+        row = own[name] if name in own else _compared(one, metric)  # else: of another protocol
+        row = replace(
+            row, **outcomes(one, margin=margin, higher_is_better=metric.higher_is_better is not False)
+        )
+        rows.append(replace(row, variant=name, reference=described[name]["reference"]))
     outside = {name for name, row in described.items() if row.get("role")} | {found["reference"]}
     second = second_metric(ws, metric)
-    actions = {} if second is None else pairings(ws, {**found, "metric": second.name}, personas=personas)
-    held = {name: _compared(one, second, 0.0) for name, one in actions.items() if second and one.n_paired}
+    held = {} if second is None else _judged_within(ws, found, second, personas)[0]
     told = [
-        _within(described[row.variant], row, metric, beside(ws, second, held.get(row.variant)))
-        for row in corrected(rows, outside_family=outside)
+        _within(described[row.variant], row, metric, beside(ws, second, held.get(row.variant)), seeds)
+        for row in over_metrics(corrected(rows, outside_family=outside), found["among_metrics"])
     ]
     noise = {**found.get("noise", {}), "floor": None, "limit": None, "pairs": 0, "repeats": []}
     return {**found, "rows": ordered(told, metric), "criteria": {}, "noise": noise, "unseen": None}
+
+
+def _judged_within(
+    ws: Workspace, found: Found, metric: Metric, personas: Collection[str]
+) -> tuple[dict[str, Comparison], dict[str, grounds.Seeds]]:
+    """The comparisons over some personas and the seeds' records, by variant, made as those over all are: over
+    seeds and by what is shared. Personas who all share what was trained are no groups any more."""
+    here = {row["variant_id"]: row for row in found["rows"] if row["protocol"] == found["protocol"]}
+    whom = {own: row["compared"] for own, row in here.items()}
+    paired = grounds.seed_by_seed(ws, (found["protocol"], found["split"]), metric, whom, personas)
+    known = {one.variant_id: one for one in store.overview(ws).variants.values()}
+    shared = sharing.groups(ws, [known[own] for own in paired], among=personas)
+    rows, seeds = dict[str, Comparison](), dict[str, grounds.Seeds]()
+    for own, (of_seeds, singles) in paired.items():
+        there = [one for one in of_seeds if one.n_paired]
+        if there:
+            name = here[own]["variant"]
+            rows[name], record = grounds.judged(there, metric, shared.get(own), singles)
+            if record is not None:
+                seeds[name] = record
+    return rows, seeds
 
 
 def with_margin(ws: Workspace, found: Found, margin: float) -> dict[str, Any]:
@@ -152,13 +176,20 @@ def ordered(rows: Sequence[Row], metric: Metric) -> list[dict[str, Any]]:
     return [dict(row) for row in sorted(rows, key=place)]
 
 
-def _compared(one: Pairing, metric: Metric, margin: float) -> Comparison:
+def _compared(one: Pairing, metric: Metric) -> Comparison:
     better = metric.higher_is_better is not False
-    return compare(one, margin=margin, higher_is_better=better, equal_margin=equal_margin(metric))
+    return compare(one, higher_is_better=better, equal_margin=equal_margin(metric))
 
 
-def _within(described: Row, row: Comparison, metric: Metric, second: dict[str, Any] | None) -> dict[str, Any]:
-    told = {**described, **row.as_json(), "co_primary": second}
+def _within(
+    described: Row,
+    row: Comparison,
+    metric: Metric,
+    second: dict[str, Any] | None,
+    seeds: Mapping[str, grounds.Seeds],
+) -> dict[str, Any]:
+    own = seeds.get(row.variant)
+    told = {**described, **row.as_json(), "co_primary": second, "seeds": own and own.as_json()}
     unknown = {name: None for name in _UNKNOWN_WITHIN if name in described}
     told, role, higher = {**told, **unknown}, described.get("role", ""), metric.higher_is_better
     reason = why(told, higher_is_better=higher, in_points=metric.unit == "fraction")

@@ -22,7 +22,7 @@ from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 from engine.stats.forecast import Forecast, forecast
-from engine.stats.pairing import Pairing
+from engine.stats.pairing import Pairing, Vector
 from engine.strategies.cloning import command_of
 from engine.strategies.ground import read_ground
 
@@ -97,6 +97,13 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
     return made
 
 
+def gains(paired: Pairing, metric: Metric) -> Vector:
+    """Return the personas' differences as gains, whichever way the metric is better; of a metric that is no
+    fraction, as gates read it, as shares of what it is compared with."""
+    level = 1.0 if metric.unit == "fraction" else abs(float(paired.reference.mean())) or 1.0
+    return metric.sign * paired.differences / level
+
+
 def _worth_having(metric: Metric) -> float:
     """The level of success is one of similarity; another metric has its own scale."""
     return MINIMUM.gain if metric.name == DECIDES else RELEVANT_GAIN
@@ -118,7 +125,7 @@ def _pilot(
         try:
             family = sum(not scene.role(one) for one in scene.under(scene.protocol))
             found = forecast(
-                paired.differences,
+                gains(paired, scene.metric),
                 n_full=everybody,
                 criterion=_worth_having(scene.metric),
                 family=max(1, family),

@@ -239,8 +239,10 @@ def _choose(scene: Scene, protocols: Sequence[str], reference: str | None) -> Sc
             found = resolve(wanted, there)
             if found is not None:
                 return replace(scene, protocol=candidate, reference=found)
-    if reference is None:
-        return scene
+    if reference is None:  # the first that may compete, if one may
+        there = scene.under(scene.protocol)
+        able = (one for one in there if not (one.is_bound or one.control_of is not None or one.is_matched))
+        return replace(scene, reference=next(able, scene.reference))
     other = scene.elsewhere(reference)
     if other is not None:
         protocol, found = other

@@ -7,7 +7,7 @@ everything, there are none. What is prompted (memories, a profile) is each perso
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from engine.core.paths import Workspace, read_json
@@ -17,8 +17,11 @@ from engine.results.variants import Variant
 PERSONAS = "personas.json"
 
 
-def groups(ws: Workspace, variants: Iterable[Variant]) -> dict[str, dict[str, int]]:
-    """Return variant id -> persona -> number of her group, for the variants that groups of personas share.
+def groups(
+    ws: Workspace, variants: Iterable[Variant], *, among: Collection[str] | None = None
+) -> dict[str, dict[str, int]]:
+    """Return variant id -> persona -> number of her group, for the variants that groups of personas share;
+    `among` leaves out all other personas.
 
     A variant whose adapters are no longer there is left out: nobody can tell.
     """
@@ -31,7 +34,7 @@ def groups(ws: Workspace, variants: Iterable[Variant]) -> dict[str, dict[str, in
                 held[run] = _held(ws, run)
         parts = [part for run in runs if (part := held[run]) is not None]
         if runs and len(parts) == len(runs):
-            own = _groups(parts)
+            own = _groups(parts, among)
             if 1 < len(set(own.values())) < len(own):
                 found[variant.variant_id] = own
     return found
@@ -52,9 +55,10 @@ def _held(ws: Workspace, run: str) -> Mapping[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
-def _groups(parts: list[Mapping[str, Any]]) -> dict[str, int]:
+def _groups(parts: list[Mapping[str, Any]], among: Collection[str] | None) -> dict[str, int]:
     known: dict[str, int] = {}
-    personas = sorted(set.intersection(*(set(part) for part in parts)))
+    shared = set.intersection(*(set(part) for part in parts))
+    personas = sorted(shared if among is None else shared & set(among))
     return {
         persona: known.setdefault(json.dumps([part[persona] for part in parts], sort_keys=True), len(known))
         for persona in personas

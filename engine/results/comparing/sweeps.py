@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.core.paths import Workspace, read_json
+from engine.core.types import Row
 from engine.data.dataset import load_dataset
 from engine.domains import metrics
 from engine.domains.metric import Metric
@@ -29,7 +30,6 @@ from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.sweep import BELOW, Sweep
 
-Row = Mapping[str, Any]
 SPLITS = ("val", "test")
 _TRAINING = "training.json"
 

@@ -23,7 +23,7 @@ from engine.data.schema import read_persona_id, shorten
 from engine.domains.metrics import METRICS
 from engine.runs.manifest import sha256
 
-Kind = Literal["personas", "routes", "average", "clusters", "other"]
+Content = Literal["personas", "routes", "average", "clusters", "other"]
 
 PUBLISHED_METRIC = "embedding_similarity"  # what the studies of this form are judged by
 _LISTS = ("per_persona_metrics", "per_persona_results")
@@ -56,7 +56,7 @@ class ResultFile:
     """
 
     name: str
-    kind: Kind
+    kind: Content
     scores: tuple[PersonaScore, ...] = ()
     declared: int | None = None
     average: Mapping[str, float] = field(default_factory=dict)

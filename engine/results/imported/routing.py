@@ -26,7 +26,7 @@ from engine.stats.routing import Hindsight, hindsight
 
 ROUTING = "routing"
 FOLDS = 10
-Kind = Literal["bound", "result", "as published"]
+Claim = Literal["bound", "result", "as published"]
 
 WHY = (
     "Published scores are one mean a persona on one split: a route by persona is chosen on the scores that"
@@ -39,7 +39,7 @@ class Rule:
     """One way to choose, and what it is worth over the fallback. `routes` maps personas to variants."""
 
     name: str
-    kind: Kind
+    kind: Claim
     words: str
     comparison: Comparison
     shares: Mapping[str, float]

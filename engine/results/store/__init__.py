@@ -31,7 +31,7 @@ from engine.results.store.filling import (
     stamp_of,
 )
 from engine.results.store.place import place
-from engine.results.store.statistics import Question, Scored
+from engine.results.store.statistics import Question, Scored, Singles
 from engine.results.variants import Origin, Variant
 from engine.runs.protocol import WRITTEN_AS, without_remarks
 from engine.runs.runfolder import fingerprint
@@ -123,20 +123,6 @@ def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[
     return ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
 
 
-def pairings(
-    ws: Workspace,
-    question: Question,
-    variants: Collection[str],
-    *,
-    personas: Collection[str] | None = None,
-) -> dict[str, Pairing]:
-    """Return variant id -> its pairing with the reference, in the question's one metric, persona by persona.
-
-    `personas` leaves out all others. Variants that are not scored there are left out.
-    """
-    return all_pairings(ws, [(question, variants)], personas=personas)[0]
-
-
 def all_pairings(
     ws: Workspace,
     asked: Sequence[tuple[Question, Collection[str]]],
@@ -145,6 +131,18 @@ def all_pairings(
 ) -> list[dict[str, Pairing]]:
     """Return the pairings of several questions, each with its variants, in one reading."""
     return ask(ws, lambda held: [statistics.pairings(held, one, ids, personas) for one, ids in asked])[0]
+
+
+def over_seeds(
+    ws: Workspace,
+    place: tuple[str, str],
+    asked: Sequence[tuple[Metric, Mapping[str, Collection[tuple[str, str]]]]],
+) -> list[dict[str, Singles]]:
+    """Return what examples say singly of what was made from several seeds, metric by metric, in one reading:
+    variant id -> persona -> how many examples, and the variance of their means over the seeds."""
+    return ask(
+        ws, lambda held: [statistics.over_seeds(held, place, metric, pairs) for metric, pairs in asked]
+    )[0]
 
 
 def overview(ws: Workspace) -> Overview:

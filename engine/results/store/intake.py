@@ -44,8 +44,8 @@ def read_finished(ws: Workspace, run_id: str) -> Finished:
         variants = tuple(_declared(entry, spec) for entry in done["variants"])
     except EngineError as error:
         raise TornRun(error.message) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise TornRun(f"done.json declares a variant without {error}") from error
+    except ValueError as error:
+        raise TornRun(f"done.json declares a recipe that cannot be hashed: {error}") from error
     faults = manifest.faults(folder, done)
     if done.get("run_id") != run_id or spec.run_id != run_id:
         faults.append("its spec or done.json belongs to another run")

@@ -24,7 +24,10 @@ from engine.stats.verdicts import EQUAL_WITHIN
 
 Connection = duckdb.DuckDBPyConnection
 DEFAULT_REFERENCES = ("unified", "base")
-VERSION = "3-by-shape"
+VERSION = "4-few-differ"
+
+Singles = dict[str, tuple[int, float]]
+"""Persona -> how many examples she has, and the variance of their differences."""
 
 _log = logging.getLogger("engine.results.store.statistics")
 
@@ -119,6 +122,28 @@ def pairings(
         )
         for variant, table in rows.groupby("variant_id", sort=False)
     }
+
+
+def over_seeds(
+    connection: Connection,
+    place: tuple[str, str],
+    metric: Metric,
+    pairs: Mapping[str, Collection[tuple[str, str]]],
+) -> dict[str, Singles]:
+    """Return for each owner of several pairs (variant and what it is compared with, a pair a seed) what her
+    examples say singly of each persona, an example being the mean over the seeds."""
+    question = Question(*place, "", (metric,))
+    (metric,) = _in_force(question, scored(connection)).metrics
+    asked = [(owner, one, other) for owner, found in sorted(pairs.items()) for one, other in found]
+    owners, variants, against = (list(column) for column in zip(*asked, strict=True))
+    told = {"protocol": place[0], "split": place[1], "metric": metric.name, "version": metric.version}
+    rows = connection.execute(
+        tables.OVER_SEEDS, {**told, "owners": owners, "variants": variants, "against": against}
+    ).fetchall()
+    found: dict[str, Singles] = {}
+    for owner, persona, n, variance in rows:
+        found.setdefault(str(owner), {})[str(persona)] = (int(n), float(variance))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,20 @@ def pairs(*, fractions: bool) -> str:
     return _PAIRS.format(**{name: mean.replace("{}", value) for name, value in both.items()})
 
 
+# Persona by persona, the examples of what was made from several seeds: each the mean over its seeds.
+OVER_SEEDS = f"""
+with held as (select a.variant_id, a.example_id, a.persona_id, s.value {_SCORES}),
+asked as (select unnest($owners) as owner, unnest($variants) as candidate, unnest($against) as reference),
+averaged as (
+    select asked.owner, c.persona_id, c.example_id, avg(c.value - r.value) as apart
+    from asked join held c on c.variant_id = asked.candidate
+    join held r on r.variant_id = asked.reference and r.example_id = c.example_id
+    where c.value is not null and r.value is not null
+    group by all
+)
+select owner, persona_id, count(*) as n_examples, coalesce(var_samp(apart), 0.0) as variance
+from averaged group by all
+"""
 # The same for a statistic of the whole set: each persona's counts, over the examples that both hold.
 COUNTED_PAIRS = f"""
 with held as (select a.variant_id, a.example_id, a.persona_id, s.part, s.value {_SCORES}),

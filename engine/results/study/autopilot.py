@@ -25,8 +25,8 @@ from engine.runs.records import scan
 from engine.runs.runfolder import append_line, now
 from engine.strategies.ground import read_ground
 
-State = Literal["walking", "finished", "halted", "stopped", "lost"]
-RESUMABLE: frozenset[State] = frozenset({"halted", "stopped", "lost"})
+Walk = Literal["walking", "finished", "halted", "stopped", "lost"]
+RESUMABLE: frozenset[Walk] = frozenset({"halted", "stopped", "lost"})
 STOP_SECONDS = 15.0
 
 
@@ -40,7 +40,7 @@ class Autopilot:
 
     tree: str
     cluster: str | int
-    state: State
+    state: Walk
     flight: int
     process: ProcessIdentity | None = None
     node: str | None = None
@@ -76,15 +76,8 @@ def status(ws: Workspace) -> Autopilot | None:
 
 def log(ws: Workspace, flight: int) -> list[Entry]:
     """Return the log of one flight in order; a line torn by a kill is left out."""
-    found = []
-    for row in read_rows(_process(ws).folder / "log.jsonl"):
-        try:
-            entry = Entry(**row)
-        except TypeError:
-            continue  # cut off in the middle of a write
-        if entry.flight == flight:
-            found.append(entry)
-    return found
+    entries: list[Entry] = read_rows(_process(ws).folder / "log.jsonl", Entry)
+    return [entry for entry in entries if entry.flight == flight]
 
 
 @changes("start the autopilot")

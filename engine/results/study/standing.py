@@ -31,6 +31,7 @@ from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
+from engine.stats.verdicts import alone
 from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.tuned import NAME as TUNED
@@ -118,6 +119,7 @@ class _Gathering:
         self.seen = seen
         self.personas = personas_of(ws, tree.cluster, seen)
         self.tables: dict[tuple[str | None, str, tuple[str, ...]], list[Row]] = {}
+        self.among: dict[str | None, int] = {}
         self.plans: dict[str, Plan] = {}
         self.guessed: set[str] = set()
 
@@ -193,7 +195,8 @@ class _Gathering:
     def _measured(self, node: Node, run_ids: set[str]) -> Measured | None:
         """Return a node's best variant on val, measured on the gate's split.
 
-        Where val is not scored at all, as with imported results, test stands in; test is not read otherwise.
+        The best gains most, among those that serve at least half as many personas as any of them. Where val
+        is not scored at all, as with imported results, test stands in; test is not read otherwise.
         """
         terms = self.tree.terms(node)
         choice = self._results(node, run_ids, CHOICE_SPLIT)
@@ -208,9 +211,10 @@ class _Gathering:
         }
         if not pool:
             return None
-        sign = metrics.chosen(self.ws, terms.metric).sign
+        sign, most = metrics.chosen(self.ws, terms.metric).sign, max(row["n_paired"] for row in pool.values())
+        wide = {name: row for name, row in pool.items() if 2 * row["n_paired"] >= most}
         best = max(
-            pool, key=lambda name: (pool[name]["role"] == IS_REFERENCE, sign * pool[name]["mean"], name)
+            wide, key=lambda name: (wide[name]["role"] == IS_REFERENCE, sign * wide[name]["delta"], name)
         )
         return self._as_measured(on_split[best], metric=terms.metric, split=used, candidates=len(pool))
 
@@ -238,6 +242,7 @@ class _Gathering:
             return []
         if not found["base"]["todays"]:  # no gate is passed by what another base did
             return []
+        self.among[metric] = found["among_metrics"]
         if self.personas is not None:
             found = compare_within(self.ws, found, self.personas)
         return list(found["rows"])
@@ -292,6 +297,8 @@ class _Gathering:
         on_test = next((row for row in rows if row["variant"] == chosen.variant), None)
         if on_test is None:
             return Verdict(chosen.variant, chosen, None)
+        if chosen.split == CHOICE_SPLIT:  # declared before test was looked at
+            on_test = alone(on_test, among=self.among[chosen.metric])
         tested = self._as_measured(on_test, metric=chosen.metric, split=VERDICT_SPLIT, candidates=1)
         return Verdict(chosen.variant, chosen, tested)
 
@@ -299,8 +306,8 @@ class _Gathering:
         """The comparison as a gain: its sign turned where lower is better, and where the metric is no
         fraction, as a share of the reference's mean.
 
-        p is the one that the table prints, corrected over its family; who stands outside of it (the ground of
-        others) has the strict p of its own.
+        p is the one that the row is judged by, in a table that corrected over its family; who stands outside
+        of it (the ground of others) has the strict p of its own.
         """
         values = {name: row[name] for name in _TAKEN_OVER}
         p = row["p_strict"] if row["p_holm"] is None else row["p_holm"]

@@ -20,7 +20,7 @@ from engine.core.paths import Workspace, anchor
 from engine.core.wording import duration
 from engine.results.study import autopilot
 from engine.results.study import standing as study
-from engine.results.study.autopilot import Autopilot, State
+from engine.results.study.autopilot import Autopilot, Walk
 from engine.results.trees import tree_library
 from engine.results.trees.tree_words import ahead_words, decision, remaining_words, verdict_words
 from engine.runs import jobs
@@ -151,7 +151,7 @@ class _Walk:
     def _seconds(self) -> float:
         return self.earlier_seconds + time.monotonic() - self.began
 
-    def _end(self, state: State, message: str) -> None:
+    def _end(self, state: Walk, message: str) -> None:
         self._tell(f"{state}: {message} Walked for {duration(self.pilot.seconds)}.")
         self._note(state=state, message=message, ended_at=now(), run_id=None)
 

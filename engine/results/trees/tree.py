@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.core.errors import EngineError, unknown_name
-from engine.core.parameters import ListOf
+from engine.core.parameters import ListOf, worded
 
 Outcome = Literal["use", "not-effective", "open"]
 GATE_VALUES = ("threshold", "share", "alpha")
@@ -212,6 +212,6 @@ def _moved(node: Node, changes: Mapping[str, float], faults: list[str]) -> Node:
     try:
         gate = Gate(**{**node.gate.model_dump(), **changes})
     except ValidationError as error:
-        faults += [f"{node.id}: {fault['msg']}, not {fault['input']!r}" for fault in error.errors()]
+        faults += [f"{node.id}: {worded(fault)}" for fault in error.errors()]
         return node
     return node.model_copy(update={"gate": gate})

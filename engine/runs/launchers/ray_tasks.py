@@ -13,7 +13,7 @@ from typing import Any
 from engine.core import keyring
 from engine.core.base_identity import refuse_other_base
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
+from engine.core.paths import Workspace, read_record
 from engine.lm.remote.keys import names_for
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import Part, PartDone
@@ -99,8 +99,8 @@ def unwanted(ws: Workspace, run_id: str, attempt: int, name: str, turn: int) -> 
     if (ws.run_folder(run_id) / PARTS / STOP).exists():
         return True
     try:
-        return int(read_json(reports_of(ws, run_id, name) / TURN)) > turn
-    except (OSError, EngineError, TypeError, ValueError):
+        return read_record(reports_of(ws, run_id, name) / TURN, int) > turn
+    except (FileNotFoundError, EngineError):
         return False
 
 

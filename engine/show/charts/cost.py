@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 import altair as alt
 import pandas as pd
 
+from engine.core.types import Row
 from engine.core.wording import count, duration, points
 from engine.show.charts.leaderboard import is_bound
-from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 CostName = Literal["parameters", "training", "latency"]

@@ -8,9 +8,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from engine.core.types import Row
 from engine.core.wording import interval, signed_points
 from engine.show.charts.leaderboard import REPEATED, is_bound, on_scale
-from engine.show.charts.looks import GRID, Chart, Row, clicked, factor_of, line_at, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, factor_of, line_at, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them

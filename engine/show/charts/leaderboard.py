@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import pandas as pd
 
+from engine.core.types import Row
 from engine.core.wording import interval, known, outcome_counts, p_value, signed_points
-from engine.show.charts.looks import Row, factor_of
+from engine.show.charts.looks import factor_of
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
 

@@ -7,7 +7,6 @@ light and dark. Blue is better, orange is worse, grey is neither; each also has 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import altair as alt
@@ -22,7 +21,6 @@ BRUSHED: Final = "brushed"  # the selection of a drag
 GRID: Final = "#8a949a"  # readable on light and on dark
 CATASTROPHE: Final = -10.0  # points
 
-Row = Mapping[str, Any]
 Chart = alt.LayerChart | alt.FacetChart
 
 

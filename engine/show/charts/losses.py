@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 import altair as alt
 import pandas as pd
 
-from engine.show.charts.looks import GRID, Chart, Row, scale, tips
+from engine.core.types import Row
+from engine.show.charts.looks import GRID, Chart, scale, tips
 
 Along = Literal["step", "epoch", "seconds"]
 ALONG: Final[Mapping[Along, str]] = {"step": "Steps", "epoch": "Epochs", "seconds": "Time at work, s"}

@@ -19,7 +19,7 @@ from engine.domains.domain import Domain
 from engine.domains.kinds import KINDS, kind_of
 from engine.show.persona.wording import Stretch, word_by_word
 
-Row = Mapping[Hashable, Any]  # one of the store's example rows
+Kept = Mapping[Hashable, Any]  # one of the store's example rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def answered(
     variant that differences are against.
     """
     known = {dialogue.dialogue_id: dialogue for dialogue in dialogues}
-    examples: dict[str, list[Row]] = {}
+    examples: dict[str, list[Kept]] = {}
     for row in rows.to_dict("records"):
         examples.setdefault(str(row["example_id"]), []).append(row)
     found = [
@@ -89,7 +89,7 @@ def answered(
 
 def _answered(
     example_id: str,
-    group: Sequence[Row],
+    group: Sequence[Kept],
     known: Mapping[str, Dialogue],
     domain: Domain,
     *,
@@ -115,11 +115,11 @@ def _answered(
 
 
 def _replies(
-    group: Sequence[Row], held: Sequence[Act], domain: Domain, *, metric: str, reference: str
+    group: Sequence[Kept], held: Sequence[Act], domain: Domain, *, metric: str, reference: str
 ) -> tuple[Reply, ...]:
     scores = {str(row["variant"]): _known(row[metric]) for row in group}
     against, right = scores.get(reference), str(group[0]["reference"])
-    equal: dict[str, list[Row]] = {}
+    equal: dict[str, list[Kept]] = {}
     for row in group:
         equal.setdefault(str(row["reply"]), []).append(row)
     found = []
@@ -142,7 +142,7 @@ def _replies(
     return tuple(sorted(found, key=lambda one: (one.score is None, -(one.score or 0.0), one.variants)))
 
 
-def _memories(group: Sequence[Row]) -> tuple[Memory, ...]:
+def _memories(group: Sequence[Kept]) -> tuple[Memory, ...]:
     """What was retrieved, each interaction once with all variants that were shown it, the nearest first."""
     shown: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for row in group:

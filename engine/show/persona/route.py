@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from engine.core import integrity
-from engine.core.errors import EngineError
-from engine.core.paths import Workspace, read_json
-from engine.lm.effects import Own, effects_of, normal
+from engine.core.paths import Workspace, read_record
+from engine.lm.effects import Own, Value, effects_of, normal
 from engine.results.variants import Variant
 
 ROUTES = "routes.json"
+_AGAIN = "Run it again: delete its folder first."
 _NOISE = 1e-12
 
 
@@ -58,6 +58,25 @@ class Route:
         return max(rivals, key=lambda one: one.gain or 0.0, default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Choosable:
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    variant: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    metric: str
+    margin: float
+    fallback: str
+    candidates: dict[str, _Choosable]
+    routes: dict[str, _Chosen]
+
+
 def routing_runs(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
     """Return the routed variants by name -> run, newest first."""
     chosen = {
@@ -75,23 +94,15 @@ def read_routes(ws: Workspace, run_id: str, variants: Sequence[Variant]) -> dict
     Keys: metric, margin, fallback, candidates (names), routes (persona -> name). Raises EngineError when the
     file is torn.
     """
-    try:
-        found = read_json(integrity.result(ws, run_id, ROUTES))
-        names = {name: _on_screen(name, entry, variants) for name, entry in found["candidates"].items()}
-        return {
-            "metric": str(found["metric"]),
-            "margin": float(found["margin"]),
-            "fallback": names.get(found["fallback"], str(found["fallback"])),
-            "candidates": tuple(names.values()),
-            "routes": {
-                persona: names.get(entry["variant"], str(entry["variant"]))
-                for persona, entry in found["routes"].items()
-            },
-        }
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EngineError(
-            f"The routes of {run_id} cannot be read: {error}", "Run it again: delete its folder first."
-        ) from error
+    found = read_record(integrity.result(ws, run_id, ROUTES), _Routes, hint=_AGAIN)
+    names = {name: _on_screen(name, one.recipe, variants) for name, one in found.candidates.items()}
+    return {
+        "metric": found.metric,
+        "margin": found.margin,
+        "fallback": names.get(found.fallback, found.fallback),
+        "candidates": tuple(names.values()),
+        "routes": {who: names.get(one.variant, one.variant) for who, one in found.routes.items()},
+    }
 
 
 def route_of(
@@ -127,9 +138,9 @@ def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Cand
     return Candidate(name, float(own[name].mean()), gain, len(differences))
 
 
-def _on_screen(name: str, entry: Mapping[str, Any], variants: Sequence[Variant]) -> str:
+def _on_screen(name: str, recipe: Value, variants: Sequence[Variant]) -> str:
     """The name that a candidate's recipe goes by; its plain name where the recipe is not known."""
-    return next((one.variant for one in variants if one.recipe == normal(entry["recipe"])), name)
+    return next((one.variant for one in variants if one.recipe == normal(recipe)), name)
 
 
 WEIGHTS = "weights.json"
@@ -147,6 +158,20 @@ class Merge:
     weights: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    effective_adapters: float
+    weights: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    method: str
+    combine: str
+    assignment: dict[str, str]
+    merges: dict[str, _Merged]
+
+
 def merged_variants(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
     """Return the variants whose run left merge weights, by name -> run, newest first."""
     return {
@@ -161,23 +186,16 @@ def merge_of(ws: Workspace, variant: str, run_id: str, persona_id: str) -> Merge
 
     Raises EngineError when weights.json is torn.
     """
-    try:
-        found = read_json(integrity.result(ws, run_id, WEIGHTS))
-        name = found["assignment"].get(persona_id)
-        if name is None:
-            return None
-        entry = found["merges"][name]
-        weights = sorted(entry["weights"].items(), key=lambda pair: (-pair[1], pair[0]))
-        return Merge(
-            variant=variant,
-            name=str(name),
-            method=str(found["method"]),
-            combine=str(found["combine"]),
-            effective=float(entry["effective_adapters"]),
-            weights=tuple((str(persona), float(weight)) for persona, weight in weights),
-        )
-    except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise EngineError(
-            f"The merge weights of {run_id} cannot be read: {error}",
-            "Run it again: delete its folder first.",
-        ) from error
+    found = read_record(integrity.result(ws, run_id, WEIGHTS), _Weights, hint=_AGAIN)
+    name = found.assignment.get(persona_id, "")
+    entry = found.merges.get(name)
+    if entry is None:
+        return None
+    return Merge(
+        variant=variant,
+        name=name,
+        method=found.method,
+        combine=found.combine,
+        effective=entry.effective_adapters,
+        weights=tuple(sorted(entry.weights.items(), key=lambda pair: (-pair[1], pair[0]))),
+    )

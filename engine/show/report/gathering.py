@@ -9,6 +9,8 @@ from typing import Any
 from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
 from engine.domains import metrics
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing.comparison import NotComputed, compare_variants, too_few
 from engine.results.comparing.headline import Headline, headline
@@ -45,6 +47,10 @@ class Compared:
         return str(self.found["reference"])
 
     @property
+    def metric(self) -> Metric:
+        return METRICS[self.found["metric"]]
+
+    @property
     def imported(self) -> bool:
         return bool(self.fields.get("imported"))
 
@@ -55,7 +61,8 @@ class Compared:
         rows = [row for row in self.rows if row["role"] == "" and row["delta"] is not None]
         chosen = self.headline.chosen
         first = None if chosen is None else chosen["variant"]
-        return sorted(rows, key=lambda row: (row["variant"] != first, -row["delta"], row["variant"]))
+        sign = self.metric.sign
+        return sorted(rows, key=lambda row: (row["variant"] != first, -sign * row["delta"], row["variant"]))
 
     @property
     def bounds(self) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, signed_points, spelled
+from engine.core.wording import count, duration, spelled
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -132,31 +132,32 @@ def limits_section(gathered: Gathered) -> Section:
 
 
 def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
-    where = f" ({compared.protocol})" if several else ""
+    where, metric = f" ({compared.protocol})" if several else "", compared.metric
+    unit = " points" if metric.in_points else ""
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."
     judged = [row for row in compared.rows if not row["role"] and row["min_detectable_effect"]]
     effects = [row["min_detectable_effect"] for row in judged]
     if effects:
-        low, high = signed_points(min(effects)), signed_points(max(effects))
+        low, high = metric.change(min(effects)), metric.change(max(effects))
         seen = low if low == high else f"{low} to {high}"
         family = judged[0]["family_size"] or 1
         among = f" among {count(family, 'variant')}" if family > 1 else ""
-        yield f"Power{where}: four of five such studies find a true difference of {seen} points{among}."
+        yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
     if personas < SMALL_SAMPLE:
         yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
     noise = compared.found["noise"]
     if noise["limit"] is not None:
-        limit = signed_points(noise["limit"]).removeprefix("+")
+        limit = metric.change(noise["limit"]).removeprefix("+")
         pairs = count(noise["pairs"], "pair")
-        yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit} points."
+        yield f"Noise of training{where}: by {pairs} of repeats, seeds alone differ by up to {limit}{unit}."
     elif not compared.imported:
         hint = f" To learn it: {noise['command']}." if noise["command"] else ""
         yield f"Noise of training{where}: unknown, no variant was made again from another seed.{hint}"
     for row in compared.rows:
-        if lines := training_lines(row):
+        if lines := training_lines(row, difference=metric.change):
             yield f"{row['variant']}{where}: {' '.join(lines)}"
     undefined = _undefined(compared)
     if undefined:

@@ -22,7 +22,7 @@ from engine.runs.processes import ProcessIdentity, identity, running
 from engine.runs.runfolder import fingerprint, now
 from engine.show.report import default_folder, write_report
 
-State = Literal["making", "made", "failed", "lost"]
+Readiness = Literal["making", "made", "failed", "lost"]
 _KEPT = ("report.md", "report.html")
 
 
@@ -34,7 +34,7 @@ class Making:
     making from the same basis gave the same bytes; None for the first one.
     """
 
-    state: State
+    state: Readiness
     process: ProcessIdentity | None = None
     stage: str = ""
     done: int = 0

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.core.types import Dialogue
-from engine.core.wording import MINUS, count, interval, outcomes, p_value, percent, points, signed_points
+from engine.core.wording import count, outcomes, p_value, percent
 from engine.data import load_dataset
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
@@ -19,6 +19,7 @@ from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered, Row
 from engine.stats.co_primary import beside_words
+from engine.stats.pairing import Pairing
 
 _WIN_LOSS_FIGURES = 3
 _LONGEST_TEXT = 700
@@ -42,15 +43,16 @@ def verdict_section(gathered: Gathered) -> Section:
 
 def _for_whom(main: Compared, row: Row) -> str:
     told = outcomes(row["wins"], row["ties"], row["losses"])
-    lost = count(row["catastrophic"], "persona")
-    return (
-        f"Of {count(row['n_paired'], 'persona')} under {row['variant']}, {told} than under {main.reference};"
-        f" {lost} lost more than 10 points."
+    lost = (
+        f"; {count(row['catastrophic'], 'persona')} lost more than 10 points" if main.metric.in_points else ""
     )
+    whom = f"Of {count(row['n_paired'], 'persona')} under {row['variant']}"
+    return f"{whom}, {told} than under {row['reference']}{lost}."
 
 
 def _bound(main: Compared, row: Row) -> str:
-    where = f"{signed_points(row['delta'])} points against {main.reference}"
+    unit = " points" if main.metric.in_points else ""
+    where = f"{main.metric.change(row['delta'])}{unit} against {row['reference']}"
     if row["role"] == "yardstick":
         return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
     return f"{row['variant']} lies at {where}: a bound, which no variant competes with."
@@ -90,34 +92,37 @@ def leaderboard_of(found: Mapping[str, Any]) -> Table:
     """Return a comparison as a table, the reference first."""
     columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
+    metric = METRICS[found["metric"]]
+    unit = "in points" if metric.in_points else f"as a {metric.unit}"
     numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
     return Table(
-        f"{METRICS[found['metric']].label} on {where}, in points, against {found['reference']}.",
+        f"{metric.label} on {where}, {unit}, against {found['reference']}.",
         (*columns, *numbers),
-        tuple(_place(row) for row in found["rows"]),
+        tuple(_place(row, metric) for row in found["rows"]),
         frozenset({"mean", "difference", "p (Holm)", *numbers}),
     )
 
 
-def _place(row: Row) -> tuple[str, ...]:
-    first = (row["variant"], points(row["mean"]))
+def _place(row: Row, metric: Metric) -> tuple[str, ...]:
+    first = (row["variant"], metric.level(row["mean"]))
     if row["role"] == "reference":
         return (*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5)
     return (
         *first,
-        signed_points(row["delta"]),
-        interval(row["ci_low"], row["ci_high"]),
+        metric.change(row["delta"]),
+        metric.spread(row["ci_low"], row["ci_high"]),
         row["verdict"],
         p_value(row["p_holm"]),
-        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses", "catastrophic")),
+        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
+        str(row["catastrophic"]) if metric.in_points else "",
         percent(row["share_improved"] if row["true_share"] is None else row["true_share"]),
     )
 
 
 def _intervals(compared: Compared) -> Figure:
-    rows = compared.rows
+    rows, metric = compared.rows, compared.metric
     told = "; ".join(
-        f"{row['variant']} {signed_points(row['delta'])} ({interval(row['ci_low'], row['ci_high'])})"
+        f"{row['variant']} {metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
         for row in rows
         if row["variant"] != compared.reference and row["delta"] is not None
     )
@@ -128,7 +133,11 @@ def _intervals(compared: Compared) -> Figure:
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
         charts.interval_chart(
-            rows, reference=compared.reference, noise_floor=compared.found["noise"]["floor"]
+            rows,
+            reference=compared.reference,
+            higher_is_better=metric.higher_is_better,
+            in_points=metric.in_points,
+            noise_floor=compared.found["noise"]["floor"],
         ),
     )
 
@@ -153,12 +162,8 @@ def _further(compared: Compared) -> Table:
 def _level(row: Row | None, metric: Metric) -> str:
     if row is None or row["mean"] is None:
         return "undefined"
-    if metric.unit == "fraction":
-        level, difference = points(row["mean"]), signed_points(row["delta"])
-    else:
-        difference = f"{round(row['delta'], 2) + 0.0:+.2f}".replace("-", MINUS)
-        level = f"{row['mean']:.2f}"
-    return level if row["role"] == "reference" else f"{level} ({difference})"
+    level = metric.level(row["mean"])
+    return level if row["role"] == "reference" else f"{level} ({metric.change(row['delta'])})"
 
 
 def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -169,22 +174,27 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
     paired = pairings(gathered.ws, compared.found, variants=[row["variant"] for row in shown])
     blocks: list[Block] = [Text("One bar a persona, from the largest gain to the largest loss.")]
     for place, row in enumerate(shown, 1):
-        blocks.append(_win_loss(compared, charts.table_of(paired[row["variant"]]), row, place))
+        blocks.append(_win_loss(compared, _personas(compared, paired[row["variant"]]), row, place))
     rest = [row["variant"] for row in compared.contenders[_WIN_LOSS_FIGURES:]]
     if rest:
         blocks.append(Text(f"Not drawn: {', '.join(rest)}."))
     return Section(_titled("Who wins, who loses", gathered, compared), tuple(blocks))
 
 
+def _personas(compared: Compared, paired: Pairing) -> pd.DataFrame:
+    """One row a persona, the largest gain first."""
+    return charts.table_of(paired, higher_is_better=compared.metric.higher_is_better)
+
+
 def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
-    candidate, reference = row["variant"], compared.reference
+    candidate, reference, metric = row["variant"], row["reference"], compared.metric
     told = outcomes(row["wins"], row["ties"], row["losses"])
     return Figure(
         f"personas-{compared.protocol}-{place}",
-        f"{candidate} against {reference}: {told}. Mean {signed_points(row['delta'])} points"
-        f" ({interval(row['ci_low'], row['ci_high'])}).",
+        f"{candidate} against {reference}: {told}. Mean {metric.change(row['delta'])}"
+        f"{' points' if metric.in_points else ''} ({metric.spread(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
-        charts.persona_chart(personas, candidate=candidate, reference=reference),
+        charts.persona_chart(personas, candidate=candidate, reference=reference, in_points=metric.in_points),
     )
 
 
@@ -196,29 +206,31 @@ def examples_section(gathered: Gathered) -> Section | None:
     for compared in gathered.compared:
         if compared.contenders and not compared.imported:
             found = tuple(_exchanges(gathered, compared))
-            names = f"{compared.reference} and {compared.contenders[0]['variant']}"
-            about = f"What {names} said where the difference is largest, with its similarity."
+            names = f"{compared.contenders[0]['reference']} and {compared.contenders[0]['variant']}"
+            about = f"What {names} said where the difference is largest, with its {compared.metric.named}."
             if found:
                 return Section("Before and after", (Text(about), *found))
     return None
 
 
 def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
-    candidate = compared.contenders[0]["variant"]
-    table = charts.table_of(pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
+    row = compared.contenders[0]
+    candidate, metric = row["variant"], compared.metric
+    table = _personas(compared, pairings(gathered.ws, compared.found, variants=[candidate])[candidate])
     if table.empty:
         return
     dataset = load_dataset(gathered.ws)
     dialogues = {one.dialogue_id: one for one in dataset.dialogues}
     called = {one.persona_id: one.called for one in dataset.personas}
     chosen = {"Largest gain": table.iloc[0], "Largest loss": table.iloc[-1]}
-    for title, row in chosen.items():
+    for title, one in chosen.items():
         is_gain = title == "Largest gain"
-        if (row["difference"] > 0) != is_gain or row["difference"] == 0:
+        if (metric.sign * one["difference"] > 0) != is_gain or one["difference"] == 0:
             continue
-        persona = str(row["persona_id"])
-        heading = f"{title}: {called.get(persona, persona)}, {signed_points(row['difference'])} points"
-        found = _exchange(gathered, compared, heading, persona, candidate, dialogues, is_gain)
+        persona = str(one["persona_id"])
+        unit = " points" if metric.in_points else ""
+        heading = f"{title}: {called.get(persona, persona)}, {metric.change(one['difference'])}{unit}"
+        found = _exchange(gathered, compared, heading, persona, row, dialogues, is_gain)
         if found is not None:
             yield found
 
@@ -228,34 +240,32 @@ def _exchange(
     compared: Compared,
     heading: str,
     persona_id: str,
-    candidate: str,
+    row: Row,
     dialogues: Mapping[str, Dialogue],
     is_gain: bool,
 ) -> Exchange | None:
     """The example of a persona that says most in the direction of her mean."""
+    candidate, reference, metric = row["variant"], row["reference"], compared.metric
     rows = store.example_rows(
         gathered.ws, persona_id=persona_id, split=compared.split, protocol=compared.protocol
     )
-    said = {
-        name: rows[rows["variant"] == name].set_index("example_id")
-        for name in (compared.reference, candidate)
-    }
-    metric = compared.found["metric"]
-    difference = (said[candidate][metric] - said[compared.reference][metric]).dropna()
+    said = {name: rows[rows["variant"] == name].set_index("example_id") for name in (reference, candidate)}
+    values = [said[name][metric.name] for name in (candidate, reference)]
+    difference = metric.sign * (values[0] - values[1]).dropna()
     if difference.empty:
         return None
     ordered = difference.sort_index().sort_values(ascending=not is_gain, kind="stable")
     example_id = ordered.index[0]
-    row = said[candidate].loc[example_id]
-    dialogue = dialogues.get(row["dialogue_id"])
-    asked = dialogue.messages[int(row["turn"]) - 1].text if dialogue else "(not in the dataset)"
-    replies = [Said("Right reply", _cut(row["reference"]))]
+    own = said[candidate].loc[example_id]
+    dialogue = dialogues.get(own["dialogue_id"])
+    asked = dialogue.messages[int(own["turn"]) - 1].text if dialogue else "(not in the dataset)"
+    replies = [Said("Right reply", _cut(own["reference"]))]
     replies += [_said(name, said[name].loc[example_id], metric) for name in said]
     return Exchange(heading, _cut(asked), tuple(replies))
 
 
-def _said(name: str, row: Any, metric: str) -> Said:
-    return Said(name, _cut(row["reply"]) or "(an empty reply)", points(row[metric]))
+def _said(name: str, row: Any, metric: Metric) -> Said:
+    return Said(name, _cut(row["reply"]) or "(an empty reply)", metric.level(row[metric.name]))
 
 
 def _cut(text: str) -> str:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from engine.core.wording import count, interval, p_value, signed_points
+from engine.core.wording import count, p_value
+from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing import frozen, leakage, looks
 from engine.results.comparing import unseen as unseen_table
@@ -39,9 +40,7 @@ def plan_section(gathered: Gathered) -> Section | None:
         blocks += _planned(plan, outcomes(gathered.ws, plan))
     later = frozen.later(looks.seen(gathered.ws, at), plans)
     if plans and later:
-        named = sorted(
-            {f"{one.variant} in {METRICS[one.metric].label.lower()}" for one in later if one.metric}
-        )
+        named = sorted({f"{one.variant} in {METRICS[one.metric].named}" for one in later if one.metric})
         blocks.append(Text("Came later, in no plan, so to be confirmed on new data:"))
         blocks.append(Bullets(tuple(named)))
     return Section("Plan", tuple(blocks))
@@ -51,7 +50,7 @@ def _planned(plan: Frozen, found: list[Planned]) -> Iterator[Block]:
     seen = f"after {count(plan.looks, 'other look')} at test" if plan.looks else "before any look at test"
     yield Text(
         f"Frozen on {plan.at[:10]} as {plan.hash}, {seen}: {count(len(plan.variants), 'variant')} against"
-        f" {plan.reference}; {METRICS[plan.primary].label.lower()} decides."
+        f" {plan.reference}; {METRICS[plan.primary].named} decides."
         f" {plan.tests['test'].capitalize()}; p below {plan.tests['alpha']:g} after Holm's correction over"
         " the plan."
     )
@@ -68,10 +67,9 @@ def _outcome(one: Planned, plan: Frozen) -> tuple[str, ...]:
     first = (one.variant, METRICS[one.metric].label, role)
     if one.row is None or one.row["delta"] is None:
         return (*first, "not scored", "", "", "")
-    factor = 1.0 if METRICS[one.metric].unit == "fraction" else 0.01
-    low, high = one.row["ci_low"], one.row["ci_high"]
-    spread = "" if low is None or high is None else interval(low * factor, high * factor)
-    return (*first, signed_points(one.row["delta"] * factor), spread, p_value(one.p), one.verdict)
+    metric, low, high = METRICS[one.metric], one.row["ci_low"], one.row["ci_high"]
+    spread = "" if low is None or high is None else metric.spread(low, high)
+    return (*first, metric.change(one.row["delta"]), spread, p_value(one.p), one.verdict)
 
 
 def controls_section(compared: Compared) -> Section | None:
@@ -81,12 +79,15 @@ def controls_section(compared: Compared) -> Section | None:
         return None
     columns = tuple(one.format(reference=compared.reference) for one in _OVER)
     table = Table(
-        f"Gains on {compared.split}, in points, with 95 % intervals.",
+        f"{_gains(compared.metric)} on {compared.split}, with 95 % intervals.",
         ("variant", *columns),
         tuple(
             (
                 row["variant"],
-                *(_gain(one) for one in (row, row.get("above_matched"), row.get("above_placebo"))),
+                *(
+                    _gain(one, compared.metric)
+                    for one in (row, row.get("above_matched"), row.get("above_placebo"))
+                ),
             )
             for row in rows
         ),
@@ -99,10 +100,16 @@ def controls_section(compared: Compared) -> Section | None:
     return Section("Over what the gain stands", (Text(why), table))
 
 
-def _gain(row: Mapping[str, Any] | None) -> str:
+def _gains(metric: Metric) -> str:
+    """What a table of differences holds: "Gains, in points"."""
+    held = "Differences (lower is better)" if metric.sign < 0 else "Gains"
+    return f"{held}, in points" if metric.in_points else f"{held}, as a {metric.unit}"
+
+
+def _gain(row: Mapping[str, Any] | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    return f"{signed_points(row['delta'])} ({interval(row['ci_low'], row['ci_high'])})"
+    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -110,16 +117,17 @@ def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
     dialogues."""
     if compared.imported or not compared.contenders:
         return None
-    names = [row["variant"] for row in compared.contenders]
+    names, metric = [row["variant"] for row in compared.contenders], compared.metric
     found = leakage.audit(gathered.ws, compared.found, names)
     if found is None or not found.parts:
         return None
     rows = tuple(
-        (name, *(cell for part in parts for cell in _part(part))) for name, parts in found.parts.items()
+        (name, *(cell for part in parts for cell in _part(part, metric)))
+        for name, parts in found.parts.items()
     )
     columns = ("variant", "word for word", "examples", "elsewhere", "examples ")
     first = next(iter(found.turns))
-    turns = tuple((part.name, *_part(part)) for part in found.turns[first])
+    turns = tuple((part.name, *_part(part, metric)) for part in found.turns[first])
     return Section(
         "Where the gain stands",
         (
@@ -127,13 +135,13 @@ def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
                 f"{found.words} A variant that remembers can repeat those; what it gains elsewhere is more."
             ),
             Table(
-                "Gains over what each is compared with, in points, with 95 % intervals.",
+                f"{_gains(metric)}, to what each is compared with, with 95 % intervals.",
                 columns,
                 rows,
                 frozenset({"examples", "examples "}),
             ),
             Table(
-                f"Gains of {first} by the reply's place in its dialogue.",
+                f"{_gains(metric)}, of {first} by the reply's place in its dialogue.",
                 ("turn", "gain", "examples"),
                 turns,
                 frozenset({"examples"}),
@@ -142,11 +150,11 @@ def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
     )
 
 
-def _part(part: leakage.Part) -> tuple[str, str]:
+def _part(part: leakage.Part, metric: Metric) -> tuple[str, str]:
     if part.delta is None:
         return "none", str(part.n_examples)
-    spread = "" if part.ci_low is None else f" ({interval(part.ci_low, part.ci_high)})"
-    return f"{signed_points(part.delta)}{spread}", str(part.n_examples)
+    spread = "" if part.ci_low is None else f" ({metric.spread(part.ci_low, part.ci_high)})"
+    return f"{metric.change(part.delta)}{spread}", str(part.n_examples)
 
 
 def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -178,7 +186,7 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
     for name, group in (("Seen personas", seen), ("Unseen personas", unseen)):
         table = compare_within(gathered.ws, compared.found, group)
         rows = tuple(
-            (row["variant"], _gain(row), str(row["n_paired"]), row["verdict"])
+            (row["variant"], _gain(row, compared.metric), str(row["n_paired"]), row["verdict"])
             for row in table["rows"]
             if row["role"] != "reference"
         )

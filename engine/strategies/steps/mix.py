@@ -125,9 +125,6 @@ def _replies(
 def _kept(context: RunContext, expected: int) -> dict[int, list[str]]:
     """Return what an earlier attempt answered, example -> its texts; a line torn by a kill is left out."""
     kept: dict[int, list[str]] = {}
-    for row in read_rows(context.folder / _KEPT):
-        try:
-            kept |= {place: texts for place, texts in row if place < expected}
-        except (ValueError, TypeError):
-            continue  # the batch is answered again
+    for batch in read_rows(context.folder / _KEPT, list[tuple[int, list[str]]]):
+        kept |= {place: texts for place, texts in batch if place < expected}
     return kept

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,25 @@ REPLIES = "remote-replies.jsonl"
 _ASKED = ("provider", "model", "base_url", "temperature", "profile", "memories")
 
 
+@dataclass(frozen=True, slots=True)
+class _Paid:
+    """One line: what was said to an example, and the version of the prompt that asked."""
+
+    example: str
+    prompt: int
+    said: Said
+
+
 def keep(folder: Path, example_id: str, said: Said) -> None:
     """Append one reply to those that a run has paid for."""
-    line = {"example": example_id, "prompt": PROMPT_VERSION, "said": asdict(said)}
-    append_line(folder / REPLIES, json.dumps(line, ensure_ascii=False))
+    line = _Paid(example_id, PROMPT_VERSION, said)
+    append_line(folder / REPLIES, json.dumps(asdict(line), ensure_ascii=False))
 
 
 def read(folder: Path) -> dict[str, Said]:
     """Return example id -> reply of one run; torn lines and those to another prompt version are left out."""
-    found: dict[str, Said] = {}
-    for entry in read_rows(folder / REPLIES):
-        try:
-            if entry["prompt"] == PROMPT_VERSION:
-                found[entry["example"]] = Said(**entry["said"])
-        except (ValueError, TypeError, KeyError):
-            continue  # torn by a kill: asked again
-    return found
+    kept: list[_Paid] = read_rows(folder / REPLIES, _Paid)  # one torn by a kill is asked again
+    return {one.example: one.said for one in kept if one.prompt == PROMPT_VERSION}
 
 
 def elsewhere(ws: Workspace, spec: RunSpec, wanted: Iterable[str]) -> dict[str, Said]:

@@ -28,7 +28,7 @@ from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
 from engine.runs.runfolder import read_spec
-from engine.stats.pairing import Row
+from engine.stats.pairing import Valued
 from engine.stats.routing import Routes, choose, cross_fit, folds
 
 
@@ -195,7 +195,7 @@ def _fallback(name: str, candidates: Mapping[str, Candidate]) -> str:
 
 def _tables(
     candidates: Mapping[str, Candidate], decides: Metric, without: Collection[str] = ()
-) -> dict[str, list[Row]]:
+) -> dict[str, list[Valued]]:
     """Return each candidate's val scores, those of the dialogues `without` left out."""
     found = {}
     for name, candidate in candidates.items():

@@ -349,11 +349,8 @@ def _kept_replies(context: RunContext, variant: str, expected: int) -> dict[int,
     """Return the replies that are on disk, row -> reply; a line torn by a kill is left out."""
     kept: dict[int, Reply] = {}
     for path in sorted(context.folder.glob(f"replies-{_file_name(variant)}.*jsonl")):
-        for batch in read_rows(path):
-            try:
-                kept |= {row: Reply(**values) for row, values in batch if row < expected}
-            except (ValueError, TypeError):
-                continue  # the batch is answered again
+        for batch in read_rows(path, list[tuple[int, Reply]]):
+            kept |= {row: reply for row, reply in batch if row < expected}
     return kept
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from engine.cli import main
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.domains.smart_home import SMART_HOME
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.freezing import freeze
 from engine.results.comparing.pairings import compare_within
 from engine.runs import answers
 from engine.strategies import registry
@@ -32,13 +34,18 @@ def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return made
 
 
-def act(ws: Workspace, shares: dict[str, float]) -> None:
-    """Let every reply of a variant do just what is right with the given value, one persona a little less."""
+def act(ws: Workspace, shares: dict[str, float], *, more: dict[str, float] | None = None) -> None:
+    """Let every reply of a variant do just what is right with the given value, one persona a little less;
+    with that persona `more`."""
     for folder in ws.runs.iterdir():
         said = answers.read(ws, folder.name).answers.to_pandas()
         first = (said["persona_id"] == PERSONAS[0]) * 0.01
         scores = said[list(answers.KEY_COLUMNS)].assign(
-            metric=ACTS.name, version=ACTS.version, value=said["variant"].map(shares) - first
+            metric=ACTS.name,
+            version=ACTS.version,
+            value=said["variant"].map(shares)
+            - first
+            + (said["persona_id"] == PERSONAS[0]) * said["variant"].map(more or {}).fillna(0.0),
         )
         answers.write_later(ws, folder.name, ACTS.name, scores)
     store.refresh(ws)
@@ -90,3 +97,21 @@ def test_why_a_better_wording_is_not_better_is_told_in_the_row(ws: Workspace) ->
     act(ws, {"count": 0.9, "gain": 0.6})
     rows = compare_variants(ws, reference="count")["rows"]
     assert next(row["why"] for row in rows if row["variant"] == "gain").startswith("Exact action match")
+
+
+def test_who_acts_better_for_a_few_and_worse_for_nobody_is_not_worse(ws: Workspace) -> None:
+    act(ws, {"count": 0.6, "gain": 0.6}, more={"gain": 0.2})  # for one persona
+    found = compare_variants(ws, reference="count")
+    gain = next(row for row in found["rows"] if row["variant"] == "gain")
+    assert gain["co_primary"]["delta"] == pytest.approx(0.2 / 6)
+    assert (gain["co_primary"]["ci_low"], gain["verdict"]) == (0.0, "better")
+    act(ws, {"count": 0.6, "gain": 0.6}, more={"gain": -0.2})
+    assert word(ws) == "not clear"
+
+
+def test_what_a_table_showed_beside_its_metric_can_be_planned_no_longer(ws: Workspace) -> None:
+    act(ws, {"count": 0.6, "gain": 0.6})
+    freeze(ws, reference="count", primary=ACTS.name)
+    compare_variants(ws, reference="count")
+    with pytest.raises(EngineError, match="gain in Embedding similarity"):
+        freeze(ws, reference="count", primary=ACTS.name)

@@ -11,8 +11,10 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.comparing import freezing, frozen, looks
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.pairings import compare_within
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
+from tests.steps_for_tests import PERSONAS
 from tests.workspaces import finish, make_workspace
 
 
@@ -106,3 +108,10 @@ def test_a_metric_that_was_not_declared_answers_for_all_that_could_have_been_sho
     assert frozen.among_metrics(ws, at(ws), "device_f1") == 1
     assert frozen.among_metrics(ws, at(ws), "param_f1") == 2
     assert frozen.among_metrics(ws, at(ws), "embedding_similarity") == 10
+
+
+def test_a_metric_that_was_not_declared_answers_for_the_others_among_some_personas_too(ws: Workspace) -> None:
+    found = compare_variants(ws, reference="count", metric="device_f1", split="val")
+    within = compare_within(ws, found, PERSONAS)
+    for row, whole in zip(within["rows"], found["rows"], strict=True):
+        assert (row["variant"], row["p_holm"]) == (whole["variant"], whole["p_holm"])

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import f
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
+from engine.results.comparing import scene
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.freezing import freeze, outcomes
+from engine.results.comparing.grounds import over_seeds
 from engine.results.comparing.pairings import compare_within, pairings
+from engine.results.variants import Variant
+from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import training_noise
 from engine.strategies import reference
 from engine.strategies.ground import read_ground
@@ -110,6 +117,20 @@ def test_who_asks_for_a_reference_by_name_gets_it_for_all(ws: Workspace) -> None
     assert {row["reference"] for row in asked.values()} == {names[hybrid]}
 
 
+def test_a_frozen_plan_keeps_its_reference_when_another_is_chosen(ws: Workspace) -> None:
+    first = run(ws, "unified")
+    per_persona = run(ws, "per-persona", lift=0.02)
+    store.refresh(ws)
+    plan = freeze(ws)
+    assert list(plan.variants.values()) == ["per-persona"]
+    reference.choose(ws, run(ws, "unified", ticks=5, lift=0.05))
+    assert compared(ws)[first]["variant"] != "unified" == plan.reference
+    (planned,) = [one for one in outcomes(ws, plan) if one.row is not None]
+    assert planned.row is not None
+    assert planned.row["run_id"] == per_persona
+    assert planned.row["delta"] == pytest.approx(0.02, abs=0.001)  # and not -0.03
+
+
 def _lift(monkeypatch: pytest.MonkeyPatch, lifts: dict[tuple[str, int], float]) -> None:
     from tests import seeded_study
 
@@ -144,6 +165,19 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     assert rows[hybrid[0]]["above_noise"] is False
 
 
+def test_seeds_differ_by_training_and_not_by_whom_they_have() -> None:
+    gains = np.linspace(0.0, 0.2, 10)
+
+    def seed(people: int) -> Pairing:
+        rows = [(f"e{who}", f"p{who}", 0.5 + float(gain)) for who, gain in enumerate(gains[:people])]
+        return pair(rows, [(example, who, 0.5) for example, who, _ in rows])
+
+    row, seeds = over_seeds([seed(10), seed(5)], higher_is_better=True, equal_margin=0.01)
+    assert (row.n_paired, row.delta) == (10, pytest.approx(0.1))
+    assert seeds.deltas == pytest.approx([np.mean(gains[:5])] * 2)
+    assert seeds.deviation == pytest.approx(0.0)
+
+
 def test_all_pairs_of_repeats_say_what_training_alone_does() -> None:
     two = training_noise([[0.0, 0.01]])
     assert two is not None
@@ -160,3 +194,63 @@ def test_all_pairs_of_repeats_say_what_training_alone_does() -> None:
         if (found := training_noise([sample[2:]])) is not None
     ]
     assert np.mean(beyond) == pytest.approx(0.05, abs=0.012)
+
+
+def test_the_gain_over_a_control_is_over_the_same_seeds(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _lift(monkeypatch, {("hybrid", seed): 0.01 * seed for seed in range(3)})
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+    control = [run(ws, "per-persona", seed=seed) for seed in range(3)]
+
+    def matched(variants: Iterable[Variant], _: object) -> dict[str, str]:
+        of = {one.run_id: one.variant_id for one in variants}
+        return {of[one]: of[other] for one, other in zip(hybrid, control, strict=True)}
+
+    monkeypatch.setattr(scene, "matched", matched)
+    rows = compared(ws)
+    assert rows[hybrid[0]]["delta"] == pytest.approx(0.01, abs=0.001)
+    over = rows[hybrid[0]]["above_matched"]
+    assert over["delta"] == pytest.approx(0.01, abs=0.001)  # type: ignore[index]  # and not 0, the first seed's
+    assert over["ci_low"] < 0 < over["ci_high"]  # type: ignore[index]  # three seeds from 0 to 2 points
+    assert rows[hybrid[2]]["above_matched"]["delta"] == pytest.approx(0.02, abs=0.001)  # type: ignore[index]
+
+
+def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The luck of training is averaged out in examples as it is in personas' means."""
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+    found = compare_variants(ws)
+    row = compared(ws)[hybrid[0]]
+    table = store.score_table(ws, metric="embedding_similarity", split="test", protocol=found["protocol"])
+    of = {one.run_id: one.variant for one in store.overview(ws).variants.values()}
+    wide = table.pivot(index=["persona_id", "example_id"], columns="variant", values="value")
+    apart = sum(wide[of[one]] - wide[of[other]] for one, other in zip(hybrid, unified, strict=True)) / 3
+    by_persona = apart.groupby("persona_id")
+    within, between = by_persona.var().mean(), 4 * by_persona.mean().var()
+    assert row["p_between"] == pytest.approx(f.sf(between / within, 5, 18))
+    assert row["reliability"] == pytest.approx(max(0.0, 1 - within / between))
+    (paired,) = pairings(ws, found, variants=[str(row["variant"])]).values()
+    assert paired.variances == pytest.approx(by_persona.var().to_numpy())
+
+
+def test_some_personas_are_judged_over_seeds_as_all_are(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = {("hybrid", 0): 0.01, ("hybrid", 1): 0.02, ("hybrid", 2): 0.03}
+    _lift(monkeypatch, levels)
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+    found = compare_variants(ws)
+    whole = compared(ws)[hybrid[0]]
+    within = compare_within(ws, found, PERSONAS[:5])["rows"]
+    row = next(one for one in within if one["run_id"] == hybrid[0])
+    assert (row["ci_kind"], row["seeds"]["n"], row["n_paired"]) == ("crossed", 3, 5)
+    assert row["ci_low"] < 0 < row["ci_high"]  # as over all: three seeds from 1 to 3 points say little
+    same = next(one for one in compare_within(ws, found, PERSONAS)["rows"] if one["run_id"] == hybrid[0])
+    assert {name: same[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")} == {
+        name: whole[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")
+    }

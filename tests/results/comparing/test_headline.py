@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from engine.core.paths import Workspace
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import Headline, headline, opening_split
-from engine.stats.verdicts import BETTER
+from engine.stats.verdicts import BETTER, UNCLEAR
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
@@ -55,6 +56,28 @@ def test_the_choice_is_vals_and_its_number_is_tests(ws: Workspace) -> None:
     assert found.verdict == BETTER
     assert "on test it is better" in found.choice_words
     assert "one test" in found.choice_words
+
+
+def test_a_choice_in_a_metric_that_was_not_declared_answers_for_the_others(ws: Workspace) -> None:
+    found = headline(ws, compare_variants(ws, reference="count", metric="device_f1"))
+    assert found.among == 10
+    assert found.tested is not None
+    assert found.tested["p_alone"] < 0.05 < 10 * found.tested["p_alone"]
+    assert found.verdict == UNCLEAR
+    assert "one of 10 metrics" in found.choice_words
+
+
+def test_who_serves_fewer_than_half_of_the_personas_is_not_chosen_for_all(ws: Workspace) -> None:
+    first = best(ws, "val")
+
+    def few(ws: Workspace, **asked: Any) -> dict[str, Any]:
+        table = compare_variants(ws, **asked)
+        rows = [{**row, "n_paired": 2} if row["variant"] == first else row for row in table["rows"]]
+        return {**table, "rows": rows}
+
+    found = headline(ws, few(ws, reference="count", split="val"), compared=few)
+    assert found.chosen is not None
+    assert found.chosen["variant"] != first
 
 
 def test_the_highest_on_test_is_named_with_what_luck_alone_makes(ws: Workspace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from engine.core.paths import Workspace
@@ -12,6 +13,9 @@ from engine.data.dataset import examples, load_dataset, load_splits
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.leakage import audit, strangers
+from engine.runs import manifest
+from engine.strategies.plan import plan
+from tests.sample_study import _leave as leave
 from tests.sample_study import finish, prepare_world
 
 
@@ -46,6 +50,30 @@ def test_the_share_and_both_gains_are_those_of_the_examples_by_hand(ws: Workspac
         assert part.delta == pytest.approx(kept.groupby("persona_id").mean().mean())
     assert sum(turn.n_examples for turn in told.turns["unified+retrieval-3"]) == told.n
     assert told.turns["unified+retrieval-3"][0].name == "1"
+
+
+def test_both_gains_are_over_the_same_seeds_as_the_table(tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path, personas=6, dialogues=8)
+    finish(ws, "unified", "per-persona", per_persona=4)
+    again = plan(ws, "unified", seed=1).target.spec
+    leave(ws, again, per_persona=4, order=9)
+    path = ws.run_folder(again.run_id) / "scores.parquet"
+    scores = pd.read_parquet(path)
+    scores.assign(embedding_similarity=scores["embedding_similarity"] - 0.1).to_parquet(path)
+    manifest.write(ws, again.run_id)
+    found = compare_variants(ws)
+    row = next(row for row in found["rows"] if row["variant"] == "per-persona")
+    assert row["seeds"]["n"] == 2
+    told = audit(ws, found, ["per-persona"])
+    assert told is not None
+    table = store.score_table(ws, metric="embedding_similarity", split="test", protocol=found["protocol"])
+    wide = table.pivot(index=["persona_id", "example_id"], columns="variant", values="value")
+    unified = wide[[name for name in wide.columns if name.startswith("unified")]].mean(axis=1)
+    gains = wide["per-persona"] - unified
+    assert gains.groupby("persona_id").mean().mean() == pytest.approx(row["delta"])
+    first = told.turns["per-persona"][0]
+    kept = gains[[example.endswith("#1") for _, example in gains.index]]
+    assert first.delta == pytest.approx(kept.groupby("persona_id").mean().mean())
 
 
 def test_who_is_seen_in_training(ws: Workspace, tmp_path: Path) -> None:

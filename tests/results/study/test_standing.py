@@ -102,6 +102,12 @@ def test_the_verdict_looks_at_test_for_its_one_variant(ws: Workspace) -> None:
     assert {look.variant for look in _seen(ws)} == {"gain"}
     assert verdict.ahead is not None
     assert (verdict.ahead.variant, verdict.ahead.split) == ("after", "val")
+    rows = compare_variants(ws, reference="count", variants=["gain"])["rows"]
+    row = next(row for row in rows if row["variant"] == "gain")
+    assert row["family_size"] == 2
+    assert (
+        verdict.tested.p == row["p_alone"] < row["p_holm"]
+    )  # one test, declared by val: as the headline says
 
 
 def test_before_the_end_nobody_looks_at_test(ws: Workspace) -> None:

@@ -21,6 +21,11 @@ def ws(tmp_path: Path) -> Workspace:
 def test_the_trees_ship_sound_and_the_quick_one_is_first(ws: Workspace) -> None:
     found = [(entry.name, entry.own, entry.error) for entry in tree_library.entries(ws)]
     assert found == [(name, False, None) for name in ("quick-wins", "beyond", "cluster-rescue")]
+    on_the_way = [node.experiment for node in tree_library.find(ws, "beyond").nodes if not node.is_result]
+    assert on_the_way == [
+        *("unified", "context-steering", "steering-vectors", "retrieval", "hybrid", "mta", "hypernetwork"),
+        "staged",
+    ]
 
 
 def test_a_copy_is_edited_and_used(ws: Workspace) -> None:

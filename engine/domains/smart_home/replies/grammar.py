@@ -13,7 +13,7 @@ from collections.abc import Callable
 from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
 from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
 from engine.domains.smart_home.replies.moods import past_spans, quoted, supposed_spans
-from engine.domains.smart_home.replies.state import Pending, State, Value, takes
+from engine.domains.smart_home.replies.state import Parse, Pending, Value, takes
 from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
 from engine.domains.smart_home.replies.values import (
     read_correction,
@@ -30,7 +30,7 @@ _LIGHT = frozenset({"aux", "adverb"})
 _BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb", "stay"})
 
 
-def read_turn(state: State, i: int, symbol: Symbol) -> None:
+def read_turn(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "turn", "switch", "power", "shut" with the "on" or "off" that follows at once, if any."""
     state.turning, state.power = True, None
     state.shutting = symbol.text.startswith(("shut", "power"))
@@ -45,12 +45,12 @@ def read_turn(state: State, i: int, symbol: Symbol) -> None:
             _apply(state, state.kinds[at], i)
 
 
-def read_power(state: State, i: int, symbol: Symbol) -> None:
+def read_power(state: Parse, i: int, symbol: Symbol) -> None:
     """Read verbs that are a state in themselves ("activate", "disable")."""
     _apply(state, str(symbol.value), i)
 
 
-def _apply(state: State, power: str, i: int) -> None:
+def _apply(state: Parse, power: str, i: int) -> None:
     """Switch the subject before symbol `i` ("the TV has been turned off"), else wait for the object."""
     at = state.back_over(_LIGHT, i - 1)
     subject = state.kind_at(at)
@@ -61,7 +61,7 @@ def _apply(state: State, power: str, i: int) -> None:
         state.power, state.power_used = power, False
 
 
-def read_on_or_off(state: State, i: int, symbol: Symbol) -> None:
+def read_on_or_off(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "lights on", "the TV is off", "turn the lights off"; elsewhere "on" is a preposition."""
     if symbol.kind == "on" and state.kinds[i + 1] not in _AFTER_ON:
         return
@@ -73,13 +73,13 @@ def read_on_or_off(state: State, i: int, symbol: Symbol) -> None:
         state.power, state.power_used = symbol.kind, False
 
 
-def read_down(state: State, i: int, symbol: Symbol) -> None:
+def read_down(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "shutting the TV down"; to turn something down switches nothing."""
     if state.here and state.shutting:
         state.switch_group("off")
 
 
-def read_rest(state: State, i: int, symbol: Symbol) -> None:
+def read_rest(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "the AC goes quiet", "the TV has gone dark", "lights out": off in other words."""
     if state.kinds[i + 1] not in _AFTER_REST or not state.here:
         return
@@ -91,7 +91,7 @@ def read_rest(state: State, i: int, symbol: Symbol) -> None:
         state.switch_group("off")
 
 
-def read_arm(state: State, i: int, symbol: Symbol) -> None:
+def read_arm(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "arm", "disarmed" ...; "your arm" is none."""
     if i > state.start and state.kinds[i - 1] == "det":
         return
@@ -114,14 +114,14 @@ def read(text: str) -> tuple[set[str], set[tuple[str, str, Value]]]:
     """Return the devices that `text` names and the (device, parameter, value) it sets."""
     symbols = read_symbols(text)
     kinds = [symbol.kind for symbol in symbols]
-    state = State(symbols, [*kinds, "end", "end", "end"], any(_speaks_of_ac(symbol) for symbol in symbols))
+    state = Parse(symbols, [*kinds, "end", "end", "end"], any(_speaks_of_ac(symbol) for symbol in symbols))
     state.quoted = {i for span in quoted(text, symbols) for i in range(*span)}
     for start, stop in sentences(symbols):
         _read_sentence(state, start, stop)
     return state.devices, state.settings
 
 
-def _read_sentence(state: State, start: int, stop: int) -> None:
+def _read_sentence(state: Parse, start: int, stop: int) -> None:
     state.begin(start)
     supposed, past = _moods(state, start, stop)
     denied = {i for span in denied_spans(state.symbols, start, stop) for i in range(*span)}
@@ -144,7 +144,7 @@ def _read_sentence(state: State, start: int, stop: int) -> None:
     state.close()
 
 
-def _moods(state: State, start: int, stop: int) -> tuple[set[int], set[int]]:
+def _moods(state: Parse, start: int, stop: int) -> tuple[set[int], set[int]]:
     """Return the symbols of the sentence that ask or suppose, and those that say what held before."""
     symbols = state.symbols
     supposed = {*range(question_start(symbols, start, stop), stop), *state.quoted}
@@ -162,7 +162,7 @@ def _speaks_of_ac(symbol: Symbol) -> bool:
     return symbol.kind == "number" and symbol.value.unit == "degrees"
 
 
-def _mention(state: State, device: str, i: int) -> None:
+def _mention(state: Parse, device: str, i: int) -> None:
     joined = state.chained and state.linked
     state.devices.add(device)
     state.scope.named.append(device)
@@ -176,7 +176,7 @@ def _mention(state: State, device: str, i: int) -> None:
     _keep_waiting(state, device, joined=joined)
 
 
-def _switch_next(state: State, device: str, i: int, *, joined: bool) -> None:
+def _switch_next(state: Parse, device: str, i: int, *, joined: bool) -> None:
     """Apply "turn off ..." to its object and to what "and" adds, unless that has a value of its own."""
     if state.power is None:
         return
@@ -187,7 +187,7 @@ def _switch_next(state: State, device: str, i: int, *, joined: bool) -> None:
         state.power_used = True
 
 
-def _claim(state: State, device: str, i: int) -> None:
+def _claim(state: Parse, device: str, i: int) -> None:
     """Give `device` the loose items just before it ("brightness at 40 and volume 25 on the TV")."""
     if not state.items or state.kinds[i + 1] == "param":
         return
@@ -203,7 +203,7 @@ def _claim(state: State, device: str, i: int) -> None:
     state.tight = False
 
 
-def _keep_waiting(state: State, device: str, *, joined: bool) -> None:
+def _keep_waiting(state: Parse, device: str, *, joined: bool) -> None:
     """Let the parameters that `device` has wait on ("volume of the TV"); the others got no value."""
     if not state.waiting:
         return
@@ -218,7 +218,7 @@ def _keep_waiting(state: State, device: str, *, joined: bool) -> None:
     state.waiting = kept
 
 
-def _read_fan(state: State, i: int, symbol: Symbol) -> None:
+def _read_fan(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "fan": the AC's fan speed in a reply about the AC, else a fan; "a fan of jazz" is none."""
     if state.symbols[i + 1].text == "of" and state.kinds[i + 2] != "number":
         return
@@ -228,7 +228,7 @@ def _read_fan(state: State, i: int, symbol: Symbol) -> None:
         _mention(state, "fan", i)
 
 
-def _read_parameter(state: State, i: int, symbol: Symbol) -> None:
+def _read_parameter(state: Parse, i: int, symbol: Symbol) -> None:
     outdoors = "outside" in (state.kinds[i + 1], state.kinds[i - 1] if i else "")
     if symbol.value == "temperature" and outdoors:
         state.waiting = [Pending(None, (), i)]
@@ -236,7 +236,7 @@ def _read_parameter(state: State, i: int, symbol: Symbol) -> None:
         _wait(state, str(symbol.value), i, symbol)
 
 
-def _wait(state: State, parameter: str, i: int, symbol: Symbol) -> None:
+def _wait(state: Parse, parameter: str, i: int, symbol: Symbol) -> None:
     """Let `parameter` wait for its value, with the parameters it is listed with."""
     state.parameters.add(parameter)
     pending = Pending(parameter, _owners_before(state, parameter), i, symbol.text in QUIET_PARAMETER_WORDS)
@@ -250,7 +250,7 @@ def _wait(state: State, parameter: str, i: int, symbol: Symbol) -> None:
     state.waiting = [pending]
 
 
-def _owners_before(state: State, parameter: str) -> tuple[str, ...]:
+def _owners_before(state: Parse, parameter: str) -> tuple[str, ...]:
     """Return the devices of "TV volume" or "TV and speaker volume"; () when none stands right before."""
     if not state.chained or state.linked:
         return ()
@@ -261,12 +261,12 @@ def _owners_before(state: State, parameter: str) -> tuple[str, ...]:
     return group if current in group else ()
 
 
-def _read_value(state: State, i: int, symbol: Symbol) -> None:
+def _read_value(state: Parse, i: int, symbol: Symbol) -> None:
     if not read_value(state, i, symbol) and symbol.text in _HEAT and _is_the_heat(state, i):
         _mention(state, "ac", i)
 
 
-def _is_the_heat(state: State, i: int) -> bool:
+def _is_the_heat(state: Parse, i: int) -> bool:
     """Return whether "heat" is the device ("turn up the heat", "the heat is at 20")."""
     if i == state.start or state.kinds[i - 1] != "det":
         return False
@@ -274,34 +274,34 @@ def _is_the_heat(state: State, i: int) -> bool:
     return acted_on or state.kinds[i + 1] in ("aux", "on", "off") or state.symbols[i + 1].text in ("to", "at")
 
 
-def _read_verb(state: State, i: int, symbol: Symbol) -> None:
+def _read_verb(state: Parse, i: int, symbol: Symbol) -> None:
     state.power, state.turning, state.lowering = None, False, symbol.kind == "down"
 
 
-def _read_link(state: State, i: int, symbol: Symbol) -> None:
+def _read_link(state: Parse, i: int, symbol: Symbol) -> None:
     state.linked = True
     state.linked_by_and = state.linked_by_and or symbol.kind == "and"
 
 
-def _read_break(state: State, i: int, symbol: Symbol) -> None:
+def _read_break(state: Parse, i: int, symbol: Symbol) -> None:
     for pending in state.waiting:
         state.name_owner(pending)
     state.waiting, state.power, state.turning = [], None, False
 
 
-def _read_pronoun(state: State, i: int, symbol: Symbol) -> None:
+def _read_pronoun(state: Parse, i: int, symbol: Symbol) -> None:
     if state.scope.denied is not None:
         _refer(state, state.scope.denied)
     state.here = state.here or bool(state.scope.named)
 
 
-def _refer(state: State, device: str) -> None:
+def _refer(state: Parse, device: str) -> None:
     """Let a pronoun mean a device that was only said not to change: a value names it after all."""
     state.scope.named.append(device)
     state.scope.group, state.scope.denied = [device], None
 
 
-_RULES: dict[str, Callable[[State, int, Symbol], None]] = {
+_RULES: dict[str, Callable[[Parse, int, Symbol], None]] = {
     "device": lambda state, i, symbol: _mention(state, str(symbol.value), i),
     "fan": _read_fan,
     "param": _read_parameter,

@@ -97,7 +97,7 @@ def name_on(device: str, parameter: str) -> str:
 
 
 @dataclass(slots=True)
-class State:
+class Parse:
     """The reply (`symbols`, `kinds` padded by three "end"), what was found, and the sentence being read.
 
     Of the sentence: `items` are values read, `waiting` parameters without one, `used` the symbols already

@@ -16,7 +16,7 @@ from engine.domains.smart_home.replies.lexicon import (
     OWNERS,
     Reading,
 )
-from engine.domains.smart_home.replies.state import Item, Pending, State, takes
+from engine.domains.smart_home.replies.state import Item, Parse, Pending, takes
 from engine.domains.smart_home.replies.tokens import Quantity, Symbol
 
 FILL = frozenset({"det", "adverb"})
@@ -30,7 +30,7 @@ _CLOCK_HOURS = 12
 Meant = tuple[str, tuple[str, ...], int]
 
 
-def read_number(state: State, i: int, symbol: Symbol) -> None:
+def read_number(state: Parse, i: int, symbol: Symbol) -> None:
     """Read a number: a value, a change ("by 10"), or neither (a time, a count, where a change begins)."""
     quantity: Quantity = symbol.value
     if state.asking or state.kinds[i + 1] == "time" or state.symbols[i - 1].text == "from":
@@ -44,7 +44,7 @@ def read_number(state: State, i: int, symbol: Symbol) -> None:
         state.add(f"{parameter}_change" if relative else parameter, amount, end, devices)
 
 
-def read_correction(state: State, i: int, symbol: Symbol) -> None:
+def read_correction(state: Parse, i: int, symbol: Symbol) -> None:
     """Let a value after "no,", "sorry,", "I mean" take the place of the one just given."""
     at = i + 1
     while state.kinds[at] in ("comma", "bind", "adverb", "correction"):
@@ -72,7 +72,7 @@ def _fits_place(item: Item, symbol: Symbol) -> bool:
     return item.parameter in symbol.value.parameters
 
 
-def _is_of_a_range(state: State, i: int) -> bool:
+def _is_of_a_range(state: Parse, i: int) -> bool:
     """Whether the number is one end of "16 to 30", "16-30" or "between 16 and 30"; "from 16 to 30" too, where
     these are the limits of a parameter."""
     symbols, kinds = state.symbols, state.kinds
@@ -90,13 +90,13 @@ def _is_of_a_range(state: State, i: int) -> bool:
     return limits in _LIMITS or any(one.text in _OPEN_CHOICE for one in symbols[state.start : first])
 
 
-def read_measured(state: State, i: int, symbol: Symbol) -> None:
+def read_measured(state: Parse, i: int, symbol: Symbol) -> None:
     """Let "humidity" swallow its number: no documented device has it."""
     if symbol.text == "humidity" and not (state.tight and state.scope.current not in DEVICES):
         state.waiting = [Pending(None, (), i)]
 
 
-def following_parameter(state: State, i: int) -> int | None:
+def following_parameter(state: Parse, i: int) -> int | None:
     """Return the index of the parameter that names the value at `i`, unless a value of its own follows it."""
     at = i + 1
     if state.symbols[at].text in ("for", "of", "in", "on"):
@@ -111,7 +111,7 @@ def following_parameter(state: State, i: int) -> int | None:
     return None if first in values or (first == "bind" and second in values) else at
 
 
-def following_device(state: State, i: int) -> str | None:
+def following_device(state: Parse, i: int) -> str | None:
     """Return the device of "40 on the lights", unless a parameter or a value of its own follows it."""
     if state.symbols[i + 1].text not in ("on", "for"):
         return None
@@ -123,7 +123,7 @@ def following_device(state: State, i: int) -> str | None:
     return str(state.symbols[at].value)
 
 
-def _numbered(state: State, i: int, quantity: Quantity) -> list[Meant]:
+def _numbered(state: Parse, i: int, quantity: Quantity) -> list[Meant]:
     """Return (parameter, devices, last symbol) for each thing that the number at `i` sets."""
     if any(pending.parameter is None for pending in state.waiting):
         state.waiting = []
@@ -150,7 +150,7 @@ def _fits(parameter: str, quantity: Quantity) -> bool:
     return parameter in NUMERIC and not (quantity.unit == "percent" and parameter == "temperature")
 
 
-def _by_unit_or_device(state: State, i: int, quantity: Quantity) -> list[Meant]:
+def _by_unit_or_device(state: Parse, i: int, quantity: Quantity) -> list[Meant]:
     device = state.scope.current
     outside = device is not None and device not in DEVICES
     if quantity.unit == "degrees":
@@ -171,13 +171,13 @@ def _by_unit_or_device(state: State, i: int, quantity: Quantity) -> list[Meant]:
     return [(MAIN_PARAMETER[device], (device,) if state.tight else (), i)]
 
 
-def _speaks_of_weather(state: State, i: int) -> bool:
+def _speaks_of_weather(state: Parse, i: int) -> bool:
     if "outside" in state.kinds[max(state.start, i - 6) : i + 4]:
         return not state.here
     return not state.scope.named and i > state.start and state.symbols[i - 1].text == "it's"
 
 
-def _is_bound(state: State, i: int, quantity: Quantity) -> bool:
+def _is_bound(state: Parse, i: int, quantity: Quantity) -> bool:
     """Return whether a bare number is tied to the device named in its sentence ("lights to 50")."""
     if not state.here or i == state.start:
         return False
@@ -193,7 +193,7 @@ def _is_bound(state: State, i: int, quantity: Quantity) -> bool:
     return before.text in ("to", ":", "=") and not (quantity.spelled and quantity.amount == 1)
 
 
-def _tells_time(state: State, i: int, at: int) -> bool:
+def _tells_time(state: Parse, i: int, at: int) -> bool:
     later = {symbol.text for symbol in state.symbols[i + 1 : i + 4]}
     return state.kinds[at - 1] in ("on", "off", "word", "time") or not later.isdisjoint(_DAY_PARTS)
 
@@ -206,7 +206,7 @@ _AFTER_VALUE_WORDS = frozenset({"sound", "setting", "settings", "profile", "pres
 _REACH = 8  # symbols between a parameter and its value, at most
 
 
-def read_value(state: State, i: int, symbol: Symbol) -> bool:
+def read_value(state: Parse, i: int, symbol: Symbol) -> bool:
     """Read a word that may be a value; return whether it is one here. A question names its device only."""
     reading: Reading = symbol.value
     if state.past or state.symbols[i - 1].text == "from":
@@ -226,7 +226,7 @@ def read_value(state: State, i: int, symbol: Symbol) -> bool:
     return True
 
 
-def read_level(state: State, i: int, symbol: Symbol) -> None:
+def read_level(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "low", "full" and the like: a value only beside a numeric parameter or bound to a device."""
     if state.asking:
         return
@@ -246,7 +246,7 @@ def read_level(state: State, i: int, symbol: Symbol) -> None:
         state.add(parameter, symbol.value, i, (str(device),) if state.tight else ())
 
 
-def _meant(state: State, i: int, reading: Reading) -> Meant | None:
+def _meant(state: Parse, i: int, reading: Reading) -> Meant | None:
     """Return (parameter, devices, last symbol) when the word at `i` is a value here, else None."""
     following = following_parameter(state, i) if state.kinds[i + 1] == "param" else None
     if following is not None and state.symbols[following].value in reading.parameters:
@@ -266,7 +266,7 @@ def _meant(state: State, i: int, reading: Reading) -> Meant | None:
     return _by_device(state, i, reading)
 
 
-def _by_device(state: State, i: int, reading: Reading) -> Meant | None:
+def _by_device(state: Parse, i: int, reading: Reading) -> Meant | None:
     after = following_device(state, i)
     device = state.scope.current
     if after is not None and _reads_on(reading, after):
@@ -286,14 +286,14 @@ def _reads_on(reading: Reading, device: str) -> str | None:
     return None
 
 
-def _takes_value(state: State, pending: Pending, i: int, reading: Reading) -> bool:
+def _takes_value(state: Parse, pending: Pending, i: int, reading: Reading) -> bool:
     if i - pending.at > _REACH or state.kinds[i - 1] in ("word", "subject"):
         return False
     automatic_fan = pending.parameter == "fan_speed" and reading.value == "auto"
     return pending.parameter in reading.parameters or automatic_fan
 
 
-def _stands_as_value(state: State, i: int, device: str) -> bool:
+def _stands_as_value(state: Parse, i: int, device: str) -> bool:
     """Return whether the word at `i` is tied to `device` ("AC to heat", "50%, warm") and ends there."""
     after = state.symbols[i + 1]
     if after.kind not in _AFTER_VALUE and after.text not in _AFTER_VALUE_WORDS:
