@@ -154,7 +154,8 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
 
 def candidate(view: View, *, label: str = "Variant") -> str:
     """Show the choice of the variant looked at, the best by default."""
-    return choice(label, view.candidates, name="candidate") or view.candidates[0]
+    with st.container(width=480):
+        return choice(label, view.candidates, name="candidate") or view.candidates[0]
 
 
 def chosen_candidate(view: View) -> str:
