@@ -11,9 +11,9 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from pages.shared.going_back import GoingBack
+from pages.shared.head import Head
 from pages.shared.hosts import Hosts
 
 _SCRIPT = Path(__file__).resolve().parent / "pages" / "shared" / "script.py"
 
-app = App(_SCRIPT, middleware=[Middleware(Hosts), Middleware(GoingBack)])
+app = App(_SCRIPT, middleware=[Middleware(Hosts), Middleware(Head)])

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,6 +155,8 @@ class Found:
     same_texts: bool | None = None
     round_trip: float | None = None
     refused: str = ""
+    failed: str = ""
+    """What broke on the way, which nobody put into words."""
 
     @property
     def holds(self) -> bool:
@@ -350,7 +353,19 @@ def _chats() -> list[list[dict[str, str]]]:
     ]
 
 
+def _looked_at(look: Callable[..., Found], name: str, tokenizer: Any, chats: Sequence[Any]) -> Found:
+    """Look at an architecture; whatever breaks is its row, and no other's."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return look(name, tokenizer, chats, Path(folder))
+    except Exception as error:  # noqa: BLE001 - the boundary: a table of many is not lost to one
+        traceback.print_exc()
+        return Found(name, failed=" ".join(f"{type(error).__name__}: {error}".split())[:200])
+
+
 def _row(found: Found) -> str:
+    if found.failed:
+        return f"| {found.architecture} | **failed: {found.failed}** | | | | |"
     if found.refused:
         return f"| {found.architecture} | refused: {found.refused} | | | | |"
 
@@ -384,8 +399,7 @@ def main(look: Callable[..., Found] = look_at) -> None:
         print("| architecture | logits | probe | loss beside PEFT's | text beside generate() | round trip |")
         print("|---|---|---|---|---|---|")
     for name in options.names or ZOO:
-        with tempfile.TemporaryDirectory() as folder:
-            found = look(name, tokenizer, chats, Path(folder))
+        found = _looked_at(look, name, tokenizer, chats)
         rows.append(found)
         if not options.json:
             print(_row(found), flush=True)

@@ -4,6 +4,7 @@
     python -m engine bench ui --personas 200 --pages Compare,Persona
     python -m engine bench ui --keep FOLDER           studies made there stay and are used again
     python -m engine bench ui --processor-only        without server and browser: processor time alone
+    python -m engine bench ui --at-work               with a run at work: the dock is on every page
     python -m engine bench ui --personas 2000 --runs 2000     a workspace that has lived long: 200 variants
 
 A study of 20 variants with 10 examples of each split and persona (bench/ui_study.py) lies under the app,
@@ -31,7 +32,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,25 @@ def running(ws: Workspace, folder: Path) -> Iterator[App]:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=60)
+
+
+@contextmanager
+def _run_at_work(ws: Workspace) -> Iterator[None]:
+    """A run that only counts goes on meanwhile."""
+    from engine.runs import jobs
+    from engine.strategies import registry
+    from tests.paced import PLACE
+    from tests.sample_study import counting_run
+
+    os.environ[registry.MORE] = PLACE
+    jobs.submit(ws, counting_run(ws, "augmentation", ticks=10_000_000, pause=0.2))
+    try:
+        yield
+    finally:
+        for record in jobs.list_runs(ws):
+            if not record.ended:
+                jobs.cancel(ws, record.run_id, grace_seconds=0.0)
+        del os.environ[registry.MORE]
 
 
 def _wait(address: str, seconds: float = 180.0) -> None:
@@ -415,6 +435,7 @@ def main() -> None:
     made.add_argument("--idle-seconds", type=float, default=30.0)
     made.add_argument("--keep", type=Path, help="Folder where studies are made, and found the next time.")
     made.add_argument("--processor-only", action="store_true", help="Without server and browser.")
+    made.add_argument("--at-work", action="store_true", help="With a run at work, so that the dock is there.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
     made.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     made.add_argument("--log", type=Path, help=argparse.SUPPRESS)
@@ -433,10 +454,11 @@ def main() -> None:
         found: dict[int, Any] = {}
         for size in (int(one) for one in given.personas.split(",")):
             ws = _study(keep, size, given.runs)
-            if given.processor_only:
-                found[size] = processor(ws, places, turns=given.turns)
-            else:
-                found[size] = measure(ws, places, turns=given.turns, idle_seconds=given.idle_seconds)
+            with _run_at_work(ws) if given.at_work else nullcontext():
+                if given.processor_only:
+                    found[size] = processor(ws, places, turns=given.turns)
+                else:
+                    found[size] = measure(ws, places, turns=given.turns, idle_seconds=given.idle_seconds)
     finally:
         if given.keep is None:
             shutil.rmtree(keep, ignore_errors=True)

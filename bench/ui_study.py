@@ -6,8 +6,13 @@ Replies are drawn from the persona's own right replies and scored by the real me
 
 from __future__ import annotations
 
+import copy
+import json
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +26,7 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing.comparison import compare_variants
 from engine.runs import answers, manifest
 from engine.runs.context import RunContext
-from engine.runs.runfolder import RunSpec, State, Status, now, read_spec, write_spec
+from engine.runs.runfolder import RunSpec, State, Status, append_line, now, read_spec, write_spec
 from engine.strategies.plan import look, plan
 
 EXAMPLES = 10  # of each split and persona
@@ -80,13 +85,22 @@ def make(root: Path, personas: int) -> Workspace:
     """Prepare a world of that many personas and leave 20 variants' runs; the store takes them in, and all are
     judged on test, which pages are switched to."""
     ws = Workspace(root)
+    _leave_study(ws, personas)
+    compare_variants(ws, split="test")
+    return ws
+
+
+def _leave_study(ws: Workspace, personas: int) -> _Drawer:
+    """Prepare the world and leave the runs of MADE; return what further ones are drawn by."""
     prepare(ws, dataset="world:default", personas=personas, dialogues=30)
+    _tell("prepared")
     drawer = _Drawer(ws)
+    _tell("replies drawn and scored")
     for order, experiment in enumerate(MADE, 1):
         spec = plan(ws, experiment, seen=look(ws)).target.spec
         _leave(ws, spec, drawer, order=order)
-    compare_variants(ws, split="test")
-    return ws
+    _tell(f"{len(MADE)} runs on all personas left")
+    return drawer
 
 
 def make_long(root: Path, personas: int, runs: int) -> Workspace:
@@ -95,8 +109,9 @@ def make_long(root: Path, personas: int, runs: int) -> Workspace:
     Beside the study itself there are pilots of other settings, each with a variant of its own on PILOT
     personas, and runs that failed, were cancelled, or left no scores.
     """
-    ws = make(root, personas)
-    drawer = _Drawer(ws)
+    ws = Workspace(root)
+    drawer = _leave_study(ws, personas)
+    few = drawer.of_first(PILOT)
     there = {spec.experiment: spec for spec in (read_spec(one) for one in ws.runs.iterdir())}
     pilots = [name for name in ("hybrid", "per-persona", "constrained", "cluster", "prefix") if name in there]
     for number in range(len(there), runs):
@@ -105,11 +120,16 @@ def make_long(root: Path, personas: int, runs: int) -> Workspace:
         told = {**spec.parameters, "epochs": 1 + number % 7, **({"personas": PILOT} if is_pilot else {})}
         spec = replace(spec, parameters=told, seed=number, changed=("epochs", "personas"))
         if is_pilot:
-            _leave(ws, spec, drawer, order=number, personas=PILOT)
+            _leave(ws, spec, few, order=number)
         else:
             _leave_ended(ws, spec, order=number)
+    _tell(f"{runs} runs left")
     compare_variants(ws, split="test")
     return ws
+
+
+def _tell(done: str) -> None:
+    print(f"  {time.strftime('%H:%M:%S')} {done}", file=sys.stderr, flush=True)
 
 
 def _leave_ended(ws: Workspace, spec: RunSpec, *, order: int) -> None:
@@ -142,11 +162,21 @@ class _Drawer:
         self.replies = {split: _scored_replies(found) for split, found in self.chosen.items()}
         self._place = 0
 
-    def table(self, made: Made, protocol: str, personas: int | None = None) -> pd.DataFrame:
-        """Return one variant's rows on both splits, as a run writes them; of the first `personas` alone."""
+    def of_first(self, count: int) -> _Drawer:
+        """Return one that draws for the first so many personas alone."""
+        few, named = copy.copy(self), frozenset(self.personas[:count])
+        kept = {split: [one.persona_id in named for one in found] for split, found in self.chosen.items()}
+        few.chosen = {split: list(compress(found, kept[split])) for split, found in self.chosen.items()}
+        few.replies = {
+            split: held[np.repeat(kept[split], _DRAWN)].reset_index(drop=True)
+            for split, held in self.replies.items()
+        }
+        return few
+
+    def table(self, made: Made, protocol: str) -> pd.DataFrame:
+        """Return one variant's rows on both splits, as a run writes them."""
         place, self._place = self._place, (self._place + 1) % VARIANTS
-        whole = pd.concat([self._rows(made, place, split, protocol) for split in self.chosen])
-        return whole if personas is None else whole[whole["persona_id"].isin(self.personas[:personas])]
+        return pd.concat([self._rows(made, place, split, protocol) for split in self.chosen])
 
     def _rows(self, made: Made, place: int, split: str, protocol: str) -> pd.DataFrame:
         chosen, drawn = self.chosen[split], self.replies[split]
@@ -201,8 +231,6 @@ def _long(table: pd.DataFrame) -> pd.DataFrame:
 
 def _memories(found: Sequence[Example]) -> dict[str, dict[int, str]]:
     """Return persona -> k -> k of her training interactions as the column `retrieved` holds them."""
-    import json
-
     held: dict[str, list[dict[str, Any]]] = {}
     for one in found:
         memory = {"request": one.context[-1].text, "reply": one.reference, "example_id": one.example_id}
@@ -210,7 +238,7 @@ def _memories(found: Sequence[Example]) -> dict[str, dict[int, str]]:
     return {name: {k: json.dumps(mine[:k]) for k in (1, 3, 5)} for name, mine in held.items()}
 
 
-def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int, personas: int | None = None) -> None:
+def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int) -> None:
     folder = ws.run_folder(spec.run_id)
     folder.mkdir(parents=True)
     began = Status(state="running", order=order, attempt=1, started_at=now(), seconds=60.0)
@@ -225,9 +253,7 @@ def _leave(ws: Workspace, spec: RunSpec, drawer: _Drawer, *, order: int, persona
                 made.name, _recipe(spec, made), family=made.family, parameters_trained=made.parameters,
                 train_seconds=made.seconds,
             )  # fmt: skip
-            tables.append(
-                drawer.table(made, context.protocol({**spec.protocol, "scorer": "drawn"}), personas)
-            )
+            tables.append(drawer.table(made, context.protocol({**spec.protocol, "scorer": "drawn"})))
         if tables:
             table = pd.concat(tables)
             answers.write(folder, table, _long(table))
@@ -255,11 +281,17 @@ def _recipe(spec: RunSpec, made: Made) -> Mapping[str, Any]:
 
 
 def _losses(context: RunContext, steps: int = _STEPS) -> None:
+    """Leave the events of so many steps in one write, in the form of `RunContext.event`."""
+    lines = []
     for step in range(1, steps + 1):
-        loss = 0.9 + 2.6 * 0.97**step
-        context.event("loss", step=step, epoch=step // 40, split="train", loss_nats=loss)
+        loss, told = (
+            0.9 + 2.6 * 0.97**step,
+            {"t": step / 10, "kind": "loss", "step": step, "epoch": step // 40},
+        )
+        lines.append({**told, "split": "train", "loss_nats": loss})
         if step % 40 == 0:
-            context.event("loss", step=step, epoch=step // 40, split="val", loss_nats=loss + 0.2)
+            lines.append({**told, "split": "val", "loss_nats": loss + 0.2})
+    append_line(context.folder / "events.jsonl", "\n".join(map(json.dumps, lines)))
     context.summary(best_epoch=3, train_seconds=500.0, val_loss_nats=1.1)
 
 

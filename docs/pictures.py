@@ -1,45 +1,101 @@
-"""Take the README's pictures anew: pages of the app over a study, light and dark.
+"""Take the pictures in README and docs anew, light and dark.
 
-    .venv/bin/python docs/pictures.py WORKSPACE
+    .venv/bin/python docs/pictures.py WORKSPACE              all
+    .venv/bin/python docs/pictures.py WORKSPACE --only base  those whose names begin so
 
-The study in the README is that of docs/LOG.md, "Autopilot from empty to verdict".
+The study in the README is that of docs/LOG.md, "Autopilot from empty to verdict". For the three cards of
+bases and the form for a table of one's own, small ones are made.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 sys.path[0] = str(FOLDER.parents[1])
 
-from tests.browser import chromium  # noqa: E402
+from tests.browser import bases, chromium  # noqa: E402
 from tests.browser.conftest import Visit, served  # noqa: E402
+from tests.sample_study import prepare_world  # noqa: E402
+from tools.layouts import tickets  # noqa: E402
 
-PAGES = {"compare": "compare"}
 SIZE = {"width": 1360, "height": 900}
 _DRAWING_MS = 4_000  # charts are drawn after the script has ended
+Shown = Page | Locator
 
 
-def main(workspace: Path) -> None:
-    """Write a picture of each page in each scheme."""
+def _compare(tab: Visit) -> Shown:
+    return tab.go("compare")
+
+
+def _card(base: Path) -> Callable[[Visit], Shown]:
+    return lambda tab: bases.card_of(tab.go("settings"), base)
+
+
+def _mapping(tab: Visit) -> Shown:
+    """A table nobody knows, looked at, with the one thing said that no column says: who answers."""
+    page = tab.go("data?source=upload")
+    name, content = "tickets.csv", tickets()["tickets.csv"]
+    page.locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+    )
+    page.get_by_text(name).wait_for()
+    page.get_by_role("button", name="Look at it first").click()
+    form = page.locator(".st-key-data_look")
+    form.get_by_role("combobox", name="Who answers").click()
+    page.get_by_role("option", name="Agent Smith").click()
+    form.get_by_role("button", name="Look again").click()
+    form.get_by_text("Order in time by dates").wait_for()
+    return form
+
+
+@contextmanager
+def _scenes(workspace: Path) -> Iterator[dict[str, tuple[Path, Callable[[Visit], Shown]]]]:
+    """Each picture's name with the workspace it is taken of and the way to what is shown."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        study = prepare_world(place / "study", personas=5, dialogues=6).root
+        cards = {
+            f"base-{name}": (study, _card(base)) for name, base in bases.save_three(place / "bases").items()
+        }
+        yield {"compare": (workspace, _compare), **cards, "mapping": (place / "new", _mapping)}
+
+
+def _take(browser: Any, name: str, root: Path, shown: Callable[[Visit], Shown]) -> None:
+    with served(root) as address:
+        for scheme in ("light", "dark"):
+            page = browser.new_context(viewport=SIZE, color_scheme=scheme).new_page()
+            page.set_default_timeout(120_000)
+            found = shown(Visit(page, address))
+            page.wait_for_timeout(_DRAWING_MS)
+            found.screenshot(path=FOLDER / f"{name}-{scheme}.png")
+            print(FOLDER / f"{name}-{scheme}.png", flush=True)
+            page.close()
+
+
+def main(workspace: Path, only: str) -> None:
+    """Write each picture in each scheme."""
     FOLDER.mkdir(exist_ok=True)
     found = chromium.find()  # before Playwright's loop runs
-    with served(workspace.resolve()) as address, sync_playwright() as playwright:
+    with _scenes(workspace.resolve()) as scenes, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=chromium.ARGUMENTS)
-        for scheme in ("light", "dark"):
-            for name, path in PAGES.items():
-                page = browser.new_context(viewport=SIZE, color_scheme=scheme).new_page()  # type: ignore[arg-type]
-                page.set_default_timeout(120_000)
-                Visit(page, address).go(path)
-                page.wait_for_timeout(_DRAWING_MS)
-                page.screenshot(path=FOLDER / f"{name}-{scheme}.png")
-                print(FOLDER / f"{name}-{scheme}.png")
-                page.close()
+        for name, (root, shown) in scenes.items():
+            if name.startswith(only):
+                _take(browser, name, root, shown)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--only", default="", help="The beginning of the names to take.")
+    asked = parser.parse_args()
+    main(asked.workspace, asked.only)

@@ -177,7 +177,8 @@ class Study:
         """Write a variant as PEFT folders with a card into a new folder; return it."""
         from engine.serve.export import export  # loads the model code
 
-        return export(self.workspace, self._variant(variant), Path(folder), merged=merged).folder
+        into = Path(folder).expanduser()
+        return export(self.workspace, self._variant(variant), into, merged=merged).folder
 
     def _variant(self, name: str) -> Variant:
         known = store.variants(self.workspace)

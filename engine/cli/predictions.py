@@ -32,7 +32,10 @@ from engine.core.integrity import warn_changed
 def export_predictions(
     call: Call, *, variant: str, split: str, protocol: str | None, output: Path | None
 ) -> int:
-    """Write predictions.json and golds.json ({"task", "golds": [{"id", "output"}]}) for evaluators."""
+    """Write predictions.json and golds.json ({"task", "golds": [{"id", "output"}]}) for evaluators.
+
+    Queries whose answers are not known are answered now, into predictions-hidden.json.
+    """
     from engine.results import predictions
 
     warn_changed(call.ws)
@@ -44,6 +47,9 @@ def export_predictions(
         if found.unanswered:
             left = f"{found.unanswered} queries of {split} are not answered; score more of each persona:"
             out().print(Text(f"{left} --set examples_per_persona=1000", style="yellow"))
+        if found.of_hidden:
+            words = f"{found.hidden} of {found.of_hidden} queries without a known answer"
+            out().print(Text(f"{words}, answered now: {predictions.HIDDEN}"))
 
     call.answer(found.as_json(), show)
     return 0

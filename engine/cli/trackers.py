@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -37,17 +38,17 @@ def export_runs(call: Call, *, folder: Path, run_ids: tuple[str, ...], tracker: 
 
     Parameters, numbers over steps, final scores on validation, tags, and the run each stands on.
     """
-    from engine.results.trackers.tracked import tracked
+    from engine.results.trackers.tracked import has_begun, tracked
 
     call.ws.read_config()
     for run_id in run_ids:
         find(call.ws, run_id)
-    chosen = [record for record in scan(call.ws) if not run_ids or record.run_id in run_ids]
+    chosen = [one for one in scan(call.ws) if has_begun(one) and (not run_ids or one.run_id in run_ids)]
+    if not chosen:
+        raise EngineError("No run here has begun.", "See: python -m engine status")
     write = importlib.import_module(f"engine.results.trackers.{tracker}").write
     made = write(folder, call.ws.root.resolve().name, tracked(call.ws, chosen))
-    if not made:
-        raise EngineError("No run here has begun.", "See: python -m engine status")
-    look = _LOOK[tracker].format(folder=folder)
+    look = _LOOK[tracker].format(folder=shlex.quote(str(folder)))
     told = {"folder": str(folder), "runs": made, "tracker": tracker, "look": look}
     call.answer(told, lambda: out().print(f"{count(made, 'run')} in {folder}. Look at them: {look}"))
     return 0

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -268,6 +270,43 @@ def make_folder(folder: Path) -> None:
         if not root.is_dir():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
     folder.mkdir(parents=True, exist_ok=True)
+
+
+_FULL = ("No space left on device", "disk is full")
+"""How libraries that raise errors of their own say it: safetensors, SQLite."""
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Raise OSError of a full disk where a library says in its own words that there is no room for `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write alone names no file
+        raise
+    except Exception as error:
+        if not any(words in str(error) for words in _FULL):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into that takes the place of `folder` in the end: there whole or not at all.
+
+    What is half written goes where it does not come to its end. Raises OSError where the disk is full.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        make_folder(part)
+        with full_disk_told(folder):
+            yield part
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

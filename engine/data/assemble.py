@@ -101,7 +101,7 @@ def assemble(
         rows = by_persona[persona.persona_id]
         if not rows:
             continue
-        silent += sum(not example_turns(row.messages) for row in rows)
+        silent += sum(not row.last and not example_turns(row.messages) for row in rows)
         if not any(example_turns(row.messages) for row in rows):
             what = f"{persona.persona_id!r} has no assistant reply after a user message: it gives no example"
             faults.append(Fault(rows[0].file, rows[0].line, what))

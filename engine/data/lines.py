@@ -15,8 +15,7 @@ from typing import IO, Any
 
 from engine.core.errors import Fault
 from engine.core.limits import check_time, limits, megabytes
-from engine.data.folder import opened
-from engine.data.packed import plain
+from engine.data.packed import OTHER_ENCODING, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def _lines_of(file: IO[bytes]) -> Iterator[Line]:
             yield Line(0, fault=f"more than {most:,} lines")
             return
         if b"\x00" in raw:
-            yield Line(0, fault=f"binary, or not in UTF-8: line {number} holds NUL bytes")
+            yield Line(0, fault=f"binary, or not in UTF-8: line {number} holds NUL bytes; {OTHER_ENCODING}")
             return
         too_long = len(raw) > longest and not raw.endswith(b"\n")
         if too_long:
@@ -90,11 +89,13 @@ def _skip_rest_of_line(file: IO[bytes]) -> None:
 
 
 def object_of(number: int, raw: bytes) -> Line:
-    """Return the row that `raw` is the JSON of."""
+    """Return the row that `raw` is the JSON of; a comma behind it, as between elements of a list, is none."""
+    text = raw.strip()
     try:
-        value = parse_json(raw)
+        value = parse_json(text[:-1] if text.endswith(b"},") else raw)
     except ValueError as error:
-        return Line(number, fault=str(error))
+        spread = "; a row stands in one line, and this begins one of several" if text in (b"{", b"[") else ""
+        return Line(number, fault=f"{error}{spread}")
     if not isinstance(value, dict):
         return Line(number, fault=f"must be a JSON object, is {kind_of(value)}")
     return Line(number, value)
@@ -177,17 +178,20 @@ def kind_of(value: Any) -> str:
     return kinds[type(value)]
 
 
-def read_document(path: Path) -> tuple[Any, Fault | None]:
-    """Return the one JSON value of a whole file and None, or None and the fault that kept it unread."""
+def read_document(path: Path, encoding: str = "") -> tuple[Any, Fault | None]:
+    """Return the one JSON value of a whole file and None, or None and the fault that kept it unread.
+
+    It may be packed and encoded as files of lines may.
+    """
     most = limits().document_bytes
     try:
-        with opened(path) as file:
+        with plain(path, encoding) as file:
             raw = file.read(most + 1)
     except OSError as error:
-        return None, Fault(path.name, 0, f"cannot be read: {error.strerror or error}")
+        return None, Fault(path.name, 0, unread(error))
     if len(raw) > most:
         return None, Fault(path.name, 0, f"larger than {megabytes(most)}, not read")
     try:
-        return parse_json(raw.removeprefix(b"\xef\xbb\xbf")), None
+        return parse_json(raw), None
     except ValueError as error:
         return None, Fault(path.name, 0, str(error))

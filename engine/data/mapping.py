@@ -223,9 +223,11 @@ def named_split(value: Any) -> str:
 
 
 def split_of(path: Path) -> str:
-    """Return the split that a file's name tells: "train-00000-of-00003.parquet", "dev_questions.json"."""
+    """Return the split that a file's name tells ("train-00000-of-00003.parquet", "dev_questions.json"), else
+    its folder's ("train/0000.parquet").
+    """
     words = path.name.lower().replace("-", "_").replace(".", "_").split("_")
-    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
+    return next((_SPLITS[word] for word in words if word in _SPLITS), named_split(path.parent.name))
 
 
 # --- guessing
@@ -305,7 +307,7 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
     if name == "time":
         called = [one for one in called if any(read_time(value_at(row, one)) is not None for row in rows)]
     if name == "split":
-        called = [one for one in called if all(named_split(value_at(row, one)) for row in rows)]
+        called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":
         called = [one for one in called if all(_is_name(value_at(row, one)) for row in rows)]
     return called[0] if called else ""

@@ -21,7 +21,8 @@ from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, limits, megabytes
 from engine.data.folder import opened
 
-GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
+OTHER_ENCODING = "a file in another encoding needs its name: --map encoding=cp1252, or utf-16-le"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),

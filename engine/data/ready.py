@@ -30,10 +30,12 @@ from engine.data.splits import (
     make_splits,
     split_statistics,
     too_short_for_time,
+    with_unanswered,
 )
 from engine.data.statistics import dataset_statistics
 from engine.domains.domain import Domain
 from engine.domains.registry import find_domain, recognise
+from engine.domains.tasks import is_unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +146,22 @@ def _long_enough(dataset: Dataset, choices: Choices) -> tuple[Dataset, dict[str,
 def _split(
     dataset: Dataset, given: Splits | None, imported: Imported, choices: Choices
 ) -> tuple[Splits, tuple[str, ...]]:
-    """The split given with the data, else one made here; then whoever is to stay unseen."""
-    notes: tuple[str, ...] = ()
-    if given is None and len(set(imported.places.values())) > 1:
-        placed = split_as_placed(dataset, imported.places, seed=choices.seed)
+    """The split given with the data, else one made here; then whoever is to stay unseen.
+
+    Queries whose answers are not known divide nothing: they stand where the rest of her last part does.
+    """
+    whole, notes = dataset, tuple[str, ...]()
+    dataset = replace(whole, dialogues=tuple(row for row in whole.dialogues if not is_unanswered(row)))
+    kept = {row.dialogue_id for row in dataset.dialogues}
+    places = {one: place for one, place in imported.places.items() if one in kept}
+    if given is None and places:
+        placed = split_as_placed(dataset, places, seed=choices.seed)
         if placed is not None and choices.split in ("auto", placed.splits.scheme):
             given, notes = placed.splits, placed.notes
-        else:
+        elif len(set(places.values())) > 1:
             notes = ("The split that stands in the data was not used.",)
     splits = (
-        restrict(given, dataset) if given else make_splits(dataset, scheme=choices.split, seed=choices.seed)
+        restrict(given, whole) if given else make_splits(dataset, scheme=choices.split, seed=choices.seed)
     )
     short = too_short_for_time(dataset)
     if given is None and choices.split == "auto" and short and len(short) < len(dataset.personas):
@@ -163,8 +171,9 @@ def _split(
             " is by persona;"
             f" leave those out with --min-dialogues {MIN_DIALOGUES} for a split by time.",
         )
+    splits = with_unanswered(whole, splits)
     if choices.unseen is not None:
-        splits = keep_unseen(dataset, splits, share=choices.unseen, seed=choices.seed)
+        splits = keep_unseen(whole, splits, share=choices.unseen, seed=choices.seed)
         notes += (f"{count(len(splits.unseen), 'persona')} kept out of all training (unseen).",)
     return splits, notes
 

@@ -28,9 +28,12 @@ from engine.data.lines import (
     refuse_unwritable,
     unread,
 )
-from engine.data.packed import PARQUET, ending_of, plain
+from engine.data.packed import OTHER_ENCODING, PARQUET, ZIP, ending_of, plain
 
 _DELIMITERS = ",;\t|"
+_JSON = (".jsonl", ".ndjson", ".json")
+_OLD_LINE = re.compile(r"[^\r]*\r|[^\r]+")
+_EXCEL = re.compile(r'"?sep=([,;\t|])"?')  # what Excel puts before a table, where it is asked to
 _SPACE = b" \t\r\n"
 _LOOKED_AT = 1 << 16
 _BATCH_ROWS = 64
@@ -53,6 +56,9 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
         if head == PARQUET:
             yield from _parquet_rows(path)
             return
+        if head == ZIP:
+            yield Line(0, fault="a zip or an Excel workbook; save it as CSV (UTF-8), or name it .zip")
+            return
         with plain(path, encoding) as file:
             kind = _kind(path, file)
         if kind == "lines":
@@ -70,7 +76,8 @@ def _kind(path: Path, file: IO[bytes]) -> str:
     if ending_of(path) in (".csv", ".tsv") and not text.startswith(b"{"):
         return "table"
     if not text.startswith((b"[", b"{")):
-        return "lines"
+        is_table = ending_of(path) not in _JSON and any(one in text[:200] for one in _DELIMITERS.encode())
+        return "table" if is_table else "lines"
     line, newline, rest = text.partition(b"\n")
     if not newline:
         line += file.readline(limits().line_bytes)
@@ -202,19 +209,24 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
     """Yield the rows of a CSV or TSV file whose first line names the columns."""
     csv.field_size_limit(limits().line_bytes)
     lines = _text_lines(file)
-    first = next(lines, "")
+    first, before = next(lines, ""), 0
+    delimiter = ""
+    if told := _EXCEL.fullmatch(first.strip("\r\n")):
+        first, before, delimiter = next(lines, ""), 1, told[1]
+    if "\x00" in first:
+        yield Line(0, fault=f"binary, or not in UTF-8; {OTHER_ENCODING}")
+        return
     if not first.strip():
         yield Line(0, fault="the file is empty" if not first else "the first line names no column")
         return
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(_again(first, lines), delimiter=delimiter)
+    reader = csv.reader(_again(first, lines), delimiter=delimiter or max(_DELIMITERS, key=first.count))
     columns: list[str] = []
     number = 0
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield Line(reader.line_num, fault=f"not valid CSV: {error}")
+            yield Line(before + reader.line_num, fault=f"not valid CSV: {error}")
             return
         if cells is None:
             break
@@ -230,7 +242,7 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
         if number > limits().lines:
             yield Line(0, fault=f"more than {limits().lines:,} rows")
             return
-        yield _cells(reader.line_num, columns, cells)
+        yield _cells(before + reader.line_num, columns, cells)
     if not number:
         yield Line(0, fault="the file is empty" if not columns else "no row below the names of the columns")
 
@@ -241,19 +253,23 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 
 def _text_lines(file: IO[bytes]) -> Iterator[str]:
-    """Yield lines of text; a byte that is no UTF-8 stays as half a character, which `_cells` refuses."""
+    """Yield lines of text; a byte that is no UTF-8 stays as half a character, which `_cells` refuses.
+
+    A file whose lines end as on old Macs (Excel's "CSV (Macintosh)") is one line to others.
+    """
     longest = limits().line_bytes
     while raw := file.readline(longest + 1):
         check_time()
         if len(raw) > longest:
             raise OSError(None, f"a line is longer than {megabytes(longest)}")
-        yield raw.decode("utf-8", errors="surrogateescape")
+        text = raw.decode("utf-8", errors="surrogateescape")
+        yield from (text,) if text.endswith("\n") else _OLD_LINE.findall(text)
 
 
 def _wrong_header(columns: list[str]) -> str:
     named = [name for name in columns if name]
     if any("\x00" in name or any("\ud800" <= sign <= "\udfff" for sign in name) for name in named):
-        return "binary, or not in UTF-8; a file in another encoding needs --map encoding=cp1252"
+        return f"binary, or not in UTF-8; {OTHER_ENCODING}"
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         return f"several columns are named {twice[0][:40]!r}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.limits import in_time
+from engine.core.limits import in_time, limits
 from engine.data import hub
 from engine.data.archive import unpack_zip
 from engine.data.assemble import Imported
@@ -109,13 +109,16 @@ def read_source(source: Source, mapping: Mapping = NOTHING) -> Imported:
 
 
 def _files(source: Source) -> list[Path]:
-    """The files to look at: those chosen, the one named, or those of the folder, else one folder down."""
+    """The files to look at: those chosen, the one named, or those of the folder that lie least deep."""
     if source.files:
         return list(source.files)
     if source.path.is_file():
         return [source.path]
-    held = files_in(source.path, ENDINGS, depth=1, trusted=store_of(source.path))
-    return [path for path in held if path.parent == source.path] or held
+    trusted = store_of(source.path)
+    for depth in range(limits().depth):
+        if held := files_in(source.path, ENDINGS, depth=depth, trusted=trusted):
+            return held
+    return []
 
 
 def samples_of(source: Source, mapping: Mapping = NOTHING) -> tuple[Sample, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
@@ -110,6 +110,29 @@ def as_unseen(dataset: Dataset, splits: Splits, personas: Iterable[str]) -> Spli
     held = {row.dialogue_id for row in dataset.dialogues if row.persona_id in unseen}
     assignment = splits.assignment | dict.fromkeys(sorted(held), UNSEEN)
     return Splits(splits.scheme, assignment, splits.online - held, unseen)
+
+
+def with_unanswered(dataset: Dataset, splits: Splits) -> Splits:
+    """Return a split that holds the dialogues it leaves out, which nobody can score: where their persona's
+    last dialogue stands, test by time.
+    """
+    assignment = dict(splits.assignment)
+    for rows in by_persona(dataset).values():
+        placed = [splits.assignment[row.dialogue_id] for row in rows if row.dialogue_id in splits.assignment]
+        is_whole = splits.scheme == "by-persona" or (placed and placed[-1] == UNSEEN)
+        place = placed[-1] if placed and is_whole else "test"
+        assignment |= {row.dialogue_id: place for row in rows if row.dialogue_id not in splits.assignment}
+    return replace(splits, assignment=assignment)
+
+
+def as_if_known(splits: Splits, persona_id: str) -> Splits:
+    """Return the split in which an unseen persona's history is her train part: to read her beside the others,
+    never to train."""
+    held = {
+        one: "train" if place == HISTORY and one.rpartition("/")[0] == persona_id else place
+        for one, place in splits.assignment.items()
+    }
+    return replace(splits, assignment=cast(dict[str, Split], held), unseen=splits.unseen - {persona_id})
 
 
 def at_least(dataset: Dataset, dialogues: int) -> tuple[Dataset, dict[str, int]]:

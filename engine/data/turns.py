@@ -155,6 +155,8 @@ class Turns:
             return ""
         if isinstance(value, dict) and isinstance(value.get("parts"), list):
             value = value["parts"]
+        elif isinstance(value, dict) and _text_of(value) is not None:
+            value = [value]
         if isinstance(value, list):
             return self._parts(value)
         if not isinstance(value, str):

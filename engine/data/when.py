@@ -17,7 +17,8 @@ from engine.data.schema import is_number
 
 TIME_NAMES: Final = (
     "created_at", "timestamp", "datetime", "date_time", "date", "time", "created", "sent_at", "started_at",
-    "start_time", "generated_datetime", "conversation_date", "posted_at", "create_time", "ts",
+    "start_time", "generated_datetime", "conversation_date", "posted_at", "create_time", "unixreviewtime",
+    "reviewtime", "ts",
 )  # fmt: skip
 DATED: Final = "dated"
 _LONGEST = 60
@@ -120,10 +121,9 @@ def dated(meta: Mapping[str, Any]) -> float | None:
 
 def found_in(row: Mapping[str, Any]) -> Any:
     """Return what stands under a usual name for a date, None for nothing that is one."""
-    for name in TIME_NAMES:
-        if (value := row.get(name)) is not None and read_time(value) is not None:
-            return value
-    return None
+    held = {str(name).lower(): value for name, value in row.items()}
+    values = (held.get(name) for name in TIME_NAMES)
+    return next((value for value in values if value is not None and read_time(value) is not None), None)
 
 
 def numbered(ids: Sequence[str]) -> list[tuple[Any, ...]] | None:

@@ -11,13 +11,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from engine.core.types import Dataset
+from engine.core.types import Dataset, Dialogue
 from engine.domains.domain import Domain
 
 TASK: Final = "task"
 """The key of a dialogue's metadata that names the task it belongs to."""
+QUERY: Final = "query-"
+"""What the id of a query begins with, before the one that its file gives it."""
 LABELLED: Final = frozenset({"lamp-1", "lamp-2", "personamem"})
 RATED: Final = frozenset({"lamp-3"})
+
+
+def is_unanswered(dialogue: Dialogue) -> bool:
+    """Whether a dialogue is a query whose answer is not known: it can be predicted, and never scored."""
+    return TASK in dialogue.meta and all(message.role != "assistant" for message in dialogue.messages)
 
 
 def _belongs(kind: Callable[[str], bool]) -> Callable[[Dataset], bool]:

@@ -6,8 +6,6 @@ that it holds activations. An offset acts at every position of its row alike.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from transformers import PreTrainedModel
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, make_folder, write_json
+from engine.core.paths import TornFile, whole, write_json
 from engine.lm.effects import Activations
 
 _WEIGHTS, _CONFIG, _LAYER = "adapter_model.safetensors", "adapter_config.json", "layer."
@@ -117,18 +115,15 @@ class OffsetsForm:
 
 def save_offsets(offsets: Offsets, folder: Path, *, base: str = "") -> None:
     """Write `folder`; it is there whole or not at all. Replaces an older one."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part)
-    write_json(part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": peft_base(base)[0]})
-    tensors = {
-        f"{_LAYER}{number}": offset.detach().float().cpu().contiguous()
-        for number, offset in offsets.layers.items()
-    }
-    save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(part, folder)
+    with whole(folder) as part:
+        write_json(
+            part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": peft_base(base)[0]}
+        )
+        tensors = {
+            f"{_LAYER}{number}": offset.detach().float().cpu().contiguous()
+            for number, offset in offsets.layers.items()
+        }
+        save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
 
 
 def load_offsets(folder: Path) -> Offsets:

@@ -7,8 +7,6 @@ are more than A and B: DoRA, rank stabilisation by pattern, trained biases.
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, make_folder, read_json
+from engine.core.paths import TornFile, read_json, whole
 from engine.lm.effects import Activations, Prefix, Weights
 from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
@@ -107,31 +105,27 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "", arc
     `architecture` is the model's type: of some, PEFT takes the names of linear layers for those of experts.
     """
     apart = taken_for_experts(architecture, shape.target_modules)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part)
-    found, revision = peft_base(base)
-    config = LoraConfig(
-        r=shape.rank,
-        lora_alpha=shape.alpha,  # type: ignore[arg-type]
-        lora_dropout=0.0 if apart else shape.dropout,  # PEFT drops nothing before a weight that is named
-        target_modules=[name for name in shape.target_modules if name not in apart],
-        target_parameters=sorted(f"{path}.weight" for path in lora.factors if _last(path) in apart) or None,
-        bias="none",
-        task_type="CAUSAL_LM",
-        inference_mode=True,
-        base_model_name_or_path=found,
-        revision=revision,
-    )
-    config.save_pretrained(str(part))
-    tensors = {}
-    for path, (a, b) in lora.factors.items():
-        tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().float().cpu().contiguous()
-        tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().float().cpu().contiguous()
-    save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(part, folder)
+    with whole(folder) as part:
+        found, revision = peft_base(base)
+        config = LoraConfig(
+            r=shape.rank,
+            lora_alpha=shape.alpha,  # type: ignore[arg-type]
+            lora_dropout=0.0 if apart else shape.dropout,  # PEFT drops nothing before a weight that is named
+            target_modules=[name for name in shape.target_modules if name not in apart],
+            target_parameters=sorted(f"{path}.weight" for path in lora.factors if _last(path) in apart)
+            or None,
+            bias="none",
+            task_type="CAUSAL_LM",
+            inference_mode=True,
+            base_model_name_or_path=found,
+            revision=revision,
+        )
+        config.save_pretrained(str(part))
+        tensors = {}
+        for path, (a, b) in lora.factors.items():
+            tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().float().cpu().contiguous()
+            tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().float().cpu().contiguous()
+        save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
 
 
 def taken_for_experts(architecture: str, names: Sequence[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import spmatrix
 from sklearn.feature_extraction.text import CountVectorizer
 
 _K1, _B = 1.5, 0.75
@@ -18,26 +19,28 @@ _WORD: Final = r"(?u)\w+"
 
 
 class Bm25:
-    """The words of some texts, weighted; the texts are asked for by their place."""
+    """The words of some texts; a range of the texts is asked for by place, and weighted as if it were all."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._n = len(texts)
-        self._words = (
-            CountVectorizer(token_pattern=_WORD) if any(re.search(_WORD, one) for one in texts) else None
-        )
-        if self._words is None:
-            return
-        counts = self._words.fit_transform(texts).tocoo()
-        lengths = np.bincount(counts.row, weights=counts.data, minlength=self._n)
-        held_by = np.bincount(counts.col, minlength=counts.shape[1])
-        idf = np.log1p((self._n - held_by + 0.5) / (held_by + 0.5))
-        spread = _K1 * (1 - _B + _B * lengths / lengths.mean())
-        counts.data = idf[counts.col] * counts.data * (_K1 + 1) / (counts.data + spread[counts.row])
-        self._weights = counts.tocsr()
+        self._words = CountVectorizer(token_pattern=_WORD)
+        is_worded = any(re.search(_WORD, one) for one in texts)
+        self._counts = self._words.fit_transform(texts) if is_worded else None
+        self._lengths = np.zeros(len(texts)) if self._counts is None else _sums(self._counts)
 
-    def scores(self, request: str) -> NDArray[np.float64]:
-        """Return the score of each text for a request, [n]; 0 where they share no word."""
-        if self._words is None:
-            return np.zeros(self._n)
+    def scores(self, request: str, first: int = 0, end: int | None = None) -> NDArray[np.float64]:
+        """Return the score of each text from `first` to before `end` for a request; 0 where they share no
+        word."""
+        lengths = self._lengths[first:end]
+        if self._counts is None or not lengths.any():
+            return np.zeros(len(lengths))
         asked = self._words.transform([request])
-        return np.asarray((self._weights @ asked.T).toarray()).ravel()
+        held = self._counts[first:end][:, asked.indices].toarray()
+        having = (held > 0).sum(axis=0)
+        idf = np.log1p((len(held) - having + 0.5) / (having + 0.5))
+        spread = _K1 * (1 - _B + _B * lengths / lengths.mean())
+        weights = idf * held * (_K1 + 1) / (held + spread[:, None])
+        return np.asarray(weights @ asked.data, dtype=np.float64)
+
+
+def _sums(counts: spmatrix) -> NDArray[np.float64]:
+    return np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()

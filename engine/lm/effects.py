@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NotRequired, cast
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, cast
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from engine.core.errors import EngineError
@@ -23,6 +23,9 @@ from engine.lm.remote.endpoint import Endpoint, read_endpoint
 
 Value = Mapping[str, Any]
 """A recipe as JSON."""
+_MOST_WEIGHT = 1e6
+Strength = Annotated[float, Field(ge=-_MOST_WEIGHT, le=_MOST_WEIGHT, allow_inf_nan=False)]
+Amount = Annotated[int, Field(ge=0)]
 _WHOLE = ConfigDict(extra="forbid")
 """Of a later version: what is not known here may mean anything."""
 
@@ -35,7 +38,7 @@ class Weights:
     kind: ClassVar = "weights"
     run: str
     name: str
-    weight: float = 1.0
+    weight: Strength = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Activations:
     kind: ClassVar = "activations"
     run: str
     name: str
-    scale: float = 1.0
+    scale: Strength = 1.0
 
 
 Retriever = Literal["similarity", "bm25", "random"]
@@ -75,9 +78,9 @@ class Prompt:
     __pydantic_config__: ClassVar = _WHOLE
     kind: ClassVar = "prompt"
     profile: bool = False
-    memories: int = 0
-    recency: float = 0.0
-    history: int | None = None
+    memories: Amount = 0
+    recency: Strength = 0.0
+    history: Amount | None = None
     retriever: Retriever = SIMILARITY
 
     def under(self, other: Prompt) -> Prompt:
@@ -98,7 +101,7 @@ class Logits:
     kind: ClassVar = "logits"
     first: Recipe
     second: Recipe
-    weight: float
+    weight: Strength
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -154,12 +157,12 @@ class Recipe:
         profile: bool = False,
         retriever: Retriever = SIMILARITY,
     ) -> Recipe:
-        """Return the recipe with this before every query; without anything to show, the recipe itself.
+        """Return the recipe with this before every query; without anything to show, the recipe itself."""
+        return self.showing(Prompt(profile, memories, recency, history, retriever))
 
-        Of no history there are no memories.
-        """
-        memories = 0 if history == 0 else memories
-        told = self.prompt.under(Prompt(profile, memories, recency, history, retriever))
+    def showing(self, prompt: Prompt) -> Recipe:
+        """Return the recipe with this before every query. Of no history there are no memories."""
+        told = self.prompt.under(replace(prompt, memories=0) if prompt.history == 0 else prompt)
         kept = tuple(effect for effect in self.effects if not isinstance(effect, Prompt))
         return replace(self, effects=(*kept, told) if told != Prompt() else kept)
 
@@ -266,7 +269,7 @@ class _Today(TypedDict):
 class _Logits:
     __pydantic_config__: ClassVar = _WHOLE
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: float
+    weight: Strength
     on: Literal["probabilities", "logits"] = "probabilities"
 
 
@@ -326,7 +329,7 @@ class _Named(TypedDict):
 
 class _Mixture(TypedDict):
     parts: tuple[dict[str, Any], dict[str, Any]]
-    weight: float
+    weight: Strength
 
 
 class _Before(TypedDict, total=False):
@@ -336,8 +339,8 @@ class _Before(TypedDict, total=False):
     mixture: _Mixture
     placebo: _Swapped
     profile: bool
-    memories: int
-    recency: float
+    memories: Amount
+    recency: Strength
 
 
 def _read_before(value: Value) -> Recipe:

@@ -76,6 +76,12 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> list[Enco
     ]
 
 
+def encode_reply(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
+    """Return a chat that ends with the assistant as what `encode_prompt` gives for the turns before, and the
+    last reply, which alone is marked."""
+    return _only_last(tokenizer, closed(tokenizer, fitted(tokenizer, chat)))
+
+
 def _only_last(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
     """Return a chat as its prompt and its last reply, which alone is marked.
 

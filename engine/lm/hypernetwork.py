@@ -35,15 +35,23 @@ def predicted(features: Matrix, ridge: float, *, own: bool) -> Matrix:
     Features and changes are centred over those it is fitted to. Without `own` a persona's row is fitted to
     all others (and is her own adapter where there is nobody else).
     """
-    count = len(features)
-    weights = np.zeros((count, count))
-    for row in range(count):
-        known = np.array([place for place in range(count) if own or place != row] or [row])
-        mean = features[known].mean(axis=0)
-        centred = features[known] - mean
-        kernel = centred @ centred.T + ridge * np.eye(len(known))
-        pulls = np.linalg.solve(kernel, centred @ (features[row] - mean))
-        weights[row, known] = 1.0 / len(known) + pulls - pulls.mean()
+    return np.stack([_weights(features, row, ridge, own=own) for row in range(len(features))])
+
+
+def for_stranger(features: Matrix, ridge: float) -> NDArray[np.float64]:
+    """Return the weights [n - 1] in the prediction for the last of n rows of features, whose adapter does not
+    exist: what `predicted` gives those that it knows, without their own."""
+    return _weights(features, len(features) - 1, ridge, own=False)[:-1]
+
+
+def _weights(features: Matrix, row: int, ridge: float, *, own: bool) -> NDArray[np.float64]:
+    known = np.array([place for place in range(len(features)) if own or place != row] or [row])
+    mean = features[known].mean(axis=0)
+    centred = features[known] - mean
+    kernel = centred @ centred.T + ridge * np.eye(len(known))
+    pulls = np.linalg.solve(kernel, centred @ (features[row] - mean))
+    weights = np.zeros(len(features))
+    weights[known] = 1.0 / len(known) + pulls - pulls.mean()
     return weights
 
 

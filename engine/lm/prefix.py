@@ -6,8 +6,6 @@ which trains faster and stays calmer than noise; it has no projection network.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, make_folder, read_json
+from engine.core.paths import TornFile, read_json, whole
 from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
 
@@ -106,29 +104,26 @@ class PrefixForm:
 def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, base: str = "") -> None:
     """Write `folder` in PEFT's format; it is there whole or not at all. Replaces an older one."""
     layers, heads, size = key_value_shape(model)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part)
-    found, revision = peft_base(base)
-    PrefixTuningConfig(
-        task_type="CAUSAL_LM",
-        inference_mode=True,
-        num_virtual_tokens=prefix.length,
-        token_dim=heads * size,
-        num_transformer_submodules=1,
-        num_attention_heads=heads,
-        num_layers=layers,
-        encoder_hidden_size=heads * size,
-        prefix_projection=False,
-        base_model_name_or_path=found,
-        revision=revision,
-    ).save_pretrained(str(part))
-    save_file(
-        {_KEY: prefix.states.detach().float().cpu().contiguous()}, part / _WEIGHTS, metadata={"format": "pt"}
-    )
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(part, folder)
+    with whole(folder) as part:
+        found, revision = peft_base(base)
+        PrefixTuningConfig(
+            task_type="CAUSAL_LM",
+            inference_mode=True,
+            num_virtual_tokens=prefix.length,
+            token_dim=heads * size,
+            num_transformer_submodules=1,
+            num_attention_heads=heads,
+            num_layers=layers,
+            encoder_hidden_size=heads * size,
+            prefix_projection=False,
+            base_model_name_or_path=found,
+            revision=revision,
+        ).save_pretrained(str(part))
+        save_file(
+            {_KEY: prefix.states.detach().float().cpu().contiguous()},
+            part / _WEIGHTS,
+            metadata={"format": "pt"},
+        )
 
 
 def load_prefix(folder: Path) -> PrefixStates:

@@ -118,6 +118,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
         f"{facts['parameters'] / 1e6:,.1f} M parameters in {base.dtype} on {base.device}.",
     )
     yield _ids(base, facts)
+    yield _order(base)
     yield _logits(base)
     yield from _template(base, folder)
     yield _end(base)
@@ -155,6 +156,26 @@ def _ids(base: Base, facts: dict[str, Any]) -> Finding:
             "Token ids", "mended", f"{detail}; padding is never seen, so another id stands for it."
         )
     return Finding("Token ids", "works", f"All {count:,} have one of {rows:,} rows.")
+
+
+@torch.no_grad()
+def _order(base: Base) -> Finding:
+    """Whether a token's logits are the same before those behind it are there: no reply could be made else."""
+    ids = torch.tensor([encode_prompt(base.tokenizer, _CHAT[:2])], device=base.model.device)
+    half = ids.shape[1] // 2
+    whole, part = (
+        base.model(input_ids=one, use_cache=False).logits[0, :half] for one in (ids, ids[:, :half])
+    )
+    apart = float((whole - part).float().abs().max() / part.float().abs().max().clamp(min=1e-12))
+    if not apart <= _ROUNDING:  # NaN is refused too
+        return Finding(
+            "Reading order",
+            "refused",
+            f"What it says of a token depends on those behind it (by {percent(apart, 1)}): it fills gaps and "
+            "cannot answer.",
+            "Choose a causal language model, one that writes from left to right.",
+        )
+    return Finding("Reading order", "works", "From left to right.")
 
 
 def _logits(base: Base) -> Finding:

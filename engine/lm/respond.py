@@ -1,4 +1,7 @@
-"""One reply of one variant to one message: what `generate` on the command line and the playground ask for."""
+"""Replies of one variant: to one message, for `generate` and the playground, or to queries no run scored.
+
+Scores nothing and keeps nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ from engine.domains.registry import domain_of
 from engine.lm.asking import Asker
 from engine.lm.effects import Recipe, read_recipe
 from engine.lm.generate import Reply
+from engine.lm.kernels import kernels_for
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import answer
+from engine.lm.plan import plan_for
 from engine.lm.prompts import Memory
 from engine.lm.recipes import Shelf, Side
 from engine.lm.remote.endpoint import Said
@@ -60,6 +65,26 @@ def respond(
             for m in memories
         ],
     }
+
+
+def respond_to_all(
+    ws: Workspace, recipe: Mapping[str, Any], asked: Sequence[Example], *, max_new_tokens: int
+) -> dict[str, str]:
+    """Return example_id -> reply, as scoring would answer; nothing where the recipe does not exist for whose
+    it is, or the query does not fit into the window. Raises EngineError where no model here answers."""
+    base, shelf = _loaded(ws, base_of(ws))
+    wanted, asker = read_recipe(recipe), Asker(ws, base, shelf, max_new_tokens=max_new_tokens)
+    fits = asker.fitting(wanted, [one for one in asked if asker.covers(wanted, one.persona_id)])
+    rows = [ask.rows for ask in asker.asks(wanted, fits)]
+    replies = answer(
+        base.model,
+        base.tokenizer,
+        rows,
+        plan=plan_for(base.model),
+        kernels=kernels_for(ws, base),
+        max_new_tokens=max_new_tokens,
+    )
+    return {one.example_id: reply.text for one, reply in zip(fits, replies, strict=True)}
 
 
 def _reply(

@@ -5,6 +5,8 @@ They are her training interactions, and of who is kept out of training those tha
 A retriever says what is near: "similarity" of the sentence encoder, "bm25" of the words, or "random", the
 same choice each time that a request is asked.
 
+Where a training interaction is itself asked for, only what came before its dialogue may be remembered.
+
 Owns the index and the prompt budget: when memories do not fit, the least similar go first and the request
 itself is never cut.
 """
@@ -12,6 +14,7 @@ itself is never cut.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,9 +30,11 @@ from engine.lm.scorer import Embeddings, Scorer
 
 @dataclass(frozen=True, slots=True)
 class _History:
-    """One persona's earlier interactions and the embeddings [n, 384] of their requests."""
+    """One persona's earlier interactions, the order of their dialogues, and the embeddings [n, 384] of their
+    requests."""
 
     memories: tuple[Memory, ...]
+    orders: tuple[int, ...]
     requests: Embeddings
 
     def begins(self, dialogues: int | None) -> int:
@@ -41,12 +46,13 @@ class _History:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """How many memories are wanted, and what makes one better than another."""
+    """How many memories are wanted, what makes one better than another, and before which dialogue's order."""
 
     k: int
     retriever: Retriever
     recency: float
     history: int | None
+    before: int | None
 
 
 class MemoryIndex:
@@ -71,11 +77,16 @@ class MemoryIndex:
         rows: dict[str, list[int]] = {}
         for row, example in enumerate(found):
             rows.setdefault(example.persona_id, []).append(row)
+        self._order_of = {one.dialogue_id: one.order for one in dataset.dialogues}
         self._histories = {
-            persona: _History(tuple(_memory(found[row]) for row in chosen), vectors[chosen])
+            persona: _History(
+                tuple(_memory(found[row]) for row in chosen),
+                tuple(self._order_of[found[row].dialogue_id] for row in chosen),
+                vectors[chosen],
+            )
             for persona, chosen in rows.items()
         }
-        self._words: dict[tuple[str, int], Bm25] = {}
+        self._words: dict[str, Bm25] = {}
 
     def nearest(
         self,
@@ -86,6 +97,7 @@ class MemoryIndex:
         recency: float = 0.0,
         history: int | None = None,
         whose: Sequence[str] | None = None,
+        earlier: bool = False,
     ) -> list[list[Memory]]:
         """Return up to `k` memories for each example, the best last; ties go to the earlier one.
 
@@ -93,12 +105,20 @@ class MemoryIndex:
         (1 - r) * nearness + r * age, age being 0 for the oldest and 1 for the newest of a history. BM25
         counts as a share of its highest.
         `history` leaves only the so many most recent dialogues to choose from. `whose` names for each
-        example the persona who remembers, by default its own.
+        example the persona who remembers, by default its own. `earlier` leaves only what came before the
+        example's own dialogue, for examples that are themselves remembered.
         """
         vectors = self._scorer.embed([request_of(example) for example in asked])
         owners = whose if whose is not None else [example.persona_id for example in asked]
         return [
-            self._nearest(owner, request_of(example), vector, _Wish(k, retriever, recency, history))
+            self._nearest(
+                owner,
+                request_of(example),
+                vector,
+                _Wish(
+                    k, retriever, recency, history, self._order_of[example.dialogue_id] if earlier else None
+                ),
+            )
             for owner, example, vector in zip(owners, asked, vectors, strict=True)
         ]
 
@@ -106,16 +126,18 @@ class MemoryIndex:
         history = self._histories.get(persona_id)
         if history is None or wish.k == 0:
             return []
-        first = history.begins(wish.history)
-        if first == len(history.memories):
+        first, end = history.begins(wish.history), len(history.memories)
+        if wish.before is not None:
+            end = bisect_left(history.orders, wish.before)
+        if first >= end:
             return []
-        likeness = history.requests[first:] @ vector
+        likeness = history.requests[first:end] @ vector
         wanted = likeness
         if wish.retriever == "bm25":
-            wanted = self._by_words(persona_id, first).scores(request)
+            wanted = self._by_words(persona_id).scores(request, first, end)
             wanted = wanted / (wanted.max() or 1.0)
         elif wish.retriever == "random":
-            wanted = np.array([_chance(request, one) for one in history.memories[first:]])
+            wanted = np.array([_chance(request, one) for one in history.memories[first:end]])
         if wish.recency:
             wanted = (1 - wish.recency) * wanted + wish.recency * np.linspace(0.0, 1.0, len(likeness))
         best = np.argsort(-wanted, kind="stable")[: wish.k][::-1]
@@ -129,11 +151,10 @@ class MemoryIndex:
             for row in best
         ]
 
-    def _by_words(self, persona_id: str, first: int) -> Bm25:
-        if (persona_id, first) not in self._words:
-            texts = [one.request for one in self._histories[persona_id].memories[first:]]
-            self._words[persona_id, first] = Bm25(texts)
-        return self._words[persona_id, first]
+    def _by_words(self, persona_id: str) -> Bm25:
+        if persona_id not in self._words:
+            self._words[persona_id] = Bm25([one.request for one in self._histories[persona_id].memories])
+        return self._words[persona_id]
 
 
 def request_of(example: Example) -> str:

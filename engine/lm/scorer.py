@@ -24,8 +24,9 @@ _CHUNK_TEXTS, _TOLD_TEXTS = 1024, 64
 class Scorer:
     """Embeds texts and keeps what it has embedded; with a workspace also for its other runs."""
 
-    def __init__(self, ws: Workspace | None = None) -> None:
-        self._chosen = encoder_of(ws)
+    def __init__(self, ws: Workspace | None = None, *, encoder: Encoder | None = None) -> None:
+        """`encoder` is by default the workspace's."""
+        self._chosen = encoder or encoder_of(ws)
         self._encoder = _encoder(self._chosen)
         self._row: dict[bytes, int] = {}
         self._vectors: Embeddings = np.zeros((0, self._chosen.dimensions), np.float32)

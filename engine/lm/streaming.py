@@ -83,9 +83,9 @@ class Stream:
         self._standing.close()
         self._written = None
 
-    def join(self, rows: Request, *, max_new_tokens: int) -> Voice:
+    def join(self, rows: Request, *, max_new_tokens: int, sampling: Sampling | None = None) -> Voice:
         """Take another voice in; it speaks from the next step on, or where rows cannot join, after these."""
-        voice = Voice(rows, max_new_tokens)
+        voice = Voice(rows, max_new_tokens, draws=Draws(sampling) if sampling else None)
         self._waiting.append(voice)
         return voice
 

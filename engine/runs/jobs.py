@@ -29,7 +29,7 @@ from engine.runs.endings import end_processes, settle
 from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes
 from engine.runs.records import RunRecord, find, scan
-from engine.runs.room import Room, refuse_without
+from engine.runs.room import refuse_without
 from engine.runs.runfolder import (
     CANCEL,
     RESUMABLE,
@@ -60,9 +60,6 @@ class Submittable(Protocol):
     @property
     def obstacle(self) -> EngineError | None: ...
 
-    @property
-    def room(self) -> Room: ...
-
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
@@ -88,10 +85,11 @@ def submit(
         raise plan.obstacle
     integrity.refuse_changed(ws, base=True)
     machine = machine or read_machine(ws)
-    refuse_without(ws, plan.room, machine)
     launch = _told(ws, machine)
     with queue_lock(ws):
         present = {record.run_id: record for record in scan(ws)}
+        new = [spec for spec in plan.specs if _is_queued_by_submit(present.get(spec.run_id), retry)]
+        _refuse_without_room(ws, new, machine.launcher, present.values())
         order = max((record.order for record in present.values()), default=0)
         did: dict[str, Literal["queued", "exists", "resumed"]] = {}
         for position, spec in enumerate(plan.specs, start=1):
@@ -103,7 +101,7 @@ def submit(
                 queued = Status(state="queued", order=order + position, queued_at=now())
                 _create(ws, spec, replace(queued, launcher=machine.launcher, launch=launch))
                 did[spec.run_id] = "queued"
-            elif (retry and known.state in RESUMABLE) or known.elsewhere:
+            elif _is_queued_by_submit(known, retry):
                 _refuse_links(ws, spec.run_id)
                 status = replace(known.status, launcher=machine.launcher, launch=launch)
                 _requeue(ws, replace(known, status=status, spec=spec))
@@ -160,8 +158,7 @@ def take_up(ws: Workspace, run_ids: Sequence[str] | None = None) -> list[RunReco
             chosen = [record for record in chosen if _fault(ws, record) is None]
         for record in chosen:
             _check(ws, record)
-        for record in chosen:
-            _requeue(ws, _started_here(ws, record))
+        _requeue_all(ws, chosen)
         _advance(ws)
     return [find(ws, record.run_id) for record in chosen]
 
@@ -196,13 +193,14 @@ def cancel(ws: Workspace, run_id: str, *, grace_seconds: float = GRACE_SECONDS) 
 @changes("resume a run")
 def resume(ws: Workspace, run_id: str) -> RunRecord:
     """Queue a failed, cancelled or lost run again, and the ended upstreams it waits for; it goes on from
-    its last checkpoint. Raises EngineError with the reason when it cannot be resumed."""
+    its last checkpoint. Raises EngineError with the reason when it cannot be resumed, also where the memory
+    or disk that it takes is not there."""
     find(ws, run_id)
     with queue_lock(ws):
         record = find(ws, run_id)
         if record.state not in RESUMABLE and not record.blocked and not record.elsewhere:
             raise EngineError(f"{run_id} cannot be resumed: it {_is(record.state)}.")
-        _resume(ws, record)
+        _requeue_all(ws, _to_resume(ws, record))
         _advance(ws)
     return find(ws, run_id)
 
@@ -211,17 +209,17 @@ def resume(ws: Workspace, run_id: str) -> RunRecord:
 def start_over(ws: Workspace, run_id: str) -> RunRecord:
     """Queue a failed, cancelled or lost run again, from its beginning: what it had done so far is deleted.
 
-    Raises EngineError with the reason when it has not ended, or has succeeded.
+    Raises EngineError with the reason when it has not ended, has succeeded, or has no room; then all stays.
     """
     find(ws, run_id)
     with queue_lock(ws):
         record = find(ws, run_id)
         if record.state not in RESUMABLE:
             raise EngineError(f"{run_id} cannot start over: it {_is(record.state)}.")
-        _check(ws, record)
-        forget_work(ws, run_id)
-        anew = replace(record.status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
-        _resume(ws, replace(record, status=anew))
+        again = [
+            replace(one, status=_anew(one.status)) if one is record else one for one in _to_resume(ws, record)
+        ]
+        _requeue_all(ws, again, first=lambda: forget_work(ws, run_id))
         _advance(ws)
     return find(ws, run_id)
 
@@ -414,12 +412,52 @@ def _started_here(ws: Workspace, record: RunRecord) -> RunRecord:
     return replace(record, status=replace(record.status, launcher=machine.launcher, launch=launch))
 
 
-def _resume(ws: Workspace, record: RunRecord) -> None:
+def _to_resume(ws: Workspace, record: RunRecord) -> list[RunRecord]:
+    """A run that is to go on behind the ended ones that it needs, each once. Raises EngineError."""
     _check(ws, record)
-    for upstream in record.waiting_for or (record.spec.upstream.values() if record.spec else ()):
-        _resume(ws, find(ws, upstream))
+    needed = record.waiting_for or (record.spec.upstream.values() if record.spec else ())
+    again = {one.run_id: one for name in needed for one in _to_resume(ws, find(ws, name))}
     if record.state in RESUMABLE or record.elsewhere:
-        _requeue(ws, _started_here(ws, record))
+        again[record.run_id] = record
+    return list(again.values())
+
+
+def _anew(status: Status) -> Status:
+    return replace(status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
+
+
+def _is_queued_by_submit(known: RunRecord | None, retry: bool) -> bool:
+    return known is None or known.elsewhere or (retry and known.state in RESUMABLE)
+
+
+def _requeue_all(
+    ws: Workspace, records: Sequence[RunRecord], *, first: Callable[[], object] = lambda: None
+) -> None:
+    """Queue runs again where there is room for them, after what is to be done `first`. Raises EngineError."""
+    here = [_started_here(ws, record) for record in records]
+    for launcher in {record.status.launcher for record in here}:
+        specs = [one.spec for one in here if one.spec and one.status.launcher == launcher]
+        _refuse_without_room(ws, specs, launcher, scan(ws))
+    first()
+    for record in here:
+        _requeue(ws, record)
+
+
+def _refuse_without_room(
+    ws: Workspace, specs: Sequence[RunSpec], launcher: str, records: Iterable[RunRecord]
+) -> None:
+    """The gate before the queue: raise EngineError where these runs do not fit beside those that wait."""
+    if not specs:
+        return
+    named = {spec.run_id for spec in specs}
+    waiting = [
+        one.spec
+        for one in records
+        if one.state == "queued" and one.spec and not one.elsewhere and one.run_id not in named
+    ]
+    room = registry.room(ws, specs)
+    behind = registry.room(ws, waiting).disk_bytes
+    refuse_without(ws, replace(room, disk_bytes=room.disk_bytes + behind), Machine(launcher=launcher))
 
 
 def _is(state: State) -> str:

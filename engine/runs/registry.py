@@ -6,10 +6,11 @@ hands in what they say (engine/strategies/runnable.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from engine.core.paths import Workspace
+from engine.runs.room import Room
 from engine.runs.runfolder import RunSpec
 
 if TYPE_CHECKING:  # whatever begins with it is to begin at once
@@ -35,6 +36,8 @@ class Registry(Protocol):
 
 Check = Callable[[Workspace, str, RunSpec], object]
 _checks: list[Check] = []
+Reckoner = Callable[[Workspace, Sequence[RunSpec]], Room]
+_reckoners: list[Reckoner] = []
 
 
 def checked_by(check: Check) -> None:
@@ -49,3 +52,13 @@ def check(ws: Workspace, run_id: str, spec: RunSpec) -> None:
     """Raise EngineError for a spec that no experiment could have made here."""
     for sound in _checks:
         sound(ws, run_id, spec)
+
+
+def reckoned_by(reckon: Reckoner) -> None:
+    """Let what runs take be reckoned before they are queued; strategies do so when they are loaded."""
+    _reckoners[:] = [reckon]
+
+
+def room(ws: Workspace, specs: Sequence[RunSpec]) -> Room:
+    """Return the memory and disk that these runs take at least; nothing where nobody can reckon it."""
+    return next((reckon(ws, specs) for reckon in _reckoners), Room())

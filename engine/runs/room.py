@@ -1,12 +1,13 @@
 """The memory and disk that a launch takes at least: said before it, and refused where they are not there.
 
-Every launch goes through `refuse_without`. What a run takes is reckoned where its spec is understood
-(engine/strategies/room.py).
+Whatever puts a run into the queue goes through `refuse_without` (engine/runs/jobs.py). What a run takes is
+reckoned where its spec is understood (engine/strategies/room.py).
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.core.errors import EngineError
@@ -31,6 +32,12 @@ class Room:
 
     def __str__(self) -> str:
         return f"{size(self.memory_bytes)} of memory and {size(self.disk_bytes)} of disk"
+
+
+def beside(rooms: Iterable[Room]) -> Room:
+    """Return what runs that take turns take together."""
+    taken = list(rooms)
+    return Room(max((one.memory_bytes for one in taken), default=0), sum(one.disk_bytes for one in taken))
 
 
 def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:

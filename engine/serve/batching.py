@@ -17,11 +17,16 @@ from engine.core.types import Example
 from engine.lm.asking import Ask, Asker
 from engine.lm.effects import Recipe
 from engine.lm.lean import lean
+from engine.lm.sampling import Sampling
 from engine.lm.streaming import Stream, Voice, spread
 from engine.serve.answering import Stage
 
 MOST_ROWS = 64
 """Rows that are computed together; who comes later waits."""
+
+
+class BatchFailed(EngineError):
+    """What is nobody's fault who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Wish:
     max_new_tokens: int = 256
     stop: tuple[str, ...] = ()
     whole: bool = False
+    sampling: Sampling | None = None
+    """How its tokens are drawn; None takes the likeliest."""
     unwanted: threading.Event = field(default_factory=threading.Event)
 
 
@@ -68,6 +75,7 @@ class Batcher:
         self._changed = threading.Condition()
         self._waiting: deque[Wish] = deque()
         self._seats: list[_Seat] = []
+        self._joining: Wish | None = None
         self._askers: dict[int, Asker] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -112,17 +120,19 @@ class Batcher:
                 self._seats = [seat for seat in self._seats if self._tell(stream, seat)]
             except Exception as error:  # noqa: BLE001 - the boundary: one batch's fault ends no server
                 traceback.print_exc()
-                told = EngineError(f"The batch failed: {error}", "Ask again.")
+                told = BatchFailed(f"The batch failed: {error}", "Ask again.")
                 stream.close()
-                seats, self._seats, stream = self._seats, [], Stream(self._stage.base, alone=True)
-                for seat in seats:
-                    seat.wish.tell(Heard(ended="error", error=told))
+                failed = [seat.wish for seat in self._seats] + ([self._joining] if self._joining else [])
+                self._seats, self._joining = [], None
+                stream = Stream(self._stage.base, alone=True)
+                for wish in failed:
+                    wish.tell(Heard(ended="error", error=told))
 
     def _take_in(self, stream: Stream) -> None:
         """Let those who wait join, as far as there is room."""
         rows = sum(len(seat.voice.rows) for seat in self._seats)
         while self._waiting and rows < MOST_ROWS:
-            wish = self._waiting.popleft()
+            self._joining = wish = self._waiting.popleft()
             if wish.unwanted.is_set():
                 continue
             try:
@@ -130,9 +140,10 @@ class Batcher:
             except EngineError as error:
                 wish.tell(Heard(ended="error", error=error))
                 continue
-            voice = stream.join(ask.rows, max_new_tokens=wish.max_new_tokens)
+            voice = stream.join(ask.rows, max_new_tokens=wish.max_new_tokens, sampling=wish.sampling)
             self._seats.append(_Seat(wish, voice, ask))
             rows += len(ask.rows)
+        self._joining = None
 
     def _ask(self, wish: Wish) -> Ask:
         most = wish.max_new_tokens

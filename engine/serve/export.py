@@ -7,8 +7,6 @@ summed rank. Refuses what is no set of weights (mixtures, remote models), which 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from torch import Tensor
 
 from engine.core.base_identity import base_of, hub_id, peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace, make_folder, read_json, write_json
+from engine.core.paths import Workspace, make_folder, read_json, whole, write_json
 from engine.core.types import Example, Message
 from engine.core.wording import count, interval, points, signed_points
 from engine.data.dataset import load_dataset
@@ -72,30 +70,24 @@ def export(
         raise EngineError(
             f"{variant.variant} does not cover {merged}.", f"It covers: {', '.join(list(sides)[:8])}."
         )
-    whole = shelf.change(sides[merged].effects) if merged is not None else None
-    if gguf and whole is not None and (whole.prefix is not None or whole.offsets):
+    change = shelf.change(sides[merged].effects) if merged is not None else None
+    if gguf and change is not None and (change.prefix is not None or change.offsets):
         raise EngineError(
             f"A GGUF file holds weights alone, and {variant.variant} acts by more than weights.",
             "Leave --gguf out: the folder holds the rest beside the merged model.",
         )
     base = load_base(base_of(ws).name)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    make_folder(part)
-    try:
+    with whole(folder) as part:
         homes = _write_changes(base, shelf, sides, part)
         write_json(part / "recipe.json", recipe.as_json())
         write_json(part / "personas.json", homes)
         _write_prompts(ws, base, shelf, variant, list(sides), part / "prompts.jsonl")
         if merged is not None:
-            _write_merged(base, whole, part / "merged")
+            _write_merged(base, change, part / "merged")
         if gguf:
             llama.convert(part / "merged", part / GGUF)
         card = _card(ws, variant, sides, homes, merged=merged, gguf=gguf)
         (part / "README.md").write_text(card, encoding="utf-8")
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     whole_at = folder / "merged" if merged is not None else None
     return Exported(folder, homes, whole_at, folder / GGUF if gguf else None)
 

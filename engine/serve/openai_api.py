@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -27,9 +29,11 @@ from engine.core.questions import new_id
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.lm.effects import Recipe, read_recipe
+from engine.lm.sampling import Sampling
+from engine.lm.window import TooLong
 from engine.results.variants import Variant
 from engine.serve.answering import Stage
-from engine.serve.batching import Batcher, Heard, Wish
+from engine.serve.batching import Batcher, BatchFailed, Heard, Wish
 from engine.serve.conversation import can_answer
 from engine.serve.published import hash_of_token
 
@@ -71,6 +75,8 @@ class Wanted(BaseModel):
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
     n: int | None = Field(None, ge=1)
 
     @property
@@ -78,6 +84,18 @@ class Wanted(BaseModel):
         """The texts that end a reply."""
         told = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return tuple(word for word in told if word)
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens are drawn; None, the likeliest each, without a temperature."""
+        if not self.temperature:
+            return None
+        seed = secrets.randbits(32) if self.seed is None else self.seed
+        return Sampling(self.temperature, self.top_p or 1.0, seed)
+
+
+class UnknownModel(EngineError):
+    """A variant that is not offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +121,17 @@ class Cast:
         self.offered = {one.variant: one for one in (*offered, *cold)}
 
     def choose(self, wanted: Wanted) -> Chosen:
-        """Return who answers. Raises EngineError for a variant that is not offered."""
+        """Return who answers. Raises UnknownModel, and EngineError where two personas are named."""
         name, _, behind = wanted.model.partition(":")
         if wanted.model in self.offered:
             name, behind = wanted.model, ""
         if name not in self.offered:
-            raise unknown_name("model", name, list(self.offered))
+            unknown = unknown_name("model", name, list(self.offered))
+            raise UnknownModel(unknown.message, unknown.hint)
+        if behind and wanted.user and behind != wanted.user:
+            raise EngineError(
+                f"The model names {behind}, and user names {wanted.user}.", "Name one persona, in one place."
+            )
         persona = behind or wanted.user or ""
         recipe = read_recipe(wanted.recipe if wanted.recipe is not None else self.offered[name].recipe)
         if persona in self._personas and self._shelf.covers(recipe, persona):
@@ -128,7 +151,8 @@ def application(cast: Cast, batcher: Batcher, token_hash: str) -> Starlette:
             Route("/v1/models/{name:path}", desk.model),
             Route("/v1/chat/completions", desk.completions, methods=["POST"]),
             Route("/health", lambda _: JSONResponse({"status": "ok"})),
-        ]
+        ],
+        exception_handlers={HTTPException: _not_here, Exception: _failed},
     )
 
 
@@ -145,7 +169,9 @@ class _Desk:
         if (refused := self._refused(request)) is not None:
             return refused
         found = self._cast.offered.get(request.path_params["name"])
-        return _error(404, "There is no such model.") if found is None else JSONResponse(_model(found))
+        if found is None:
+            return _refusal(unknown_name("model", request.path_params["name"], list(self._cast.offered)), 404)
+        return JSONResponse(_model(found))
 
     async def completions(self, request: Request) -> Response:
         if (refused := self._refused(request)) is not None:
@@ -162,11 +188,9 @@ class _Desk:
         except ValidationError as error:
             return _error(400, _first_fault(error))
         except EngineError as error:
-            return _error(404 if "model" in error.message else 400, f"{error.message} {error.hint or ''}")
+            return _refusal(error)
         reply = _Reply(wanted, chosen, self._batcher)
-        if wanted.stream:
-            return StreamingResponse(reply.events(), media_type="text/event-stream")
-        return await reply.whole(request)
+        return await (reply.stream(request) if wanted.stream else reply.whole(request))
 
     def _refused(self, request: Request) -> Response | None:
         """Return the refusal of a request without the token, None where it has it."""
@@ -192,26 +216,18 @@ class _Reply:
             max_new_tokens=wanted.max_completion_tokens or wanted.max_tokens or _USUAL_TOKENS,
             stop=wanted.stops,
             whole=not wanted.stream,
+            sampling=wanted.sampling,
         )
         batcher.submit(self._wish)
 
     async def whole(self, request: Request) -> Response:
-        """Return the reply at its end; one whose caller has gone is let go."""
-        text, last = "", Heard()
-        while last.ended is None:
-            try:
-                last = await asyncio.wait_for(self._heard.get(), _LOOK_SECONDS)
-            except TimeoutError:
-                if await request.is_disconnected():
-                    self._wish.unwanted.set()
-                    return Response(status_code=499)
-                continue
-            text += last.text
-        if last.error is not None:
-            return _error(400, f"{last.error.message} {last.error.hint or ''}")
+        """Return the reply at its end."""
+        last = await self._first(request)  # it is told once
+        if isinstance(last, Response):
+            return last
         choice = {
             "index": 0,
-            "message": {"role": "assistant", "content": text},
+            "message": {"role": "assistant", "content": last.text},
             "finish_reason": last.ended,
             "logprobs": None,
         }
@@ -219,18 +235,36 @@ class _Reply:
             self._object("chat.completion", [choice], usage=_usage(last), memories=last.memories)
         )
 
-    async def events(self) -> AsyncIterator[str]:
-        """Yield the reply as server-sent events, a piece each."""
+    async def stream(self, request: Request) -> Response:
+        """Return the reply as server-sent events, a piece each; what cannot be answered is refused whole."""
+        first = await self._first(request)
+        if isinstance(first, Response):
+            return first
+        return StreamingResponse(self._events(first), media_type="text/event-stream")
+
+    async def _first(self, request: Request) -> Heard | Response:
+        """Return what is heard first, or the refusal; one whose caller has gone is let go."""
+        while True:
+            try:
+                first = await asyncio.wait_for(self._heard.get(), _LOOK_SECONDS)
+            except TimeoutError:
+                if await request.is_disconnected():
+                    self._wish.unwanted.set()
+                    return Response(status_code=499)
+                continue
+            return first if first.error is None else _refusal(first.error)
+
+    async def _events(self, last: Heard) -> AsyncIterator[str]:
         try:
             yield self._event({"role": "assistant", "content": ""})
-            last = Heard()
-            while last.ended is None:
-                last = await self._heard.get()
+            while True:
                 if last.error is not None:
-                    yield f"data: {json.dumps(_fault(400, last.error.message))}\n\n"
-                    break
+                    yield f"data: {json.dumps(_fault(_status(last.error), last.error.message))}\n\n"
                 if last.text:
                     yield self._event({"content": last.text})
+                if last.ended is not None:
+                    break
+                last = await self._heard.get()
             if last.error is None:
                 yield self._event({}, ended=last.ended)
                 if (self._wanted.stream_options or {}).get("include_usage"):
@@ -262,8 +296,6 @@ class _Reply:
 
 def refuse(wanted: Wanted) -> None:
     """Raise EngineError for what is asked of this address and not done here."""
-    if wanted.temperature:
-        raise EngineError("Variants answer greedily here, as they are scored.", "Set temperature to 0.")
     if wanted.n not in (None, 1):
         raise EngineError("One reply a request.", "Leave n out.")
     if wanted.messages[-1].role != "user" or not wanted.messages[-1].message.text.strip():
@@ -304,15 +336,47 @@ def _usage(heard: Heard) -> dict[str, int]:
 
 
 def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
+    """Return the words of the first fault; of a value of several forms, of the form that fits farthest."""
+    first, *others = error.errors()
+    same = [first, *(one for one in others if one["loc"][:3] == first["loc"][:3])]
+    fault = max(same, key=lambda one: len(one["loc"]))
+    kinds = ("str", "list[_Part]")  # which form of a content it was tried as
+    where = ".".join(str(part) for part in fault["loc"] if part not in kinds)
     return f"{where}: {fault['msg']}." if where else f"{fault['msg']}."
 
 
-def _fault(status: int, message: str) -> dict[str, Any]:
-    kind = {401: "authentication_error", 503: "overloaded_error"}.get(status, "invalid_request_error")
-    return {"error": {"message": message.strip(), "type": kind, "param": None, "code": None}}
+_TYPES = {401: "authentication_error", 500: "server_error", 503: "overloaded_error"}
+_CODES = {401: "invalid_api_key", 404: "model_not_found"}
 
 
-def _error(status: int, message: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(_fault(status, message), status_code=status, headers=headers)
+def _fault(status: int, message: str, *, code: str | None = None) -> dict[str, Any]:
+    kind = _TYPES.get(status, "invalid_request_error")
+    return {"error": {"message": message.strip(), "type": kind, "param": None, "code": code}}
+
+
+def _status(error: EngineError) -> int:
+    return 404 if isinstance(error, UnknownModel) else 500 if isinstance(error, BatchFailed) else 400
+
+
+def _refusal(error: EngineError, status: int | None = None) -> Response:
+    code = "context_length_exceeded" if isinstance(error, TooLong) else None
+    return _error(status or _status(error), f"{error.message} {error.hint or ''}", code=code)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    """What is asked of an address that there is not, or otherwise than it is answered."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    told = "Here are /v1/models and, to be posted to, /v1/chat/completions."
+    return _error(status, f"{request.method} {request.url.path} is not answered. {told}", code="unknown_url")
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """A fault of this server: the server's log holds it, whoever asked learns no more than that."""
+    return _error(500, f"The server failed: {type(error).__name__}. Ask again.")
+
+
+def _error(
+    status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    told = _fault(status, message, code=code or _CODES.get(status))
+    return JSONResponse(told, status_code=status, headers=headers)

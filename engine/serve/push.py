@@ -6,6 +6,7 @@ brings the folder. The token is the machine's own; it is neither shown nor kept.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,8 @@ def parcel(folder: Path, *, base: str) -> Parcel:
     for path in folder.rglob("*") if local is not None else ():
         if path.suffix in (".json", ".md"):
             text = path.read_text(encoding="utf-8")
-            plain = text.replace(str(local), base.rstrip("/").rpartition("/")[2])
+            name = base.rstrip("/").rpartition("/")[2]
+            plain = text.replace(str(local), name).replace(json.dumps(str(local))[1:-1], name)
             if plain != text:
                 path.write_text(plain, encoding="utf-8")
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -167,7 +167,7 @@ WORDS = (
     Word("cluster", "A group of personas who resemble each other.", ("Persona", "Data")),
     Word(
         "silhouette",
-        "How well clusters stand apart, from -1 to 1. Near 0 there are no clusters to speak of.",
+        "How well clusters stand apart, from −1 to 1. Near 0 there are no clusters to speak of.",
         ("Data",),
     ),
     Word(

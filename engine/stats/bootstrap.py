@@ -131,7 +131,7 @@ def _counts(n: int, resamples: int, seed: int) -> Vector:
     return _draw(np.random.default_rng([seed, n]), n, resamples)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a comparison asks for its personas, and for one more
 def _small_counts(n: int, resamples: int, seed: int) -> NDArray[np.uint8]:
     """Return the same counts a byte each: of so many personas none stands 256 times in a resample."""
     return np.concatenate([part.astype(np.uint8) for part in _drawn_in_parts(n, resamples, seed)])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.core.paths import Workspace
-from engine.runs.registry import checked_by
+from engine.runs.registry import checked_by, reckoned_by
+from engine.runs.room import Room
 from engine.runs.runfolder import RunSpec
 
 
@@ -13,4 +16,12 @@ def _check(ws: Workspace, run_id: str, spec: RunSpec) -> None:
     runnable(ws, run_id, spec)
 
 
+def _room(ws: Workspace, specs: Sequence[RunSpec]) -> Room:
+    from engine.strategies.ground import read_ground
+    from engine.strategies.room import room
+
+    return room(specs, read_ground(ws)) if specs else Room()
+
+
 checked_by(_check)
+reckoned_by(_room)

@@ -168,6 +168,8 @@ def _merge(
     usual: str = "per-persona",
     presets: tuple[Preset, ...] = (),
     version: int = 1,
+    val_since: int | None = None,
+    serves_unseen: bool = False,
 ) -> Experiment:
     ranges = {"k": (2, 3, 5, 10), "temperature": (0.05, 0.1, 0.2, 0.5, 1.0), "own": (True, False)}
     space: dict[str, tuple[Any, ...]] = {"adapters": ("per-persona", "hybrid")}
@@ -180,7 +182,7 @@ def _merge(
         question=question,
         makes=name,
         version=version,
-        val_since=version,
+        val_since=val_since or version,
         step=step,
         parameters=form,
         fixed={"method": method},
@@ -188,7 +190,7 @@ def _merge(
         stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},
         beside=("base", "unified"),
         applies=history_needed,
-        traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=not personal),
+        traits=Traits(personal=personal, readable=True, mixable=True, serves_unseen=serves_unseen),
         presets=(*presets, ON_UNIFIED) if usual == "per-persona" else presets,
         space=space,
     )
@@ -203,6 +205,7 @@ STRATEGIES = (
         needs=_adapters,
         method="average",
         personal=False,
+        serves_unseen=True,
     ),
     _merge(
         "merge-cluster",
@@ -276,5 +279,8 @@ STRATEGIES = (
         needs=_adapters,
         method="predicted",
         usual="hybrid",
+        version=2,  # since then unseen personas are served
+        val_since=1,
+        serves_unseen=True,
     ),
 )

@@ -18,7 +18,7 @@ from engine.data.splits import UNSEEN
 from engine.domains import metrics
 from engine.runs import runfolder
 from engine.runs.records import RunRecord, scan
-from engine.runs.room import Room
+from engine.runs.room import Room, beside
 from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
@@ -43,6 +43,8 @@ class PlannedRun:
     purpose: Purpose
     state: State | None
     left: Estimate | None = None
+    room: Room = Room()
+    """The memory and disk that it takes at least, where it is still to be begun."""
 
     @property
     def run_id(self) -> str:
@@ -60,8 +62,6 @@ class Plan:
     """What whoever launches should know: upstreams that were not made with default parameters, costs."""
     obstacle: EngineError | None = None
     """What stands in the way of a launch, such as a key that is missing."""
-    room: Room = Room()
-    """The memory and disk that the runs still to be begun take at least."""
 
     @property
     def specs(self) -> tuple[RunSpec, ...]:
@@ -76,6 +76,11 @@ class Plan:
     def left(self) -> Estimate | None:
         """Time of the runs still to be done; None when any of them has no estimate."""
         return costs.together(run.left for run in self.runs if run.state != "succeeded")
+
+    @property
+    def room(self) -> Room:
+        """The memory and disk that the runs still to be begun take at least."""
+        return beside(run.room for run in self.runs)
 
     @property
     def estimate_seconds(self) -> float | None:
@@ -102,7 +107,9 @@ class Seen:
         record = next((one for one in self.records if one.run_id == spec.run_id and one.spec), None)
         families = {name: entry.family for name, entry in self.known.items()}
         left = costs.left(spec, record, self.records, families)
-        return PlannedRun(spec, purpose, record.state if record else None, left)
+        state = record.state if record else None
+        is_begun = state in ("succeeded", "queued", "running")
+        return PlannedRun(spec, purpose, state, left, Room() if is_begun else room([spec], self.ground))
 
 
 def look(ws: Workspace) -> Seen:
@@ -157,9 +164,15 @@ def plan(
     outlook = _outlook(ws, entry, planner.runs[-1])
     if controls:
         planner.add_controls(entry, spec)
-    begun = ("succeeded", "queued", "running")
-    taken = room([run.spec for run in planner.runs if run.state not in begun], planner.ground)
-    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle, taken)
+    return Plan(entry.name, tuple(planner.runs), (*planner.notes, *outlook.notes), outlook.obstacle)
+
+
+def as_one(plans: Sequence[Plan]) -> Plan:
+    """Return several plans as one, each run once: they are launched together, or not at all."""
+    runs = {run.run_id: run for one in plans for run in one.runs}
+    notes = dict.fromkeys(line for one in plans for line in one.notes)
+    obstacle = next((one.obstacle for one in plans if one.obstacle is not None), None)
+    return Plan(plans[0].experiment, tuple(runs.values()), tuple(notes), obstacle)
 
 
 def _outlook(ws: Workspace, entry: Experiment, target: PlannedRun) -> Outlook:

@@ -50,12 +50,13 @@ from engine.strategies import (
     steering_vectors,
     tuned,
     unified,
+    unified_memories,
 )
 from engine.strategies.spec import Experiment, Having, Parameters
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
-    *(online, staged, networks),
+    *(online, staged, unified_memories, networks),
     imported_adapters,
     *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
     *(frontier, tuned, matched, placebo, ceiling),

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.lm.effects import SIMILARITY, Prompt
 from engine.strategies.published import START
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.runs.context import RunContext
+
+RetrieverName = Literal["similarity", "bm25", "newest", "random"]
+"""What makes one near the query; the newest is what is chosen by age alone."""
+
+
+def remembering(name: RetrieverName, k: int, *, recency: float = 0.0, history: int | None = None) -> Prompt:
+    """Return so many memories before the query, found by the retriever of that name."""
+    return Prompt(False, k, 1.0, history) if name == "newest" else Prompt(False, k, recency, history, name)
 
 
 class RetrievalParameters(Parameters):
@@ -23,7 +32,7 @@ class RetrievalParameters(Parameters):
     k: SetOf[int] = Field(
         [0, 1, 3, 5], min_length=1, description="How many past interactions to show; each is a variant."
     )
-    retriever: Literal["similarity", "bm25", "newest", "random"] = Field(
+    retriever: RetrieverName = Field(
         "similarity",
         description="What makes one near the query: the sentence encoder, shared words, its date, or chance.",
     )
@@ -47,27 +56,27 @@ def _needs(parameters: RetrievalParameters) -> tuple[Upstream, ...]:
 
 def step(context: RunContext) -> None:
     """Score "<over>+retrieval-k" for each k; k = 0 is the variant itself and scored only where it is not."""
-    from engine.lm.effects import SIMILARITY
     from engine.runs.runfolder import read_spec
     from engine.strategies.steps.made import made_by
     from engine.strategies.steps.scoring import score_variants
 
     context.progress("load", 0, 1)
     over, parameters = made_by(context, "over"), context.spec.parameters
-    recency, history = parameters["recency"], parameters["history"]
-    retriever = parameters.get("retriever", SIMILARITY)
-    if retriever == "newest":  # where age alone counts, nothing else does
-        retriever, recency = SIMILARITY, 1.0
-    named = f"{over.name}+retrieval" + (f"-{retriever}" if retriever != SIMILARITY else "")
-    named += f"-recent-{recency:g}" if recency else ""
-    named += "" if history is None else f"-history-{history}"
-    wanted = sorted(set(parameters["k"]))
-    recipes = {
-        f"{named}-{k}": over.recipe.with_prompt(
-            memories=k, recency=recency, history=history, retriever=retriever
+    wanted, named = sorted(set(parameters["k"])), f"{over.name}+retrieval"
+    told = {
+        k: remembering(
+            parameters.get("retriever", SIMILARITY),
+            k,
+            recency=parameters["recency"],
+            history=parameters["history"],
         )
         for k in wanted
     }
+    one = told[wanted[0]]
+    named += f"-{one.retriever}" if one.retriever != SIMILARITY else ""
+    named += f"-recent-{one.recency:g}" if one.recency else ""
+    named += "" if one.history is None else f"-history-{one.history}"
+    recipes = {f"{named}-{k}": over.recipe.showing(told[k]) for k in wanted}
     for variant, recipe in recipes.items():
         context.variant(variant, recipe.as_json(), family="retrieval")
     upstream = read_spec(context.workspace.run_folder(context.spec.upstream["over"]))

@@ -13,7 +13,7 @@ from typing import Any
 from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
-from engine.runs.room import Room
+from engine.runs.room import Room, beside
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
 from engine.strategies.workload import workload
@@ -30,13 +30,10 @@ _CLUSTERS = 10
 def room(specs: Iterable[RunSpec], ground: Ground) -> Room:
     """Return what these runs take: the memory of the largest, the disk of all. Nothing for no runs."""
     folder = _folder(ground.base)
-    taken = [_of_run(spec, ground, folder) for spec in specs]
-    if not taken:
-        return Room()
-    return Room(max(memory for memory, _ in taken), sum(disk for _, disk in taken))
+    return beside(_of_run(spec, ground, folder) for spec in specs)
 
 
-def _of_run(spec: RunSpec, ground: Ground, folder: Path | None) -> tuple[int, int]:
+def _of_run(spec: RunSpec, ground: Ground, folder: Path | None) -> Room:
     config = _config(folder)
     adapters = _adapter_bytes(spec.parameters, ground, config)
     units = workload(spec, ground)
@@ -46,7 +43,7 @@ def _of_run(spec: RunSpec, ground: Ground, folder: Path | None) -> tuple[int, in
         memory += sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if "train" in spec.stages:
         memory += _STEP_TOKENS * _token_bytes(config)
-    return memory, int(_RUN_BYTES + _REPLY_BYTES * replies + (1 + _WHILE_TRAINED) * adapters)
+    return Room(memory, int(_RUN_BYTES + _REPLY_BYTES * replies + (1 + _WHILE_TRAINED) * adapters))
 
 
 def _adapter_bytes(parameters: Mapping[str, Any], ground: Ground, config: Mapping[str, Any]) -> int:

@@ -172,7 +172,7 @@ def trained(
     *,
     title: str,
     question: str,
-    parameters: type[TrainingParameters],
+    parameters: type[ScheduleParameters],
     step: Callable[[RunContext], None],
     by: Literal["all", "cluster", "persona"] = "persona",
     family: str | None = None,
@@ -197,7 +197,8 @@ def trained(
     usual["space"] = space
 
     def needs(given: Any) -> tuple[Upstream, ...]:
-        more = (Upstream(role=AUGMENTED, experiment="augmentation"),) if given.use_augmented else ()
+        grown = getattr(given, "use_augmented", False)
+        more = (Upstream(role=AUGMENTED, experiment="augmentation"),) if grown else ()
         return (*own(given), *more)
 
     return Experiment(

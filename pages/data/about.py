@@ -26,7 +26,7 @@ def show(ws: Workspace) -> None:
     st.subheader("What it is about", anchor=False)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _personas(found)
+        _personas(ws, found)
     with right:
         _map(found)
         _languages(found)
@@ -34,16 +34,18 @@ def show(ws: Workspace) -> None:
     _repeats(ws)
 
 
-def _personas(found: Portrait) -> None:
+def _personas(ws: Workspace, found: Portrait) -> None:
     held = found.sitters
-    largest = f"{percent(held[0].share)} of all dialogues are {frame.plain(held[0].persona_id)}'s"
+    largest = (
+        f"{percent(held[0].share)} of all dialogues are {frame.plain(reads.called(ws, held[0].persona_id))}'s"
+    )
     st.caption(
         f"{count(len(held), 'persona')}, the largest first: {largest}. Words set a persona apart where she "
         "uses them more than others do, in what is trained on."
     )
     frame.table(
         {
-            "Persona": [one.persona_id for one in held],
+            "Persona": [reads.called(ws, one.persona_id) for one in held],
             "Words that set her apart": [", ".join(one.distinctive) for one in held],
             "Dialogues": [one.dialogues for one in held],
             "Examples": [one.examples for one in held],
@@ -52,8 +54,8 @@ def _personas(found: Portrait) -> None:
         height="content" if len(held) <= _SHOWN else _HEIGHT,
         alt="Personas by size, with the words that set each apart",
         column_config={
-            "Words that set her apart": st.column_config.TextColumn(width=250),
-            **{name: st.column_config.NumberColumn(format="%d", width=70) for name in _COUNTED},
+            "Words that set her apart": st.column_config.TextColumn(width=205),
+            **{name: st.column_config.NumberColumn(format="%d", width=66) for name in _COUNTED},
         },
     )
 

@@ -9,7 +9,7 @@ from engine.core.wording import count
 from engine.show.persona import charts
 from engine.strategies.clusterings import Clusters
 from pages.persona import scene as persona_scene
-from pages.shared import frame
+from pages.shared import frame, reads
 
 _MAP = "data_map"
 _NAMED = 12
@@ -39,7 +39,7 @@ def show(ws: Workspace) -> None:
     with left:
         _map(found, marked)
     with right:
-        _table(found)
+        _table(ws, found)
 
 
 def _map(found: Clusters, marked: int | None) -> None:
@@ -60,7 +60,7 @@ def _map(found: Clusters, marked: int | None) -> None:
         st.warning(frame.plain(found.warning), icon=":material/warning:")
 
 
-def _table(found: Clusters) -> None:
+def _table(ws: Workspace, found: Clusters) -> None:
     """Every cluster with its size and its most typical personas."""
     near = found.likeness
     who = {
@@ -75,7 +75,9 @@ def _table(found: Clusters) -> None:
             "Cluster": list(who),
             "Personas": [len(names) for names in who.values()],
             "The most typical first": [
-                ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "") for names in who.values()
+                ", ".join(reads.called(ws, name) for name in names[:_NAMED])
+                + (" ..." if len(names) > _NAMED else "")
+                for names in who.values()
             ],
         },
         alt="Clusters with their sizes and their most typical personas",

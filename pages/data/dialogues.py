@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -22,7 +23,12 @@ def show(ws: Workspace) -> None:
     columns = st.columns([2, 3])
     with columns[0]:
         one = frame.linked_choice(
-            "Persona", list(characters), page="data", name="persona", whole="All personas"
+            "Persona",
+            list(characters),
+            page="data",
+            name="persona",
+            whole="All personas",
+            words=partial(reads.called, ws),
         )
     with columns[1]:
         sought = st.text_input(
@@ -33,7 +39,7 @@ def show(ws: Workspace) -> None:
             placeholder="a word or phrase",
         )
     if one is not None:
-        _about(one, characters[one])
+        _about(ws, one, characters[one])
     dialogues = dataset.dialogues if one is None else reads.dialogues_of(ws, one)
     wanted = (sought or "").strip().lower()
     found = [
@@ -42,20 +48,20 @@ def show(ws: Workspace) -> None:
         if not wanted or any(wanted in message.text.lower() for message in dialogue.messages)
     ]
     if not found:
-        whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(one)}"
+        whose = "No dialogue" if one is None else f"No dialogue of {frame.plain(reads.called(ws, one))}"
         st.info(f"{whose} holds this. Search for less, or elsewhere.", icon=":material/search_off:")
         return
-    left, right = st.columns([2, 3], gap="medium")
+    left, right = st.columns([2, 3] if one is not None else 2, gap="medium")
     with left:
         dialogue = _list(ws, found, key=f"data_list_{one}_{wanted}", named=one is None)
     with right:
-        _read(dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
+        _read(ws, dialogue, reads.splits(ws).assignment[dialogue.dialogue_id])
 
 
-def _about(persona_id: str, character: str | None) -> None:
+def _about(ws: Workspace, persona_id: str, character: str | None) -> None:
     if character:
         st.markdown(frame.plain(character))
-    frame.persona_link(f"Scores and replies of {persona_id}", persona_id)
+    frame.persona_link(f"Scores and replies of {reads.called(ws, persona_id)}", persona_id)
 
 
 def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:
@@ -67,7 +73,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     if pages > 1:
         told = f"{start + 1:,} to {start + len(shown):,} of {told}"
     st.caption(f"{told}; select one to read it.")
-    whose = {"Persona": [dialogue.persona_id for dialogue in shown]} if named else {}
+    whose = {"Persona": [reads.called(ws, dialogue.persona_id) for dialogue in shown]} if named else {}
     event = frame.table(
         {
             **whose,
@@ -81,19 +87,19 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
         height="content" if len(shown) < 10 else 560,
         alt="Dialogues found; select a row to read it",
         column_config={
-            "Persona": st.column_config.TextColumn(width=95),
+            "Persona": st.column_config.TextColumn(width=132),
             "No": st.column_config.NumberColumn(width=45),
-            "Split": st.column_config.TextColumn(width=80),
+            "Split": st.column_config.TextColumn(width=72),
         },
     )
     rows = event["selection"]["rows"]
     return shown[rows[0]] if rows and rows[0] < len(shown) else shown[0]
 
 
-def _read(dialogue: Dialogue, split: str) -> None:
+def _read(ws: Workspace, dialogue: Dialogue, split: str) -> None:
     with st.container(border=True):
         st.markdown(
-            f"**Dialogue {dialogue.order + 1}** of {frame.plain(dialogue.persona_id)} "
+            f"**Dialogue {dialogue.order + 1}** of {frame.plain(reads.called(ws, dialogue.persona_id))} "
             f":gray[{SPLIT_WORDS[split]}]"
         )
         if dialogue.meta:

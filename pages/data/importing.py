@@ -65,7 +65,7 @@ def show(ws: Workspace) -> None:
             "data stays. Other data goes into another workspace, which gets its own runs and results.",
             icon=":material/lock:",
         )
-        st.markdown("Prepare one and open it:")
+        st.markdown(f"Begin one in the menu, under **{frame.plain(ws.root.name)}**, or in a terminal:")
         st.code(
             command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"})
             + "\n"

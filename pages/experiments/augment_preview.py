@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -37,7 +38,8 @@ def show(ws: Workspace) -> None:
     rules = domain.augmenting.rules
     left, middle, right = st.columns([2, 4, 2], vertical_alignment="bottom")
     with left:
-        persona = frame.linked_choice("Persona", names, page="data", name="persona") or names[0]
+        called = partial(reads.called, ws)
+        persona = frame.linked_choice("Persona", names, page="data", name="persona", words=called) or names[0]
     with middle:
         methods = st.pills(
             "How",

@@ -18,7 +18,7 @@ from engine.show.run_words import title_of
 from engine.strategies import registry
 from engine.strategies.costs import together, words
 from engine.strategies.faults import faults
-from engine.strategies.plan import Plan, PlannedRun
+from engine.strategies.plan import Plan, PlannedRun, as_one
 from engine.strategies.spec import Experiment, validate
 from engine.strategies.sweep import Sweep, command_of, plan_sweep, sweep_of
 from pages.experiments import cards
@@ -164,8 +164,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         icon=":material/play_arrow:",
         key=f"{key}_sweep_launch",
     ):
-        for one in plans:
-            jobs.submit(ws, one, retry=True)
+        jobs.submit(ws, as_one(plans), retry=True)
         st.switch_page(frame.RUNS, query_params={"run": plans[0].target.run_id})
 
 

@@ -85,11 +85,7 @@ _RECENT = 8
 
 def show() -> None:
     ws = frame.workspace()
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        with st.container(width="content"):
-            frame.heading("Playground", "What do the variants answer, side by side?")
-        if frame.is_prepared(ws):
-            _links(ws)
+    frame.heading("Playground", "What do the variants answer, side by side?")
     if not frame.is_prepared(ws):
         frame.no_data_yet()
         return
@@ -100,6 +96,7 @@ def show() -> None:
             "Variants are made by runs: the base model alone, or one trained on dialogues.",
         )
         return
+    _earlier(ws)
     question = _asked(ws)
     setup = playground_setup.show(ws, variants, question)
     if question is not None and setup.persona_id != question.persona_id:
@@ -111,14 +108,16 @@ def show() -> None:
     _listen(ws, setup, question, answer)
 
 
-def _links(ws: Workspace) -> None:
-    with st.container(horizontal=True, width="content", vertical_alignment="center"):
-        recent = _recent(ws)
-        with st.popover("Earlier", icon=":material/history:", disabled=not recent):
-            for question in recent:
-                words = f"{question.persona_id}, {ago(question.asked_at)}: {_short(question.message)}"
-                target = {"question": question.question_id}
-                st.page_link(frame.PLAYGROUND, label=frame.plain(words), query_params=target)
+def _earlier(ws: Workspace) -> None:
+    """The way back to conversations; nothing before the first."""
+    recent = _recent(ws)
+    if not recent:
+        return
+    with st.popover("Earlier conversations", icon=":material/history:", type="tertiary"):
+        for question in recent:
+            who, when = reads.called(ws, question.persona_id), ago(question.asked_at)
+            label = frame.plain(f"{who}, {when}: {_short(question.message)}")
+            st.page_link(frame.PLAYGROUND, label=label, query_params={"question": question.question_id})
 
 
 def _recent(ws: Workspace) -> list[Question]:
@@ -153,7 +152,7 @@ def _conversation(ws: Workspace, question: Question) -> tuple[Answer, bool]:
     answer = client.look(ws, question.question_id)
     st.space("small")
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        frame.persona_link(question.persona_id, question.persona_id)
+        frame.persona_link(reads.called(ws, question.persona_id), question.persona_id)
         where = reads.domain(ws).situation(question.meta)
         st.caption(frame.plain(where if where else "No circumstances told"), width="stretch")
         if hidden:
@@ -203,7 +202,7 @@ def _listen(
 ) -> None:
     """The line at the bottom: it goes on with the conversation that is open, else it opens one."""
     busy = answer is not None and not answer.ended
-    who = question.persona_id if question else setup.persona_id
+    who = reads.called(ws, question.persona_id if question else setup.persona_id)
     said = st.chat_input(
         f"Go on as {who}" if question else f"Say something as {who}",
         key="playground_said",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 import streamlit as st
@@ -123,7 +124,7 @@ def _persona(ws: Workspace) -> Persona:
 
     def words(name: str) -> str:
         character = known[name].character or ""
-        return f"{name}: {character[:70].rstrip()}" if character else name
+        return f"{name}: {shorten(character, 62, placeholder=' …')}" if character else name
 
     chosen = frame.linked_choice(
         "Persona", list(known), page=_PAGE, name="persona", words=words,

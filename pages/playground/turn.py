@@ -244,7 +244,8 @@ def _share(side: Mapping[str, Any]) -> str:
 def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
     """One recipe that answers: base, what acts in it with its weights and runs, whose it is."""
     adapters = side["adapters"]
-    whose = "" if side["persona_id"] == persona_id else f", of {frame.plain(side['persona_id'])} (a placebo)"
+    called = frame.plain(reads.called(frame.workspace(), side["persona_id"]))
+    whose = "" if side["persona_id"] == persona_id else f", of {called} (a placebo)"
     told = "base model, and" if adapters else "base model alone"
     profile = ", told the profile" if side["profile"] else ""
     st.markdown(f":material/layers: {share or 'The '}{told}{whose}{profile}")

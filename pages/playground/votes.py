@@ -164,12 +164,13 @@ def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
             st.rerun()
         downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
+        who = reads.called(ws, vote.persona_id)
         won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
         other = {"left": vote.right.variant, "right": vote.left.variant}.get(vote.choice)
         told = f"{won} over {other}" if won else f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
         st.page_link(
             frame.PLAYGROUND,
-            label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {vote.persona_id}: {told}"),
+            label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {who}: {told}"),
             query_params={"question": vote.question_id},
         )
 

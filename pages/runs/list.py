@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import STATE_WORDS, count, interval, spelled
+from engine.core.wording import STATE_WORDS, ago, count, duration, spelled
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.runs import labels
@@ -73,7 +73,7 @@ def show_list(
             choose([shown[row] for row in rows])
 
     frame.table(
-        _table(found, told, scores, metric, parameters=parameters),
+        frame.worded(_table(found, told, scores, metric, parameters=parameters), _words(metric)),
         key=key,
         on_select=take,
         selection_mode="multi-row",
@@ -115,7 +115,7 @@ def _filtered(ordered: Sequence[RunRecord], told: Labels, columns: Sequence[Any]
         )  # fmt: skip
     with columns[3]:
         query = st.text_input(
-            "Search", key="q", bind="query-params", placeholder="rank=16, a name, an error",
+            "Search", key="q", bind="query-params", placeholder="rank=16, a name",
             icon=":material/search:",
         )  # fmt: skip
     return [
@@ -171,7 +171,7 @@ def _sorted(
 def _table(
     found: Sequence[RunRecord], told: Labels, scores: Scores, metric: Metric, *, parameters: bool
 ) -> pd.DataFrame:
-    """One row a run. Times and scores are numbers, so that the columns sort as they should."""
+    """One row a run. Seconds and scores are numbers, so that the columns sort as they should."""
     differing = _differing(found) if parameters else []
     table = pd.DataFrame(
         [
@@ -198,12 +198,12 @@ def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -
         "State": state_words(record),
         "Score": None if score is None or score.mean is None else factor * score.mean,
         "Difference": None if score is None or score.delta is None else factor * score.delta,
-        "Interval": "" if low is None or high is None else interval(low * factor / 100, high * factor / 100),
+        "Interval": "" if low is None or high is None else f"{metric.change(low)} to {metric.change(high)}",
         "Verdict": score.verdict if score else "",
         "Changed": changed_words(record),
         "Tags": ", ".join(label.tags),
-        "Took": status.seconds / 60 if status.seconds else None,
-        "Expected": None if estimate is None else estimate / 60,
+        "Took": status.seconds or None,
+        "Expected": estimate,
         "When": when,
     }
 
@@ -236,10 +236,21 @@ def _value(record: RunRecord, name: str) -> Any:
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 
 
+def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
+    """How the numbers and times of the table read: as everywhere."""
+    factor = 100.0 if metric.unit == "fraction" else 1.0
+    return {
+        "Score": lambda value: metric.level(value / factor),
+        "Difference": lambda value: metric.change(value / factor),
+        "Took": duration,
+        "Expected": duration,
+        "When": lambda at: ago(at.isoformat()),
+    }
+
+
 def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
     one = next(iter(scores.values()), None)
     unit = ", points" if metric.unit == "fraction" else ""
-    digits = ".1f" if metric.unit == "fraction" else ".2f"
     against = f"Against {one.reference if one else 'the reference'}, or what the run is built on."
     return {
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),
@@ -247,17 +258,14 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
         "Run": _TEXT(width="medium"),
         "State": _TEXT(width=110),
         "Score": _NUMBER(
-            "Score", format=f"%{digits}", width=70,
-            help=f"{metric.label}{unit}, on validation; of several variants the best.",
+            "Score", width=70, help=f"{metric.label}{unit}, on validation; of several variants the best."
         ),
-        "Difference": _NUMBER("Difference", format=f"%+{digits}", width=84, help=f"{against}{unit}"),
+        "Difference": _NUMBER("Difference", width=84, help=f"{against}{unit}"),
         "Interval": _TEXT("95 % interval", width=112, help="Of the difference, over personas."),
         "Verdict": _TEXT(width=92, help="On validation, where choices are made; or why it does not compete."),
         "Changed": _TEXT("Changed from the defaults", width="medium"),
         "Tags": _TEXT(width="small"),
-        "Took": _NUMBER("Took, min", format="%.1f", width="small", help="Time at work, all attempts."),
-        "Expected": _NUMBER(
-            "Expected, min", format="%.1f", width="small", help="The estimate made before the launch."
-        ),
-        "When": st.column_config.DatetimeColumn(format="distance", width="small"),
+        "Took": _NUMBER("Took", width=92, help="Time at work, all attempts."),
+        "Expected": _NUMBER("Expected", width=92, help="The estimate made before the launch."),
+        "When": st.column_config.DatetimeColumn(width=104),
     }  # fmt: skip

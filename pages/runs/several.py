@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, fact, interval, points, signed_points
+from engine.core.wording import count, duration, fact
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.runs.records import RunRecord
@@ -21,7 +21,7 @@ from pages.runs import keeping
 from pages.runs import reads as run_reads
 from pages.runs.curves import smoothing
 from pages.runs.reads import Score
-from pages.shared import downloads, frame
+from pages.shared import downloads, frame, reads
 
 _CONFIGS = 12
 
@@ -48,16 +48,15 @@ def _scores(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
     if not found:
         st.caption("None of them has scores on validation under the newest protocol.")
         return
-    factor = 1.0 if metric.unit == "fraction" else 0.01
     rows = [
         {
             "Run": run_id,
             "Variant": one.variant + (f", best of {one.variants}" if one.variants > 1 else ""),
-            metric.label: points(None if one.mean is None else factor * one.mean),
-            "Difference": signed_points(None if one.delta is None else factor * one.delta),
+            metric.label: metric.level(one.mean),
+            "Difference": metric.change(one.delta),
             "95 % interval": ""
             if one.delta is None
-            else interval(_times(one.low, factor), _times(one.high, factor)),
+            else f"{metric.change(one.low)} to {metric.change(one.high)}",
             "Against": "" if one.delta is None else one.reference,
             "Verdict": one.verdict,
         }
@@ -80,39 +79,37 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
         st.caption("No persona is scored by both.")
         return
     counted = table["better"].value_counts()
-    told = [
+    sides = [
         f"{count(int(counted.get(side, 0)), 'persona')} better under {name}" for side, name in names.items()
     ]
     crossed = int(table["changed"].sum())
     st.caption(
         frame.plain(
-            f"{', '.join(told[:2])}, {int(counted.get('equal', 0))} equal. {crossed} changed sides: better "
+            f"{', '.join(sides[:2])}, {int(counted.get('equal', 0))} equal. {crossed} changed sides: better "
             "than the reference under one, worse under the other. On validation; no verdict."
         )
     )
     only = crossed > 0 and st.toggle("Only those who changed sides", key="runs_crossed")
     shown = (table[table["changed"]] if only else table).reset_index(drop=True)
     factor = 100 if metric.unit == "fraction" else 1
+    words = dict.fromkeys((first, second, "Apart"), lambda value: metric.change(value / factor))
     key = f"runs_sides_{first}_{second}_{metric.name}_{len(shown)}"
+    told = pd.DataFrame(
+        {
+            "Persona": [reads.called(ws, name) for name in shown["persona_id"]],
+            "Better under": shown["better"].map(names),
+            first: factor * shown["first"],
+            second: factor * shown["second"],
+            "Apart": factor * shown["apart"],
+            "": ["changed sides" if one else "" for one in shown["changed"]],
+        }
+    )
     event = frame.table(
-        pd.DataFrame(
-            {
-                "Persona": shown["persona_id"],
-                "Better under": shown["better"].map(names),
-                first: factor * shown["first"],
-                second: factor * shown["second"],
-                "Apart": factor * shown["apart"],
-                "": ["changed sides" if one else "" for one in shown["changed"]],
-            }
-        ),
+        frame.worded(told, words),
         key=key,
         on_select="rerun",
         selection_mode="single-row",
         height="content" if len(shown) <= _CONFIGS else 420,
-        column_config={
-            name: st.column_config.NumberColumn(name, format="%+.1f" if factor == 100 else "%+.2f")
-            for name in (first, second, "Apart")
-        },
         alt=f"Personas by how far apart {first} and {second} are; select a row to open one",
     )
     st.caption(
@@ -120,10 +117,6 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
     )
     if rows := event["selection"]["rows"]:
         frame.open_persona(str(shown["persona_id"].iloc[rows[0]]), second)
-
-
-def _times(value: float | None, factor: float) -> float | None:
-    return None if value is None else factor * value
 
 
 def _curves(ws: Workspace, chosen: Sequence[RunRecord]) -> None:

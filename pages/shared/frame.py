@@ -94,7 +94,6 @@ def draw() -> st.Page:
     """
     addresses.remarks(nowhere=True)
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
-    st.html(_HERE / "frame.css")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     if studies.here() is None:
         return st.navigation(studies.nowhere(), position="hidden")
@@ -325,9 +324,15 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
     return made.rename(columns=in_table)
 
 
+def worded(table: pd.DataFrame, words: Mapping[str, Callable[[Any], str]]) -> Styler:
+    """Let a table show numbers in words, such as a duration; it still sorts by number."""
+    held: Any = {name: word for name, word in words.items() if name in table}
+    return _as_text(table).style.format(held, na_rep="")
+
+
 def with_signs(table: pd.DataFrame, column: str) -> Styler:
-    """Let a table show a column of differences with "+" and a true minus sign; it still sorts by number."""
-    return _as_text(table).style.format({column: lambda value: signed_points(value / 100)}, na_rep="")
+    """Let a table show a column of differences with "+" and a true minus sign."""
+    return worded(table, {column: lambda value: signed_points(value / 100)})
 
 
 def chart(
@@ -343,7 +348,7 @@ def chart(
     It is offered as files, too; `on_paper` makes the one in the files where that is another. Also takes a
     specification.
     """
-    with st.container(gap="xxsmall"):
+    with st.container(gap="xxsmall", key=f"chart_{key or alt}"):  # head.css keeps its place
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:

@@ -1,4 +1,4 @@
-// What a press of Back leads to (pages/shared/going_back.py puts it into every page). One thing that the reader does is one step back:
+// What a press of Back leads to (pages/shared/head.py puts it into every page). One thing that the reader does is one step back:
 // what a page adds to its address by itself is none. Back also scrolls to where she was.
 (() => {
   if (history.personaLab) return;
@@ -6,7 +6,7 @@
 
   const PATIENCE_MS = 8000;
 
-  const main = () => document.querySelector("[data-testid='stMain']");
+  const main = () => document.getElementById("stMain");
   const isDrawn = () => document.querySelector("[data-testid='stApp']")?.dataset.testScriptState === "notRunning";
 
   function scrollTo(top) {

@@ -25,7 +25,7 @@ from engine.strategies import costs, registry
 from engine.strategies.cloning import command_of, naming_parent, settings_of
 from engine.strategies.faults import faults
 from engine.strategies.ground import read_ground
-from engine.strategies.plan import Plan, PlannedRun, Seen, inapplicable, look, plan
+from engine.strategies.plan import Plan, PlannedRun, Seen, as_one, inapplicable, look, plan
 from engine.strategies.possible import way_in
 from engine.strategies.spec import Experiment, Upstream, validate
 from pages.shared import frame, launch_fields
@@ -230,8 +230,7 @@ def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: s
     runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
     told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
     if frame.action(frame.plain(label), key=key, icon=icon, help=told):
-        for one in plans:
-            jobs.submit(ws, one, retry=True)
+        jobs.submit(ws, as_one(plans), retry=True)
         st.rerun()
 
 

@@ -13,7 +13,6 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import points, signed_points
 from engine.domains.domain import Domain
 from engine.domains.metric import Metric
 from engine.results import marks
@@ -195,13 +194,11 @@ def _memory(memory: Memory) -> dict[str, Any]:
 
 
 def _level(value: float | None, metric: Metric) -> str:
-    if value is None:
-        return "undefined"
-    return points(value) if metric.unit == "fraction" else f"{value:.2f}"
+    return "undefined" if value is None else metric.level(value)
 
 
 def _difference(value: float | None, metric: Metric) -> str:
-    return "" if value is None else signed_points(value if metric.unit == "fraction" else value / 100)
+    return "" if value is None else metric.change(value)
 
 
 def _tone(value: float | None, metric: Metric) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from bench.architectures import ZOO, Found, _chats, look_at
+from bench.architectures import ZOO, Found, _chats, look_at, main
 from engine.lm import reply_loss
 from engine.lm.load import Base, load_base
 
@@ -38,6 +39,24 @@ def test_a_loss_without_the_models_own_tail_is_seen(
     assert not found.holds
     assert found.loss is not None
     assert found.loss > 1e-2
+
+
+def test_one_that_breaks_is_a_row_and_the_rest_follow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def look(name: str, *_: Any) -> Found:
+        if name == "gpt2":
+            raise IndexError("out of\nrange")
+        return Found(name, probe=0.0, loss=0.0, same_texts=True, round_trip=0.0)
+
+    monkeypatch.setattr(sys, "argv", ["architectures", "gpt2", "llama"])
+    with pytest.raises(SystemExit, match="gpt2"):
+        main(look)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert rows == [
+        "| gpt2 | **failed: IndexError: out of range** | | | | |",
+        "| llama | head | 0.0e+00 | 0.0e+00 | same | 0.0e+00 |",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,9 @@ FOREIGN: tuple[tuple[str, str, str], ...] = (
     ("svg-img-alt", "brushed_brush", "Vega draws the area of a brush, empty as yet, without a name"),
 )
 _START_SECONDS = 180.0
+_SHIFTED = """window.shifted = 0; new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+}).observe({type: "layout-shift", buffered: true});"""
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +73,10 @@ class Visit:
         drawn = ":not(:has([data-testid='stSkeleton']))"
         self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
 
+    def shifted(self) -> float:
+        """How much of the page has moved since it was opened, by nobody's doing (CLS of web vitals)."""
+        return float(self.page.evaluate("shifted"))
+
     def barriers(self) -> list[str]:
         """What axe finds serious or critical on the page, but for FOREIGN."""
         self.page.evaluate(_AXE.read_text(encoding="utf-8"))
@@ -100,6 +107,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
+        page.add_init_script(_SHIFTED)
         found = Visit(page, address)
         page.on("console", lambda message: _note(found, message))
         page.on("pageerror", lambda error: found.errors.append(str(error)))

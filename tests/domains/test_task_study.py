@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import pytest
 from engine.cli import main
 from engine.core.parameters import Parameters
 from engine.core.paths import Workspace, read_json
-from engine.data import prepare
+from engine.data import examples, load_dataset, load_splits, prepare
 from engine.domains import metrics
 from engine.domains.registry import domain_of
+from engine.lm.respond import respond_to_all
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.study import standing
 from engine.results.trees.tree_check import read_tree
+from engine.runs import answers
 from engine.runs.context import RunContext
 from engine.show.report import compose
 from engine.show.report.rendering import as_markdown
@@ -194,3 +197,40 @@ def test_predictions_are_written_for_the_official_evaluator(ws: Workspace, tmp_p
     }
     assert all(one["output"] in "12345" for one in said["golds"])
     assert main([*given[:-3], "nobody", "--output", str(out)]) == 1
+
+
+def test_queries_without_a_known_answer_are_answered_and_never_scored(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    folder = written(tmp_path / "lamp-3")
+    label = folder / "user_top_100_history_label.json"
+    known = json.loads(label.read_text())
+    label.write_text(json.dumps({**known, "golds": [one for one in known["golds"] if one["id"][-1] != "2"]}))
+    ws = Workspace(tmp_path / "study")
+    card = prepare(ws, dataset=folder, base=str(tiny_base))
+    assert (
+        f"{PEOPLE} queries without a known answer: never scored, answered by export-predictions."
+        in card["notes"]
+    )
+    spec = in_process.do(ws, "base", {"examples_per_persona": 5, "max_new_tokens": 4, "splits": ["test"]})
+    scored = answers.read(ws, spec.run_id).answers.to_pandas()
+    assert len(scored) == 2 * PEOPLE
+    assert not any(one.endswith("2") for one in scored["dialogue_id"])
+    out = tmp_path / "out"
+    asked = ["export-predictions", "--workspace", str(ws.root), "--variant", "base", "--output", str(out)]
+    assert main(asked) == 0
+    for name in ("predictions.json", "golds.json"):
+        assert len(read_json(out / name)["golds"]) == 2 * PEOPLE
+    hidden = read_json(out / "predictions-hidden.json")
+    assert hidden["task"] == "LaMP_3"
+    assert {one["id"] for one in hidden["golds"]} == {f"{person}2" for person in range(PEOPLE)}
+    assert all(isinstance(one["output"], str) for one in hidden["golds"])
+    # What is answered now is what scoring answers: the same prompt, kernel and plan.
+    first = scored.iloc[0]
+    example = next(
+        one
+        for one in examples(load_dataset(ws), load_splits(ws), "test")
+        if one.example_id == first["example_id"]
+    )
+    said = respond_to_all(ws, {"effects": []}, [replace(example, reference="")], max_new_tokens=4)
+    assert said == {example.example_id: first["reply"]}

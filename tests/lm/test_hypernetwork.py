@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.lm.hypernetwork import best, predicted
+from engine.lm.hypernetwork import best, for_stranger, predicted
 
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(7, 4))
@@ -36,6 +36,13 @@ def test_an_unseen_personas_own_adapter_never_takes_part() -> None:
         others = [place for place in range(7) if place != row]
         expected = ridge_regression(FEATURES[others], CHANGES[others], FEATURES[row], 0.5)
         np.testing.assert_allclose(weights[row] @ CHANGES, expected, atol=1e-9)
+
+
+def test_a_stranger_gets_what_those_it_knows_get_without_their_own() -> None:
+    weights = for_stranger(FEATURES, 0.5)
+    np.testing.assert_allclose(weights, predicted(FEATURES, 0.5, own=False)[-1, :-1])
+    expected = ridge_regression(FEATURES[:-1], CHANGES[:-1], FEATURES[-1], 0.5)
+    np.testing.assert_allclose(weights @ CHANGES[:-1], expected, atol=1e-9)
 
 
 def test_what_features_tell_is_found_and_what_they_do_not_is_left() -> None:

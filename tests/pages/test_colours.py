@@ -12,7 +12,7 @@ from engine.core.paths import REPOSITORY
 
 TEXT, MARK = 4.5, 3.0
 THEME: dict[str, Any] = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())["theme"]
-STYLE = (REPOSITORY / "pages" / "shared" / "frame.css").read_text()
+STYLE = (REPOSITORY / "pages" / "shared" / "head.css").read_text()
 HUES = ("blue", "orange", "green", "red", "gray")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from engine.core.paths import Workspace
 from engine.data import load_dataset
@@ -58,7 +59,10 @@ def test_everybody_is_searched_at_once(open_page: Open, full: Workspace) -> None
     word = "please"
     found = [one for one in everybody if any(word in said.text.lower() for said in one.messages)]
     app.text_input(key="data_search").set_value(word.upper()).run()
-    assert list(app.dataframe[0].value["Persona"]) == [one.persona_id for one in found]
+    called = {one.persona_id: one.called for one in load_dataset(full).personas}
+    assert list(app.dataframe[0].value["Persona"]) == [called[one.persona_id] for one in found]
+    assert app.selectbox(key="data_persona").options[1:] == list(called.values())
+    assert all(re.fullmatch(r"persona_\d+ \(\w+\)", name) for name in called.values())
     assert 0 < len(found) < len(everybody)
 
 

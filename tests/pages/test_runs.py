@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from engine.core.paths import Workspace, write_json
-from engine.core.wording import count
+from engine.core.wording import MINUS, NOTHING, ago, count, duration, signed_points
 from engine.results import store
 from engine.runs import jobs, labels
 from engine.runs.runfolder import Status, fingerprint, write_spec, write_status
 from tests.many_runs import leave_history
-from tests.pages.conftest import Open, texts
+from tests.pages.conftest import Open, shown_words, texts
 from tests.sample_study import counting_run, end_badly
 
 
@@ -46,6 +46,10 @@ def test_every_run_is_listed_and_one_is_open(open_page: Open, full: Workspace) -
     assert pd.isna(unified["Difference"])  # it is the reference
     assert best["Difference"] == pytest.approx(best["Score"] - unified["Score"])
     assert " to " in best["Interval"]
+    shown = shown_words(app.dataframe[0])
+    told = [signed_points(value / 100).replace(NOTHING, "") for value in table["Difference"]]
+    assert list(shown["Difference"]) == told
+    assert any(MINUS in words for words in told)
 
 
 def test_a_link_opens_the_run_it_names(open_page: Open, full: Workspace) -> None:
@@ -175,7 +179,10 @@ def test_filters_and_search_leave_what_was_asked_for(open_page: Open, prepared: 
 def test_time_taken_stands_beside_the_estimate(open_page: Open, prepared: Workspace) -> None:
     leave_history(prepared, 6, steps=2)
     app = open_page(prepared, "runs")
-    assert {"Took", "Expected"} <= set(app.dataframe[0].value.columns)
+    table, shown = app.dataframe[0].value, shown_words(app.dataframe[0])
+    for name in ("Took", "Expected"):
+        assert list(shown[name]) == [duration(seconds).replace(NOTHING, "") for seconds in table[name]]
+    assert list(shown["When"]) == [ago(at.isoformat()) for at in table["When"]]
     estimated = next(record for record in jobs.list_runs(prepared) if record.spec.estimate_seconds)  # type: ignore[union-attr]
     assert " expected" in texts(open_page(prepared, "runs", run=estimated.run_id))
 

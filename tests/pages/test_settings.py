@@ -67,6 +67,37 @@ def test_the_check_finds_a_damaged_run_and_rebuilding_is_confirmed(
     assert any("1 torn run left out" in entry.value for entry in app.success)
 
 
+def test_leftovers_are_listed_with_sizes_and_only_chosen_kinds_go(
+    open_page: Open, prepared: Workspace
+) -> None:
+    left = {
+        prepared.models / "unified-0123abcd" / "adapter_model.safetensors": 5_200_000,
+        prepared.models / "hybrid-0123abcd" / "adapter_model.safetensors": 1_000,
+        prepared.data / "rescored" / "unified-0123abcd" / "scores.parquet": 900,
+    }
+    for path, size_bytes in left.items():
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(size_bytes))
+    app = open_page(prepared, "settings")
+    assert "Look for leftovers" in [one.label for one in app.button]
+    app.button(key="settings_clean_look").click().run()
+    found = next(one.value for one in app.dataframe if "Kind" in one.value).set_index("Kind")
+    assert list(found.loc["Adapters", ["Number", "Size"]]) == ["2", "5.2 MB"]
+    assert list(found.loc["Outdated", ["Number", "Size"]]) == ["1", "900 B"]
+    app.multiselect(key="settings_clean_kinds").set_value(["adapters"]).run()
+    (takes,) = [one for one in app.button if one.label.startswith("Take away")]
+    assert takes.label == "Take away 2 files and folders, 5.2 MB"
+    app.button(key="settings_clean").click().run()
+    assert all(path.exists() for path in left)  # until it is confirmed
+    app.button(key="settings_clean_yes").click().run()
+    assert not app.exception
+    assert [path.exists() for path in left] == [False, False, True]
+    assert "2 files and folders gone, 5.2 MB." in [one.value for one in app.success]
+    app.button(key="settings_clean_look").click().run()
+    found = next(one.value for one in app.dataframe if "Kind" in one.value)
+    assert "Adapters" not in set(found["Kind"])
+
+
 def test_a_workspace_is_made_read_only_and_opened_again(open_page: Open, prepared: Workspace) -> None:
     app = open_page(prepared, "settings")
     app.toggle(key="settings_read_only").set_value(True).run()

@@ -161,12 +161,23 @@ def recipe(*effects: dict[str, Any], **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("more", "fault"),
     [
-        ({"temperature": 0.7}, "greedily"),
+        ({"temperature": 3}, "temperature"),
+        ({"temperature": 1, "seed": 2**80}, "seed"),
         ({"n": 2}, "One reply"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "assistant", "content": "Hm."}]}, "user's"),
         ({"messages": [{"role": "tool", "content": "Hm.", "tool_call_id": "1"}]}, "role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "content.0.type: Input"),
+        ({"messages": [{"role": "user", "content": "word " * 9_000}]}, "longer than the"),
+        ({"messages": [{"role": "user", "content": "word " * 9_000}], "stream": True}, "longer than the"),
+        ({"model": "unified:somebody", "user": "another"}, "names another"),
+        (recipe({"kind": "weights", "run": "unified-00000000", "name": "x", "weight": "much"}), "a number"),
+        (recipe({"kind": "weights", "run": "unified-00000000", "name": "x", "weight": 1e300}), "a number"),
+        (recipe({"kind": "own", "run": "unified-00000000", "weight": 2}), "own has run, chosen"),
+        (recipe({"kind": "prompt", "memories": -1}), "0 or more"),
+        ({"extra_body": {"recipe": {"effects": [5]}}}, "an effect has a kind"),
+        ({"extra_body": {"recipe": {"mixture": {}}}}, "not of the form"),
         ({"extra_body": {"recipe": {"effects": [{"kind": "weights", "run": "../x", "name": "y"}]}}}, ""),
         ({"extra_body": {"recipe": {"effects": [{"kind": "nonsense"}]}}}, "nonsense"),
         (recipe({"kind": "weights", "run": "unified-00000000", "name": "../../../base"}), "lead out"),
@@ -181,15 +192,42 @@ def recipe(*effects: dict[str, Any], **more: Any) -> dict[str, Any]:
 )
 def test_what_cannot_be_answered_is_refused(client: OpenAI, more: dict[str, Any], fault: str) -> None:
     asked: dict[str, Any] = {"model": "unified", "messages": [{"role": "user", "content": "Good night."}]}
-    with pytest.raises(openai.BadRequestError) as refused:
+    with pytest.raises(openai.BadRequestError) as refused:  # of a stream too, before it begins
         client.chat.completions.create(**{**asked, **more})
     assert fault in str(refused.value)
+    assert refused.value.type == "invalid_request_error"
     assert ask(client, "unified", SAID[1]).choices  # and the server goes on
 
 
 def test_a_model_that_is_not_offered_is_not_found(client: OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="base|unified"):
-        ask(client, "gpt-4", SAID[0])
+    for asked in (lambda: ask(client, "gpt-4", SAID[0]), lambda: client.models.retrieve("gpt-4")):
+        with pytest.raises(openai.NotFoundError, match="base|unified") as refused:
+            asked()
+        assert refused.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "embeddings"), ("GET", "chat/completions"), ("DELETE", "models/unified"), ("GET", "../x")],
+)
+def test_what_is_not_answered_here_is_said_in_the_apis_own_form(
+    told: dict[str, Any], method: str, path: str
+) -> None:
+    headers = {"authorization": f"Bearer {told['token']}"}
+    answer = httpx2.request(method, f"{told['address']}/{path}", headers=headers)
+    assert answer.status_code in (404, 405)
+    assert "/v1/chat/completions" in answer.json()["error"]["message"]
+
+
+def test_drawn_words_are_a_seeds_whoever_else_is_answered(client: OpenAI) -> None:
+    def drawn(seed: int) -> str:
+        reply = ask(client, "unified", SAID[0], temperature=1.5, seed=seed)
+        return str(reply.choices[0].message.content)
+
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(drawn, (1, 2, 3, 1, 2, 3)))
+    assert together[:3] == together[3:] == [drawn(1), drawn(2), drawn(3)]
+    assert len(set(together)) > 1
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", "Basic wrong"])

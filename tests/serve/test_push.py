@@ -130,6 +130,20 @@ def frame_free(text: str) -> str:
     return text.replace("\\", "")
 
 
+def test_no_path_of_this_machine_goes_out_however_it_is_written(tmp_path: Path) -> None:
+    base = tmp_path / "my ünï base"
+    base.mkdir()
+    (base / "config.json").write_text("{}")
+    out = tmp_path / "out"
+    out.mkdir()
+    named = {"base_model_name_or_path": str(base)}
+    for name, escaped in (("ours.json", False), ("theirs.json", True)):
+        (out / name).write_text(json.dumps(named, ensure_ascii=escaped))
+    parcel(out, base=str(base))
+    for path in out.iterdir():
+        assert json.loads(path.read_text())["base_model_name_or_path"] == base.name
+
+
 @pytest.mark.usefixtures("own_token")
 def test_a_second_push_takes_the_place_of_the_first(hub: Hub, tmp_path: Path) -> None:
     stale = {"adapters/long-gone/adapter_config.json": b"{}", "notes.md": b"mine"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,17 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from engine.core.errors import EngineError
-from engine.core.machine import Machine
+from engine.core.machine import Machine, change_machine
 from engine.core.memory import available_bytes
 from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import scan
+from engine.runs.registry import reckoned_by
 from engine.runs.room import Room, lacking
-from engine.strategies.plan import plan
+from engine.runs.runfolder import Status, write_spec, write_status
+from engine.strategies.ground import read_ground
+from engine.strategies.plan import as_one, plan
+from engine.strategies.room import room
 from tests.tiny_base import prepare_study
 
 
@@ -38,15 +42,47 @@ def test_adapters_are_reckoned_as_large_as_peft_makes_them(tiny_base: Path, tmp_
     assert whole.memory_bytes == small.memory_bytes < available_bytes()
 
 
+@pytest.fixture
+def _reckoned() -> Iterator[None]:
+    """What a test lets runs take is forgotten behind it."""
+    yield
+    reckoned_by(lambda ws, specs: room(specs, read_ground(ws)))
+
+
+@pytest.mark.usefixtures("_reckoned")
 @pytest.mark.parametrize(
-    ("room", "fault"), [(Room(10**15, 0), "of memory, and"), (Room(1, 10**16), "of disk, and")]
+    ("taken", "fault"), [(Room(10**15, 0), "of memory, and"), (Room(1, 10**16), "of disk, and")]
 )
-def test_what_is_not_there_is_refused_and_nothing_is_queued(ws: Workspace, room: Room, fault: str) -> None:
-    planned = replace(plan(ws, "count"), room=room)
-    with pytest.raises(EngineError, match=fault) as refused:
-        jobs.submit(ws, planned)
-    assert refused.value.hint
-    assert not scan(ws)
+def test_what_is_not_there_is_refused_by_every_launch(ws: Workspace, taken: Room, fault: str) -> None:
+    failed, other = plan(ws, "count", seed=1), plan(ws, "count")
+    run_id = failed.target.run_id
+    write_status(ws.run_folder(run_id), Status(state="failed", order=1, attempt=1))
+    write_spec(ws.run_folder(run_id), failed.target.spec)
+    done = ws.run_folder(run_id) / "checkpoint.json"
+    done.write_text("{}")
+    reckoned_by(lambda *_: taken)
+    launches: tuple[Callable[[], object], ...] = (
+        lambda: jobs.submit(ws, other),
+        lambda: jobs.submit(ws, as_one([failed, other]), retry=True),
+        lambda: jobs.resume(ws, run_id),
+        lambda: jobs.start_over(ws, run_id),
+    )
+    for launch in launches:
+        with pytest.raises(EngineError, match=fault) as refused:
+            launch()
+        assert refused.value.hint
+    assert [(one.run_id, one.state) for one in scan(ws)] == [(run_id, "failed")]
+    assert done.exists()
+
+
+@pytest.mark.usefixtures("_reckoned")
+def test_what_waits_already_takes_its_disk_too(ws: Workspace) -> None:
+    change_machine(ws, training_slots=0)
+    free = shutil.disk_usage(ws.root).free
+    reckoned_by(lambda _, specs: Room(1, len(specs) * (free - 200_000_000)))
+    jobs.submit(ws, plan(ws, "count"))
+    with pytest.raises(EngineError, match="of disk, and"):
+        jobs.submit(ws, plan(ws, "count", seed=1))
 
 
 def test_on_a_cluster_its_own_memory_counts(ws: Workspace) -> None:

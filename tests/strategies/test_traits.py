@@ -17,6 +17,7 @@ TRAINED = {
     *("unified", "per-persona", "hybrid", "constrained", "online", "prefix", "prefix-unified"),
     *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
     *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged", "hypernetwork"),
+    "unified-memories",
     *NETWORKS,
 }
 ALIKE = {"unified", "global-prefix", "merge-average"}
@@ -48,8 +49,7 @@ STEERED = {"context-steering", "steering-vectors"}
             | STEERED
             | NETWORKS
             | {"base", "matched", "retrieval", "profile-prompt", "mixture", "routing", "frontier"}
-            | NETWORKS
-            | {"ceiling", "tuned"},
+            | {"ceiling", "tuned", "unified-memories", "hypernetwork"},
         ),
         (
             "trains",

@@ -15,7 +15,7 @@ from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
 from engine.core.wording import count, interval, percent, points, signed_points
 from engine.runs import jobs
-from engine.strategies.plan import Plan, plan
+from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 
 
@@ -56,7 +56,7 @@ def sweep(
         return _answer_results(call, chosen)
     plans = plan_sweep(call.ws, chosen, read_settings(settings), seed=seed)
     if dry_run:
-        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(_joined(plans)))
+        call.answer({"plans": [plan_record(one) for one in plans]}, lambda: show_plan(as_one(plans)))
         return 0
     return launch_all(call, plans, detach=detach) or (0 if detach else _answer_results(call, chosen))
 
@@ -91,18 +91,12 @@ def _sweep(ws: Workspace, name: str, given: str | None) -> Sweep:
     return sweep_of(ws, name, parameter, values if isinstance(values, list) else [values])
 
 
-def _joined(plans: Sequence[Plan]) -> Plan:
-    """All plans as one, each run once."""
-    runs = {run.run_id: run for one in plans for run in one.runs}
-    return Plan(plans[0].experiment, tuple(runs.values()))
-
-
 def launch_all(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
-    """Queue every plan and, unless detached, wait; raises EngineError for the first run that failed."""
-    for line in dict.fromkeys(line for one in plans for line in one.notes):
+    """Queue plans, all or none, and wait unless detached; raises EngineError for the first that failed."""
+    joined = as_one(plans)
+    for line in joined.notes:
         note(line)
-    submitted = [entry for one in plans for entry in jobs.submit(call.ws, one, retry=True)]
-    run_ids = list(dict.fromkeys(entry.record.run_id for entry in submitted))
+    run_ids = [entry.record.run_id for entry in jobs.submit(call.ws, joined, retry=True)]
     if detach:
         call.answer({"runs": run_ids}, lambda: out().print(f"{count(len(run_ids), 'run')} queued."))
         return 0

@@ -1,7 +1,8 @@
 """The reader of the LaMP family: LaMP's questions and outputs, OPPU's histories and labels, LongLaMP's rows.
 
 Owns that a person's history items are what is trained on, each a question with its reply by the task's
-template, and that her queries are what is predicted. A query without a known answer is left out, and counted.
+template, and that her queries are what is predicted. A query without a known answer (LaMP's own test files)
+is a dialogue without a reply: it is neither trained on nor scored, and `export-predictions` answers it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from engine.data.lines import read_document
 from engine.data.mapping import Mapping, split_of
 from engine.data.packed import stem_of
 from engine.data.when import found_in
-from engine.domains.tasks import TASK
+from engine.domains.tasks import QUERY, TASK
 
 _USERS = ("user_id", "name", "author", "reviewerId")
 _PROFILES = re.compile(r"profile_user_\d+")
@@ -30,12 +31,18 @@ _PROFILES = re.compile(r"profile_user_\d+")
 
 def is_lamp(sample: Sample) -> bool:
     """Say whether rows hold a query with a person's profile: LaMP's questions, or OPPU's histories."""
-    return {"id", "input", "profile"} <= sample.keys or {"user_id", "profile", "query"} <= sample.keys
+    named = {"id", "input", "profile"} <= sample.keys or {"user_id", "profile", "query"} <= sample.keys
+    return named and _has_profiles(sample)
 
 
 def is_longlamp(sample: Sample) -> bool:
     """Say whether rows hold a query, its answer and a profile: LongLaMP's."""
-    return {"input", "output", "profile"} <= sample.keys
+    return {"input", "output", "profile"} <= sample.keys and _has_profiles(sample)
+
+
+def _has_profiles(sample: Sample) -> bool:
+    """Whether a profile is a list of items, not a text about somebody."""
+    return any(isinstance(row.get("profile"), list) for row in sample.rows)
 
 
 @dataclass(slots=True)
@@ -52,7 +59,10 @@ class _Reading:
         """What is worth saying of what was left out."""
         found = []
         if self.unanswered:
-            found.append(f"{count(self.unanswered, 'query', 'queries')} without a known answer left out.")
+            found.append(
+                f"{count(self.unanswered, 'query', 'queries')} without a known answer: never scored, answered"
+                " by export-predictions."
+            )
         if self.odd_items:
             found.append(
                 f"{count(self.odd_items, 'history item')} without the fields of {self.task.name} left out."
@@ -72,11 +82,16 @@ def read_lamp(samples: tuple[Sample, ...], mapping: Mapping, *, layout: str = "l
     reading = _Reading(_task(samples, mapping))
     for sample in samples:
         split = split_of(sample.path) if len(samples) > 1 else ""
-        golds = _golds(sample.path, reading.gathered)
-        characters = _profiles(sample.path.parent, reading.gathered)
-        for place, (line, row) in enumerate(rows_of(sample.path, mapping.encoding, reading.gathered)):
-            character = characters[place] if place < len(characters) else None
+        golds = _golds(sample.path, mapping.encoding, reading.gathered)
+        characters, rows = _profiles(sample.path.parent, reading.gathered), 0
+        for line, row in rows_of(sample.path, mapping.encoding, reading.gathered):
+            character = characters[rows] if rows < len(characters) else None
+            rows += 1
             _read_row(row, reading, golds, where=(sample.path.name, line), split=split, character=character)
+        if characters and len(characters) != rows:
+            problem = f"{len(characters)} people's summaries beside it, in the order of {rows} people"
+            reading.gathered.wrong(sample.path.name, 0, problem)
+            reading.gathered.characters = dict.fromkeys(reading.gathered.characters)
     imported = reading.gathered.imported(layout, ids_tell=False, dates=mapping.dates)
     return replace(
         imported,
@@ -137,7 +152,7 @@ def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, lin
         if pair is None:
             reading.odd_items += 1
             continue
-        key = repr(item.get("id", pair))
+        key = repr((item.get("id"), pair))  # ids alone are often null, or numbers that begin anew
         if key in seen:
             continue
         seen.add(key)
@@ -151,21 +166,21 @@ def _read_query(
     query: _Query, user: str, reading: _Reading, *, place: int, where: tuple[str, int], split: str
 ) -> None:
     file, line = where
-    if query.answer is None:
-        reading.unanswered += 1
-        return
     problems: list[str] = []
-    answer = str(query.answer) if isinstance(query.answer, int | float) else query.answer
-    for name, value in (("input", query.asked), ("output", answer)):
-        if not isinstance(value, str) or not value.strip():
-            problems.append(f"{name}: must be text with words in it")
+    answer = reading.task.answered(query.answer)
+    if not isinstance(query.asked, str) or not query.asked.strip():
+        problems.append("input: must be text with words in it")
+    if not answer and query.answer is not None:
+        problems.append("output: must be text with words in it")
     given = query.query_id if query.query_id is not None else f"{stem_of(Path(file))}-{line}-{place}"
-    session = identifier(f"query-{given}", "id", problems)
+    session = identifier(f"{QUERY}{given}", "id", problems)
     if problems or session is None:
         reading.gathered.wrong(file, line, *problems)
         return
     said = reading.gathered.turns
-    messages = said.tidied([*said.said("user", query.asked), *said.said("assistant", answer)])
+    reading.unanswered += not answer
+    reply = said.said("assistant", answer) if answer else []
+    messages = said.tidied([*said.said("user", query.asked), *reply])
     draft = Draft(user, session, messages, _meta(reading), file, line, split=split or "test", last=True)
     reading.gathered.drafts.append(draft)
 
@@ -191,7 +206,7 @@ def _answer(own: Any, query_id: Any, golds: dict[str, Any]) -> Any:
     return own if own is not None else golds.get(str(query_id))
 
 
-def _golds(path: Path, gathered: Gathered) -> dict[str, Any]:
+def _golds(path: Path, encoding: str, gathered: Gathered) -> dict[str, Any]:
     """The answers beside a file of questions: *_outputs.json, or OPPU's *_label.json."""
     stem = stem_of(path)
     names = [f"{stem.replace('questions', 'outputs')}.json"] if "questions" in stem else []
@@ -199,7 +214,7 @@ def _golds(path: Path, gathered: Gathered) -> dict[str, Any]:
     place = next((found for name in names if (found := beside(path.parent, name))), None)
     if place is None:
         return {}
-    document, fault = read_document(place)
+    document, fault = read_document(place, encoding)
     rows = document.get("golds") if isinstance(document, dict) else document
     if fault is None and not isinstance(rows, list):
         fault = Fault(place.name, 0, 'must hold {"golds": [{"id", "output"}]}')

@@ -9,7 +9,7 @@ person's.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,11 +144,21 @@ _Row = tuple[str, int, str, dict[str, Any]]
 
 
 def _rows(samples: Sequence[Sample], mapping: Mapping, gathered: Gathered) -> Iterator[_Row]:
-    """Yield (file, line, split, row) of every row that can be read."""
+    """Yield (file, line, split, row) of every row that can be read; of one name in two folders, with the
+    folder's.
+    """
+    shared = Counter(sample.path.name for sample in samples)
     for sample in samples:
+        name = sample.path.name
+        file = f"{sample.path.parent.name}-{name}" if shared[name] > 1 else name
         by_name = split_of(sample.path) if len(samples) > 1 else ""
         for number, row in rows_of(sample.path, mapping.encoding, gathered):
-            yield sample.path.name, number, named_split(value_at(row, mapping.split)) or by_name, row
+            told = value_at(row, mapping.split)
+            if told is not None and not named_split(told):
+                problem = f"{mapping.split}: {shorten(told)} is not one of train, val, test"
+                gathered.wrong(file, number, problem)
+            else:
+                yield file, number, named_split(told) or by_name, row
 
 
 # --- a dialogue, or a question with its reply, a row
@@ -270,8 +280,38 @@ def _read_turns(rows: Iterator[_Row], mapping: Mapping, gathered: Gathered) -> N
             continue
         sessions[file, session].append(turn)
     days = days_of((turn.when for turns in sessions.values() for turn in turns), mapping.dates)
-    for (file, session), turns in sessions.items():
-        _read_session(session, _oldest_first(turns, days), mapping, gathered, file=file)
+    for (file, session), held in sessions.items():
+        for turns in _of_each(held, session, mapping, gathered, file=file):
+            _read_session(session, _oldest_first(turns, days), mapping, gathered, file=file)
+
+
+def _of_each(
+    turns: list[_Turn], session: str, mapping: Mapping, gathered: Gathered, *, file: str
+) -> list[list[_Turn]]:
+    """Part the turns under one id where each person numbers her own dialogues, and every turn names her.
+
+    Where several people speak and some turn names none of them, whose it is cannot be known: a fault.
+    """
+    people = dict.fromkeys(_plain(turn.user) for turn in turns if turn.role == "user")
+    if len(people) < 2:
+        return [turns]
+    parted: dict[str, list[_Turn]] = {one: [] for one in people}
+    for turn in turns:
+        if _plain(turn.user) not in parted:
+            named = ", ".join(shorten(one) for one in list(people)[:3])
+            gathered.wrong(
+                file,
+                turn.line,
+                f"{mapping.session}: {session} is a dialogue of several people ({named}), and this turn names"
+                f" none of them in {mapping.user}; number dialogues so that no two people share one",
+            )
+            return []
+        parted[_plain(turn.user)].append(turn)
+    return list(parted.values())
+
+
+def _plain(user: Any) -> str:
+    return identifier(user, "", []) or ""
 
 
 def _turn(
@@ -324,7 +364,13 @@ def _read_session(
             messages += said
     gathered.person(user, first.character)
     made = gathered.turns.tidied(messages)
-    meta, split = first.meta, next((turn.split for turn in turns if turn.split), "")
+    splits = sorted({turn.split for turn in turns if turn.split})
+    if len(splits) > 1:
+        gathered.wrong(
+            file, first.line, f"{mapping.split}: the dialogue {session} is in {' and '.join(splits)}"
+        )
+        return
+    meta, split = first.meta, "".join(splits)
     when = turns[0].when
     gathered.drafts.append(Draft(user, session, made, meta, file, first.line, when=when, split=split))
 

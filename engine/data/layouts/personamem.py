@@ -16,7 +16,7 @@ from engine.data.layouts.layout import Sample
 from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.mapping import Mapping
 from engine.data.packed import stem_of
-from engine.domains.tasks import TASK
+from engine.domains.tasks import QUERY, TASK
 
 _ASKED = ("user_question_or_message", "correct_answer", "all_options")
 
@@ -35,7 +35,7 @@ def read_personamem(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
     for line, row in rows_of(sample.path, mapping.encoding, gathered):
         problems: list[str] = []
         user = identifier(row.get("persona_id"), "persona_id", problems)
-        session = identifier(f"query-{row.get('question_id') or line}", "question_id", problems)
+        session = identifier(f"{QUERY}{row.get('question_id') or line}", "question_id", problems)
         values = [row.get(name) for name in _ASKED]
         texts = [value.strip() if isinstance(value, str) else "" for value in values]
         problems += [f"{name}: empty" for name, text in zip(_ASKED, texts, strict=True) if not text]

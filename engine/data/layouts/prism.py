@@ -29,7 +29,7 @@ def read_prism(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
     """Return the people of PRISM, in the order in which their conversations are numbered."""
     gathered = Gathered()
     (sample,) = samples
-    characters = _survey(sample.path.parent, gathered)
+    characters = _survey(sample.path.parent, mapping.encoding, gathered)
     for line, row in rows_of(sample.path, mapping.encoding, gathered):
         problems: list[str] = []
         user = identifier(row.get("user_id"), "user_id", problems)
@@ -65,14 +65,14 @@ def _chosen(value: Any, gathered: Gathered) -> Any:
     return found
 
 
-def _survey(folder: Path, gathered: Gathered) -> dict[str, str]:
+def _survey(folder: Path, encoding: str, gathered: Gathered) -> dict[str, str]:
     """What each person said of herself, where the survey lies beside."""
     path = beside(folder, SURVEY)
     if path is None:
         return {}
-    rows = rows_of(path, "", gathered)
     return {
-        str(row["user_id"]): row["self_description"]
-        for _, row in rows
-        if isinstance(row.get("self_description"), str) and row.get("user_id") is not None
+        user: row["self_description"]
+        for _, row in rows_of(path, encoding, gathered)
+        if isinstance(row.get("self_description"), str)
+        and (user := identifier(row.get("user_id"), "user_id", [])) is not None
     }

@@ -6,6 +6,7 @@ place that holds several datasets, and says what it looked for where it finds no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from engine.data.assemble import Imported
 from engine.data.layouts import chats, edgewise, flattened, lamp, lamp_qa, mapped, personamem, prism, speakers
 from engine.data.layouts.layout import Layout, Sample
 from engine.data.layouts.own import is_own, read_own
-from engine.data.mapping import Mapping, split_of
+from engine.data.mapping import Mapping, named_split, split_of
 
 
 def _edgewise(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
@@ -64,6 +65,7 @@ LAYOUTS: Final = (
            mapped.recognises, _mapped("table"), divided=True),
 )  # fmt: skip
 KNOWN: Final = "; ".join(f"{one.title} ({one.takes})" for one in LAYOUTS)
+_NUMBER = re.compile(r"\d+")
 _RESEMBLES = next(one for one in LAYOUTS if one.name == "flattened")
 _TABLE = LAYOUTS[-1]
 
@@ -80,7 +82,11 @@ def read_place(label: str, folder: Path | None, samples: Sequence[Sample], mappi
         raise _nothing(label, folder, samples)
     if len(found) > 1 and not (layout.divided and _is_one(found)):
         names = ", ".join(str(one.path.relative_to(folder) if folder else one.path.name) for one in found[:5])
-        raise EngineError(f"{label} holds several datasets: {names}.", "Name one of them.")
+        raise EngineError(
+            f"{label} holds several datasets: {names}.",
+            "Name one of them. Parts of one dataset are numbered, or lie in folders train, val and test, or"
+            " go into one file with a column of users.",
+        )
     return layout.read(tuple(found), mapping)
 
 
@@ -108,9 +114,14 @@ def _found(layout: Layout, samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _is_one(found: Sequence[Sample]) -> bool:
-    """Whether several files are parts of one dataset: each names its split, or all are numbered parts."""
-    shards = ["-of-" in one.path.name for one in found]
-    return all(split_of(one.path) for one in found) or all(shards)
+    """Whether several files are parts of one dataset: each, or the folder of each, names its split, or all
+    are numbered parts of one folder.
+    """
+    folders = {one.path.parent for one in found}
+    if len(folders) > 1:
+        return len({one.parent for one in folders}) == 1 and all(named_split(one.name) for one in folders)
+    numbered = {_NUMBER.sub("#", one.stem) for one in found}
+    return all(split_of(one.path) for one in found) or len(numbered) == 1
 
 
 def _nothing(label: str, folder: Path | None, samples: Sequence[Sample]) -> EngineError:

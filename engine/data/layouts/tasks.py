@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.core.errors import unknown_name
+from engine.domains.tasks import RATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,18 @@ class Task:
 
     def pair(self, item: Mapping[str, Any]) -> tuple[str, str] | None:
         """Return what an item asks and its answer; None where a field is missing."""
-        fields = {name: _text(item.get(name)) for name in (*self.given, self.answer)}
-        if not all(fields.values()):
-            return None
-        asked = self.asks.format(**{name: fields[name] for name in self.given})
-        return asked, fields[self.answer]
+        fields = {name: words_of(item.get(name)) for name in self.given}
+        answer = self.answered(item.get(self.answer))
+        return (self.asks.format(**fields), answer) if answer and all(fields.values()) else None
+
+    def answered(self, value: Any) -> str:
+        """Return an answer as text: a rating of "4.0" is 4."""
+        text = words_of(value)
+        return _POINT_NOUGHT.sub("", text) if self.name in RATED else text
 
 
-def _text(value: Any) -> str:
+def words_of(value: Any) -> str:
+    """Return what a field holds as text, a whole number without a point; "" for what is neither."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:g}"
     return value.strip() if isinstance(value, str) else ""
@@ -123,6 +128,7 @@ TASKS: Final = (
         r"Generate the review text",
     ),
 )
+_POINT_NOUGHT = re.compile(r"(?<=\d)\.0+$")
 BY_NAME: Final = {task.name: task for task in TASKS}
 _WRITTEN = re.compile(r"lamp[_\- ]?([1-7])(?!\d)", re.IGNORECASE)
 

@@ -7,16 +7,14 @@ reads). A run that is written again takes the place of what was there.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from engine.core.paths import make_folder
+from engine.core.paths import make_folder, whole
 from engine.results.trackers.tracked import Tracked
 
 _STATUS: Final = {"running": 1, "queued": 2, "succeeded": 3, "failed": 4, "lost": 4, "cancelled": 5}
@@ -31,11 +29,8 @@ def write(folder: Path, study: str, runs: Iterable[Tracked]) -> int:
     home = folder / number
     made = 0
     for run in runs:
-        part = home / f".{run.run_id}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        _write_run(part, home, number, run)
-        shutil.rmtree(home / run.run_id, ignore_errors=True)
-        os.replace(part, home / run.run_id)
+        with whole(home / run.run_id) as part:
+            _write_run(part, home, number, run)
         made += 1
     if made:
         told = {"artifact_location": home.absolute().as_uri(), "experiment_id": number, "name": study}

@@ -52,11 +52,15 @@ class Tracked:
 
 
 def tracked(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[Tracked]:
-    """Yield each run that has begun; those whose spec cannot be read are left out."""
+    """Yield each of the runs, which have begun."""
     shown = metrics.of_study(ws)
     for record in records:
-        if record.spec is not None and record.status.attempt:
-            yield _tracked(ws, record, shown)
+        yield _tracked(ws, record, shown)
+
+
+def has_begun(record: RunRecord) -> bool:
+    """Say whether there is anything to tell of a run: one whose spec cannot be read has nothing."""
+    return record.spec is not None and record.status.attempt > 0
 
 
 def _tracked(ws: Workspace, record: RunRecord, shown: Mapping[str, Metric]) -> Tracked:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from engine.core.paths import make_folder
+from engine.core.paths import full_disk_told, make_folder
 from engine.results.trackers.tracked import Tracked
 
 _TABLES: Final = """
@@ -33,7 +33,8 @@ def write(folder: Path, study: str, runs: Iterable[Tracked]) -> int:
     make_folder(folder)
     name = re.sub(r"[^\w-]", "", study, flags=re.ASCII) or "default"
     made = 0
-    with closing(sqlite3.connect(folder / f"{name}.db")) as held, held:
+    file = folder / f"{name}.db"
+    with full_disk_told(file), closing(sqlite3.connect(file)) as held, held:
         held.executescript(_TABLES)
         for run in runs:
             _write_run(held, run)

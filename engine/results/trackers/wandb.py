@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import shutil
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from engine.core.paths import make_folder
+from engine.core.paths import make_folder, whole
 from engine.results.trackers.tracked import Tracked
 
 _HEADER: Final = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
@@ -32,13 +30,10 @@ def write(folder: Path, study: str, runs: Iterable[Tracked]) -> int:
     for run in runs:
         at = datetime.fromtimestamp(run.began, UTC).strftime("%Y%m%d_%H%M%S")
         home = folder / f"offline-run-{at}-{run.run_id}"
-        part = home.with_name(f".{home.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        make_folder(part / "files")
         records = (_field(1, number) + record for number, record in enumerate(_records(study, run), start=1))
-        (part / f"run-{run.run_id}.wandb").write_bytes(_HEADER + b"".join(_framed(records)))
-        shutil.rmtree(home, ignore_errors=True)
-        os.replace(part, home)
+        with whole(home) as part:
+            make_folder(part / "files")
+            (part / f"run-{run.run_id}.wandb").write_bytes(_HEADER + b"".join(_framed(records)))
         made += 1
     return made
 

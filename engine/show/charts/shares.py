@@ -16,7 +16,7 @@ def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerC
     """Return one horizontal bar a name, in percent, with its number beside it."""
     frame = pd.DataFrame(
         [
-            {"name": name, "percent": 100 * share, "words": percent(share), "kind": "amount"}
+            {"name": name, "percent": 100 * share, "words": _words(share), "kind": "amount"}
             for name, share in shares.items()
             if share is not None
         ],
@@ -38,6 +38,11 @@ def share_chart(shares: Mapping[str, float | None], *, title: str) -> alt.LayerC
             text="words:N", color=alt.Color("kind:N", scale=scale(), legend=None)
         ),
     ).properties(height=32 * max(1, len(frame)) + 40)
+
+
+def _words(share: float) -> str:
+    """A small share keeps a decimal: a bar that is there is not "0 %"."""
+    return percent(share, 0 if share >= 0.01 or not share else 1)
 
 
 Lengths = Literal["mean", "p10", "p50", "p90"]

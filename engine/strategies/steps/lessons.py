@@ -28,6 +28,7 @@ from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.steps.augment import augmented_for
+from engine.strategies.steps.recalling import recalled, rows_of, shown
 from engine.strategies.steps.scoring import count_cuts
 
 _WANTED_STEPS, _MOST_AT_ONCE, _USUAL_EPOCHS = 600, 8, 3
@@ -129,7 +130,8 @@ def training_dialogues(
 ) -> dict[str, dict[str, list[Encoded]]]:
     """Return the encoded train and val dialogues of each persona, as many as the parameters ask for.
 
-    With the by-persona split the validation dialogues are other people's: they are under the name "". A
+    Where memories are to stand in the prompt, each reply is a row of its own behind them. With the by-persona
+    split the validation dialogues are other people's: they are under the name "". A
     dialogue that is longer than the model's window, less the positions `taken` by a prefix, is cut to its
     newest turns; cut ones are counted, and those whose last turn alone is too long.
     """
@@ -137,20 +139,26 @@ def training_dialogues(
     chosen = set(train_ids(dataset, splits, context.spec.parameters))
     made = augmented_for(context, chosen)
     chosen.update(dialogue.dialogue_id for dialogue in made)
-    rows: dict[str, dict[str, list[Encoded]]] = {}
-    cut, domain = Counter[str](), domain_of(context.workspace)
-    room = window_of(base.model) - taken
+    wanted: list[tuple[Dialogue, Split]] = []
     for dialogue in (*dataset.dialogues, *made):
         split = "train" if dialogue.dialogue_id in chosen else splits.assignment.get(dialogue.dialogue_id)
-        if split not in ("train", "val") or (split == "train" and dialogue.dialogue_id not in chosen):
-            continue
-        others_judge = split == "val" and splits.scheme == "by-persona"
-        if not (dialogue.persona_id in personas or others_judge):
-            continue
-        made_of, was_cut = _within(base, domain, dialogue, room)
+        is_theirs = dialogue.persona_id in personas or (split == "val" and splits.scheme == "by-persona")
+        if is_theirs and (split == "val" or dialogue.dialogue_id in chosen):
+            wanted.append((dialogue, split or "train"))
+    told, domain = shown(context), domain_of(context.workspace)
+    memories = recalled(context, told, wanted) if told.memories else {}
+    room = window_of(base.model) - taken
+    rows: dict[str, dict[str, list[Encoded]]] = {}
+    cut = Counter[str]()
+    for dialogue, split in wanted:
+        if told.memories:
+            longest = context.spec.protocol["max_new_tokens"]
+            made_of, was_cut = rows_of(base, domain, dialogue, memories, max_new_tokens=longest)
+        else:
+            made_of, was_cut = _within(base, domain, dialogue, room)
         if was_cut:
             cut[cuts.DIALOGUES if made_of else cuts.UNREAD] += 1
-        owner = "" if others_judge else dialogue.persona_id
+        owner = "" if split == "val" and splits.scheme == "by-persona" else dialogue.persona_id
         for row in made_of:
             if any(row.is_reply):
                 rows.setdefault(owner, {"train": [], "val": []})[split].append(row)

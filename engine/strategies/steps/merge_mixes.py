@@ -14,8 +14,10 @@ import pandas as pd
 import torch
 
 from engine.core.errors import EngineError
+from engine.core.types import Splits
 from engine.core.wording import percent
 from engine.data.dataset import examples, load_dataset, load_splits
+from engine.data.splits import as_if_known
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
@@ -99,37 +101,46 @@ def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
 
 
 def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]:
-    """Predict each persona's adapter from what is known of her, as a sum of those that exist."""
+    """Predict each persona's adapter from what is known of her, as a sum of those that exist; of unseen ones
+    from their profile and the dialogues before what is judged."""
     parameters, personas = context.spec.parameters, sources.personas
-    features = _known_of(context, parameters["features"])
-    places = {persona: place for place, persona in enumerate(features.personas)}
-    unknown = [persona for persona in personas if persona not in places]
+    splits, scorer = load_splits(context.workspace), Scorer(context.workspace)
+    features = _known_of(context, parameters["features"], splits, scorer)
+    unknown = [persona for persona in personas if persona not in features.personas]
     if unknown:
         raise EngineError(
             f"Nothing is known of {len(unknown)} personas to predict from, {unknown[0]} among them.",
             "Predict from something that all have: --set features=behaviour",
         )
-    rows = features.vectors[[places[persona] for persona in personas]]
+    rows = _rows(features, personas)
     fit = hypernetwork.best(rows, _products(sources, shelf), parameters["ridge"], own=parameters["own"])
     context.summary(ridge=fit.ridge, explained=fit.explained)
     context.log(
         f"ridge {fit.ridge:g}: {percent(fit.explained, 1)} of what tells the adapters from their mean is "
         "predicted for personas it does not know"
     )
-    return [
-        merge_weights.signed(persona, personas, row.tolist())
-        for persona, row in zip(personas, fit.weights, strict=True)
-    ]
+    found = {persona: row.tolist() for persona, row in zip(personas, fit.weights, strict=True)}
+    for stranger in sorted(splits.unseen):
+        # As each of the others is read where her own adapter takes no part: beside all whose adapters exist.
+        beside = _known_of(context, parameters["features"], as_if_known(splits, stranger), scorer)
+        if stranger in beside.personas:
+            vectors = _rows(beside, [*personas, stranger])
+            found[stranger] = hypernetwork.for_stranger(vectors, fit.ridge).tolist()
+    return [merge_weights.signed(persona, personas, row) for persona, row in found.items()]
 
 
-def _known_of(context: RunContext, which: str) -> Features:
+def _rows(features: Features, personas: Sequence[str]) -> Matrix:
+    places = {persona: place for place, persona in enumerate(features.personas)}
+    return features.vectors[[places[persona] for persona in personas]]
+
+
+def _known_of(context: RunContext, which: str, splits: Splits, scorer: Scorer) -> Features:
     """Return what is known of the personas: their character texts, what their train dialogues do, or both."""
-    ws, dataset = context.workspace, load_dataset(context.workspace)
-    splits, parts = load_splits(ws), []
+    dataset, parts = load_dataset(context.workspace), list[Features]()
     if which != "behaviour":
-        parts.append(character_features(dataset, splits, Scorer(ws)))
+        parts.append(character_features(dataset, splits, scorer))
     if which != "character":
-        parts.append(behaviour_features(dataset, splits, domain_of(ws)))
+        parts.append(behaviour_features(dataset, splits, domain_of(context.workspace)))
     return joined(parts)
 
 

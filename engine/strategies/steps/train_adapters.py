@@ -46,6 +46,7 @@ from engine.strategies.steps.lessons import (
     training_dialogues,
 )
 from engine.strategies.steps.made import made_by
+from engine.strategies.steps.recalling import shown
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.takeover import Making, take_adapters, take_replies
 
@@ -75,7 +76,7 @@ def recipe_of(context: RunContext, groups: Sequence[Group], form: Form) -> Recip
     one_for_all = context.spec.parameters["by"] == "all"
     run_id = context.spec.run_id
     own = form.effect(run_id, groups[0].name) if one_for_all else Own(run_id)
-    return Recipe((*_variant_below(context).effects, own))
+    return Recipe((*_variant_below(context).effects, own)).showing(shown(context))
 
 
 def _variant_below(context: RunContext) -> Recipe:

@@ -15,10 +15,13 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
+from engine.core.types import Split
 from engine.data import load_dataset, load_splits, prepare, prepare_upload
 from engine.data.assemble import Imported
+from engine.data.dataset import examples
 from engine.data.mapping import read_mapping
 from engine.data.sources import Source, read_source
+from engine.domains.tasks import is_unanswered
 from tools import layouts
 from tools.layouts import PEOPLE, SESSIONS, day, said
 
@@ -184,13 +187,39 @@ def test_files_named_after_their_split_are_one_dataset(ws: Workspace, tmp_path: 
         prepare(Workspace(tmp_path / "no"), dataset=written(tmp_path / "other", other))
 
 
-def test_a_query_without_an_answer_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_a_query_without_an_answer_is_kept_and_never_scored(ws: Workspace, tmp_path: Path) -> None:
     files = layouts.lamp()
     golds = json.loads(files["dev_outputs.json"])
-    golds["golds"].pop()
-    imported = read(tmp_path, files | {"dev_outputs.json": json.dumps(golds).encode()})
-    assert "1 query without a known answer left out." in imported.notes
-    assert imported.faults == ()
+    hidden = golds["golds"].pop()["id"]
+    some = written(tmp_path / "some", files | {"dev_outputs.json": json.dumps(golds).encode()})
+    card = prepare(ws, dataset=some)
+    assert "1 query without a known answer: never scored, answered by export-predictions." in card["notes"]
+    assert not any("without a reply" in note for note in card["notes"])  # said once
+    (asked,) = [row for row in load_dataset(ws).dialogues if is_unanswered(row)]
+    assert asked.dialogue_id.endswith(f"/query-{hidden}")
+    assert load_splits(ws).assignment[asked.dialogue_id] == "test"
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    for split in splits:
+        held = {example.dialogue_id for example in examples(load_dataset(ws), load_splits(ws), split)}
+        assert asked.dialogue_id not in held
+
+
+def test_of_queries_without_any_answer_the_histories_are_divided(tmp_path: Path) -> None:
+    questions = layouts.lamp()["dev_questions.json"]
+    alone = written(tmp_path / "alone", {"test_questions.json": questions})  # as LaMP gives its test files
+    ws = Workspace(tmp_path / "by-time")
+    card = prepare(ws, dataset=alone)
+    assignment = load_splits(ws).assignment
+    unknown = [row for row in load_dataset(ws).dialogues if is_unanswered(row)]
+    assert len(unknown) == len(json.loads(questions))
+    assert {assignment[row.dialogue_id] for row in unknown} == {"test"}
+    assert card["counts"]["examples_by_split"]["test"] > 0
+    other = Workspace(tmp_path / "by-persona")
+    prepare(other, dataset=alone, split="by-persona")
+    for made in (ws, other):
+        checks = {check["name"]: check["ok"] for check in read_json(made.splits / "splits.json")["checks"]}
+        assert checks["every dialogue assigned"]
+        assert checks["no overlap"]
 
 
 def test_a_task_that_nothing_tells_is_asked_for(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def test_who_serves_unseen_personas_and_what_is_made_without_them(ws: Workspace,
     leave(ws, planned)
     run_id = planned.target.run_id
     left = [*ws.run_folder(run_id).glob("*.json"), *ws.adapters(run_id).rglob("*.json")]
-    acts = ("personas", "routes", "vectors") if entry.traits.serves_unseen else ()  # what acts for whom
+    acts = (
+        ("personas", "routes", "vectors", "weights") if entry.traits.serves_unseen else ()
+    )  # what acts for whom
     told = {
         path.name: mentioned
         for path in left

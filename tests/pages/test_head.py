@@ -1,4 +1,4 @@
-"""The layer that gives pages the script: HTML gets it once and whole, everything else passes as it is."""
+"""The layer that gives pages scripts and style: HTML gets them once and whole, all else passes as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pages.shared.going_back import GoingBack
+from pages.shared.head import Head
 
 
 def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tuple[dict[str, str], bytes]:
@@ -28,20 +28,21 @@ def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tup
 
     scope: dict[str, Any] = {"type": "http", "method": method, "path": "/"}
     scope["headers"] = [(b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip")]
-    passing = GoingBack(app)(scope, None, send)  # type: ignore[arg-type]
+    passing = Head(app)(scope, None, send)  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as apart:  # a browser's tests leave a loop at work in this thread
         apart.submit(asyncio.run, passing).result()
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return got, b"".join(one.get("body", b"") for one in sent[1:])
 
 
-def test_a_page_gets_the_script_before_all_others() -> None:
+def test_a_page_gets_script_and_style_before_all_others() -> None:
     headers, body = answer(
         "text/html; charset=utf-8", b"<html><he", b"ad><script src=x></script></head></html>"
     )
     assert body.startswith(b"<html><head><script>//")
     assert body.count(b"history.pushState = ") == 1
-    assert body.endswith(b"</script><script src=x></script></head></html>")
+    assert body.count(b"<style>") == 1
+    assert body.endswith(b"</style><script src=x></script></head></html>")
     assert headers["content-length"] == str(len(body))
     assert "etag" not in headers
 

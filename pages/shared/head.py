@@ -1,7 +1,7 @@
-"""What a press of Back leads to: gives every page of the app going_back.js, before any script of Streamlit's.
+"""What every page of the app has in its head, before any script of Streamlit's: two scripts and the style.
 
-Owns that layer of the server and nothing of what the script does. Only there is it in time: the first address
-that a page writes may reach the browser before anything of the page is drawn.
+Owns that layer of the server and nothing of what they do. Only there are they in time: the first address that
+a page writes, and its first drawing, may come before anything of the page's own.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from pathlib import Path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_SCRIPT = Path(__file__).with_name("going_back.js").read_text(encoding="utf-8")
+_HERE = Path(__file__).resolve().parent
+_FILES = (("going_back.js", "script"), ("menu_place.js", "script"), ("head.css", "style"))
 _HEAD = b"<head>"
-_TAG = f"<script>{_SCRIPT}</script>".encode()
+_TAGS = "".join(
+    f"<{tag}>{(_HERE / name).read_text(encoding='utf-8')}</{tag}>" for name, tag in _FILES
+).encode()
 
 
-class GoingBack:
-    """A layer of the server (ASGI) that puts the script into each HTML page, for who asks for one.
+class Head:
+    """A layer of the server (ASGI) that puts them into each HTML page, for who asks for one.
 
-    What is packed holds no place for it, so a page goes out unpacked: it is 6 kB.
+    What is packed holds no place for them, so a page goes out unpacked: it is 10 kB.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,7 +37,7 @@ class GoingBack:
         held: list[Message] = []  # the start of an HTML answer, until its body is whole
         body = bytearray()
 
-        async def with_script(message: Message) -> None:
+        async def with_tags(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_page(message):
                 held.append(message)
                 return
@@ -43,15 +46,15 @@ class GoingBack:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
-                whole = bytes(body).replace(_HEAD, _HEAD + _TAG, 1)
+                whole = bytes(body).replace(_HEAD, _HEAD + _TAGS, 1)
                 headers = MutableHeaders(scope=held[0])
                 headers["content-length"] = str(len(whole))
-                for name in ("etag", "last-modified"):  # those are the file's, without the script
+                for name in ("etag", "last-modified"):  # those are the file's, without what is put in
                     del headers[name]
                 await send(held[0])
                 await send({"type": "http.response.body", "body": whole})
 
-        await self.app({**scope, "headers": plain}, receive, with_script)
+        await self.app({**scope, "headers": plain}, receive, with_tags)
 
 
 def _is_page(start: Message) -> bool:

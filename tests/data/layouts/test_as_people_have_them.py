@@ -1,0 +1,250 @@
+"""Files as people's programs leave them: whose each dialogue is, and that nothing is lost without a word."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.data import load_dataset, prepare
+from engine.data.assemble import Imported
+from engine.data.mapping import read_mapping
+from engine.data.sources import Source, read_source
+from tools import layouts
+
+PEOPLE, TALKS = ("ann", "bo", "cy"), 6
+Row = dict[str, Any]
+
+
+def turns(**agent: str) -> list[Row]:
+    """A turn a row; every person numbers her dialogues from 1. `agent` is what the replies' rows hold."""
+    return [
+        {"user_id": who, "session_id": number, "role": role, "text": f"{role} {number} {who}",
+         "time": f"2024-01-{number:02d} 10:0{place}", **(agent if place else {})}
+        for who in PEOPLE for number in range(1, TALKS + 1)
+        for place, role in enumerate(("user", "assistant"))
+    ]  # fmt: skip
+
+
+def table(rows: Sequence[Row], *, delimiter: str = ",", newline: str = "\r\n") -> str:
+    text = io.StringIO()
+    out = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=newline)
+    out.writeheader()
+    out.writerows(rows)
+    return text.getvalue()
+
+
+def chats() -> list[Row]:
+    return [
+        {"user_id": who, "conversation_id": f"session_{number}",
+         "messages": [{"role": "user", "content": f"q {number} {who}"},
+                      {"role": "assistant", "content": "a"}]}
+        for who in PEOPLE for number in range(1, TALKS + 1)
+    ]  # fmt: skip
+
+
+def lines(rows: Sequence[Any], end: str = "\n") -> str:
+    return "".join(f"{json.dumps(row)}{end}" for row in rows)
+
+
+def read(path: Path, mapping: str = "") -> Imported:
+    return read_source(Source("here", path), read_mapping(mapping))
+
+
+def whose(imported: Imported) -> dict[str, int]:
+    """How many dialogues each has; what was said in them is hers alone."""
+    found: dict[str, int] = {}
+    for row in imported.dataset.dialogues:
+        found[row.persona_id] = found.get(row.persona_id, 0) + 1
+        assert all(row.persona_id in one.text for one in row.messages if one.role == "user")
+        assert [one.role for one in row.messages] == ["user", "assistant"]
+    return found
+
+
+ALL = dict.fromkeys(PEOPLE, TALKS)
+WHOLE = [{**row, "session_id": f"{row['user_id']}-{row['session_id']}"} for row in turns()]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_dialogues_numbered_within_each_person_are_not_put_together(tmp_path: Path, order: int) -> None:
+    path = tmp_path / "turns.csv"
+    path.write_text(table(turns()[::order]), "utf-8")
+    assert whose(read(path)) == ALL
+
+
+@pytest.mark.parametrize("agent", ["", "agent 7"])
+def test_where_a_turn_names_nobody_of_several_people_it_is_a_fault(tmp_path: Path, agent: str) -> None:
+    path = tmp_path / "turns.csv"
+    path.write_text(table(turns(user_id=agent)), "utf-8")
+    faults = read(path).faults
+    assert len(faults) == TALKS
+    assert "is a dialogue of several people ('ann', 'bo', 'cy')" in str(faults[0])
+    assert str(faults[0]).startswith("turns.csv:3")
+    named = [
+        {**row, "session_id": f"{row['text'].split()[-1]}-{row['session_id']}"}
+        for row in turns(user_id=agent)
+    ]
+    path.write_text(table(named), "utf-8")
+    assert whose(read(path)) == ALL
+
+
+def in_parts(row: Row) -> Row:
+    said = [{**one, "content": {"type": "text", "text": one["content"]}} for one in row["messages"]]
+    return {**row, "messages": said}
+
+
+def with_a_profile(place: int, row: Row) -> Row:
+    asked = row["messages"][0]["content"]
+    return {"user_id": row["user_id"], "id": place, "input": asked, "output": "a", "profile": "likes cats"}
+
+
+WRITTEN = {
+    "sep.csv": ("sep=;\r\n" + table(WHOLE, delimiter=";")).encode(),
+    "unicode.txt": table(WHOLE, delimiter="\t").encode("utf-16"),
+    "mac.csv": table(WHOLE, newline="\r").encode(),
+    "commas.jsonl": lines(chats(), ",\n").encode(),
+    "parts.jsonl": lines([in_parts(row) for row in chats()]).encode(),
+    "profile.jsonl": lines([with_a_profile(*pair) for pair in enumerate(chats())]).encode(),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(WRITTEN[name])
+    imported = read(path)
+    assert imported.faults == ()
+    assert whose(imported) == ALL
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("wide.csv", table(WHOLE).encode("utf-16-le"), "--map encoding=cp1252, or utf-16-le"),
+        ("book.xlsx", b"PK\x03\x04" + bytes(60), "a zip or an Excel workbook; save it as CSV"),
+        ("pretty.jsonl", json.dumps(chats()[0], indent=1).encode(), "this begins one of several"),
+    ],
+)
+def test_what_cannot_be_read_says_what_it_is(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    try:
+        told = " ".join(map(str, read(path).faults))
+    except EngineError as error:
+        told = error.message
+    assert words in told
+
+
+def test_a_split_is_honoured_or_said(ws: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+
+    def given(split_of: Callable[[Row], str]) -> Path:
+        path.write_text(table([{**row, "split": split_of(row)} for row in WHOLE]), "utf-8")
+        return path
+
+    found = read(given(lambda row: "train" if row["time"] < "2024-01-05" else "held out"))
+    assert "split: 'held out' is not one of train, val, test" in str(found.faults[0])
+    found = read(given(lambda row: "train" if row["role"] == "user" else "test"))
+    assert "split: the dialogue ann-1 is in test and train" in str(found.faults[0])
+    card = prepare(ws, dataset=given(lambda row: "test" if row["time"] > "2024-01-06" else ""))
+    assert card["counts"]["examples_by_split"]["test"] == len(PEOPLE)  # what names none is train
+    assert "The split is the one given in the data." in card["notes"]
+
+
+def test_parts_of_one_dataset_are_put_together_and_others_never(tmp_path: Path) -> None:
+    rows = [{key: value for key, value in row.items() if key != "conversation_id"} for row in chats()]
+    for split, part in (("train", rows[:12]), ("test", rows[12:])):  # as the hub converts to parquet
+        (tmp_path / "hub" / "default" / split).mkdir(parents=True)
+        (tmp_path / "hub" / "default" / split / "0000.jsonl").write_text(lines(part))
+    imported = read(tmp_path / "hub")
+    assert imported.faults == ()
+    assert whose(imported) == ALL
+    assert set(imported.places.values()) == {"train", "test"}
+    (tmp_path / "parts").mkdir()
+    for number, part in enumerate((rows[:9], rows[9:])):
+        (tmp_path / "parts" / f"part-{number}.jsonl").write_text(lines(part))
+    assert whose(read(tmp_path / "parts")) == ALL
+    for task in ("LaMP_1", "LaMP_4"):
+        (tmp_path / "tasks" / task).mkdir(parents=True)
+        (tmp_path / "tasks" / task / "dev_questions.json").write_bytes(layouts.lamp()["dev_questions.json"])
+    with pytest.raises(EngineError, match=r"holds several datasets: LaMP_1/dev_questions\.json"):
+        read(tmp_path / "tasks")
+
+
+def test_packed_deep_within_an_archive(ws: Workspace, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "sent.zip", "w") as archive:
+        archive.writestr("sent/by/mail/CHATS.JSONL.GZ", gzip.compress(lines(chats()).encode()))
+    prepare(ws, dataset=tmp_path / "sent.zip")
+    assert len(load_dataset(ws).dialogues) == len(PEOPLE) * TALKS
+
+
+def lamp(folder: Path, change: Callable[[int, Row], Row], *, packed: bool = False) -> Imported:
+    files = layouts.lamp()
+    rows = json.loads(files["dev_questions.json"])
+    for row in rows:
+        row["profile"] = [change(place, item) for place, item in enumerate(row["profile"])]
+    folder.mkdir()
+    (folder / "dev_questions.json").write_text(json.dumps(rows))
+    golds = files["dev_outputs.json"]
+    if packed:
+        (folder / "dev_outputs.json.gz").write_bytes(gzip.compress(golds.decode().encode("utf-16")))
+    else:
+        (folder / "dev_outputs.json").write_bytes(golds)
+    return read(folder)
+
+
+def test_items_of_a_history_are_told_apart_by_more_than_their_ids(tmp_path: Path) -> None:
+    plain = len(lamp(tmp_path / "plain", lambda _, item: item).dataset.dialogues)
+    changes: dict[str, Callable[[int, Row], Row]] = {
+        "null": lambda _, item: {**item, "id": None},
+        "again": lambda place, item: {**item, "id": place % 2},
+    }
+    for name, change in changes.items():
+        assert len(lamp(tmp_path / name, change).dataset.dialogues) == plain
+    assert len(lamp(tmp_path / "packed", lambda _, item: item, packed=True).places) == plain
+
+
+def test_dates_of_reviews_and_ratings_of_any_type(tmp_path: Path) -> None:
+    asked = "What is the score of the following review on a scale of 1 to 5? review: {}"
+    scores = (5, 5.0, "5", "5.0")
+    rows = [
+        {"user_id": who, "id": who, "input": asked.format(who), "output": scores[place],
+         "profile": [{"text": f"r{n}", "score": scores[n % 4], "unixReviewTime": 1_400_000_000 - 10**5 * n}
+                     for n in range(8)]}
+        for place, who in enumerate(PEOPLE)
+    ]  # fmt: skip
+    (tmp_path / "dev_questions.json").write_text(json.dumps(rows))
+    imported = read(tmp_path / "dev_questions.json")
+    assert imported.order.by == "dates"
+    own = [row for row in imported.dataset.dialogues if row.persona_id == "ann"]
+    assert [row.messages[0].text[-2:] for row in own] == [f"r{n}" for n in reversed(range(8))] + ["nn"]
+    assert {row.messages[1].text for row in imported.dataset.dialogues} == {"5"}
+
+
+def test_summaries_that_may_be_of_other_people_are_not_taken(tmp_path: Path) -> None:
+    files = layouts.oppu()
+    profiles = next(name for name in files if name.startswith("profile_user"))
+    files[profiles] = json.dumps(json.loads(files[profiles])[1:]).encode()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    imported = read(tmp_path)
+    assert "3 people's summaries beside it, in the order of 4 people" in str(imported.faults[0])
+    assert all(one.character is None for one in imported.dataset.personas)
+
+
+def test_a_survey_names_people_as_the_conversations_do(tmp_path: Path) -> None:
+    files = layouts.prism()
+    survey = [json.loads(line) for line in files["survey.jsonl"].splitlines()]
+    files["survey.jsonl"] = lines([{**row, "user_id": f" {row['user_id']} "} for row in survey]).encode()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert sum(one.character is not None for one in read(tmp_path).dataset.personas) == len(survey)
