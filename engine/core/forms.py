@@ -8,7 +8,7 @@ newer version wrote it. Reads no file.
 from __future__ import annotations
 
 import functools
-from typing import Any, NotRequired, TypeVar
+from typing import Any, NotRequired, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -188,11 +188,11 @@ FORMS: dict[str, Any] = {
 
 def record(form: type[Record], text: str | bytes) -> Record:
     """Return JSON as a record of that form; ValueError, in words, where it is of another."""
+    adapter: TypeAdapter[Record] = _adapter(cast(Any, form))
     try:
-        found: Record = _adapter(form).validate_json(text, strict=True)  # "3" is no number, true is not 1
+        return adapter.validate_json(text, strict=True)  # "3" is no number, true is not 1
     except ValidationError as error:
         raise ValueError(told(error)) from error
-    return found
 
 
 @functools.cache

@@ -31,8 +31,12 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "tuple_type": lambda _: "must be a list",
     "dict_type": lambda _: "must be an object",
     "dataclass_type": lambda _: "must be an object",
+    "unexpected_keyword_argument": lambda _: "is not known here",
     "json_invalid": lambda told: f"is no JSON: {told['error']}",
 }
+
+
+_NO_VALUE = ("missing", "json_invalid", "unexpected_keyword_argument")
 
 
 def _as_list(value: Any) -> Any:
@@ -88,7 +92,7 @@ def worded(fault: ErrorDetails) -> str:
     msg = fault["msg"].removeprefix("Value error, ")
     said = words(fault.get("ctx", {})) if words else msg[:1].lower() + msg[1:]
     value = fault["input"]
-    if fault["type"] in ("missing", "json_invalid") or value in (None, "") or isinstance(value, list | dict):
+    if fault["type"] in _NO_VALUE or value in (None, "") or isinstance(value, list | dict):
         return said
     if fault["type"].endswith("_type"):  # of a file: a number in quotes is no number
         return f"{said}, not {json.dumps(value, ensure_ascii=False)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError
-from engine.core.limits import in_time, limits
+from engine.core.limits import in_time
 from engine.data import hub
 from engine.data.archive import unpack_zip
 from engine.data.assemble import Imported
@@ -25,6 +25,7 @@ from engine.data.packed import ENDINGS
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50
 NOTHING = Mapping()
+_DEEPEST = 4  # folders below the one named: who names a whole disk is told so, not waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _files(source: Source) -> list[Path]:
     if source.path.is_file():
         return [source.path]
     trusted = store_of(source.path)
-    for depth in range(limits().depth):
+    for depth in range(_DEEPEST + 1):
         if held := files_in(source.path, ENDINGS, depth=depth, trusted=trusted):
             return held
     return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Split, Splits
@@ -128,11 +128,11 @@ def with_unanswered(dataset: Dataset, splits: Splits) -> Splits:
 def as_if_known(splits: Splits, persona_id: str) -> Splits:
     """Return the split in which an unseen persona's history is her train part: to read her beside the others,
     never to train."""
-    held = {
+    held: dict[str, Split] = {
         one: "train" if place == HISTORY and one.rpartition("/")[0] == persona_id else place
         for one, place in splits.assignment.items()
     }
-    return replace(splits, assignment=cast(dict[str, Split], held), unseen=splits.unseen - {persona_id})
+    return replace(splits, assignment=held, unseen=splits.unseen - {persona_id})
 
 
 def at_least(dataset: Dataset, dialogues: int) -> tuple[Dataset, dict[str, int]]:

@@ -195,11 +195,12 @@ def read_recipe(value: Value) -> Recipe:
 
     Raises EngineError where no model answers (a ceiling, published scores) or something unknown is asked for.
     """
-    if "effects" not in value:
+    if not isinstance(value, Mapping) or "effects" not in value:
         return _read_before(value)
     _refuse_unknown(set(value) - {"effects", "remote"})
     told = _as(_Today, value)
-    remote = read_endpoint(told["remote"]) if told.get("remote") else None
+    endpoint = told.get("remote")
+    remote = read_endpoint(endpoint) if endpoint else None
     return Recipe(tuple(_read(entry) for entry in told["effects"]), remote=remote)
 
 
@@ -297,8 +298,8 @@ def _as(form: type[Record], value: Any) -> Record:
 
 
 def _read(entry: Mapping[str, Any]) -> Effect:
-    kind = entry.get("kind")
-    if kind not in _WRITTEN:
+    kind = entry.get("kind", "")
+    if not isinstance(kind, str) or kind not in _WRITTEN:
         raise EngineError(
             f"This recipe asks for {kind!r}, which is not known here.", "Choose another variant."
         )

@@ -26,7 +26,9 @@ from engine.lm.generate import generate
 from engine.lm.layers import usual_layers
 from engine.lm.load import Base, find_base, load_base
 from engine.lm.memory import free_bytes
+from engine.lm.mixture import Strand
 from engine.lm.shape import LoraShape
+from engine.lm.streaming import Stream
 from engine.lm.tail import changes_logits, tail_error
 from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
@@ -45,6 +47,9 @@ _CHAT: Chat = [
     {"role": "user", "content": "Yes, and book the small room for 22 people at 20 o'clock."},
     {"role": "assistant", "content": "Ada knows, and the room for 22 is booked at 20 o'clock."},
 ]
+_OTHER = "Choose a base of another architecture."
+_BREAKS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError, ImportError)
+"""What code of others raises on its way through an architecture that does not go with it."""
 _NEW_TOKENS, _ROOM, _SHORT_WINDOW, _ROUNDING = 16, 1.3, 1024, 0.02
 
 
@@ -91,6 +96,9 @@ def probe(name: str, *, cache: Path | None = None) -> Card:
                 break
     except EngineError as error:
         findings.append(Finding(_stage(findings), "refused", error.message, error.hint or ""))
+    except _BREAKS as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        findings.append(Finding(_stage(findings), "refused", f"It breaks when it is used. {words}", _OTHER))
     return Card(name, tuple(findings), facts)
 
 
@@ -123,6 +131,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     yield from _template(base, folder)
     yield _end(base)
     yield _window(base, facts)
+    yield _together(base)
     yield _layers(base, folder, facts)
     yield _time(base, facts)
 
@@ -173,7 +182,7 @@ def _order(base: Base) -> Finding:
             "refused",
             f"What it says of a token depends on those behind it (by {percent(apart, 1)}): it fills gaps and "
             "cannot answer.",
-            "Choose a causal language model, one that writes from left to right.",
+            "Choose a causal language model: one that writes from left to right.",
         )
     return Finding("Reading order", "works", "From left to right.")
 
@@ -188,7 +197,7 @@ def _logits(base: Base) -> Finding:
             "refused",
             f"Its logits differ from those of its last hidden states by {percent(error, 1)}: no loss "
             "would be right.",
-            "Choose a base of another architecture.",
+            _OTHER,
         )
     how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"
     return Finding("Loss", "works", f"Its own: {how}.")
@@ -283,10 +292,36 @@ def _window(base: Base, facts: dict[str, Any]) -> Finding:
     return Finding("Window", "works", f"{window:,} tokens.")
 
 
+@torch.no_grad()
+def _together(base: Base) -> Finding:
+    """Whether two prompts answered in one batch are answered as alone: states of some architectures mix with
+    what fills up the shorter one."""
+    prompts = [encode_prompt(base.tokenizer, _CHAT[:end]) for end in (2, 4)]
+    stream = Stream(base, [(Strand(tuple(ids)),) for ids in prompts], max_new_tokens=_NEW_TOKENS)
+    while not stream.over():
+        stream.step()
+    for ids, voice in zip(prompts, stream.voices, strict=True):
+        whole = torch.tensor([[*ids, *voice.tokens]], device=base.model.device)
+        alone = base.model(input_ids=whole, use_cache=False).logits[0, len(ids) - 1 : -1].float()
+        said = alone.gather(1, whole[0, len(ids) :, None])[:, 0]
+        apart = (alone.max(dim=1).values - said) / alone.abs().max()
+        if len(said) and not float(apart.max()) <= _ROUNDING:  # NaN is refused too
+            return Finding(
+                "Answering together",
+                "refused",
+                "In one batch it answers otherwise than alone: replies would depend on who else is asked.",
+                _OTHER,
+            )
+    return Finding("Answering together", "works", "In one batch as alone.")
+
+
 def _layers(base: Base, folder: Path, facts: dict[str, Any]) -> Finding:
     there = {path.rsplit(".", 1)[-1] for path in linear_layers(base.model)}
     facts["layers"] = sorted(there)
-    usual = usual_layers(folder)
+    try:
+        usual = usual_layers(folder)
+    except EngineError as error:
+        return Finding("Layers", "refused", error.message, _OTHER)
     missing = [name for name in usual if name not in there]
     if missing:
         return Finding(

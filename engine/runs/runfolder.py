@@ -118,8 +118,8 @@ class Status:
     device: str = ""
     progress: float = 0.0
     stage: str = ""
-    done: int | float = 0
-    total: int | float = 0
+    done: int = 0
+    total: int = 0
     unit: str = ""
     eta_seconds: float | None = None
     eta_is_rough: bool = False

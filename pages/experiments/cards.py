@@ -14,6 +14,7 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import about, count, interval, points, signed_points, spelled
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
@@ -54,7 +55,6 @@ _VERDICTS = {
     WORSE: (":material/trending_down:", "orange", "worse"),
 }
 
-Row = Mapping[str, Any]
 T = TypeVar("T")
 
 

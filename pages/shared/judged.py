@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import streamlit as st
 
+from engine.core.types import Row
 from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
@@ -14,8 +14,6 @@ from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import ALPHA, BETTER, EQUAL, EQUAL_WITHIN, UNCLEAR, WORSE, judging_p, verdict, why
 from pages.shared import frame
-
-Row = Mapping[str, Any]
 
 _MARKS = {
     True: (":green[:material/check_circle:]", "reached"),

@@ -11,6 +11,7 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import count, interval, signed_points
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -20,7 +21,6 @@ from engine.show import charts
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from pages.shared import frame, reads
 
-Row = Mapping[str, Any]
 _FRONT, _WORST = 2, 3
 _SIGNS = {
     BETTER: (":material/trending_up:", "green"),

@@ -13,6 +13,7 @@ from typing import Any
 from engine.core import cuts
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import count
 from engine.domains import metrics
 from engine.domains.metric import Metric
@@ -49,7 +50,6 @@ from engine.strategies.cloning import command_of
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
 Named = dict[str, Comparison]  # by the variant's name on screens
-Row = dict[str, Any]
 
 
 def compare_variants(
@@ -105,7 +105,7 @@ def compare_variants(
         can_be = not scene.fields[scene.protocol].get("imported")
         raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
     second = second_metric(ws, scene.metric)
-    rows = [
+    rows: list[Row] = [
         {
             **_row(scene, row, compared, beside(ws, second, compared.second.get(row.variant))),
             **_amount(ws, row, scene),

@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -23,7 +24,6 @@ from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
 
-Row = Mapping[str, Any]
 Found = Mapping[str, Any]
 
 

@@ -28,7 +28,7 @@ Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Gain:
     """A variant's gain over whom it is compared with on some of the examples; fractions."""
 
     name: str
@@ -49,8 +49,8 @@ class Leakage:
 
     share: float
     n: int
-    parts: Mapping[str, tuple[Part, Part]]
-    turns: Mapping[str, tuple[Part, ...]]
+    parts: Mapping[str, tuple[Gain, Gain]]
+    turns: Mapping[str, tuple[Gain, ...]]
 
     @property
     def words(self) -> str:
@@ -82,8 +82,8 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
     asked = set(scores["example_id"])
     ids = {one.variant: one.variant_id for one in store.overview(ws).variants.values()}
     tables = {ids[str(name)]: table for name, table in scores.groupby("variant", sort=False)}
-    parts: dict[str, tuple[Part, Part]] = {}
-    turns: dict[str, tuple[Part, ...]] = {}
+    parts: dict[str, tuple[Gain, Gain]] = {}
+    turns: dict[str, tuple[Gain, ...]] = {}
     for row in rows:
         seeds = [
             (tables[one], tables[other]) for one, other in row["compared"] if {one, other} <= set(tables)
@@ -95,7 +95,7 @@ def audit(ws: Workspace, found: Found, variants: Collection[str]) -> Leakage | N
             name: str,
             wanted: Callable[[_Place], bool],
             seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]] = seeds,
-        ) -> Part:
+        ) -> Gain:
             return _part(name, {one for one in asked if wanted(places[one])}, seeds, metric)
 
         parts[row["variant"]] = (
@@ -133,14 +133,14 @@ def _places(ws: Workspace, split: str) -> dict[str, _Place]:
 
 def _part(
     name: str, wanted: Collection[str], seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]], metric: Metric
-) -> Part:
+) -> Gain:
     """One part, over as many seeds as the table is."""
     paired = [pair(*(index(_rows(table, wanted)) for table in both)) for both in seeds]
     there = [one for one in paired if one.n_paired]
     if not there:
-        return Part(name, 0, 0, None, None, None)
+        return Gain(name, 0, 0, None, None, None)
     row, _ = judged(there, metric)
-    return Part(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
+    return Gain(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
 
 
 def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Valued]:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
@@ -37,7 +38,6 @@ from engine.stats.pairing import Pairing, Table, by_persona, index, pair
 from engine.stats.verdicts import verdict, why
 
 Found = Mapping[str, Any]
-Row = Mapping[str, Any]
 _UNKNOWN_WITHIN = (
     "noise_floor",
     "noise_limit",

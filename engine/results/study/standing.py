@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.core.types import Row
 from engine.core.wording import about
 from engine.domains import metrics
 from engine.results.comparing.comparison import compare_variants
@@ -36,7 +37,6 @@ from engine.strategies.clusterings import newest_clusters
 from engine.strategies.plan import Plan, Seen, look, plan
 from engine.strategies.tuned import NAME as TUNED
 
-Row = Mapping[str, Any]
 Compared = Callable[..., dict[str, Any]]
 CHOICE_SPLIT = "val"
 VERDICT_SPLIT = "test"

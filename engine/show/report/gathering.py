@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.core.forms import WholeCard
 from engine.core.paths import Workspace, read_json
+from engine.core.types import Row
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -19,7 +20,6 @@ from engine.runs.records import RunRecord, scan
 from engine.show.charts import is_bound
 
 MOST_PROTOCOLS = 3
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.core.types import Dialogue
+from engine.core.types import Dialogue, Row
 from engine.core.wording import count, outcomes, p_value, percent
 from engine.data import load_dataset
 from engine.data.splits import UNSEEN
@@ -17,7 +17,7 @@ from engine.results import store
 from engine.results.comparing.pairings import pairings
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
-from engine.show.report.gathering import Compared, Gathered, Row
+from engine.show.report.gathering import Compared, Gathered
 from engine.stats.co_primary import beside_words
 from engine.stats.pairing import Pairing
 

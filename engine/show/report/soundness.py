@@ -150,7 +150,7 @@ def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
     )
 
 
-def _part(part: leakage.Part, metric: Metric) -> tuple[str, str]:
+def _part(part: leakage.Gain, metric: Metric) -> tuple[str, str]:
     if part.delta is None:
         return "none", str(part.n_examples)
     spread = "" if part.ci_low is None else f" ({metric.spread(part.ci_low, part.ci_high)})"

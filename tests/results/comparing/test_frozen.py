@@ -12,6 +12,7 @@ from engine.core.paths import Workspace
 from engine.results.comparing import freezing, frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
+from engine.runs.runfolder import fingerprint
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
 from tests.steps_for_tests import PERSONAS
@@ -51,6 +52,17 @@ def test_a_changed_plan_is_known_by_its_hash(ws: Workspace) -> None:
     path.write_text(json.dumps(row) + "\n")
     (found,) = frozen.plans(ws, at(ws))
     assert not found.is_whole
+
+
+def test_a_plan_of_before_which_names_its_reference_only_is_whole(ws: Workspace) -> None:
+    freezing.freeze(ws, reference="count", further=["device_f1"])
+    path = ws.data / "frozen.jsonl"
+    row = json.loads(path.read_text())
+    told = {name: value for name, value in row.items() if name not in ("reference_id", "hash")}
+    path.write_text(json.dumps({**told, "hash": fingerprint(told, 16)}) + "\n")
+    (found,) = frozen.plans(ws, at(ws))
+    assert (found.is_whole, found.reference_id) == (True, "")
+    assert {one.variant for one in freezing.outcomes(ws, found) if one.row is not None} == {"gain", "after"}
 
 
 def test_what_was_seen_can_be_planned_no_longer(ws: Workspace) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.study import standing as study
 from engine.results.trees.tree import Tree, move_thresholds
 from engine.results.trees.tree_check import read_tree
+from engine.results.trees.tree_words import confirmation
 from engine.runs import manifest
 from engine.runs.runfolder import Status, read_status, write_spec, write_status
 from engine.strategies import registry
@@ -102,12 +104,23 @@ def test_the_verdict_looks_at_test_for_its_one_variant(ws: Workspace) -> None:
     assert {look.variant for look in _seen(ws)} == {"gain"}
     assert verdict.ahead is not None
     assert (verdict.ahead.variant, verdict.ahead.split) == ("after", "val")
+
+
+def test_what_val_chose_is_judged_by_one_p_as_in_the_headline(ws: Workspace) -> None:
+    """Others that compete on test change nothing: it was declared by val, before test was looked at."""
+    finish(ws, "gain")
+
+    def among_many(ws: Workspace, **asked: Any) -> dict[str, Any]:
+        table = compare_variants(ws, **asked)
+        p = {"p_holm": 0.9, "p_strict": 0.1} if asked["split"] == "test" else {}
+        return {**table, "rows": [{**row, **p} for row in table["rows"]]}
+
+    verdict = study.stand(ws, tree(), compared=among_many).verdict
+    assert verdict is not None
+    assert verdict.tested is not None
     rows = compare_variants(ws, reference="count", variants=["gain"])["rows"]
-    row = next(row for row in rows if row["variant"] == "gain")
-    assert row["family_size"] == 2
-    assert (
-        verdict.tested.p == row["p_alone"] < row["p_holm"]
-    )  # one test, declared by val: as the headline says
+    assert verdict.tested.p == next(row["p_alone"] for row in rows if row["variant"] == "gain")
+    assert confirmation(verdict.tested) == "confirmed"
 
 
 def test_before_the_end_nobody_looks_at_test(ws: Workspace) -> None:
