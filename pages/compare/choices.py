@@ -152,9 +152,10 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     return View(ws, wanted, _of_family(found, family), shown[wanted.metric])
 
 
-def candidate(view: View, *, label: str = "Variant") -> str:
+def candidate(view: View) -> str:
     """Show the choice of the variant looked at, the best by default."""
-    return choice(label, view.candidates, name="candidate") or view.candidates[0]
+    with st.container(width=480):
+        return choice("Variant", view.candidates, name="candidate") or view.candidates[0]
 
 
 def chosen_candidate(view: View) -> str:

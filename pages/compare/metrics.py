@@ -49,7 +49,9 @@ def show(view: View) -> None:
     names = list(table["variant"])
     st.session_state[_NAMES] = names
     frame.select_rows(_TABLE, [names.index(candidate)] if candidate in names else [])
-    st.markdown(f"Differences against **{frame.plain(view.reference)}**, in points where a metric is a share")
+    where = reads.SPLIT_WORDS[view.asked.split].lower()
+    against = f"**{frame.plain(view.reference)}** on {where}"
+    st.markdown(f"Differences against {against}, in points where a metric is a share")
     labels = list(found)
     frame.table(
         table.style.map(_colour, subset=labels),
@@ -61,7 +63,7 @@ def show(view: View) -> None:
         column_config={
             "variant": st.column_config.TextColumn("Variant", pinned=True, width=170),
             **{
-                label: st.column_config.TextColumn(label, help=metric.help, width=120)
+                label: st.column_config.TextColumn(label, help=metric.help, width=max(110, 8 * len(label)))
                 for label, (metric, _) in found.items()
             },
         },

@@ -28,7 +28,7 @@ _ROWS_SHOWN = 12
 
 def show_personas(view: View) -> None:
     """Show who gains and who loses; a click on anything opens the persona."""
-    left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
+    left, right = st.columns([2, 3], vertical_alignment="bottom")
     with left:
         candidate = compare_choices.candidate(view)
     with right:
@@ -190,7 +190,7 @@ _ORDERS: Mapping[str, str] = {
 def show_everyone(view: View) -> None:
     """Show the heatmap; a click on a cell opens the persona with that variant."""
     clusters = compare_reads.clusters(view.ws)
-    left, right = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
         by = compare_choices.choice(
             "Sort personas by",
@@ -202,7 +202,7 @@ def show_everyone(view: View) -> None:
     with right:
         by = by or "difference"
         candidate = (
-            compare_choices.candidate(view, label="of the variant")
+            compare_choices.candidate(view)
             if by in ("difference", "cluster")
             else compare_choices.chosen_candidate(view)
         )

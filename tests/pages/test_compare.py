@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
+from engine.results.study.onward import controls_of
 from engine.runs import jobs
 from engine.show.persona.table import wide
 from engine.stats.co_primary import standing
 from engine.stats.power import outlook
+from engine.strategies.plan import look
 from pages.shared import frame
 from tests.pages.conftest import Open, texts
 from tests.results.imported.published import write_study
@@ -212,11 +215,15 @@ def test_a_variant_is_asked_by_buttons_whether_it_is_equal_and_for_its_placebo(
     told = next(one.value for one in app.code if " run placebo " in one.value)
     assert f"--workspace {ws.root}" in told
     assert "of=retrieval" in told
-    assert "k=1" in told
+    own = next(one for one in store.variants(ws) if one.variant == name)
+    remembers = replace(own, recipe={"effects": [{"kind": "prompt", "profile": False, "memories": 3}]})
+    planned = controls_of(ws, remembers, look(ws))
+    assert planned is not None
+    assert planned.target.spec.parameters["k"] == 3  # that variant's own, of the several of its run
     app.button(key="compare_placebo").click().run()
     assert not app.exception
     queued = [one for one in jobs.list_runs(ws) if one.state == "queued"]
-    assert [(one.experiment, one.spec.parameters["k"]) for one in queued if one.spec] == [("placebo", 1)]
+    assert [one.experiment for one in queued] == ["placebo"]
     assert "compare_placebo" not in {one.key for one in app.button}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
+from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
 from engine.results.study import standing as study
 from engine.results.study.picture import picture as tree_picture
@@ -188,16 +190,11 @@ def test_an_empty_study_says_what_to_press_and_starts_a_first_verdict(
 
 
 def test_the_study_opens_with_its_answer(open_page: Open, full: Workspace) -> None:
-    app = open_page(full)
-    seen = texts(app)
-    for told in (
-        "The answer so far",
-        "Val chooses unified+retrieval-3: ",
-        "Leader on validation: **unified+retrieval-3**",
-        "Who loses most on validation:",
-    ):
+    seen = texts(open_page(full))
+    assert headline(full, compare_variants(full, split="val")).choice_words in seen
+    for told in ("The answer", "Leader on validation: **unified+retrieval-3**", "Runner-up on validation: "):
         assert told in seen
-    assert "Runner-up on validation: " in seen
+    assert "Who loses most on validation:" in seen
 
 
 def test_one_step_has_one_name(empty: Workspace) -> None:

@@ -20,6 +20,7 @@ from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants, too_few
 from engine.results.comparing.pairings import pairings
+from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
 
@@ -75,8 +76,18 @@ class Headline:
         sure = f"p {_p(alone(self.tested, among=self.among)['p_holm'])}, {counted}"
         return (
             f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
-            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure})."
+            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
         )
+
+    @property
+    def _held_back(self) -> str:
+        """What the second primary metric says, where it makes the word another one."""
+        if self.tested is None or not self.tested.get("co_primary"):
+            return ""
+        by_one = {**alone(self.tested, among=self.among), "co_primary": None}
+        if verdict(by_one, higher_is_better=METRICS[self.metric].higher_is_better) == self.verdict:
+            return ""
+        return f" {beside_words(self.tested['co_primary'])}."
 
     def answer(self, *, competing: bool) -> str:
         """Answer the study's question in a sentence: what val chose and what test says of it, never the
@@ -127,14 +138,11 @@ def opening_split(ws: Workspace) -> str:
     return "test" if scored == {"test"} else "val"
 
 
-def headline(
-    ws: Workspace, found: Found, *, look: bool = False, compared: Callable[..., Found] = compare_variants
-) -> Headline:
+def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = compare_variants) -> Headline:
     """Return what the table `found` (of `compare_variants`) comes down to.
 
-    A table of test shows the choice's verdict; one of val shows it where it was looked at before, or on
-    `look`. `compared` is `compare_variants` or something that keeps its answers. Side effect: a new verdict
-    on test is recorded as a look.
+    A table of test shows the choice's verdict; one of val shows it where it was looked at before. `compared`
+    is `compare_variants` or something that keeps its answers.
     """
     metric = METRICS[found["metric"]]
     if (thin := too_few(found["defined"], metric)) is not None:
@@ -148,7 +156,7 @@ def headline(
         tested = _row(found, chosen["variant_id"])
     if chosen is not None and tested is None:
         known = {(one.variant_id, one.metric) for one in looks.seen(ws, looks.at(found))}
-        if look or (chosen["variant_id"], metric.name) in known:
+        if (chosen["variant_id"], metric.name) in known:
             on_test = _asked(ws, compared, split="test", variants=(chosen["variant"],), **asked)
             tested = None if on_test is None else _row(on_test, chosen["variant_id"])
     highest = _best(found, metric) if found["split"] == "test" else None
