@@ -27,7 +27,7 @@ from tests.browser.conftest import Visit, served  # noqa: E402
 from tests.sample_study import prepare_world  # noqa: E402
 from tools.layouts import tickets  # noqa: E402
 
-SIZE = {"width": 1360, "height": 900}
+SIZE, TALL = {"width": 1360, "height": 900}, {"width": 1360, "height": 1500}
 _DRAWING_MS = 4_000  # charts are drawn after the script has ended
 Shown = Page | Locator
 
@@ -44,7 +44,7 @@ def _mapping(tab: Visit) -> Shown:
     """A table nobody knows, looked at, with the one thing said that no column says: who answers."""
     page = tab.go("data?source=upload")
     name, content = "tickets.csv", tickets()["tickets.csv"]
-    page.locator("input[type=file]").set_input_files(
+    page.locator("input[type=file]").first.set_input_files(
         {"name": name, "mimeType": "text/csv", "buffer": content}
     )
     page.get_by_text(name).wait_for()
@@ -71,14 +71,17 @@ def _scenes(workspace: Path) -> Iterator[dict[str, tuple[Path, Callable[[Visit],
 
 def _take(browser: Any, name: str, root: Path, shown: Callable[[Visit], Shown]) -> None:
     with served(root) as address:
+        page = browser.new_context(viewport=SIZE).new_page()
+        page.set_default_timeout(240_000)
+        found = shown(Visit(page, address))
+        if found is not page:
+            page.set_viewport_size(TALL)  # type: ignore[arg-type]  # what is higher than that is cut
         for scheme in ("light", "dark"):
-            page = browser.new_context(viewport=SIZE, color_scheme=scheme).new_page()
-            page.set_default_timeout(120_000)
-            found = shown(Visit(page, address))
+            page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(_DRAWING_MS)
             found.screenshot(path=FOLDER / f"{name}-{scheme}.png")
             print(FOLDER / f"{name}-{scheme}.png", flush=True)
-            page.close()
+        page.close()
 
 
 def main(workspace: Path, only: str) -> None:

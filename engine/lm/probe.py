@@ -18,6 +18,7 @@ from engine.core.base_folder import check_base
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.wording import percent
+from engine.core.wording import size as in_bytes
 from engine.lm.adapters import linear_layers
 from engine.lm.encode import encode_dialogue, encode_prompt
 from engine.lm.ends import closing_of, ends_of
@@ -116,7 +117,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     facts |= {"folder": str(folder), "architecture": str(config.get("model_type", "?")), "size_bytes": size}
     if folder.parent.name == "snapshots":
         facts["revision"] = folder.name
-    yield Finding("Files", "works", f"{facts['architecture']}, {_size(size)} of safetensors, a tokenizer.")
+    yield Finding("Files", "works", f"{facts['architecture']}, {in_bytes(size)} of safetensors, a tokenizer.")
     yield _memory(folder, size, config, facts)
     base = load_base(name, cache=cache)
     facts |= {"parameters": base.model.num_parameters(), "dtype": base.dtype, "device": base.device}
@@ -143,16 +144,12 @@ def _memory(folder: Path, size: int, config: dict[str, Any], facts: dict[str, An
     free = free_bytes(torch.device("cuda" if on_gpu else "cpu"))
     wanted = int(size * _ROOM * (2 if halves and not on_gpu else 1))
     facts |= {"memory_bytes": wanted, "free_bytes": free}
-    words = f"up to {_size(wanted)} of memory; {_size(free)} are free here."
+    words = f"up to {in_bytes(wanted)} of memory; {in_bytes(free)} are free here."
     if wanted > free:
         return Finding(
             "Memory", "refused", f"It takes {words}", "Choose a smaller base, or a machine with more memory."
         )
     return Finding("Memory", "works", f"It takes {words}")
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6)):,} MB"
 
 
 def _ids(base: Base, facts: dict[str, Any]) -> Finding:
@@ -200,7 +197,7 @@ def _logits(base: Base) -> Finding:
             _OTHER,
         )
     how = "through its own changes after the head" if changes_logits(base.model) else "by its head alone"
-    return Finding("Loss", "works", f"Its own: {how}.")
+    return Finding("Loss", "works", f"It is the model's own, {how}.")
 
 
 def _template(base: Base, folder: Path) -> Iterator[Finding]:

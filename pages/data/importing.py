@@ -46,6 +46,7 @@ _CONTROLS = {
     "--unseen": _UNSEEN,
     "--split": "Split",
     "--domain": _ABOUT,
+    "--base": "Base model",
     "--map": f"{_LOOK}, then its columns:",
 }
 _SCHEMES = {
@@ -120,7 +121,7 @@ def form(ws: Workspace) -> None:
         mapping.forget()
         look(ws, dataset, files, upload=upload, options=options)
     if not is_world and (held := mapping.held()) is not None and held.upload == upload:
-        again = mapping.show(held, word)
+        again = mapping.show(held, word, _CONTROLS)
         if again is not None:
             chosen = {**held.options, "map": again.parts}
             if again.takes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -57,27 +59,28 @@ def forget() -> None:
     st.session_state.pop(_KEY, None)
 
 
-def show(held: Held, word: str) -> Answer | None:
+def show(held: Held, word: str, controls: Mapping[str, str]) -> Answer | None:
     """Show what was found and the form of the mapping; return what is asked for, None for nothing.
 
-    `word` is the name of the button that takes the data in.
+    `word` is the name of the button that takes the data in, `controls` the page's own for flags of remedies.
     """
     found = held.found
     with st.container(border=True, width=760, key="data_look"):
         st.subheader("What would come of it", anchor=False)
         named = frame.plain(found.layout) if found.layout else "no layout that is known"
         st.caption(f"{frame.plain(found.source)}: {named}.")
-        _outcome(found)
+        _outcome(found, controls)
         _left_out(found)
         _rows(found)
         return _form(found, word)
 
 
-def _outcome(found: Preview) -> None:
+def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
+    here = partial(frame.on_this_page, controls=controls)
     if found.refused:
-        st.error(f"It would be refused: {frame.plain(found.refused)}", icon=":material/error:")
+        st.error(f"It would be refused: {frame.plain(here(found.refused))}", icon=":material/error:")
         if found.remedy:
-            st.caption(frame.hint(found.remedy))
+            st.caption(frame.hint(here(found.remedy)))
         return
     told = found.outcome
     with st.container(horizontal=True, gap="medium"):
@@ -95,7 +98,7 @@ def _outcome(found: Preview) -> None:
     for failed in told["failed_checks"]:
         st.warning(frame.plain(f"{failed[0].upper()}{failed[1:]}."), icon=":material/warning:")
     for note in found.notes:
-        st.caption(frame.plain(note))
+        st.caption(frame.plain(here(note)))
 
 
 def _left_out(found: Preview) -> None:

@@ -9,7 +9,6 @@ import streamlit as st
 
 from engine.core.base_identity import shown_base
 from engine.core.errors import EngineError
-from engine.show import about
 from engine.show.base_cards import offered, probed
 from pages.shared import frame
 
@@ -56,29 +55,16 @@ def look(base: str) -> dict[str, Any]:
 
 def show(card: Mapping[str, Any]) -> None:
     """Show what was found, refusals first."""
-    facts = card["facts"]
     with st.container(border=True, key="base_card"):
         name = frame.plain(shown_base(card["base"]))
         st.markdown(f"**{name}** {'can be the base.' if card['usable'] else 'cannot be the base.'}")
-        shown = {
-            "Architecture": facts.get("architecture"),
-            "Parameters": f"{facts['parameters'] / 1e6:,.1f} M" if "parameters" in facts else None,
-            "Weights in": facts.get("dtype"),
-            "On disk": about.in_words(facts["size_bytes"]) if "size_bytes" in facts else None,
-            "A training step": f"{facts['step_seconds']:.2f} s" if "step_seconds" in facts else None,
-            "16 tokens of a reply": f"{facts['reply_seconds']:.2f} s" if "reply_seconds" in facts else None,
-        }
-        with st.container(horizontal=True, gap="medium"):
-            for label, value in shown.items():
-                if value is not None:
-                    st.metric(label, str(value), width="content")
         for verdict, title, icon in _GROUPS:
             found = [one for one in card["findings"] if one["verdict"] == verdict]
             if found:
                 st.markdown(f"###### {title}")
-                st.markdown("\n".join(_line(one, icon) for one in found))
+                st.markdown("  \n".join(_line(one, icon) for one in found))
 
 
 def _line(finding: Mapping[str, Any], icon: str) -> str:
     told = f"{icon} **{frame.plain(finding['name'])}**: {frame.plain(finding['detail'])}"
-    return f"- {told} {frame.hint(finding['hint'])}" if finding["hint"] else f"- {told}"
+    return f"{told} {frame.hint(finding['hint'])}" if finding["hint"] else told

@@ -217,7 +217,7 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
 def show_error(error: EngineError, controls: Mapping[str, str] | None = None) -> None:
     """Show message and remedy, and every fault of refused data in a table."""
-    here = functools.partial(_on_this_page, controls=controls or {})
+    here = functools.partial(on_this_page, controls=controls or {})
     st.error(plain(here(error.message)), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
         table(
@@ -232,7 +232,7 @@ def show_error(error: EngineError, controls: Mapping[str, str] | None = None) ->
         st.caption(hint(here(error.hint)))
 
 
-def _on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
+def on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
     """Return a text in which a flag is named as the control that does the same here."""
     for flag, control in controls.items():
         text = re.sub(rf"{flag}\b", f"“{control}”", text)

@@ -168,6 +168,7 @@ def test_a_table_of_ones_own_is_looked_at_mapped_and_imported(open_page: Open, e
     assert "Personas 4" in seen
     assert "Dates 2024-03-01 to 2024-05-05" in seen
     assert "Order in time by dates" in seen
+    assert "Choose another one with “Base model”" in seen
     assert not empty.root.exists()
     _press(app, "Import", 1)
     assert empty.read_config()["dataset"]["personas"] == 4
