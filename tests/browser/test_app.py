@@ -88,23 +88,6 @@ def test_no_page_errs_asks_another_server_or_runs_over(
     assert not barriers, "\n".join(barriers)
 
 
-def test_back_leads_to_where_one_was_on_every_page(visit: Open, full_app: str) -> None:
-    tab = visit(full_app)
-    page = tab.page
-    page.set_viewport_size({"width": 1280, "height": 320})
-    main = page.locator("#stMain")
-    for path in PATHS:
-        tab.go(path)
-        page.wait_for_function("document.getElementById('stMain').scrollHeight > 420")
-        main.evaluate("main => main.scrollTo(0, 100)")
-        away = "Data" if path == "settings" else "Settings"
-        page.get_by_test_id("stSidebar").get_by_role("link", name=away).click()
-        expect(page.get_by_role("heading", name=away, level=1)).to_be_visible()
-        tab.settle()
-        page.go_back()
-        page.wait_for_function("document.getElementById('stMain').scrollTop >= 99")
-
-
 def _background(scheme: str) -> str:
     """The theme's background, in the browser's notation."""
     config = (REPOSITORY / ".streamlit" / "config.toml").read_text()
