@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.paths import REPOSITORY, Workspace
+from engine.core.paths import REPOSITORY, Workspace, write_atomically
 from engine.data import prepare
 from tests.workspaces import finish
 
@@ -122,3 +122,12 @@ def test_a_workspace_may_have_any_name(ws: Workspace, tmp_path: Path, name: str)
         done = call(other, *words)
         assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
         assert done.stdout
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE, text=True) as reader:
+        write_atomically(pipe, "told")
+        assert reader.communicate(timeout=60)[0] == "told"
+    assert pipe.is_fifo()

@@ -197,6 +197,8 @@ def read_bytes(path: Path) -> bytes:
             os.close(handle)
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:  # what its folder should be is a file: there is none in it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except OSError as error:
         raise EngineError(
             f"{path} cannot be read: {error.strerror or error}.", "Check that it belongs to you."
@@ -272,7 +274,7 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-_FULL = ("No space left on device", "disk is full")
+_FULL = (os.strerror(errno.ENOSPC), "disk is full")
 """How libraries that raise errors of their own say it: safetensors, SQLite."""
 
 
@@ -312,9 +314,13 @@ def whole(folder: Path) -> Iterator[Path]:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
 
-    Makes its folder where that is missing, as make_folder does.
+    Makes its folder where that is missing, as make_folder does. What is no file (a pipe, a terminal) is
+    written to, and stays.
     """
     make_folder(path.parent)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        return
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -81,7 +81,7 @@ class Metric:
 
     @property
     def named(self) -> str:
-        """Its label within a sentence: "embedding similarity", "MAE", "device F1"."""
+        """Its label within a sentence: "embedding similarity", "MAE", "macro-F1"."""
         first, rest = self.label[:1], self.label[1:]
         return self.label if rest[:1].isupper() else f"{first.lower()}{rest}"
 

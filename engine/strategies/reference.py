@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.errors import EngineError
+from engine.core.forms import read_as
 from engine.core.locks import locked
 from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace, read_record, write_json
@@ -35,6 +36,9 @@ class Reference:
     at: str
     by: Literal["first", "choice"] = "first"
     instead_of: str | None = None
+
+
+read_as(_FILE, dict[str, Reference])
 
 
 def references(ws: Workspace) -> dict[str, Reference]:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from engine.data.worlds import WORLDS
-from engine.data.worlds.dialogues import Plan
 from engine.data.worlds.households import EQUALIZERS, INPUT_SOURCES, draw_household, draw_settings
-from engine.data.worlds.replies import phrase
+from engine.data.worlds.replies import Intent, phrase
 from engine.data.worlds.words import (
     DEVICE_NAMES,
     HOBBIES,
@@ -49,7 +48,7 @@ HELD = {
 """What the answers to requests that set nothing of the five do, by hand."""
 
 
-def said(plan: Plan, **ways: str) -> str:
+def said(plan: Intent, **ways: str) -> str:
     """Return the plan in words, every slot that is not named as plain as it can be."""
     return phrase(plan, lambda slot: ways.get(slot, PLAIN[slot]), ANYONE)
 
@@ -95,7 +94,7 @@ OFF = ("tv", "speaker", "ac")
 def test_a_change_sets_just_what_it_says(verb: str, join: str) -> None:
     for device, values in CHANGES:
         for room in ("", *ROOMS) if device == "lights" else ("",):
-            reply = said(Plan("set", ((device, values),), room=room), verb=verb, join=join)
+            reply = said(Intent("set", ((device, values),), room=room), verb=verb, join=join)
             assert extract(reply) == truth(device, values), reply
 
 
@@ -104,14 +103,14 @@ def test_an_offer_after_a_change_names_the_device_and_sets_nothing(verb: str) ->
     for device, values in CHANGES:
         for left in [key for key in values if key != "armed"][1:]:
             part = {key: value for key, value in values.items() if key != left}
-            reply = said(Plan("set", ((device, part),), offer=(device, left)), verb=verb, join="comma")
+            reply = said(Intent("set", ((device, part),), offer=(device, left)), verb=verb, join="comma")
             assert extract(reply) == truth(device, part), reply
 
 
 @pytest.mark.parametrize("off", texts("off"))
 def test_off_is_off_in_every_phrase(off: str) -> None:
     for device in OFF:
-        reply = said(Plan("off", ((device, {}),)), off=off)
+        reply = said(Intent("off", ((device, {}),)), off=off)
         assert extract(reply) == truth(device, {"power": "off"}), reply
 
 
@@ -119,7 +118,7 @@ def test_off_is_off_in_every_phrase(off: str) -> None:
 def test_a_question_back_names_its_device_and_sets_nothing(ask: str) -> None:
     for device, values in CHANGES:
         for opener in texts("opener_ask"):
-            reply = said(Plan("ask", ((device, values),)), ask=ask, opener_ask=opener, name="name")
+            reply = said(Intent("ask", ((device, values),)), ask=ask, opener_ask=opener, name="name")
             assert extract(reply) == truth(device, {}), reply
 
 
@@ -128,11 +127,11 @@ def test_what_opens_a_reply_changes_nothing(opener: str) -> None:
     for name in ("", "name"):
         for device, values in CHANGES:
             for verb in texts("verb"):
-                reply = said(Plan("set", ((device, values),)), opener_set=opener, name=name, verb=verb)
+                reply = said(Intent("set", ((device, values),)), opener_set=opener, name=name, verb=verb)
                 assert extract(reply) == truth(device, values), reply
         for device in OFF:
             for off in texts("off"):
-                reply = said(Plan("off", ((device, {}),)), opener_set=opener, name=name, off=off)
+                reply = said(Intent("off", ((device, {}),)), opener_set=opener, name=name, off=off)
                 assert extract(reply) == truth(device, {"power": "off"}), reply
 
 
@@ -143,12 +142,12 @@ def test_what_ends_a_reply_changes_nothing(flourish: str, follow_up: str) -> Non
     for hobby in HOBBIES:
         for need, values in NEEDS.items():
             device = need.partition("/")[0]
-            one = Plan("set", ((device, values),), time="night")
+            one = Intent("set", ((device, values),), time="night")
             reply = phrase(one, lambda slot: own.get(slot, PLAIN[slot]), household(hobby))
             assert extract(reply) == truth(device, values), reply
         for device in OFF:
             reply = phrase(
-                Plan("off", ((device, {}),)), lambda slot: own.get(slot, PLAIN[slot]), household(hobby)
+                Intent("off", ((device, {}),)), lambda slot: own.get(slot, PLAIN[slot]), household(hobby)
             )
             assert extract(reply) == truth(device, {"power": "off"}), reply
 
@@ -156,7 +155,7 @@ def test_what_ends_a_reply_changes_nothing(flourish: str, follow_up: str) -> Non
 @pytest.mark.parametrize("closing", texts("closing"))
 def test_a_goodbye_does_nothing(closing: str) -> None:
     for hobby in HOBBIES:
-        reply = phrase(Plan("close"), lambda slot: closing, household(hobby))
+        reply = phrase(Intent("close"), lambda slot: closing, household(hobby))
         assert extract(reply) == actions_of(""), reply
 
 
@@ -166,7 +165,7 @@ def test_a_state_that_is_told_counts(follow_up: str) -> None:
         for key in [key for key in values if key != "armed"]:
             named = {"device": DEVICE_NAMES[device], "parameter": PARAMETER_NAMES[key]}
             told = TELL_STATE.format(value=values[key], **named)
-            reply = said(Plan("say", text=told), follow_up=follow_up)
+            reply = said(Intent("say", text=told), follow_up=follow_up)
             assert extract(reply) == truth(device, {key: values[key]}), reply
 
 
@@ -174,7 +173,7 @@ def test_every_other_answer_is_read_as_by_hand() -> None:
     assert {answer for _, answer in OTHER_REQUESTS} == set(HELD)
     for answer, done in HELD.items():
         for follow_up in texts("follow_up"):
-            assert extract(said(Plan("say", text=answer), follow_up=follow_up)) == actions_of(done), answer
+            assert extract(said(Intent("say", text=answer), follow_up=follow_up)) == actions_of(done), answer
 
 
 def household(hobby: tuple[str, str, str]) -> Any:

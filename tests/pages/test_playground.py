@@ -270,7 +270,7 @@ def test_a_vote_bears_the_name_given_in_this_session(open_page: Open, full: Work
     assert [vote.voter for vote in votes.read(full)] == ["Ada"]
     app.switch_page(frame.script_of("votes")).run()
     links = "\n".join(one.label for one in app.get("page_link"))
-    assert "Ada, persona\\_001\\: unified over base" in links
+    assert "Ada, persona\\_001 (Theodor)\\: unified over base" in links
     app.switch_page(frame.script_of(PAGE)).run()
     app.query_params["question"] = name
     app.run()

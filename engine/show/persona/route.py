@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from engine.core import integrity
+from engine.core.forms import read_as
 from engine.core.paths import Workspace, read_record
 from engine.lm.effects import Own, Value, effects_of, normal
 from engine.results.variants import Variant
@@ -170,6 +171,9 @@ class _Weights:
     combine: str
     assignment: dict[str, str]
     merges: dict[str, _Merged]
+
+
+read_as(WEIGHTS, _Weights)
 
 
 def merged_variants(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
