@@ -183,7 +183,7 @@ FORMS: dict[str, Any] = {
 
 
 def read_as(name: str, form: Any) -> None:
-    """Say as which record files of that name are read: their owner does, so that a look at all finds faults."""
+    """Say as which record files of that name are read: their owner does, for a look at all of them."""
     FORMS[name] = form
 
 
