@@ -61,6 +61,9 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
             return
         with plain(path, encoding) as file:
             kind = _kind(path, file)
+        if kind == "tar":
+            yield Line(0, fault="a tar archive; unpack it and name the folder, or pack that as .zip")
+            return
         if kind == "lines":
             yield from read_lines(path, encoding)
             return
@@ -71,8 +74,11 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
 
 
 def _kind(path: Path, file: IO[bytes]) -> str:
-    """Tell what the text of a file is: "lines", "array", "document" or "table"."""
-    text = file.read(_LOOKED_AT).lstrip(_SPACE)
+    """Tell what a file is by its start: "lines", "array", "document" or "table" of text, or a "tar" archive."""
+    start = file.read(_LOOKED_AT)
+    if start[257:262] == b"ustar":
+        return "tar"
+    text = start.lstrip(_SPACE)
     if ending_of(path) in (".csv", ".tsv") and not text.startswith(b"{"):
         return "table"
     if not text.startswith((b"[", b"{")):

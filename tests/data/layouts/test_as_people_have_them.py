@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,6 +51,15 @@ def chats() -> list[Row]:
                       {"role": "assistant", "content": "a"}]}
         for who in PEOPLE for number in range(1, TALKS + 1)
     ]  # fmt: skip
+
+
+def tarred(text: str) -> bytes:
+    packed, content = io.BytesIO(), text.encode()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("chats.jsonl")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
 
 
 def lines(rows: Sequence[Any], end: str = "\n") -> str:
@@ -131,6 +141,7 @@ def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
     [
         ("wide.csv", table(WHOLE).encode("utf-16-le"), "--map encoding=cp1252, or utf-16-le"),
         ("book.xlsx", b"PK\x03\x04" + bytes(60), "a zip or an Excel workbook; save it as CSV"),
+        ("chats.tar.gz", gzip.compress(tarred(lines(chats()))), "a tar archive; unpack it"),
         ("pretty.jsonl", json.dumps(chats()[0], indent=1).encode(), "this begins one of several"),
     ],
 )
