@@ -74,7 +74,7 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
 
 
 def _kind(path: Path, file: IO[bytes]) -> str:
-    """Tell what a file is by its start: "lines", "array", "document" or "table" of text, or a "tar" archive."""
+    """Tell what a file is by its start: "lines", "array", "document", "table" (of text), or a "tar"."""
     start = file.read(_LOOKED_AT)
     if start[257:262] == b"ustar":
         return "tar"
