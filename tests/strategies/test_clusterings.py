@@ -56,4 +56,4 @@ def test_nobody_else_names_the_file() -> None:
         for path in (REPOSITORY / folder).rglob("*.py")
         if '"clusters.json"' in path.read_text(encoding="utf-8")
     }
-    assert named == {"engine/strategies/clusterings.py", "engine/core/forms.py"}  # and the form of each file
+    assert named == {"engine/strategies/clusterings.py"}
