@@ -3,7 +3,7 @@
     .venv/bin/python docs/pictures.py WORKSPACE              all
     .venv/bin/python docs/pictures.py WORKSPACE --only base  those whose names begin so
 
-The study in the README is that of docs/LOG.md, "Autopilot from empty to verdict". For the three cards of
+The study in the README is that of docs/LOG.md, "fair budgets, 200 personas". For the three cards of
 bases and the form for a table of one's own, small ones are made.
 """
 
@@ -75,6 +75,9 @@ def _take(browser: Any, name: str, root: Path, shown: Callable[[Visit], Shown]) 
         page.set_default_timeout(240_000)
         found = shown(Visit(page, address))
         if found is not page:
+            page.get_by_test_id("stHeader").evaluate(
+                "it => it.style.display = 'none'"
+            )  # it lies over the part
             page.set_viewport_size(TALL)  # type: ignore[arg-type]  # what is higher than that is cut
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

@@ -80,6 +80,17 @@ def _hung(*_: object) -> None:
     raise AssertionError("It hangs.")
 
 
+@pytest.mark.parametrize("name", ["status.json", "clusters.json", "weights.json", "references.json"])
+def test_what_its_owner_cannot_read_is_named_by_a_doctor_that_starts_anew(ws: Workspace, name: str) -> None:
+    """In a process of its own, where nobody else has read anything of the workspace."""
+    run_id = finish(ws, "gain")
+    path = ws.data / name if name == "references.json" else ws.run_folder(run_id) / name
+    path.write_text('{"state": 7, "assignment": 7}', encoding="utf-8")
+    asked = [sys.executable, "-m", "engine", "doctor", "--workspace", str(ws.root), "--json"]
+    told = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, timeout=240).stdout
+    assert f"{name} is of another form" in told
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_damage_is_named_and_nothing_ends_in_a_traceback(
     ended: tuple[Workspace, Path], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, read_text
@@ -56,19 +57,22 @@ class Wrong:
     mend: str
 
 
-def wrong_files(ws: Workspace) -> Iterator[Wrong]:
-    """Yield every file of the workspace that cannot be read or is of another form."""
+def wrong_files(ws: Workspace, records: Mapping[str, Any]) -> Iterator[Wrong]:
+    """Yield every file of the workspace that cannot be read or is of another form.
+
+    `records` says as what files of JSON are read whose owners stand above this room, by their names.
+    """
     for root in (ws.data, ws.models):
         if os.path.lexists(root) and not root.is_dir():
             yield _wrong(root, "is no folder")
             continue
-        yield from _below(root, ws)
+        yield from _below(root, ws, records)
     database = ws.database
     if os.path.lexists(database) and not database.is_file():
         yield Wrong(database, "is no file", "Remove it: python -m engine rebuild-db")
 
 
-def _below(folder: Path, ws: Workspace) -> Iterator[Wrong]:
+def _below(folder: Path, ws: Workspace, records: Mapping[str, Any]) -> Iterator[Wrong]:
     try:
         entries = sorted(folder.iterdir())
     except FileNotFoundError:
@@ -77,14 +81,14 @@ def _below(folder: Path, ws: Workspace) -> Iterator[Wrong]:
         yield _wrong(folder, f"cannot be read: {error.strerror or error}")
         return
     for path in entries:
-        what = _fault(path, ws)
+        what = _fault(path, ws, records)
         if what:
             yield _wrong(path, what)
         elif path.is_dir() and not path.is_symlink() and path.name not in _PASSED_OVER:
-            yield from _below(path, ws)
+            yield from _below(path, ws, records)
 
 
-def _fault(path: Path, ws: Workspace) -> str:
+def _fault(path: Path, ws: Workspace, records: Mapping[str, Any]) -> str:
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -99,7 +103,7 @@ def _fault(path: Path, ws: Workspace) -> str:
     if path.name in _FOLDERS or (path.parent == ws.runs and path.name[0] != "."):
         return "is no folder"
     try:
-        return _content(path)
+        return _content(path, records.get(path.name))
     except EngineError as error:
         return error.message.removeprefix(f"{path} ").rstrip(".")
     except FileNotFoundError:
@@ -108,9 +112,9 @@ def _fault(path: Path, ws: Workspace) -> str:
         return f"cannot be read: {error.strerror or error}"
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, record: Any) -> str:
     if path.suffix == ".json":
-        read_json(path)
+        read_json(path, record)
     elif path.suffix == ".jsonl":
         return _lines(path)
     elif path.suffix == ".parquet":

@@ -182,11 +182,6 @@ FORMS: dict[str, Any] = {
 }
 
 
-def read_as(name: str, form: Any) -> None:
-    """Say as which record files of that name are read: their owner does, for a look at all of them."""
-    FORMS[name] = form
-
-
 def record(form: type[Record], text: str | bytes) -> Record:
     """Return JSON as a record of that form; ValueError, in words, where it is of another."""
     adapter: TypeAdapter[Record] = _adapter(cast(Any, form))

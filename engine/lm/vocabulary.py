@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
+from engine.core.wording import count
 
 
 def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -20,8 +21,8 @@ def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Non
     lost = [token for _, token in beyond if token != tokenizer.pad_token]
     if lost:
         raise EngineError(
-            f"The tokenizer has {len(lost)} tokens that the model has no embedding for, {lost[0]} among "
-            f"them: the embedding has {rows} rows.",
+            f"The tokenizer has {count(len(lost), 'token')} that the model has no embedding for, {lost[0]} "
+            f"among them: the embedding has {rows} rows.",
             "Save the tokenizer that belongs to these weights, or the weights after "
             "model.resize_token_embeddings(len(tokenizer)).",
         )

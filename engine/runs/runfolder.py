@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from engine.core.consent import agree, agreed
 from engine.core.errors import EngineError
-from engine.core.forms import read_as
 from engine.core.paths import TornFile, Workspace, plain_name, read_json, read_record, read_rows, write_json
 from engine.runs.processes import ProcessIdentity, boot_id, running
 
@@ -138,9 +137,6 @@ class Status:
     signal: str | None = None
     freed_bytes: int | None = None
     consent: str = ""
-
-
-read_as("status.json", Status)
 
 
 def alive(status: Status) -> bool:

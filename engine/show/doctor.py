@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.core import integrity
 from engine.core.base_folder import EMBEDDED
@@ -24,10 +25,22 @@ from engine.results import store
 from engine.results.checks import study_checks
 from engine.runs import jobs, launchers, leases, manifest, slots
 from engine.runs.records import RunRecord, scan
+from engine.runs.runfolder import Status
 from engine.show import about
 from engine.show.base_cards import probed
+from engine.show.persona import route
+from engine.strategies import clusterings, reference
+from engine.strategies.clusterings import Clusters
 from engine.strategies.ground import read_ground
+from engine.strategies.reference import Reference
 
+_RECORDS: Mapping[str, Any] = {
+    "status.json": Status,
+    clusterings.FILE: Clusters,
+    reference.FILE: dict[str, Reference],
+    route.WEIGHTS: route.KeptWeights,
+}
+"""As what files of a run and of the study are read, by their names."""
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
 _LOCK_SECONDS = 2.0
@@ -124,7 +137,7 @@ def _moved_on(ws: Workspace) -> Iterator[Check]:
 
 
 def _wrong_files(ws: Workspace) -> Iterator[Check]:
-    found = list(wrong_files(ws))
+    found = list(wrong_files(ws, _RECORDS))
     for one in found:
         yield Check(f"file {_within(ws, one.path)}", False, f"{one.path} {one.what}.", one.mend)
     if not found and ws.data.is_dir():

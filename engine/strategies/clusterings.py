@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.core import integrity
 from engine.core.errors import EngineError
-from engine.core.forms import read_as
 from engine.core.paths import Workspace, read_record
 from engine.strategies.plan import Seen
 
@@ -49,9 +48,6 @@ class Clusters(BaseModel):
     def sizes(self) -> dict[int, int]:
         """How many personas each cluster has, by its number."""
         return dict(sorted(Counter(self.assignment.values()).items()))
-
-
-read_as(FILE, Clusters)
 
 
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.errors import EngineError
-from engine.core.forms import read_as
 from engine.core.locks import locked
 from engine.core.machine import changes, read_only
 from engine.core.paths import Workspace, read_record, write_json
@@ -24,7 +23,7 @@ from engine.strategies.ground import Ground
 from engine.strategies.spec import PARTIAL
 
 EXPERIMENT = "unified"
-_FILE = "references.json"
+FILE = "references.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,6 @@ class Reference:
     at: str
     by: Literal["first", "choice"] = "first"
     instead_of: str | None = None
-
-
-read_as(_FILE, dict[str, Reference])
 
 
 def references(ws: Workspace) -> dict[str, Reference]:
@@ -126,4 +122,4 @@ def _write(ws: Workspace, known: Mapping[str, Reference]) -> None:
 
 
 def _path(ws: Workspace) -> Path:
-    return ws.data / _FILE
+    return ws.data / FILE

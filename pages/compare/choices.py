@@ -127,7 +127,7 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     """
     scored_on = [split for split in _SPLITS if (protocols["split"] == split).any()]
     with st.container(key="compare_asked"):
-        columns = st.columns([3, 3, 2, 2, 1.4], vertical_alignment="bottom")
+        columns = st.columns([2.8, 2.8, 1.9, 2.1, 1.8], vertical_alignment="bottom")
     shown = metrics.of_study(ws)
     with columns[0]:
         metric = choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)

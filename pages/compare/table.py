@@ -183,7 +183,7 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             "Verdict",
             help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
             "second metric not to be worse, where there is one. Equal: surely within a point either way.",
-            width=92,
+            width=154,
         ),
         "why": text(
             "Why",

@@ -34,6 +34,7 @@ FOREIGN: tuple[tuple[str, str, str], ...] = (
     ),
     ("svg-img-alt", '"></g>', "Vega calls a picture also what draws nothing: a layer without rows"),
     ("svg-img-alt", "brushed_brush", "Vega draws the area of a brush, empty as yet, without a name"),
+    ("aria-dialog-name", "stToast", "Streamlit names a toast by a title it does not draw"),
 )
 _START_SECONDS = 180.0
 _SHIFTED = """window.shifted = 0; new PerformanceObserver((list) => {

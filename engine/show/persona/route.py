@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from engine.core import integrity
-from engine.core.forms import read_as
 from engine.core.paths import Workspace, read_record
 from engine.lm.effects import Own, Value, effects_of, normal
 from engine.results.variants import Variant
@@ -166,14 +165,13 @@ class _Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Weights:
+class KeptWeights:
+    """What a merge leaves in weights.json: whose merge each persona has, and how much of whom is in it."""
+
     method: str
     combine: str
     assignment: dict[str, str]
     merges: dict[str, _Merged]
-
-
-read_as(WEIGHTS, _Weights)
 
 
 def merged_variants(ws: Workspace, variants: Sequence[Variant]) -> dict[str, str]:
@@ -190,7 +188,7 @@ def merge_of(ws: Workspace, variant: str, run_id: str, persona_id: str) -> Merge
 
     Raises EngineError when weights.json is torn.
     """
-    found = read_record(integrity.result(ws, run_id, WEIGHTS), _Weights, hint=_AGAIN)
+    found = read_record(integrity.result(ws, run_id, WEIGHTS), KeptWeights, hint=_AGAIN)
     name = found.assignment.get(persona_id, "")
     entry = found.merges.get(name)
     if entry is None:
