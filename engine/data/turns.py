@@ -123,7 +123,7 @@ class Turns:
         if text is None:
             return None
         if not text.strip():
-            self.counts["tool" if _calls(turn) else "empty"] += 1
+            self.counts["tool" if turn.get("tool_calls") or turn.get("function_call") else "empty"] += 1
             return None
         if role == "system":
             self.counts["system"] += 1
@@ -179,10 +179,6 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}
     return next((role for role, names in known.items() if name in names), None)
-
-
-def _calls(turn: Mapping[str, Any]) -> bool:
-    return bool(turn.get("tool_calls") or turn.get("function_call"))
 
 
 def _text_of(part: Any) -> str | None:

@@ -67,7 +67,7 @@ class Scored:
 
     def wide(self) -> pd.DataFrame:
         """Return one row an answer with a column a metric, for looking at; counts of parts are left out."""
-        held, keys = self.scores.filter(_whole(self.scores)).to_pandas(), list(KEY_COLUMNS)
+        held, keys = self.scores.filter(pc.equal(self.scores["part"], "")).to_pandas(), list(KEY_COLUMNS)
         table = self.answers.to_pandas()
         for metric, rows in held.groupby("metric", sort=False):
             table = table.merge(rows[[*keys, "value"]].rename(columns={"value": metric}), on=keys, how="left")
@@ -263,10 +263,6 @@ def _version(metric: str, told: str) -> str:
     if not told.startswith("1-"):
         return NO_VERSION
     return "1" if metric in _WITHOUT_ACTIONS else told.removeprefix("1-")
-
-
-def _whole(scores: pa.Table) -> Any:
-    return pc.equal(scores["part"], "")
 
 
 def _schema(types: Mapping[str, pa.DataType]) -> pa.Schema:

@@ -226,7 +226,7 @@ def validate(experiment: Experiment, given: Mapping[str, Any]) -> Valid:
         try:
             made.append(form(**{name: given[name] for name in given if name in form.model_fields}))
         except ValidationError as error:
-            faults += _worded(error)
+            faults += [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
     if faults:
         raise EngineError(
             f"{experiment.name} cannot run with these parameters:\n"
@@ -244,10 +244,6 @@ def _differs(form: Parameters, name: str) -> bool:
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"{name}: there is no such parameter" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _worded(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

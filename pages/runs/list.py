@@ -176,7 +176,7 @@ def _table(
     table = pd.DataFrame(
         [
             _row(record, told.get(record.run_id, labels.NONE), scores.get(record.run_id), metric)
-            | {_column(name): _value(record, name) for name in differing}
+            | {name.replace("_", " ").capitalize(): _value(record, name) for name in differing}
             for record in found
         ]
     )
@@ -216,10 +216,6 @@ def _differing(found: Sequence[RunRecord]) -> list[str]:
             values.setdefault(name, {}).setdefault(record.experiment, set()).add(spelled(value))
     told = [name for name, by in values.items() if any(len(one) > 1 for one in by.values())]
     return sorted(told, key=lambda name: -len(values[name]))[:_MOST_PARAMETERS]
-
-
-def _column(name: str) -> str:
-    return name.replace("_", " ").capitalize()
 
 
 def _value(record: RunRecord, name: str) -> Any:

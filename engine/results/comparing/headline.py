@@ -166,7 +166,7 @@ def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = co
         found["reference"],
         on_val is not None,
         chosen,
-        _measured(tested),
+        tested if tested is not None and tested["delta"] is not None else None,
         highest,
         luck,
         among=found["among_metrics"],
@@ -199,10 +199,6 @@ def _best(found: Found, metric: Metric) -> Row | None:
 
 def _row(found: Found, variant_id: str) -> Row | None:
     return next((row for row in found["rows"] if row["variant_id"] == variant_id), None)
-
-
-def _measured(row: Row | None) -> Row | None:
-    return row if row is not None and row["delta"] is not None else None
 
 
 def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:

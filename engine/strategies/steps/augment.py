@@ -178,7 +178,9 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
             "rejected": dict(outcomes.most_common()),
             "by_method": by_method,
             "short_of_target": short,
-            "personas": {row["persona_id"]: _numbers(row) for row in rows},
+            "personas": {
+                row["persona_id"]: {"sources": row["sources"], "made": len(row["made"])} for row in rows
+            },
             "pairs": [pair for row in rows for pair in row["pairs"]][:_SHOWN_REFUSALS],
             "refused": [one for row in rows for one in row["refused"]][:_SHOWN_REFUSALS],
         },
@@ -195,8 +197,3 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
     context.log("rejected: " + (", ".join(f"{why} {n}" for why, n in outcomes.most_common()) or "none"))
     if short:
         context.log(f"{len(short)} personas stay short of their target: what is left repeats itself")
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
-    """Return the numbers of one persona for the report."""
-    return {"sources": row["sources"], "made": len(row["made"])}
