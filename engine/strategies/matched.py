@@ -7,16 +7,14 @@ control: it competes with nobody.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from engine.runs.context import RunContext
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.spec import Having, Traits, Upstream
 from engine.strategies.trained import LoraParameters, trained
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 FAMILY = "matched"
 

@@ -13,12 +13,12 @@ from pydantic_core import PydanticCustomError
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import Parameters, SetOf, worded
 from engine.domains import metrics
+from engine.runs.context import RunContext
 from engine.runs.registry import Divisible
 from engine.strategies.ground import Ground
 
 if TYPE_CHECKING:
     from engine.core.paths import Workspace
-    from engine.runs.context import RunContext
     from engine.runs.runfolder import RunSpec
 
 

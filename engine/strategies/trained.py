@@ -7,7 +7,7 @@ does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -15,11 +15,9 @@ from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
 from engine.lm.layers import AUTO, AUTO_ONE, chosen_layers
 from engine.lm.shape import LoraShape
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Parameters, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
