@@ -25,7 +25,17 @@ from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs, Estimate
 from engine.strategies.ground import Ground, read_ground
 from engine.strategies.room import room
-from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
+from engine.strategies.spec import (
+    PARTIAL,
+    EvaluationSettings,
+    Experiment,
+    Outlook,
+    Upstream,
+    Valid,
+    is_partial,
+    known_settings,
+    validate,
+)
 
 Purpose = Literal["upstream", "beside", "asked", "control"]
 
@@ -294,18 +304,12 @@ class _Planner:
         chosen = self._spec_of(self.seen.reference)
         if chosen is None or chosen.experiment != entry.name:
             return None
-        own = {
-            name: chosen.parameters[name]
-            for name in entry.parameters.model_fields
-            if name in chosen.parameters
-        }
-        valid = validate(entry, {**own, **self.settings.model_dump()})
+        valid = validate(entry, {**known_settings(entry, chosen), **self.settings.model_dump()})
         return self.spec(entry, valid, given=chosen.upstream, seed=chosen.seed)
 
     def add_controls(self, entry: Experiment, target: RunSpec) -> None:
         """Plan the step-matched unified and the placebo of a run that trains adapters."""
-        partial = any(target.parameters.get(name) is not None for name in PARTIAL)
-        if not entry.traits.trains or partial:
+        if not entry.traits.trains or is_partial(target):
             return
         like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
         settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
@@ -460,16 +464,15 @@ def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
 
     Its sets are in order, and parameters that came later are at their defaults, which change nothing.
     """
-    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
-    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    known = known_settings(entry, spec)
     try:
-        valid = validate(entry, {**own, **asked})
+        valid = validate(entry, known)
     except EngineError:
         return spec
     return replace(
         spec,
         parameters={**spec.parameters, **valid.parameters.model_dump(mode="json")},
-        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
+        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(known))},
     )
 
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import Parameters, SetOf, worded
+from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.runs.context import RunContext
 from engine.runs.registry import Divisible
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-
-if TYPE_CHECKING:
-    from engine.core.paths import Workspace
-    from engine.runs.runfolder import RunSpec
-
 
 PARTIAL = ("personas", "cluster")
 """Parameters that leave personas out and change nothing for those who are left."""
+
+
+def is_partial(spec: RunSpec) -> bool:
+    """Say whether a run is for some of the personas only."""
+    return any(spec.parameters.get(name) is not None for name in PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,13 @@ def validate(experiment: Experiment, given: Mapping[str, Any]) -> Valid:
         )
     changed = [name for form in made for name in type(form).model_fields if _differs(form, name)]
     return Valid(parameters=made[0], settings=made[1], changed=tuple(changed))
+
+
+def known_settings(entry: Experiment, spec: RunSpec) -> dict[str, Any]:
+    """Return the parameters and evaluation settings of a run that its experiment knows today."""
+    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    return {**own, **asked}
 
 
 def _differs(form: Parameters, name: str) -> bool:

@@ -7,6 +7,7 @@ does it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -28,14 +29,7 @@ ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("traini
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
-MERGEABLE = Traits(
-    personal=True,
-    readable=True,
-    mixable=True,
-    mergeable=True,
-    trains=True,
-    divides=("training", "replies"),
-)
+MERGEABLE = replace(PERSONAL, mergeable=True)
 """A LoRA of her own for each persona, all begun alike."""
 
 
