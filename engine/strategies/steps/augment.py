@@ -30,7 +30,6 @@ from engine.runs.runfolder import append_line, read_spec
 from engine.strategies import registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.matched import name_of
-from engine.strategies.spec import full_name
 from engine.strategies.trained import AUGMENTED
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
@@ -96,7 +95,7 @@ def variant_name(context: RunContext) -> str:
     if MATCHED_TO in context.spec.upstream:
         to = read_spec(context.workspace.run_folder(context.spec.upstream[MATCHED_TO]))
         return name_of(to.experiment)
-    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    name = registry.variant_of(context.spec, context.workspace)
     return f"{name}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
 
 
