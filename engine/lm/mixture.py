@@ -17,9 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
-from engine.lm.decode import decode
 from engine.lm.ends import ends_of
-from engine.lm.generate import Reply, batches, generate, plan_batches
+from engine.lm.generate import Decoding, Reply, batches, decoding_until, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
 from engine.lm.plan import Batching, plan_for
@@ -176,19 +175,12 @@ def answer(
         skip=frozenset(place for place, number in enumerate(plain) if number in skip),
     )
     ends, steps = ends_of(model, tokenizer), plan.steps(model)
+    decoding = decoding_until(ends, tokenizer, max_new_tokens)
     for numbers in _batches(requests, several, rows):
         if skip.issuperset(numbers):
             continue
         began = time.perf_counter()
-        tokens = decode_mixed(
-            model,
-            [requests[number] for number in numbers],
-            max_new_tokens=max_new_tokens,
-            end_ids=ends.ids,
-            over=lambda said: ends.over(tokenizer, said),
-            kernels=kernels,
-            steps=steps,
-        )
+        tokens = _decode(decoding, model, [requests[number] for number in numbers], kernels, steps)
         seconds = (time.perf_counter() - began) / len(numbers)
         made = [
             Reply(ends.said(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
@@ -208,19 +200,16 @@ def batches_of(requests: Sequence[Request], *, rows: int, kernels: Kernels = DEF
     return [[plain[place] for place in batch.rows] for batch in planned] + _batches(requests, several, rows)
 
 
-def decode_mixed(
+def _decode(
+    decoding: Decoding,
     model: PreTrainedModel,
     requests: Sequence[Request],
-    *,
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool] = lambda tokens: False,
-    kernels: Kernels = DEFAULT,
-    steps: StaticSteps | None = None,
+    kernels: Kernels,
+    steps: StaticSteps | None,
 ) -> list[list[int]]:
     """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
     try:
-        return _decode(model, requests, max_new_tokens, end_ids, over, kernels, steps)
+        return _decode_at_once(decoding, model, requests, kernels, steps)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(requests) == 1:
             raise
@@ -230,24 +219,14 @@ def decode_mixed(
     return [
         tokens
         for part in (requests[:half], requests[half:])
-        for tokens in decode_mixed(
-            model,
-            part,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            kernels=kernels,
-            steps=steps,
-        )
+        for tokens in _decode(decoding, model, part, kernels, steps)
     ]
 
 
-def _decode(
+def _decode_at_once(
+    decoding: Decoding,
     model: PreTrainedModel,
     requests: Sequence[Request],
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool],
     kernels: Kernels,
     steps: StaticSteps | None,
 ) -> list[list[int]]:
@@ -259,12 +238,9 @@ def _decode(
     held = steps.held if steps is not None else None
     adapters = Rows(model, distinct, names, kernel=kernels.mixed, held=held)
     with adapters.on():
-        replies = decode(
+        replies = decoding(
             model,
             [row.ids for row in rows],
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
             share_prefix=False,
             prefixes=[row.change.prefix if row.change else None for row in rows],
             on_rows=adapters.choose,
