@@ -154,20 +154,23 @@ def conversation(ws: Workspace, question_id: str) -> list[Question]:
     return found[::-1]
 
 
-def choices(metas: Iterable[Mapping[str, Any]], *, most: int = 24) -> dict[str, list[Any]]:
+_MOST_CHOICES = 24
+
+
+def choices(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return what each circumstance can be, by name, in the order of first sight; numbers in their order.
 
-    A circumstance with more than `most` values has none listed: it is written freely.
+    A circumstance with more than 24 values has none listed: it is written freely.
     """
     found: dict[str, dict[Any, None]] = {}
     for meta in metas:
         for name, value in meta.items():
             if isinstance(value, str | int | float | bool):
                 found.setdefault(name, {}).setdefault(value)
-    return {name: _in_order(list(values), most) for name, values in found.items()}
+    return {name: _in_order(list(values)) for name, values in found.items()}
 
 
-def _in_order(values: list[Any], most: int) -> list[Any]:
-    if len(values) > most:
+def _in_order(values: list[Any]) -> list[Any]:
+    if len(values) > _MOST_CHOICES:
         return []
     return sorted(values) if all(isinstance(value, int | float) for value in values) else values
