@@ -26,7 +26,7 @@ def clean(call: Call, *, kinds: tuple[str, ...], yes: bool) -> int:
         call.answer(_record(found), lambda: _show(found))
         return 0
     chosen = [one for one in found if one.kind in kinds]
-    told = f"{count(len(chosen), 'file or folder', 'files and folders')}, {size(_total(chosen))}"
+    told = f"{count(len(chosen), 'file or folder', 'files and folders')}, {size(cleaning.total(chosen))}"
     if chosen and not yes:
         err().print(told)
         if not (sys.stdin.isatty() and click.confirm("Take it away?", err=True)):
@@ -35,19 +35,15 @@ def clean(call: Call, *, kinds: tuple[str, ...], yes: bool) -> int:
     call.answer(
         _record(gone),
         lambda: out().print(
-            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(_total(gone))}."
+            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(cleaning.total(gone))}."
         ),
     )
     return 0
 
 
-def _total(found: list[cleaning.Leftover]) -> int:
-    return sum(one.size_bytes for one in found)
-
-
 def _record(found: list[cleaning.Leftover]) -> dict[str, object]:
     return {
-        "bytes": _total(found),
+        "bytes": cleaning.total(found),
         "leftovers": [
             {"kind": one.kind, "path": str(one.path), "bytes": one.size_bytes, "run_id": one.run_id}
             for one in found
@@ -63,7 +59,7 @@ def _show(found: list[cleaning.Leftover]) -> None:
     for kind, words in cleaning.KINDS.items():
         mine = [one for one in found if one.kind == kind]
         if mine:
-            shown.add_row(kind, f"{len(mine):,}", size(_total(mine)), words)
+            shown.add_row(kind, f"{len(mine):,}", size(cleaning.total(mine)), words)
     out().print(shown)
     out().print("Nothing goes unasked. To take a kind away: python -m engine clean checkpoints")
 

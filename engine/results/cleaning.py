@@ -61,6 +61,11 @@ def leftovers(ws: Workspace) -> list[Leftover]:
     return sorted([*found, *_deleted(ws)], key=lambda one: (-one.size_bytes, str(one.path), one.run_id))
 
 
+def total(found: Iterable[Leftover]) -> int:
+    """Return how many bytes these take."""
+    return sum(one.size_bytes for one in found)
+
+
 @changes("clean up", least="own")
 def clean(ws: Workspace, kinds: Collection[str]) -> list[Leftover]:
     """Take away what is of these kinds; return what went. Looked at anew under the queue's lock.

@@ -33,7 +33,7 @@ def show(ws: Workspace) -> None:
         {
             "Kind": [kind.capitalize() for kind in kinds],
             "Number": [f"{len(mine):,}" for mine in kinds.values()],
-            "Size": [size(_total(mine)) for mine in kinds.values()],
+            "Size": [size(cleaning.total(mine)) for mine in kinds.values()],
             "What it is": [cleaning.KINDS[kind] for kind in kinds],
         },
         height="content",
@@ -47,7 +47,7 @@ def show(ws: Workspace) -> None:
         placeholder="Nothing",
     )
     mine = [one for kind in chosen for one in kinds[kind]]
-    told = f"{count(len(mine), 'file or folder', 'files and folders')}, {size(_total(mine))}"
+    told = f"{count(len(mine), 'file or folder', 'files and folders')}, {size(cleaning.total(mine))}"
     if chosen and frame.action(
         f"Take away {told}", icon=":material/delete:", key="settings_clean", least="own"
     ):
@@ -64,11 +64,7 @@ def _clean(ws: Workspace, kinds: tuple[str, ...]) -> None:
     with frame.boundary():
         gone = cleaning.clean(ws, kinds)
         st.session_state[_DONE] = (
-            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(_total(gone))}."
+            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(cleaning.total(gone))}."
         )
         st.session_state.pop(_FOUND, None)
         st.session_state.pop("settings_clean_kinds", None)
-
-
-def _total(found: list[cleaning.Leftover]) -> int:
-    return sum(one.size_bytes for one in found)

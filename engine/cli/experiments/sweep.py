@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.launch import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import DETACH, DRY_RUN, SETTINGS, plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
@@ -32,8 +32,8 @@ from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 @click.argument("values", required=False, metavar="[PARAMETER=VALUE,VALUE...]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of all; repeatable.")
 @click.option("--seed", type=int, help="The runs' seed; by default the workspace's.")
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 @click.option("--results", "only_results", is_flag=True, help="Show what is there, and run nothing.")
 def sweep(
     call: Call,
@@ -64,7 +64,7 @@ def sweep(
 @command("pilot", examples=("pilot", "pilot hybrid --personas 20", "pilot --split test --json"))
 @click.argument("name", required=False)
 @click.option("--personas", type=click.IntRange(min=3), default=20, show_default=True, help="How many.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@SETTINGS
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="Where.")
 def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str], split: str) -> int:
     """Forecast the full study from its pilots; with an experiment's name, run its pilot first.
