@@ -10,13 +10,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
 from engine.core.machine import (
-    Launcher,
     Machine,
     changes,
     declared_read_only,
@@ -458,9 +457,7 @@ def _refuse_without_room(
     ]
     room = registry.room(ws, specs)
     behind = registry.room(ws, waiting).disk_bytes
-    refuse_without(
-        ws, replace(room, disk_bytes=room.disk_bytes + behind), Machine(launcher=cast(Launcher, launcher))
-    )
+    refuse_without(ws, replace(room, disk_bytes=room.disk_bytes + behind), launcher)
 
 
 def _is(state: State) -> str:

@@ -12,6 +12,8 @@ from engine.runs.context import RunContext
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import Experiment, Having, InName, Preset, Traits, Upstream, history_needed
 
+WEIGHTS = "weights.json"
+"""Of a run that merges: how much of whose adapter went into what."""
 Ridge = Annotated[float, Field(gt=0, le=1e6)]
 
 

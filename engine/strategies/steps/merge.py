@@ -27,14 +27,13 @@ from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies import registry
+from engine.strategies.merges import WEIGHTS
 from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name
 from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
-
-WEIGHTS = "weights.json"
 
 
 def run(context: RunContext) -> None:
