@@ -12,7 +12,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, known, points, signed_points
 from engine.domains import metrics
 from engine.domains.domain import Routine
-from engine.results.comparing.comparison import NotComputed
+from engine.results.comparing.remarks import NotComputed
 from engine.show.persona.replies import Answered
 from engine.show.persona.table import scored
 from engine.strategies.clusterings import Clusters

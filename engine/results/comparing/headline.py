@@ -18,8 +18,9 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import looks
-from engine.results.comparing.comparison import compare_variants, too_few
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
+from engine.results.comparing.remarks import too_few
 from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
