@@ -8,7 +8,7 @@ import click
 
 from engine.cli.frame import Call, command, err, out, table
 from engine.core.errors import EngineError
-from engine.core.wording import count, size
+from engine.core.wording import size
 from engine.results import cleaning
 
 
@@ -26,18 +26,12 @@ def clean(call: Call, *, kinds: tuple[str, ...], yes: bool) -> int:
         call.answer(_record(found), lambda: _show(found))
         return 0
     chosen = [one for one in found if one.kind in kinds]
-    told = f"{count(len(chosen), 'file or folder', 'files and folders')}, {size(cleaning.total(chosen))}"
     if chosen and not yes:
-        err().print(told)
+        err().print(cleaning.words(chosen))
         if not (sys.stdin.isatty() and click.confirm("Take it away?", err=True)):
             raise EngineError("Nothing was taken away.", "Add --yes to take it away.")
     gone = cleaning.clean(call.ws, kinds)
-    call.answer(
-        _record(gone),
-        lambda: out().print(
-            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(cleaning.total(gone))}."
-        ),
-    )
+    call.answer(_record(gone), lambda: out().print(f"Gone: {cleaning.words(gone)}."))
     return 0
 
 

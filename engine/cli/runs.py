@@ -236,13 +236,12 @@ def _show_queue(call: Call, value: dict[str, Any], records: Sequence[RunRecord])
     place = 0
     for record in records:
         place += record.state == "queued"
-        estimate = record.spec.estimate_seconds if record.spec else None
         shown.add_row(
             str(place) if record.state == "queued" else "-",
             record.run_id,
             record.state,
             Text(_waits_for(record)),
-            duration(estimate) if estimate is not None else "-",
+            duration(record.estimate_seconds) if record.estimate_seconds is not None else "-",
         )
     out().print(shown)
     _note_elsewhere(call, records)

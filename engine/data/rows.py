@@ -113,7 +113,7 @@ def _items(file: IO[bytes]) -> Iterator[Line]:
         check_time()
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         if raw is None:
             yield Line(number, fault=f"longer than {megabytes(limits().line_bytes)}, not read")
@@ -246,7 +246,7 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
             continue
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         yield _cells(before + reader.line_num, columns, cells)
     if not number:
@@ -270,6 +270,10 @@ def _text_lines(file: IO[bytes]) -> Iterator[str]:
             raise OSError(None, f"a line is longer than {megabytes(longest)}")
         text = raw.decode("utf-8", errors="surrogateescape")
         yield from (text,) if text.endswith("\n") else _OLD_LINE.findall(text)
+
+
+def _too_many() -> Line:
+    return Line(0, fault=f"more than {limits().lines:,} rows")
 
 
 def _wrong_header(columns: list[str]) -> str:
@@ -306,7 +310,7 @@ def _parquet_rows(path: Path) -> Iterator[Line]:
         with opened(path) as file:
             held = parquet.ParquetFile(file)
             if held.metadata.num_rows > limits().lines:
-                yield Line(0, fault=f"more than {limits().lines:,} rows")
+                yield _too_many()
                 return
             number, taken = 0, 0
             for batch in held.iter_batches(batch_size=_BATCH_ROWS):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.core.types import Message, Role
 from engine.core.wording import count
-from engine.data.lines import kind_of
+from engine.data.lines import absent_or_kind, kind_of
 
 ROLE_KEYS: Final = ("role", "from", "speaker", "author", "sender", "name", "user")
 TEXT_KEYS: Final = ("text", "content", "value", "message", "utterance", "body", "clean_text", "dialogue")
@@ -74,7 +74,7 @@ class Turns:
     def read(self, value: Any, problems: list[str], *, where: str = "messages") -> tuple[Message, ...]:
         """Return the messages of a list of turns; `problems` gets what is wrong with the list as a whole."""
         if not isinstance(value, list):
-            problems.append(f"{where}: must be a list, is {'missing' if value is None else kind_of(value)}")
+            problems.append(f"{where}: must be a list, is {absent_or_kind(value)}")
             return ()
         if not value:
             problems.append(f"{where}: empty")
@@ -137,9 +137,7 @@ class Turns:
         if isinstance(value, dict):  # {"author": {"role": ...}}
             value = value.get("role")
         if not isinstance(value, str):
-            problems.append(
-                f"{where}.{key}: must be text, is {'missing' if value is None else kind_of(value)}"
-            )
+            problems.append(f"{where}.{key}: must be text, is {absent_or_kind(value)}")
             return None
         role = role_of(value, self.speech.assistant)
         if role is None:

@@ -39,15 +39,11 @@ def only_at(model: PreTrainedModel, wanted: Tensor, shape: tuple[int, int] | Non
     if block is None or any(part._forward_hooks for part in block.modules()):
         yield
         return
-    hooks = [
+    with (
         block.register_forward_pre_hook(lambda _, inputs: (_chosen(inputs[0], wanted, shape),)),
         block.register_forward_hook(lambda _, __, output: _spread(output, wanted, shape)),
-    ]
-    try:
+    ):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _feed_forward(model: PreTrainedModel) -> nn.Module | None:

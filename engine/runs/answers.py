@@ -162,15 +162,20 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
     folder = ws.data / _RESCORED / run_id
     if (link := first_link(folder.parent, folder)) is not None:
         raise EngineError(f"{link} is a link, so nothing is written through it.", "Remove it and repeat.")
-    of_run = {_OF_RUN: manifest.sha256(ws.run_folder(run_id) / manifest.NAME)}
-    write_atomically(folder / f"{metric}.parquet", _bytes(table.replace_schema_metadata(of_run)))
+    table = table.replace_schema_metadata({_OF_RUN: _now(ws, run_id)})
+    write_atomically(folder / f"{metric}.parquet", _bytes(table))
 
 
 def superseded(ws: Workspace, run_id: str) -> list[Path]:
     """Return the files of later scores of replies that the run, done anew, has no more, or that are torn."""
     files = later_files(ws, run_id)
-    now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode() if files else b""
+    now = _now(ws, run_id) if files else b""
     return [path for path in files if _told_of(path) != now]
+
+
+def _now(ws: Workspace, run_id: str) -> bytes:
+    """What tells the run as it stands from the same one done anew."""
+    return manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode()
 
 
 def _told_of(path: Path) -> bytes | None:
@@ -182,9 +187,7 @@ def _told_of(path: Path) -> bytes | None:
 
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:
     files = later_files(ws, run_id)
-    if not files:
-        return []
-    now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode()
+    now = _now(ws, run_id) if files else b""
     return [_as_scores(one) for one in map(_read, files) if _of_run(one.schema) == now]
 
 

@@ -90,7 +90,7 @@ def underway(record: RunRecord) -> str:
 
 def against_estimate(record: RunRecord) -> str:
     """Word the time taken beside the time that was expected at launch: "42 s, 1 min 20 s expected"."""
-    seconds, estimate = record.status.seconds, record.spec.estimate_seconds if record.spec else None
+    seconds, estimate = record.status.seconds, record.estimate_seconds
     if not seconds:
         return "" if estimate is None else f"{duration(estimate)} expected"
     return duration(seconds) + (f", {duration(estimate)} expected" if estimate is not None else "")
