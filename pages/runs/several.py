@@ -54,9 +54,7 @@ def _scores(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
             "Variant": one.variant + (f", best of {one.variants}" if one.variants > 1 else ""),
             metric.label: metric.level(one.mean),
             "Difference": metric.change(one.delta),
-            "95 % interval": ""
-            if one.delta is None
-            else f"{metric.change(one.low)} to {metric.change(one.high)}",
+            "95 % interval": "" if one.delta is None else metric.spread(one.low, one.high),
             "Against": "" if one.delta is None else one.reference,
             "Verdict": one.verdict,
         }
