@@ -180,7 +180,8 @@ def answer(
         if skip.issuperset(numbers):
             continue
         began = time.perf_counter()
-        tokens = _decode(decoding, model, [requests[number] for number in numbers], kernels, steps)
+        asked = [requests[number] for number in numbers]
+        tokens = decode_mixed(model, asked, decoding, kernels=kernels, steps=steps)
         seconds = (time.perf_counter() - began) / len(numbers)
         made = [
             Reply(ends.said(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
@@ -200,16 +201,17 @@ def batches_of(requests: Sequence[Request], *, rows: int, kernels: Kernels = DEF
     return [[plain[place] for place in batch.rows] for batch in planned] + _batches(requests, several, rows)
 
 
-def _decode(
-    decoding: Decoding,
+def decode_mixed(
     model: PreTrainedModel,
     requests: Sequence[Request],
-    kernels: Kernels,
-    steps: StaticSteps | None,
+    decoding: Decoding,
+    *,
+    kernels: Kernels = DEFAULT,
+    steps: StaticSteps | None = None,
 ) -> list[list[int]]:
     """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
     try:
-        return _decode_at_once(decoding, model, requests, kernels, steps)
+        return _decode(model, requests, decoding, kernels, steps)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(requests) == 1:
             raise
@@ -219,14 +221,14 @@ def _decode(
     return [
         tokens
         for part in (requests[:half], requests[half:])
-        for tokens in _decode(decoding, model, part, kernels, steps)
+        for tokens in decode_mixed(model, part, decoding, kernels=kernels, steps=steps)
     ]
 
 
-def _decode_at_once(
-    decoding: Decoding,
+def _decode(
     model: PreTrainedModel,
     requests: Sequence[Request],
+    decoding: Decoding,
     kernels: Kernels,
     steps: StaticSteps | None,
 ) -> list[list[int]]:

@@ -28,7 +28,8 @@ from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.fused import fuse
 from engine.lm.lanes import Lanes
-from engine.lm.packed_attention import plain_attention, prefer_packed
+from engine.lm.last_layer import plain_attention
+from engine.lm.packed_attention import prefer_packed
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.reply_loss import token_losses

@@ -16,7 +16,7 @@ from engine.lm.encode import Encoded
 from engine.lm.forms import Form, LoraForm
 from engine.lm.lanes import Lanes
 from engine.lm.load import load_base
-from engine.lm.packed_attention import begins_of, plain_attention, prefer_packed, shorten
+from engine.lm.packed_attention import begins_of, prefer_packed, shorten
 from engine.lm.packing import Drill, batch_of, bins_of, layout_of
 from engine.lm.passes import Passes
 from engine.lm.prefix import PrefixForm
