@@ -15,6 +15,7 @@ from engine.lm.captured import rounded
 from engine.lm.encode import Encoded
 from engine.lm.forms import Form, LoraForm
 from engine.lm.lanes import Lanes
+from engine.lm.last_layer import plain_attention
 from engine.lm.load import load_base
 from engine.lm.packed_attention import begins_of, prefer_packed, shorten
 from engine.lm.packing import Drill, batch_of, bins_of, layout_of
