@@ -24,7 +24,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
-from engine.lm.template import plain_template
+from engine.lm.template import template_of
 from engine.lm.vocabulary import check_ids, padding_id
 
 
@@ -88,8 +88,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             "Set eos_token in its tokenizer_config.json.",
         )
     check_ids(model, tokenizer)
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = plain_template(tokenizer)
+    tokenizer.chat_template = template_of(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)

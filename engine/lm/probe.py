@@ -33,7 +33,7 @@ from engine.lm.streaming import Stream
 from engine.lm.tail import changes_logits, tail_error
 from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.lm.turns import Chat, fitted, render, traits
+from engine.lm.turns import Chat, fitted, render, thinks, traits
 from engine.lm.vocabulary import embedding_rows
 from engine.lm.window import positions_of
 
@@ -255,8 +255,7 @@ def _extension(base: Base) -> Finding:
 def _thinking(base: Base) -> Finding | None:
     chat = fitted(base.tokenizer, _CHAT[:2])
     quiet = render(base.tokenizer, chat, add_generation_prompt=True)
-    usual = str(base.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-    if quiet != usual:
+    if thinks(base.tokenizer, chat):
         return Finding("Thinking", "mended", "The template can ask for it; prompts here ask for none.")
     if quiet.rstrip().endswith("<think>"):
         detail = (
