@@ -36,7 +36,7 @@ def reply_states(
 
         return hook
 
-    width = int(model.config.hidden_size)
+    width = int(model.config.get_text_config().hidden_size)
     means = {number: torch.zeros(len(rows), width) for number in layers}
     there = {number: layer_of(model, number) for number in layers}
     hooks = [layer.register_forward_hook(keep(number)) for number, layer in there.items()]
