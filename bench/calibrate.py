@@ -87,6 +87,11 @@ def above(row: Row) -> bool:
     return bool(found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0)
 
 
+def same(found: Row) -> bool:
+    """Say whether the two of a comparison got the same scores for everybody."""
+    return bool(found["delta"] == found["ci_low"] == found["ci_high"] == 0)
+
+
 def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     """Return each truth of the world and whether it came out."""
     families = {
@@ -191,7 +196,9 @@ def show_worlds(answer: dict[str, Any]) -> None:
         for row in found["rows"]:
             placebo = row["above_placebo"]
             told = "" if not placebo else f"{signed_points(placebo['delta'])} (p {p_value(placebo['p'])})"
-            sure = "" if row["role"] == "reference" else interval(row["ci_low"], row["ci_high"])
+            told = "same as it" if placebo and same(placebo) else told
+            sure = interval(row["ci_low"], row["ci_high"]) if not same(row) else "answers as unified"
+            sure = "" if row["role"] == "reference" else sure
             p = "" if row["p_holm"] is None else p_value(row["p_holm"])
             values = (points(row["mean"]), signed_points(row["delta"]), sure, p, told)
             print(f"  | {row['variant']} | " + " | ".join(values) + " |")
