@@ -49,9 +49,9 @@ WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "uniform": (("unified",), *PERSONAL, *PLACEBOS),
     "styles": (
         ("unified",),
+        *PERSONAL,
         ("steering-vectors",),
         ("context-steering",),
-        ("retrieval", "--set", "k=1,3"),
         ("placebo", "--set", "of=steering-vectors"),
         ("placebo", "--set", "of=context-steering"),
     ),
