@@ -1,8 +1,9 @@
 """Trains a network from what is known of a persona to what acts for her, and scores it for everybody.
 
 It is trained on the dialogues of those whom unified knows, less some that are held out of all training: the
-loss on their val dialogues says when to stop. A persona's dialogue is read without itself. Leaves network.safetensors (the network,
-with the middle and spread of what it reads), trained.json (on whom, who was held out) and what acts for each.
+loss on their val dialogues says when to stop. A persona's dialogue is read without itself. Leaves
+network.safetensors (the network, with the middle and spread of what it reads), trained.json (on whom, who was
+held out) and what acts for each.
 """
 
 from __future__ import annotations
