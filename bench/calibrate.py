@@ -1,6 +1,6 @@
 """Whether the instrument finds what is there, and nothing where nothing is: worlds whose truth is known.
 
-    .venv/bin/python -m engine bench calibrate worlds               seven worlds, 200 personas each
+    .venv/bin/python -m engine bench calibrate worlds               six worlds, 200 personas each
     .venv/bin/python -m engine bench calibrate worlds --personas 60 --only archetypes
     .venv/bin/python -m engine bench calibrate placebo              200 small studies where nobody differs
     .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
