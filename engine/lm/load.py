@@ -72,7 +72,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
         )
     except ImportError as error:  # of weights that are packed (GPTQ, AWQ), mostly
         raise EngineError(
-            f"The base model in {folder} cannot be loaded: {_first_line(error)}",
+            f"The base model in {folder} cannot be loaded: {first_line(error)}",
             "Install that, or choose the model in full precision: packed weights are not trained over.",
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
