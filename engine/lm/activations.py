@@ -84,7 +84,7 @@ class OffsetsForm:
     def __init__(self, model: PreTrainedModel, layers: Sequence[int]) -> None:
         for number in layers:
             layer_of(model, number)
-        self._width = int(model.config.hidden_size)
+        self._width = int(model.config.get_text_config().hidden_size)
         self._layers = tuple(layers)
 
     def start(self, *, seed: int) -> dict[str, Tensor]:

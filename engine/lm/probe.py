@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from engine.core.base_folder import check_base
+from engine.core.base_folder import check_base, code_named
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.wording import percent
@@ -33,7 +33,7 @@ from engine.lm.streaming import Stream
 from engine.lm.tail import changes_logits, tail_error
 from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.lm.turns import Chat, fitted, render, traits
+from engine.lm.turns import Chat, fitted, render, thinks, traits
 from engine.lm.vocabulary import embedding_rows
 from engine.lm.window import positions_of
 
@@ -126,12 +126,21 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
         "works",
         f"{facts['parameters'] / 1e6:,.1f} M parameters in {base.dtype} on {base.device}.",
     )
+    if code_named(folder) is not None:
+        detail = (
+            f"It names some, which is never run: transformers' own class of {facts['architecture']} is taken."
+        )
+        yield Finding("Code of its own", "mended", detail)
+    fits = _window(base, facts)
+    if fits.verdict == "refused":
+        yield fits
+        return
     yield _ids(base, facts)
     yield _order(base)
     yield _logits(base)
     yield from _template(base, folder)
     yield _end(base)
-    yield _window(base, facts)
+    yield fits
     yield _together(base)
     yield _layers(base, folder, facts)
     yield _time(base, facts)
@@ -246,8 +255,7 @@ def _extension(base: Base) -> Finding:
 def _thinking(base: Base) -> Finding | None:
     chat = fitted(base.tokenizer, _CHAT[:2])
     quiet = render(base.tokenizer, chat, add_generation_prompt=True)
-    usual = str(base.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-    if quiet != usual:
+    if thinks(base.tokenizer, chat):
         return Finding("Thinking", "mended", "The template can ask for it; prompts here ask for none.")
     if quiet.rstrip().endswith("<think>"):
         detail = (
@@ -274,6 +282,14 @@ def _window(base: Base, facts: dict[str, Any]) -> Finding:
     facts["window"] = window
     if window is None:
         return Finding("Window", "works", "The architecture sets none.")
+    needed = len(encode_prompt(base.tokenizer, _CHAT[:4])) + _NEW_TOKENS
+    if needed > window:
+        return Finding(
+            "Window",
+            "refused",
+            f"{window:,} tokens: an instruction, three short turns and a reply take {needed:,}.",
+            "Choose a base that reads more at once.",
+        )
     if window < _SHORT_WINDOW:
         detail = f"{window:,} tokens only: the oldest turns of longer dialogues are left out, and counted."
         return Finding("Window", "mended", detail)

@@ -37,7 +37,7 @@ def reply_states(
 
         return hook
 
-    width = int(model.config.hidden_size)
+    width = int(model.config.get_text_config().hidden_size)
     means = {number: torch.zeros(len(rows), width) for number in layers}
     there = {number: layer_of(model, number) for number in layers}
     decoder: Any = model.get_decoder()

@@ -100,6 +100,7 @@ def _network(name: str, **more: Any) -> Experiment:
         family="network",
         group="From profile and history",
         makes=name,
+        version=2,  # since then codes begin along what tells the personas apart
         needs=on_unified,
         stages=STAGES,
         beside=("base",),

@@ -1,8 +1,9 @@
 """Trains a network from what is known of a persona to what acts for her, and scores it for everybody.
 
-It is trained on the dialogues of those whom unified knows, less some that are held out of all training: their
-loss says when to stop. A persona's dialogue is read without itself. Leaves network.safetensors (the network,
-with the middle and spread of what it reads), trained.json (on whom, who was held out) and what acts for each.
+It is trained on the dialogues of those whom unified knows, less some that are held out of all training: the
+loss on their val dialogues says when to stop. A persona's dialogue is read without itself. Leaves
+network.safetensors (the network, with the middle and spread of what it reads), trained.json (on whom, who was
+held out) and what acts for each.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         ]
 
     train = told(who.trained, "train")
-    judges = [*told(who.held_out, "train"), *told(who.held_out, "val")]
+    # Unified below knows their train dialogues by heart; away from it those could only be worse.
+    judges = told(who.held_out, "val") or told(who.held_out, "train")
     if not train or not judges:
         raise EngineError(
             "There is no dialogue to train on, or none of those held out, that fits the model's window.",
@@ -124,7 +126,9 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         below = shelf.change((Weights(context.spec.upstream[_UNIFIED], _UNIFIED),))
         under.enter_context(written(base.model, below))
         plain = evaluate_loss(base.model, judges, pad_id=base.pad_id)
+        apart = torch.stack([torch.from_numpy(scale.read(known.of(one))) for one in who.trained])
         start = form.start(seed=seed_of(context.spec.seed, context.spec.experiment, "start"))
+        start |= form.code_along(apart)
         untrained = loss_of(base.model, form, start, judges, pad_id=base.pad_id)
         lesson = Lesson(context.spec.experiment, train, judges, start=start)
         trainer = _trainer(context, base, form, settings, lesson)

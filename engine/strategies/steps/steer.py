@@ -104,7 +104,7 @@ def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: S
 
 def _layers(context: RunContext, base: Base) -> list[int]:
     """Return the layers to try: those that have so large a share of the decoder's layers below them."""
-    depth = int(base.model.config.num_hidden_layers)
+    depth = int(base.model.config.get_text_config().num_hidden_layers)
     layers = sorted({int(share * depth) for share in context.spec.parameters["depths"]})
     for number in layers:
         layer_of(base.model, number)
