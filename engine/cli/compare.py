@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +22,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
+from engine.results.comparing.scene import IS_REPEAT
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
@@ -61,9 +63,17 @@ _MARGIN = click.option(
 )
 @_MARGIN
 @click.option("--criteria", "with_criteria", is_flag=True, help="Show what each variant lacks for success.")
+@click.option("--repeats", "with_repeats", is_flag=True, help="Show each repeat from another seed too.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 def compare(
-    call: Call, *, as_csv: bool, with_criteria: bool, margin: float, split: str | None, **asked: Any
+    call: Call,
+    *,
+    as_csv: bool,
+    with_criteria: bool,
+    with_repeats: bool,
+    margin: float,
+    split: str | None,
+    **asked: Any,
 ) -> int:
     """Compare every variant with the reference, persona by persona.
 
@@ -89,10 +99,14 @@ def compare(
         print_csv([{**row, "split": one["split"]} for one in tables for row in one["rows"]])
         return 0
     told = headline(call.ws, found) if split != UNSEEN else None
+    plain = found if with_repeats else _without_repeats(found)
     call.answer(
         {**found, "headline": told and told.as_json()},
-        lambda: show(found, headline=told.words if told else (), with_criteria=with_criteria),
+        lambda: show(plain, headline=told.words if told else (), with_criteria=with_criteria),
     )
+    left_out = len(found["rows"]) - len(plain["rows"])
+    if left_out and not call.as_json:
+        note(f"{count(left_out, 'repeat')} from other seeds left out of the table; each one: --repeats")
     for line in tuned_words(call.ws):
         note(line)
     return 0
@@ -205,6 +219,20 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     if (second := found["unseen"]) is not None:
         out().print()
         show(second)
+
+
+def _without_repeats(found: Record) -> Record:
+    """The comparison without rows and lines of single repeats: the means over seeds hold them."""
+    if not found["noise"]["repeats"]:
+        return found
+    rows = [row for row in found["rows"] if row["role"] != IS_REPEAT]
+    names = Counter(row["variant"].split("@")[0] for row in rows)
+    alone = [name for name, times in names.items() if times == 1]
+    return {
+        **found,
+        "rows": [{**row, "settings": ""} if row["variant"] in alone else row for row in rows],
+        "noise": {**found["noise"], "repeats": [], "command": ""},
+    }
 
 
 def _show_table(found: Record, title: str) -> None:
