@@ -161,10 +161,8 @@ class MixtureForm(CodeForm):
         with ExitStack() as hooked:
             for path in self._paths:
                 a, b = (stacked[path + end][0].to(model.dtype) for end in (_A, _B))
-                hook = model.get_submodule(path).register_forward_hook(
-                    beside((a.flatten(0, 1), b.transpose(0, 1).flatten(1)), codes)
-                )
-                hooked.callback(hook.remove)
+                hook = beside((a.flatten(0, 1), b.transpose(0, 1).flatten(1)), codes)
+                hooked.enter_context(model.get_submodule(path).register_forward_hook(hook))
             yield {}
 
     def put(

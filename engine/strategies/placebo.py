@@ -16,11 +16,11 @@ from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import write_json
 from engine.lm.effects import Prompt, Recipe, Swapped
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.lm.recipes import Shelf
-    from engine.runs.context import RunContext
 
 SUFFIX = "~placebo"
 

@@ -15,7 +15,9 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import about, count, interval, points, signed_points, spelled
+from engine.core.wording import about, count, spelled
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -50,10 +52,8 @@ _ORDERS = {"question": "By question", "time": "By what it takes now"}
 _FEW = 6  # experiments that a search leaves are shown unfolded
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
-_VERDICTS = {
-    BETTER: (":material/trending_up:", "green", "better"),
-    WORSE: (":material/trending_down:", "orange", "worse"),
-}
+_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
+_OPEN = (":material/help:", "gray")
 
 T = TypeVar("T")
 
@@ -79,15 +79,24 @@ class Card:
         return any(record.state == "succeeded" for record in self.records)
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The best result on val of each experiment, by name, in a metric, against the reference."""
+
+    metric: Metric
+    best: Mapping[str, Row] = field(default_factory=dict)
+    reference: str = ""
+
+
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
     seen = look(ws)
-    found, reference = results(ws)
-    cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
+    found = results(ws)
+    cards = [_card(ws, entry, seen, found.best) for entry in seen.known.values()]
     shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    draw = partial(_draw, reference=reference)
+    draw = partial(_draw, found=found)
     if order == "time":
         _grid(sorted(shown, key=_takes), draw)
         return
@@ -124,23 +133,26 @@ def _takes(card: Card) -> tuple[int, float]:
     return (1, 0.0) if seconds is None else (0, seconds)
 
 
-def results(ws: Workspace) -> tuple[dict[str, Row], str]:
-    """Return the best result on val of each experiment, by name, and what they are compared with.
+def results(ws: Workspace) -> Results:
+    """Return the best results in the primary metric.
 
     A repeat from another seed is none: of seeds nobody chooses the best.
     """
+    metric = metrics.primary(ws)
     try:
         found = reads.compared(ws, split=_SPLIT)
     except EngineError:  # nothing is scored yet
-        return {}, ""
+        return Results(metric)
     best: dict[str, Row] = {}
     for row in found["rows"]:
         if row["role"] in _NOT_ITS_BEST:
             continue
         name = str(row["run_id"]).rpartition("-")[0]
-        if row["mean"] is not None and (name not in best or row["mean"] > best[name]["mean"]):
+        if row["mean"] is None:
+            continue
+        if name not in best or metric.sign * row["mean"] > metric.sign * best[name]["mean"]:
             best[name] = row
-    return best, str(found["reference"])
+    return Results(metric, best, str(found["reference"]))
 
 
 def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
@@ -149,11 +161,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
     if not records:
         st.caption("No run of it yet.")
         return
-    found, reference = results(ws)
+    found = results(ws)
     with st.container(border=True, gap="small"):
         st.markdown("**Already there**")
-        if experiment.name in found:
-            _result(found[experiment.name], reference)
+        if experiment.name in found.best:
+            _result(found.best[experiment.name], found)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 frame.run_link(record.run_id)
@@ -211,7 +223,7 @@ def _groups(cards: Sequence[Card]) -> list[str]:
     return list(dict.fromkeys(card.experiment.group for card in cards))
 
 
-def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
+def _card(ws: Workspace, experiment: Experiment, seen: Seen, best: Mapping[str, Row]) -> Card:
     records = tuple(one for one in seen.records if one.experiment == experiment.name)
     planned, reason, way = None, None, dict[str, Any]()
     try:
@@ -222,7 +234,7 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str,
             reason = f"{reason} With {launch.spelled_choice(way)} it can be."
     upstream = set(planned.target.spec.upstream.values()) if planned else set()
     awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
-    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited), way)
+    return Card(experiment, records, planned, reason, best.get(experiment.name), frozenset(awaited), way)
 
 
 def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
@@ -232,14 +244,14 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
                 draw(one)
 
 
-def _draw(card: Card, *, reference: str) -> None:
+def _draw(card: Card, *, found: Results) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
-        _result(card.best, reference)
+        _result(card.best, found)
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
@@ -308,25 +320,26 @@ def _time(card: Card) -> str:
     return f"{target.left.words.capitalize()}{more}"
 
 
-def _result(row: Row, reference: str) -> None:
+def _result(row: Row, found: Results) -> None:
     """The best result on val, as a difference with its interval."""
-    name = str(row["variant"])
-    if name == reference:
-        st.badge(f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray")
+    name, metric = str(row["variant"]), found.metric
+    unit = " points" if metric.in_points else f" {metric.label}"
+    if name == found.reference:
+        told = f"The reference: {metric.level(row['mean'])}{unit} on val"
+        st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return
-    bound = is_bound(row)
-    icon, colour, _ = _VERDICTS.get(verdict(row, higher_is_better=True), (":material/help:", "gray", ""))
-    if bound:
+    icon, colour = _SIGNS.get(verdict(row, higher_is_better=metric.higher_is_better), _OPEN)
+    if bound := is_bound(row):
         icon, colour = ":material/diamond:", "gray"
+    against = frame.plain(row.get("built_on") or found.reference)
     st.badge(
-        f"{signed_points(row['delta'])} points over {frame.plain(row.get('built_on') or reference)} on val"
-        + (", a bound" if bound else ""),
+        f"{metric.change(row['delta'])}{unit} over {against} on val{', a bound' if bound else ''}",
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )
-    st.caption(frame.plain(f"{interval(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
+    st.caption(frame.plain(f"{metric.spread(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
 
 
 def _sweep(sweep: Sweep) -> None:

@@ -125,8 +125,7 @@ def test_untrained_it_gives_everybody_the_same(base: Base) -> None:
 
 
 def test_codes_are_as_near_to_each_other_as_what_they_are_made_of(base: Base) -> None:
-    """Of those trained on all of it, as far as so many numbers can hold it; a stranger's as far as she is like
-    them."""
+    """Of those trained on all of it, as far as codes can hold it; a stranger's as far as she is like them."""
     form = made(base, "mixture")
     told = KNOWN - KNOWN.mean(dim=0)  # of the four, three numbers tell all that sets them apart
     tensors = form.start(seed=3) | form.code_along(told)
