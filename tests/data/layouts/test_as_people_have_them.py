@@ -193,6 +193,8 @@ def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
             table(pairs()).encode() + b'ann,"open\r\nbo,b,c\r\n',
             "a quote that opens in this row",
         ),
+        ("torn.arrow", layouts.arrow(chats())[:200], "not arrow that can be read"),
+        ("led-out.arrow", layouts.arrow(chats())[:-300] + bytes([255]) * 300, "not arrow that can be read"),
         ("packed.jsonl.bz2", b"BZh91AY&SY", "packed with bzip2; unpack it"),
         ("packed.parquet.gz", gzip.compress(layouts.parquet(chats())), "packed once more, as .gz; unpack it"),
         ("tickets.db", b"SQLite format 3\x00", "a database of SQLite; save the table"),
