@@ -240,13 +240,13 @@ def _golds(path: Path, encoding: str, gathered: Gathered) -> tuple[str, dict[str
     place = next((found for name in names if (found := beside(path.parent, name))), None)
     if place is None:
         return "", {}
-    found: dict[str, Any] = {}
+    golds: dict[str, Any] = {}
     for line, row in rows_of(place, encoding, gathered):
         if "id" in row:
-            found[str(row["id"])] = row.get("output")
+            golds[str(row["id"])] = row.get("output")
         elif row.get("golds") != []:
             gathered.wrong(place.name, line, 'must hold {"golds": [{"id", "output"}]}')
-    return place.name, found
+    return place.name, golds
 
 
 def _profiles(folder: Path, gathered: Gathered) -> list[str | None]:
