@@ -128,7 +128,7 @@ def _items(file: IO[bytes]) -> Iterator[Line]:
         check_time()
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         if raw is None:
             yield Line(number, fault=f"longer than {megabytes(limits().line_bytes)}, not read")
@@ -268,7 +268,7 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
             continue
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         yield _cells(before + reader.line_num, columns, cells)
     if not number:
@@ -312,6 +312,10 @@ def _text_lines(file: IO[bytes]) -> Iterator[str]:
         yield from (text,) if text.endswith("\n") else _OLD_LINE.findall(text)
 
 
+def _too_many() -> Line:
+    return Line(0, fault=f"more than {limits().lines:,} rows")
+
+
 def _wrong_header(columns: list[str]) -> str:
     named = [name for name in columns if name]
     if any("\x00" in name or any("\ud800" <= sign <= "\udfff" for sign in name) for name in named):
@@ -350,7 +354,7 @@ def _column_rows(path: Path, head: bytes) -> Iterator[Line]:
                 taken += batch.nbytes
                 _refuse_swelling(path, taken)
                 if number + batch.num_rows > limits().lines:
-                    yield Line(0, fault=f"more than {limits().lines:,} rows")
+                    yield _too_many()
                     return
                 for value in batch.to_pylist():
                     number += 1

@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from engine.core.base_folder import check_base, local_base
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
 from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
@@ -72,12 +72,12 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
         )
     except ImportError as error:  # of weights that are packed (GPTQ, AWQ), mostly
         raise EngineError(
-            f"The base model in {folder} cannot be loaded: {_first_line(error)}",
+            f"The base model in {folder} cannot be loaded: {first_line(error)}",
             "Install that, or choose the model in full precision: packed weights are not trained over.",
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise EngineError(
-            f"The base model in {folder} cannot be loaded: {_first_line(error)}",
+            f"The base model in {folder} cannot be loaded: {first_line(error)}",
             "It must be a causal language model in transformers' format.",
         ) from error
     model, found = loaded
@@ -134,7 +134,3 @@ def find_base(name: str, *, cache: Path | None = None) -> Path:
     """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
     folder = local_base(name)
     return hub_folder(name, cache=cache) if folder is None else folder
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

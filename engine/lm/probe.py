@@ -212,30 +212,21 @@ def _logits(base: Base) -> Finding:
 def _template(base: Base, folder: Path) -> Iterator[Finding]:
     tokenizer = base.tokenizer
     found = traits(tokenizer)
-    if tokenizer.chat_template == plain_template(tokenizer):
-        yield Finding(
-            "Chat template", "mended", 'It has none, so turns are written "User: ..." and "Assistant: ...".'
-        )
-    else:
-        yield Finding("Chat template", "works", "Its own.")
-    yield (
-        Finding("System message", "works", "The template has a place for it.")
-        if found.system
-        else Finding(
-            "System message", "mended", "The template has none, so its text opens the first user turn."
-        )
-    )
-    yield (
-        Finding("Two turns of one role", "works", "The template takes them.")
-        if found.repeats
-        else Finding(
-            "Two turns of one role", "mended", "The template wants turns to alternate, so they are joined."
-        )
-    )
+    has_own = tokenizer.chat_template != plain_template(tokenizer)
+    without = 'It has none, so turns are written "User: ..." and "Assistant: ...".'
+    yield _or_mended("Chat template", has_own, "Its own.", without)
+    without = "The template has none, so its text opens the first user turn."
+    yield _or_mended("System message", found.system, "The template has a place for it.", without)
+    without = "The template wants turns to alternate, so they are joined."
+    yield _or_mended("Two turns of one role", found.repeats, "The template takes them.", without)
     yield _extension(base)
     thinking = _thinking(base)
     if thinking:
         yield thinking
+
+
+def _or_mended(name: str, is_so: bool, works: str, mended: str) -> Finding:
+    return Finding(name, "works", works) if is_so else Finding(name, "mended", mended)
 
 
 def _extension(base: Base) -> Finding:

@@ -6,6 +6,7 @@ Steering vectors are differences of such means. Owns the reading of hidden state
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -21,12 +22,18 @@ _TOKENS = 4096
 
 @torch.inference_mode()
 def reply_states(
-    model: PreTrainedModel, rows: Sequence[Encoded], layers: Sequence[int], *, pad_id: int
+    model: PreTrainedModel,
+    rows: Sequence[Encoded],
+    layers: Sequence[int],
+    *,
+    pad_id: int,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[int, Tensor]:
     """Return layer -> [N, d] in fp32: of each row the mean output of that decoder layer, from 0.
 
     The mean is over the positions that a reply's tokens are predicted from; a row needs one. Rows do not
-    depend on each other. Raises EngineError for a layer that the model has not got.
+    depend on each other. `progress` gets the number of rows read, and may raise to end it. Raises EngineError
+    for a layer that the model has not got.
     """
     seen: dict[int, Tensor] = {}
 
@@ -39,9 +46,11 @@ def reply_states(
     width = int(model.config.get_text_config().hidden_size)
     means = {number: torch.zeros(len(rows), width) for number in layers}
     there = {number: layer_of(model, number) for number in layers}
-    hooks = [layer.register_forward_hook(keep(number)) for number, layer in there.items()]
     decoder: Any = model.get_decoder()
-    try:
+    done = 0
+    with ExitStack() as hooks:
+        for number, layer in there.items():
+            hooks.enter_context(layer.register_forward_hook(keep(number)))
         for part in micro_batches([len(row) for row in rows], _TOKENS):
             batch = training_batch([rows[place] for place in part], pad_id=pad_id)
             decoder(input_ids=batch.ids.to(model.device), use_cache=False)
@@ -49,9 +58,8 @@ def reply_states(
             for number in layers:
                 total = (seen[number].float() * said).sum(dim=1) / said.sum(dim=1)
                 means[number][torch.tensor(part)] = total.cpu()
-    finally:
-        for entry in hooks:
-            entry.remove()
+            done += len(part)
+            progress(done)
     return means
 
 

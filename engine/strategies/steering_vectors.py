@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, InName, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -67,7 +65,7 @@ STRATEGY = Experiment(
     step=step,
     parameters=SteeringVectorParameters,
     needs=_needs,
-    stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
+    stages={"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
     traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True),

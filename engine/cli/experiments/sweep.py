@@ -9,11 +9,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.launch import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import DETACH, DRY_RUN, SETTINGS, plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
-from engine.core.wording import count, interval, percent, points, signed_points
+from engine.core.wording import count, percent, signed_points
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.runs import jobs
 from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
@@ -32,8 +34,8 @@ from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 @click.argument("values", required=False, metavar="[PARAMETER=VALUE,VALUE...]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of all; repeatable.")
 @click.option("--seed", type=int, help="The runs' seed; by default the workspace's.")
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 @click.option("--results", "only_results", is_flag=True, help="Show what is there, and run nothing.")
 def sweep(
     call: Call,
@@ -64,7 +66,7 @@ def sweep(
 @command("pilot", examples=("pilot", "pilot hybrid --personas 20", "pilot --split test --json"))
 @click.argument("name", required=False)
 @click.option("--personas", type=click.IntRange(min=3), default=20, show_default=True, help="How many.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@SETTINGS
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="Where.")
 def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str], split: str) -> int:
     """Forecast the full study from its pilots; with an experiment's name, run its pilot first.
@@ -124,26 +126,29 @@ def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
     columns = [*numbers, *(f"{name} (test)" for name in numbers[1:])]
     shown = table("experiment", chosen.parameter, *columns, "run", right=columns)
     for results in found:
+        metric = METRICS[results.metric]
         for point in results.points:
             mark = " (best on val)" if point.value == results.best and results.best is not None else ""
             val, test = point.rows.get("val"), point.rows.get("test")
             shown.add_row(
                 results.experiment,
                 f"{'all' if point.value is None else point.value}{mark}",
-                points(val["mean"]) if val else point.state,
-                *_difference(val),
-                *_difference(test),
+                metric.level(val["mean"]) if val else point.state,
+                *_difference(val, metric),
+                *_difference(test, metric),
                 point.run_id,
             )
     out().print(shown)
-    for reference in dict.fromkeys(results.reference for results in found if results.reference):
-        note(f"Differences in points to {reference}. Choose on val; test judges what was chosen.")
+    told = {(one.reference, METRICS[one.metric].in_points) for one in found if one.reference}
+    for reference, in_points in sorted(told):
+        unit = " in points" if in_points else ""
+        note(f"Differences{unit} to {reference}. Choose on val; test judges what was chosen.")
 
 
-def _difference(row: Any) -> tuple[str, str]:
+def _difference(row: Any, metric: Metric) -> tuple[str, str]:
     if row is None or row["role"] == "reference":
         return ("reference", "") if row else ("", "")
-    return signed_points(row["delta"]), interval(row["ci_low"], row["ci_high"])
+    return metric.change(row["delta"]), metric.spread(row["ci_low"], row["ci_high"])
 
 
 def _show_pilots(call: Call, found: Sequence[Any]) -> None:

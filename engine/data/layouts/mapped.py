@@ -19,7 +19,7 @@ from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.types import Message, Persona
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.layouts.layout import Sample
-from engine.data.lines import kind_of
+from engine.data.lines import absent_or_kind, kind_of
 from engine.data.mapping import (
     Mapping,
     columns_of,
@@ -414,9 +414,7 @@ def identifier(value: Any, column: str, problems: list[str]) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if value is None or isinstance(value, bool) or not isinstance(value, str | int):
-        problems.append(
-            f"{column}: must be text or a whole number, is {'missing' if value is None else kind_of(value)}"
-        )
+        problems.append(f"{column}: must be text or a whole number, is {absent_or_kind(value)}")
         return None
     text = str(value).strip()
     if not text:
