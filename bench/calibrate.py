@@ -77,8 +77,8 @@ Row = dict[str, Any]
 
 
 def beats(row: Row) -> bool:
-    """Say whether a variant is better than unified: interval and Holm's p."""
-    return row["verdict"] == "better"
+    """Say whether a variant is better than unified: interval and Holm's p, whatever becomes of its actions."""
+    return row["p_holm"] is not None and bool(row["ci_low"] > 0 and row["p_holm"] < ALPHA)
 
 
 def above(row: Row) -> bool:
@@ -116,7 +116,9 @@ def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     if world == "styles":
         return {
             "something that knows her style beats unified": any(map(beats, [*personal, *steering])),
-            "steering costs nothing": not any(row["verdict"] == "worse" for row in steering),
+            "steering costs nothing": not any(
+                row["ci_high"] < 0 and row["p_holm"] < ALPHA for row in steering
+            ),
         }
     if world == "kin":
         networks = [row for row in rows if row["family"] == "network"]
