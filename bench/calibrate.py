@@ -77,8 +77,13 @@ Row = dict[str, Any]
 
 
 def beats(row: Row) -> bool:
-    """Say whether a variant is better than unified: interval and Holm's p, whatever becomes of its actions."""
-    return row["p_holm"] is not None and bool(row["ci_low"] > 0 and row["p_holm"] < ALPHA)
+    """Say whether a variant is better than unified by the primary metric: interval and Holm's p."""
+    return row["p_holm"] is not None and bool((row["ci_low"] or 0) > 0 and row["p_holm"] < ALPHA)
+
+
+def loses(row: Row) -> bool:
+    """Say whether a variant is worse than unified by the primary metric: interval and Holm's p."""
+    return row["p_holm"] is not None and bool((row["ci_high"] or 0) < 0 and row["p_holm"] < ALPHA)
 
 
 def above(row: Row) -> bool:
