@@ -25,6 +25,8 @@ Vector = NDArray[np.float64]
 Total = Callable[[Mapping[str, Vector]], Vector]  # sums by name -> one value each, NaN where undefined
 
 _NOISE = 1e-12  # differences below it come from rounding
+_MEANS = ("candidate", "reference", "difference", "square")
+_COUNTS = ("n_only_candidate", "n_null_candidate", "n_null_reference", "n_null_both")
 
 
 def valued(table: pd.DataFrame) -> Iterator[Valued]:
@@ -176,31 +178,31 @@ def pairing_of(
     EngineError when an example (`misplaced`) belongs to different personas in the two tables.
     """
     rows = table if personas is None else table[table["persona_id"].isin(list(personas))]
-    for example in rows["misplaced"]:
-        if example:
-            raise EngineError(
-                f"Example {example} belongs to different personas in two tables.",
-                "Compare scores of the same data only.",
-            )
-    paired = rows[rows["n_examples"] > 0].sort_values("persona_id")
-    counted = {
-        name: int(rows[name].sum())
-        for name in ("n_examples", "n_only_candidate", "n_null_candidate", "n_null_reference", "n_null_both")
-    }
+    for example in rows["misplaced"][rows["misplaced"] != ""]:
+        raise EngineError(
+            f"Example {example} belongs to different personas in two tables.",
+            "Compare scores of the same data only.",
+        )
+    counts = (*_COUNTS, "n_examples")
+    held_of = {name: rows[name].to_numpy() for name in (*counts, *_MEANS, "persona_id")}
+    counted = {name: int(held_of[name].sum()) for name in counts}
     shared = sum(counted.values()) - counted["n_only_candidate"]
+    order = np.argsort(held_of["persona_id"], kind="stable")
+    order = order[held_of["n_examples"][order] > 0]
+    of = {name: held_of[name][order].astype(np.float64) for name in (*_MEANS, "n_examples")}
     return Pairing(
-        personas=tuple(paired["persona_id"].astype(str)),
-        candidate=paired["candidate"].to_numpy(np.float64),
-        reference=paired["reference"].to_numpy(np.float64),
-        differences=_without_noise(paired["difference"].to_numpy(np.float64)),
+        personas=tuple(map(str, held_of["persona_id"][order])),
+        candidate=of["candidate"],
+        reference=of["reference"],
+        differences=_without_noise(of["difference"]),
         n_examples=counted["n_examples"],
         n_only_candidate=counted["n_only_candidate"],
         n_only_reference=_examples(held, personas) - shared,
         n_null_candidate=counted["n_null_candidate"],
         n_null_reference=counted["n_null_reference"],
         n_null_both=counted["n_null_both"],
-        examples=paired["n_examples"].to_numpy(np.float64),
-        variances=_variances(paired),
+        examples=of["n_examples"],
+        variances=_variances(of["n_examples"], of["difference"], of["square"]),
     )
 
 
@@ -247,8 +249,7 @@ def _examples(held: Mapping[str, int], personas: Collection[str] | None) -> int:
     return sum(n for persona, n in held.items() if personas is None or persona in personas)
 
 
-def _variances(paired: pd.DataFrame) -> Vector:
-    n, mean, square = (paired[name].to_numpy(np.float64) for name in ("n_examples", "difference", "square"))
+def _variances(n: Vector, mean: Vector, square: Vector) -> Vector:
     found = np.maximum(square - mean**2, 0.0) * n / np.maximum(n - 1, 1)
     return np.where((n > 1) & (found > _NOISE), found, 0.0)
 
