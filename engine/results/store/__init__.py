@@ -120,7 +120,12 @@ def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
     """Return for each question metric -> variant id -> its paired statistics; kept ones are only read."""
-    return ask(ws, lambda connection: [statistics.answer(connection, one) for one in questions])[0]
+
+    def found(connection: Connection) -> list[dict[str, dict[str, Comparison]]]:
+        known = statistics.scored(connection)
+        return [statistics.answer(connection, one, known) for one in questions]
+
+    return ask(ws, found)[0]
 
 
 def all_pairings(
@@ -130,7 +135,12 @@ def all_pairings(
     personas: Collection[str] | None = None,
 ) -> list[dict[str, Pairing]]:
     """Return the pairings of several questions, each with its variants, in one reading."""
-    return ask(ws, lambda held: [statistics.pairings(held, one, ids, personas) for one, ids in asked])[0]
+
+    def found(connection: Connection) -> list[dict[str, Pairing]]:
+        known = statistics.scored(connection)
+        return [statistics.pairings(connection, one, ids, known, personas) for one, ids in asked]
+
+    return ask(ws, found)[0]
 
 
 def over_seeds(
@@ -140,9 +150,12 @@ def over_seeds(
 ) -> list[dict[str, Singles]]:
     """Return what examples say singly of what was made from several seeds, metric by metric, in one reading:
     variant id -> persona -> how many examples, and the variance of their means over the seeds."""
-    return ask(
-        ws, lambda held: [statistics.over_seeds(held, place, metric, pairs) for metric, pairs in asked]
-    )[0]
+
+    def found(connection: Connection) -> list[dict[str, Singles]]:
+        known = statistics.scored(connection)
+        return [statistics.over_seeds(connection, place, *one, known) for one in asked]
+
+    return ask(ws, found)[0]
 
 
 def overview(ws: Workspace) -> Overview:

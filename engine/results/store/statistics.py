@@ -43,13 +43,13 @@ class Question:
     variants: frozenset[str] | None = None
 
 
-def answer(connection: Connection, question: Question) -> dict[str, dict[str, Comparison]]:
+def answer(connection: Connection, question: Question, known: Scored) -> dict[str, dict[str, Comparison]]:
     """Return metric -> variant id -> its comparison, the reference's own included; computes what is missing.
 
     Names in the comparisons are ids, and `p_holm` is None: a family is the reader's. Raises EngineError when
     an example belongs to different personas in two variants.
     """
-    question = _in_force(question, known := scored(connection))
+    question = _in_force(question, known)
     _fill(connection, question, known)
     wanted = question.variants
     found: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in question.metrics}
@@ -95,13 +95,14 @@ def pairings(
     connection: Connection,
     question: Question,
     variants: Collection[str],
+    known: Scored,
     personas: Collection[str] | None = None,
 ) -> dict[str, Pairing]:
     """Return each variant's pairing with the reference in the question's one metric, by variant id.
 
     `personas` leaves out all others. Raises EngineError when an example belongs to different personas.
     """
-    (metric,) = _in_force(question, scored(connection)).metrics
+    (metric,) = _in_force(question, known).metrics
     asked = {
         "protocol": question.protocol,
         "split": question.split,
@@ -129,11 +130,11 @@ def over_seeds(
     place: tuple[str, str],
     metric: Metric,
     pairs: Mapping[str, Collection[tuple[str, str]]],
+    known: Scored,
 ) -> dict[str, Singles]:
     """Return for each owner of several pairs (variant and what it is compared with, a pair a seed) what her
     examples say singly of each persona, an example being the mean over the seeds."""
-    question = Question(*place, "", (metric,))
-    (metric,) = _in_force(question, scored(connection)).metrics
+    (metric,) = _in_force(Question(*place, "", (metric,)), known).metrics
     asked = [(owner, one, other) for owner, found in sorted(pairs.items()) for one, other in found]
     owners, variants, against = (list(column) for column in zip(*asked, strict=True))
     told = {"protocol": place[0], "split": place[1], "metric": metric.name, "version": metric.version}
@@ -210,7 +211,7 @@ def _fill(connection: Connection, question: Question, known: Scored) -> None:
         missing = {one for one in wanted if (metric.name, one) not in kept}
         if not missing:
             continue
-        paired = pairings(connection, replace(question, metrics=(metric,)), missing)
+        paired = pairings(connection, replace(question, metrics=(metric,)), missing, known)
         connection.execute("begin")
         for variant_id, one in paired.items():
             key = [*_key(question), metric.name, variant_id]
