@@ -15,7 +15,8 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import about, count, interval, points, signed_points, spelled
+from engine.core.wording import about, count, spelled
+from engine.domains import metrics
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -134,11 +135,12 @@ def results(ws: Workspace) -> tuple[dict[str, Row], str]:
     except EngineError:  # nothing is scored yet
         return {}, ""
     best: dict[str, Row] = {}
+    sign = metrics.primary(ws).sign
     for row in found["rows"]:
         if row["role"] in _NOT_ITS_BEST:
             continue
         name = str(row["run_id"]).rpartition("-")[0]
-        if row["mean"] is not None and (name not in best or row["mean"] > best[name]["mean"]):
+        if row["mean"] is not None and (name not in best or sign * row["mean"] > sign * best[name]["mean"]):
             best[name] = row
     return best, str(found["reference"])
 
@@ -310,23 +312,26 @@ def _time(card: Card) -> str:
 
 def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
-    name = str(row["variant"])
+    name, metric = str(row["variant"]), metrics.primary(frame.workspace())
+    unit = " points" if metric.in_points else ""
     if name == reference:
-        st.badge(f"The reference: {points(row['mean'])} points on val", icon=":material/flag:", color="gray")
+        told = f"The reference: {metric.level(row['mean'])}{unit} on val"
+        st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return
     bound = is_bound(row)
-    icon, colour, _ = _VERDICTS.get(verdict(row, higher_is_better=True), (":material/help:", "gray", ""))
+    word = verdict(row, higher_is_better=metric.higher_is_better)
+    icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
     if bound:
         icon, colour = ":material/diamond:", "gray"
     st.badge(
-        f"{signed_points(row['delta'])} points over {frame.plain(row.get('built_on') or reference)} on val"
+        f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)} on val"
         + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )
-    st.caption(frame.plain(f"{interval(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
+    st.caption(frame.plain(f"{metric.spread(row['ci_low'], row['ci_high'])}, 95 % interval of {name}"))
 
 
 def _sweep(sweep: Sweep) -> None:

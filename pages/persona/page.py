@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count, known, points, signed_points
+from engine.core.wording import count, known
 from engine.domains import metrics
 from engine.domains.domain import Routine
 from engine.results.comparing.comparison import NotComputed
@@ -32,7 +32,7 @@ def show() -> None:
         frame.heading("Persona", _LEAD)
         frame.no_data_yet()
         return
-    top = st.container()
+    top = st.container(key="persona_top")  # head.css keeps its place: it is drawn once all is chosen
     addresses.remarks()
     with st.container(key="persona_asked"):
         columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
@@ -154,17 +154,15 @@ def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
     means, gains = scene.scores.means, scene.scores.gains
     if persona_id not in means.index:
         return []
-    fraction = scene.metric.unit == "fraction"
 
     def level(name: str) -> str:
         value = means.at[persona_id, name] if name in means else None
-        return points(value) if fraction else f"{value:.2f}" if known(value) else "undefined"
+        return scene.metric.level(value) if known(value) else "undefined"
 
     told = f"{scene.metric.label}, mean over this persona's examples."
     facts = [(f"Under {scene.reference}", level(scene.reference), told)]
     if scene.variant != scene.reference and scene.variant in gains:
-        gain = gains.at[persona_id, scene.variant]
-        words = f"{level(scene.variant)} ({signed_points(gain if fraction else gain / 100)})"
+        words = f"{level(scene.variant)} ({scene.metric.change(gains.at[persona_id, scene.variant])})"
         facts.append((f"Under {scene.variant}", words, f"{told} In brackets: against {scene.reference}."))
         column = pd.Series(persona_scene.column(gains, scene.variant, scene.metric)).dropna()
         if persona_id in column.index:

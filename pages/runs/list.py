@@ -5,16 +5,21 @@ It says what each run brought and what differs between them.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from engine.core.paths import Workspace
 from engine.core.wording import STATE_WORDS, ago, count, duration, spelled
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results.trackers import exporting
+from engine.results.trackers.tracked import has_begun
 from engine.runs import labels
 from engine.runs.labels import Label
 from engine.runs.records import RunRecord
@@ -89,6 +94,26 @@ def show_list(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words, width="content")
         downloads.table_menu(partial(run_table, ws, found), name="runs", key=_TABLE)
+        _for_trackers(ws, [record.run_id for record in found if has_begun(record)])
+
+
+def _for_trackers(ws: Workspace, run_ids: Sequence[str]) -> None:
+    """Offer the runs listed as the files of the trackers that people have, each packed when asked for."""
+    if not run_ids:
+        return
+    with st.popover("For other trackers", icon=":material/output:", type="tertiary"):
+        for tracker, title in exporting.TRACKERS.items():
+            downloads.file(
+                title, partial(_packed, ws, tracker, run_ids), name=f"{tracker}-runs.zip",
+                mime="application/zip", key=f"runs_to_{tracker}", width="stretch",
+            )  # fmt: skip
+        st.caption("Parameters, curves and scores on validation. How to look at them: docs/serving.md.")
+
+
+def _packed(ws: Workspace, tracker: str, run_ids: Sequence[str]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        exporting.export(ws, tracker, Path(folder), run_ids)
+        return downloads.zipped(Path(folder), inside=f"{tracker}-runs")
 
 
 def _filtered(ordered: Sequence[RunRecord], told: Labels, columns: Sequence[Any]) -> list[RunRecord]:

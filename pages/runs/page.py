@@ -57,7 +57,8 @@ def _nothing() -> None:
 
 
 def _follow_link(ordered: list[RunRecord]) -> None:
-    """A link ?run=ID opens that run, ?run=ID,ID several; without one, the run of most interest is open."""
+    """A link ?run=ID opens that run, ?run=ID,ID several; without one, the run of most interest is open, and
+    from then on in the address: Back leads to it."""
     known = {record.run_id for record in ordered}
     address = st.query_params.get("run")
     if address is not None and (address != st.session_state.get(_ADDRESS) or _OPEN not in st.session_state):
@@ -69,6 +70,8 @@ def _follow_link(ordered: list[RunRecord]) -> None:
         st.session_state[_OPEN] = [name for name in asked if name in known]
     still = [name for name in st.session_state.get(_OPEN, ()) if name in known]
     st.session_state[_OPEN] = still or [ordered[0].run_id]
+    if address is None:
+        st.query_params["run"] = address = ",".join(st.session_state[_OPEN])
     st.session_state[_ADDRESS] = address
 
 

@@ -152,10 +152,11 @@ def linked(name: str, options: Sequence[str], *, label: str) -> str:
     """Return what the address says for ?name=value, by default the first option, and see that it says so.
 
     For what has no widget where there is nothing to choose, and for what is chosen by a click (`point`). What
-    was written here, and is no option any more since something else was chosen, goes without a word.
+    was shown here, and is no option any more since something else was chosen, goes without a word.
     """
     asked = st.query_params.get(name)
     if asked in options:
+        st.session_state[f"linked_{name}"] = asked
         return str(asked)
     if asked is None or (asked == st.session_state.get(f"linked_{name}") and not came_back()):
         point(name, options[0])

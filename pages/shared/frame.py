@@ -26,7 +26,8 @@ from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
-from engine.core.wording import STATE_WORDS, signed_points
+from engine.core.wording import STATE_WORDS
+from engine.domains.metric import Metric
 from engine.show import charts, glossary
 from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
@@ -330,9 +331,13 @@ def worded(table: pd.DataFrame, words: Mapping[str, Callable[[Any], str]]) -> St
     return _as_text(table).style.format(held, na_rep="")
 
 
-def with_signs(table: pd.DataFrame, column: str) -> Styler:
-    """Let a table show a column of differences with "+" and a true minus sign."""
-    return worded(table, {column: lambda value: signed_points(value / 100)})
+def scored(
+    table: pd.DataFrame, metric: Metric, *, levels: Sequence[str] = (), changes: Sequence[str] = ()
+) -> Styler:
+    """Let a table show columns of a metric's values and differences, which hold points, in its own words."""
+    factor = 100.0 if metric.in_points else 1.0
+    words = dict.fromkeys(levels, lambda value: metric.level(value / factor))
+    return worded(table, words | dict.fromkeys(changes, lambda value: metric.change(value / factor)))
 
 
 def chart(

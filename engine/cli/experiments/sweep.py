@@ -13,7 +13,9 @@ from engine.cli.experiments.launch import plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
-from engine.core.wording import count, interval, percent, points, signed_points
+from engine.core.wording import count, percent, signed_points
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
 from engine.runs import jobs
 from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
@@ -124,26 +126,29 @@ def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
     columns = [*numbers, *(f"{name} (test)" for name in numbers[1:])]
     shown = table("experiment", chosen.parameter, *columns, "run", right=columns)
     for results in found:
+        metric = METRICS[results.metric]
         for point in results.points:
             mark = " (best on val)" if point.value == results.best and results.best is not None else ""
             val, test = point.rows.get("val"), point.rows.get("test")
             shown.add_row(
                 results.experiment,
                 f"{'all' if point.value is None else point.value}{mark}",
-                points(val["mean"]) if val else point.state,
-                *_difference(val),
-                *_difference(test),
+                metric.level(val["mean"]) if val else point.state,
+                *_difference(val, metric),
+                *_difference(test, metric),
                 point.run_id,
             )
     out().print(shown)
-    for reference in dict.fromkeys(results.reference for results in found if results.reference):
-        note(f"Differences in points to {reference}. Choose on val; test judges what was chosen.")
+    told = {(one.reference, METRICS[one.metric].in_points) for one in found if one.reference}
+    for reference, in_points in sorted(told):
+        unit = " in points" if in_points else ""
+        note(f"Differences{unit} to {reference}. Choose on val; test judges what was chosen.")
 
 
-def _difference(row: Any) -> tuple[str, str]:
+def _difference(row: Any, metric: Metric) -> tuple[str, str]:
     if row is None or row["role"] == "reference":
         return ("reference", "") if row else ("", "")
-    return signed_points(row["delta"]), interval(row["ci_low"], row["ci_high"])
+    return metric.change(row["delta"]), metric.spread(row["ci_low"], row["ci_high"])
 
 
 def _show_pilots(call: Call, found: Sequence[Any]) -> None:

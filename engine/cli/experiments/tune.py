@@ -14,7 +14,8 @@ from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError
-from engine.core.wording import interval, points, signed_points
+from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
@@ -91,7 +92,7 @@ def tune(
         done.append(Rung(len(by_run), rung.personas))
         rounds_told.append({"personas": rung.personas, "standings": [asdict(one) for one in found_here]})
         if not call.as_json:
-            _show_standings(rung, found_here, by_run)
+            _show_standings(metrics.primary(call.ws), rung, found_here, by_run)
         drawn = [by_run[one.run_id] for one in found_here]
     kept = plan(
         call.ws,
@@ -159,14 +160,16 @@ def _words(given: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={typed(value)}" for key, value in given.items()) or "the defaults"
 
 
-def _show_standings(rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]) -> None:
+def _show_standings(
+    metric: Metric, rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]
+) -> None:
     who = "all personas" if rung.personas is None else f"{rung.personas} personas"
     out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))
     shown = table("settings", "val", "to the defaults", "95 % CI", "run", right=("val", "to the defaults"))
     for one in found:
-        spread = "" if one.delta is None else interval(one.ci_low, one.ci_high)
-        told = "" if one.delta is None else signed_points(one.delta)
-        shown.add_row(_words(by_run[one.run_id]), points(one.mean), told, spread, one.run_id)
+        spread = "" if one.delta is None else metric.spread(one.ci_low, one.ci_high)
+        told = "" if one.delta is None else metric.change(one.delta)
+        shown.add_row(_words(by_run[one.run_id]), metric.level(one.mean), told, spread, one.run_id)
     out().print(shown)
 
 
