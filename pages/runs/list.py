@@ -214,7 +214,7 @@ def _table(
 def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -> dict[str, Any]:
     status, estimate = record.status, record.spec.estimate_seconds if record.spec else None
     when = status.ended_at if record.ended else status.started_at or status.queued_at
-    factor = 100.0 if metric.unit == "fraction" else 1.0
+    factor = 100.0 if metric.in_points else 1.0
     low, high = (score.low, score.high) if score and score.delta is not None else (None, None)
     return {
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
@@ -263,7 +263,7 @@ _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 
 def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
     """How the numbers and times of the table read: as everywhere."""
-    factor = 100.0 if metric.unit == "fraction" else 1.0
+    factor = 100.0 if metric.in_points else 1.0
     return {
         "Score": lambda value: metric.level(value / factor),
         "Difference": lambda value: metric.change(value / factor),
@@ -275,7 +275,7 @@ def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
 
 def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
     one = next(iter(scores.values()), None)
-    unit = ", points" if metric.unit == "fraction" else ""
+    unit = ", points" if metric.in_points else ""
     against = f"Against {one.reference if one else 'the reference'}, or what the run is built on."
     return {
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),
