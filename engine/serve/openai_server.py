@@ -46,7 +46,7 @@ def offered(ws: Workspace, names: Sequence[str]) -> tuple[list[Variant], list[Va
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket. Raises EngineError where port or name cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    ear = socket.socket(family, socket.SOCK_STREAM)
+    ear = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio delays replies
     ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         ear.bind((host, port))

@@ -117,7 +117,7 @@ def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, s
 
 def _choose_persona(persona_id: str) -> None:
     frame.choose("persona", "persona", persona_id)
-    st.query_params.pop("example", None)
+    addresses.forget("example")
 
 
 def _numbers(

@@ -13,7 +13,7 @@ from pages.runs import list as run_list
 from pages.runs import queue as run_queue
 from pages.runs import several as run_several
 from pages.runs.queue import ACTIVE
-from pages.shared import frame
+from pages.shared import addresses, frame
 
 _TICK_SECONDS, _IDLE_SECONDS = 1.0, 3.0
 _OPEN, _ADDRESS, _STATES = "runs_open", "runs_address", "runs_states"
@@ -76,7 +76,9 @@ def _follow_link(ordered: list[RunRecord]) -> None:
 
 
 def _open(run_ids: list[str]) -> None:
-    """Open these runs and put them into the address."""
+    """Open these runs and put them into the address, unless Back asks for others."""
+    if addresses.came_back():
+        return
     st.session_state[_OPEN] = run_ids
     st.query_params["run"] = st.session_state[_ADDRESS] = ",".join(run_ids)
 

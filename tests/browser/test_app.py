@@ -32,11 +32,10 @@ VIEWS = (
 # What is clicked within a page that shows one thing of many: a table's second row, a choice, a button.
 ROWS = ("runs", "data?view=dialogues")
 WITHIN = {
-    "": "button[role='radio']:not([aria-checked='true'])",
-    "experiments": "[class*='st-key-experiments_open_'] button",
+    **dict.fromkeys(("", "experiments", "data"), "button[role='radio']:not([aria-checked='true'])"),
+    **dict.fromkeys(ROWS, "[data-testid='stDataFrame']"),
     "persona": ".st-key-persona_next button",
-    "data": "button[role='radio']:not([aria-checked='true'])",
-} | dict.fromkeys(ROWS, "[data-testid='stDataFrame']")
+}
 SHOWN = "[...document.querySelectorAll('#stMain :is(h1, h2, h3, strong)')].map(one => one.innerText).join()"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from engine.data.dataset import load_dataset
 from engine.lm.respond import respond
 from engine.results import store
 from engine.serve import published
+from engine.serve.openai_server import listen
 from engine.strategies.plan import plan
 from tests.tiny_base import prepare_study
 from tests.workspaces import eventually, leave
@@ -276,3 +279,22 @@ def test_it_serves_in_the_background_until_it_is_stopped(ws: Workspace) -> None:
     )
     published.stop(ws)
     eventually(lambda: published.serving(ws) is None, timeout_seconds=60)
+
+
+def test_no_reply_waits_for_the_last_one_to_be_acknowledged() -> None:
+    """Nagle's algorithm holds the end of a reply back for 40 ms: more than a short reply takes."""
+
+    async def delays() -> int:
+        seen = asyncio.Queue[int]()
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            taken = writer.get_extra_info("socket")
+            await seen.put(taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        ear = listen("127.0.0.1", 0)
+        async with await asyncio.start_server(answer, sock=ear):
+            await asyncio.open_connection(*ear.getsockname())
+            return await seen.get()
+
+    assert asyncio.run(delays()) != 0

@@ -19,6 +19,8 @@ _NOT_A_SUBJECT = frozenset({"comma", "and", "break", "subject", "end"})
 _OF_A_SUBJECT = frozenset({"cannot", "refuses", "refused", "fails to", "failed to"})
 _VALUES = frozenset({"number", "value", "level", "on", "off"})
 _KNOWN = _VALUES | _VERBAL | _NOUN_CHAIN - {"det", "room", "adverb"}
+_AT_WORK = frozenset({"on", "running", "playing", "active"})
+AFTER_STATE = frozenset({"end", "comma", "and", "prep", "adverb", "break", "time", "in"})
 
 
 def sentences(symbols: list[Symbol]) -> Iterator[tuple[int, int]]:
@@ -62,6 +64,14 @@ def _opens(word: str, before: Symbol | None) -> bool:
     return before.kind == "and" and word not in _AUXILIARY_OPENERS
 
 
+def ceases(symbols: list[Symbol], i: int) -> bool:
+    """Return whether "no longer" at `i` ends a device's work ("is no longer on"), and no more is said."""
+    following = [*symbols[i + 1 : i + 3], symbols[-1]]
+    return (
+        symbols[i].text == "no longer" and following[0].text in _AT_WORK and following[1].kind in AFTER_STATE
+    )
+
+
 def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the spans [from, to) of the sentence that say something is not done.
 
@@ -70,7 +80,7 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
     """
     denied_to = start
     for i in range(start, stop):
-        if symbols[i].kind == "neg" and i >= denied_to:
+        if symbols[i].kind == "neg" and i >= denied_to and not ceases(symbols, i):
             denied_to = _denial_end(symbols, i + 1, stop)
             impossible = symbols[i].text == "impossible" or "possible" in {
                 one.text for one in symbols[i : i + 2]

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.domains.smart_home.replies.clauses import denied_spans, question_start, sentences
+from engine.domains.smart_home.replies.clauses import (
+    AFTER_STATE,
+    ceases,
+    denied_spans,
+    question_start,
+    sentences,
+)
 from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
 from engine.domains.smart_home.replies.moods import past_spans, quoted, supposed_spans
 from engine.domains.smart_home.replies.state import Parse, Pending, Value, takes
@@ -24,7 +30,6 @@ from engine.domains.smart_home.replies.values import (
 )
 
 _AFTER_ON = frozenset({"end", "comma", "and", "bind", "with", "prep", "adverb", "break", "time", "in"})
-_AFTER_REST = frozenset({"end", "comma", "and", "prep", "adverb", "break", "time", "in"})
 _FALLING = frozenset({"go", "goes", "going", "gone", "went", "falls", "fell", "fallen"})
 _LIGHT = frozenset({"aux", "adverb"})
 _BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb", "stay"})
@@ -81,13 +86,22 @@ def read_down(state: Parse, i: int, symbol: Symbol) -> None:
 
 def read_rest(state: Parse, i: int, symbol: Symbol) -> None:
     """Read "the AC goes quiet", "the TV has gone dark", "lights out": off in other words."""
-    if state.kinds[i + 1] not in _AFTER_REST or not state.here:
+    if state.kinds[i + 1] not in AFTER_STATE or not state.here:
         return
     at = state.back_over(_LIGHT, i - 1)
     between = {one.text for one in state.symbols[at + 1 : i]}
     goes = symbol.text != "out" and not _FALLING.isdisjoint(between)
     out = symbol.text == "out" and state.scope.current == "lights"
     if state.kind_at(at) in ("device", "pronoun") and (goes or out):
+        state.switch_group("off")
+
+
+def read_end_of_work(state: Parse, i: int, symbol: Symbol) -> None:
+    """Read "the TV is no longer on": off; other negations are no rule's."""
+    if not ceases(state.symbols, i):
+        return
+    state.used.add(i + 1)
+    if state.here and state.kind_at(state.back_over(_LIGHT, i - 1)) in ("device", "pronoun"):
         state.switch_group("off")
 
 
@@ -316,6 +330,7 @@ _RULES: dict[str, Callable[[Parse, int, Symbol], None]] = {
     "particle": read_down,
     "arm": read_arm,
     "rest": read_rest,
+    "neg": read_end_of_work,
     "correction": read_correction,
     "verb": _read_verb,
     "down": _read_verb,

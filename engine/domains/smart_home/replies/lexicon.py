@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from engine.domains.wordlists import read_words, split
 
-LEXICON_VERSION = 2
+LEXICON_VERSION = 3
 _LISTS = read_words(__file__, "lexicon.yaml")
 
 DEVICES = split(_LISTS["devices"])

@@ -21,6 +21,7 @@ from engine.domains.smart_home.replies.tokens import Quantity, Symbol
 
 FILL = frozenset({"det", "adverb"})
 _BETWEEN = frozenset({"to", "and", "~"})
+_HOW_FAR = frozenset({"by", "down", "up"})
 _LIMITS = frozenset({(0.0, 100.0), (1.0, 100.0), (16.0, 30.0), (1.0, 3.0)})
 _OPEN_CHOICE = frozenset({"range", "ranges", "anywhere", "anything", "any", "choose"})
 _BEFORE_COUNT = frozenset({"for", "in", "within", "over", "after", "until", "till", "during", "before"})
@@ -35,6 +36,8 @@ def read_number(state: Parse, i: int, symbol: Symbol) -> None:
     quantity: Quantity = symbol.value
     if state.asking or state.kinds[i + 1] == "time" or state.symbols[i - 1].text == "from":
         return  # "from 20" is where a change or a range begins
+    if _is_of_a_change(state, i):
+        return
     if _is_of_a_range(state, i):
         state.waiting = []
         return
@@ -72,6 +75,15 @@ def _fits_place(item: Item, symbol: Symbol) -> bool:
     return item.parameter in symbol.value.parameters
 
 
+def _is_of_a_change(state: Parse, i: int) -> bool:
+    """Whether the number says how far, and where to follows: "down two degrees to 20", "up by 2 to 24"."""
+    if not (state.symbols[i + 1].text == "to" and state.kinds[i + 2] == "number"):
+        return False
+    before = state.symbols[i - 1].text if i > state.start else ""
+    raising = any(one.text.startswith(("rais", "increas")) for one in state.symbols[state.start : i])
+    return before in _HOW_FAR or ((state.lowering or raising) and before != "from")
+
+
 def _is_of_a_range(state: Parse, i: int) -> bool:
     """Whether the number is one end of "16 to 30", "16-30" or "between 16 and 30"; "from 16 to 30" too, where
     these are the limits of a parameter."""
@@ -79,6 +91,8 @@ def _is_of_a_range(state: Parse, i: int) -> bool:
     first = i
     if i - 2 >= state.start and kinds[i - 2] == "number" and symbols[i - 1].text in _BETWEEN:
         first = i - 2
+        if _is_of_a_change(state, first):
+            return False
     elif not (kinds[i + 2] == "number" and symbols[i + 1].text in _BETWEEN):
         return False
     link, before = symbols[first + 1].text, symbols[first - 1].text if first > state.start else ""
