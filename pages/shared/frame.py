@@ -353,7 +353,10 @@ def chart(
     It is offered as files, too; `on_paper` makes the one in the files where that is another. Also takes a
     specification.
     """
-    with st.container(gap="xxsmall", key=f"chart_{key or alt}"):  # head.css keeps its place
+    height = drawn.get("height") if isinstance(drawn, dict) else getattr(drawn, "height", None)
+    if isinstance(height, int):
+        told.setdefault("height", height)  # its room is kept until it is drawn
+    with st.container(gap="xxsmall", key=f"chart_{key or alt}"):
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:

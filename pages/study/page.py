@@ -53,9 +53,7 @@ def show() -> None:
     seen = look(ws)
     left, right = st.columns([3, 2], gap="medium")
     losers = st.container()  # below both: on a telephone the next step comes before it
-    choices = st.container(
-        horizontal=True, vertical_alignment="bottom", gap="medium", key="home_choices"
-    )  # head.css shows it once the tree is there, whose head it is: what stands above is drawn later
+    choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     answered = None
     with frame.boundary(), left:
         answered = answer.show(ws)
