@@ -32,7 +32,12 @@ def show() -> None:
         frame.heading("Persona", _LEAD)
         frame.no_data_yet()
         return
-    top = st.container(key="persona_top")  # head.css keeps its place: it is drawn once all is chosen
+    with st.container(key="persona_top"):  # head.css keeps its place: it is drawn once all is chosen
+        head = st.container(horizontal=True, vertical_alignment="center")
+        told = st.container()
+    title = head.empty()
+    asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
+    title.title(frame.plain(reads.called(ws, asked)) or "Persona", anchor=False)
     addresses.remarks()
     with st.container(key="persona_asked"):
         columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
@@ -48,8 +53,13 @@ def show() -> None:
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
         persona_id = _persona(ws, names)
-    with top:
-        _heading(ws, names, persona_id, order, scene)
+    called = reads.called(ws, persona_id)
+    frame.named(called)
+    title.title(frame.plain(called), anchor=False)
+    with head:
+        _steps(names, persona_id)
+    with told:
+        _told(names, persona_id, order, scene)
     _numbers(ws, scene, clusters, names, persona_id)
     found = _examples(ws, scene, persona_id) if scene is not None else []
     if scene is not None:
@@ -88,10 +98,24 @@ def _whose(ws: Workspace, names: Sequence[str]) -> str | None:
 # --- the head of the page
 
 
-def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
-    called = reads.called(ws, persona_id)
-    frame.named(called)
+def _steps(names: Sequence[str], persona_id: str) -> None:
+    """The page's link, and the ways to the persona before and after."""
     at = names.index(persona_id)
+    with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
+        addresses.link()
+        before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
+        st.button(
+            "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
+            disabled=at == 0, on_click=_choose_persona, args=(before,),
+        )  # fmt: skip
+        st.button(
+            "Next", icon=":material/arrow_forward:", key="persona_next", shortcut="J",
+            disabled=at == len(names) - 1, on_click=_choose_persona, args=(after,),
+        )  # fmt: skip
+
+
+def _told(names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
+    """What the page asks, and where in which order the persona stands."""
     by = {
         "id": "by name",
         "gain": f"by gain of {scene.variant}" if scene else "",
@@ -99,20 +123,8 @@ def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, s
         "score": f"by score under {scene.reference}" if scene else "",
         "cluster": "by cluster",
     }[order]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(frame.plain(called), anchor=False, width="stretch")
-        with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
-            addresses.link()
-            before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
-            st.button(
-                "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
-                disabled=at == 0, on_click=_choose_persona, args=(before,),
-            )  # fmt: skip
-            st.button(
-                "Next", icon=":material/arrow_forward:", key="persona_next", shortcut="J",
-                disabled=at == len(names) - 1, on_click=_choose_persona, args=(after,),
-            )  # fmt: skip
-    st.caption(f"{_LEAD} {at + 1:,} of {count(len(names), 'persona')}, {frame.plain(by)}.")
+    place = f"{names.index(persona_id) + 1:,} of {count(len(names), 'persona')}"
+    st.caption(f"{_LEAD} {place}, {frame.plain(by)}.")
 
 
 def _choose_persona(persona_id: str) -> None:
