@@ -58,7 +58,8 @@ def show_list(
     if few:
         found, parameters = list(ordered), False
     else:
-        columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
+        with st.container(key="runs_asked"):
+            columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
         found = _filtered(ordered, told, columns)
         with columns[4], st.popover("View", icon=":material/tune:", width="stretch"):
             metric, parameters, by = _shown(metrics.of_study(ws))

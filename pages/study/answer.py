@@ -112,6 +112,8 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     reference, where = str(row.get("built_on") or shown.reference), reads.SPLIT_WORDS[shown.split].lower()
+    unit = ", in points" if metric.in_points else ""
+    st.caption(frame.plain(f"Each persona under {variant} against {reference} on {where}{unit}."))
     event = frame.chart(
         charts.strip_chart(named, candidate=variant, reference=reference, in_points=metric.in_points),
         key="home_strip",
