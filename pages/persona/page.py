@@ -30,7 +30,9 @@ def show() -> None:
     ws = frame.workspace()
     if not frame.is_prepared(ws):
         frame.heading("Persona", _LEAD)
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "One person stands here: her scores under each variant, and each reply word by word."
+        )
         return
     with st.container(key="persona_top"):  # head.css keeps its place: it is drawn once all is chosen
         head = st.container(horizontal=True, vertical_alignment="center")

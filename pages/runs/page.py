@@ -23,7 +23,7 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Runs", "What is running, what ran, and how did it go?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet("What runs, waits and has run stands here, with its progress, log and curves.")
         return
     records = jobs.list_runs(ws)
     st.session_state[_STATES] = _states(records)

@@ -42,7 +42,7 @@ def show() -> None:
     frame.heading("Settings", "What does it stand on, what has this machine got, and is everything in order?")
     prepared = frame.is_prepared(ws)
     if not prepared:
-        frame.no_data_yet()
+        frame.no_data_yet("Base model, launcher, sizes on disk and a check-up of the workspace stand here.")
     left, right = st.columns(2, gap="large")
     with left:
         if prepared:

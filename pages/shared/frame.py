@@ -266,11 +266,11 @@ def empty_state(
         st.page_link(page, label=label, icon=":material/arrow_forward:", **told)
 
 
-def no_data_yet() -> None:
-    """Show the empty state of a workspace without data."""
+def no_data_yet(shown: str) -> None:
+    """Show the empty state of a workspace without data: what will be `shown` here, and the way to it."""
     empty_state(
         "No data yet",
-        "Everything here starts from a set of personas and their dialogues.",
+        f"{shown} It starts from a set of personas and their dialogues.",
         label="Prepare the first data",
     )
 
