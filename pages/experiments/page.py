@@ -24,7 +24,7 @@ def show() -> None:
     if not frame.is_prepared(ws):
         _heading()
         frame.no_data_yet(
-            "Ways of personalising stand here, each with what it needs, how long it takes and what it brought."
+            "Ways of personalising stand here, each with what it needs, how long it takes, what it brought."
         )
         return
     _watch(ws)
