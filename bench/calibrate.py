@@ -1,6 +1,6 @@
 """Whether the instrument finds what is there, and nothing where nothing is: worlds whose truth is known.
 
-    .venv/bin/python -m engine bench calibrate worlds               seven worlds, 200 personas each
+    .venv/bin/python -m engine bench calibrate worlds               six worlds, 200 personas each
     .venv/bin/python -m engine bench calibrate worlds --personas 60 --only archetypes
     .venv/bin/python -m engine bench calibrate placebo              200 small studies where nobody differs
     .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
@@ -49,9 +49,9 @@ WORLDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "uniform": (("unified",), *PERSONAL, *PLACEBOS),
     "styles": (
         ("unified",),
+        *PERSONAL,
         ("steering-vectors",),
         ("context-steering",),
-        ("retrieval", "--set", "k=1,3"),
         ("placebo", "--set", "of=steering-vectors"),
         ("placebo", "--set", "of=context-steering"),
     ),
@@ -85,6 +85,11 @@ def above(row: Row) -> bool:
     if not found or found["ci_low"] is None or found["p"] is None:  # too few personas differ
         return False
     return bool(found["delta"] > 0 and found["p"] < ALPHA and found["ci_low"] > 0)
+
+
+def same(found: Row) -> bool:
+    """Say whether the two of a comparison got the same scores for everybody."""
+    return bool(found["delta"] == found["ci_low"] == found["ci_high"] == 0)
 
 
 def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
@@ -191,7 +196,9 @@ def show_worlds(answer: dict[str, Any]) -> None:
         for row in found["rows"]:
             placebo = row["above_placebo"]
             told = "" if not placebo else f"{signed_points(placebo['delta'])} (p {p_value(placebo['p'])})"
-            sure = "" if row["role"] == "reference" else interval(row["ci_low"], row["ci_high"])
+            told = "same as it" if placebo and same(placebo) else told
+            sure = interval(row["ci_low"], row["ci_high"]) if not same(row) else "answers as unified"
+            sure = "" if row["role"] == "reference" else sure
             p = "" if row["p_holm"] is None else p_value(row["p_holm"])
             values = (points(row["mean"]), signed_points(row["delta"]), sure, p, told)
             print(f"  | {row['variant']} | " + " | ".join(values) + " |")

@@ -78,13 +78,14 @@ def ours(options: Any, dtype: str, personas: int) -> Measured:
     from engine.lm.adapters import load_lora
     from engine.lm.bank import change_of
     from engine.lm.generate import generate
-    from engine.lm.kernels import rule_for
+    from engine.lm.kernels import STATIC, measure
     from engine.lm.plan import plan_for
 
     base, clock = load(options.base, dtype), Clock()
     asked = prompts_of(base, personas, options.examples)
     replies: list[Any] = []
-    kernels, plan, busy = rule_for(base), plan_for(base.model), ""
+    plan, busy = plan_for(base.model), ""
+    kernels = STATIC if plan.static else measure(base).rule()  # measured now, kept nowhere
     on_gpu = base.device == "cuda"
     with tempfile.TemporaryDirectory() as root:
         folders = adapters(base, personas, Path(root))

@@ -3,8 +3,8 @@
     .venv/bin/python docs/pictures.py WORKSPACE              all
     .venv/bin/python docs/pictures.py WORKSPACE --only base  those whose names begin so
 
-The study in the README is that of docs/LOG.md, "fair budgets, 200 personas". For the three cards of
-bases and the form for a table of one's own, small ones are made.
+The study in the README is that of docs/LOG.md, "fair budgets and three seeds, 200 personas". For the three
+cards of bases and the form for a table of one's own, small ones are made.
 """
 
 from __future__ import annotations

@@ -22,15 +22,15 @@ from typing import Any
 import pandas as pd
 
 from engine.core.errors import EngineError as EngineError
-from engine.core.errors import unknown_name
 from engine.core.paths import Workspace, open_workspace
 from engine.data.prepare import prepare
 from engine.domains import metrics
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
-from engine.results.variants import Variant, resolve
+from engine.results.variants import Variant, resolved
 from engine.runs import jobs
 from engine.runs.records import scan
+from engine.show import run_words
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.scorer import settle
@@ -101,10 +101,7 @@ class Study:
         wanted = run_ids or tuple(one.run_id for one in scan(self.workspace))
         for record in jobs.wait(self.workspace, wanted):
             if record.state != "succeeded":
-                raise EngineError(
-                    f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
-                    record.status.hint or f"See: python -m engine logs {record.run_id}",
-                )
+                raise run_words.failure(record)
 
     def runs(self) -> pd.DataFrame:
         """Return one row a run: run_id, experiment, state, seconds, parameters."""
@@ -181,8 +178,4 @@ class Study:
         return export(self.workspace, self._variant(variant), into, merged=merged).folder
 
     def _variant(self, name: str) -> Variant:
-        known = store.variants(self.workspace)
-        found = resolve(name, known)
-        if found is None:
-            raise unknown_name("variant", name, [one.variant for one in known])
-        return found
+        return resolved(name, store.variants(self.workspace))

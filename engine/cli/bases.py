@@ -88,16 +88,11 @@ def import_adapters(call: Call, *, folder: Path, name: str, detach: bool) -> int
 
     They are checked, copied into the workspace, and scored like any other variant.
     """
-    from engine.cli.watch import answer
-    from engine.runs import jobs
+    from engine.cli.experiments.launch import launch
     from engine.strategies.plan import plan
 
     given = {"folder": str(folder.expanduser().resolve()), "variant": name}
-    planned = plan(call.ws, "imported-adapters", given)
-    for line in planned.notes:
-        note(line)
-    records = [entry.record for entry in jobs.submit(call.ws, planned, retry=True)]
-    return answer(call, records, detach=detach)
+    return launch(call, plan(call.ws, "imported-adapters", given), detach=detach)
 
 
 COMMANDS = (import_adapters,)

@@ -8,7 +8,7 @@ import click
 
 from engine.cli.frame import Call, command, err, out, table
 from engine.core.errors import EngineError
-from engine.core.wording import count, size
+from engine.core.wording import size
 from engine.results import cleaning
 
 
@@ -26,28 +26,18 @@ def clean(call: Call, *, kinds: tuple[str, ...], yes: bool) -> int:
         call.answer(_record(found), lambda: _show(found))
         return 0
     chosen = [one for one in found if one.kind in kinds]
-    told = f"{count(len(chosen), 'file or folder', 'files and folders')}, {size(_total(chosen))}"
     if chosen and not yes:
-        err().print(told)
+        err().print(cleaning.words(chosen))
         if not (sys.stdin.isatty() and click.confirm("Take it away?", err=True)):
             raise EngineError("Nothing was taken away.", "Add --yes to take it away.")
     gone = cleaning.clean(call.ws, kinds)
-    call.answer(
-        _record(gone),
-        lambda: out().print(
-            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(_total(gone))}."
-        ),
-    )
+    call.answer(_record(gone), lambda: out().print(f"Gone: {cleaning.words(gone)}."))
     return 0
-
-
-def _total(found: list[cleaning.Leftover]) -> int:
-    return sum(one.size_bytes for one in found)
 
 
 def _record(found: list[cleaning.Leftover]) -> dict[str, object]:
     return {
-        "bytes": _total(found),
+        "bytes": cleaning.total(found),
         "leftovers": [
             {"kind": one.kind, "path": str(one.path), "bytes": one.size_bytes, "run_id": one.run_id}
             for one in found
@@ -63,7 +53,7 @@ def _show(found: list[cleaning.Leftover]) -> None:
     for kind, words in cleaning.KINDS.items():
         mine = [one for one in found if one.kind == kind]
         if mine:
-            shown.add_row(kind, f"{len(mine):,}", size(_total(mine)), words)
+            shown.add_row(kind, f"{len(mine):,}", size(cleaning.total(mine)), words)
     out().print(shown)
     out().print("Nothing goes unasked. To take a kind away: python -m engine clean checkpoints")
 

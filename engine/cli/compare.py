@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import click
+from rich.table import Table
 from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
@@ -20,9 +22,18 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
+from engine.results.comparing.scene import IS_REPEAT
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
+
+_REFERENCE = click.option("--reference", help="The variant to compare with; by default unified, else base.")
+_MARGIN = click.option(
+    "--margin",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Count a persona as better only by more than so many points.",
+)
 
 
 @command(
@@ -36,7 +47,7 @@ from engine.stats.co_primary import beside_words
         "compare --csv > table.csv",
     ),
 )
-@click.option("--reference", help="The variant to compare with; by default unified, else base.")
+@_REFERENCE
 @click.option("--metric", help="The metric to compare; by default the study's primary one.")
 @click.option(
     "--split",
@@ -50,16 +61,19 @@ from engine.stats.co_primary import beside_words
 @click.option(
     "--across-protocols", is_flag=True, help="Show variants scored under other settings too, with a warning."
 )
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Count a persona as better only by more than so many points.",
-)
+@_MARGIN
 @click.option("--criteria", "with_criteria", is_flag=True, help="Show what each variant lacks for success.")
+@click.option("--repeats", "with_repeats", is_flag=True, help="Show each repeat from another seed too.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 def compare(
-    call: Call, *, as_csv: bool, with_criteria: bool, margin: float, split: str | None, **asked: Any
+    call: Call,
+    *,
+    as_csv: bool,
+    with_criteria: bool,
+    with_repeats: bool,
+    margin: float,
+    split: str | None,
+    **asked: Any,
 ) -> int:
     """Compare every variant with the reference, persona by persona.
 
@@ -81,13 +95,18 @@ def compare(
     bands = with_criteria or call.as_json
     found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
     if as_csv:
-        print_csv([row for table in _tables(found) for row in _placed(table)])
+        tables = filter(None, [found, found["unseen"]])
+        print_csv([{**row, "split": one["split"]} for one in tables for row in one["rows"]])
         return 0
     told = headline(call.ws, found) if split != UNSEEN else None
+    plain = found if with_repeats else _without_repeats(found)
     call.answer(
         {**found, "headline": told and told.as_json()},
-        lambda: show(found, headline=told.words if told else (), with_criteria=with_criteria),
+        lambda: show(plain, headline=told.words if told else (), with_criteria=with_criteria),
     )
+    left_out = len(found["rows"]) - len(plain["rows"])
+    if left_out and not call.as_json:
+        note(f"{count(left_out, 'repeat')} from other seeds left out of the table; each one: --repeats")
     for line in tuned_words(call.ws):
         note(line)
     return 0
@@ -104,13 +123,8 @@ def compare(
 @click.option("--variant", "variants", multiple=True, help="A variant to test; by default all on val.")
 @click.option("--primary", help="The metric that decides; by default the study's primary one.")
 @click.option("--further", multiple=True, help="A metric to test beside it; repeatable.")
-@click.option("--reference", help="The variant to compare with; by default unified, else base.")
-@click.option(
-    "--margin",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Count a persona as better only by more than so many points.",
-)
+@_REFERENCE
+@_MARGIN
 def freeze(
     call: Call,
     *,
@@ -174,15 +188,6 @@ def rescore(call: Call, *, names: tuple[str, ...]) -> int:
     return 0
 
 
-def _tables(found: Record) -> list[Record]:
-    """The table, and that of unseen personas beside it."""
-    return [found] if found["unseen"] is None else [found, found["unseen"]]
-
-
-def _placed(found: Record) -> list[Record]:
-    return [{**row, "split": found["split"]} for row in found["rows"]]
-
-
 _STYLES = {"better": "green", "worse": "red"}
 Record = dict[str, Any]
 
@@ -214,6 +219,20 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     if (second := found["unseen"]) is not None:
         out().print()
         show(second)
+
+
+def _without_repeats(found: Record) -> Record:
+    """The comparison without rows and lines of single repeats: the means over seeds hold them."""
+    if not found["noise"]["repeats"]:
+        return found
+    rows = [row for row in found["rows"] if row["role"] != IS_REPEAT]
+    names = Counter(row["variant"].split("@")[0] for row in rows)
+    alone = [name for name, times in names.items() if times == 1]
+    return {
+        **found,
+        "rows": [{**row, "settings": ""} if row["variant"] in alone else row for row in rows],
+        "noise": {**found["noise"], "repeats": [], "command": ""},
+    }
 
 
 def _show_table(found: Record, title: str) -> None:
@@ -250,82 +269,72 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
     ]
 
 
-def _flat_second(row: Record) -> Record:
-    """The second primary metric's numbers as columns of their own: `co_primary` is the difference."""
-    held = row["co_primary"] or {}
-    named = {"co_primary_metric": held.get("metric"), "co_primary": held.get("delta")}
-    return {**named, **{f"co_primary_{name}": held.get(name) for name in ("ci_low", "ci_high", "margin")}}
-
-
 def _flat(row: Record) -> Record:
-    """The row with what it nests as columns of their own."""
+    """The row with what it nests as columns of their own; of placebo and second metric the name is the
+    difference's."""
     left = {name: value for name, value in row.items() if name not in ("compared", "seeds", "above_matched")}
-    seeds, matched = row["seeds"] or {}, row["above_matched"] or {}
-    told = {f"seeds_{name}": seeds.get(name) for name in ("n", "deviation", "share_of_variance")}
-    told |= {f"above_matched_{name}": matched.get(name) for name in ("delta", "ci_low", "ci_high", "p")}
-    return {
-        **left, "aliases": ";".join(row["aliases"]), **told, **_flat_placebo(row), **_flat_second(row)
-    }  # fmt: skip
+    placebo, second = row["above_placebo"] or {}, row["co_primary"] or {}
+    left |= {"aliases": ";".join(row["aliases"])}
+    left |= _columns(row, "seeds", "n", "deviation", "share_of_variance")
+    left |= _columns(row, "above_matched", "delta", "ci_low", "ci_high", "p")
+    left |= {"placebo": placebo.get("placebo"), "above_placebo": placebo.get("delta")}
+    left |= _columns(row, "above_placebo", "ci_low", "ci_high", "p")
+    left |= {"co_primary_metric": second.get("metric"), "co_primary": second.get("delta")}
+    return left | _columns(row, "co_primary", "ci_low", "ci_high", "margin")
 
 
-def _flat_placebo(row: Record) -> Record:
-    """The placebo's numbers as columns of their own: `above_placebo` is the difference."""
-    above = row["above_placebo"] or {}
-    named = {"placebo": above.get("placebo"), "above_placebo": above.get("delta")}
-    return {**named, **{f"above_placebo_{name}": above.get(name) for name in ("ci_low", "ci_high", "p")}}
+def _columns(row: Record, name: str, *parts: str) -> Record:
+    return {f"{name}_{part}": (row[name] or {}).get(part) for part in parts}
 
 
 def _show_second(found: Record) -> None:
     """A line for each variant: the second primary metric, without which nothing is better."""
-    rows = [row for row in found["rows"] if row["co_primary"] and row["role"] != "reference"]
-    if not rows:
-        return
     shown = table("beside it", "what must hold too")
-    for row in rows:
-        shown.add_row(row["variant"], beside_words(row["co_primary"]))
-    out().print()
-    out().print(shown)
+    for row in found["rows"]:
+        if row["co_primary"] and row["role"] != "reference":
+            shown.add_row(row["variant"], beside_words(row["co_primary"]))
+    _below(shown)
 
 
 def _show_reasons(found: Record, metric: Metric) -> None:
     """A line for each verdict that asks for one: why it is not clear, or how small a clear difference is."""
-    told = [(row["variant"], row["why"]) for row in found["rows"]]
-    judged = {row["variant"]: row["verdict"] for row in found["rows"] if not row["role"]}
     shown = table("verdict", "of", "why")
-    for name, words in told:
-        if words and name in judged:
-            shown.add_row(Text(judged[name], style=_STYLES.get(judged[name], "")), name, words)
-    if shown.row_count:
-        out().print()
-        out().print(shown)
+    for row in found["rows"]:
+        if row["why"] and not row["role"]:
+            verdict = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
+            shown.add_row(verdict, row["variant"], row["why"])
+    _below(shown)
 
 
 def _show_settings(found: Record) -> None:
     """A line for each variant that shares its plain name with another: what it was made with."""
-    rows = [row for row in found["rows"] if row["settings"]]
-    if not rows:
-        return
     shown = table("of one name", "made with")
-    for row in rows:
-        shown.add_row(row["variant"], row["settings"])
-    out().print()
-    out().print(shown)
+    for row in found["rows"]:
+        if row["settings"]:
+            shown.add_row(row["variant"], row["settings"])
+    _below(shown)
 
 
 def _show_controls(found: Record, metric: Metric) -> None:
     """A line for each variant that has a control: what it gains over the reference, over a unified of as many
     steps, and over its placebo."""
-    rows = [row for row in found["rows"] if row["above_placebo"] or row.get("above_matched")]
-    if not rows:
-        return
     columns = ("over the reference", "over step-matched unified", "over its placebo")
     shown = table("gain", *columns, right=columns)
-    for row in rows:
-        over = (row, row.get("above_matched"), row["above_placebo"])
-        shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
-    out().print()
-    out().print(shown)
-    note("Over the placebo counts the harm of another persona's help too: alone it says nothing of a gain.")
+    for row in found["rows"]:
+        if row["above_placebo"] or row.get("above_matched"):
+            over = (row, row.get("above_matched"), row["above_placebo"])
+            shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
+    if _below(shown):
+        told = "Over the placebo counts the harm of another persona's help too"
+        note(f"{told}: alone it says nothing of a gain.")
+
+
+def _below(shown: Table) -> bool:
+    """Print a table under the one before; return whether it holds anything, for an empty one is not shown."""
+    if shown.row_count:
+        out().print()
+        out().print(shown)
+    return bool(shown.row_count)
 
 
 def _gain(row: Record | None, metric: Metric) -> str:

@@ -10,9 +10,9 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError
 from engine.core.plain import in_terminal
-from engine.results.variants import Variant
+from engine.results.variants import Variant, resolved
 
 
 @command(
@@ -38,13 +38,15 @@ def generate(
     call: Call, *, persona_id: str, variant: str, circumstances: tuple[str, ...], stream: bool, message: str
 ) -> int:
     """Let a variant answer a message of a persona."""
+    from engine.results.store import variants
+
     call.ws.read_config()
     if not message.strip():
         raise EngineError(
             "The message is empty.", 'Example: generate --persona p001 --variant base "Good night."'
         )
     meta = pairs(circumstances, option="--meta", example="time_of_day=evening")
-    chosen = _variant(call, variant)
+    chosen = resolved(variant, variants(call.ws))
     if stream:
         return _stream(call, persona_id, chosen, message, meta)
     from engine.lm.respond import respond  # loads the model code, so it comes after every other check
@@ -76,17 +78,6 @@ def _stream(call: Call, persona_id: str, variant: Variant, message: str, meta: M
             raise EngineError(error, hint or "")
     call.answer(as_json(answer), lambda: click.echo())
     return 0
-
-
-def _variant(call: Call, name: str) -> Variant:
-    from engine.results.store import variants
-    from engine.results.variants import resolve
-
-    known = variants(call.ws)
-    found = resolve(name, known)
-    if found is None:
-        raise unknown_name("variant", name, [one.variant for one in known])
-    return found
 
 
 COMMANDS = (generate,)

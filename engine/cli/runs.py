@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.launch import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import DETACH, DRY_RUN, launch, read_settings
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import answer
 from engine.core.errors import EngineError
@@ -64,12 +64,9 @@ def cancel(call: Call, *, run_id: str, grace: float) -> int:
     return 0 if record.state == "cancelled" else 1
 
 
-_detach = click.option("--detach", is_flag=True, help="Return at once; the run goes on in the background.")
-
-
 @command("resume", examples=("resume unified-1a2b3c4d", "resume unified-1a2b3c4d --detach"))
 @click.argument("run_id")
-@_detach
+@DETACH
 def resume(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again; it goes on from its last checkpoint."""
     call.ws.read_config()
@@ -78,7 +75,7 @@ def resume(call: Call, *, run_id: str, detach: bool) -> int:
 
 @command("start-over", examples=("start-over unified-1a2b3c4d", "start-over unified-1a2b3c4d --detach"))
 @click.argument("run_id")
-@_detach
+@DETACH
 def start_over(call: Call, *, run_id: str, detach: bool) -> int:
     """Queue a failed, cancelled or lost run again from its beginning: what it had done so far is deleted."""
     call.ws.read_config()
@@ -168,18 +165,14 @@ def queue(
 @click.argument("run_id")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What to change; repeatable.")
 @click.option("--seed", type=int, help="Another seed.")
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 def clone(
     call: Call, *, run_id: str, settings: Sequence[str], seed: int | None, detach: bool, dry_run: bool
 ) -> int:
     """Run something like an earlier run: its parameters, seed and upstreams, save for what is changed."""
     planned = clone_plan(call.ws, run_id, read_settings(settings), seed=seed)
-    if dry_run:
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
-    submitted = jobs.submit(call.ws, planned, retry=True)
-    return answer(call, [entry.record for entry in submitted], detach=detach)
+    return launch(call, planned, detach=detach, dry_run=dry_run)
 
 
 def _show_runs(call: Call, records: Sequence[RunRecord]) -> None:
@@ -243,13 +236,12 @@ def _show_queue(call: Call, value: dict[str, Any], records: Sequence[RunRecord])
     place = 0
     for record in records:
         place += record.state == "queued"
-        estimate = record.spec.estimate_seconds if record.spec else None
         shown.add_row(
             str(place) if record.state == "queued" else "-",
             record.run_id,
             record.state,
             Text(_waits_for(record)),
-            duration(estimate) if estimate is not None else "-",
+            duration(record.estimate_seconds) if record.estimate_seconds is not None else "-",
         )
     out().print(shown)
     _note_elsewhere(call, records)

@@ -106,10 +106,9 @@ def answer(call: Call, records: Sequence[RunRecord], *, detach: bool, target: st
 
 
 def failure(record: RunRecord, ws: Workspace) -> EngineError:
-    """Return the error of a run that has not succeeded."""
-    message = f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else ".")
-    hint = record.status.hint or f"See: python -m engine logs {record.run_id}"
-    return EngineError(message, in_workspace(hint, ws))
+    """Return the error of a run that has not succeeded; its hint means this workspace."""
+    error = run_words.failure(record)
+    return EngineError(error.message, in_workspace(error.hint, ws))
 
 
 def _answer_ended(call: Call, records: Sequence[RunRecord], asked: str | None) -> int:

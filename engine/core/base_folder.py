@@ -1,10 +1,11 @@
 """Base models on disk: which folder a name means, and what a folder must hold. Loads nothing.
 
-Refuses pickled weights and models that bring their own code, before anything of them is opened.
+Refuses pickled weights and models that need code of their own, before anything of them is opened.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,34 @@ def check_base(folder: Path) -> None:
             f"{folder} holds no tokenizer ({', '.join(_TOKENIZERS[:3])}, ...).",
             "Save it beside the model: tokenizer.save_pretrained(DIR).",
         )
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        again = "Download the model again."
-        settings = read_record(path, dict[str, Any], hint=again) if path.exists() else {}
-        if settings.get("auto_map"):
+    asking = code_named(folder)
+    if asking is not None:
+        kind = read_record(folder / "config.json", dict[str, Any]).get("model_type")
+        if not is_native(str(kind)):
             raise EngineError(
-                f"{path} asks to run code that came with the model; Persona Lab never does.",
+                f"{asking} asks to run code that came with the model; Persona Lab never does.",
                 "Choose a model whose architecture transformers itself knows.",
             )
+
+
+def code_named(folder: Path) -> Path | None:
+    """Return the file of a model folder that names code of the model's own, None for none.
+
+    Many are older than transformers' own class of their architecture (Phi-3, Falcon, MPT): that one is taken,
+    and theirs is never run.
+    """
+    for name in ("config.json", "tokenizer_config.json"):
+        path, again = folder / name, "Download the model again."
+        settings = read_record(path, dict[str, Any], hint=again) if path.exists() else {}
+        if settings.get("auto_map"):
+            return path
+    return None
+
+
+def is_native(architecture: str) -> bool:
+    """Say whether transformers has an architecture of its own, from its list: importing it takes long."""
+    found = find_spec("transformers")
+    if found is None or found.origin is None:
+        return False
+    names = Path(found.origin).parent / "models" / "auto" / "auto_mappings.py"
+    return f'("{architecture}", "' in names.read_text("utf-8")

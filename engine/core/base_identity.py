@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.core import integrity
 from engine.core.base_folder import deciding_files, local_base
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.paths import Workspace, read_json
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
@@ -184,11 +184,10 @@ def _hub_commit(owner: str, revision: str | None) -> str:
     try:
         commit = HfApi().model_info(owner, revision=revision).sha
     except (HfHubHTTPError, HFValidationError, OSError, ValueError, httpx2.HTTPError) as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[0]
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise EngineError(
             f"The model {owner} cannot be pinned to a revision: it is not in the hub cache, and the hub "
-            f"does not answer{offline}: {told}",
+            f"does not answer{offline}: {first_line(error)}",
             f"Fetch it where there is a network: hf download {owner}; or give a folder.",
         ) from error
     if not commit:

@@ -136,7 +136,7 @@ def _lines(path: Path) -> str:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            return f"holds no JSON in line {number}"
+            return f"is not valid JSON in line {number}"
         if not isinstance(value, (dict, list)):
             return f"holds no JSON object in line {number}"
     return "is empty" if lines == [""] and path.name in ("dialogues.jsonl", "personas.jsonl") else ""

@@ -59,6 +59,12 @@ def refusal(error: OSError) -> EngineError | None:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """Return what another program's error says first; its name where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> EngineError:
     """Return the error for a name nobody knows, with the nearest known one as the hint."""
     names = sorted(known)

@@ -32,7 +32,7 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "dict_type": lambda _: "must be an object",
     "dataclass_type": lambda _: "must be an object",
     "unexpected_keyword_argument": lambda _: "is not known here",
-    "json_invalid": lambda told: f"is no JSON: {told['error']}",
+    "json_invalid": lambda told: f"is not valid JSON: {told['error']}",
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from engine.core.errors import EngineError
 from engine.core.types import Message
 
 Progress = Literal["waiting", "loading", "answering", "scoring", "done", "cancelled", "failed"]
@@ -116,6 +117,12 @@ def is_id(text: str | None) -> bool:
 def as_json(record: Question | Answer) -> dict[str, Any]:
     """Return a record as a JSON object."""
     return asdict(record)
+
+
+def refuse_empty(message: str) -> None:
+    """Raise EngineError for a message that says nothing."""
+    if not message.strip():
+        raise EngineError("There is no message to answer.", "Write something a user would say.")
 
 
 def failed(answer: Answer, error: str, hint: str = "") -> Answer:

@@ -26,6 +26,13 @@ STATE_WORDS: Final[Mapping[str, str]] = {
 }
 
 
+SPLIT_WORDS: Final = {
+    "train": "Train",
+    "val": "Validation",
+    "test": "Test",
+    "history": "History of unseen personas",
+    "unseen": "Unseen personas",
+}
 _WHOLE_WORDS: Final = {"val": "validation", "train": "training"}
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, in_time, limits, megabytes
-from engine.data.packed import ENDINGS
+from engine.data.packed import ENDINGS, PACKED
 
 Upload = Mapping[str, bytes] | Sequence[tuple[str, bytes]]
 SUFFIXES = ENDINGS
@@ -114,6 +114,8 @@ def unpack_zip(packed: IO[bytes], folder: Path, *, name: str, suffixes: tuple[st
     try:
         with _opened(packed, name) as archive:
             entries = _safe_entries(archive, name, suffixes)
+            if not entries:
+                raise _nothing_in(name, archive.namelist(), suffixes)
             allowed = _allowed_bytes(packed)
             for entry in entries:
                 allowed -= _unpack_entry(archive, entry, folder, allowed=allowed)
@@ -137,6 +139,17 @@ class _Guarded:
                 _PACK_AGAIN,
             )
         return self._file.read(size)
+
+
+def _nothing_in(name: str, held: Sequence[str], suffixes: tuple[str, ...]) -> EngineError:
+    names = [one for one in held if not one.endswith("/")]
+    listed = ", ".join(one[:60] for one in names[:8]) + (", ..." if len(names) > 8 else "")
+    packed = next((one for one in names if one.lower().endswith(PACKED)), "")
+    remedy = f"Unpack or convert {packed[:60]} first: what is packed within an archive is not opened."
+    wanted = f"What is read: {', '.join(suffixes)}."
+    return EngineError(
+        f"{name} holds no file of data ({listed or 'it is empty'}).", remedy if packed else wanted
+    )
 
 
 def _opened(packed: IO[bytes], name: str) -> zipfile.ZipFile:

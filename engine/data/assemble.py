@@ -162,8 +162,10 @@ def _without_duplicates(drafts: Iterable[Draft]) -> tuple[list[Draft], list[Faul
         first = seen.setdefault(_dialogue_id(draft), draft)
         if first is not draft:
             where = f"{draft.where}: " if draft.where else ""
+            elsewhere = f" of {first.file}" if first.file != draft.file else ""
             what = (
-                f"{where}the id {draft.session} of {draft.persona_id} was used before, in line {first.line}"
+                f"{where}the id {draft.session} of {draft.persona_id} was used before, in line"
+                f" {first.line}{elsewhere}"
             )
             faults.append(Fault(draft.file, draft.line, what))
     return list(seen.values()), faults

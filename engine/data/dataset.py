@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,11 @@ def choose_examples(found: Sequence[Example], per_persona: int | None = 10) -> t
 def hash_of(text: str) -> str:
     """Return the sha256 of a text, in hex: the project's source of stable arbitrary order."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def subset_of(personas: Iterable[str], most: int | None, *, seed: int) -> list[str]:
+    """Return at most so many of the personas, chosen by hash: a larger subset holds the smaller."""
+    return sorted(personas, key=lambda one: hash_of(f"subset:{seed}:{one}"))[:most]
 
 
 def dataset_files(dataset: Dataset) -> dict[str, bytes]:

@@ -30,15 +30,15 @@ class Pair:
     likeness: float
 
 
-def repeated(dialogues: Iterable[Dialogue], among: Sequence[Dialogue], *, near: float = NEAR) -> list[Pair]:
+def repeated(dialogues: Iterable[Dialogue], among: Sequence[Dialogue]) -> list[Pair]:
     """Return the dialogues that stand `among` others too, each with the one that is most alike."""
     others = {row.dialogue_id: _shingles(row) for row in among}
     asked = {row.dialogue_id: _shingles(row) for row in dialogues}
     found = Counter(one for shingles in (*others.values(), *asked.values()) for one in shingles)
-    places = _index(others, found, near)
+    places = _index(others, found)
     pairs = []
     for dialogue_id, shingles in asked.items():
-        best = max(_alike(shingles, others, places, found, near), key=lambda pair: pair[1], default=None)
+        best = max(_alike(shingles, others, places, found), key=lambda pair: pair[1], default=None)
         if best is not None:
             pairs.append(Pair(dialogue_id, *best))
     return pairs
@@ -49,31 +49,28 @@ def _alike(
     others: Mapping[str, frozenset[str]],
     places: Mapping[str, Sequence[str]],
     found: Mapping[str, int],
-    near: float,
 ) -> Iterator[tuple[str, float]]:
-    seen = dict.fromkeys(name for one in _rarest(shingles, found, near) for name in places.get(one, ()))
+    seen = dict.fromkeys(name for one in _rarest(shingles, found) for name in places.get(one, ()))
     for name in seen:
         other = others[name]
-        if min(len(other), len(shingles)) >= near * max(len(other), len(shingles)):
+        if min(len(other), len(shingles)) >= NEAR * max(len(other), len(shingles)):
             common = len(shingles & other)
             likeness = common / (len(shingles) + len(other) - common)
-            if likeness >= near:
+            if likeness >= NEAR:
                 yield name, likeness
 
 
-def _index(
-    others: Mapping[str, frozenset[str]], found: Mapping[str, int], near: float
-) -> Mapping[str, Sequence[str]]:
+def _index(others: Mapping[str, frozenset[str]], found: Mapping[str, int]) -> Mapping[str, Sequence[str]]:
     places: dict[str, list[str]] = defaultdict(list)
     for name, shingles in others.items():
-        for one in _rarest(shingles, found, near):
+        for one in _rarest(shingles, found):
             places[one].append(name)
     return places
 
 
-def _rarest(shingles: frozenset[str], found: Mapping[str, int], near: float) -> list[str]:
+def _rarest(shingles: frozenset[str], found: Mapping[str, int]) -> list[str]:
     """Two sets that are alike share one of these: all but as many as they must have in common."""
-    kept = len(shingles) - math.ceil(near * len(shingles)) + 1
+    kept = len(shingles) - math.ceil(NEAR * len(shingles)) + 1
     return sorted(shingles, key=lambda one: (found[one], one))[:kept] if shingles else []
 
 

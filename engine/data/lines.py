@@ -178,6 +178,11 @@ def kind_of(value: Any) -> str:
     return kinds[type(value)]
 
 
+def absent_or_kind(value: Any) -> str:
+    """Return what a JSON value is, in words; null counts as missing."""
+    return "missing" if value is None else kind_of(value)
+
+
 def read_document(path: Path, encoding: str = "") -> tuple[Any, Fault | None]:
     """Return the one JSON value of a whole file and None, or None and the fault that kept it unread.
 

@@ -7,6 +7,7 @@ called. Reads no file; refuses names that no column has.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Named
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from engine.core.errors import EngineError, unknown_name
 from engine.data.layouts.layout import Sample
-from engine.data.turns import ASSISTANTS, ROLE_KEYS, SYSTEMS, TEXT_KEYS, TOOLS, USERS
+from engine.data.turns import ASSISTANTS, ROLE_KEYS, SYSTEMS, TEXT_KEYS, TOOLS, USERS, role_of
 from engine.data.when import TIME_NAMES, read_time
 
 PARTS: Final[dict[str, str]] = {
@@ -48,11 +49,12 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "session": (
         "session_id", "conversation_id", "dialogue_id", "dialog_id", "dialogue_idx", "chat_id", "thread_id",
-        "ticket_id", "conversation_hash", "conv_id", "session", "thread", "ticket", "id",
+        "ticket_id", "conversation_hash", "conv_id", "message_tree_id", "session", "thread", "ticket",
+        "conversationid", "sessionid", "chatid", "id",
     ),
     "messages": (
         "messages", "conversations", "conversation_history", "conversation", "chat", "dialogue", "dialog",
-        "turns", "utterances", "history", "thread", "transcript",
+        "turns", "utterances", "history", "thread", "transcript", "chosen",
     ),
     "role": (*ROLE_KEYS, "speaker_role", "sender_type", "author_role", "side"),
     "text": (*TEXT_KEYS, "msg", "transcript"),
@@ -71,6 +73,11 @@ _SPLITS: Final = {
     "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
 }  # fmt: skip
 _FEW = 12
+_SPEAKERS = "|".join((*USERS, *ASSISTANTS, *SYSTEMS))
+_LABEL = re.compile(
+    rf"(?:^[ \t]*(?:#{{2,3}}[ \t]*)?|#{{3}}[ \t]*)(?P<role>{_SPEAKERS})[ \t]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +215,47 @@ def value_at(row: Named[str, Any], column: str) -> Any:
 
 
 def turns_in(value: Any) -> list[Any] | None:
-    """Return the list that a cell holds, itself or as JSON text; None where it holds none."""
+    """Return the list that a cell holds, itself, as JSON text, or as a text in which each turn says who
+    speaks; None where it holds none.
+    """
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
+    if isinstance(value, str):
+        return _labelled(value)
     return value if isinstance(value, list) else None
+
+
+def _labelled(text: str) -> list[Any] | None:
+    """The turns of "Human: ... Assistant: ...", a label a line; "###" before one needs no line of its own.
+
+    A text that ends in a label is the beginning of a reply that stands elsewhere.
+    """
+    found = list(_LABEL.finditer(text))
+    if not found or text[: found[0].start()].strip():
+        return None
+    ends = [*(label.start() for label in found[1:]), len(text)]
+    turns = [
+        {"role": label["role"].lower(), "content": text[label.end() : end].strip()}
+        for label, end in zip(found, ends, strict=True)
+    ]
+    said = {role_of(turn["role"]) for turn in turns}
+    return turns if {"user", "assistant"} <= said and turns[-1]["content"] else None
+
+
+def speakers_of(rows: Iterable[Named[str, Any]], mapping: Mapping) -> tuple[str, ...]:
+    """Return the names under which turns are said, as they come."""
+    keys = (mapping.role,) if mapping.role else ROLE_KEYS if mapping.messages else ()
+    held = [
+        turn
+        for row in rows
+        for turn in ((turns_in(value_at(row, mapping.messages)) or ()) if mapping.messages else (row,))
+        if isinstance(turn, dict)
+    ]
+    names = [next((turn[key] for key in keys if isinstance(turn.get(key), str)), "") for turn in held]
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def named_split(value: Any) -> str:
@@ -305,7 +346,9 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
     if name == "text":
         called = called if found.role else []
     if name == "time":
-        called = [one for one in called if any(read_time(value_at(row, one)) is not None for row in rows)]
+        dated = [one for one in called if any(read_time(value_at(row, one)) is not None for row in rows)]
+        # In words that nobody reads as a date: then they are said to be none, not passed over.
+        called = dated or [one for one in called if any(isinstance(value_at(row, one), str) for row in rows)]
     if name == "split":
         called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":
@@ -348,4 +391,6 @@ def _is_role(column: str, rows: Sequence[Named[str, Any]]) -> bool:
 
 
 def _is_name(value: Any) -> bool:
+    if isinstance(value, float):  # whole numbers among which one is missing
+        return value.is_integer()
     return value is None or isinstance(value, str | int) and not isinstance(value, bool)

@@ -88,7 +88,7 @@ class Order:
             named = ", ".join(self.unknown[:5]) + (", ..." if len(self.unknown) > 5 else "")
             return (
                 f"the order in time of {count(len(self.unknown), 'persona')} ({named}) is not"
-                " known: no dates, and"
+                " known: no dates throughout, and"
                 " ids that are not numbered alike"
             )
         if self.unsure_days and self.dates:

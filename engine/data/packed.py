@@ -2,7 +2,7 @@
 Windows-1252.
 
 Owns what is told from the first bytes. Refuses a gzip that swells beyond `limits`, and guesses no encoding
-that has no mark: that one is named (`--map encoding=cp1252`).
+that they leave open: that one is named (`--map encoding=cp1252`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,34 @@ from engine.core.limits import allow_more, check_time, limits, megabytes
 from engine.data.folder import opened
 
 GZIP, PARQUET, ZIP = b"\x1f\x8b", b"PAR1", b"PK\x03\x04"
+ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # a file of it, and a stream, which `datasets` keeps
+FOREIGN = (
+    (ZIP, "a zip or an Excel workbook; save it as CSV (UTF-8), or name it .zip"),
+    (b"BZh", "packed with bzip2; unpack it, or pack it as .gz"),
+    (b"\xfd7zXZ", "packed with xz; unpack it, or pack it as .gz"),
+    (b"\x28\xb5\x2f\xfd", "packed with zstd; unpack it, or pack it as .gz"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it and name the folder, or pack that as .zip"),
+    (b"Rar!", "a rar archive; unpack it and name the folder, or pack that as .zip"),
+    (b"SQLite format 3", "a database of SQLite; save the table you need as CSV"),
+    (b"\xd0\xcf\x11\xe0", "a document of an old Office; save it as CSV (UTF-8)"),
+    (b"%PDF", "a PDF; what is needed is a table or JSON"),
+)
+PACKED = (
+    ".zip",
+    ".bz2",
+    ".xz",
+    ".zst",
+    ".7z",
+    ".rar",
+    ".tar",
+    ".tgz",
+    ".xlsx",
+    ".xls",
+    ".db",
+    ".sqlite",
+    ".pkl",
+)
+"""Endings of files that hold data which is not read as it is."""
 OTHER_ENCODING = "a file in another encoding needs its name: --map encoding=cp1252, or utf-16-le"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -32,7 +60,7 @@ _MARKS = (
 )
 _PLAIN = ("utf-8", "")
 _CHUNK = 1 << 20
-ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".gz")
+ENDINGS = (".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".gz")
 
 
 def stem_of(path: Path) -> str:
@@ -67,12 +95,20 @@ def plain(path: Path, encoding: str = "") -> Iterator[IO[bytes]]:
         head = bytes_of.peek(4) if isinstance(bytes_of, io.BufferedReader) else _head(bytes_of)
         mark, told = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", ""))
         bytes_of.read(len(mark))
-        written = told or _known(encoding)
+        written = told or _unmarked(head) or _known(encoding)
         yield bytes_of if written in _PLAIN else io.BufferedReader(_Recoded(bytes_of, written, path.name))
 
 
 def _most() -> str:
     return megabytes(limits().file_bytes)
+
+
+def _unmarked(head: bytes) -> str:
+    """UTF-16 that lost its mark: each of the first two characters has a byte of its own, and a zero."""
+    first, second = head[:4:2], head[1:4:2]
+    if len(head) < 4 or any(first) == any(second):
+        return ""
+    return "utf-16-le" if any(first) else "utf-16-be"
 
 
 def _head(file: IO[bytes]) -> bytes:

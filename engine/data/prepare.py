@@ -35,7 +35,7 @@ from engine.data.lines import read_lines
 from engine.data.ready import Ready, card_of, make_ready
 from engine.data.sources import Source, find_source
 from engine.data.splits import export_edgesplits, hash_splits, split_statistics
-from engine.data.staging import incoming, move_in, write_files
+from engine.data.staging import incoming, json_bytes, move_in, write_parts
 from engine.domains.registry import domain_of
 
 _DECISIVE = ("dataset/personas.jsonl", "dataset/dialogues.jsonl", "dataset/truth.jsonl", "splits/splits.json")
@@ -97,9 +97,9 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     truth = _truth(ready)
-    files |= {CARD: _json(card)} | ({TRUTH: json_lines(truth)} if truth else {})
+    files |= {CARD: json_bytes(card)} | ({TRUTH: json_lines(truth)} if truth else {})
     exported = export_edgesplits(ready.dataset, ready.splits)
-    divided = {SPLITS: _json(splits), "edgesplits.json": _json(exported)}
+    divided = {SPLITS: json_bytes(splits), "edgesplits.json": json_bytes(exported)}
     config |= noted(files, divided) | _noted_base(str(config["base"]))
     is_same = _is_same(ws, config, splits, choices)
     if is_same and not integrity.changed(ws):
@@ -107,15 +107,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
         return {**read_json(ws.dataset / CARD), "unchanged": True}
     if not is_same:
         _refuse_loss(ws, config, splits, force=choices.force)
-    write_files(staging / "dataset", files)
-    write_files(staging / "splits", divided)
-    write_files(staging, {ws.config.name: _json(config)})
-    moves = [
-        (staging / "dataset", ws.dataset),
-        (staging / "splits", ws.splits),
-        (staging / ws.config.name, ws.config),
-    ]
-    move_in(moves, aside=staging / "aside")
+    move_in(write_parts(staging, ws, files, divided, config), aside=staging / "aside")
     return card | {"unchanged": False}
 
 
@@ -262,7 +254,3 @@ def _refuse_loss(ws: Workspace, config: dict[str, Any], splits: dict[str, Any], 
             f"{ws.root} holds other data already.",
             "Replace it with --force (there are no runs yet), or use another folder: --workspace DIR",
         )
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")

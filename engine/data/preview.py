@@ -23,11 +23,20 @@ from engine.data.checks import check_splits
 from engine.data.choices import Choices, Options
 from engine.data.layouts.layout import Sample
 from engine.data.layouts.registry import recognised
-from engine.data.mapping import COLUMNS, Mapping, columns_of, complete, parts_of, turns_in, value_at
+from engine.data.mapping import (
+    COLUMNS,
+    Mapping,
+    columns_of,
+    complete,
+    parts_of,
+    speakers_of,
+    turns_in,
+    value_at,
+)
 from engine.data.ready import Ready, make_ready
 from engine.data.sources import Source, find_source, samples_of
 from engine.data.splits import split_statistics
-from engine.data.turns import ROLE_KEYS, TEXT_KEYS
+from engine.data.turns import TEXT_KEYS
 from engine.data.when import dated, written
 
 _PARTICULAR = re.compile(r"'[^']*'|\d+")
@@ -125,7 +134,7 @@ def _look(ws: Workspace, source: Source, choices: Choices) -> Preview:
         _columns(shown, mapping),
         tuple(_shown_row(row) for one in shown[:1] for row in one.rows[:_ROWS]),
         mapping.as_json(),
-        _speakers(shown, mapping),
+        speakers_of([row for one in shown for row in one.rows], mapping)[:_SPEAKERS],
         _outcome(ready) if ready else {},
         ready.notes if ready else (),
         _reasons(faults),
@@ -150,18 +159,6 @@ def _columns(shown: Sequence[Sample], mapping: Mapping) -> tuple[Column, ...]:
     rows = [row for one in shown for row in one.rows]
     part = {column: name for name in COLUMNS for column in parts_of(mapping, name)}
     return tuple(Column(name, _example(name, rows), part.get(name, "")) for name in columns_of(rows))
-
-
-def _speakers(shown: Sequence[Sample], mapping: Mapping) -> tuple[str, ...]:
-    """The names under which turns are said, as they come."""
-    rows = [row for one in shown for row in one.rows]
-    turns = [
-        turn for row in rows for turn in turns_in(value_at(row, mapping.messages)) or () if mapping.messages
-    ]
-    held = [turn for turn in turns if isinstance(turn, dict)] if mapping.messages else rows
-    keys = (mapping.role,) if mapping.role else ROLE_KEYS if mapping.messages else ()
-    names = [next((turn[key] for key in keys if isinstance(turn.get(key), str)), "") for turn in held]
-    return tuple(dict.fromkeys(name for name in names if name))[:_SPEAKERS]
 
 
 def _example(column: str, rows: Sequence[dict[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from engine.data.assemble import Imported, accept
 from engine.data.choices import Choices
 from engine.data.dataset import CARD, example_turns
 from engine.data.given_split import read_given_split
+from engine.data.layouts.layout import Sample
 from engine.data.mapping import Mapping, columns_of, read_mapping
 from engine.data.order import Order
 from engine.data.placed import split_as_placed
@@ -71,8 +72,8 @@ _STILL = "metrics of what replies do are not applicable. Choose another one with
 
 def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
     """Read, choose and split. Every fault of the rows and of a given split is known before any stops it."""
-    mapping, remembered, columns = _mapping(ws, source, choices)
-    imported = read_source(source, mapping)
+    mapping, remembered, columns, samples = _mapping(ws, source, choices)
+    imported = read_source(source, mapping, samples)
     dataset, faults, notes = imported.dataset, imported.faults, (*remembered, *imported.notes)
     given: Splits | None = None
     if imported.given_split is not None and dataset.dialogues:
@@ -102,23 +103,26 @@ def make_ready(ws: Workspace, source: Source, choices: Choices) -> Ready:
 
 def _mapping(
     ws: Workspace, source: Source, choices: Choices
-) -> tuple[Mapping, tuple[str, ...], tuple[str, ...]]:
-    """What the user says of the columns; nothing said, what was said of the same columns before."""
+) -> tuple[Mapping, tuple[str, ...], tuple[str, ...], tuple[Sample, ...] | None]:
+    """What the user says of the columns; nothing said, what was said of the same columns before. And the
+    columns, and the samples that tell them.
+    """
     said = choices.mapping
     if source.world is not None:
-        return said, (), ()
-    columns = tuple(sorted(columns_of(row for sample in samples_of(source, said) for row in sample.rows)))
+        return said, (), (), None
+    samples = samples_of(source, said)
+    columns = tuple(sorted(columns_of(row for sample in samples for row in sample.rows)))
     if said.names_columns:
-        return said, (), columns
+        return said, (), columns, samples
     try:
         card = read_json(ws.dataset / CARD)
     except (OSError, EngineError):
-        return said, (), columns
+        return said, (), columns, samples
     if not card.get("mapping") or card.get("columns") != list(columns):
-        return said, (), columns
-    kept = read_mapping(card["mapping"])
-    overlaid = said.as_json()
-    return replace(kept, **overlaid), ("Columns are understood as at the import before.",), columns
+        return said, (), columns, samples
+    kept = replace(read_mapping(card["mapping"]), **said.as_json())
+    seen = samples if kept.encoding == said.encoding else None
+    return kept, ("Columns are understood as at the import before.",), columns, seen
 
 
 def _wants_time(dataset: Dataset, choices: Choices) -> bool:

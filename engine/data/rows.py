@@ -1,4 +1,5 @@
-"""The rows of a file, whatever it is: JSON lines, one JSON array, a JSON object, CSV or TSV, parquet.
+"""The rows of a file, whatever it is: JSON lines, one JSON array, a JSON object, CSV or TSV, parquet,
+arrow.
 
 Owns how the kind is told (by content, the ending only where that leaves it open) and that every row becomes a
 `Line`: an object with its number, or the fault that kept it from being read. In files of lines the number is
@@ -11,8 +12,9 @@ import csv
 import datetime
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,12 +30,14 @@ from engine.data.lines import (
     refuse_unwritable,
     unread,
 )
-from engine.data.packed import OTHER_ENCODING, PARQUET, ZIP, ending_of, plain
+from engine.data.packed import ARROW, FOREIGN, OTHER_ENCODING, PARQUET, ending_of, plain
 
 _DELIMITERS = ",;\t|"
 _JSON = (".jsonl", ".ndjson", ".json")
 _OLD_LINE = re.compile(r"[^\r]*\r|[^\r]+")
+_LINES_TOLD_BY = 50
 _EXCEL = re.compile(r'"?sep=([,;\t|])"?')  # what Excel puts before a table, where it is asked to
+_QUOTED = re.compile(r'"[^"]*"')
 _SPACE = b" \t\r\n"
 _LOOKED_AT = 1 << 16
 _BATCH_ROWS = 64
@@ -52,17 +56,17 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
     """
     try:
         with opened(path) as file:
-            head = file.read(4)
-        if head == PARQUET:
-            yield from _parquet_rows(path)
+            head = file.read(16)
+        if head.startswith((PARQUET, *ARROW)):
+            yield from _column_rows(path, head)
             return
-        if head == ZIP:
-            yield Line(0, fault="a zip or an Excel workbook; save it as CSV (UTF-8), or name it .zip")
+        if (foreign := _foreign(head)) is not None:
+            yield Line(0, fault=foreign)
             return
         with plain(path, encoding) as file:
             kind = _kind(path, file)
-        if kind == "tar":
-            yield Line(0, fault="a tar archive; unpack it and name the folder, or pack that as .zip")
+        if kind not in ("lines", "array", "document", "table"):
+            yield Line(0, fault=kind)
             return
         if kind == "lines":
             yield from read_lines(path, encoding)
@@ -74,10 +78,16 @@ def read_rows(path: Path, encoding: str = "") -> Iterator[Line]:
 
 
 def _kind(path: Path, file: IO[bytes]) -> str:
-    """Tell what a file is by its start: "lines", "array", "document", "table" (of text), or a "tar"."""
+    """Tell what a file is by its start: "lines", "array", "document", "table" (of text); else what is wrong
+    with it.
+    """
     start = file.read(_LOOKED_AT)
     if start[257:262] == b"ustar":
-        return "tar"
+        return "a tar archive; unpack it and name the folder, or pack that as .zip"
+    if start.startswith((PARQUET, *ARROW)):
+        return "packed once more, as .gz; unpack it"
+    if (foreign := _foreign(start)) is not None:
+        return f"within a .gz {foreign}"
     text = start.lstrip(_SPACE)
     if ending_of(path) in (".csv", ".tsv") and not text.startswith(b"{"):
         return "table"
@@ -93,6 +103,11 @@ def _kind(path: Path, file: IO[bytes]) -> str:
     if ending_of(path) == ".jsonl":
         return "lines"
     return "document" if not _is_json(line) or (ends and ending_of(path) == ".json") else "lines"
+
+
+def _foreign(head: bytes) -> str | None:
+    """What a file is by its first bytes, where it is nothing that is read, and what to do."""
+    return next((what for mark, what in FOREIGN if head.startswith(mark)), None)
 
 
 def _is_json(line: bytes) -> bool:
@@ -113,7 +128,7 @@ def _items(file: IO[bytes]) -> Iterator[Line]:
         check_time()
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         if raw is None:
             yield Line(number, fault=f"longer than {megabytes(limits().line_bytes)}, not read")
@@ -225,7 +240,8 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
     if not first.strip():
         yield Line(0, fault="the file is empty" if not first else "the first line names no column")
         return
-    reader = csv.reader(_again(first, lines), delimiter=delimiter or max(_DELIMITERS, key=first.count))
+    head = [first, *islice(lines, _LINES_TOLD_BY)]
+    reader = csv.reader(chain(head, lines), delimiter=delimiter or _delimiter(head))
     columns: list[str] = []
     number = 0
     while True:
@@ -246,16 +262,29 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
             continue
         number += 1
         if number > limits().lines:
-            yield Line(0, fault=f"more than {limits().lines:,} rows")
+            yield _too_many()
             return
         yield _cells(before + reader.line_num, columns, cells)
     if not number:
         yield Line(0, fault="the file is empty" if not columns else "no row below the names of the columns")
 
 
-def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
+def _delimiter(head: Sequence[str]) -> str:
+    """What parts all the first rows into as many cells as there are columns; of such, and where there is
+    none, what stands most often between the columns' names. What is in quotes parts nothing.
+    """
+    outside = _QUOTED.sub("", head[0])
+
+    def fitness(delimiter: str) -> tuple[bool, int]:
+        try:
+            rows = [cells for cells in csv.reader(head, delimiter=delimiter) if cells]
+        except csv.Error:
+            rows = []
+        whole = rows[:-1] if len(head) > _LINES_TOLD_BY else rows  # the last may go on
+        times = outside.count(delimiter)
+        return bool(times and whole) and {len(cells) for cells in whole} == {len(whole[0])}, times
+
+    return max(_DELIMITERS, key=fitness)
 
 
 def _text_lines(file: IO[bytes]) -> Iterator[str]:
@@ -270,6 +299,10 @@ def _text_lines(file: IO[bytes]) -> Iterator[str]:
             raise OSError(None, f"a line is longer than {megabytes(longest)}")
         text = raw.decode("utf-8", errors="surrogateescape")
         yield from (text,) if text.endswith("\n") else _OLD_LINE.findall(text)
+
+
+def _too_many() -> Line:
+    return Line(0, fault=f"more than {limits().lines:,} rows")
 
 
 def _wrong_header(columns: list[str]) -> str:
@@ -295,32 +328,50 @@ def _cells(number: int, columns: list[str], cells: list[str]) -> Line:
     return Line(number, value)
 
 
-# --- parquet
+# --- parquet and arrow
 
 
-def _parquet_rows(path: Path) -> Iterator[Line]:
+def _column_rows(path: Path, head: bytes) -> Iterator[Line]:
     import pyarrow as arrow
-    import pyarrow.parquet as parquet
 
+    form = "parquet" if head.startswith(PARQUET) else "arrow"
     try:
         with opened(path) as file:
-            held = parquet.ParquetFile(file)
-            if held.metadata.num_rows > limits().lines:
-                yield Line(0, fault=f"more than {limits().lines:,} rows")
-                return
             number, taken = 0, 0
-            for batch in held.iter_batches(batch_size=_BATCH_ROWS):
+            for batch in _batches(file, head):
                 check_time()
                 taken += batch.nbytes
                 _refuse_swelling(path, taken)
+                if number + batch.num_rows > limits().lines:
+                    yield _too_many()
+                    return
                 for value in batch.to_pylist():
                     number += 1
-                    yield _parquet_row(number, value)
+                    yield _column_row(number, value)
     except (arrow.ArrowException, ValueError, KeyError, OverflowError, MemoryError) as error:
-        yield Line(0, fault=f"not parquet that can be read: {' '.join(str(error).split())[:200]}")
+        yield Line(0, fault=f"not {form} that can be read: {' '.join(str(error).split())[:200]}")
         return
     if not number:
         yield Line(0, fault="the file holds no row")
+
+
+def _batches(file: IO[bytes], head: bytes) -> Iterator[Any]:
+    """Yield the record batches of a file, small ones."""
+    if head.startswith(PARQUET):
+        import pyarrow.parquet as parquet
+
+        yield from parquet.ParquetFile(file).iter_batches(batch_size=_BATCH_ROWS)
+        return
+    from pyarrow import ipc
+
+    if head.startswith(ARROW[0]):
+        held = ipc.open_file(file)
+        found = (held.get_batch(place) for place in range(held.num_record_batches))
+    else:
+        found = iter(ipc.open_stream(file))
+    for batch in found:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            yield batch.slice(start, _BATCH_ROWS)
 
 
 def _refuse_swelling(path: Path, taken: int) -> None:
@@ -331,7 +382,7 @@ def _refuse_swelling(path: Path, taken: int) -> None:
         )
 
 
-def _parquet_row(number: int, value: dict[str, Any]) -> Line:
+def _column_row(number: int, value: dict[str, Any]) -> Line:
     try:
         made = _as_json(value)
         refuse_unwritable(made, escapes=True)
@@ -341,7 +392,9 @@ def _parquet_row(number: int, value: dict[str, Any]) -> Line:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a parquet value as JSON would hold it. Raises ValueError for what JSON has no place for."""
+    """Return a value as JSON would hold it; None for what JSON has no place for (a picture, a span of time),
+    which no part of a mapping can be.
+    """
     if isinstance(value, dict):
         return {str(key): _as_json(held) for key, held in value.items()}
     if isinstance(value, list | tuple):
@@ -352,6 +405,9 @@ def _as_json(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value)
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise ValueError(f"a value of the kind {type(value).__name__} is neither text nor number")
+    if isinstance(value, bytes):  # text, of writers that mark none as such
+        try:
+            return value.decode("utf-8") if b"\x00" not in value else None
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str | int | float | bool) else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from engine.data.lines import kind_of
+from engine.data.lines import absent_or_kind, kind_of
 
 MAX_ID_LENGTH = 100
 # Ids become parts of example ids ("persona/dialogue#turn") and of file names.
@@ -96,8 +96,3 @@ def shorten(value: Any, length: int = 40) -> str:
     """Return `value` as Python writes it, cut to about `length` characters."""
     text = repr(value)
     return text if len(text) <= length else f"{text[: length - 3]}..."
-
-
-def absent_or_kind(value: Any) -> str:
-    """Return what a JSON value is, in words; null counts as missing."""
-    return "missing" if value is None else kind_of(value)

@@ -6,6 +6,7 @@ recognise, and says what it looked for.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from engine.data.packed import ENDINGS
 WORLD = "world:"
 WORLD_PERSONAS, WORLD_DIALOGUES = 200, 50
 NOTHING = Mapping()
+_BESIDE = re.compile(r"(dataset_infos?|dataset_dict|state)\.json|cache-.*\.arrow")  # what `datasets` notes
 _DEEPEST = 4  # folders below the one named: who names a whole disk is told so, not waited for
 
 
@@ -97,11 +99,17 @@ def _unpacked(path: Path, scratch: Path) -> Path:
 
 
 @in_time()
-def read_source(source: Source, mapping: Mapping = NOTHING) -> Imported:
-    """Return what the reader of the layout found there makes of it. Raises EngineError for none."""
+def read_source(
+    source: Source, mapping: Mapping = NOTHING, samples: tuple[Sample, ...] | None = None
+) -> Imported:
+    """Return what the reader of the layout found there makes of it; `samples` where they were looked at.
+
+    Raises EngineError for no layout.
+    """
     path = source.path
     try:
-        samples = tuple(look_at(one, mapping.encoding) for one in _files(source))
+        if samples is None:
+            samples = samples_of(source, mapping)
         return read_place(source.label, path if path.is_dir() else None, samples, mapping)
     except OSError as error:
         raise EngineError(
@@ -117,11 +125,13 @@ def _files(source: Source) -> list[Path]:
         return [source.path]
     trusted = store_of(source.path)
     for depth in range(_DEEPEST + 1):
-        if held := files_in(source.path, ENDINGS, depth=depth, trusted=trusted):
+        found = files_in(source.path, ENDINGS, depth=depth, trusted=trusted)
+        if held := [path for path in found if not _BESIDE.fullmatch(path.name)]:
             return held
     return []
 
 
+@in_time()
 def samples_of(source: Source, mapping: Mapping = NOTHING) -> tuple[Sample, ...]:
-    """Return the first rows of the files that `read_source` would read, for people to look at."""
+    """Return the first rows, and what they leave open, of the files that `read_source` reads."""
     return tuple(look_at(one, mapping.encoding) for one in _files(source))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
@@ -53,6 +55,25 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_parts(
+    staging: Path, ws: Workspace, dataset: Mapping[str, bytes], splits: Mapping[str, bytes], config: Any
+) -> list[tuple[Path, Path]]:
+    """Write what makes a workspace into `staging`; return what is to be moved where, the last of it last."""
+    write_files(staging / "dataset", dataset)
+    write_files(staging / "splits", splits)
+    write_files(staging, {ws.config.name: json_bytes(config)})
+    return [
+        (staging / "dataset", ws.dataset),
+        (staging / "splits", ws.splits),
+        (staging / ws.config.name, ws.config),
+    ]
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return the content of a JSON file for people to read. Raises ValueError on NaN."""
+    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")
 
 
 def move_in(moves: list[tuple[Path, Path]], *, aside: Path) -> None:

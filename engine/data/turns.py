@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.core.types import Message, Role
 from engine.core.wording import count
-from engine.data.lines import kind_of
+from engine.data.lines import absent_or_kind, kind_of
 
 ROLE_KEYS: Final = ("role", "from", "speaker", "author", "sender", "name", "user")
 TEXT_KEYS: Final = ("text", "content", "value", "message", "utterance", "body", "clean_text", "dialogue")
@@ -74,7 +74,7 @@ class Turns:
     def read(self, value: Any, problems: list[str], *, where: str = "messages") -> tuple[Message, ...]:
         """Return the messages of a list of turns; `problems` gets what is wrong with the list as a whole."""
         if not isinstance(value, list):
-            problems.append(f"{where}: must be a list, is {'missing' if value is None else kind_of(value)}")
+            problems.append(f"{where}: must be a list, is {absent_or_kind(value)}")
             return ()
         if not value:
             problems.append(f"{where}: empty")
@@ -123,7 +123,7 @@ class Turns:
         if text is None:
             return None
         if not text.strip():
-            self.counts["tool" if _calls(turn) else "empty"] += 1
+            self.counts["tool" if turn.get("tool_calls") or turn.get("function_call") else "empty"] += 1
             return None
         if role == "system":
             self.counts["system"] += 1
@@ -137,9 +137,7 @@ class Turns:
         if isinstance(value, dict):  # {"author": {"role": ...}}
             value = value.get("role")
         if not isinstance(value, str):
-            problems.append(
-                f"{where}.{key}: must be text, is {'missing' if value is None else kind_of(value)}"
-            )
+            problems.append(f"{where}.{key}: must be text, is {absent_or_kind(value)}")
             return None
         role = role_of(value, self.speech.assistant)
         if role is None:
@@ -179,10 +177,6 @@ def role_of(value: str, assistant: str = "") -> Role | str | None:
         return "system" if name in SYSTEMS else "tool" if name in TOOLS else "user"
     known = {"user": USERS, "assistant": ASSISTANTS, "system": SYSTEMS, "tool": TOOLS}
     return next((role for role, names in known.items() if name in names), None)
-
-
-def _calls(turn: Mapping[str, Any]) -> bool:
-    return bool(turn.get("tool_calls") or turn.get("function_call"))
 
 
 def _text_of(part: Any) -> str | None:

@@ -18,7 +18,7 @@ from engine.data.schema import is_number
 TIME_NAMES: Final = (
     "created_at", "timestamp", "datetime", "date_time", "date", "time", "created", "sent_at", "started_at",
     "start_time", "generated_datetime", "conversation_date", "posted_at", "create_time", "unixreviewtime",
-    "reviewtime", "ts",
+    "reviewtime", "ts", "created_date", "createdat",
 )  # fmt: skip
 DATED: Final = "dated"
 _LONGEST = 60
@@ -26,6 +26,11 @@ _EPOCH_SECONDS = (10**8, 5 * 10**9)  # 1973 to 2128
 _NUMBERED_DAY = re.compile(r"^\s*(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
 _YEAR = re.compile(r"(?<!\d)(1[89]|20|21)\d\d(?!\d)")
 _MONTH = re.compile(r"\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
+_DAY = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])")
+_ZONES: Final = {  # RFC 2822's, and Central Europe's
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7,
+    "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9,
+}  # fmt: skip
 _PIECES = re.compile(r"\d+|\D+")
 
 
@@ -58,13 +63,13 @@ def read_time(value: Any, days: Days = Days()) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
-        return _epoch(value)
-    if isinstance(value, dict):  # MongoDB's exports: {"$date": ...}
-        return read_time(value.get("$date"), days) if len(value) == 1 else None
+        return _iso(str(value)) if isinstance(value, int) and _DAY.fullmatch(str(value)) else _epoch(value)
+    if isinstance(value, dict):  # MongoDB's exports: {"$date": {"$numberLong": ...}}
+        return read_time(value.get("$date", value.get("$numberLong")), days) if len(value) == 1 else None
     text = value.strip() if isinstance(value, str) else ""
     if not text or len(text) > _LONGEST:
         return None
-    if re.fullmatch(r"\d{9,19}(\.\d+)?", text):
+    if re.fullmatch(r"\d{9,19}(\.\d+)?|\d\.\d+[eE]\+\d{1,2}", text):
         return _epoch(float(text))
     return _iso(text) if not _NUMBERED_DAY.match(text) and _iso(text) is not None else _written(text, days)
 
@@ -96,10 +101,23 @@ def _written(text: str, days: Days) -> float | None:
     day_first = days.day_first or bool(numbered and numbered[2] == ".")
     try:
         return _seconds(
-            parser.parse(text, dayfirst=day_first and bool(numbered), default=datetime(1970, 1, 1))
+            parser.parse(
+                text, dayfirst=day_first and bool(numbered), default=datetime(1970, 1, 1), tzinfos=_zone
+            )
         )
     except (ValueError, OverflowError, TypeError, ArithmeticError, AttributeError):
         return None
+
+
+def _zone(name: str | None, seconds: int | None) -> int | None:
+    """Return how many seconds a zone is ahead, None where none is named. Raises ValueError for a name that no
+    standard gives.
+    """
+    if seconds is not None or name is None:
+        return seconds
+    if name not in _ZONES:
+        raise ValueError(f"no known zone {name}")
+    return _ZONES[name] * 3600
 
 
 def _seconds(when: datetime) -> float | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Final
 
 import numpy as np
@@ -43,14 +43,9 @@ def _rouges(reply: str, reference: str) -> Mapping[str, float] | None:
     return {kind: score.fmeasure for kind, score in _rouge().score(reference, reply).items()}
 
 
-def _rouge_1(reply: str, reference: str) -> float | None:
+def _rouge_of(kind: str, reply: str, reference: str) -> float | None:
     found = _rouges(reply, reference)
-    return None if found is None else found["rouge1"]
-
-
-def _rouge_l(reply: str, reference: str) -> float | None:
-    found = _rouges(reply, reference)
-    return None if found is None else found["rougeL"]
+    return None if found is None else found[kind]
 
 
 class _NoSynonyms:
@@ -169,7 +164,7 @@ METRICS = (
         version="1",
         domains=("tasks",),
         short="ROUGE-L",
-        of_texts=_rouge_l,
+        of_texts=partial(_rouge_of, "rougeL"),
     ),
     Metric(
         name="rouge_1",
@@ -178,7 +173,7 @@ METRICS = (
         version="1",
         domains=("tasks",),
         short="ROUGE-1",
-        of_texts=_rouge_1,
+        of_texts=partial(_rouge_of, "rouge1"),
     ),
     Metric(
         name="meteor",

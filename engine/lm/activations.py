@@ -7,7 +7,7 @@ that it holds activations. An offset acts at every position of its row alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,10 @@ def adding(model: PreTrainedModel, offset_of: Mapping[int, Callable[[], Tensor]]
         return add
 
     layers = [layer_of(model, number) for number in offset_of]  # all are there before the first is changed
-    hooks = [
-        layer.register_forward_hook(hook(given))
-        for layer, given in zip(layers, offset_of.values(), strict=True)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for layer, given in zip(layers, offset_of.values(), strict=True):
+            hooks.enter_context(layer.register_forward_hook(hook(given)))
         yield
-    finally:
-        for entry in hooks:
-            entry.remove()
 
 
 class OffsetsForm:
@@ -89,7 +84,7 @@ class OffsetsForm:
     def __init__(self, model: PreTrainedModel, layers: Sequence[int]) -> None:
         for number in layers:
             layer_of(model, number)
-        self._width = int(model.config.hidden_size)
+        self._width = int(model.config.get_text_config().hidden_size)
         self._layers = tuple(layers)
 
     def start(self, *, seed: int) -> dict[str, Tensor]:

@@ -112,7 +112,9 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "", arc
             lora_alpha=shape.alpha,  # type: ignore[arg-type]
             lora_dropout=0.0 if apart else shape.dropout,  # PEFT drops nothing before a weight that is named
             target_modules=[name for name in shape.target_modules if name not in apart],
-            target_parameters=sorted(f"{path}.weight" for path in lora.factors if _last(path) in apart)
+            target_parameters=sorted(
+                f"{path}.weight" for path in lora.factors if path.rsplit(".", 1)[-1] in apart
+            )
             or None,
             bias="none",
             task_type="CAUSAL_LM",
@@ -146,10 +148,6 @@ def taken_for_experts(architecture: str, names: Sequence[str]) -> frozenset[str]
         else:
             moved |= {name}.difference(config.target_modules or ())
     return frozenset(moved)
-
-
-def _last(path: str) -> str:
-    return path.rsplit(".", 1)[-1]
 
 
 def effect_kind(folder: Path) -> str:

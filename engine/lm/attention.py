@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from engine.lm.last_layer import PLAIN_MODELS
+from engine.lm.last_layer import plain_attention
 
 NAME = "causal-blocks"
 _BLOCK = 48
@@ -63,11 +63,8 @@ class CausalBlocks(torch.autograd.Function):
 
 def prefer_causal_blocks(model: PreTrainedModel) -> None:
     """Let an fp32 model on the CPU whose attention is plain and causal train with it; others stay."""
-    kinds = set(getattr(model.config, "layer_types", None) or ())
-    plain = model.config.model_type in PLAIN_MODELS and kinds <= {"full_attention"}
-    windowed = not kinds and getattr(model.config, "sliding_window", None)
     exact_on_cpu = model.device.type == "cpu" and model.dtype == torch.float32
-    if exact_on_cpu and plain and not windowed and model.config._attn_implementation == "sdpa":
+    if exact_on_cpu and plain_attention(model):
         model.config._attn_implementation = NAME
 
 

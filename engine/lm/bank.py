@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -168,18 +168,16 @@ class Rows:
     @contextmanager
     def on(self) -> Iterator[None]:
         """Apply the changes to every forward pass within."""
-        hooks = [
-            self._model.get_submodule(path).register_forward_hook(
-                lambda _, inputs, output, path=path: self._changed(path, inputs[0], output)
+        with ExitStack() as hooks:
+            for path in self._tables:
+                hook = self._model.get_submodule(path).register_forward_hook(
+                    lambda _, inputs, output, path=path: self._changed(path, inputs[0], output)
+                )
+                hooks.enter_context(hook)
+            hooks.enter_context(
+                adding(self._model, {number: self._offset_of(number) for number in self._offsets})
             )
-            for path in self._tables
-        ]
-        try:
-            with adding(self._model, {number: self._offset_of(number) for number in self._offsets}):
-                yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+            yield
 
     def _offset_of(self, number: int) -> Callable[[], Tensor]:
         return lambda: self._own_offsets[number]
@@ -294,12 +292,8 @@ def trainable(
         x = by_row(x, len(rows))
         return x if drop is None else drop(path, x)
 
-    hooks = [
-        model.get_submodule(path).register_forward_hook(hook(path, a.to(model.dtype), b.to(model.dtype)))
-        for path, (a, b) in factors.items()
-    ]
-    try:
+    with ExitStack() as hooks:
+        for path, (a, b) in factors.items():
+            acting = hook(path, a.to(model.dtype), b.to(model.dtype))
+            hooks.enter_context(model.get_submodule(path).register_forward_hook(acting))
         yield
-    finally:
-        for entry in hooks:
-            entry.remove()

@@ -99,7 +99,6 @@ def decode(
     over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     prefixes: Sequence[Tensor | None] = (),
     on_rows: OnRows = lambda rows: None,
-    on_token: Callable[[Sequence[int], Sequence[int]], None] | None = None,
     choose: Callable[[Tensor, Sequence[int]], Tensor] = lambda logits, rows: logits.argmax(dim=-1),
     steps: StaticSteps | None = None,
     key: Hashable = (),
@@ -108,10 +107,9 @@ def decode(
 
     `share_prefix` says that all rows go through the same weights and prefix. `prefixes` holds each row's
     trained keys and values, where it has any. `on_rows` is told which rows, by number, the next forward
-    passes hold. `on_token` gets the rows' numbers and their new tokens. `choose` turns logits [B, V] and the
-    rows' numbers into tokens [B], by default the likeliest. `over` says of what a row has said whether
-    that ends it, beside `end_ids`. `steps` are captured steps to go in, `key` what tells apart the changes
-    that they hold.
+    passes hold. `choose` turns logits [B, V] and the rows' numbers into tokens [B], by default the likeliest.
+    `over` says of what a row has said whether that ends it, beside `end_ids`. `steps` are captured steps to
+    go in, `key` what tells apart the changes that they hold.
     """
     batch = begin(
         model, prompts, prefixes, max_new_tokens=max_new_tokens, share_prefix=share_prefix,
@@ -128,8 +126,6 @@ def decode(
         unseen.append(tokens)
         if len(unseen) == every or last:
             for chosen in torch.stack(unseen).tolist():
-                if on_token is not None:
-                    on_token(going, chosen)
                 for row, token in zip(going, chosen, strict=True):
                     if not ended[row]:
                         if token in end_ids:

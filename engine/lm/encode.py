@@ -18,6 +18,8 @@ from engine.lm.turns import Chat, fitted, render, traits
 
 IGNORED = -100
 _MARK = "qmarkz"
+_TOLD_BY = 8
+"""Letters by which the end of a prompt is known again where a reply follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,10 @@ def _only_last(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
     whole = render(tokenizer, chat).rstrip()
     if not whole.startswith(prompt):
         marked = render(tokenizer, [*chat[:-1], {"role": "assistant", "content": _MARK}]).rstrip()
-        whole = prompt + chat[-1]["content"].strip() + marked.rpartition(_MARK)[2]
+        before, _, after = marked.rpartition(_MARK)
+        written = before.rstrip()
+        space = before[len(written) :] if prompt.endswith(written[-_TOLD_BY:]) else ""
+        whole = prompt + space + chat[-1]["content"].strip() + after
     tokens = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
     starts = [start for start, _ in tokens["offset_mapping"]]
     return Encoded(tuple(tokens["input_ids"]), _inside([(len(prompt), len(whole))], starts))

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Kernel, Rows, Tables, bytes_of_changes, written
 from engine.lm.decode import decode
-from engine.lm.ends import ends_of
+from engine.lm.ends import Ends, ends_of
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.lanes import Lanes, lanes_for
 from engine.lm.memory import is_out_of_memory
@@ -26,6 +26,8 @@ _Mapping = Callable[
     [Callable[[PreTrainedModel, "Batch"], "list[Reply]"], Sequence["Batch"]],
     Generator["list[Reply]", None, None],
 ]
+Decoding = Callable[..., list[list[int]]]
+"""`decode`, told what is alike for all batches of a call."""
 _SHARE_OF_CHANGES = 0.2
 """Changes of all batches are held side by side up to this share of what is free."""
 
@@ -107,6 +109,7 @@ def generate(
     own = list(changes) if changes is not None else [None] * len(prompts)
     replies: list[Reply | None] = [None] * len(prompts)
     ends = ends_of(model, tokenizer)
+    decoding = decoding_until(ends, tokenizer, max_new_tokens)
     planned = plan_batches([len(p) for p in prompts], own, rows=rows, kernels=kernels)
     wanted = [batch for batch in planned if not skip.issuperset(batch.rows)]
     mixed = [own[row] for batch in wanted if batch.kernel != "written" for row in batch.rows]
@@ -120,16 +123,9 @@ def generate(
             if plan.static and (change is None or not change.offsets):  # offsets beside written weights move
                 held = in_place.setdefault(id(lane), _InPlace(lane, plan, mixed))
             with written(lane, change, in_place=held is not None and count == 1):
-                tokens = _decode(
-                    lane,
-                    [prompts[row] for row in batch.rows],
-                    [own[row] for row in batch.rows],
-                    batch.kernel,
-                    max_new_tokens,
-                    ends.ids,
-                    lambda said: ends.over(tokenizer, said),
-                    held,
-                )
+                changes = [own[row] for row in batch.rows]
+                asked = [prompts[row] for row in batch.rows]
+                tokens = _decode(decoding, lane, asked, changes, batch.kernel, held)
             share = (time.perf_counter() - started) / len(batch.rows)
         return [
             Reply(ends.said(tokenizer, new), len(prompts[row]), len(new), share)
@@ -182,20 +178,24 @@ class _InPlace:
             self.steps.release()
 
 
+def decoding_until(ends: Ends, tokenizer: PreTrainedTokenizerBase, max_new_tokens: int) -> Decoding:
+    """Return `decode` for replies that end so, or at their longest."""
+    over = partial(ends.over, tokenizer)
+    return partial(decode, max_new_tokens=max_new_tokens, end_ids=ends.ids, over=over)
+
+
 def _decode(
+    decoding: Decoding,
     model: PreTrainedModel,
     prompts: list[Sequence[int]],
     changes: list[Change | None],
     kernel: Kernel,
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool],
     held: _InPlace | None,
 ) -> list[list[int]]:
     """Decode one batch; on a device without room for it, its two halves."""
     if held is None or len(prompts) < held.too_many:
         try:
-            return _decode_at_once(model, prompts, changes, kernel, max_new_tokens, end_ids, over, held)
+            return _decode_at_once(decoding, model, prompts, changes, kernel, held)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or len(prompts) == 1:
                 raise
@@ -205,31 +205,21 @@ def _decode(
     return [
         reply
         for part in (slice(None, half), slice(half, None))
-        for reply in _decode(model, prompts[part], changes[part], kernel, max_new_tokens, end_ids, over, held)
+        for reply in _decode(decoding, model, prompts[part], changes[part], kernel, held)
     ]
 
 
 def _decode_at_once(
+    decoding: Decoding,
     model: PreTrainedModel,
     prompts: list[Sequence[int]],
     changes: list[Change | None],
     kernel: Kernel,
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool],
     held: _InPlace | None,
 ) -> list[list[int]]:
     steps = held.steps if held is not None else None
-    said = partial(
-        decode,
-        model,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        end_ids=end_ids,
-        over=over,
-        prefixes=[change.prefix if change else None for change in changes],
-        steps=steps,
-    )
+    prefixes = [change.prefix if change else None for change in changes]
+    said = partial(decoding, model, prompts, prefixes=prefixes, steps=steps)
     if kernel == "written":
         return said(share_prefix=True)
     if held is not None and steps is not None:

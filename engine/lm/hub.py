@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engine.core.base_folder import base_on_disk, has_tokenizer
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
 
 POOLING = "1_Pooling/config.json"
@@ -105,14 +105,10 @@ def _fetch(name: str, cache: Path | None, lacking: list[str]) -> Path:
             else "not in the hub cache"
         )
         raise EngineError(
-            f"The model {owner} is {cached} and cannot be fetched{offline}: {_first_line(error)}",
+            f"The model {owner} is {cached} and cannot be fetched{offline}: {first_line(error)}",
             f"Fetch it where there is a network: hf download {_fetched(owner, asked)}; or give a folder.",
         ) from error
 
 
 def _fetched(owner: str, revision: str) -> str:
     return f"{owner} --revision {revision}" if revision else owner
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -136,11 +136,6 @@ def _key(base: Base) -> str:
     return "-".join(map(str, (*shape, base.device, base.dtype)))
 
 
-def rule_for(base: Base) -> Kernels:
-    """Return the rule for a base here, measured now and kept nowhere."""
-    return STATIC if plan_for(base.model).static else measure(base).rule()
-
-
 @torch.inference_mode()
 def measure(base: Base) -> Costs:
     """Measure this machine's costs on a base with adapters of rank 8: some seconds for a small one."""

@@ -18,6 +18,14 @@ PLAIN_MODELS = frozenset({"qwen2", "qwen3", "llama", "mistral", "smollm3", "gemm
 """Architectures known to be stacks of attention and one feed-forward block that take a caller's mask."""
 
 
+def plain_attention(model: PreTrainedModel) -> bool:
+    """Say whether a model's attention is torch's own, causal and full in every layer."""
+    kinds = set(getattr(model.config, "layer_types", None) or ())
+    windowed = not kinds and getattr(model.config, "sliding_window", None)
+    plain = model.config.model_type in PLAIN_MODELS and kinds <= {"full_attention"} and not windowed
+    return plain and model.config._attn_implementation == "sdpa"
+
+
 @contextmanager
 def only_at(model: PreTrainedModel, wanted: Tensor, shape: tuple[int, int] | None = None) -> Iterator[None]:
     """Run the last layer's feed-forward block at the positions `wanted` only.
@@ -31,15 +39,11 @@ def only_at(model: PreTrainedModel, wanted: Tensor, shape: tuple[int, int] | Non
     if block is None or any(part._forward_hooks for part in block.modules()):
         yield
         return
-    hooks = [
+    with (
         block.register_forward_pre_hook(lambda _, inputs: (_chosen(inputs[0], wanted, shape),)),
         block.register_forward_hook(lambda _, __, output: _spread(output, wanted, shape)),
-    ]
-    try:
+    ):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _feed_forward(model: PreTrainedModel) -> nn.Module | None:

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import rms_norm, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
+from engine.core.errors import first_line
+
 _TURN = "apply_rotary_pos_emb"
 _PROBED_ROWS = 4
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
@@ -119,8 +121,8 @@ def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
         swaps = [*(_of_norms(model, kernel_lean.normed) or plain.swaps), *_of_gates(model), *_of_turns(model)]
         return Ways(tuple(swaps), _factors(model), _attention(model))
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        warnings.warn(f"Kernels are not compiled on this machine: {first}", RuntimeWarning, stacklevel=2)
+        said = f"Kernels are not compiled on this machine: {first_line(error)}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
         return plain
 
 

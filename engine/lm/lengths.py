@@ -44,6 +44,7 @@ def lengths_in(folder: Path, dialogues: Sequence[Dialogue]) -> Lengths:
     texts = ["\n".join(message.text for message in row.messages) for row in dialogues]
     sizes = np.array([len(found.ids) for found in reader.encode_batch(texts)] or [0])
     config = read_json(folder / "config.json")
+    config |= config.get("text_config") or {}
     window = next((int(config[name]) for name in POSITIONS if isinstance(config.get(name), int)), None)
     return Lengths(
         window,

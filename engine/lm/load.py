@@ -20,11 +20,11 @@ from transformers import (
 )
 
 from engine.core.base_folder import check_base, local_base
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
 from engine.lm.hub import hub_folder
 from engine.lm.quiet import quieten
-from engine.lm.template import plain_template
+from engine.lm.template import template_of
 from engine.lm.vocabulary import check_ids, padding_id
 
 
@@ -70,9 +70,14 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             use_safetensors=True,
             output_loading_info=True,
         )
+    except ImportError as error:  # of weights that are packed (GPTQ, AWQ), mostly
+        raise EngineError(
+            f"The base model in {folder} cannot be loaded: {first_line(error)}",
+            "Install that, or choose the model in full precision: packed weights are not trained over.",
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise EngineError(
-            f"The base model in {folder} cannot be loaded: {_first_line(error)}",
+            f"The base model in {folder} cannot be loaded: {first_line(error)}",
             "It must be a causal language model in transformers' format.",
         ) from error
     model, found = loaded
@@ -82,17 +87,25 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
             f"{min(found['missing_keys'])} among them.",
             "Download the model again; what is missing would be random numbers.",
         )
+    _take_end(tokenizer, model)
     if tokenizer.eos_token_id is None:
         raise EngineError(
             f"The tokenizer in {folder} has no end-of-text token, so replies would never end.",
             "Set eos_token in its tokenizer_config.json.",
         )
     check_ids(model, tokenizer)
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = plain_template(tokenizer)
+    tokenizer.chat_template = template_of(tokenizer)
     tokenizer.padding_side = "left"
     model.requires_grad_(False).eval()
     return Base(model.to("cuda") if on_gpu else model, tokenizer, name)
+
+
+def _take_end(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Let the token that the model itself stops at end texts, where the tokenizer names none."""
+    own: Any = model.generation_config.eos_token_id if model.generation_config is not None else None
+    first = own[0] if isinstance(own, list) and own else own
+    if tokenizer.eos_token_id is None and isinstance(first, int):
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(first)
 
 
 def _has_native_bf16(folder: Path) -> bool:
@@ -121,7 +134,3 @@ def find_base(name: str, *, cache: Path | None = None) -> Path:
     """Return the folder of a base by name, fetching a hub model's safetensors and tokenizer when needed."""
     folder = local_base(name)
     return hub_folder(name, cache=cache) if folder is None else folder
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

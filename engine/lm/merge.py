@@ -30,7 +30,7 @@ class Stack:
         return int(self.b.shape[1]), int(self.a.shape[2])
 
 
-def stacked(loras: Sequence[Lora], *, dtype: torch.dtype = torch.float32) -> dict[str, Stack]:
+def stacked(loras: Sequence[Lora]) -> dict[str, Stack]:
     """Return the adapters module by module, their scales in b; lower ranks and missing modules are zeros.
 
     Raises EngineError when there are none, or when two differ in the shape of a module.
@@ -50,8 +50,8 @@ def stacked(loras: Sequence[Lora], *, dtype: torch.dtype = torch.float32) -> dic
         )
     stacks = {}
     for path, (tall, wide) in shapes.items():
-        a = torch.zeros(len(loras), rank, wide, dtype=dtype)
-        b = torch.zeros(len(loras), tall, rank, dtype=dtype)
+        a = torch.zeros(len(loras), rank, wide)
+        b = torch.zeros(len(loras), tall, rank)
         for row, lora in enumerate(loras):
             if path in lora.factors:
                 down, up = lora.factors[path]

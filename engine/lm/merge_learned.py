@@ -8,7 +8,7 @@ the same trainer as adapters; LoraHub (Huang et al. 2024) searches without one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,17 +58,11 @@ class MixForm:
         self, model: PreTrainedModel, stacked: Mapping[str, Tensor], rows: Tensor, drop: Drop | None
     ) -> Iterator[dict[str, Any]]:
         """Add sum w_n B_n A_n x to every layer, each row of the batch with its own weights."""
-        hooks = [
-            model.get_submodule(path).register_forward_hook(
-                beside(self._on(model, path), self.shares(stacked, path).index_select(0, rows))
-            )
-            for path in self._stacks
-        ]
-        try:
+        with ExitStack() as hooks:
+            for path in self._stacks:
+                hook = beside(self._on(model, path), self.shares(stacked, path).index_select(0, rows))
+                hooks.enter_context(model.get_submodule(path).register_forward_hook(hook))
             yield {}
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _on(self, model: PreTrainedModel, path: str) -> tuple[Tensor, Tensor]:
         """Return a module's factors side by side where the model is, taken there once."""

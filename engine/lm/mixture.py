@@ -17,9 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from engine.lm.bank import Change, Rows
-from engine.lm.decode import decode
 from engine.lm.ends import ends_of
-from engine.lm.generate import Reply, batches, generate, plan_batches
+from engine.lm.generate import Decoding, Reply, batches, decoding_until, generate, plan_batches
 from engine.lm.kernels import DEFAULT, Kernels
 from engine.lm.memory import is_out_of_memory
 from engine.lm.plan import Batching, plan_for
@@ -176,19 +175,13 @@ def answer(
         skip=frozenset(place for place, number in enumerate(plain) if number in skip),
     )
     ends, steps = ends_of(model, tokenizer), plan.steps(model)
+    decoding = decoding_until(ends, tokenizer, max_new_tokens)
     for numbers in _batches(requests, several, rows):
         if skip.issuperset(numbers):
             continue
         began = time.perf_counter()
-        tokens = decode_mixed(
-            model,
-            [requests[number] for number in numbers],
-            max_new_tokens=max_new_tokens,
-            end_ids=ends.ids,
-            over=lambda said: ends.over(tokenizer, said),
-            kernels=kernels,
-            steps=steps,
-        )
+        asked = [requests[number] for number in numbers]
+        tokens = decode_mixed(model, asked, decoding, kernels=kernels, steps=steps)
         seconds = (time.perf_counter() - began) / len(numbers)
         made = [
             Reply(ends.said(tokenizer, new), sum(len(row.ids) for row in requests[number]), len(new), seconds)
@@ -211,16 +204,14 @@ def batches_of(requests: Sequence[Request], *, rows: int, kernels: Kernels = DEF
 def decode_mixed(
     model: PreTrainedModel,
     requests: Sequence[Request],
+    decoding: Decoding,
     *,
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     kernels: Kernels = DEFAULT,
     steps: StaticSteps | None = None,
 ) -> list[list[int]]:
     """Return the tokens of each request of one batch; on a device without room for all, of its two halves."""
     try:
-        return _decode(model, requests, max_new_tokens, end_ids, over, kernels, steps)
+        return _decode(model, requests, decoding, kernels, steps)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error) or len(requests) == 1:
             raise
@@ -230,24 +221,14 @@ def decode_mixed(
     return [
         tokens
         for part in (requests[:half], requests[half:])
-        for tokens in decode_mixed(
-            model,
-            part,
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
-            kernels=kernels,
-            steps=steps,
-        )
+        for tokens in decode_mixed(model, part, decoding, kernels=kernels, steps=steps)
     ]
 
 
 def _decode(
     model: PreTrainedModel,
     requests: Sequence[Request],
-    max_new_tokens: int,
-    end_ids: frozenset[int],
-    over: Callable[[Sequence[int]], bool],
+    decoding: Decoding,
     kernels: Kernels,
     steps: StaticSteps | None,
 ) -> list[list[int]]:
@@ -259,12 +240,9 @@ def _decode(
     held = steps.held if steps is not None else None
     adapters = Rows(model, distinct, names, kernel=kernels.mixed, held=held)
     with adapters.on():
-        replies = decode(
+        replies = decoding(
             model,
             [row.ids for row in rows],
-            max_new_tokens=max_new_tokens,
-            end_ids=end_ids,
-            over=over,
             share_prefix=False,
             prefixes=[row.change.prefix if row.change else None for row in rows],
             on_rows=adapters.choose,

@@ -17,21 +17,12 @@ from transformers import PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from engine.lm.fused import fuse, gpu_kernels, has_parts
-from engine.lm.last_layer import PLAIN_MODELS
 
 NAME = "packed"
 _WIDEST_HEAD = 256
 _PROBED = 16
 Turn = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Turns queries or keys [N, H, D] by the cos and sin [N, D] of their places."""
-
-
-def takes_packed(model: PreTrainedModel) -> bool:
-    """Say whether a model's attention can be told where dialogues begin: plain, causal and full."""
-    kinds = set(getattr(model.config, "layer_types", None) or ())
-    windowed = not kinds and getattr(model.config, "sliding_window", None)
-    plain = model.config.model_type in PLAIN_MODELS and kinds <= {"full_attention"} and not windowed
-    return plain and model.config._attn_implementation == "sdpa"
 
 
 def prefer_packed(model: PreTrainedModel) -> None:

@@ -61,6 +61,17 @@ class CodeForm:
             _BIAS: torch.zeros(self.size),
         }
 
+    def code_along(self, told: Tensor) -> dict[str, Tensor]:
+        """Return a V whose codes say where somebody is along what tells the rows `told` [n, d] apart most.
+
+        Its rows are their principal directions, so that codes are as near to each other as what they are made
+        of; those beyond the n are 0. A random V keeps little of that in so few numbers.
+        """
+        _, _, directions = torch.linalg.svd(told, full_matrices=False)
+        v = torch.zeros(self.size, told.shape[1])
+        v[: len(directions)] = directions[: self.size] / _SHARE
+        return {_V: v}
+
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         """Write the network as one file; it says nothing of the base."""
         save_network(folder / NETWORK, tensors)
@@ -150,10 +161,8 @@ class MixtureForm(CodeForm):
         with ExitStack() as hooked:
             for path in self._paths:
                 a, b = (stacked[path + end][0].to(model.dtype) for end in (_A, _B))
-                hook = model.get_submodule(path).register_forward_hook(
-                    beside((a.flatten(0, 1), b.transpose(0, 1).flatten(1)), codes)
-                )
-                hooked.callback(hook.remove)
+                hook = beside((a.flatten(0, 1), b.transpose(0, 1).flatten(1)), codes)
+                hooked.enter_context(model.get_submodule(path).register_forward_hook(hook))
             yield {}
 
     def put(

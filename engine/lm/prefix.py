@@ -42,7 +42,7 @@ class PrefixStates:
 
 def key_value_shape(model: PreTrainedModel) -> tuple[int, int, int]:
     """Return (layers, key-value heads, size of a head). Raises EngineError for models that mix shapes."""
-    config: Any = model.config
+    config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ("full_attention",))
     if kinds != {"full_attention"}:
         raise EngineError(

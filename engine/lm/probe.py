@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from engine.core.base_folder import check_base
+from engine.core.base_folder import check_base, code_named
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
 from engine.core.wording import percent
@@ -33,7 +33,7 @@ from engine.lm.streaming import Stream
 from engine.lm.tail import changes_logits, tail_error
 from engine.lm.template import plain_template
 from engine.lm.train import Lesson, Trainer, TrainSettings
-from engine.lm.turns import Chat, fitted, render, traits
+from engine.lm.turns import Chat, fitted, render, thinks, traits
 from engine.lm.vocabulary import embedding_rows
 from engine.lm.window import positions_of
 
@@ -126,12 +126,21 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
         "works",
         f"{facts['parameters'] / 1e6:,.1f} M parameters in {base.dtype} on {base.device}.",
     )
+    if code_named(folder) is not None:
+        detail = (
+            f"It names some, which is never run: transformers' own class of {facts['architecture']} is taken."
+        )
+        yield Finding("Code of its own", "mended", detail)
+    fits = _window(base, facts)
+    if fits.verdict == "refused":
+        yield fits
+        return
     yield _ids(base, facts)
     yield _order(base)
     yield _logits(base)
     yield from _template(base, folder)
     yield _end(base)
-    yield _window(base, facts)
+    yield fits
     yield _together(base)
     yield _layers(base, folder, facts)
     yield _time(base, facts)
@@ -203,30 +212,21 @@ def _logits(base: Base) -> Finding:
 def _template(base: Base, folder: Path) -> Iterator[Finding]:
     tokenizer = base.tokenizer
     found = traits(tokenizer)
-    if tokenizer.chat_template == plain_template(tokenizer):
-        yield Finding(
-            "Chat template", "mended", 'It has none, so turns are written "User: ..." and "Assistant: ...".'
-        )
-    else:
-        yield Finding("Chat template", "works", "Its own.")
-    yield (
-        Finding("System message", "works", "The template has a place for it.")
-        if found.system
-        else Finding(
-            "System message", "mended", "The template has none, so its text opens the first user turn."
-        )
-    )
-    yield (
-        Finding("Two turns of one role", "works", "The template takes them.")
-        if found.repeats
-        else Finding(
-            "Two turns of one role", "mended", "The template wants turns to alternate, so they are joined."
-        )
-    )
+    has_own = tokenizer.chat_template != plain_template(tokenizer)
+    without = 'It has none, so turns are written "User: ..." and "Assistant: ...".'
+    yield _or_mended("Chat template", has_own, "Its own.", without)
+    without = "The template has none, so its text opens the first user turn."
+    yield _or_mended("System message", found.system, "The template has a place for it.", without)
+    without = "The template wants turns to alternate, so they are joined."
+    yield _or_mended("Two turns of one role", found.repeats, "The template takes them.", without)
     yield _extension(base)
     thinking = _thinking(base)
     if thinking:
         yield thinking
+
+
+def _or_mended(name: str, is_so: bool, works: str, mended: str) -> Finding:
+    return Finding(name, "works", works) if is_so else Finding(name, "mended", mended)
 
 
 def _extension(base: Base) -> Finding:
@@ -255,8 +255,7 @@ def _extension(base: Base) -> Finding:
 def _thinking(base: Base) -> Finding | None:
     chat = fitted(base.tokenizer, _CHAT[:2])
     quiet = render(base.tokenizer, chat, add_generation_prompt=True)
-    usual = str(base.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-    if quiet != usual:
+    if thinks(base.tokenizer, chat):
         return Finding("Thinking", "mended", "The template can ask for it; prompts here ask for none.")
     if quiet.rstrip().endswith("<think>"):
         detail = (
@@ -283,6 +282,14 @@ def _window(base: Base, facts: dict[str, Any]) -> Finding:
     facts["window"] = window
     if window is None:
         return Finding("Window", "works", "The architecture sets none.")
+    needed = len(encode_prompt(base.tokenizer, _CHAT[:4])) + _NEW_TOKENS
+    if needed > window:
+        return Finding(
+            "Window",
+            "refused",
+            f"{window:,} tokens: an instruction, three short turns and a reply take {needed:,}.",
+            "Choose a base that reads more at once.",
+        )
     if window < _SHORT_WINDOW:
         detail = f"{window:,} tokens only: the oldest turns of longer dialogues are left out, and counted."
         return Finding("Window", "mended", detail)

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from engine.lm.last_layer import PLAIN_MODELS, last_position, only_at
+from engine.lm.last_layer import last_position, only_at, plain_attention
 from engine.lm.prefix import fill, key_value_shape
 from engine.lm.tail import logits_of
 
@@ -234,17 +234,6 @@ def _mask(model: PreTrainedModel, seen: Tensor, new: int) -> Tensor:
     causal = place[None, :] <= place[total - new :, None]
     itself = place[None, :] == place[total - new :, None]
     return ((causal & seen[:, None]) | itself)[:, None]
-
-
-def plain_attention(model: PreTrainedModel) -> bool:
-    kinds = getattr(model.config, "layer_types", None) or ()
-    windowed = getattr(model.config, "sliding_window", None) if not kinds else None
-    return (
-        model.config._attn_implementation == "sdpa"
-        and model.config.model_type in PLAIN_MODELS
-        and not windowed
-        and all(kind == "full_attention" for kind in kinds)
-    )
 
 
 def new_cache(model: PreTrainedModel, rows: int, room: int) -> DynamicCache:

@@ -6,6 +6,7 @@ Steering vectors are differences of such means. Owns the reading of hidden state
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -36,12 +37,13 @@ def reply_states(
 
         return hook
 
-    width = int(model.config.hidden_size)
+    width = int(model.config.get_text_config().hidden_size)
     means = {number: torch.zeros(len(rows), width) for number in layers}
     there = {number: layer_of(model, number) for number in layers}
-    hooks = [layer.register_forward_hook(keep(number)) for number, layer in there.items()]
     decoder: Any = model.get_decoder()
-    try:
+    with ExitStack() as hooks:
+        for number, layer in there.items():
+            hooks.enter_context(layer.register_forward_hook(keep(number)))
         for part in micro_batches([len(row) for row in rows], _TOKENS):
             batch = training_batch([rows[place] for place in part], pad_id=pad_id)
             decoder(input_ids=batch.ids.to(model.device), use_cache=False)
@@ -49,9 +51,6 @@ def reply_states(
             for number in layers:
                 total = (seen[number].float() * said).sum(dim=1) / said.sum(dim=1)
                 means[number][torch.tensor(part)] = total.cpu()
-    finally:
-        for entry in hooks:
-            entry.remove()
     return means
 
 

@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 from engine.core.base_identity import BaseIdentity, base_of
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import unknown_name
 from engine.core.paths import Workspace
+from engine.core.questions import refuse_empty
 from engine.core.types import Example, Message
 from engine.data.dataset import load_dataset
 from engine.domains.registry import domain_of
@@ -41,8 +42,7 @@ def respond(
 
     Raises EngineError on an unknown persona, an empty message or a recipe that cannot answer.
     """
-    if not message.strip():
-        raise EngineError("There is no message to answer.", "Write something a user would say.")
+    refuse_empty(message)
     dataset = load_dataset(ws)
     persona = next((persona for persona in dataset.personas if persona.persona_id == persona_id), None)
     if persona is None:

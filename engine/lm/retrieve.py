@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -142,13 +142,7 @@ class MemoryIndex:
             wanted = (1 - wish.recency) * wanted + wish.recency * np.linspace(0.0, 1.0, len(likeness))
         best = np.argsort(-wanted, kind="stable")[: wish.k][::-1]
         return [
-            Memory(
-                history.memories[first + row].request,
-                history.memories[first + row].reply,
-                history.memories[first + row].example_id,
-                round(float(likeness[row]), 4),
-            )
-            for row in best
+            replace(history.memories[first + row], similarity=round(float(likeness[row]), 4)) for row in best
         ]
 
     def _by_words(self, persona_id: str) -> Bm25:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from engine.core.base_folder import check_base
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import EngineError, first_line, unknown_name
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.load import Base, find_base, load_base
@@ -101,7 +101,7 @@ class Translator:
             ) from error
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise EngineError(
-                f"The translator in {folder} cannot be loaded: {str(error).strip().splitlines()[0]}",
+                f"The translator in {folder} cannot be loaded: {first_line(error)}",
                 "It must be a MarianMT model in transformers' format.",
             ) from error
         self._model = model.requires_grad_(False).eval()

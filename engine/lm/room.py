@@ -27,7 +27,7 @@ def tokens_that_fit(model: PreTrainedModel, *, fused: bool) -> int:
     """
     if model.device.type != "cuda":
         return 2048
-    config: Any = model.config
+    config: Any = model.config.get_text_config()
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     each = config.num_hidden_layers * (9 * config.hidden_size + 2 * wide) * model.dtype.itemsize
     each = each if fused else 3 * each // 2

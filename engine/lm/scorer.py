@@ -64,15 +64,9 @@ class Scorer:
             self._encode(new, on_progress or (lambda done, total: None))
         return self._vectors[[self._row[key] for key in keys]]
 
-    def similarity(
-        self,
-        predictions: Sequence[str],
-        references: Sequence[str],
-        *,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> NDArray[np.float32]:
+    def similarity(self, predictions: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
         """Return the cosine of each prediction with its reference, shape [n], in -1..1."""
-        both = self.embed([*predictions, *references], on_progress=on_progress)
+        both = self.embed([*predictions, *references])
         return np.clip(np.einsum("nd,nd->n", both[: len(predictions)], both[len(predictions) :]), -1, 1)
 
     def nearness(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -23,14 +23,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from engine.core.errors import first_line
 from engine.lm.held import Held, row_count
+from engine.lm.last_layer import plain_attention
 from engine.lm.lean import lean, ways
 from engine.lm.prefix import key_value_shape
 from engine.lm.reading import (
     ReservedLayer,
     can_be_placed,
     new_cache,
-    plain_attention,
     read_prompts,
     takes_positions,
 )
@@ -233,8 +234,8 @@ class StaticSteps:
                 graph.capture_end()
         except RuntimeError as error:
             shape.refused, shape.graph = True, None
-            first = str(error).strip().splitlines()[0]
-            warnings.warn(f"Decoding goes on without a captured graph: {first}", RuntimeWarning, stacklevel=2)
+            said = f"Decoding goes on without a captured graph: {first_line(error)}"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
         else:
             shape.graph, shape.logits, shape.moves = graph, logits, self.held.moves
         torch.cuda.synchronize(device)

@@ -28,7 +28,8 @@ from engine.lm.encode import IGNORED, Encoded, training_batch
 from engine.lm.forms import Form, Pull, seed_of, toward_zero
 from engine.lm.fused import fuse
 from engine.lm.lanes import Lanes
-from engine.lm.packed_attention import prefer_packed, takes_packed
+from engine.lm.last_layer import plain_attention
+from engine.lm.packed_attention import prefer_packed
 from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.reply_loss import token_losses
@@ -168,7 +169,7 @@ class Trainer:
             for name in starts[0]
         }
         self._optimizer = StackedAdamW(drawn, weight_decay=settings.weight_decay)
-        packs = bool(getattr(form, "packs", False)) and takes_packed(model)
+        packs = bool(getattr(form, "packs", False)) and plain_attention(model)
         self._packed = packs and (model.device.type == "cuda" if packed is None else packed)
         self._places = [_Place() for _ in self.lessons]
         self._orders: dict[int, tuple[int, list[list[int]]]] = {}

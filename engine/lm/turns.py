@@ -26,11 +26,13 @@ class Traits:
 
     `system`: a system message. `repeats`: two user turns in a row. `extends`: a longer chat is rendered as
     the shorter one and more, so that one pass over a dialogue meets every reply as it was asked for.
+    `header` is what opens a reply, where the template leaves it out when a reply is asked for.
     """
 
     system: bool
     repeats: bool
     extends: bool
+    header: str = ""
 
 
 def traits(tokenizer: PreTrainedTokenizerBase) -> Traits:
@@ -47,7 +49,7 @@ def traits(tokenizer: PreTrainedTokenizerBase) -> Traits:
 def render(tokenizer: PreTrainedTokenizerBase, chat: Chat, **options: Any) -> str:
     """Return the text of a chat that was fitted; raises EngineError with the template's own words."""
     try:
-        return _render(tokenizer, chat, **options)
+        return _render(tokenizer, chat, traits(tokenizer).header, **options)
     except TemplateError as error:
         raise EngineError(
             f"This model's chat template refuses the chat: {error}",
@@ -80,8 +82,18 @@ def _joined(turns: Chat) -> Chat:
     return joined
 
 
-def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, **options: Any) -> str:
-    return str(tokenizer.apply_chat_template(chat, tokenize=False, enable_thinking=False, **options))
+def thinks(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
+    """Say whether the template would ask for a thought, unless it is told not to."""
+    asked, told = (
+        _render(tokenizer, chat, add_generation_prompt=True, enable_thinking=on) for on in (True, False)
+    )
+    return asked != told
+
+
+def _render(tokenizer: PreTrainedTokenizerBase, chat: Chat, header: str = "", **options: Any) -> str:
+    told = {"enable_thinking": False, **options}
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False, **told))
+    return text + header if options.get("add_generation_prompt") else text
 
 
 def _try(tokenizer: PreTrainedTokenizerBase) -> Traits:
@@ -92,9 +104,23 @@ def _try(tokenizer: PreTrainedTokenizerBase) -> Traits:
         raise _renders_nothing(f": {error}") from error
     if alone.count(_ONE) != 1:
         raise _renders_nothing(".")
-    system = _shows(tokenizer, [{"role": "system", "content": _SYSTEM}, one], _SYSTEM, _ONE)
+    told = {"role": "system", "content": _SYSTEM}
+    system = _shows(tokenizer, [told, one], _SYSTEM, _ONE)
     repeats = _shows(tokenizer, [one, two], _ONE, _TWO)
-    return Traits(system, repeats, _extends(tokenizer))
+    header = _header(tokenizer, [one], alone)
+    return Traits(system, repeats, _extends(tokenizer, [told] if system else [], header), header)
+
+
+def _header(tokenizer: PreTrainedTokenizerBase, chat: Chat, asked: str) -> str:
+    """Return what stands between a chat and its reply; "" where the template writes it when it is asked."""
+    try:
+        if asked != _render(tokenizer, chat):
+            return ""
+        whole = _render(tokenizer, [*chat, {"role": "assistant", "content": _REPLY}])
+    except TemplateError:
+        return ""
+    header = whole[len(asked) :].partition(_REPLY)[0] if whole.startswith(asked) else ""
+    return header.rstrip(" ") if header.strip() else ""
 
 
 def _renders_nothing(why: str) -> EngineError:
@@ -113,8 +139,9 @@ def _shows(tokenizer: PreTrainedTokenizerBase, chat: Chat, *words: str) -> bool:
     return all(text.count(word) == 1 for word in words)
 
 
-def _extends(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _extends(tokenizer: PreTrainedTokenizerBase, before_all: Chat, header: str) -> bool:
     chat: Chat = [
+        *before_all,
         {"role": "user", "content": _ONE},
         {"role": "assistant", "content": _REPLY},
         {"role": "user", "content": _TWO},
@@ -122,8 +149,8 @@ def _extends(tokenizer: PreTrainedTokenizerBase) -> bool:
     ]
     try:
         whole = _render(tokenizer, chat)
-        for end in (1, 3):
-            before = _render(tokenizer, chat[:end], add_generation_prompt=True)
+        for end in (len(chat) - 3, len(chat) - 1):
+            before = _render(tokenizer, chat[:end], header, add_generation_prompt=True)
             after = _render(tokenizer, chat[: end + 1]).rstrip()
             if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
                 return False

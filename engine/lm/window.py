@@ -28,7 +28,8 @@ class TooLong(EngineError):
 
 def positions_of(model: PreTrainedModel) -> int | None:
     """Return how many positions the model has; None where its architecture sets no limit."""
-    found = (getattr(model.config, name, None) for name in POSITIONS)
+    config = model.config.get_text_config()  # of a model that sees, too, what it reads stands apart
+    found = (getattr(config, name, None) for name in POSITIONS)
     return next((int(one) for one in found if isinstance(one, int) and one > 0), None)
 
 

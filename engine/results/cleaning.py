@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import queue_lock
 from engine.core.machine import changes
 from engine.core.paths import Workspace, first_link, is_temporary
+from engine.core.wording import count, size
 from engine.results import store
 from engine.runs import answers
 from engine.runs.records import RunRecord, scan
@@ -59,6 +60,16 @@ def leftovers(ws: Workspace) -> list[Leftover]:
         if first_link(path) is None
     ]
     return sorted([*found, *_deleted(ws)], key=lambda one: (-one.size_bytes, str(one.path), one.run_id))
+
+
+def total(found: Iterable[Leftover]) -> int:
+    """Return how many bytes these take."""
+    return sum(one.size_bytes for one in found)
+
+
+def words(found: Sequence[Leftover]) -> str:
+    """Word how many these are and what they take: "3 files and folders, 5.2 MB"."""
+    return f"{count(len(found), 'file or folder', 'files and folders')}, {size(total(found))}"
 
 
 @changes("clean up", least="own")

@@ -7,11 +7,12 @@ and what had to be trained to have one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import groupby
 from typing import Any
 
+from engine.core.errors import unknown_name
 from engine.core.wording import spelled
 from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
@@ -140,6 +141,14 @@ def resolve(name: str, known: Iterable[Variant]) -> Variant | None:
         if variant.variant == name:
             return variant
     return next((one for one in candidates if name in one.aliases or name == one.name), None)
+
+
+def resolved(name: str, known: Sequence[Variant]) -> Variant:
+    """Return the same. Raises EngineError, with the nearest name, where it means none."""
+    found = resolve(name, known)
+    if found is None:
+        raise unknown_name("variant", name, [one.variant for one in known])
+    return found
 
 
 def _merge(entries: list[Declaration]) -> Variant:

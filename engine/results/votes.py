@@ -55,6 +55,16 @@ class Vote:
     right: Ballot
     voter: str = ""
 
+    @property
+    def winner(self) -> str | None:
+        """The variant that was chosen; None where neither was."""
+        return {"left": self.left.variant, "right": self.right.variant}.get(self.choice)
+
+    @property
+    def loser(self) -> str | None:
+        """The variant that another was chosen over."""
+        return {"left": self.right.variant, "right": self.left.variant}.get(self.choice)
+
 
 @dataclass(frozen=True, slots=True)
 class _Undone:

@@ -67,7 +67,7 @@ class Scored:
 
     def wide(self) -> pd.DataFrame:
         """Return one row an answer with a column a metric, for looking at; counts of parts are left out."""
-        held, keys = self.scores.filter(_whole(self.scores)).to_pandas(), list(KEY_COLUMNS)
+        held, keys = self.scores.filter(pc.equal(self.scores["part"], "")).to_pandas(), list(KEY_COLUMNS)
         table = self.answers.to_pandas()
         for metric, rows in held.groupby("metric", sort=False):
             table = table.merge(rows[[*keys, "value"]].rename(columns={"value": metric}), on=keys, how="left")
@@ -162,15 +162,20 @@ def write_later(ws: Workspace, run_id: str, metric: str, scores: pd.DataFrame) -
     folder = ws.data / _RESCORED / run_id
     if (link := first_link(folder.parent, folder)) is not None:
         raise EngineError(f"{link} is a link, so nothing is written through it.", "Remove it and repeat.")
-    of_run = {_OF_RUN: manifest.sha256(ws.run_folder(run_id) / manifest.NAME)}
-    write_atomically(folder / f"{metric}.parquet", _bytes(table.replace_schema_metadata(of_run)))
+    table = table.replace_schema_metadata({_OF_RUN: _now(ws, run_id)})
+    write_atomically(folder / f"{metric}.parquet", _bytes(table))
 
 
 def superseded(ws: Workspace, run_id: str) -> list[Path]:
     """Return the files of later scores of replies that the run, done anew, has no more, or that are torn."""
     files = later_files(ws, run_id)
-    now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode() if files else b""
+    now = _now(ws, run_id) if files else b""
     return [path for path in files if _told_of(path) != now]
+
+
+def _now(ws: Workspace, run_id: str) -> bytes:
+    """What tells the run as it stands from the same one done anew."""
+    return manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode()
 
 
 def _told_of(path: Path) -> bytes | None:
@@ -182,9 +187,7 @@ def _told_of(path: Path) -> bytes | None:
 
 def _later(ws: Workspace, run_id: str) -> list[pa.Table]:
     files = later_files(ws, run_id)
-    if not files:
-        return []
-    now = manifest.sha256(ws.run_folder(run_id) / manifest.NAME).encode()
+    now = _now(ws, run_id) if files else b""
     return [_as_scores(one) for one in map(_read, files) if _of_run(one.schema) == now]
 
 
@@ -263,10 +266,6 @@ def _version(metric: str, told: str) -> str:
     if not told.startswith("1-"):
         return NO_VERSION
     return "1" if metric in _WITHOUT_ACTIONS else told.removeprefix("1-")
-
-
-def _whole(scores: pa.Table) -> Any:
-    return pc.equal(scores["part"], "")
 
 
 def _schema(types: Mapping[str, pa.DataType]) -> pa.Schema:

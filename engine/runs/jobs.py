@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.locks import queue_lock
 from engine.core.machine import (
-    Launcher,
     Machine,
     changes,
     declared_read_only,
@@ -29,6 +28,7 @@ from engine.runs import launchers, registry, slots, standby
 from engine.runs.endings import end_processes, settle
 from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes
+from engine.runs.queue_order import moved, places
 from engine.runs.records import RunRecord, find, scan
 from engine.runs.room import refuse_without
 from engine.runs.runfolder import (
@@ -237,7 +237,8 @@ def move(ws: Workspace, run_id: str, *, before: str | None = None, last: bool = 
         for name in filter(None, (run_id, before)):
             if name not in {record.run_id for record in waiting}:
                 raise EngineError(f"{name} is not in the queue: it {_is(find(ws, name).state)}.")
-        for record, order in zip(_moved(waiting, run_id, before, last), _places(waiting), strict=True):
+        after = moved(waiting, run_id, before=before, last=last)
+        for record, order in zip(after, places(waiting), strict=True):
             if record.order != order:
                 write_status(ws.run_folder(record.run_id), replace(record.status, order=order))
     return [record for record in scan(ws) if record.state == "queued"]
@@ -303,46 +304,6 @@ def _needs_care(ws: Workspace, records: Sequence[RunRecord]) -> bool:
     ready = _ready(records)
     machine = read_machine(ws) if ready else Machine()
     return any(slots.free(machine, records, launcher) for launcher in {one.status.launcher for one in ready})
-
-
-def _moved(waiting: list[RunRecord], run_id: str, before: str | None, last: bool) -> list[RunRecord]:
-    """The queue after a move, with everything behind what it needs."""
-    by_id = {record.run_id: record for record in waiting}
-    block = _with_needs([by_id[run_id]], by_id)
-    if before in {record.run_id for record in block}:
-        raise EngineError(f"{run_id} cannot stand before {before}: it needs that run.")
-    rest = [record for record in waiting if record not in block]
-    place = len(rest) if last else 0 if before is None else rest.index(by_id[before])
-    return _behind_needs([*rest[:place], *block, *rest[place:]])
-
-
-def _with_needs(records: Iterable[RunRecord], by_id: Mapping[str, RunRecord]) -> list[RunRecord]:
-    """The records in order, each right after those queued runs that it needs."""
-    placed: dict[str, RunRecord] = {}
-    for record in records:
-        needed = [by_id[name] for name in record.waiting_for if name in by_id and name not in placed]
-        for one in (*_with_needs(needed, by_id), record):
-            placed.setdefault(one.run_id, one)
-    return list(placed.values())
-
-
-def _behind_needs(records: Sequence[RunRecord]) -> list[RunRecord]:
-    """The records in order, those put off that stand before a queued run that they need."""
-    left, placed = list(records), list[RunRecord]()
-    while left:
-        open_needs = {record.run_id for record in left}
-        ready = next((one for one in left if not open_needs.intersection(one.waiting_for)), left[0])
-        placed.append(ready)
-        left.remove(ready)
-    return placed
-
-
-def _places(waiting: Sequence[RunRecord]) -> list[int]:
-    """The queue's places, ascending: those its runs have, so that other runs keep theirs."""
-    places: list[int] = []
-    for record in waiting:
-        places.append(max(record.order, places[-1] + 1) if places else record.order)
-    return places
 
 
 def _start(ws: Workspace, record: RunRecord, device: str, origin: str | None) -> None:
@@ -458,9 +419,7 @@ def _refuse_without_room(
     ]
     room = registry.room(ws, specs)
     behind = registry.room(ws, waiting).disk_bytes
-    refuse_without(
-        ws, replace(room, disk_bytes=room.disk_bytes + behind), Machine(launcher=cast(Launcher, launcher))
-    )
+    refuse_without(ws, replace(room, disk_bytes=room.disk_bytes + behind), launcher)
 
 
 def _is(state: State) -> str:

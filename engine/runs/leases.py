@@ -66,7 +66,9 @@ def lease(
     """
     lock = _acquire(device, waiting)
     try:
-        write_json(_record(device), {"what": what, "process": asdict(identity() or _nobody())})
+        write_json(
+            _record(device), {"what": what, "process": asdict(identity() or ProcessIdentity("", 0, 0))}
+        )
         yield
     finally:
         _record(device).unlink(missing_ok=True)
@@ -102,7 +104,3 @@ def _wish(device: str) -> Path:
 
 def _name(device: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in device)
-
-
-def _nobody() -> ProcessIdentity:
-    return ProcessIdentity("", 0, 0)

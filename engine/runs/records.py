@@ -63,6 +63,11 @@ class RunRecord:
         return process.pid if process else None
 
     @property
+    def estimate_seconds(self) -> float | None:
+        """How long it was expected to take at its launch."""
+        return self.spec.estimate_seconds if self.spec else None
+
+    @property
     def progress(self) -> float:
         return 1.0 if self.state == "succeeded" else self.status.progress
 
@@ -91,7 +96,7 @@ class RunRecord:
             "unit": status.unit,
             "eta_seconds": status.eta_seconds if running else None,
             "seconds": round(status.seconds, 3),
-            "estimate_seconds": spec.estimate_seconds if spec else None,
+            "estimate_seconds": self.estimate_seconds,
             "heartbeat_age_seconds": self.heartbeat_age_seconds,
             "attempt": status.attempt,
             "order": status.order,

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.core.errors import EngineError
-from engine.core.machine import Machine
 from engine.core.memory import available_bytes
 from engine.core.paths import Workspace
 from engine.core.wording import size
@@ -40,7 +39,7 @@ def beside(rooms: Iterable[Room]) -> Room:
     return Room(max((one.memory_bytes for one in taken), default=0), sum(one.disk_bytes for one in taken))
 
 
-def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:
+def lacking(ws: Workspace, room: Room, launcher: str) -> EngineError | None:
     """Return what stands in the way of runs that take this much, None where there is room for them.
 
     Memory counts where runs are executed on this machine; what runs there holds its own already.
@@ -53,7 +52,7 @@ def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:
             f"It takes {size(room.disk_bytes)} of disk, and {size(free)} are free at {ws.root}.",
             "To see what can go: python -m engine clean",
         )
-    if machine.launcher != "local":
+    if launcher != "local":
         return None
     available = available_bytes()
     if available < room.memory_bytes:
@@ -64,8 +63,8 @@ def lacking(ws: Workspace, room: Room, machine: Machine) -> EngineError | None:
     return None
 
 
-def refuse_without(ws: Workspace, room: Room, machine: Machine) -> None:
+def refuse_without(ws: Workspace, room: Room, launcher: str) -> None:
     """Raise EngineError where there is no room for runs that take this much."""
-    fault = lacking(ws, room, machine)
+    fault = lacking(ws, room, launcher)
     if fault is not None:
         raise fault

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.questions import MOST_SPEAKERS, Answer, Question, Speaker, new_id
+from engine.core.questions import MOST_SPEAKERS, Answer, Question, Speaker, new_id, refuse_empty
 from engine.core.types import Example, Message
 from engine.data.dataset import hash_of
 from engine.lm.effects import answers
@@ -74,8 +74,7 @@ def open_question(
     In blind mode two of the variants answer, drawn and ordered by the question's id. Raises EngineError
     without a message, and for too few or too many variants.
     """
-    if not message.strip():
-        raise EngineError("There is no message to answer.", "Write something a user would say.")
+    refuse_empty(message)
     if not variants or (not blind and len(variants) > MOST_SPEAKERS):
         raise EngineError(
             f"{len(variants)} variants are chosen.", f"Choose one to {MOST_SPEAKERS}, better two."
@@ -117,8 +116,7 @@ def next_question(last: Question, answer: Answer, message: str) -> Question:
 
     A variant that said nothing to the last message does not see that message either.
     """
-    if not message.strip():
-        raise EngineError("There is no message to answer.", "Write something a user would say.")
+    refuse_empty(message)
     speakers = []
     for place, speaker in enumerate(last.speakers):
         said = answer.replies[place].text if place < len(answer.replies) else ""
@@ -154,20 +152,23 @@ def conversation(ws: Workspace, question_id: str) -> list[Question]:
     return found[::-1]
 
 
-def choices(metas: Iterable[Mapping[str, Any]], *, most: int = 24) -> dict[str, list[Any]]:
+_MOST_CHOICES = 24
+
+
+def choices(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return what each circumstance can be, by name, in the order of first sight; numbers in their order.
 
-    A circumstance with more than `most` values has none listed: it is written freely.
+    A circumstance with more than 24 values has none listed: it is written freely.
     """
     found: dict[str, dict[Any, None]] = {}
     for meta in metas:
         for name, value in meta.items():
             if isinstance(value, str | int | float | bool):
                 found.setdefault(name, {}).setdefault(value)
-    return {name: _in_order(list(values), most) for name, values in found.items()}
+    return {name: _in_order(list(values)) for name, values in found.items()}
 
 
-def _in_order(values: list[Any], most: int) -> list[Any]:
-    if len(values) > most:
+def _in_order(values: list[Any]) -> list[Any]:
+    if len(values) > _MOST_CHOICES:
         return []
     return sorted(values) if all(isinstance(value, int | float) for value in values) else values

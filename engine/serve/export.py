@@ -20,8 +20,9 @@ from engine.core.base_identity import base_of, hub_id, peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, make_folder, read_json, whole, write_json
 from engine.core.types import Example, Message
-from engine.core.wording import count, interval, points, signed_points
+from engine.core.wording import count
 from engine.data.dataset import load_dataset
+from engine.domains.metrics import METRICS
 from engine.lm.activations import Offsets, save_offsets
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.asking import Asker
@@ -261,8 +262,10 @@ def _score(found: Mapping[str, Any], variant: Variant) -> dict[str, str]:
     row = next((one for one in found["rows"] if one["variant_id"] == variant.variant_id), None)
     if row is None:
         return {}
-    words = f"{points(row['mean'])} of 100 over {count(row['n_paired'], 'persona')}"
+    metric = METRICS[found["metric"]]
+    level = f"{metric.level(row['mean'])}{' of 100' if metric.in_points else ''}"
+    words = f"{level} over {count(row['n_paired'], 'persona')}"
     if row["delta"] is not None and row["variant"] != found["reference"]:
-        between = interval(row["ci_low"], row["ci_high"])
-        words += f"; {signed_points(row['delta'])} ({between}) against {found['reference']}: {row['verdict']}"
+        gain = f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
+        words += f"; {gain} against {found['reference']}: {row['verdict']}"
     return {"label": str(found["metric"]), "split": str(found["split"]), "words": words}

@@ -21,10 +21,10 @@ from engine.core.keyring import key_of
 from engine.core.paths import Workspace, read_json
 from engine.core.permits import permits
 from engine.core.wording import size
+from engine.lm.lengths import POSITIONS
 from engine.runs import slots
 
 _PACKAGES = ("torch", "transformers", "peft", "duckdb", "streamlit", "altair", "numpy", "pandas")
-_WINDOWS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 MISSING = "missing"
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 in_words = size
@@ -155,7 +155,7 @@ def _read_base(name: str, folder: Path) -> BaseModel:
         layers=config.get("num_hidden_layers"),
         width=config.get("hidden_size"),
         vocabulary=config.get("vocab_size"),
-        window=next((config[name] for name in _WINDOWS if config.get(name)), None),
+        window=next((config[name] for name in POSITIONS if config.get(name)), None),
         parameters=build.get("parameters") if isinstance(build, dict) else None,
         size_bytes=sum(sizes),
         card=_without_front_matter(card) if name == EMBEDDED and card.exists() else None,

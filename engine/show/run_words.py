@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.command import typed
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import STATE_WORDS, about, duration, percent, spelled, stage
 from engine.runs.records import RunRecord
@@ -33,6 +34,14 @@ def state_words(record: RunRecord) -> str:
     partly = record.ended and record.state != "succeeded" and record.progress > 0
     words = STATE_WORDS[record.state] + (f" at {percent(record.progress)}" if partly else "")
     return f"{sign} {words}".strip()
+
+
+def failure(record: RunRecord) -> EngineError:
+    """Return the error of a run that has not succeeded."""
+    return EngineError(
+        f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
+        record.status.hint or f"See: python -m engine logs {record.run_id}",
+    )
 
 
 def settings(spec: RunSpec) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def underway(record: RunRecord) -> str:
 
 def against_estimate(record: RunRecord) -> str:
     """Word the time taken beside the time that was expected at launch: "42 s, 1 min 20 s expected"."""
-    seconds, estimate = record.status.seconds, record.spec.estimate_seconds if record.spec else None
+    seconds, estimate = record.status.seconds, record.estimate_seconds
     if not seconds:
         return "" if estimate is None else f"{duration(estimate)} expected"
     return duration(seconds) + (f", {duration(estimate)} expected" if estimate is not None else "")

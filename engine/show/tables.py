@@ -106,7 +106,7 @@ def vote_table(ws: Workspace) -> pd.DataFrame:
     rows = [
         {
             **{name: getattr(vote, name) for name in _OF_A_VOTE},
-            "winner": {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice),
+            "winner": vote.winner,
             **{f"{side}_variant": getattr(vote, side).variant for side in ("left", "right")},
             **{f"{side}_reply": getattr(vote, side).reply for side in ("left", "right")},
         }

@@ -10,7 +10,7 @@ examples count, and the statistic is taken of their sums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,12 @@ Vector = NDArray[np.float64]
 Total = Callable[[Mapping[str, Vector]], Vector]  # sums by name -> one value each, NaN where undefined
 
 _NOISE = 1e-12  # differences below it come from rounding
+
+
+def valued(table: pd.DataFrame) -> Iterator[Valued]:
+    """Yield the rows of a table of scores (example_id, persona_id, value); NaN is None."""
+    values = table["value"].astype(object).where(table["value"].notna(), None)
+    yield from zip(table["example_id"], table["persona_id"], values, strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

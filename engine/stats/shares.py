@@ -24,11 +24,11 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, 
     return low, high
 
 
-def most(successes: int, n: int, *, confidence: float = 0.95) -> float:
-    """Return the largest share that so few successes of n >= 1 still fit, the upper end of an exact interval.
+def most(successes: int, n: int) -> float:
+    """Return the largest share that so few successes of n >= 1 still fit: the upper end of an exact interval.
 
     Source: Clopper and Pearson, The use of confidence or fiducial limits (1934).
     """
     if successes == n:
         return 1.0
-    return float(special.betaincinv(successes + 1, n - successes, (1 + confidence) / 2))
+    return float(special.betaincinv(successes + 1, n - successes, 0.975))

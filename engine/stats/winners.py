@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from engine.stats.pairing import Vector
-
 _DRAWS = 20_000
 _FEWEST = 3  # personas
 
@@ -21,19 +19,16 @@ _FEWEST = 3  # personas
 class Optimism:
     """What the highest of `n` variants shows where all are equally good, in the metric's unit.
 
-    `overshoot` is how far it lies above the truth on average, `coverage` how often its own interval, made
-    for one variant at `confidence`, holds the truth.
+    `overshoot` is how far it lies above the truth on average, `coverage` how often its own 95 % interval,
+    made for one variant, holds the truth.
     """
 
     n: int
     overshoot: float
     coverage: float
-    confidence: float
 
 
-def optimism(
-    differences: Mapping[str, Mapping[str, float]], *, confidence: float = 0.95, seed: int = 0
-) -> Optimism | None:
+def optimism(differences: Mapping[str, Mapping[str, float]]) -> Optimism | None:
     """Return the optimism of the highest of these variants (name -> persona -> gain, more is better).
 
     Made from the spread and the correlation of the gains themselves, over the personas that all have. None
@@ -44,16 +39,12 @@ def optimism(
     if len(tables) < 2 or len(shared) < _FEWEST:
         return None
     gains = np.array([[one[persona] for one in tables] for persona in shared], dtype=np.float64)
-    return _of(gains, confidence=confidence, seed=seed)
-
-
-def _of(gains: Vector, *, confidence: float, seed: int) -> Optimism:
     n, variants = gains.shape
     errors = gains.std(axis=0, ddof=1) / np.sqrt(n)
-    half = special.ndtri((1 + confidence) / 2) * errors  # the draws are normal: one alone holds as promised
-    weights = np.random.default_rng(seed).standard_normal((_DRAWS, n))
+    half = special.ndtri(0.975) * errors  # the draws are normal: one alone holds as promised
+    weights = np.random.default_rng(0).standard_normal((_DRAWS, n))
     means = weights @ (gains - gains.mean(axis=0)) / np.sqrt(n * (n - 1))
     best = means.argmax(axis=1)
     highest = means[np.arange(_DRAWS), best]
     held = np.abs(highest) <= half[best] + 1e-15
-    return Optimism(variants, float(highest.mean()), float(held.mean()), confidence)
+    return Optimism(variants, float(highest.mean()), float(held.mean()))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.core.parameters import ListOf, Parameters, SetOf
 from engine.data.augment.methods import ALL_RULES, MODEL_METHODS, chosen_methods
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Traits
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 class AugmentationParameters(Parameters):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from engine.lm.effects import Recipe
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Traits
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 def step(context: RunContext) -> None:

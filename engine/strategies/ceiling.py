@@ -7,15 +7,12 @@ replies so far, is a yardstick: what is learned from a persona's own words or hi
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.paths import read_text
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Traits, truth_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 ORACLES = {"ceiling-persona": "knows_persona", "knows-population": "knows_population"}
 

@@ -16,7 +16,7 @@ from engine.runs.records import find, scan
 from engine.runs.runfolder import RESUMABLE, RunSpec
 from engine.strategies import registry
 from engine.strategies.plan import Plan, Seen, look, plan
-from engine.strategies.spec import EvaluationSettings, Experiment, validate
+from engine.strategies.spec import Experiment, known_settings, validate
 
 
 def settings_of(ws: Workspace, spec: RunSpec) -> dict[str, Any]:
@@ -26,13 +26,7 @@ def settings_of(ws: Workspace, spec: RunSpec) -> dict[str, Any]:
     """
     entry = registry.get(spec.experiment, ws)
     left = set(entry.settles).difference(spec.changed)
-    values = {
-        name: spec.parameters[name]
-        for name in entry.parameters.model_fields
-        if name in spec.parameters and name not in left
-    }
-    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
-    return {**values, **asked}
+    return {name: value for name, value in known_settings(entry, spec).items() if name not in left}
 
 
 def command_of(

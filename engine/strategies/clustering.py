@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.published import START
 from engine.strategies.spec import (
@@ -18,9 +19,6 @@ from engine.strategies.spec import (
     character_needed,
     history_needed,
 )
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 class ClusteringParameters(Parameters):

@@ -6,7 +6,7 @@ Whoever needs a certain clustering names its run; screens and trees take the new
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -48,6 +48,28 @@ class Clusters(BaseModel):
     def sizes(self) -> dict[int, int]:
         """How many personas each cluster has, by its number."""
         return dict(sorted(Counter(self.assignment.values()).items()))
+
+    def of(self, personas: Sequence[str], *, only: int | None = None) -> dict[str, int]:
+        """Return the cluster of each persona; those of `only` one where it is given.
+
+        Raises EngineError where one is in no cluster, and where there is none of that number.
+        """
+        refuse_incomplete(self.run_id, personas, self.assignment)
+        found = {persona: self.assignment[persona] for persona in personas}
+        known = sorted(set(found.values()))
+        if only is not None and only not in known:
+            raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, known))}.")
+        return {persona: cluster for persona, cluster in found.items() if only in (None, cluster)}
+
+
+def refuse_incomplete(run_id: str, personas: Sequence[str], known: Collection[str]) -> None:
+    """Raise EngineError where a clustering does not know all of these personas."""
+    missing = [persona for persona in personas if persona not in known]
+    if missing:
+        raise EngineError(
+            f"{run_id} leaves out {len(missing)} personas, {missing[0]} among them.",
+            "Cluster again, by features that every persona has: python -m engine run clustering",
+        )
 
 
 def read_clusters(ws: Workspace, run_id: str) -> Clusters:

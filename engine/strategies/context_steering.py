@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import Recipe, steered
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Having, Traits, Upstream, character_needed, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 Strength = Annotated[float, Field(ge=0, le=10)]
 

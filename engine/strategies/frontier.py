@@ -5,19 +5,17 @@ What it costs and whether it may start: engine/strategies/steps/estimate.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
 from engine.core.parameters import Parameters
 from engine.core.paths import Workspace
 from engine.lm.remote.endpoint import Provider, check_address
+from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Outlook, Traits, character_needed, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 def _or_none(value: Any) -> Any:

@@ -89,13 +89,18 @@ def change_base(ws: Workspace, base: str) -> tuple[str, str]:
     Raises EngineError while runs wait or work: they would go on over another base than they were asked for.
     """
     before = str(ws.read_config()["base"])
+    refuse_while_busy(ws, "The base model")
+    return before, write_base(ws, base)
+
+
+def refuse_while_busy(ws: Workspace, what: str) -> None:
+    """Raise EngineError where runs wait or work: `what` they stand on stays as it is until then."""
     busy = [record.run_id for record in scan(ws) if record.state in ("queued", "running")]
     if busy:
         raise EngineError(
-            f"The base model cannot be changed while runs wait or work: {', '.join(busy[:3])}.",
+            f"{what} cannot be changed while runs wait or work: {', '.join(busy[:3])}.",
             f"Wait for them, or cancel them: python -m engine cancel {busy[0]}",
         )
-    return before, write_base(ws, base)
 
 
 _Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size

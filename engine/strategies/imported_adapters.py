@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -11,12 +10,10 @@ from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import plain_name
+from engine.runs.context import RunContext
 from engine.runs.runfolder import fingerprint
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Traits
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 

@@ -1,22 +1,19 @@
 """The step-matched unified of a variant: one adapter for everybody, trained on as much as all behind it was.
 
 What beats unified but not this one gained by more training, not by the persona. As the placebo it is a
-control: it competes with nobody.
+control: it competes with nobody. Passes are rounded up to whole ones (steps/train_adapters.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.spec import Having, Traits, Upstream
-from engine.strategies.trained import LoraParameters, trained
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
+from engine.strategies.trained import LoraParameters, train_lora, trained
 
 FAMILY = "matched"
 
@@ -47,15 +44,6 @@ def _needs(parameters: MatchedParameters) -> tuple[Upstream, ...]:
     return (Upstream(role=MATCHED_TO, experiment=parameters.to, apart=True),)
 
 
-def step(context: RunContext) -> None:
-    """Train one adapter on as many dialogues as all behind the matched run, rounded up to whole passes."""
-    from engine.lm.forms import LoraForm
-    from engine.strategies.steps.lessons import shape_of
-    from engine.strategies.steps.train_adapters import train
-
-    train(context, lambda base: LoraForm(base.model, shape_of(context)))
-
-
 def parameters_like(reference: Mapping[str, Any], to: str) -> dict[str, Any]:
     """Return the parameters of a control that is trained as the reference was, but for how long."""
     own = {name for name in MatchedParameters.model_fields if name not in ("to", "epochs", "patience")}
@@ -67,7 +55,7 @@ STRATEGY = trained(
     title="Step-matched unified",
     question="Does a personalised variant beat one adapter for all that was trained on just as much?",
     parameters=MatchedParameters,
-    step=step,
+    step=train_lora,
     by="all",
     family=FAMILY,
     traits=Traits(

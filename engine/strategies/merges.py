@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.parameters import Parameters, SetOf
+from engine.runs.context import RunContext
 from engine.strategies.published import BACKUP
 from engine.strategies.spec import Experiment, Having, InName, Preset, Traits, Upstream, history_needed
 
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
-
-
+WEIGHTS = "weights.json"
+"""Of a run that merges: how much of whose adapter went into what."""
 Ridge = Annotated[float, Field(gt=0, le=1e6)]
 
 

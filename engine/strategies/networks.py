@@ -6,19 +6,17 @@ Whom unified does not know, they do not know either, and serve all the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from engine.core.errors import EngineError
 from engine.core.parameters import SetOf
 from engine.lm.layers import AUTO
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, InName, Traits, character_needed, history_needed
 from engine.strategies.trained import STAGES, ScheduleParameters, on_unified, on_usual_layers
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 class NetworkParameters(ScheduleParameters):
@@ -102,6 +100,7 @@ def _network(name: str, **more: Any) -> Experiment:
         family="network",
         group="From profile and history",
         makes=name,
+        version=2,  # since then codes begin along what tells the personas apart
         needs=on_unified,
         stages=STAGES,
         beside=("base",),

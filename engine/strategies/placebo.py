@@ -1,7 +1,8 @@
 """The placebo of a variant: everybody is answered as somebody else.
 
 Leaves placebo.json in the run's folder: who stands in for whom. Where the placebo is as good as the variant,
-what helped was more training or a longer prompt, not the persona.
+what helped was more training or a longer prompt, not the persona. Of a variant that came to answer all alike
+(a strength of 0 was best on val) the placebo says just the same.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import write_json
 from engine.lm.effects import Prompt, Recipe, Swapped
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
 
 if TYPE_CHECKING:
     from engine.lm.recipes import Shelf
-    from engine.runs.context import RunContext
 
 SUFFIX = "~placebo"
 
@@ -62,11 +63,15 @@ def step(context: RunContext) -> None:
     whole = example_set(context)
     people = sorted({example.persona_id for _, example in whole.all} - whole.splits.unseen)
     known = [persona for persona in people if shelf.covers(made.recipe, persona)]
-    pairing = derange(kinds_of(shelf, made.recipe, known), seed=context.spec.seed)
+    kinds = kinds_of(shelf, made.recipe, known)
+    if len(known) > 1 and len(set(kinds.values())) < 2:
+        context.log(f"{made.name} answers these {len(known)} personas all alike, and so does its placebo")
+        kinds = {persona: persona for persona in known}
+    pairing = derange(kinds, seed=context.spec.seed)
     if pairing is None:
         raise EngineError(
-            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.",
-            "A placebo needs at least two personas with adapters, memories or a profile of their own.",
+            f"Not applicable here: {made.name} answers {len(known)} personas.",
+            "A placebo needs at least two, each of whom another can stand in for.",
         )
     if not pairing.is_permutation:
         context.log(

@@ -1,6 +1,7 @@
-"""From an experiment's name to the runs it asks for. Owns the finding of upstreams and what a spec freezes.
+"""From an experiment's name to the runs it asks for. Owns the order of a plan and what a spec freezes.
 
-Launches nothing. What cannot exist in a workspace is refused here, before anything is launched.
+Launches nothing. What cannot exist in a workspace is refused here, before anything is launched. Which of the
+runs that there are is built on: engine/strategies/existing.py.
 """
 
 from __future__ import annotations
@@ -23,9 +24,19 @@ from engine.runs.runfolder import RunSpec, State
 from engine.strategies import costs, matched, reference, registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.costs import Costs, Estimate
+from engine.strategies.existing import Existing
 from engine.strategies.ground import Ground, read_ground
 from engine.strategies.room import room
-from engine.strategies.spec import PARTIAL, EvaluationSettings, Experiment, Outlook, Upstream, Valid, validate
+from engine.strategies.spec import (
+    EvaluationSettings,
+    Experiment,
+    Outlook,
+    Upstream,
+    Valid,
+    is_partial,
+    known_settings,
+    validate,
+)
 
 Purpose = Literal["upstream", "beside", "asked", "control"]
 
@@ -203,7 +214,7 @@ class _Planner:
         self.seen, self.ground = seen, seen.ground
         self.settings = settings
         self.asked = asked
-        self.existing = [(record.spec, record) for record in seen.records if record.spec is not None]
+        self.existing = Existing(seen.ground, seen.records, seen.reference)
         self.runs: list[PlannedRun] = []
         self.notes: list[str] = []
 
@@ -256,27 +267,13 @@ class _Planner:
             created_at=runfolder.now(),
             versions=dict(_versions()),
         )
-        before = self._made_before(entry, spec)
+        before = self.existing.made_before(entry, spec)
         if before is not None:
             return before
         expected = costs.estimate(spec, self.ground, self.seen.costs, self.seen.elsewhere, chosen)
         if expected is None:
             return spec
         return replace(spec, estimate_seconds=expected.seconds, expected=dict(expected.stages))
-
-    def _made_before(self, entry: Experiment, spec: RunSpec) -> RunSpec | None:
-        """The run that asked for this same thing when sets were not put in order yet, if there is one."""
-        run_id, whole = spec.run_id, spec.hash
-        if any(record.run_id == run_id for _, record in self.existing):
-            return None
-        alike = (
-            known
-            for known, _ in reversed(self.existing)
-            if known.experiment == spec.experiment
-            and (known.seed, known.data_hash, known.upstream) == (spec.seed, spec.data_hash, spec.upstream)
-            and _in_one_form(entry, known).hash == whole
-        )
-        return next(alike, None)
 
     def add(self, spec: RunSpec, purpose: Purpose) -> None:
         """Put a run at the end of the plan, once."""
@@ -286,7 +283,7 @@ class _Planner:
     def add_beside(self, entry: Experiment, protocol: Mapping[str, Any]) -> None:
         """Plan a run to compare with, unless one is planned or there under the same protocol."""
         planned = any(run.spec.experiment == entry.name for run in self.runs)
-        if not planned and self._newest(entry.name, {}, protocol=protocol) is None:
+        if not planned and self.existing.newest(entry.name, {}, protocol=protocol) is None:
             self.add(self._like_reference(entry) or self._default_spec(entry, {}), "beside")
 
     def _like_reference(self, entry: Experiment) -> RunSpec | None:
@@ -294,18 +291,12 @@ class _Planner:
         chosen = self._spec_of(self.seen.reference)
         if chosen is None or chosen.experiment != entry.name:
             return None
-        own = {
-            name: chosen.parameters[name]
-            for name in entry.parameters.model_fields
-            if name in chosen.parameters
-        }
-        valid = validate(entry, {**own, **self.settings.model_dump()})
+        valid = validate(entry, {**known_settings(entry, chosen), **self.settings.model_dump()})
         return self.spec(entry, valid, given=chosen.upstream, seed=chosen.seed)
 
     def add_controls(self, entry: Experiment, target: RunSpec) -> None:
         """Plan the step-matched unified and the placebo of a run that trains adapters."""
-        partial = any(target.parameters.get(name) is not None for name in PARTIAL)
-        if not entry.traits.trains or partial:
+        if not entry.traits.trains or is_partial(target):
             return
         like = self._spec_of(target.upstream.get(reference.EXPERIMENT) or self.seen.reference)
         settings = matched.parameters_like(like.parameters if like else self.asked, entry.name)
@@ -323,9 +314,8 @@ class _Planner:
             self.add(made, "control")
 
     def _spec_of(self, run_id: str | None) -> RunSpec | None:
-        planned = ((run.run_id, run.spec) for run in self.runs)
-        known = (*planned, *((record.run_id, spec) for spec, record in self.existing))
-        return next((spec for name, spec in known if name == run_id), None)
+        planned = next((run.spec for run in self.runs if run.run_id == run_id), None)
+        return planned or self.existing.spec_of(run_id)
 
     def _protocol(self) -> dict[str, Any]:
         ground = self.ground
@@ -340,38 +330,16 @@ class _Planner:
 
     def _upstream(self, need: Upstream, run_id: str | None) -> RunSpec:
         if run_id is not None:
-            return self._given_upstream(need, run_id)
+            planned = {run.run_id: run.spec for run in self.runs if run.spec.experiment == need.experiment}
+            return planned.get(run_id) or self.existing.given(need, run_id)
         protocol = self._protocol() if need.same_protocol else None
-        found = self._newest(need.experiment, need.parameters, protocol=protocol)
+        found = self.existing.newest(need.experiment, need.parameters, protocol=protocol)
         if found is not None:
-            self._note_changes(need, found)
+            self.notes += self.existing.changes(need, found)
             return found
         spec = self._default_spec(self.entry(need.experiment), need.parameters, apart=need.apart)
-        self._note_other_base(need, spec)
+        self.notes += self.existing.over_other_weights(need, spec)
         self.add(spec, "upstream")
-        return spec
-
-    def _given_upstream(self, need: Upstream, run_id: str) -> RunSpec:
-        of_this_experiment = [
-            record.run_id for spec, record in self.existing if spec.experiment == need.experiment
-        ]
-        planned = next((run.spec for run in self.runs if run.run_id == run_id), None)
-        if planned is not None and planned.experiment == need.experiment:
-            return planned
-        spec, record = next((pair for pair in self.existing if pair[1].run_id == run_id), (None, None))
-        if spec is None or record is None:
-            raise unknown_name("run", run_id, of_this_experiment)
-        if spec.experiment != need.experiment:
-            raise EngineError(
-                f"{run_id} is a run of {spec.experiment}; {need.role!r} needs one of {need.experiment}.",
-                f"Known: {', '.join(of_this_experiment) or 'none yet'}.",
-            )
-        if not self.ground.carries(spec):
-            raise EngineError(f"{run_id} was made on other data, another split or another base model.")
-        if record.state in runfolder.RESUMABLE:
-            raise EngineError(
-                f"{run_id} is {record.state}.", f"Resume it first: python -m engine resume {run_id}"
-            )
         return spec
 
     def _default_spec(
@@ -381,59 +349,6 @@ class _Planner:
         asked = {name: value for name, value in inherited.items() if name in entry.parameters.model_fields}
         valid = validate(entry, {**asked, **parameters, **self.settings.model_dump()})
         return self.spec(entry, valid, given={}, seed=self.ground.seed)
-
-    def _note_other_base(self, need: Upstream, spec: RunSpec) -> None:
-        """Say why a run that is there is not built on: its adapters mean nothing over other weights."""
-        made = [
-            record.run_id
-            for known, record in self.existing
-            if known.experiment == need.experiment
-            and record.state == "succeeded"
-            and known.data_hash == spec.data_hash
-            and known.base_fingerprint != spec.base_fingerprint
-        ]
-        if made:
-            self.notes.append(
-                f"{need.role}: {made[-1]} was made over other weights than today's base model has;"
-                f" {spec.run_id} is made anew."
-            )
-
-    def _note_changes(self, need: Upstream, spec: RunSpec) -> None:
-        changed = _unasked(spec, need.parameters)
-        if changed and spec.run_id == self.seen.reference:
-            self.notes.append(f"{need.role}: it is built on the reference, {spec.run_id}.")
-        elif changed:
-            values = spec.parameters | {"seed": spec.seed}
-            named = [f"{name}={values[name]}" if name in values else f"{name} changed" for name in changed]
-            self.notes.append(
-                f"{need.role}: there is no run of {need.experiment} with default parameters;"
-                f" {spec.run_id} is used ({', '.join(named)})."
-            )
-
-    def _newest(
-        self, experiment: str, parameters: Mapping[str, Any], *, protocol: Mapping[str, Any] | None = None
-    ) -> RunSpec | None:
-        """The fitting run that was made with the fewest surprises: the reference first, then default
-        parameters, then the fewest changed; succeeded before under way, then the newest."""
-        fitting = [
-            (
-                record.run_id == self.seen.reference,
-                -len(_unasked(spec, parameters)),
-                record.state == "succeeded",
-                record.order,
-                spec,
-            )
-            for spec, record in self.existing
-            if spec.experiment == experiment
-            and record.state in ("succeeded", "queued", "running")
-            and not record.blocked
-            and not record.elsewhere
-            and self.ground.carries(spec)
-            and (protocol is None or spec.protocol == protocol)
-            and all(spec.parameters.get(name) == value for name, value in parameters.items())
-            and all(name in parameters or spec.parameters.get(name) is None for name in PARTIAL)
-        ]
-        return max(fitting, key=lambda found: found[:4])[4] if fitting else None
 
 
 def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
@@ -453,33 +368,6 @@ def _settled(entry: Experiment, valid: Valid, ground: Ground) -> Valid:
     return replace(
         valid, parameters=settled, changed=tuple(name for name in valid.changed if not is_usual(name))
     )
-
-
-def _in_one_form(entry: Experiment, spec: RunSpec) -> RunSpec:
-    """A spec as it would be made today; as it is where its parameters are unknown.
-
-    Its sets are in order, and parameters that came later are at their defaults, which change nothing.
-    """
-    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
-    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
-    try:
-        valid = validate(entry, {**own, **asked})
-    except EngineError:
-        return spec
-    return replace(
-        spec,
-        parameters={**spec.parameters, **valid.parameters.model_dump(mode="json")},
-        protocol={**spec.protocol, **valid.settings.model_dump(mode="json", include=set(asked))},
-    )
-
-
-def _unasked(spec: RunSpec, asked: Mapping[str, Any]) -> list[str]:
-    """What a run changed from the defaults, beside what was asked for and how it was scored."""
-    return [
-        name
-        for name in spec.changed
-        if name not in asked and name.rpartition(".")[2] not in (*asked, *spec.protocol)
-    ]
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from engine.core.paths import Workspace, read_record, write_json
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import RunSpec, fingerprint, now
 from engine.strategies.ground import Ground
-from engine.strategies.spec import PARTIAL
+from engine.strategies.spec import is_partial
 
 EXPERIMENT = "unified"
 FILE = "references.json"
@@ -93,8 +93,8 @@ def choose(ws: Workspace, run_id: str) -> Reference:
 
 def is_candidate(spec: RunSpec) -> bool:
     """Say whether a run may be the reference: it is unified's, for all personas, on their own dialogues."""
-    partial = any(spec.parameters.get(name) is not None for name in PARTIAL)
-    return spec.experiment == EXPERIMENT and not partial and not spec.parameters.get("use_augmented")
+    whole = not is_partial(spec) and not spec.parameters.get("use_augmented")
+    return spec.experiment == EXPERIMENT and whole
 
 
 def ground_of(spec: RunSpec) -> str:

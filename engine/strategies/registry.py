@@ -23,6 +23,7 @@ from engine.core import extensions
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import Workspace
 from engine.runs.context import RunContext
+from engine.runs.runfolder import RunSpec
 from engine.strategies import (
     augmentation,
     base,
@@ -52,7 +53,7 @@ from engine.strategies import (
     unified,
     unified_memories,
 )
-from engine.strategies.spec import Experiment, Having, Parameters
+from engine.strategies.spec import Experiment, Having, Parameters, full_name
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
@@ -103,6 +104,11 @@ def get(name: str, ws: Workspace | None = None) -> Experiment:
     if faults:
         raise EngineError(f"{error.message} {faults[0].message}", faults[0].hint)
     raise error
+
+
+def variant_of(spec: RunSpec, ws: Workspace) -> str:
+    """Return the name of the variant that a run makes, which says what else than its experiment it is."""
+    return full_name(get(spec.experiment, ws), spec.parameters)
 
 
 def loaded(entry: Experiment) -> Callable[[RunContext], None]:

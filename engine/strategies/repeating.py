@@ -19,7 +19,7 @@ from engine.runs.records import RunRecord
 from engine.runs.runfolder import RunSpec
 from engine.strategies import reference
 from engine.strategies.plan import Plan, PlannedRun, Seen, look
-from engine.strategies.spec import PARTIAL
+from engine.strategies.spec import is_partial
 
 SEEDS = 3
 MOST_SEEDS = 20
@@ -95,10 +95,9 @@ def _built_on(first: RunSpec, known: Mapping[str, RunRecord], seen: Seen) -> lis
         spec = record.spec
         if spec is None or record.state != "succeeded" or not seen.ground.carries(spec):
             continue
-        partial = any(spec.parameters.get(name) is not None for name in PARTIAL)
         if stands.intersection(spec.upstream.values()):
             stands.add(spec.run_id)
-            if spec.seed == first.seed and not partial:
+            if spec.seed == first.seed and not is_partial(spec):
                 found.append(spec)
     return found
 

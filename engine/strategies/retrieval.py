@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
 from engine.lm.effects import SIMILARITY, Prompt
+from engine.runs.context import RunContext
 from engine.strategies.published import START
 from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 RetrieverName = Literal["similarity", "bm25", "newest", "random"]
 """What makes one near the query; the newest is what is chosen by age alone."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.runs.context import RunContext
 from engine.strategies.published import START
 from engine.strategies.spec import Experiment, Having, MetricName, Preset, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 class RoutingParameters(Parameters):

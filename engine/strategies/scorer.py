@@ -16,7 +16,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS, PRIMARY
 from engine.lm.scorer_choice import REMEDY, SCORER, SETTING, Encoder, judged_replies, named, reading
-from engine.runs.records import scan
+from engine.strategies.ground import refuse_while_busy
 
 FALLBACK = "chrf"
 _LEAST_DEFINED = 0.5
@@ -68,12 +68,7 @@ def choose(ws: Workspace, name: str) -> Encoder:
     Scores by another one stay, under their own protocol. Raises EngineError for one that cannot be used, and
     while runs wait or work.
     """
-    busy = [record.run_id for record in scan(ws) if record.state in ("queued", "running")]
-    if busy:
-        raise EngineError(
-            f"The scorer cannot be changed while runs wait or work: {', '.join(busy[:3])}.",
-            f"Wait for them, or cancel them: python -m engine cancel {busy[0]}",
-        )
+    refuse_while_busy(ws, "The scorer")
     encoder = named(name)
     config = {key: value for key, value in ws.read_config().items() if key != SETTING}
     told = str(encoder.folder) if "/" in name and encoder.folder.is_dir() and not _is_hub(name) else name

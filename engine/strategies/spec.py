@@ -5,25 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import Parameters, SetOf, worded
+from engine.core.paths import Workspace
 from engine.domains import metrics
+from engine.runs.context import RunContext
 from engine.runs.registry import Divisible
+from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-
-if TYPE_CHECKING:
-    from engine.core.paths import Workspace
-    from engine.runs.context import RunContext
-    from engine.runs.runfolder import RunSpec
-
 
 PARTIAL = ("personas", "cluster")
 """Parameters that leave personas out and change nothing for those who are left."""
+
+
+def is_partial(spec: RunSpec) -> bool:
+    """Say whether a run is for some of the personas only."""
+    return any(spec.parameters.get(name) is not None for name in PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +228,7 @@ def validate(experiment: Experiment, given: Mapping[str, Any]) -> Valid:
         try:
             made.append(form(**{name: given[name] for name in given if name in form.model_fields}))
         except ValidationError as error:
-            faults += _worded(error)
+            faults += [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
     if faults:
         raise EngineError(
             f"{experiment.name} cannot run with these parameters:\n"
@@ -237,6 +239,13 @@ def validate(experiment: Experiment, given: Mapping[str, Any]) -> Valid:
     return Valid(parameters=made[0], settings=made[1], changed=tuple(changed))
 
 
+def known_settings(entry: Experiment, spec: RunSpec) -> dict[str, Any]:
+    """Return the parameters and evaluation settings of a run that its experiment knows today."""
+    own = {name: spec.parameters[name] for name in entry.parameters.model_fields if name in spec.parameters}
+    asked = {name: spec.protocol[name] for name in EvaluationSettings.model_fields if name in spec.protocol}
+    return {**own, **asked}
+
+
 def _differs(form: Parameters, name: str) -> bool:
     return bool(getattr(form, name) != type(form).model_fields[name].get_default(call_default_factory=True))
 
@@ -244,10 +253,6 @@ def _differs(form: Parameters, name: str) -> bool:
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"{name}: there is no such parameter" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _worded(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, fault['loc']))}: {worded(fault)}" for fault in error.errors()]
 
 
 def history_needed(_: Any, ground: Ground) -> None:

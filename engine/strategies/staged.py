@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
+from engine.runs.context import RunContext
 from engine.strategies.spec import Upstream
 from engine.strategies.trained import PERSONAL, LoraParameters, trained
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 
 class StagedParameters(LoraParameters):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, InName, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]

@@ -127,6 +127,11 @@ def sweep_of(ws: Workspace, name: str, parameter: str | None = None, values: Seq
     return Sweep(f"{name} {parameter}", f"{entry.title}: {parameter}", question, (name,), parameter, distinct)
 
 
+def bare(value: Any) -> Any:
+    """Return a value as a sweep has it: of a list of one, its member, as on the command line."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 def command_of(sweep: Sweep, settings: Mapping[str, Any], ws: Workspace, *, seed: int | None = None) -> str:
     """Return the command line of a sweep; `settings` hold for all its runs."""
     over = f"{sweep.parameter}={typed(list(sweep.values))}"

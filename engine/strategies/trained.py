@@ -7,7 +7,8 @@ does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -15,11 +16,9 @@ from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
 from engine.lm.layers import AUTO, AUTO_ONE, chosen_layers
 from engine.lm.shape import LoraShape
+from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.spec import Experiment, Parameters, Traits, Upstream, history_needed
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 AUGMENTED = "augmented"
 """The role under which a training run finds the augmentation it takes dialogues from."""
@@ -30,14 +29,7 @@ ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("traini
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
-MERGEABLE = Traits(
-    personal=True,
-    readable=True,
-    mixable=True,
-    mergeable=True,
-    trains=True,
-    divides=("training", "replies"),
-)
+MERGEABLE = replace(PERSONAL, mergeable=True)
 """A LoRA of her own for each persona, all begun alike."""
 
 

@@ -6,15 +6,11 @@ stands for them (engine/results/comparing/scene.py).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 
 from engine.core.parameters import Parameters
+from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Traits, Upstream
-
-if TYPE_CHECKING:
-    from engine.runs.context import RunContext
 
 NAME = "tuned"
 ROLE = "setting-"

@@ -12,7 +12,7 @@ import streamlit as st
 
 from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.results.comparing.comparison import NotComputed
+from engine.results.comparing.remarks import NotComputed
 from engine.show.charts.verdict_table import COLOURS, NOT_SCORED, OPEN, SIGNS, verdict_table
 from engine.show.tables import comparison_table
 from engine.stats.verdicts import BETTER, EQUAL, WORSE

@@ -11,8 +11,8 @@ from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.results import store
 from engine.results.comparing import looks
-from engine.results.comparing.comparison import NotComputed
 from engine.results.comparing.protocol_guard import older_words
+from engine.results.comparing.remarks import NotComputed
 from engine.stats.verdicts import BETTER, WORSE
 from pages.compare import away as compare_away
 from pages.compare import choices as compare_choices

@@ -43,10 +43,9 @@ class Asked:
 @reads.kept
 def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
     """Return the comparison of every variant with the reference, over the personas asked for."""
-    if asked.cluster is None:
+    if (members := _members(ws, asked)) is None:
         return _whole(ws, asked, margin=asked.margin)
-    whole, members = _whole(ws, asked, margin=0.0), _members(ws, asked.cluster)
-    return pairings.compare_within(ws, whole, members, margin=asked.margin)
+    return pairings.compare_within(ws, _whole(ws, asked, margin=0.0), members, margin=asked.margin)
 
 
 def _with_looks(ws: Workspace) -> str:
@@ -74,8 +73,7 @@ def _with_marks(ws: Workspace) -> str:
 
 def _why(ws: Workspace, asked: Asked, variant: str) -> Why:
     """Return where a variant loses, reply by reply, over the personas asked for."""
-    members = None if asked.cluster is None else _members(ws, asked.cluster)
-    return losses.why(ws, _whole(ws, asked, margin=0.0), variant, members)
+    return losses.why(ws, _whole(ws, asked, margin=0.0), variant, _members(ws, asked))
 
 
 why = reads.kept(_why, version=_with_marks)
@@ -101,8 +99,7 @@ def by_persona(ws: Workspace, asked: Asked) -> pd.DataFrame:
 
     Shared by all sessions: not to be changed. A margin makes no difference to it.
     """
-    members = None if asked.cluster is None else _members(ws, asked.cluster)
-    paired = pairings.pairings(ws, _whole(ws, asked, margin=0.0), personas=members)
+    paired = pairings.pairings(ws, _whole(ws, asked, margin=0.0), personas=_members(ws, asked))
     return pairings.differences(paired)
 
 
@@ -121,7 +118,7 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
 @reads.kept
 def true_gains(ws: Workspace, asked: Asked, variant: str) -> dict[str, float]:
     """Return each persona's gain by a variant with luck taken out; empty where that cannot be told."""
-    members = None if asked.cluster is None else _members(ws, asked.cluster)
+    members = _members(ws, asked)
     one = pairings.pairings(ws, _whole(ws, asked, margin=0.0), personas=members, variants=[variant])[variant]
     metric = METRICS[asked.metric]
     found = effects_of(one, higher_is_better=metric.higher_is_better is not False)
@@ -163,5 +160,8 @@ def _whole(ws: Workspace, asked: Asked, *, margin: float) -> dict[str, Any]:
     return reads.compared(ws, **{name: value for name, value in fields.items() if value})
 
 
-def _members(ws: Workspace, cluster: int) -> frozenset[str]:
-    return frozenset(name for name, number in clusters(ws).items() if number == cluster)
+def _members(ws: Workspace, asked: Asked) -> frozenset[str] | None:
+    """The personas of the cluster asked for; None for everybody."""
+    if asked.cluster is None:
+        return None
+    return frozenset(name for name, number in clusters(ws).items() if number == asked.cluster)

@@ -17,6 +17,10 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+<<<<<<< HEAD
+=======
+from engine.domains.metric import Metric
+>>>>>>> main
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -51,10 +55,8 @@ _ORDERS = {"question": "By question", "time": "By what it takes now"}
 _FEW = 6  # experiments that a search leaves are shown unfolded
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
-_VERDICTS = {
-    BETTER: (":material/trending_up:", "green", "better"),
-    WORSE: (":material/trending_down:", "orange", "worse"),
-}
+_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
+_OPEN = (":material/help:", "gray")
 
 T = TypeVar("T")
 
@@ -80,15 +82,24 @@ class Card:
         return any(record.state == "succeeded" for record in self.records)
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The best result on val of each experiment, by name, in a metric, against the reference."""
+
+    metric: Metric
+    best: Mapping[str, Row] = field(default_factory=dict)
+    reference: str = ""
+
+
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
     seen = look(ws)
-    found, reference = results(ws)
-    cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
+    found = results(ws)
+    cards = [_card(ws, entry, seen, found.best) for entry in seen.known.values()]
     shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    draw = partial(_draw, reference=reference)
+    draw = partial(_draw, found=found)
     if order == "time":
         _grid(sorted(shown, key=_takes), draw)
         return
@@ -125,24 +136,31 @@ def _takes(card: Card) -> tuple[int, float]:
     return (1, 0.0) if seconds is None else (0, seconds)
 
 
-def results(ws: Workspace) -> tuple[dict[str, Row], str]:
-    """Return the best result on val of each experiment, by name, and what they are compared with.
+def results(ws: Workspace) -> Results:
+    """Return the best results in the primary metric.
 
     A repeat from another seed is none: of seeds nobody chooses the best.
     """
+    metric = metrics.primary(ws)
     try:
         found = reads.compared(ws, split=_SPLIT)
     except EngineError:  # nothing is scored yet
-        return {}, ""
+        return Results(metric)
     best: dict[str, Row] = {}
     sign = metrics.primary(ws).sign
     for row in found["rows"]:
         if row["role"] in _NOT_ITS_BEST:
             continue
         name = str(row["run_id"]).rpartition("-")[0]
+<<<<<<< HEAD
         if row["mean"] is not None and (name not in best or sign * row["mean"] > sign * best[name]["mean"]):
+=======
+        if row["mean"] is None:
+            continue
+        if name not in best or metric.sign * row["mean"] > metric.sign * best[name]["mean"]:
+>>>>>>> main
             best[name] = row
-    return best, str(found["reference"])
+    return Results(metric, best, str(found["reference"]))
 
 
 def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
@@ -151,11 +169,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
     if not records:
         st.caption("No run of it yet.")
         return
-    found, reference = results(ws)
+    found = results(ws)
     with st.container(border=True, gap="small"):
         st.markdown("**Already there**")
-        if experiment.name in found:
-            _result(found[experiment.name], reference)
+        if experiment.name in found.best:
+            _result(found.best[experiment.name], found)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 frame.run_link(record.run_id)
@@ -214,7 +232,7 @@ def _groups(cards: Sequence[Card]) -> list[str]:
     return list(dict.fromkeys(card.experiment.group for card in cards))
 
 
-def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
+def _card(ws: Workspace, experiment: Experiment, seen: Seen, best: Mapping[str, Row]) -> Card:
     records = tuple(one for one in seen.records if one.experiment == experiment.name)
     planned, reason, way = None, None, dict[str, Any]()
     try:
@@ -225,7 +243,7 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str,
             reason = f"{reason} With {launch.spelled_choice(way)} it can be."
     upstream = set(planned.target.spec.upstream.values()) if planned else set()
     awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
-    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited), way)
+    return Card(experiment, records, planned, reason, best.get(experiment.name), frozenset(awaited), way)
 
 
 def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
@@ -235,14 +253,14 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
                 draw(one)
 
 
-def _draw(card: Card, *, reference: str) -> None:
+def _draw(card: Card, *, found: Results) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
-        _result(card.best, reference)
+        _result(card.best, found)
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
@@ -311,24 +329,40 @@ def _time(card: Card) -> str:
     return f"{target.left.words.capitalize()}{more}"
 
 
-def _result(row: Row, reference: str) -> None:
+def _result(row: Row, found: Results) -> None:
     """The best result on val, as a difference with its interval."""
+<<<<<<< HEAD
     name, metric = str(row["variant"]), metrics.primary(frame.workspace())
     unit = " points" if metric.in_points else ""
     if name == reference:
+=======
+    name, metric = str(row["variant"]), found.metric
+    unit = " points" if metric.in_points else f" {metric.label}"
+    if name == found.reference:
+>>>>>>> main
         told = f"The reference: {metric.level(row['mean'])}{unit} on val"
         st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return
+<<<<<<< HEAD
     bound = is_bound(row)
     word = verdict(row, higher_is_better=metric.higher_is_better)
     icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
     if bound:
+=======
+    icon, colour = _SIGNS.get(verdict(row, higher_is_better=metric.higher_is_better), _OPEN)
+    if bound := is_bound(row):
+>>>>>>> main
         icon, colour = ":material/diamond:", "gray"
+    against = frame.plain(row.get("built_on") or found.reference)
     st.badge(
+<<<<<<< HEAD
         f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)} on val"
         + (", a bound" if bound else ""),
+=======
+        f"{metric.change(row['delta'])}{unit} over {against} on val{', a bound' if bound else ''}",
+>>>>>>> main
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

@@ -20,7 +20,7 @@ from engine.strategies.costs import together, words
 from engine.strategies.faults import faults
 from engine.strategies.plan import Plan, PlannedRun, as_one
 from engine.strategies.spec import Experiment, validate
-from engine.strategies.sweep import Sweep, command_of, plan_sweep, sweep_of
+from engine.strategies.sweep import Sweep, bare, command_of, plan_sweep, sweep_of
 from pages.experiments import cards
 from pages.shared import frame, launch, launch_fields, reads
 from pages.shared.launch import Asked
@@ -117,7 +117,7 @@ def _swept(experiment: Experiment, one: Field, asked: Asked, raw: str) -> Swept 
         values.append(getattr(sound, one.name))
     try:
         return Swept(
-            sweep_of(frame.workspace(), experiment.name, one.name, [_bare(value) for value in values])
+            sweep_of(frame.workspace(), experiment.name, one.name, [bare(value) for value in values])
         )
     except EngineError:
         return Swept(empty, "need two or more")
@@ -128,11 +128,6 @@ def _value(one: Field, text: str) -> Any:
         return one.given(one.read(text))
     except ValueError:
         return text
-
-
-def _bare(value: Any) -> Any:
-    """A list of one as its member, which can be told from others."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _changed(experiment: Experiment, given: Mapping[str, Any]) -> dict[str, Any]:

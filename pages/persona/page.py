@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +13,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import count, known
 from engine.domains import metrics
 from engine.domains.domain import Routine
-from engine.results.comparing.comparison import NotComputed
+from engine.results.comparing.remarks import NotComputed
 from engine.show.persona.replies import Answered
 from engine.show.persona.table import scored
 from engine.strategies.clusterings import Clusters
@@ -223,15 +224,7 @@ def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
 
 
 def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
-    persona_scores.scores(
-        scored(scene.scores.wide, persona_id, scene.reference, scene.grounds),
-        metric=scene.metric,
-        split=scene.split,
-        reference=scene.reference,
-        variant=scene.variant,
-        bounds=scene.bounds,
-        persona_id=persona_id,
-    )
+    persona_scores.scores(scene, persona_id)
     persona_scores.true_gain(ws, scene, persona_id)
     st.page_link(
         frame.COMPARE,
@@ -258,14 +251,7 @@ def _origins(ws: Workspace, scene: Scene, persona_id: str) -> None:
 
 def _examples(ws: Workspace, scene: Scene, persona_id: str) -> list[Answered]:
     """The persona's examples with every reply, the worst first."""
-    found = persona_scene.replies(
-        ws,
-        persona_id,
-        metric=scene.metric.name,
-        split=scene.split,
-        protocol=scene.protocol,
-        reference=scene.reference,
-    )
+    found = persona_scene.replies(ws, persona_id, **scene.asked)
     return replies.worst_first(found, scene.variant, scene.metric)
 
 
@@ -275,17 +261,20 @@ def _worst(ws: Workspace, scene: Scene, found: Sequence[Answered]) -> None:
         return
     against = f"against {frame.plain(scene.reference)}" if scene.variant != scene.reference else ""
     st.subheader(f"Where {frame.plain(scene.variant)} does worst {against}".rstrip(), anchor=False)
+    _show(ws, scene, found[:1], example_id=found[0].example_id, key="persona_worst", alone=True)
+
+
+def _show(ws: Workspace, scene: Scene, found: Sequence[Answered], **told: Any) -> None:
+    """Examples with their replies, as this page looks at them."""
     replies.show(
         ws,
-        found[:1],
+        found,
         metric=scene.metric,
         reference=scene.reference,
         looked_at=scene.variant,
         bounds=scene.bounds,
-        example_id=found[0].example_id,
-        key="persona_worst",
         on_choose=_choose_example,
-        alone=True,
+        **told,
     )
 
 
@@ -303,17 +292,7 @@ def _replies(ws: Workspace, scene: Scene, persona_id: str, found: Sequence[Answe
         f"{frame.plain(scene.variant)} first. Equal replies stand together, the best first; differences are "
         f"against {frame.plain(scene.reference)}. Arrow keys walk the list."
     )
-    replies.show(
-        ws,
-        found,
-        metric=scene.metric,
-        reference=scene.reference,
-        looked_at=scene.variant,
-        bounds=scene.bounds,
-        example_id=shown,
-        key="persona_examples",
-        on_choose=_choose_example,
-    )
+    _show(ws, scene, found, example_id=shown, key="persona_examples")
     cast = [name for name in dict.fromkeys((scene.reference, scene.variant)) if name not in scene.bounds]
     st.page_link(
         frame.PLAYGROUND,

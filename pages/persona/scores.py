@@ -13,7 +13,7 @@ from engine.domains.metrics import METRICS
 from engine.show.for_whom import single
 from engine.show.persona import charts
 from engine.show.persona.route import Route, route_of
-from engine.show.persona.table import Scored
+from engine.show.persona.table import Scored, scored
 from engine.strategies.clusterings import Clusters
 from engine.strategies.plan import inapplicable, plan
 from pages.persona import scene as persona_scene
@@ -66,17 +66,10 @@ def _run(experiment: str, label: str, *, icon: str) -> None:
         launch.offer(frame.workspace(), planned, label, key=f"persona_run_{experiment}", icon=icon)
 
 
-def scores(
-    rows: Sequence[Scored],
-    *,
-    metric: Metric,
-    split: str,
-    reference: str,
-    variant: str,
-    bounds: Collection[str],
-    persona_id: str,
-) -> None:
+def scores(scene: Scene, persona_id: str) -> None:
     """Show every variant's difference to the reference, the competing ones first, bounds last."""
+    metric, reference, bounds = scene.metric, scene.reference, scene.bounds
+    rows = scored(scene.scores.wide, persona_id, reference, scene.grounds)
     st.subheader("Which variant serves this persona best?", anchor=False)
     paired = [one for one in rows if one.delta is not None]
     if not paired:
@@ -85,7 +78,7 @@ def scores(
     ordered = sorted(
         paired, key=lambda one: (one.variant in bounds, -metric.sign * (one.delta or 0.0), one.variant)
     )
-    where = "test" if split == "test" else "validation"
+    where = "test" if scene.split == "test" else "validation"
     _summary(ordered, metric, where, reference=reference, bounds=bounds)
 
     def clicked() -> None:
@@ -96,7 +89,7 @@ def scores(
         charts.score_chart(
             ordered,
             reference=reference,
-            looked_at=variant,
+            looked_at=scene.variant,
             bounds=bounds,
             higher_is_better=metric.higher_is_better,
             in_points=metric.in_points,
@@ -123,14 +116,7 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     """Say what the variant looked at truly gives this persona, the luck of her few examples taken out."""
     if scene.metric.higher_is_better is None:
         return
-    found = persona_scene.true_gains(
-        ws,
-        scene.variant,
-        metric=scene.metric.name,
-        split=scene.split,
-        protocol=scene.protocol,
-        reference=scene.reference,
-    )
+    found = persona_scene.true_gains(ws, scene.variant, **scene.asked)
     if found is None or persona_id not in found.index:
         return
     own = found.loc[persona_id]

@@ -60,8 +60,9 @@ def _choices(ws: Workspace, question: Question, answer: Answer, conversation_id:
 
 
 def _revealed(ws: Workspace, vote: Vote, conversation_id: str) -> bool:
-    won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
-    told = f"Your vote: **{frame.plain(won)}** is better." if won else f"Your vote: {vote.choice}."
+    told = f"Your vote: {vote.choice}."
+    if vote.winner:
+        told = f"Your vote: **{frame.plain(vote.winner)}** is better."
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f":material/how_to_vote: {told}", width="content")
         mine = [one for one in votes.read(ws) if one.voter == voter.voter()]

@@ -210,10 +210,7 @@ def _blind() -> bool:
         key=_BLIND,
         help="Names, order, scores and the right reply stay hidden until you have voted.",
     )
-    if blind:
-        st.query_params["blind"] = "1"
-    else:
-        st.query_params.pop("blind", None)
+    addresses.write("blind", "1" if blind else None)
     return blind
 
 
@@ -267,10 +264,8 @@ def _sampling() -> tuple[float, float, int]:
         help="The same seed draws the same reply.",
     )  # fmt: skip
     for name, value, usual in (("temperature", heat, 0.0), ("top_p", top_p, 1.0), ("seed", seed, 0)):
-        if heat and value != usual:
-            st.query_params[name] = f"{value:g}" if isinstance(value, float) else str(value)
-        else:
-            st.query_params.pop(name, None)
+        told = f"{value:g}" if isinstance(value, float) else str(value)
+        addresses.write(name, told if heat and value != usual else None)
     return (heat, top_p, int(seed)) if heat else (0.0, 1.0, 0)
 
 
@@ -290,10 +285,7 @@ def _length() -> int:
         if asked not in known:
             addresses.gone("Length", asked, str(_USUAL))
     most = int(st.select_slider("Longest reply, in tokens", _LENGTHS, key=_LENGTH))
-    if most == _USUAL:
-        st.query_params.pop("length", None)
-    else:
-        st.query_params["length"] = str(most)
+    addresses.write("length", None if most == _USUAL else str(most))
     return most
 
 

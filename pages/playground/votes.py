@@ -167,9 +167,9 @@ def _last(ws: Workspace, cast: list[Vote], whose: str | None) -> None:
         downloads.table_menu(partial(vote_table, ws), name="votes", key="votes")
     for vote in reversed(cast[-_LAST:]):
         who = reads.called(ws, vote.persona_id)
-        won = {"left": vote.left.variant, "right": vote.right.variant}.get(vote.choice)
-        other = {"left": vote.right.variant, "right": vote.left.variant}.get(vote.choice)
-        told = f"{won} over {other}" if won else f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
+        told = f"{vote.choice}: {vote.left.variant}, {vote.right.variant}"
+        if vote.winner:
+            told = f"{vote.winner} over {vote.loser}"
         st.page_link(
             frame.PLAYGROUND,
             label=frame.plain(f"{ago(vote.at)}, {vote.voter or _NOBODY}, {who}: {told}"),

@@ -14,7 +14,7 @@ from engine.show.run_words import against_estimate, changed, origin, settings, t
 from engine.strategies import reference, registry
 from engine.strategies.budgets import own_budget
 from engine.strategies.cloning import command_of
-from engine.strategies.spec import PARTIAL
+from engine.strategies.spec import is_partial
 from pages.runs import curves, keeping
 from pages.runs import queue as run_queue
 from pages.runs.queue import ACTIVE
@@ -138,7 +138,7 @@ def _repeat(ws: Workspace, record: RunRecord) -> None:
     """Offer the same from other seeds, for what was made on the reference's ground and for all personas."""
     spec = record.spec
     known = registry.experiments(ws).get(record.experiment)
-    if spec is None or known is None or any(spec.parameters.get(name) is not None for name in PARTIAL):
+    if spec is None or known is None or is_partial(spec):
         return
     if not (spec.upstream or known.traits.trains or reference.is_candidate(spec)):
         return  # nothing of it was trained

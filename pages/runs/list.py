@@ -202,7 +202,7 @@ def _table(
     table = pd.DataFrame(
         [
             _row(record, told.get(record.run_id, labels.NONE), scores.get(record.run_id), metric)
-            | {_column(name): _value(record, name) for name in differing}
+            | {name.replace("_", " ").capitalize(): _value(record, name) for name in differing}
             for record in found
         ]
     )
@@ -213,10 +213,14 @@ def _table(
 
 
 def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -> dict[str, Any]:
-    status, estimate = record.status, record.spec.estimate_seconds if record.spec else None
+    status, estimate = record.status, record.estimate_seconds
     when = status.ended_at if record.ended else status.started_at or status.queued_at
+<<<<<<< HEAD
     factor = 100.0 if metric.in_points else 1.0
     low, high = (score.low, score.high) if score and score.delta is not None else (None, None)
+=======
+    factor = 100.0 if metric.unit == "fraction" else 1.0
+>>>>>>> main
     return {
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
         "Title": label.title,
@@ -224,7 +228,9 @@ def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -
         "State": state_words(record),
         "Score": None if score is None or score.mean is None else factor * score.mean,
         "Difference": None if score is None or score.delta is None else factor * score.delta,
-        "Interval": "" if low is None or high is None else f"{metric.change(low)} to {metric.change(high)}",
+        "Interval": ""
+        if score is None or None in (score.delta, score.low)
+        else metric.spread(score.low, score.high),
         "Verdict": score.verdict if score else "",
         "Changed": changed_words(record),
         "Tags": ", ".join(label.tags),
@@ -244,19 +250,11 @@ def _differing(found: Sequence[RunRecord]) -> list[str]:
     return sorted(told, key=lambda name: -len(values[name]))[:_MOST_PARAMETERS]
 
 
-def _column(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
 def _value(record: RunRecord, name: str) -> Any:
     value = settings(record.spec).get(name) if record.spec else None
-    return (
-        value
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else spelled(value)
-        if value
-        else ""
-    )
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    return spelled(value) if value else ""
 
 
 _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn

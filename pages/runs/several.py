@@ -54,9 +54,7 @@ def _scores(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
             "Variant": one.variant + (f", best of {one.variants}" if one.variants > 1 else ""),
             metric.label: metric.level(one.mean),
             "Difference": metric.change(one.delta),
-            "95 % interval": ""
-            if one.delta is None
-            else f"{metric.change(one.low)} to {metric.change(one.high)}",
+            "95 % interval": "" if one.delta is None else metric.spread(one.low, one.high),
             "Against": "" if one.delta is None else one.reference,
             "Verdict": one.verdict,
         }
@@ -153,8 +151,8 @@ def _outcomes(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
     for record in chosen:
         summary = declared(ws.run_folder(record.run_id), "summary", {})
         told = dict(filter(None, (fact(name, value) for name, value in summary.items())))
-        expected = record.spec.estimate_seconds if record.spec else None
-        times = {"Took": duration(record.status.seconds or None), "Expected": duration(expected)}
+        took, expected = record.status.seconds or None, record.estimate_seconds
+        times = {"Took": duration(took), "Expected": duration(expected)}
         rows.append({"Run": record.run_id, "State": state_words(record), **times, **told})
     st.markdown("**How they went**")
     frame.table(rows, placeholder="", alt="State, time and outcome of each run")

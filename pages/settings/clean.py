@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count, size
+from engine.core.wording import size
 from engine.results import cleaning
 from pages.shared import frame
 
@@ -33,7 +33,7 @@ def show(ws: Workspace) -> None:
         {
             "Kind": [kind.capitalize() for kind in kinds],
             "Number": [f"{len(mine):,}" for mine in kinds.values()],
-            "Size": [size(_total(mine)) for mine in kinds.values()],
+            "Size": [size(cleaning.total(mine)) for mine in kinds.values()],
             "What it is": [cleaning.KINDS[kind] for kind in kinds],
         },
         height="content",
@@ -47,7 +47,7 @@ def show(ws: Workspace) -> None:
         placeholder="Nothing",
     )
     mine = [one for kind in chosen for one in kinds[kind]]
-    told = f"{count(len(mine), 'file or folder', 'files and folders')}, {size(_total(mine))}"
+    told = cleaning.words(mine)
     if chosen and frame.action(
         f"Take away {told}", icon=":material/delete:", key="settings_clean", least="own"
     ):
@@ -63,12 +63,6 @@ def _confirm(ws: Workspace, kinds: tuple[str, ...], told: str) -> None:
 def _clean(ws: Workspace, kinds: tuple[str, ...]) -> None:
     with frame.boundary():
         gone = cleaning.clean(ws, kinds)
-        st.session_state[_DONE] = (
-            f"{count(len(gone), 'file or folder', 'files and folders')} gone, {size(_total(gone))}."
-        )
+        st.session_state[_DONE] = f"Gone: {cleaning.words(gone)}."
         st.session_state.pop(_FOUND, None)
         st.session_state.pop("settings_clean_kinds", None)
-
-
-def _total(found: list[cleaning.Leftover]) -> int:
-    return sum(one.size_bytes for one in found)

@@ -139,10 +139,8 @@ def linked_choice(
         value = st.selectbox(label, options, format_func=worded, key=key, help=help)
     if is_gone and value is not None:
         gone(label, str(asked), worded(value))
-    elif value is None or (whole and value == ALL):
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
+    else:
+        write(name, None if whole and value == ALL else value)
     address = st.query_params.get(name)
     st.session_state[seen] = written.then(address, value) if written else Written(address, value)
     return None if whole and value == ALL else value
@@ -163,6 +161,14 @@ def linked(name: str, options: Sequence[str], *, label: str) -> str:
     else:
         gone(label, asked, options[0])
     return options[0]
+
+
+def write(name: str, value: str | None) -> None:
+    """Let the address say ?name=value; for None, nothing of that name."""
+    if value is None:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
 
 
 def point(name: str, value: str) -> None:

@@ -42,7 +42,9 @@ def show() -> None:
         st.session_state[_STATES] = _states(ws, records, walking)
         for record in ended:
             st.toast(frame.plain(_end_words(ws, record)), icon=frame.STATE_ICONS[record.state])
-        at_work = bool(walking) or any(_is_at_work(record) for record in records)
+        at_work = bool(walking) or any(
+            record.state in _AT_WORK and not record.elsewhere for record in records
+        )
         if at_work:
             st.fragment(_live, run_every=_TICK_SECONDS)()
         if at_work or ended:
@@ -91,10 +93,6 @@ def _waiting(ws: Workspace, queued: Sequence[RunRecord]) -> None:
             _stop(ws, record, "Drop", icon=":material/close:")
     if len(queued) > _LISTED:
         frame.run_link(queued[0].run_id, f"and {len(queued) - _LISTED:,} more")
-
-
-def _is_at_work(record: RunRecord) -> bool:
-    return record.state in _AT_WORK and not record.elsewhere
 
 
 def _pilot(ws: Workspace) -> tuple[str, str | None] | None:

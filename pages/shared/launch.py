@@ -209,7 +209,7 @@ def _launch_button(
 
 def _obstacle(ws: Workspace, planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
-    obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws))
+    obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws).launcher)
     if obstacle is not None:
         st.warning(frame.plain(obstacle.message), icon=":material/block:")
         st.caption(frame.hint(obstacle.hint))

@@ -20,6 +20,7 @@ from engine.core.forms import WholeCard
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
+from engine.core.wording import SPLIT_WORDS as SPLIT_WORDS
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
 from engine.data.portrait import Portrait, portrait
@@ -34,13 +35,6 @@ from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.serve.conversation import choices
 
-SPLIT_WORDS = {
-    "train": "Train",
-    "val": "Validation",
-    "test": "Test",
-    "history": "History of unseen personas",
-    "unseen": "Unseen personas",
-}
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -165,7 +165,7 @@ def _reply(
             }
             for name in sorted(reply.variants, key=lambda name: (name != looked_at, name != reference, name))
         ],
-        "score": _level(reply.score, metric),
+        "score": "undefined" if reply.score is None else metric.level(reply.score),
         "difference": "" if reference in reply.variants else _difference(reply.delta, metric),
         "tone": "" if reference in reply.variants else _tone(reply.delta, metric),
         "pieces": [
@@ -191,10 +191,6 @@ def _memory(memory: Memory) -> dict[str, Any]:
         "place": f"Dialogue {place}" if place else "",
         "variants": ", ".join(memory.variants),
     }
-
-
-def _level(value: float | None, metric: Metric) -> str:
-    return "undefined" if value is None else metric.level(value)
 
 
 def _difference(value: float | None, metric: Metric) -> str:

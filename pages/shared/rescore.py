@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from engine.core.machine import read_only
 from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.results import rescoring
-from engine.results.comparing.comparison import NotComputed
+from engine.results.comparing.remarks import NotComputed
 from pages.shared import frame
 
 
@@ -26,16 +25,12 @@ def instead(ws: Workspace, missing: NotComputed) -> None:
 
 def offer(ws: Workspace, metrics: Sequence[Metric]) -> None:
     """Show the button that computes these metrics for all replies that lack them."""
-    closed = read_only(ws)
     names = ", ".join(one.label for one in metrics)
-    if st.button(
+    if frame.action(
         f"Compute {frame.plain(names)}" if len(metrics) == 1 else "Compute what is missing",
         icon=":material/calculate:",
         key="rescore_" + "_".join(one.name for one in metrics),
-        disabled=closed,
-        help="This workspace is read-only."
-        if closed
-        else "For the replies that are there; nothing is generated again. As: python -m engine rescore",
+        help="For the replies that are there; nothing is generated again. As: python -m engine rescore",
     ):
         with st.spinner(f"Computing {names} ..."):
             done = rescoring.rescore(ws, [one.name for one in metrics])

@@ -66,3 +66,9 @@ def test_the_table_says_what_training_has_to_do_with_it(
     assert "Within the noise of training" in told.err
     assert "Mean over 3 seeds" in told.err
     assert "ground" in told.out
+    assert " repeat " not in told.out
+    assert "2 repeats from other seeds left out of the table" in told.err
+    assert main(["compare", "--repeats", "-w", str(ws.root)]) == 0
+    told = capsys.readouterr()
+    assert told.out.count(" repeat ") == 2
+    assert "Another seed alone" in told.err

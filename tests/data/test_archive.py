@@ -124,11 +124,11 @@ def test_an_archive_that_lies_about_its_sizes_is_counted_not_believed(
         ({"d\x00.jsonl": b"{}"}, "not a plain file name"),
         (
             {"d.pkl": b"cos\nsystem\n(S'true'\ntR."},
-            "not a .jsonl, .json, .ndjson, .csv, .tsv, .parquet, .gz or .zip",
+            "not a .jsonl, .json, .ndjson, .csv, .tsv, .parquet, .arrow, .gz or .zip",
         ),
         ({"d.zip": b"PK", "d.jsonl": b"{}"}, "comes with other files"),
         ({"d.zip": b"no zip at all"}, "not a zip archive that can be read"),
-        ({"d.zip": packed({"readme.jsonl.txt": b"hello"})}, "holds no dataset"),
+        ({"d.zip": packed({"readme.jsonl.txt": b"hello"})}, "holds no file of data .readme.jsonl.txt"),
         ({"d.zip": packed({"a.json/d.jsonl": b"{}", "a.json": b""})}, "holds 'a.json' twice"),
         ({"d.zip": packed({"d.jsonl": b"{}"}, compression=zipfile.ZIP_LZMA)}, "packed in an unusual way"),
     ],

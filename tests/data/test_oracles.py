@@ -10,7 +10,7 @@ import pytest
 
 from engine.data.worlds import WORLDS, draw_world
 from engine.data.worlds.dialogues import Intent, Turn
-from engine.data.worlds.households import Household, draw_household, most_common
+from engine.data.worlds.households import Household, draw_household
 from engine.data.worlds.population import SoFar
 from engine.data.worlds.replies import known_manner, own_manner, phrase
 from engine.data.worlds.words import REPLY_SLOTS
@@ -47,8 +47,8 @@ def varied(known: Chooser, plan: Intent, household: Household) -> list[str]:
     """Return every reply that differs in one way from that of an assistant that knows the persona."""
     return [
         phrase(plan, lambda other, slot=slot, way=way: way.text if other == slot else known(other), household)
-        for slot, ways in REPLY_SLOTS.items()
-        for way in ways
+        for slot in REPLY_SLOTS
+        for way in household.spec.ways_of(slot)
         if way.world
     ]
 
@@ -62,7 +62,7 @@ def test_no_way_of_wording_it_is_expected_above_who_knows_the_persona(scorer: Sc
         known = known_manner(household)
         plan = planned(household, rng)
         mine = phrase(plan, known, household)
-        common = phrase(plan, lambda slot: most_common(slot, "world"), household)
+        common = phrase(plan, lambda slot, spec=household.spec: spec.most_common(slot, "world"), household)
         drawn = [phrase(plan, own_manner(household, rng), household) for _ in range(2 * DRAWS)]
         others = [mine, *sorted({*varied(known, plan, household), common, drawn[0]} - {mine})]
         vectors = scorer.embed([*others, *drawn])
@@ -103,11 +103,11 @@ def test_the_dialogue_so_far_is_read(scorer: Scorer) -> None:
 def test_what_is_expected_follows_what_was_heard() -> None:
     household = draw_household(WORLDS["individualists"], seed=0, index=0)
     so_far = SoFar(household)
-    assert so_far.expected()("verb") == most_common("verb", "world")
+    assert so_far.expected()("verb") == household.spec.most_common("verb", "world")
     kept = household.manner["verb"]
     so_far.hearing(lambda slot: kept)("verb")
     assert so_far.expected()("verb") == kept
-    assert so_far.expected()("join") == most_common("join", "world")
+    assert so_far.expected()("join") == household.spec.most_common("join", "world")
 
 
 def test_where_types_exist_one_reply_tells_the_type() -> None:

@@ -114,7 +114,7 @@ def model_folder(folder: Path, **content: str | None) -> Path:
     [
         ({"model__safetensors": None, "pytorch_model__bin": "x"}, "pickled weights only"),
         ({"config__json": '{"auto_map": {"AutoModel": "modeling.Model"}}'}, "code that came with the model"),
-        ({"config__json": '{"auto_map"'}, "is no JSON"),
+        ({"config__json": '{"auto_map"'}, "is not valid JSON"),
         ({"config__json": "[]"}, "config.json is of another form: it must be an object"),
         ({"config__json": None}, "no config.json"),
         ({"model__safetensors": None}, "no weights"),

@@ -78,7 +78,7 @@ def test_what_is_no_layout_is_said(ws: Workspace, tmp_path: Path, files: dict[st
 def test_a_file_of_another_kind_is_no_layout(ws: Workspace, tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(bytes(range(256)))
-    with pytest.raises(EngineError, match="model.bin is not in a known layout: no line of it could be read"):
+    with pytest.raises(EngineError, match="model.bin holds no row that can be read"):
         prepare(ws, dataset=path)
 
 

@@ -21,6 +21,7 @@ MAY = datetime(2023, 5, 8, 13, 56, tzinfo=UTC).timestamp()
         "1:56 pm on 8 May, 2023", "May 8, 2023 13:56", "8 May 2023 13:56", "Mon, 08 May 2023 13:56:00 GMT",
         "Mon May 08 13:56:00 +0000 2023", "08.05.2023 13:56", int(MAY), MAY, str(int(MAY)), int(MAY * 1000),
         str(int(MAY * 10**6)), int(MAY * 10**9), {"$date": "2023-05-08T13:56:00Z"}, "20230508T135600",
+        {"$date": {"$numberLong": str(int(MAY * 1000))}}, "2023-05-08 05:56:00 PST", "2023-05-08 15:56 CEST",
     ],
 )  # fmt: skip
 def test_one_moment_in_many_hands(value: Any) -> None:
@@ -32,7 +33,7 @@ def test_one_moment_in_many_hands(value: Any) -> None:
     [
         None, "", "8", "08:00", "yesterday", "Monday", "evening", True, 7, 1e400, float("nan"), -1, [], {},
         "a 2023 b", "version 2.1", "x" * 500, "99/99/2023", "2023-13-45", "chat-2023", "9" * 400, "12",
-        10**400, -(10**400),
+        10**400, -(10**400), "2023-05-08 13:56 XYZ", 20231345,
     ],
 )  # fmt: skip
 def test_what_is_no_date_is_none(value: Any) -> None:
@@ -49,6 +50,11 @@ def test_days_are_read_as_the_others_of_their_column() -> None:
     assert not days_of(["03/04/2023", "05/06/2023"]).sure
     assert days_of(["03/04/2023"], "day-first") == Days(day_first=True)
     assert days_of(["03.04.2023", "2023-04-03"]).sure
+
+
+@pytest.mark.parametrize("value", ["2023-05-08", 20230508, "20230508", "8 May 2023", "8.5.2023"])
+def test_one_day_in_many_hands(value: Any) -> None:
+    assert written(read_time(value) or 0) == "2023-05-08T00:00:00Z"
 
 
 @given(st.text(max_size=70) | st.integers() | st.floats() | st.dictionaries(st.text(), st.text(), max_size=2))

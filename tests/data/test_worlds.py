@@ -19,7 +19,8 @@ from engine.core.paths import REPOSITORY, Workspace, read_json
 from engine.data.dataset import examples_of, load_dataset
 from engine.data.prepare import prepare
 from engine.data.worlds import WORLDS, Household, Session, draw_world, write_world
-from engine.data.worlds.households import draw_household
+from engine.data.worlds.households import draw_household, draw_manner_of_type
+from engine.data.worlds.words import REPLY_SLOTS
 from engine.domains.smart_home.actions import extract
 from engine.lm.scorer import Scorer
 
@@ -138,6 +139,35 @@ def test_archetypes_share_their_manner_within_a_type_and_not_beyond() -> None:
     ]
     assert min(like for same_type, like in pairs if same_type) == 1.0
     assert mean(like for same_type, like in pairs if not same_type) < 0.5
+
+
+def test_in_told_the_text_tells_the_whole_manner_and_the_first_dialogues_nothing_of_it() -> None:
+    """Who reads the text knows every way that is kept to; who reads the first dialogues knows of none."""
+    question = "Is there anything else you'd like to adjust?"
+    asked: dict[tuple[bool, bool], list[bool]] = {}
+    manners: dict[frozenset[str], set[tuple[str, ...]]] = {}
+    for household, sessions in drawn("told", personas=40, dialogues=10):
+        likes = household.character.split(". ")[1].removeprefix(f"{household.name} ").rstrip(".")
+        assert set(household.manner) == set(household.spec.slots)
+        kept = tuple(household.manner[slot] for slot in household.spec.slots)
+        manners.setdefault(frozenset(likes.split(" and ")), set()).add(kept)
+        for number, session in enumerate(sessions):
+            said = [turn.reply.endswith(question) for turn in session.turns if "set to" in turn.reply]
+            asked.setdefault((number >= 6, household.manner["follow_up"] == question), []).extend(said)
+    assert len(manners) > 10
+    assert all(len(kept) == 1 for kept in manners.values())
+    assert abs(mean(asked[False, True]) - mean(asked[False, False])) < 0.1
+    assert mean(asked[True, True]) > 0.9
+    assert mean(asked[True, False]) < 0.1
+
+
+def test_styles_have_nothing_in_common_and_say_what_a_frozen_base_can_say() -> None:
+    spec = WORLDS["styles"]
+    styles = [draw_manner_of_type(spec, seed=3, kind=kind, source="world")[0] for kind in range(4)]
+    for slot in spec.slots:
+        own = [style[slot] for style in styles]
+        assert len(set(own)) == len(own)
+        assert set(own) <= {way.text for way in REPLY_SLOTS[slot] if way.elsewhere}
 
 
 def test_individualists_share_no_manner_and_follow_no_type() -> None:

@@ -108,10 +108,13 @@ def test_a_folder_without_weights_or_without_a_config_is_refused(folder: Path) -
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_a_model_that_brings_code_is_refused_before_it_runs(folder: Path, name: str) -> None:
+def test_code_that_a_model_brings_is_never_run(folder: Path, name: str) -> None:
+    """Where transformers has the architecture its own class is taken, else the model is refused."""
     mark = folder / "ran"
     (folder / "modeling.py").write_text(f"open({str(mark)!r}, 'w')\n")
     rewrite(folder / name, lambda config: config.update(auto_map={"AutoModelForCausalLM": "modeling.Model"}))
+    assert load_base(str(folder)).model.config.model_type == "qwen2"
+    rewrite(folder / "config.json", lambda config: config.update(model_type="qwen0"))
     assert "run code" in refusal(folder).message
     assert not mark.exists()
 
@@ -158,9 +161,13 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_one(folder: Path) ->
     assert generate(base.model, base.tokenizer, [prompt], max_new_tokens=4)[0].reply_tokens <= 4
 
 
-def test_a_tokenizer_without_an_end_token_is_refused(folder: Path) -> None:
+def test_a_tokenizer_without_an_end_token_takes_the_models_or_is_refused(folder: Path) -> None:
+    own = load_base(str(folder)).tokenizer.eos_token
     rewrite(folder / "tokenizer_config.json", lambda config: config.pop("eos_token"))
     (folder / "special_tokens_map.json").unlink(missing_ok=True)
+    assert load_base(str(folder)).tokenizer.eos_token == own
+    for name in ("config.json", "generation_config.json"):
+        rewrite(folder / name, lambda config: config.pop("eos_token_id", None))
     assert "no end-of-text token" in refusal(folder).message
 
 

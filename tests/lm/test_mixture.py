@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from peft import PeftModel
 from engine.lm import mixture
 from engine.lm.adapters import fresh, load_lora, save_lora, targets
 from engine.lm.bank import Change, change_of
+from engine.lm.decode import decode
 from engine.lm.encode import encode_prompt
-from engine.lm.generate import Reply, generate
+from engine.lm.generate import Decoding, Reply, generate
 from engine.lm.kernels import Kernels
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Lockstep, Strand, decode_mixed, summed
@@ -23,6 +25,10 @@ from engine.lm.shape import LoraShape
 NEW_TOKENS = 12
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj"))}
 Chat = list[dict[str, str]]
+
+
+def greedy(tokens: int) -> Decoding:
+    return partial(decode, max_new_tokens=tokens, end_ids=frozenset())
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +99,7 @@ def test_a_mixture_says_what_the_sum_of_pefts_probabilities_says(
         for first, second in prompts
     ]
     rule = Kernels(mixed=kernel)  # type: ignore[arg-type]
-    tokens = decode_mixed(base.model, requests, max_new_tokens=NEW_TOKENS, end_ids=frozenset(), kernels=rule)
+    tokens = decode_mixed(base.model, requests, greedy(NEW_TOKENS), kernels=rule)
     ours = torch.stack(seen, dim=1)  # requests, steps, vocabulary
     assert ours.shape == (len(prompts), NEW_TOKENS, ours.shape[-1])
     for place, pair in enumerate(prompts):
@@ -186,8 +192,7 @@ def test_a_batch_without_room_is_halved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     requests = [(Strand(a, changes["ada"], 0.6), Strand(b, changes["bo"], 0.4)) for a, b in prompts]
-    told = {"max_new_tokens": 6, "end_ids": frozenset[int]()}
-    whole = decode_mixed(base.model, requests, **told)  # type: ignore[arg-type]
+    whole = decode_mixed(base.model, requests, greedy(6))
     sizes, real = [], mixture._decode
 
     def narrow(model: object, part: list, *rest: object) -> list[list[int]]:
@@ -197,7 +202,7 @@ def test_a_batch_without_room_is_halved(
         return real(model, part, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(mixture, "_decode", narrow)
-    assert decode_mixed(base.model, requests, **told) == whole  # type: ignore[arg-type]
+    assert decode_mixed(base.model, requests, greedy(6)) == whole
     assert max(sizes) == 8
     assert sizes.count(2) == 4
 
@@ -262,7 +267,7 @@ def test_steering_says_what_pefts_logits_put_together_say(
         )
         for first, second in prompts
     ]
-    tokens = decode_mixed(base.model, requests, max_new_tokens=NEW_TOKENS, end_ids=frozenset())
+    tokens = decode_mixed(base.model, requests, greedy(NEW_TOKENS))
     for pair, said in zip(prompts, tokens, strict=True):
         theirs = steered_by_hand(peft, pair, strength, said)
         chosen = theirs.gather(1, torch.tensor(said)[:, None])[:, 0]
@@ -270,8 +275,7 @@ def test_steering_says_what_pefts_logits_put_together_say(
     mixed = decode_mixed(
         base.model,
         [(Strand(a, changes["ada"], 0.5), Strand(b, changes["bo"], 0.5)) for a, b in prompts],
-        max_new_tokens=NEW_TOKENS,
-        end_ids=frozenset(),
+        greedy(NEW_TOKENS),
     )
     assert tokens != mixed
 

@@ -15,8 +15,9 @@ from engine.lm.captured import rounded
 from engine.lm.encode import Encoded
 from engine.lm.forms import Form, LoraForm
 from engine.lm.lanes import Lanes
+from engine.lm.last_layer import plain_attention
 from engine.lm.load import load_base
-from engine.lm.packed_attention import begins_of, prefer_packed, shorten, takes_packed
+from engine.lm.packed_attention import begins_of, prefer_packed, shorten
 from engine.lm.packing import Drill, batch_of, bins_of, layout_of
 from engine.lm.passes import Passes
 from engine.lm.prefix import PrefixForm
@@ -164,7 +165,7 @@ def test_labels_are_the_next_tokens_of_replies_and_know_their_adapter(encoded: l
 
 def test_forms_and_models_that_cannot_be_packed_are_not(tiny_base: Path) -> None:
     base = load_base(str(tiny_base))
-    assert takes_packed(base.model)
+    assert plain_attention(base.model)
     assert not getattr(PrefixForm(base.model, 4, [1, 2]), "packs", False)
     base.model.config.layer_types = ["sliding_attention", "full_attention"]
-    assert not takes_packed(base.model)
+    assert not plain_attention(base.model)

@@ -124,6 +124,21 @@ def test_untrained_it_gives_everybody_the_same(base: Base) -> None:
         assert (tensors["code|V"] @ KNOWN[0] - tensors["code|V"] @ KNOWN[1]).abs().max() > 0.1
 
 
+def test_codes_are_as_near_to_each_other_as_what_they_are_made_of(base: Base) -> None:
+    """Of those trained on all of it, as far as codes can hold it; a stranger's as far as she is like them."""
+    form = made(base, "mixture")
+    told = KNOWN - KNOWN.mean(dim=0)  # of the four, three numbers tell all that sets them apart
+    tensors = form.start(seed=3) | form.code_along(told)
+    codes = 0.1 * told @ tensors["code|V"].T + tensors["code|b"]
+    torch.testing.assert_close(codes @ codes.T, told @ told.T, atol=1e-4, rtol=1e-4)
+    stranger = 0.25 * told[0] + 0.75 * told[2]
+    code = tensors["code|V"] @ (0.1 * stranger)
+    torch.testing.assert_close(codes @ code, told @ stranger, atol=1e-4, rtol=1e-4)
+    few = form.code_along(told[:2])["code|V"]
+    assert few.shape == tensors["code|V"].shape
+    assert few[2:].abs().max() == 0
+
+
 @torch.no_grad()
 def test_what_is_written_acts_as_the_network_says(base: Base, tmp_path: Path) -> None:
     """A network read back from its file, and PEFT's files of what it gives two personas."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from bench.architectures import write_tiny
 from engine.core.errors import EngineError
 from engine.lm import probe as probing
 from engine.lm.load import load_base
@@ -75,6 +76,13 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(
     monkeypatch.setattr(probing, "free_bytes", lambda device: 1000)
     card = probe(str(folder))
     assert list(verdicts(card).items())[-1] == ("Memory", "refused")
+
+
+def test_a_window_that_holds_no_dialogue_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
+    write_tiny("gpt2", tmp_path / "short", load_base(str(folder)).tokenizer, n_positions=48)
+    last = probe(str(tmp_path / "short")).findings[-1]
+    assert (last.name, last.verdict) == ("Window", "refused"), last
+    assert "48 tokens" in last.detail
 
 
 def test_what_cannot_be_loaded_is_a_refusal_and_no_error(folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from engine.core.types import Message
 from engine.lm.encode import encode_chat, encode_dialogue, encode_prompt
 from engine.lm.load import load_base
 from engine.lm.prompts import chat
+from engine.lm.template import template_of
 from engine.lm.turns import fitted, traits
 
 GEMMA = (
@@ -95,6 +96,63 @@ def test_a_template_that_thinks_in_the_prompt_only_still_shows_the_reply(
     )
     rows = encode_dialogue(tokenizer, ASKED)
     assert [replies(tokenizer, row) for row in rows] == ["It is on.<|im_end|>", "It is louder.<|im_end|>"]
+
+
+MISTRAL = (
+    "{% set told = messages[0]['content'] if messages[0]['role'] == 'system' %}{{ bos_token }}"
+    "{% for m in (messages[1:] if told else messages) %}"
+    "{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('alternate') }}{% endif %}"
+    "{% if m['role'] == 'user' %}{{ '[INST] ' + (told + '\n\n' if loop.last and told else '') }}"
+    "{{ m['content'] + '[/INST]' }}"
+    "{% else %}{{ ' ' + m['content'] + eos_token }}{% endif %}{% endfor %}"
+)
+
+
+def asked_and_answered(tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
+    """What each reply of ASKED is asked with, and what is learned behind that very prompt."""
+    rows, found = encode_dialogue(tokenizer, ASKED), []
+    for end in (2, 4):
+        prompt = encode_prompt(tokenizer, ASKED[:end])
+        row = next(
+            one for one in rows if list(one.ids[: len(prompt)]) == prompt and one.is_reply[len(prompt)]
+        )
+        marks = row.is_reply[len(prompt) :]
+        own = row.ids[len(prompt) : len(prompt) + (marks.index(False) if False in marks else len(marks))]
+        found.append((str(tokenizer.decode(prompt)), str(tokenizer.decode(own))))
+    return found
+
+
+def test_a_system_message_that_stands_in_the_newest_turn_alone_is_trained_there(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = MISTRAL
+    assert not traits(tokenizer).extends
+    (first, on), (second, louder) = asked_and_answered(tokenizer)
+    assert first.endswith("[INST] Be brief.\n\nLight on.[/INST]")
+    assert second.endswith("It is on.<|im_end|>[INST] Be brief.\n\nLouder.[/INST]")
+    assert (on, louder) == (" It is on.<|im_end|>", " It is louder.<|im_end|>")
+
+
+def test_a_header_that_the_template_writes_only_with_the_reply_belongs_to_the_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    )
+    (first, on), (_, louder) = asked_and_answered(tokenizer)
+    assert first.endswith("Light on.<|im_end|>\n<|im_start|>assistant\n")
+    assert (on, louder) == ("It is on.<|im_end|>", "It is louder.<|im_end|>")
+
+
+def test_a_template_tells_one_day_and_of_several_the_one_for_chats_is_taken(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    own = "{{ 'Today: ' + strftime_now('%d %b %Y') + '\n' }}" + str(tokenizer.chat_template)
+    tokenizer.chat_template = {"default": own, "tool_use": "{{ raise_exception('no tools') }}"}
+    tokenizer.chat_template = template_of(tokenizer)
+    (first, on), _ = asked_and_answered(tokenizer)
+    assert first.startswith("Today: 26 Jul 2024\n")
+    assert on == "It is on.<|im_end|>"
 
 
 def test_a_template_that_renders_nothing_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -32,6 +32,7 @@ class Model:
         ("llama", {"max_position_embeddings": 200}, 200),
         ("mpt", {"max_seq_len": 96}, 96),
         ("bloom", {}, 4096),
+        ("gemma3", {"text_config": {"max_position_embeddings": 300}}, 300),
     ],
 )
 def test_the_window_is_what_the_architecture_calls_it(

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from engine.core.errors import EngineError
-from engine.core.machine import Machine, change_machine
+from engine.core.machine import change_machine
 from engine.core.memory import available_bytes
 from engine.core.paths import Workspace
 from engine.runs import jobs
@@ -86,9 +86,9 @@ def test_what_waits_already_takes_its_disk_too(ws: Workspace) -> None:
 
 
 def test_on_a_cluster_its_own_memory_counts(ws: Workspace) -> None:
-    assert lacking(ws, Room(10**15, 0), Machine(launcher="ray")) is None
-    assert lacking(ws, Room(), Machine()) is None
-    assert lacking(ws, Room(1, shutil.disk_usage(ws.root).free), Machine()) is not None
+    assert lacking(ws, Room(10**15, 0), "ray") is None
+    assert lacking(ws, Room(), "local") is None
+    assert lacking(ws, Room(1, shutil.disk_usage(ws.root).free), "local") is not None
 
 
 def test_what_is_begun_already_takes_nothing_more(ws: Workspace) -> None:

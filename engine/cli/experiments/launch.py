@@ -14,7 +14,7 @@ from engine.cli.frame import Call, command, note, out, pairs, table
 from engine.cli.watch import answer
 from engine.core.command import command_line, read_value, typed
 from engine.core.errors import EngineError
-from engine.core.machine import LAUNCHERS, read_machine
+from engine.core.machine import LAUNCHERS, Machine, read_machine
 from engine.core.paths import Workspace
 from engine.core.wording import duration, percent
 from engine.runs import jobs
@@ -24,6 +24,12 @@ from engine.strategies.costs import Checked
 from engine.strategies.plan import Plan, plan
 from engine.strategies.spec import EvaluationSettings, Experiment, Parameters
 from engine.strategies.sweep import SWEEPS
+
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable."
+)
+DETACH = click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
 
 
 @command(
@@ -38,7 +44,7 @@ from engine.strategies.sweep import SWEEPS
     ),
 )
 @click.argument("name", required=False)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@SETTINGS
 @click.option("--use-augmented", is_flag=True, help="Train on augmented dialogues too: use_augmented=true.")
 @click.option("--preset", help="Named parameters of the experiment; --set goes before them.")
 @click.option("--seed", type=int, help="The run's seed; by default the workspace's.")
@@ -50,8 +56,8 @@ from engine.strategies.sweep import SWEEPS
     default=True,
     help="Run, beside what trains adapters, its step-matched unified and its placebo.  [default: controls]",
 )
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 @click.option("--list", "list_them", is_flag=True, help="List the experiments and their parameters.")
 @click.option("--launcher", type=click.Choice(LAUNCHERS), help="Where it is executed; by default as set.")
 @click.option("--ray-address", help="The Ray cluster: HOST:PORT, or auto.")
@@ -92,22 +98,10 @@ def run(
     named = {**named, "use_augmented": True} if use_augmented else named
     given = {**named, **read_settings(settings)}
     planned = plan(call.ws, name, given, seed=seed, upstream=roles, controls=controls)
-    for line in planned.notes:
-        note(line)
-    if dry_run and planned.obstacle is not None:
-        note(f"It cannot be launched yet: {planned.obstacle}")
-    if dry_run:
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
-    machine = replace(
-        read_machine(call.ws), **{name: value for name, value in where.items() if value is not None}
+    chosen = {name: value for name, value in where.items() if value is not None}
+    return launch(
+        call, planned, detach=detach, dry_run=dry_run, machine=replace(read_machine(call.ws), **chosen)
     )
-    submitted = jobs.submit(call.ws, planned, retry=True, machine=machine)
-    for entry in submitted:
-        if entry.what == "resumed":
-            note(f"{entry.record.run_id} goes on from its last checkpoint.")
-    records = [entry.record for entry in submitted]
-    return answer(call, records, detach=detach, target=planned.target.run_id)
 
 
 @command("experiments", examples=("experiments", "experiments cluster", "experiments --json"))
@@ -140,22 +134,37 @@ def plan_record(planned: Plan) -> dict[str, Any]:
     }
 
 
+def launch(
+    call: Call, planned: Plan, *, detach: bool, dry_run: bool = False, machine: Machine | None = None
+) -> int:
+    """Show what a plan would run, or queue it and answer as `watch.answer` does; its notes go to stderr."""
+    for line in planned.notes:
+        note(line)
+    if dry_run:
+        if planned.obstacle is not None:
+            note(f"It cannot be launched yet: {planned.obstacle}")
+        call.answer(plan_record(planned), lambda: show_plan(planned))
+        return 0
+    submitted = jobs.submit(call.ws, planned, retry=True, machine=machine)
+    for entry in submitted:
+        if entry.what == "resumed":
+            note(f"{entry.record.run_id} goes on from its last checkpoint.")
+    asked = [one.run_id for one in planned.runs if one.purpose == "asked"][-1]
+    return answer(call, [entry.record for entry in submitted], detach=detach, target=asked)
+
+
 def show_plan(planned: Plan) -> None:
     """Print a plan as a table."""
     shown = table("run", "why", "now", "changed from the defaults", "estimate", right=("estimate",))
     for run in planned.runs:
-        changed = ", ".join(
-            _changed(run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}, run.spec.changed)
-        )
+        values = run.spec.parameters | run.spec.protocol | {"seed": run.spec.seed}
+        names = (f"{one}={values[one]}" if one in values else f"{one} changed" for one in run.spec.changed)
+        changed = ", ".join(names)
         expected = "-" if run.state == "succeeded" else costs.words(run.left)
         shown.add_row(run.run_id, run.purpose, run.state or "new", Text(changed or "-"), expected)
     out().print(shown)
     if planned.room:
         out().print(f"It takes at least {planned.room}.")
-
-
-def _changed(values: dict[str, Any], names: Iterable[str]) -> list[str]:
-    return [f"{name}={values[name]}" if name in values else f"{name} changed" for name in names]
 
 
 def experiments(ws: Workspace) -> list[dict[str, Any]]:

@@ -7,12 +7,10 @@ from dataclasses import asdict
 
 import click
 
-from engine.cli.experiments.launch import plan_record, show_plan
+from engine.cli.experiments.launch import DETACH, DRY_RUN, launch
 from engine.cli.frame import Call, command, note, out
-from engine.cli.watch import answer
 from engine.core.errors import EngineError
 from engine.core.wording import ago
-from engine.runs import jobs
 from engine.strategies import reference as references
 from engine.strategies.ground import read_ground
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, plan_repeats
@@ -30,8 +28,8 @@ from engine.strategies.repeating import MOST_SEEDS, SEEDS, plan_repeats
     show_default=True,
     help="How many in all, the first one counted.",
 )
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 def repeat(call: Call, *, run_ids: Sequence[str], seeds: int, detach: bool, dry_run: bool) -> int:
     """Repeat the reference, and what is built on it, from other seeds: what training alone changes.
 
@@ -39,15 +37,9 @@ def repeat(call: Call, *, run_ids: Sequence[str], seeds: int, detach: bool, dry_
     are over personas and seeds. Runs named leave out the others.
     """
     planned = plan_repeats(call.ws, run_ids, seeds=seeds)
-    for line in planned.notes:
-        note(line)
-    if dry_run:
-        call.answer(plan_record(planned), lambda: show_plan(planned))
-        return 0
-    if planned.left is not None and planned.left.seconds:
+    if not dry_run and planned.left is not None and planned.left.seconds:
         note(f"It takes {planned.left.words}.")
-    submitted = jobs.submit(call.ws, planned, retry=True)
-    return answer(call, [entry.record for entry in submitted], detach=detach)
+    return launch(call, planned, detach=detach, dry_run=dry_run)
 
 
 @command("reference", examples=("reference", "reference unified-1a2b3c4d"))

@@ -9,13 +9,17 @@ from typing import Any
 import click
 from rich.text import Text
 
-from engine.cli.experiments.launch import plan_record, read_settings, show_plan
+from engine.cli.experiments.launch import DETACH, DRY_RUN, SETTINGS, plan_record, read_settings, show_plan
 from engine.cli.frame import Call, command, note, out, table
 from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
 from engine.core.wording import count, percent, signed_points
 from engine.domains.metric import Metric
+<<<<<<< HEAD
 from engine.domains.metrics import METRICS
+=======
+from engine.domains.metrics import primary
+>>>>>>> main
 from engine.runs import jobs
 from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
@@ -34,8 +38,8 @@ from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 @click.argument("values", required=False, metavar="[PARAMETER=VALUE,VALUE...]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of all; repeatable.")
 @click.option("--seed", type=int, help="The runs' seed; by default the workspace's.")
-@click.option("--detach", is_flag=True, help="Return at once; the runs go on in the background.")
-@click.option("--dry-run", is_flag=True, help="Show what would be run, and run nothing.")
+@DETACH
+@DRY_RUN
 @click.option("--results", "only_results", is_flag=True, help="Show what is there, and run nothing.")
 def sweep(
     call: Call,
@@ -66,7 +70,7 @@ def sweep(
 @command("pilot", examples=("pilot", "pilot hybrid --personas 20", "pilot --split test --json"))
 @click.argument("name", required=False)
 @click.option("--personas", type=click.IntRange(min=3), default=20, show_default=True, help="How many.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter; repeatable.")
+@SETTINGS
 @click.option("--split", type=click.Choice(["val", "test"]), default="val", show_default=True, help="Where.")
 def pilot(call: Call, *, name: str | None, personas: int, settings: Sequence[str], split: str) -> int:
     """Forecast the full study from its pilots; with an experiment's name, run its pilot first.
@@ -115,12 +119,12 @@ def _answer_results(call: Call, chosen: Sweep) -> int:
     found = sweep_results_of(call.ws, chosen)
     call.answer(
         {"sweep": chosen.name, "results": [asdict(one) for one in found]},
-        lambda: _show_results(chosen, found),
+        lambda: _show_results(chosen, found, primary(call.ws)),
     )
     return 0
 
 
-def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
+def _show_results(chosen: Sweep, found: Sequence[Any], metric: Metric) -> None:
     out().print(Text(chosen.question, style="bold"))
     numbers = ("val", "difference", "95 % CI")
     columns = [*numbers, *(f"{name} (test)" for name in numbers[1:])]
@@ -139,10 +143,16 @@ def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
                 point.run_id,
             )
     out().print(shown)
+<<<<<<< HEAD
     told = {(one.reference, METRICS[one.metric].in_points) for one in found if one.reference}
     for reference, in_points in sorted(told):
         unit = " in points" if in_points else ""
         note(f"Differences{unit} to {reference}. Choose on val; test judges what was chosen.")
+=======
+    for reference in dict.fromkeys(results.reference for results in found if results.reference):
+        unit = "in points" if metric.in_points else f"of {metric.label}"
+        note(f"Differences {unit} to {reference}. Choose on val; test judges what was chosen.")
+>>>>>>> main
 
 
 def _difference(row: Any, metric: Metric) -> tuple[str, str]:

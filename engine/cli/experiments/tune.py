@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import click
@@ -14,8 +14,13 @@ from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError
+<<<<<<< HEAD
 from engine.domains import metrics
 from engine.domains.metric import Metric
+=======
+from engine.domains.metric import Metric
+from engine.domains.metrics import primary
+>>>>>>> main
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
@@ -78,9 +83,10 @@ def tune(
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
         call.answer(value, lambda: _show_rounds(rounds, drawn))
         return 0
-    rounds_told, done, seconds = [], list[Rung](), 0.0
+    tried = _Tried(drawn)
     for rung in rounds:
         share = (rung.personas or ground.personas) / ground.personas
+<<<<<<< HEAD
         rung = that_fit(rung, spent=seconds, budget=asked, seconds_each=share * (each or 0.0))
         drawn = _kept(drawn, rung.settings)
         plans = _plans(call, name, rung, drawn, fixed)
@@ -94,32 +100,68 @@ def tune(
         if not call.as_json:
             _show_standings(metrics.primary(call.ws), rung, found_here, by_run)
         drawn = [by_run[one.run_id] for one in found_here]
+=======
+        rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
+        each = _try(call, name, rung, tried, fixed) / share
+>>>>>>> main
     kept = plan(
         call.ws,
         TUNED,
-        {"of": name, "settings": len(by_run), **_evaluation(fixed)},
-        upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(by_run)},
+        {"of": name, "settings": len(tried.runs), **_evaluation(fixed)},
+        upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(tried.runs)},
     )
     launch_all(call, [kept], detach=False)
-    best = found_here[0]
-    spent, best_of_all = cost(tuple(done), ground.personas), {**fixed, **drawn[0]}
+    best = {**fixed, **tried.left[0]}
     record = tuning.remember(
         call.ws,
         name,
         budget=asked.runs,
         budget_seconds=asked.seconds,
-        spent=spent,
-        seconds=seconds,
-        settings=done[0].settings,
-        kept=best_of_all,
-        run_id=best.run_id,
+        spent=cost(tuple(tried.done), ground.personas),
+        seconds=tried.seconds,
+        settings=tried.done[0].settings,
+        kept=best,
+        run_id=tried.best,
     )
-    line = command_line("run", name, ws=call.ws, settings=best_of_all)
+    line = command_line("run", name, ws=call.ws, settings=best)
     call.answer(
-        {"tuned": asdict(record), "rounds": rounds_told},
-        lambda: out().print(f"Kept: {best.run_id} ({_words(drawn[0])}). {line}"),
+        {"tuned": asdict(record), "rounds": tried.told},
+        lambda: out().print(f"Kept: {tried.best} ({_words(tried.left[0])}). {line}"),
     )
     return 0
+
+
+@dataclass(slots=True)
+class _Tried:
+    """A tuning under way: the settings that are left, the best first, its rounds so far, their seconds, and
+    the runs of the last one, `best` of them."""
+
+    left: list[Mapping[str, Any]]
+    done: list[Rung] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    runs: list[str] = field(default_factory=list)
+    best: str = ""
+
+
+def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, Any]) -> float:
+    """Run a round, tell where it stands, and return the seconds that a run of it took."""
+    from engine.results import tuning
+
+    drawn = _kept(tried.left, rung.settings)
+    plans = _plans(call, name, rung, drawn, fixed)
+    launch_all(call, plans, detach=False)
+    by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
+    tried.runs = list(by_run)
+    here = _measured(call, tried.runs)
+    found = tuning.standings(call.ws, tried.runs)
+    tried.seconds += sum(here)
+    tried.done.append(Rung(len(by_run), rung.personas))
+    tried.told.append({"personas": rung.personas, "standings": [asdict(one) for one in found]})
+    if not call.as_json:
+        _show_standings(rung, found, by_run, primary(call.ws))
+    tried.best, tried.left = found[0].run_id, [by_run[one.run_id] for one in found]
+    return sum(here) / len(here)
 
 
 def _seconds_a_run(call: Call, name: str, fixed: Mapping[str, Any]) -> float | None:
@@ -161,7 +203,11 @@ def _words(given: Mapping[str, Any]) -> str:
 
 
 def _show_standings(
+<<<<<<< HEAD
     metric: Metric, rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]
+=======
+    rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]], metric: Metric
+>>>>>>> main
 ) -> None:
     who = "all personas" if rung.personas is None else f"{rung.personas} personas"
     out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))

@@ -9,9 +9,7 @@ import click
 
 from engine.cli.compare import compare
 from engine.cli.frame import Call, command, note
-from engine.cli.watch import watch
-from engine.core.command import command_line
-from engine.core.errors import EngineError
+from engine.cli.watch import failure, watch
 from engine.core.paths import REPOSITORY, Workspace
 from engine.core.wording import duration
 from engine.runs import jobs
@@ -39,10 +37,7 @@ def demo(call: Call, *, personas: int, dialogues: int) -> int:
         submitted = jobs.submit(ws, plan(ws, experiment), retry=True)
         for record in watch(ws, [entry.record.run_id for entry in submitted], quiet=call.as_json):
             if record.state != "succeeded":
-                raise EngineError(
-                    f"{record.run_id} {record.state}" + (f": {record.error}" if record.error else "."),
-                    f"See: {command_line('logs', record.run_id, ws=ws)}",
-                )
+                raise failure(record, ws)
     app = f"PERSONA_LAB_WORKSPACE={shlex.quote(str(ws.root))} make run"
     note(f"Done in {duration(time.monotonic() - began)}. Look at it: {app}")
     compare.main(["--workspace", str(ws.root), *(["--json"] if call.as_json else [])], standalone_mode=False)

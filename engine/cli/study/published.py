@@ -10,9 +10,10 @@ import click
 from rich.text import Text
 
 from engine.cli.frame import Call, command, note, out, table
-from engine.core.wording import count, interval, percent, points, signed_points
+from engine.core.wording import count, percent, points
 
 if TYPE_CHECKING:
+    from engine.domains.metric import Metric
     from engine.results.imported import Imported
     from engine.results.imported.routing import ImportedRouting
 
@@ -75,34 +76,31 @@ def route_imported(call: Call, *, metric: str | None, margin: float, **asked: st
 
     Such scores are one mean a persona on one split, so a route by persona is chosen on what judges it.
     """
-    from engine.domains.metrics import chosen
+    from engine.domains.metrics import METRICS, chosen
     from engine.results.imported.routing import route_imported as route
     from engine.results.store import refresh
 
     call.ws.read_config()
     refresh(call.ws)
-    unit = 100 if chosen(call.ws, metric).unit == "fraction" else 1
+    unit = 100 if chosen(call.ws, metric).in_points else 1
     found = route(call.ws, metric=metric, margin=margin / unit, **asked)
-    call.answer(found.as_json(), lambda: _show_routing(found, unit))
+    call.answer(found.as_json(), lambda: _show_routing(found, METRICS[found.metric]))
     return 0
 
 
-def _show_routing(found: ImportedRouting, unit: int) -> None:
-    from engine.domains.metrics import METRICS
+def _show_routing(found: ImportedRouting, metric: Metric) -> None:
     from engine.results.imported.routing import WHY
 
-    title = f"Routing by {METRICS[found.metric].label} over {found.fallback}, import {found.protocol}"
+    title = f"Routing by {metric.label} over {found.fallback}, import {found.protocol}"
     out().print(Text(title, style="bold"))
     numbers = ("gain", "95 % CI", "better", "equal", "worse")
     shown = table("choice", *numbers, "it is", "how", right=numbers)
-    scale = unit / 100
     for rule in found.rules:
         row = rule.comparison
-        low, high = row.ci_low, row.ci_high
         shown.add_row(
             rule.name,
-            signed_points(None if row.delta is None else row.delta * scale),
-            interval(None if low is None else low * scale, None if high is None else high * scale),
+            metric.change(row.delta),
+            metric.spread(row.ci_low, row.ci_high),
             *(str(number) for number in (row.wins, row.ties, row.losses)),
             rule.kind,
             rule.words,

@@ -25,7 +25,6 @@ from engine.results.trees.tree_words import (
     look_of,
     moved,
     remaining_words,
-    verdict_words,
 )
 
 if TYPE_CHECKING:  # a command that reads no results loads no tables
@@ -198,13 +197,10 @@ def _print_end(stood: Stand, walk: Walk) -> None:
         return
     node = walk.tree.node(walk.result or "")
     out().print(Text(f"Result: {node.name}. {walk.standings[node.id].reason}".rstrip(), style="bold"))
-    verdict = stood.verdict
-    if verdict is not None and verdict.tested is not None:
-        out().print(verdict_words(verdict.tested))
-    elif verdict is not None:
-        out().print(f"The choice is {verdict.variant}.")
-    if verdict is not None and verdict.ahead is not None:
-        out().print(ahead_words(verdict.ahead))
+    if (verdict := stood.verdict) is not None:
+        out().print(f"{verdict.words}.")
+        if verdict.ahead is not None:
+            out().print(ahead_words(verdict.ahead))
 
 
 def _print_what_if(changed: Tree, before: Walk, after: Walk) -> None:

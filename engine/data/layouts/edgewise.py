@@ -15,15 +15,9 @@ from engine.core.errors import Fault
 from engine.core.types import Persona
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.layouts.layout import Sample, beside
-from engine.data.lines import Line, kind_of
+from engine.data.lines import Line, absent_or_kind, kind_of
 from engine.data.rows import read_rows
-from engine.data.schema import (
-    absent_or_kind,
-    read_character,
-    read_meta,
-    read_routines,
-    read_session_id,
-)
+from engine.data.schema import read_character, read_meta, read_routines, read_session_id
 from engine.data.turns import Turns
 from engine.data.when import found_in
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import EngineError, Fault
+from engine.core.errors import EngineError
 from engine.core.wording import count
 from engine.data.assemble import Draft, Imported
 from engine.data.layouts.layout import Sample, beside
 from engine.data.layouts.mapped import Gathered, identifier, rows_of
 from engine.data.layouts.tasks import BY_NAME, Task, task_asked, task_named, task_told
-from engine.data.lines import read_document
 from engine.data.mapping import Mapping, split_of
 from engine.data.packed import stem_of
 from engine.data.when import found_in
@@ -54,6 +53,7 @@ class _Reading:
     items: dict[str, set[str]] = field(default_factory=dict)
     unanswered: int = 0
     odd_items: int = 0
+    odd_keys: frozenset[str] = frozenset()
 
     def notes(self) -> tuple[str, ...]:
         """What is worth saying of what was left out."""
@@ -82,22 +82,45 @@ def read_lamp(samples: tuple[Sample, ...], mapping: Mapping, *, layout: str = "l
     reading = _Reading(_task(samples, mapping))
     for sample in samples:
         split = split_of(sample.path) if len(samples) > 1 else ""
-        golds = _golds(sample.path, mapping.encoding, reading.gathered)
+        answers, golds = _golds(sample.path, mapping.encoding, reading.gathered)
+        asked: set[str] = set()
         characters, rows = _profiles(sample.path.parent, reading.gathered), 0
         for line, row in rows_of(sample.path, mapping.encoding, reading.gathered):
             character = characters[rows] if rows < len(characters) else None
             rows += 1
+            asked.update(str(query.query_id) for query in _queries(row, {}))
             _read_row(row, reading, golds, where=(sample.path.name, line), split=split, character=character)
+        if golds and not asked & golds.keys():
+            problem = (
+                f"answers no query of {sample.path.name}: its ids are {', '.join(list(golds)[:3])[:80]} ..."
+            )
+            reading.gathered.wrong(answers, 0, problem)
         if characters and len(characters) != rows:
             problem = f"{len(characters)} people's summaries beside it, in the order of {rows} people"
             reading.gathered.wrong(sample.path.name, 0, problem)
             reading.gathered.characters = dict.fromkeys(reading.gathered.characters)
+    _refuse_other_task(reading, samples[0].path.name)
     imported = reading.gathered.imported(layout, ids_tell=False, dates=mapping.dates)
     return replace(
         imported,
         notes=(f"Task: {reading.task.name} ({reading.task.about}).", *reading.notes(), *imported.notes),
         mapping=replace(mapping, task=reading.task.name).as_json(),
     )
+
+
+def _refuse_other_task(reading: _Reading, file: str) -> None:
+    """Raise EngineError where no history item has what the task needs."""
+    if reading.odd_keys and not any(reading.items.values()):
+        needed = ", ".join((*reading.task.given, reading.task.answer))
+        raise EngineError(
+            f"{file}: no history item has what {reading.task.name} ({reading.task.about}) needs ({needed});"
+            f" they hold {', '.join(sorted(reading.odd_keys)[:8])}.",
+            f"Name the task they belong to: --task {' or '.join(_fitting(reading.odd_keys)) or 'NAME'}",
+        )
+
+
+def _fitting(keys: frozenset[str]) -> list[str]:
+    return [one.name for one in BY_NAME.values() if {*one.given, one.answer} <= keys]
 
 
 def _task(samples: Sequence[Sample], mapping: Mapping) -> Task:
@@ -131,14 +154,14 @@ def _read_row(
     problems: list[str] = []
     column = next((name for name in _USERS if row.get(name) is not None), "id")
     user = identifier(row.get(column), column, problems)
-    profile = row.get("profile")
+    profile = row.get("profile") or []  # null: nothing is known of her
     if not isinstance(profile, list):
         problems.append("profile: must be a list")
     if user is None or problems:
         reading.gathered.wrong(file, line, *problems)
         return
     reading.gathered.person(user, character)
-    for draft in _history(user, profile or [], reading, file=file, line=line):
+    for draft in _history(user, profile, reading, file=file, line=line):
         reading.gathered.drafts.append(draft)
     for place, query in enumerate(_queries(row, golds)):
         _read_query(query, user, reading, place=place, where=where, split=split)
@@ -151,6 +174,7 @@ def _history(user: str, profile: list[Any], reading: _Reading, *, file: str, lin
         pair = reading.task.pair(item) if isinstance(item, dict) else None
         if pair is None:
             reading.odd_items += 1
+            reading.odd_keys = reading.odd_keys or frozenset(item if isinstance(item, dict) else ())
             continue
         key = repr((item.get("id"), pair))  # ids alone are often null, or numbers that begin anew
         if key in seen:
@@ -206,22 +230,23 @@ def _answer(own: Any, query_id: Any, golds: dict[str, Any]) -> Any:
     return own if own is not None else golds.get(str(query_id))
 
 
-def _golds(path: Path, encoding: str, gathered: Gathered) -> dict[str, Any]:
-    """The answers beside a file of questions: *_outputs.json, or OPPU's *_label.json."""
+def _golds(path: Path, encoding: str, gathered: Gathered) -> tuple[str, dict[str, Any]]:
+    """The answers beside a file of questions, and the name of theirs: *_outputs.json, or OPPU's
+    *_label.json.
+    """
     stem = stem_of(path)
     names = [f"{stem.replace('questions', 'outputs')}.json"] if "questions" in stem else []
     names += [f"{stem}_label.json", f"{stem}_labels.json", f"{stem}_outputs.json"]
     place = next((found for name in names if (found := beside(path.parent, name))), None)
     if place is None:
-        return {}
-    document, fault = read_document(place, encoding)
-    rows = document.get("golds") if isinstance(document, dict) else document
-    if fault is None and not isinstance(rows, list):
-        fault = Fault(place.name, 0, 'must hold {"golds": [{"id", "output"}]}')
-    if fault is not None:
-        gathered.faults.append(fault)
-        return {}
-    return {str(one.get("id")): one.get("output") for one in rows or () if isinstance(one, dict)}
+        return "", {}
+    golds: dict[str, Any] = {}
+    for line, row in rows_of(place, encoding, gathered):
+        if "id" in row:
+            golds[str(row["id"])] = row.get("output")
+        elif row.get("golds") != []:
+            gathered.wrong(place.name, line, 'must hold {"golds": [{"id", "output"}]}')
+    return place.name, golds
 
 
 def _profiles(folder: Path, gathered: Gathered) -> list[str | None]:

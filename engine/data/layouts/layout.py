@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +18,14 @@ if TYPE_CHECKING:
     from engine.data.mapping import Mapping
 
 _LOOKED_AT = 20
+_MOST_LATER = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The first rows of a file that can be read, the names of their columns, and the first fault met."""
+    """The first rows of a file that can be read, later ones that bring another column, and the first fault
+    met.
+    """
 
     path: Path
     rows: tuple[dict[str, Any], ...]
@@ -62,10 +64,39 @@ class Layout:
 
 
 def look_at(path: Path, encoding: str = "") -> Sample:
-    """Return the first rows of a file; none where none can be read."""
-    lines = list(islice(read_rows(path, encoding), _LOOKED_AT))
-    fault = next((line.fault for line in lines if line.fault), "")
-    return Sample(path, tuple(line.value for line in lines if line.value is not None), fault)
+    """Return the first rows of a file, and of all others those in which a column holds something for the
+    first time; none where none can be read.
+
+    A column may be empty for thousands of rows, or stand in none of them: what it is would be missed, and
+    what it says (a split, a date) passed over without a word.
+    """
+    rows: list[dict[str, Any]] = []
+    known: set[str] = set()
+    fault = ""
+    for line in read_rows(path, encoding):
+        fault = fault or line.fault
+        if line.value is None:
+            continue
+        new = _held(line.value) - known
+        if new or len(rows) < _LOOKED_AT:
+            rows.append(line.value)
+            known |= new
+        if len(rows) > _LOOKED_AT + _MOST_LATER:
+            break  # rows that name their columns each in its own way: of those, no number tells more
+    return Sample(path, tuple(rows), fault)
+
+
+def _held(row: dict[str, Any]) -> set[str]:
+    """The columns in which a row holds something, and those of the objects in them."""
+    found = {name for name, value in row.items() if value is not None and value != "" and value != []}
+    inner = (
+        f"{name}.{key}"
+        for name, value in row.items()
+        if isinstance(value, dict)
+        for key, held in value.items()
+        if held is not None and held != ""
+    )
+    return found.union(inner)
 
 
 def beside(folder: Path, name: str) -> Path | None:

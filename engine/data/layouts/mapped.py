@@ -15,17 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import EngineError, Fault
+from engine.core.errors import EngineError, Fault, unknown_name
 from engine.core.types import Message, Persona
 from engine.data.assemble import Draft, Imported, assemble, refuse_too_many
 from engine.data.layouts.layout import Sample
-from engine.data.lines import kind_of
+from engine.data.lines import absent_or_kind, kind_of
 from engine.data.mapping import (
     Mapping,
     columns_of,
     complete,
     named_split,
     parts_of,
+    speakers_of,
     split_of,
     turns_in,
     value_at,
@@ -37,6 +38,7 @@ from engine.data.turns import Speech, Turns, role_of
 from engine.data.when import Days, days_of, found_in, read_time
 
 _WHO_ANSWERS = " (say who answers: --map assistant=NAME)"
+_NOBODY = frozenset({"nan", "null", "none", "nat", "<na>"})
 
 
 @dataclass(slots=True)
@@ -91,8 +93,21 @@ def read_mapped(samples: tuple[Sample, ...], given: Mapping, *, layout: str = "t
     else:
         for file, line, split, row in rows:
             _read_dialogue(row, mapping, gathered, file=file, line=line, split=split)
+    _refuse_silent(mapping, gathered, samples)
     imported = gathered.imported(layout, ids_tell=bool(mapping.session), dates=mapping.dates)
     return replace(imported, mapping=mapping.as_json())
+
+
+def _refuse_silent(mapping: Mapping, gathered: Gathered, samples: Sequence[Sample]) -> None:
+    """Raise EngineError where nobody is called as the one who is said to answer."""
+    spoken = {message.role for draft in gathered.drafts for message in draft.messages}
+    if not mapping.assistant or not spoken or "assistant" in spoken:
+        return
+    names = speakers_of([row for sample in samples for row in sample.rows], mapping)
+    error = unknown_name("speaker", mapping.assistant, names)
+    raise EngineError(
+        f"{samples[0].path.name}: {error.message[:-1]} (--map assistant={mapping.assistant}).", error.hint
+    )
 
 
 def _speech(mapping: Mapping) -> Speech:
@@ -212,7 +227,10 @@ def _messages(
     if isinstance(value, str):
         found = turns_in(value)
         if found is None:
-            problems.append(f"{mapping.messages}: is text, and not the JSON of a list")
+            problems.append(
+                f"{mapping.messages}: is text, and not the JSON of a list, nor turns that begin with"
+                " Human: and Assistant:"
+            )
             return ()
         value = found
     if isinstance(value, list) and value and all(isinstance(pair, list) for pair in value):
@@ -382,18 +400,21 @@ def identifier(value: Any, column: str, problems: list[str]) -> str | None:
     """Return what names a person or a dialogue: text or a whole number, written so that a file may bear it.
 
     What no file's name may hold becomes "-", followed by six digits of the text's hash, so that two stay two.
+    "7.0" is 7: a column of whole numbers in which one is missing is written so.
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if value is None or isinstance(value, bool) or not isinstance(value, str | int):
-        problems.append(
-            f"{column}: must be text or a whole number, is {'missing' if value is None else kind_of(value)}"
-        )
+        problems.append(f"{column}: must be text or a whole number, is {absent_or_kind(value)}")
         return None
     text = str(value).strip()
     if not text:
         problems.append(f"{column}: empty")
         return None
+    if text.lower() in _NOBODY:
+        problems.append(f"{column}: {text!r} is what programs write where nothing stands: it names none")
+        return None
+    text = text.removesuffix(".0") if is_number(text.removesuffix(".0")) else text
     if not BAD_ID.search(text) and len(text.encode("utf-8")) <= MAX_ID_LENGTH:
         return text
     digits = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]

@@ -18,6 +18,7 @@ from engine.data.layouts import chats, edgewise, flattened, lamp, lamp_qa, mappe
 from engine.data.layouts.layout import Layout, Sample
 from engine.data.layouts.own import is_own, read_own
 from engine.data.mapping import Mapping, named_split, split_of
+from engine.data.packed import PACKED
 
 
 def _edgewise(samples: tuple[Sample, ...], mapping: Mapping) -> Imported:
@@ -129,11 +130,20 @@ def _nothing(label: str, folder: Path | None, samples: Sequence[Sample]) -> Engi
     if folder is not None and len(samples) != 1:
         names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
         held = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        packed = next((name for name in names if name.lower().endswith(PACKED)), "")
+        if packed and not samples:
+            hint = f"Name {packed} itself if it is a .zip; else unpack or convert it. {hint}"
         return EngineError(f"{label} holds no dataset ({held or 'it is empty'}).", hint)
     sample = samples[0]
     keys = sorted(key[:40] for key in sample.keys)
-    unread = f"no line of it could be read as an object{f' ({sample.fault})' if sample.fault else ''}"
-    held = f"its lines hold {', '.join(keys[:8])}" if keys else unread
+    if not keys and sample.fault:
+        return EngineError(f"{sample.path.name} holds no row that can be read: {sample.fault}.", hint)
+    if {"id", "output"} == sample.keys or sample.keys == {"golds", "task"}:
+        return EngineError(
+            f"{sample.path.name} holds answers alone.",
+            "Name the file of questions; answers beside it are found.",
+        )
+    held = f"its lines hold {', '.join(keys[:8])}" if keys else "no line of it could be read as an object"
     if sample.keys & {"character", "routines"}:
         hint += f" Name the folder: {edgewise.SESSIONS} belongs to it."
     return EngineError(f"{sample.path.name} is not in a known layout: {held}.", hint)

@@ -39,7 +39,9 @@ class WorldSpec:
     wants for a device are her own. `flat` draws own manners evenly instead of by how common they are, so that
     no shared habit is left to learn. `slots` are those that a manner may hold, all where it is empty.
     `known_from` is the share of her dialogues, the first ones, in which the assistant does not know her yet
-    and follows the population.
+    and follows the population. `ways` leaves a slot that a manner may hold so many ways only, which each type
+    has apart while there are enough and the population has no habit between: those most common here that
+    households elsewhere use too, as a frozen base says no other. The character text then tells all of it.
     """
 
     name: str
@@ -53,10 +55,25 @@ class WorldSpec:
     archetypes: int = 5
     slots: tuple[str, ...] = ()
     known_from: float = 0.0
+    ways: int = 0
 
     def of_slot(self, slot: str) -> WorldSpec:
         """Return what holds of one slot: where a manner cannot hold it, it is the population's."""
-        return self if not self.slots or slot in self.slots else replace(self, own=0.0, archetype=0.0)
+        if self.slots and slot not in self.slots:
+            return replace(self, own=0.0, archetype=0.0, ways=0)
+        return replace(self, conformity=0.0) if self.ways else self
+
+    def ways_of(self, slot: str) -> tuple[Way, ...]:
+        """Return the ways of a slot in this world; where they are few, each is as common as another."""
+        few, ways = self.of_slot(slot).ways, REPLY_SLOTS[slot]
+        if not few:
+            return ways
+        known = sorted((way for way in ways if way.elsewhere), key=lambda way: -way.world)
+        return tuple(way._replace(world=1.0) for way in known[:few])
+
+    def most_common(self, slot: str, source: Source) -> str:
+        """Return the text that an assistant which knows only the population would choose for a slot."""
+        return max(self.ways_of(slot), key=lambda way: getattr(way, source)).text
 
 
 WORLDS: dict[str, WorldSpec] = {row["name"]: WorldSpec(**row) for row in _lists["worlds"]}
@@ -74,7 +91,6 @@ class Household:
     archetype: int
     manner: Mapping[str, str]
     fidelity: float
-    conformity: float
     source: Source
     settings: Settings
     routines: tuple[dict[str, Any], ...]
@@ -89,11 +105,6 @@ def draw(ways: tuple[Way, ...], rng: random.Random, source: Source, *, flat: boo
     if flat:
         weights = [1.0 if weight else 0.0 for weight in weights]
     return rng.choices(ways, weights)[0].text
-
-
-def most_common(slot: str, source: Source) -> str:
-    """Return the text an assistant that knows only the population would choose for `slot`."""
-    return max(REPLY_SLOTS[slot], key=lambda way: getattr(way, source)).text
 
 
 def draw_settings(rng: random.Random) -> Settings:
@@ -183,8 +194,8 @@ def draw_manner(
 ) -> dict[str, str]:
     """Return the slots of a persona's manner; a slot left out follows the population."""
     manner = {}
-    for slot, ways in REPLY_SLOTS.items():
-        chance, of_it = rng.random(), spec.of_slot(slot)
+    for slot in REPLY_SLOTS:
+        chance, of_it, ways = rng.random(), spec.of_slot(slot), spec.ways_of(slot)
         if chance < of_it.archetype:
             manner[slot] = archetype[slot]
         elif chance < of_it.archetype + of_it.own:
@@ -197,20 +208,34 @@ def draw_manner_of_type(
 ) -> tuple[dict[str, str], random.Random]:
     """Return the manner of a type of household, and the generator that the rest of the type is drawn from."""
     rng = random.Random(f"{source}/{spec.name}/{seed}/archetype/{kind}")
-    return {slot: draw(ways, rng, source, flat=True) for slot, ways in REPLY_SLOTS.items()}, rng
+    manner = {slot: draw(ways, rng, source, flat=True) for slot, ways in REPLY_SLOTS.items()}
+    for slot in manner if spec.ways else ():
+        if spec.of_slot(slot).ways:
+            ways = list(spec.ways_of(slot))
+            random.Random(f"{source}/{spec.name}/{seed}/{slot}").shuffle(ways)
+            manner[slot] = ways[kind % len(ways)].text
+    return manner, rng
 
 
 def describe(
-    name: str, hobby: tuple[str, str, str], tone: str, manner: Mapping[str, str], rng: random.Random
+    name: str,
+    hobby: tuple[str, str, str],
+    tone: str,
+    manner: Mapping[str, str],
+    rng: random.Random,
+    *,
+    most: int | None = 2,
 ) -> str:
-    """Return the character text: who she is, how she talks and, where the manner shows it, what she likes."""
+    """Return the character text: who she is, how she talks and, where the manner shows it, at `most` so many
+    things that she likes (None: all)."""
     likes = []
     for slot in ("initiative", "name", "follow_up", "flourish"):
         if slot in manner:
             phrase = MANNERS.get((slot, manner[slot])) or (MANNERS.get((slot, "*")) if manner[slot] else None)
             likes += [phrase] if phrase else []
     first = f"{name} is a {rng.choice(TONE_WORDS[tone])} {hobby[2]} who loves {hobby[0]}."
-    return f"{first} {name} {' and '.join(rng.sample(likes, min(2, len(likes))))}." if likes else first
+    told = rng.sample(likes, len(likes) if most is None else min(most, len(likes)))
+    return f"{first} {name} {' and '.join(told)}." if likes else first
 
 
 def before_known(household: Household) -> Household:
@@ -246,11 +271,10 @@ def draw_household(spec: WorldSpec, *, seed: int, index: int, source: Source = "
         archetype=kind,
         manner=manner,
         fidelity=spec.fidelity,
-        conformity=spec.conformity,
         source=source,
         settings=settings,
         routines=draw_routines(settings, rng),
-        character=describe(name, hobby, tone, manner, rng),
+        character=describe(name, hobby, tone, manner, rng, most=None if spec.ways else 2),
         spec=spec,
         seed=seed,
     )

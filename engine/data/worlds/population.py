@@ -13,7 +13,6 @@ from functools import lru_cache
 from math import prod
 
 from engine.data.worlds.households import Household, Source, WorldSpec, draw_manner_of_type
-from engine.data.worlds.words import REPLY_SLOTS
 
 Seen = tuple[tuple[str, int], ...]
 """The ways of one slot that were used so far, and how often, in order."""
@@ -30,7 +29,8 @@ class SoFar:
 
         def chosen(slot: str) -> str:
             way = choose(slot)
-            if any(way == known.text and getattr(known, self._of.source) for known in REPLY_SLOTS[slot]):
+            of, ways = self._of, self._of.spec.ways_of(slot)
+            if any(way == known.text and getattr(known, of.source) for known in ways):
                 self._used.setdefault(slot, Counter())[way] += 1
             return way
 
@@ -55,7 +55,7 @@ def _most_probable(
     spec: WorldSpec, seed: int, source: Source, *, slot: str, seen: Seen, weights: tuple[float, ...]
 ) -> str:
     """Return the most probable next way of a slot, for a household of types of these weights."""
-    ways = REPLY_SLOTS[slot]
+    ways = spec.ways_of(slot)
     chances = [0.0] * len(ways)
     for manner, weight in zip(_types(spec, seed, source), weights, strict=True):
         if weight:
@@ -80,7 +80,7 @@ def _slot(
     spec: WorldSpec, source: Source, slot: str, of_type: str, seen: Seen
 ) -> tuple[float, tuple[float, ...]]:
     """Return how probable what was `seen` is for such a household, and that times each next way's chance."""
-    ways, spec = REPLY_SLOTS[slot], spec.of_slot(slot)
+    ways, spec = spec.ways_of(slot), spec.of_slot(slot)
     names, common = [way.text for way in ways], [getattr(way, source) for way in ways]
     most = names[common.index(max(common))]
     by_chance = {

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.data.worlds.households import Household, draw, most_common
-from engine.data.worlds.words import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES, REPLY_SLOTS
+from engine.data.worlds.households import Household, draw
+from engine.data.worlds.words import ARM_VERBS, COMMENTS, DEVICE_NAMES, PARAMETER_NAMES
 
 Chooser = Callable[[str], str]
 _WITH_ARTICLE = (("lights", "color"), ("speaker", "equalizer"))
@@ -39,18 +39,22 @@ class Intent:
 def own_manner(household: Household, rng: random.Random) -> Chooser:
     """Return the chooser of the household's real assistant: its manner, at times the population's."""
 
+    spec, source = household.spec, household.source
+
     def choose(slot: str) -> str:
         if slot in household.manner and rng.random() < household.fidelity:
             return household.manner[slot]
-        if household.conformity and rng.random() < household.conformity:
-            return most_common(slot, household.source)
-        return draw(REPLY_SLOTS[slot], rng, household.source)
+        conformity = spec.of_slot(slot).conformity
+        if conformity and rng.random() < conformity:
+            return spec.most_common(slot, source)
+        return draw(spec.ways_of(slot), rng, source)
 
     return choose
 
 
 def known_manner(household: Household) -> Chooser:
     """Return the chooser of an assistant that knows the persona: her manner, else the most common one."""
+    most_common = household.spec.most_common
     return lambda slot: household.manner.get(slot, most_common(slot, household.source))
 
 

@@ -54,9 +54,7 @@ class Endpoint:
 
 def read_endpoint(value: Mapping[str, Any]) -> Endpoint:
     """Return the endpoint written as JSON in a recipe. Raises EngineError for an unknown provider."""
-    provider = str(value.get("provider"))
-    if provider not in get_args(Provider):
-        raise unknown_name("provider", provider, get_args(Provider))
+    _usual_url(str(value.get("provider")))
     try:
         return record(Endpoint, json.dumps(value))
     except (ValueError, TypeError) as error:
@@ -71,9 +69,14 @@ def check_address(base_url: str | None) -> None:
 
 def url_of(provider: str, base_url: str | None) -> str:
     """Return the address that is asked: the given one, else the provider's own."""
+    usual = _usual_url(provider)
+    return base_url or usual
+
+
+def _usual_url(provider: str) -> str:
     if provider not in get_args(Provider):
         raise unknown_name("provider", provider, get_args(Provider))
-    return base_url or _DEFAULT_URLS[cast(Provider, provider)]
+    return _DEFAULT_URLS[cast(Provider, provider)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,25 +10,21 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.core import cuts
-from engine.core.errors import EngineError, unknown_name
+from engine.core.errors import unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import count
 from engine.domains import metrics
-from engine.domains.metric import Metric
-from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
-from engine.results.checks import failed_words
 from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
 from engine.results.comparing.grounds import Asked, Seeds
+from engine.results.comparing.noise import noise_of, noise_of_table
 from engine.results.comparing.pairings import Other, compared_across, ordered, others, with_margin
-from engine.results.comparing.protocol_guard import base_words, told
+from engine.results.comparing.protocol_guard import base_words
+from engine.results.comparing.remarks import NotComputed, warnings
 from engine.results.comparing.scene import (
     IS_BOUND,
     IS_ELSEWHERE,
-    IS_IN_SAMPLE,
     IS_MATCHED,
     IS_PLACEBO,
     IS_REFERENCE,
@@ -39,13 +35,9 @@ from engine.results.comparing.scene import (
 )
 from engine.results.store.statistics import DEFAULT_REFERENCES
 from engine.results.variants import Variant, above, distinctions, resolve
-from engine.runs.runfolder import declared, read_spec
 from engine.stats.compare import Comparison, corrected, over_metrics
-from engine.stats.seeds import TrainingNoise, noise_of_mean, training_noise
 from engine.stats.verdicts import verdict, why
-from engine.strategies import repeating, scorer
-from engine.strategies.budgets import own_budget, whole_budget
-from engine.strategies.cloning import command_of
+from engine.strategies.budgets import whole_budget
 
 __all__ = ["DEFAULT_REFERENCES", "compare_variants"]
 
@@ -133,23 +125,18 @@ def compare_variants(
         "older": list(scene.older),
         "base": {"words": base_words(scene.fields[scene.protocol]), "todays": scene.on_todays_base},
         "unscored": unscored,
-        "warnings": [
-            *_warnings(scene, rows, unscored),
-            *filter(None, [too_few(defined, scene.metric)]),
-            *unheld(ws, second, compared.second),
-            *failed_words(ws, scorer=False),
-            *filter(
-                None,
-                [scorer.warning(ws, scene.metric)]
-                if not scene.fields[scene.protocol].get("imported")
-                else [],
-            ),
-            *_cut(ws, shown),
-            *_unturned(ws, shown),
-        ],
+        "warnings": warnings(
+            ws,
+            scene,
+            rows,
+            shown,
+            unscored=unscored,
+            defined=defined,
+            unheld=unheld(ws, second, compared.second),
+        ),
         "test_looks": _look(ws, scene, shown, at, {scene.metric.name, *read}),
         "test_set": {"name": at.name, "protocols": sorted(at.protocols), "primary": at.primary},
-        "noise": _noise(ws, scene, compared.controls),
+        "noise": noise_of_table(ws, scene, compared.controls),
         "criteria": judged,
         "margin": margin,
         "among_metrics": among,
@@ -166,27 +153,6 @@ def _defined(scene: Scene, rows: Iterable[Comparison]) -> dict[str, int]:
     """For how many personas, of those it is scored for, the reference has the metric."""
     own = next((row.n_paired for row in rows if row.variant == scene.reference.variant), 0)
     return {"personas": own, "of": scene.served(scene.reference)}
-
-
-def too_few(defined: Mapping[str, int], metric: Metric) -> str | None:
-    """Return why a metric is no headline, None where it is: fewer than half of the personas have it."""
-    if 2 * defined["personas"] >= defined["of"]:
-        return None
-    whom = f"{defined['personas']} of {count(defined['of'], 'persona')}"
-    return f"{metric.label} is defined for {whom}, fewer than half: it decides nothing."
-
-
-class NotComputed(EngineError):
-    """A metric not computed for replies that are there (`can_be`), or that a publication leaves out."""
-
-    def __init__(self, metric: Metric, variant: str, *, can_be: bool) -> None:
-        hint = _rescore(metric) if can_be else "The published files do not say it: choose another metric."
-        super().__init__(f"{variant} is not scored in {metric.label}.", hint)
-        self.metric, self.can_be = metric, can_be
-
-
-def _rescore(metric: Metric) -> str:
-    return f"Compute it for the replies that are there: python -m engine rescore --metric {metric.name}"
 
 
 def _check_family(scene: Scene, family: str | None) -> None:
@@ -273,8 +239,9 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
-    noise, seeds = _noise_of(scene, variant, compared), compared.seeds.get(variant.variant)
-    own = scene.pairs[variant.variant_id][0][1]
+    seeds = compared.seeds.get(variant.variant)
+    noise = noise_of(scene, variant, seeds, compared.controls)
+    own, first = scene.pairs[variant.variant_id][0][1], scene.repeated.get(variant.variant_id)
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
     judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
     higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
@@ -284,7 +251,7 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
         "co_primary": second,
         "verdict": role or verdict(judged, higher_is_better=higher),
         "why": "" if role else why(judged, higher_is_better=higher, in_points=in_points),
-        "repeat_of": _repeated(scene, variant),
+        "repeat_of": next((one.variant for one in scene.variants.values() if one.variant_id == first), None),
         "compared": [list(pair) for pair in scene.pairs[variant.variant_id]],
         "built_on": row.reference if own not in (scene.reference.variant_id, variant.variant_id) else None,
         "seeds": seeds and seeds.as_json(),
@@ -326,122 +293,10 @@ def _look(ws: Workspace, scene: Scene, rows: Sequence[Row], at: looks.TestSet, r
     return looks.record(ws, at, scene.protocol, judged if scene.split != "val" else {}, read)
 
 
-def _warnings(scene: Scene, rows: Sequence[Row], unscored: Sequence[str]) -> list[str]:
-    """What a reader must know: what the protocol itself says, who is left out, and what differs in rows from
-    elsewhere."""
-    found = [str(one) for one in scene.fields[scene.protocol].get("warnings", ())]
-    if not scene.on_todays_base:
-        words = base_words(scene.fields[scene.protocol])
-        found.append(f"Made with another base model ({words}) than the workspace has today.")
-    if scene.metric.version not in ("", METRICS[scene.metric.name].version):
-        found.append(
-            f"{scene.metric.label} is shown as version {scene.metric.version} defined it, today's is"
-            f" {METRICS[scene.metric.name].version}. {_rescore(scene.metric)}"
-        )
-    if chosen := [row["variant"] for row in rows if row["role"] == IS_IN_SAMPLE]:
-        found.append(
-            f"Scored on the val that it chose by, so it looks better here and does not compete:"
-            f" {', '.join(chosen)}. Run it again: its val is cross-fitted now."
-        )
-    if unscored:
-        names = ", ".join(unscored)
-        found.append(f"Not scored in {scene.metric.label}, so left out: {names}. {_rescore(scene.metric)}")
-    for protocol in dict.fromkeys(row["protocol"] for row in rows if row["role"] == IS_ELSEWHERE):
-        names = ", ".join(row["variant"] for row in rows if row["protocol"] == protocol)
-        by = ", ".join(sorted({row["paired_by"] for row in rows if row["protocol"] == protocol}))
-        words = told(scene.differences(protocol))
-        found.append(f"Another protocol, so no verdict: {names}. What differs: {words}. Paired by {by}.")
-    return found
-
-
-def _cut(ws: Workspace, rows: Sequence[Row]) -> list[str]:
-    """What the base's window cut off in the runs that made what is shown."""
-    found = []
-    for run_id in dict.fromkeys(row["run_id"] for row in rows):
-        if words := cuts.told(declared(ws.run_folder(run_id), "summary", {})):
-            names = ", ".join(row["variant"] for row in rows if row["run_id"] == run_id)
-            found.append(f"Too long for the base's window, {names}: {words}.")
-    return found
-
-
-# --- what training took
-
-
 def _amount(ws: Workspace, row: Comparison, scene: Scene) -> Row:
     """What the variant and all that it is built on trained with, as far as the runs are still there."""
     told = whole_budget(ws, scene.variants[row.variant].run_id)
     return {"steps": told.steps or None, "train_tokens": told.tokens or None}
-
-
-def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
-    """Which variants had not come to their best epoch when their training ended."""
-    early = []
-    for row in rows:
-        budget = own_budget(ws, row["run_id"])
-        if budget.warning:
-            of = f" ({budget.unturned:,} of {count(budget.judged, 'adapter')})" if budget.judged > 1 else ""
-            early.append(f"{row['variant']}{of}")
-    if not early:
-        return []
-    return [
-        f"Perhaps trained too little, the best epoch was the last: {', '.join(early)}. Allow more epochs."
-    ]
-
-
-# --- the noise floor
-
-
-def _repeated(scene: Scene, variant: Variant) -> str | None:
-    first = scene.repeated.get(variant.variant_id)
-    return next((one.variant for one in scene.variants.values() if one.variant_id == first), None)
-
-
-def _noise_of(scene: Scene, variant: Variant, compared: _Compared) -> TrainingNoise | None:
-    """What another seed alone does, to this recipe or the reference's; to the mean of its own seeds where it
-    has some."""
-    seeds = compared.seeds.get(variant.variant)
-    if seeds is not None and variant.variant_id != scene.reference.variant_id:
-        is_one = len({own for own, _ in scene.pairs[variant.variant_id]}) == 1
-        return noise_of_mean(seeds.deltas, own_once=is_one and variant.parameters_trained > 0)
-    firsts = {variant.variant, scene.reference.variant}
-    return training_noise(
-        [
-            [
-                0.0,
-                *(
-                    row.delta
-                    for row in compared.controls.values()
-                    if row.reference == first and row.delta is not None
-                ),
-            ]
-            for first in firsts
-        ]
-    )
-
-
-def _noise(ws: Workspace, scene: Scene, controls: Named) -> dict[str, Any]:
-    made = {row.reference: [0.0] for row in controls.values()}
-    for row in controls.values():
-        if row.delta is not None:
-            made[row.reference].append(row.delta)
-    found = training_noise(list(made.values()))
-    return {
-        "floor": found and found.largest,
-        "limit": found and found.limit,
-        "pairs": found.pairs if found else 0,
-        "repeats": [row.as_json() for row in controls.values()],
-        "command": _second_seed(ws, scene),
-    }
-
-
-def _second_seed(ws: Workspace, scene: Scene) -> str | None:
-    """The command that makes the reference again from other seeds; None where it is not trained."""
-    origin = scene.origins.get(scene.reference.run_id)
-    if origin is None or not scene.reference.parameters_trained:
-        return None
-    if scene.reference.is_reference:
-        return repeating.command_of(ws)
-    return command_of(read_spec(ws.run_folder(scene.reference.run_id)), ws, seed=origin.seed + 1)
 
 
 # --- criteria

@@ -18,8 +18,9 @@ from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import frozen, looks
 from engine.results.comparing.beside import second_metric
-from engine.results.comparing.comparison import NotComputed, compare_variants
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.frozen import Frozen
+from engine.results.comparing.remarks import NotComputed
 from engine.results.comparing.scene import IS_REFERENCE
 from engine.runs.runfolder import now
 from engine.stats.paired_tests import holm

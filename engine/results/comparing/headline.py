@@ -18,8 +18,9 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing import looks
-from engine.results.comparing.comparison import compare_variants, too_few
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import pairings
+from engine.results.comparing.remarks import too_few
 from engine.stats.co_primary import beside_words
 from engine.stats.verdicts import alone, verdict
 from engine.stats.winners import Optimism, optimism
@@ -166,7 +167,7 @@ def headline(ws: Workspace, found: Found, *, compared: Callable[..., Found] = co
         found["reference"],
         on_val is not None,
         chosen,
-        _measured(tested),
+        tested if tested is not None and tested["delta"] is not None else None,
         highest,
         luck,
         among=found["among_metrics"],
@@ -199,10 +200,6 @@ def _best(found: Found, metric: Metric) -> Row | None:
 
 def _row(found: Found, variant_id: str) -> Row | None:
     return next((row for row in found["rows"] if row["variant_id"] == variant_id), None)
-
-
-def _measured(row: Row | None) -> Row | None:
-    return row if row is not None and row["delta"] is not None else None
 
 
 def _luck(ws: Workspace, found: Found, metric: Metric) -> Optimism | None:

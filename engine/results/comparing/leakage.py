@@ -8,7 +8,7 @@ judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
 from engine.results.comparing.grounds import judged
-from engine.stats.pairing import Valued, index, pair
+from engine.stats.pairing import index, pair, valued
 
 LAST_TURN = 4
 Found = Mapping[str, Any]
@@ -135,18 +135,15 @@ def _part(
     name: str, wanted: Collection[str], seeds: Sequence[tuple[pd.DataFrame, pd.DataFrame]], metric: Metric
 ) -> Gain:
     """One part, over as many seeds as the table is."""
-    paired = [pair(*(index(_rows(table, wanted)) for table in both)) for both in seeds]
+    asked = list(wanted)
+    paired = [
+        pair(*(index(valued(table[table["example_id"].isin(asked)])) for table in both)) for both in seeds
+    ]
     there = [one for one in paired if one.n_paired]
     if not there:
         return Gain(name, 0, 0, None, None, None)
     row, _ = judged(there, metric)
     return Gain(name, row.n_examples, row.n_paired, row.delta, row.ci_low, row.ci_high)
-
-
-def _rows(table: pd.DataFrame, wanted: Collection[str]) -> Iterable[Valued]:
-    held = table[table["example_id"].isin(list(wanted))]
-    values = held["value"].astype(object).where(held["value"].notna(), None)
-    return zip(held["example_id"], held["persona_id"], values, strict=True)
 
 
 def strangers(ws: Workspace, split: str) -> tuple[frozenset[str], frozenset[str]]:

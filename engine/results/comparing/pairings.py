@@ -8,7 +8,7 @@ examples are the same, else persona by persona), and that it gets no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from engine.results.comparing.scene import (
 from engine.results.store.statistics import equal_margin
 from engine.results.variants import Variant
 from engine.stats.compare import Comparison, compare, corrected, outcomes, over_metrics
-from engine.stats.pairing import Pairing, Table, by_persona, index, pair
+from engine.stats.pairing import Pairing, Table, by_persona, index, pair, valued
 from engine.stats.verdicts import verdict, why
 
 Found = Mapping[str, Any]
@@ -290,12 +290,7 @@ def _tables(
     if personas is not None:
         scores = scores[scores["persona_id"].isin(list(personas))]
     return {
-        str(name): index(_rows(table), name=str(name))
+        str(name): index(valued(table), name=str(name))
         for name, table in scores.groupby("variant", sort=False)
         if name in names
     }
-
-
-def _rows(table: pd.DataFrame) -> Iterable[tuple[str, str, float | None]]:
-    values = table["value"].astype(object).where(table["value"].notna(), None)
-    return zip(table["example_id"], table["persona_id"], values, strict=True)

@@ -28,7 +28,7 @@ from engine.runs.runfolder import RunSpec, canonical, declared
 from engine.stats.compare import compare
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
-from engine.strategies.sweep import BELOW, Sweep
+from engine.strategies.sweep import BELOW, Sweep, bare
 
 SPLITS = ("val", "test")
 _TRAINING = "training.json"
@@ -240,7 +240,7 @@ def _runs(
         spec = record.spec
         if spec is None or spec.experiment != experiment or not ground.carries(spec) or not fits(spec):
             continue
-        value = _value(spec, parameter)
+        value = bare(spec.parameters.get(parameter))
         if record.state in ("succeeded", "queued", "running") and (not values or value in values):
             sets.setdefault(_rest(spec, parameter), {})[canonical(value)] = (value, record)
     if not sets:
@@ -248,12 +248,6 @@ def _runs(
     largest = max(sets.values(), key=lambda found: (len(found), max(one.order for _, one in found.values())))
     ordered = sorted(largest.values(), key=lambda found: _place(found[0], values))
     return {value if not isinstance(value, list) else tuple(value): record for value, record in ordered}
-
-
-def _value(spec: RunSpec, parameter: str) -> Any:
-    """The run's value; a list of one is its member, as on the command line."""
-    value = spec.parameters.get(parameter)
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _rest(spec: RunSpec, parameter: str) -> str:

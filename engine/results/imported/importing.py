@@ -7,7 +7,6 @@ at the end: an import is there whole or not at all.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from engine.data.archive import Upload, named, unpack_upload, unpack_zip
 from engine.data.dataset import CARD, PERSONAS, SPLITS, data_hash, dataset_files, hash_of, load_dataset
 from engine.data.prepare import noted
 from engine.data.splits import NAMES
-from engine.data.staging import incoming, move_in, write_files
+from engine.data.staging import incoming, json_bytes, move_in, write_parts
 from engine.data.statistics import dataset_statistics
 from engine.domains.metrics import METRICS
 from engine.results.imported.files import PersonaScore
@@ -243,17 +242,10 @@ def make_room(ws: Workspace, personas: Sequence[str], label: str, staging: Path)
     card = _card(dataset, source, digest)
     about = {"source": source, "data_hash": digest, "personas": len(personas), "dialogues": 0}
     config = {"dataset": about, "base": "embedded", "split": "by-time", "seed": 0, "created_at": now()}
-    files |= {CARD: _json(card)}
-    divided = {SPLITS: _json(_splits())}
+    files |= {CARD: json_bytes(card)}
+    divided = {SPLITS: json_bytes(_splits())}
     config |= noted(files, divided)
-    write_files(staging / "dataset", files)
-    write_files(staging / "splits", divided)
-    write_files(staging, {ws.config.name: _json(config)})
-    return [
-        (staging / "dataset", ws.dataset),
-        (staging / "splits", ws.splits),
-        (staging / ws.config.name, ws.config),
-    ]
+    return write_parts(staging, ws, files, divided, config)
 
 
 def _card(dataset: Dataset, source: str, digest: str) -> dict[str, Any]:
@@ -287,7 +279,3 @@ def _splits() -> dict[str, Any]:
         "checks": [],
         "statistics": {**dict.fromkeys(NAMES, nothing), "online": {"dialogues": 0}},
     }
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n").encode("utf-8")

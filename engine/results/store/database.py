@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import duckdb
 
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.locks import locked
 from engine.core.machine import refuse_if_read_only
 from engine.core.paths import Workspace
@@ -160,7 +160,3 @@ def discard(ws: Workspace, *, keep_as: Path | None = None) -> None:
         there.database.replace(keep_as)
     for path in (there.database, there.database.with_suffix(".duckdb.wal"), there.stamp):
         path.unlink(missing_ok=True)
-
-
-def first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -12,7 +12,7 @@ from engine.results.variants import Variant
 from engine.strategies import registry
 from engine.strategies.cloning import settings_of
 from engine.strategies.plan import Plan, Seen, plan
-from engine.strategies.spec import PARTIAL, EvaluationSettings
+from engine.strategies.spec import EvaluationSettings, is_partial
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
 
 
@@ -76,7 +76,7 @@ def controls_of(ws: Workspace, variant: Variant, seen: Seen) -> Plan | None:
     entry = None if spec is None else seen.known.get(spec.experiment)
     if spec is None or entry is None or not entry.traits.personal or not seen.ground.carries(spec):
         return None
-    if any(spec.parameters.get(name) is not None for name in PARTIAL):
+    if is_partial(spec):
         return None
     settings = settings_of(ws, spec)
     try:

@@ -30,6 +30,7 @@ from engine.results.comparing.scene import (
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_time import Costs, Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
+from engine.results.trees.tree_words import verdict_words
 from engine.runs.records import RunRecord
 from engine.runs.runfolder import RESUMABLE
 from engine.stats.verdicts import alone
@@ -55,6 +56,11 @@ class Verdict:
     chosen: Measured | None
     tested: Measured | None
     ahead: Measured | None = None
+
+    @property
+    def words(self) -> str:
+        """What test says of the choice; where it says nothing, the choice alone."""
+        return f"{self.variant} is the choice" if self.tested is None else verdict_words(self.tested)
 
 
 @dataclass(frozen=True, slots=True)

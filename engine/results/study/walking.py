@@ -22,7 +22,7 @@ from engine.results.study import autopilot
 from engine.results.study import standing as study
 from engine.results.study.autopilot import Autopilot, Walk
 from engine.results.trees import tree_library
-from engine.results.trees.tree_words import ahead_words, decision, remaining_words, verdict_words
+from engine.results.trees.tree_words import ahead_words, decision, remaining_words
 from engine.runs import jobs
 from engine.runs.processes import identity
 from engine.runs.records import RunRecord
@@ -160,13 +160,10 @@ def _result_words(stood: study.Stand) -> str:
     assert stood.walk.result is not None
     node = stood.tree.node(stood.walk.result)
     parts = [f"{node.name}.", stood.walk.standings[node.id].reason]
-    verdict = stood.verdict
-    if verdict is not None and verdict.tested is not None:
-        parts.append(f"{verdict_words(verdict.tested)}.")
-    elif verdict is not None:
-        parts.append(f"The choice is {verdict.variant}.")
-    if verdict is not None and verdict.ahead is not None:
-        parts.append(ahead_words(verdict.ahead))
+    if (verdict := stood.verdict) is not None:
+        parts.append(f"{verdict.words}.")
+        if verdict.ahead is not None:
+            parts.append(ahead_words(verdict.ahead))
     return " ".join(part for part in parts if part)
 
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 
 CONNECT_SECONDS = 20.0
 MOST_TASKS = 256
@@ -34,8 +34,7 @@ def connect(address: str) -> Any:
     try:
         ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise _nobody(address, reason) from error
+        raise _nobody(address, first_line(error)) from error
     finally:
         signal.signal(signal.SIGTERM, on_term)  # Ray's own ends the process before its tasks have stopped
     return ray

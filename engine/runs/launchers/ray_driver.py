@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.core.errors import EngineError
+from engine.core.errors import EngineError, first_line
 from engine.core.paths import REPOSITORY, Workspace, write_json
 from engine.lm.remote.keys import asks
 from engine.runs.context import Cancelled, RunContext
@@ -147,7 +147,7 @@ class _Crew:
                 f"Every node needs this folder, and the same Python packages: {REPOSITORY}",
             ) from error
         except (self.ray.exceptions.RayError, OSError) as error:
-            self._again(piece, str(error).strip().splitlines()[0])
+            self._again(piece, first_line(error))
             return
         if answer["state"] == "failed":
             if answer.get("traceback"):

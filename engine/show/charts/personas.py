@@ -27,6 +27,9 @@ from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 _STRIP_BINS = 60
 _FEW = 40  # personas whose names fit below their bars
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
+_OUTCOME_SHAPE: Final = alt.Shape(
+    "outcome:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None
+)
 
 
 def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
@@ -150,11 +153,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
             ),
             y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),
             color=_outcome_colour(frame, symbol="circle"),
-            shape=alt.Shape(
-                "outcome:N",
-                scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
-                legend=None,
-            ),
+            shape=_OUTCOME_SHAPE,
             tooltip=_tooltip(frame, candidate, reference),
         )
         .add_params(clicked("persona_id"))
@@ -179,11 +178,7 @@ def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
             x=alt.X("reference:Q", title=f"{reference}{unit}", scale=x_scale),
             y=alt.Y("candidate:Q", title=f"{candidate}{unit}", scale=x_scale),
             color=_outcome_colour(frame, symbol="circle"),
-            shape=alt.Shape(
-                "outcome:N",
-                scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())),
-                legend=None,
-            ),
+            shape=_OUTCOME_SHAPE,
             tooltip=_tooltip(frame, candidate, reference),
         )
         .add_params(clicked("persona_id"), brushed("x", "y"))

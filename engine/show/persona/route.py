@@ -16,6 +16,7 @@ from engine.core import integrity
 from engine.core.paths import Workspace, read_record
 from engine.lm.effects import Own, Value, effects_of, normal
 from engine.results.variants import Variant
+from engine.strategies.merges import WEIGHTS
 
 ROUTES = "routes.json"
 _AGAIN = "Run it again: delete its folder first."
@@ -141,9 +142,6 @@ def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Cand
 def _on_screen(name: str, recipe: Value, variants: Sequence[Variant]) -> str:
     """The name that a candidate's recipe goes by; its plain name where the recipe is not known."""
     return next((one.variant for one in variants if one.recipe == normal(recipe)), name)
-
-
-WEIGHTS = "weights.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from engine.core.errors import EngineError
 from engine.core.wording import points, signed_points
 from engine.results.study.standing import Stand, stand
 from engine.results.trees import tree_library
-from engine.results.trees.tree_words import ahead_words, decision, gate_words, verdict_words
+from engine.results.trees.tree_words import ahead_words, decision, gate_words
 from engine.show.report.blocks import Block, Bullets, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 
@@ -81,10 +81,7 @@ def _walked(found: Stand) -> Iterator[Block]:
     gates = {gate_words(node.gate, tree.reference) for node in tree.nodes if node.gate and node.is_gated}
     if gates:
         yield Text(f"Its gates ask for {' or '.join(sorted(gates))}.")
-    verdict = found.verdict
-    if verdict is not None and verdict.tested is not None:
-        yield Text(f"Verdict: {verdict_words(verdict.tested)}.")
-    elif verdict is not None:
-        yield Text(f"Verdict: the choice is {verdict.variant}.")
-    if verdict is not None and verdict.ahead is not None:
-        yield Text(ahead_words(verdict.ahead))
+    if (verdict := found.verdict) is not None:
+        yield Text(f"Verdict: {verdict.words}.")
+        if verdict.ahead is not None:
+            yield Text(ahead_words(verdict.ahead))

@@ -13,8 +13,9 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.results.comparing.comparison import NotComputed, compare_variants, too_few
+from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import Headline, headline
+from engine.results.comparing.remarks import NotComputed, too_few
 from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
 from engine.show.charts import is_bound

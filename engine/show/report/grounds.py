@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import count, duration, spelled
+from engine.core.wording import SPLIT_WORDS, count, duration, spelled
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -26,13 +26,6 @@ from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
 _IMPORT = "import-study"
-_SPLITS = {
-    "train": "Train",
-    "val": "Validation",
-    "test": "Test",
-    "history": "History of unseen personas",
-    "unseen": "Unseen personas",
-}
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
@@ -73,7 +66,7 @@ def data_section(gathered: Gathered) -> Section:
 def _splits(found: Mapping[str, Any]) -> Table:
     rows = tuple(
         (word, *(f"{found[name][part]:,}" for part in ("personas", "dialogues", "examples")))
-        for name, word in _SPLITS.items()
+        for name, word in SPLIT_WORDS.items()
         if name in found
     )
     numbers = ("personas", "dialogues", "examples")

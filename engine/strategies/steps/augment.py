@@ -30,7 +30,6 @@ from engine.runs.runfolder import append_line, read_spec
 from engine.strategies import registry
 from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.matched import name_of
-from engine.strategies.spec import full_name
 from engine.strategies.trained import AUGMENTED
 
 DIALOGUES, REPORT = "augmented.jsonl", "augmentation.json"
@@ -96,7 +95,7 @@ def variant_name(context: RunContext) -> str:
     if MATCHED_TO in context.spec.upstream:
         to = read_spec(context.workspace.run_folder(context.spec.upstream[MATCHED_TO]))
         return name_of(to.experiment)
-    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    name = registry.variant_of(context.spec, context.workspace)
     return f"{name}{'+augmented' if AUGMENTED in context.spec.upstream else ''}"
 
 
@@ -178,7 +177,9 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
             "rejected": dict(outcomes.most_common()),
             "by_method": by_method,
             "short_of_target": short,
-            "personas": {row["persona_id"]: _numbers(row) for row in rows},
+            "personas": {
+                row["persona_id"]: {"sources": row["sources"], "made": len(row["made"])} for row in rows
+            },
             "pairs": [pair for row in rows for pair in row["pairs"]][:_SHOWN_REFUSALS],
             "refused": [one for row in rows for one in row["refused"]][:_SHOWN_REFUSALS],
         },
@@ -195,8 +196,3 @@ def _finish(context: RunContext, rows: Sequence[Mapping[str, Any]]) -> None:
     context.log("rejected: " + (", ".join(f"{why} {n}" for why, n in outcomes.most_common()) or "none"))
     if short:
         context.log(f"{len(short)} personas stay short of their target: what is left repeats itself")
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, int]:
-    """Return the numbers of one persona for the report."""
-    return {"sources": row["sources"], "made": len(row["made"])}

@@ -128,7 +128,7 @@ def val_examples(context: RunContext, asker: Asker, *recipes: Recipe, parameter:
             f"What is best of {parameter} is chosen on val, which is not scored here.",
             f"Give one value (--set {parameter}=0.5), or score val too: --set splits=val,test",
         )
-    val = ExampleSet(whole.dataset, whole.splits, {"val": whole.by_split["val"]})
+    val = whole.in_splits(["val"])
     shared = val.where(lambda persona: all(asker.covers(recipe, persona) for recipe in recipes))
     asked = [example for _, example in shared.all]
     for recipe in recipes:

@@ -15,13 +15,13 @@ from engine.core.paths import write_json
 from engine.data.dataset import load_dataset, load_splits
 from engine.domains.registry import domain_of
 from engine.lm.features import Features, adapter_features, behaviour_features, character_features, joined
-from engine.lm.merge import products, stacked
+from engine.lm.merge import products
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.scorer import Scorer
 from engine.runs.context import RunContext
 from engine.stats.clusters import Clustering, cluster
 from engine.strategies.clusterings import FILE
-from engine.strategies.steps.sources import Sources, shares_of
+from engine.strategies.steps.sources import Sources, between
 
 FEATURES, EXPORT = "features.npz", "cluster_map.json"
 
@@ -115,8 +115,5 @@ def _features(context: RunContext) -> Features:
 
 def _of_adapters(context: RunContext) -> Features:
     """The trained adapters of a run as features; a persona's own may be a weighted sum of several."""
-    shelf = Shelf(context.workspace)
     sources = Sources.of(read_personas(context.workspace, context.spec.upstream["adapters"]))
-    shares = np.stack([shares_of(sources, parts).double().numpy() for parts in sources.sums.values()])
-    between = products(stacked([shelf.lora(run, name) for run, name in sources.adapters])).numpy()
-    return adapter_features(sources.personas, shares @ between @ shares.T)
+    return adapter_features(sources.personas, between(sources, Shelf(context.workspace), products))

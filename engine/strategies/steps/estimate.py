@@ -17,7 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.permits import permit_for
 from engine.core.types import Example
 from engine.core.wording import duration
-from engine.data.dataset import choose_examples, examples, hash_of, load_dataset, load_splits
+from engine.data.dataset import choose_examples, examples, load_dataset, load_splits, subset_of
 from engine.domains.registry import domain_of
 from engine.lm.remote.endpoint import Endpoint
 from engine.lm.remote.keys import required_key
@@ -140,12 +140,11 @@ def prices_of(parameters: Mapping[str, Any]) -> Prices:
 def personas_asked(ws: Workspace, spec: RunSpec) -> frozenset[str]:
     """Return for whom a run asks: all, or a seeded subset for a pilot; with the profile, who has one."""
     dataset = load_dataset(ws)
-    ids = sorted({dialogue.persona_id for dialogue in dataset.dialogues})
+    ids = {dialogue.persona_id for dialogue in dataset.dialogues}
     if spec.parameters["profile"]:
         described = {one.persona_id for one in dataset.personas if one.character}
-        ids = [one for one in ids if one in described]
-    wanted = spec.parameters["personas"] or len(ids)
-    return frozenset(sorted(ids, key=lambda one: hash_of(f"subset:{spec.seed}:{one}"))[:wanted])
+        ids &= described
+    return frozenset(subset_of(ids, spec.parameters["personas"], seed=spec.seed))
 
 
 def examples_asked(ws: Workspace, spec: RunSpec) -> list[Example]:

@@ -14,7 +14,7 @@ from typing import Any
 from engine.core import cuts
 from engine.core.errors import EngineError
 from engine.core.types import Dataset, Dialogue, Message, Split, Splits
-from engine.data.dataset import hash_of, load_dataset, load_splits
+from engine.data.dataset import load_dataset, load_splits, subset_of
 from engine.domains.domain import Domain
 from engine.domains.registry import domain_of
 from engine.lm.encode import Encoded, encode_dialogue, encode_prompt
@@ -22,7 +22,7 @@ from engine.lm.load import Base
 from engine.lm.prefix import PrefixForm
 from engine.lm.prompts import chat, system_text
 from engine.lm.shape import LoraShape
-from engine.lm.train import Lesson, TrainSettings
+from engine.lm.train import Hooks, Lesson, Trained, TrainSettings
 from engine.lm.window import newest, window_of
 from engine.runs.context import RunContext
 from engine.runs.runfolder import read_spec
@@ -54,9 +54,7 @@ def persona_groups(context: RunContext) -> list[Group]:
     dataset, splits = load_dataset(context.workspace), load_splits(context.workspace)
     chosen = set(train_ids(dataset, splits, context.spec.parameters))
     ids = sorted({row.persona_id for row in dataset.dialogues if row.dialogue_id in chosen})
-    wanted = context.spec.parameters.get("personas")
-    if wanted is not None and wanted < len(ids):
-        ids = sorted(sorted(ids, key=lambda one: hash_of(f"subset:{context.spec.seed}:{one}"))[:wanted])
+    ids = sorted(subset_of(ids, context.spec.parameters.get("personas"), seed=context.spec.seed))
     by = context.spec.parameters["by"]
     if by == "all":
         return [Group(context.spec.experiment, tuple(ids))]
@@ -66,25 +64,11 @@ def persona_groups(context: RunContext) -> list[Group]:
 
 
 def _cluster_groups(context: RunContext, ids: Sequence[str]) -> list[Group]:
-    clusters = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
-    missing = [persona for persona in ids if persona not in clusters]
-    if missing:
-        raise EngineError(
-            f"The clustering leaves out {len(missing)} personas, {missing[0]} among them.",
-            "Cluster again on this data: python -m engine run clustering",
-        )
-    only = context.spec.parameters.get("cluster")
-    found = sorted({clusters[persona] for persona in ids})
-    if only is not None and only not in found:
-        raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, found))}.")
-    return [
-        Group(
-            folder_name(f"cluster-{cluster}"),
-            tuple(persona for persona in ids if clusters[persona] == cluster),
-        )
-        for cluster in found
-        if only in (None, cluster)
-    ]
+    clusters = read_clusters(context.workspace, context.spec.upstream["clusters"])
+    members: dict[int, list[str]] = {}
+    for persona, cluster in clusters.of(ids, only=context.spec.parameters.get("cluster")).items():
+        members.setdefault(cluster, []).append(persona)
+    return [Group(f"cluster-{cluster}", tuple(members[cluster])) for cluster in sorted(members)]
 
 
 def folder_name(persona_id: str) -> str:
@@ -113,14 +97,9 @@ def covered(context: RunContext, groups: Sequence[Group], rows: Rows) -> list[Gr
 
 
 def lesson(group: Group, rows: Rows) -> Lesson:
-    """Return what a group's adapter is trained and judged on. Raises EngineError without train dialogues."""
+    """Return what the adapter of a group that is `covered` is trained and judged on."""
     members = [rows[persona] for persona in group.personas if persona in rows]
     train = [row for member in members for row in member["train"]]
-    if not train:
-        raise EngineError(
-            f"{group.name} has no train dialogue with a reply that fits the model's window.",
-            "Import data with assistant turns, or choose a base with a longer context.",
-        )
     judges = [row for member in members for row in member["val"]] or list(rows.get("", {}).get("val", ()))
     return Lesson(group.name, train, judges)
 
@@ -234,6 +213,33 @@ def train_settings(context: RunContext, *, dialogues: int) -> TrainSettings:
     fitting = min(_MOST_AT_ONCE, max(1, dialogues * epochs // _WANTED_STEPS))
     given["batch_size"] = given["batch_size"] or fitting
     return TrainSettings(**given, seed=context.spec.seed)
+
+
+def hooks_of(context: RunContext, *, part: int = 0, of: int = 1) -> Hooks:
+    """Return how a trainer tells the run what it does; `part` is which of so many trainings of it."""
+    return Hooks(
+        progress=lambda steps, total: context.progress(
+            "train", part * total + steps, of * total, unit="steps"
+        ),
+        loss=lambda split, step, epoch, nats, rate: context.event(
+            "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
+        ),
+        stop=context.stop_requested,
+        say=context.log,
+    )
+
+
+def record_of(one: Trained, parameters: int, *, seconds: float, judged: bool = True) -> dict[str, Any]:
+    """Return what a trained adapter leaves in training.json of the training itself."""
+    return {
+        "name": one.name,
+        "parameters": parameters,
+        "seconds": seconds,
+        "steps": one.steps,
+        "best_epoch": one.best_epoch + 1,
+        "best_loss": one.best_loss if judged else None,
+        "val_losses": list(one.val_losses),
+    }
 
 
 def shape_of(context: RunContext) -> LoraShape:

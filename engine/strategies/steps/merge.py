@@ -27,15 +27,13 @@ from engine.lm.shape import LoraShape
 from engine.runs.context import RunContext
 from engine.runs.runfolder import declared
 from engine.strategies import registry
-from engine.strategies.spec import full_name
+from engine.strategies.merges import WEIGHTS
 from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name
 from engine.strategies.steps.merge_learned import members_loras
 from engine.strategies.steps.merge_mixes import mixes_of
 from engine.strategies.steps.scoring import score_variants
 from engine.strategies.steps.sources import Sources, shares_of
-
-WEIGHTS = "weights.json"
 
 
 def run(context: RunContext) -> None:
@@ -47,7 +45,8 @@ def run(context: RunContext) -> None:
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
     crossed = Crossed(context.workspace, context.spec.run_id)
-    score_variants(context, {_name(context): recipe}, base=base, shelf=shelf, instead=crossed)
+    name = registry.variant_of(context.spec, context.workspace)
+    score_variants(context, {name: recipe}, base=base, shelf=shelf, instead=crossed)
 
 
 def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> None:
@@ -71,7 +70,8 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
     write_crossed(context.workspace, context.spec.run_id, by_fold, made.fold_of)
     write_json(context.folder / WEIGHTS, weights_json(mixes, parameters))
     seconds = time.perf_counter() - began
-    context.variant(_name(context), recipe.as_json(), family="merge", train_seconds=seconds)
+    name = registry.variant_of(context.spec, context.workspace)
+    context.variant(name, recipe.as_json(), family="merge", train_seconds=seconds)
     effective = [mix.effective for mix in mixes]
     context.summary(
         merges=len(mixes),
@@ -90,10 +90,6 @@ def _merge(context: RunContext, shelf: Shelf, base: Base, recipe: Recipe) -> Non
         context.spec.run_id,
         {persona: adapters[mix.name] for mix in mixes for persona in (*mix.members, *strangers)},
     )
-
-
-def _name(context: RunContext) -> str:
-    return full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
 
 
 def weights_json(mixes: Sequence[Mix], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from engine.core.errors import EngineError
 from engine.core.types import Splits
@@ -25,7 +23,7 @@ from engine.lm import hypernetwork, merge_weights
 from engine.lm.effects import Stored
 from engine.lm.features import Features, behaviour_features, character_features, joined, load_features
 from engine.lm.load import Base
-from engine.lm.merge import cosines, products, stacked
+from engine.lm.merge import cosines, products
 from engine.lm.merge_weights import Matrix, Mix
 from engine.lm.recipes import Shelf
 from engine.lm.retrieve import request_of
@@ -33,10 +31,10 @@ from engine.lm.scorer import Scorer
 from engine.runs import answers
 from engine.runs.context import RunContext
 from engine.stats.routing import FOLDS, folds
-from engine.strategies.clusterings import read_clusters
+from engine.strategies.clusterings import read_clusters, refuse_incomplete
 from engine.strategies.steps.cluster import FEATURES
 from engine.strategies.steps.merge_learned import Mixes, learned
-from engine.strategies.steps.sources import Sources, shares_of
+from engine.strategies.steps.sources import Sources, between
 
 
 def mixes_of(
@@ -48,10 +46,10 @@ def mixes_of(
     """
     parameters, personas = context.spec.parameters, sources.personas
     if parameters["method"] == "learned":
-        assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
+        assignment = _assignment(context, personas)
         return learned(context, sources, shelf, base, below=below, assignment=assignment)
     if parameters["method"] == "weighted":
-        return _weighted(context, _one_cluster(_assignment(context, personas), parameters["cluster"]))
+        return _weighted(context, _assignment(context, personas))
     return Mixes(_unlearned(context, sources, shelf))
 
 
@@ -94,9 +92,8 @@ def _unlearned(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
         )
     if method == "predicted":
         return _predicted(context, sources, shelf)
-    assignment = _one_cluster(_assignment(context, personas), parameters["cluster"])
     if method == "cluster":
-        return merge_weights.cluster_average(assignment)
+        return merge_weights.cluster_average(_assignment(context, personas))
     raise AssertionError(f"{method} is no way to merge")
 
 
@@ -112,8 +109,8 @@ def _predicted(context: RunContext, sources: Sources, shelf: Shelf) -> list[Mix]
             f"Nothing is known of {len(unknown)} personas to predict from, {unknown[0]} among them.",
             "Predict from something that all have: --set features=behaviour",
         )
-    rows = _rows(features, personas)
-    fit = hypernetwork.best(rows, _products(sources, shelf), parameters["ridge"], own=parameters["own"])
+    rows, inner = _rows(features, personas), between(sources, shelf, products)
+    fit = hypernetwork.best(rows, inner, parameters["ridge"], own=parameters["own"])
     context.summary(ridge=fit.ridge, explained=fit.explained)
     context.log(
         f"ridge {fit.ridge:g}: {percent(fit.explained, 1)} of what tells the adapters from their mean is "
@@ -144,45 +141,18 @@ def _known_of(context: RunContext, which: str, splits: Splits, scorer: Scorer) -
     return joined(parts)
 
 
-def _products(sources: Sources, shelf: Shelf) -> Matrix:
-    """Return the inner products of what stands for the personas, [n, n]."""
-    shares = torch.stack([shares_of(sources, sources.sums[each]) for each in sources.personas]).double()
-    inner = products(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
-    return (shares @ inner @ shares.T).numpy()
-
-
 def _assignment(context: RunContext, personas: Sequence[str]) -> dict[str, int]:
-    labels = read_clusters(context.workspace, context.spec.upstream["clusters"]).assignment
-    _complete(context, personas, labels)
-    return {persona: labels[persona] for persona in personas}
-
-
-def _one_cluster(assignment: dict[str, int], only: int | None) -> dict[str, int]:
-    known = sorted(set(assignment.values()))
-    if only is not None and only not in known:
-        raise EngineError(f"There is no cluster {only}.", f"Clusters: {', '.join(map(str, known))}.")
-    return {persona: label for persona, label in assignment.items() if only in (None, label)}
-
-
-def _complete(context: RunContext, personas: Sequence[str], known: Mapping[str, Any] | Sequence[str]) -> None:
-    run_id = context.spec.upstream["clusters"]
-    missing = [persona for persona in personas if persona not in known]
-    if missing:
-        raise EngineError(
-            f"{run_id} leaves out {len(missing)} personas, {missing[0]} among them.",
-            "Cluster again, by features that every persona has: python -m engine run clustering",
-        )
+    found = read_clusters(context.workspace, context.spec.upstream["clusters"])
+    return found.of(personas, only=context.spec.parameters.get("cluster"))
 
 
 def _likeness(context: RunContext, sources: Sources, shelf: Shelf) -> Matrix:
     """Return how alike the personas are, [n, n]: by the clustering's features, or by their adapters."""
     personas = sources.personas
     if context.spec.parameters["likeness"] == "adapters":
-        shares = torch.stack([shares_of(sources, sources.sums[persona]) for persona in personas]).double()
-        alike = cosines(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
-        return (shares @ alike @ shares.T).numpy()
+        return between(sources, shelf, cosines)
     features = load_features(context.workspace.run_folder(context.spec.upstream["clusters"]) / FEATURES)
-    _complete(context, personas, features.personas)
+    refuse_incomplete(context.spec.upstream["clusters"], personas, features.personas)
     rows = [features.personas.index(persona) for persona in personas]
     return features.likeness[np.ix_(rows, rows)]
 

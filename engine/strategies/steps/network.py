@@ -1,8 +1,9 @@
 """Trains a network from what is known of a persona to what acts for her, and scores it for everybody.
 
-It is trained on the dialogues of those whom unified knows, less some that are held out of all training: their
-loss says when to stop. A persona's dialogue is read without itself. Leaves network.safetensors (the network,
-with the middle and spread of what it reads), trained.json (on whom, who was held out) and what acts for each.
+It is trained on the dialogues of those whom unified knows, less some that are held out of all training: the
+loss on their val dialogues says when to stop. A persona's dialogue is read without itself. Leaves
+network.safetensors (the network, with the middle and spread of what it reads), trained.json (on whom, who was
+held out) and what acts for each.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ from engine.lm.load import Base, load_base
 from engine.lm.persona_network import NETWORK, NetworkForm, load_network, loss_of, save_network
 from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
-from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
+from engine.lm.train import Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.budgets import TRAINING
-from engine.strategies.spec import full_name
-from engine.strategies.steps.lessons import dialogues_of, folder_name, train_settings
+from engine.strategies.steps.lessons import dialogues_of, folder_name, hooks_of, record_of, train_settings
 from engine.strategies.steps.scoring import score_variants
 
 WHO = "trained.json"
@@ -83,7 +83,7 @@ def run(context: RunContext, form_over: FormOver) -> None:
     below = Weights(context.spec.upstream[_UNIFIED], _UNIFIED)
     recipe = Recipe((below, Own(context.spec.run_id)))
     (record,) = read_json(context.folder / TRAINING)
-    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    name = registry.variant_of(context.spec, context.workspace)
     context.variant(
         name,
         recipe.as_json(),
@@ -114,7 +114,8 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         ]
 
     train = told(who.trained, "train")
-    judges = [*told(who.held_out, "train"), *told(who.held_out, "val")]
+    # Unified below knows their train dialogues by heart; away from it those could only be worse.
+    judges = told(who.held_out, "val") or told(who.held_out, "train")
     if not train or not judges:
         raise EngineError(
             "There is no dialogue to train on, or none of those held out, that fits the model's window.",
@@ -125,7 +126,9 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         below = shelf.change((Weights(context.spec.upstream[_UNIFIED], _UNIFIED),))
         under.enter_context(written(base.model, below))
         plain = evaluate_loss(base.model, judges, pad_id=base.pad_id)
+        apart = torch.stack([torch.from_numpy(scale.read(known.of(one))) for one in who.trained])
         start = form.start(seed=seed_of(context.spec.seed, context.spec.experiment, "start"))
+        start |= form.code_along(apart)
         untrained = loss_of(base.model, form, start, judges, pad_id=base.pad_id)
         lesson = Lesson(context.spec.experiment, train, judges, start=start)
         trainer = _trainer(context, base, form, settings, lesson)
@@ -153,14 +156,7 @@ def _trainer(
         [lesson],
         pad_id=base.pad_id,
         checkpoint=context.folder / _CHECKPOINT,
-        hooks=Hooks(
-            progress=lambda steps, total: context.progress("train", steps, total, unit="steps"),
-            loss=lambda split, step, epoch, nats, rate: context.event(
-                "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
-            ),
-            stop=context.stop_requested,
-            say=context.log,
-        ),
+        hooks=hooks_of(context),
     )
 
 
@@ -176,20 +172,9 @@ def _tell(
 ) -> None:
     """Write the record of the training, as of every other, and say what it came to for those held out."""
     epochs = len(trained.val_losses)
-    record = {
-        "name": trained.name,
-        "personas": list(who.trained),
-        "train_dialogues": len(train),
-        "steps": trained.steps,
-        "best_epoch": trained.best_epoch + 1,
-        "best_loss": trained.best_loss,
-        "val_losses": list(trained.val_losses),
-        "parameters": parameters,
-        "seconds": seconds,
-        "epochs": epochs,
-        "tokens": epochs * sum(map(len, train)),
-    }
-    write_json(context.folder / TRAINING, [record])
+    amount = {"train_dialogues": len(train), "epochs": epochs, "tokens": epochs * sum(map(len, train))}
+    record = record_of(trained, parameters, seconds=seconds)
+    write_json(context.folder / TRAINING, [{**record, "personas": list(who.trained), **amount}])
     context.summary(
         personas_trained_on=len(who.trained),
         personas_held_out=len(who.held_out),

@@ -28,7 +28,7 @@ from engine.runs import answers, manifest
 from engine.runs.context import RunContext
 from engine.runs.protocol import in_todays_form, without_remarks
 from engine.runs.runfolder import read_spec
-from engine.stats.pairing import Valued
+from engine.stats.pairing import Valued, valued
 from engine.stats.routing import Routes, choose, cross_fit, folds
 
 
@@ -208,12 +208,7 @@ def _tables(
                 "Compute it for the replies that are there, then resume: "
                 f"python -m engine rescore --metric {decides.name}",
             )
-        found[name] = [
-            (example, persona, None if pd.isna(value) else float(value))
-            for example, persona, value in zip(
-                rows["example_id"], rows["persona_id"], rows["value"], strict=True
-            )
-        ]
+        found[name] = list(valued(rows))
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +71,19 @@ class ExampleSet:
     def only(self, kept: Iterable[Example]) -> ExampleSet:
         """Return these of the examples."""
         ids = {example.example_id for example in kept}
-        parts = {
-            split: tuple(one for one in chosen if one.example_id in ids)
-            for split, chosen in self.by_split.items()
-        }
-        return ExampleSet(self.dataset, self.splits, parts)
+        return self._those(lambda example: example.example_id in ids)
 
     def where(self, applies: Callable[[str], bool]) -> ExampleSet:
         """Return the examples of the personas for whom a variant exists."""
-        kept = {
-            split: tuple(example for example in chosen if applies(example.persona_id))
-            for split, chosen in self.by_split.items()
-        }
-        return ExampleSet(self.dataset, self.splits, kept)
+        return self._those(lambda example: applies(example.persona_id))
+
+    def in_splits(self, splits: Iterable[str]) -> ExampleSet:
+        """Return the examples of these splits, in this order."""
+        return replace(self, by_split={split: self.by_split[split] for split in splits})
+
+    def _those(self, wanted: Callable[[Example], bool]) -> ExampleSet:
+        parts = {split: tuple(filter(wanted, chosen)) for split, chosen in self.by_split.items()}
+        return replace(self, by_split=parts)
 
 
 def example_set(context: RunContext) -> ExampleSet:
@@ -101,11 +101,7 @@ def served(context: RunContext, whole: ExampleSet) -> ExampleSet:
     """Return the examples that the run's strategy can answer: of unseen personas where its trait says so."""
     if registry.get(context.spec.experiment, context.workspace).traits.serves_unseen:
         return whole
-    return ExampleSet(
-        whole.dataset,
-        whole.splits,
-        {split: chosen for split, chosen in whole.by_split.items() if split != UNSEEN},
-    )
+    return whole.in_splits(split for split in whole.by_split if split != UNSEEN)
 
 
 def declare_protocol(context: RunContext, chosen: ExampleSet, base: Base) -> str:

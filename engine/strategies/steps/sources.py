@@ -1,8 +1,8 @@
-"""The adapters that stand for personas: weighted sums, and the distinct ones behind them. Reads no file."""
+"""The adapters that stand for personas: weighted sums, and the distinct ones behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,7 +10,9 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.lm.effects import Stored, Weights
-from engine.lm.merge_weights import Mix
+from engine.lm.merge import Stack, stacked
+from engine.lm.merge_weights import Matrix, Mix
+from engine.lm.recipes import Shelf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +48,13 @@ def shares_of(sources: Sources, parts: Sequence[Weights]) -> torch.Tensor:
     for one in parts:
         shares[sources.adapters.index((one.run, one.name))] += one.weight
     return shares
+
+
+def between(sources: Sources, shelf: Shelf, measure: Callable[[dict[str, Stack]], torch.Tensor]) -> Matrix:
+    """Return what `measure` finds between any two adapters, as between personas, [n, n]."""
+    shares = torch.stack([shares_of(sources, parts) for parts in sources.sums.values()]).double()
+    measured = measure(stacked([shelf.lora(run, name) for run, name in sources.adapters]))
+    return (shares @ measured @ shares.T).numpy()
 
 
 def _weights(effect: Stored) -> Weights:

@@ -31,7 +31,6 @@ from engine.lm.scorer import Scorer
 from engine.lm.window import window_of
 from engine.runs.context import RunContext
 from engine.strategies import registry
-from engine.strategies.spec import full_name
 from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, write_sweep
 from engine.strategies.steps.crossing import Crossed, write_crossed
 from engine.strategies.steps.lessons import folder_name, train_ids
@@ -65,7 +64,7 @@ def run(context: RunContext) -> None:
     assert found is not None  # `_make` writes it before the vectors
     own = Recipe((*over.effects, Own(context.spec.run_id)))
     recipe = own if found.is_choice or found.best["scale"] else over
-    name = full_name(registry.get(context.spec.experiment, context.workspace), context.spec.parameters)
+    name = registry.variant_of(context.spec, context.workspace)
     context.variant(name, recipe.as_json(), family="steering")
     context.summary(**found.best)
     crossed = Crossed(context.workspace, context.spec.run_id)
@@ -105,7 +104,7 @@ def _make(context: RunContext, base: Base, shelf: Shelf, asker: Asker, scorer: S
 
 def _layers(context: RunContext, base: Base) -> list[int]:
     """Return the layers to try: those that have so large a share of the decoder's layers below them."""
-    depth = int(base.model.config.num_hidden_layers)
+    depth = int(base.model.config.get_text_config().num_hidden_layers)
     layers = sorted({int(share * depth) for share in context.spec.parameters["depths"]})
     for number in layers:
         layer_of(base.model, number)

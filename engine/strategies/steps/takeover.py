@@ -68,7 +68,10 @@ class Making:
             lesson.name,
             fingerprint([_row(row) for row in lesson.train], _DIGITS),
             fingerprint([_row(row) for row in lesson.val], _DIGITS),
-            {name: _bytes_hash(tensor.contiguous().numpy().tobytes()) for name, tensor in start.items()},
+            {
+                name: hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()
+                for name, tensor in start.items()
+            },
         ]
         return fingerprint([self.values, parts], _DIGITS)
 
@@ -178,10 +181,6 @@ def _replies(ws: Workspace, run_id: str, protocol: str, personas: set[str]) -> d
 
 def _row(row: Encoded) -> list[Any]:
     return [list(row.ids), [bool(mark) for mark in row.is_reply]]
-
-
-def _bytes_hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _below(ws: Workspace, stored: Stored) -> str | list[Any]:

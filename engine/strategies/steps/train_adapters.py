@@ -31,7 +31,7 @@ from engine.lm.load import Base, load_base
 from engine.lm.memory import free_bytes
 from engine.lm.prefix import PrefixForm
 from engine.lm.recipes import Shelf, write_personas
-from engine.lm.train import Hooks, Lesson, Stopped, Trained, Trainer, TrainSettings
+from engine.lm.train import Lesson, Stopped, Trainer, TrainSettings
 from engine.runs.context import Cancelled, RunContext
 from engine.runs.parts import end_of_waves, wave_size, waves_here
 from engine.runs.runfolder import read_spec
@@ -40,8 +40,10 @@ from engine.strategies.steps.augment import variant_name
 from engine.strategies.steps.lessons import (
     Group,
     covered,
+    hooks_of,
     lesson,
     persona_groups,
+    record_of,
     train_settings,
     training_dialogues,
 )
@@ -303,55 +305,20 @@ def _in_waves(
     for number in waves_here(context.part, len(waves)):
         record = folder / f"wave-{number}.json"
         if not record.exists():
-            trainer = _trainer(
-                context,
-                base,
+            trainer = Trainer(
+                base.model,
                 form,
                 settings,
                 waves[number],
+                pad_id=base.pad_id,
+                checkpoint=folder / f"wave-{number}",
+                hooks=hooks_of(context, part=place.number * len(waves) + number, of=place.of * len(waves)),
                 pull=pull,
-                place=place,
-                done=number,
-                of=len(waves),
             )
             write_json(record, _train_wave(context, trainer))
         done += read_json(record)
     end_of_waves(context.part)
     return done
-
-
-def _trainer(
-    context: RunContext,
-    base: Base,
-    form: Form,
-    settings: TrainSettings,
-    wave: Sequence[Lesson],
-    *,
-    pull: Pull,
-    place: _Place,
-    done: int,
-    of: int,
-) -> Trainer:
-    before, parts = place.number * of + done, place.of * of
-    return Trainer(
-        base.model,
-        form,
-        settings,
-        wave,
-        pad_id=base.pad_id,
-        checkpoint=place.folder / f"wave-{done}",
-        hooks=Hooks(
-            progress=lambda steps, total: context.progress(
-                "train", before * total + steps, parts * total, unit="steps"
-            ),
-            loss=lambda split, step, epoch, nats, rate: context.event(
-                "loss", split=split, step=step, epoch=epoch, loss_nats=nats, learning_rate=rate
-            ),
-            stop=context.stop_requested,
-            say=context.log,
-        ),
-        pull=pull,
-    )
 
 
 def _train_wave(context: RunContext, trainer: Trainer) -> list[dict[str, Any]]:
@@ -363,18 +330,6 @@ def _train_wave(context: RunContext, trainer: Trainer) -> list[dict[str, Any]]:
         trainer.form.save(one.weights, context.adapters / one.name, base=context.spec.base)
     seconds = trainer.seconds / len(trained)
     return [
-        _record(one, trainer.parameters_each, seconds, judged=bool(each.val))
+        record_of(one, trainer.parameters_each, seconds=seconds, judged=bool(each.val))
         for one, each in zip(trained, trainer.lessons, strict=True)
     ]
-
-
-def _record(one: Trained, parameters: int, seconds: float, *, judged: bool) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "parameters": parameters,
-        "seconds": seconds,
-        "steps": one.steps,
-        "best_epoch": one.best_epoch + 1,
-        "best_loss": one.best_loss if judged else None,
-        "val_losses": list(one.val_losses),
-    }

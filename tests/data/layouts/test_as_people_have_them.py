@@ -117,7 +117,44 @@ def with_a_profile(place: int, row: Row) -> Row:
     return {"user_id": row["user_id"], "id": place, "input": asked, "output": "a", "profile": "likes cats"}
 
 
+def arrow(rows: Sequence[Row], *, stream: bool) -> bytes:
+    """As `save_to_disk` keeps a dataset (a stream), and as Feather does (a file)."""
+    import pyarrow
+    from pyarrow import ipc
+
+    held, kept = pyarrow.Table.from_pylist(rows), io.BytesIO()
+    with (ipc.new_stream if stream else ipc.new_file)(kept, held.schema) as out:
+        out.write_table(held)
+    return kept.getvalue()
+
+
+def spoken(row: Row, *, first: str = "Human", second: str = "Assistant", mark: str = "\n\n") -> Row:
+    """As Anthropic's and Guanaco's sets hold a dialogue: one text."""
+    asked, answered = (one["content"] for one in row["messages"])
+    return {"user_id": row["user_id"], "chosen": f"{mark}{first}: {asked}{mark}{second}: {answered}"}
+
+
+def pairs(**more: Any) -> list[Row]:
+    return [
+        {"user_id": row["user_id"], **more, "prompt": row["messages"][0]["content"], "response": "a, b\nc; d"}
+        for row in chats()
+    ]
+
+
+WITH_PICTURES = [
+    {**row, "picture": b"\x89PNG\x00", "labels": {"a": b"\xff"}, "user_id": row["user_id"].encode()}
+    for row in chats()
+]
+
 WRITTEN = {
+    "noted.arrow": arrow(chats(), stream=True),
+    "feather.arrow": arrow(chats(), stream=False),
+    "pictures.parquet": layouts.parquet(WITH_PICTURES),
+    "anthropic.jsonl": lines([spoken(row) for row in chats()]).encode(),
+    "guanaco.jsonl": lines([spoken(row, mark="### ") for row in chats()]).encode(),
+    "unmarked.csv": table(WHOLE).encode("utf-16-le"),
+    "unmarked.json": json.dumps(chats()).encode("utf-16-be"),
+    "names, with commas.csv": table(pairs(**{"at, in UTC, of day, or so": 1}), delimiter=";").encode(),
     "sep.csv": ("sep=;\r\n" + table(WHOLE, delimiter=";")).encode(),
     "unicode.txt": table(WHOLE, delimiter="\t").encode("utf-16"),
     "mac.csv": table(WHOLE, newline="\r").encode(),
@@ -139,7 +176,11 @@ def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("wide.csv", table(WHOLE).encode("utf-16-le"), "--map encoding=cp1252, or utf-16-le"),
+        ("wide.csv", b"a\x00b,c\r\n", "--map encoding=cp1252, or utf-16-le"),
+        ("packed.jsonl.bz2", b"BZh91AY&SY", "packed with bzip2; unpack it"),
+        ("packed.parquet.gz", gzip.compress(layouts.parquet(chats())), "packed once more, as .gz; unpack it"),
+        ("tickets.db", b"SQLite format 3\x00", "a database of SQLite; save the table"),
+        ("dev_outputs.json", layouts.lamp()["dev_outputs.json"], "holds answers alone"),
         ("book.xlsx", b"PK\x03\x04" + bytes(60), "a zip or an Excel workbook; save it as CSV"),
         ("chats.tar.gz", gzip.compress(tarred(lines(chats()))), "a tar archive; unpack it"),
         ("pretty.jsonl", json.dumps(chats()[0], indent=1).encode(), "this begins one of several"),
@@ -198,6 +239,71 @@ def test_packed_deep_within_an_archive(ws: Workspace, tmp_path: Path) -> None:
     assert len(load_dataset(ws).dialogues) == len(PEOPLE) * TALKS
 
 
+def test_what_an_archive_or_a_folder_holds_instead_is_named(ws: Workspace, tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("chats.jsonl", lines(chats()))
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.writestr("sent/inner.zip", inner.getvalue())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner.zip").write_bytes(inner.getvalue())
+    for name in ("outer.zip", "folder"):
+        with pytest.raises(EngineError, match=r"inner\.zip") as caught:
+            prepare(ws, dataset=tmp_path / name)
+        assert "inner.zip" in caught.value.hint
+    assert not ws.root.exists()
+
+
+def test_a_dataset_kept_on_disk_is_its_splits(tmp_path: Path) -> None:
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    for split, rows in (("train", chats()[:12]), ("test", chats()[12:])):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "data-00000-of-00001.arrow").write_bytes(arrow(rows, stream=True))
+        (tmp_path / split / "cache-1f2e.arrow").write_bytes(arrow(rows, stream=True))
+        (tmp_path / split / "state.json").write_text(
+            '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
+        )
+        (tmp_path / split / "dataset_info.json").write_text('{"features": {}}')
+    imported = read(tmp_path)
+    assert imported.faults == ()
+    assert whose(imported) == ALL
+    assert set(imported.places.values()) == {"train", "test"}
+
+
+def test_a_column_that_begins_late_is_what_it_is(tmp_path: Path) -> None:
+    rows = chats() * 9
+    rows = [{**row, "conversation_id": f"s{place}"} for place, row in enumerate(rows)]
+    early = [{key: None if key == "user_id" else value for key, value in row.items()} for row in rows[:30]]
+    late = [{**row, "split": "test", "created_at": "2024-01-01"} for row in rows[120:]]
+    path = tmp_path / "chats.jsonl"
+    path.write_text(lines([*early, *rows[30:120], *late]))
+    imported = read(path)
+    assert len(imported.faults) == 30
+    assert "chats.jsonl:1: user_id: must be text or a whole number, is missing" in str(imported.faults[0])
+    assert set(imported.places.values()) == {"test"}
+    assert imported.mapping["time"] == "created_at"
+
+
+@pytest.mark.parametrize("written", [1.0, "1.0"])
+def test_a_number_among_which_one_is_missing_names_one_person(tmp_path: Path, written: Any) -> None:
+    path = tmp_path / "pairs.jsonl"
+    named = {"ann": written, "bo": 1, "cy": "nan"}
+    path.write_text(lines([{**row, "user_id": named[row["user_id"]]} for row in pairs()]))
+    imported = read(path)
+    assert [one.persona_id for one in imported.dataset.personas] == ["1"]
+    assert len(imported.faults) == TALKS
+    assert "'nan' is what programs write where nothing stands" in str(imported.faults[0])
+
+
+def test_what_nobody_said_and_no_date_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "chats.jsonl"
+    path.write_text(lines([{**row, "created_at": "3. März 2024"} for row in chats()]))
+    with pytest.raises(EngineError, match=r"no speaker named 'agnt' \(--map assistant=agnt\)") as caught:
+        read(path, "assistant=agnt")
+    assert "assistant, user" in caught.value.hint
+    assert any("18 dates cannot be read, first '3. März 2024'" in note for note in read(path).notes)
+
+
 def lamp(folder: Path, change: Callable[[int, Row], Row], *, packed: bool = False) -> Imported:
     files = layouts.lamp()
     rows = json.loads(files["dev_questions.json"])
@@ -222,6 +328,25 @@ def test_items_of_a_history_are_told_apart_by_more_than_their_ids(tmp_path: Path
     for name, change in changes.items():
         assert len(lamp(tmp_path / name, change).dataset.dialogues) == plain
     assert len(lamp(tmp_path / "packed", lambda _, item: item, packed=True).places) == plain
+
+
+def test_answers_and_histories_that_do_not_belong_are_said(tmp_path: Path) -> None:
+    files = layouts.lamp()
+    path, answers = tmp_path / "dev_questions.json", tmp_path / "dev_outputs.jsonl"
+    rows = json.loads(files["dev_questions.json"])
+    path.write_text(
+        json.dumps([{**row, "profile": None} if place > 1 else row for place, row in enumerate(rows)])
+    )
+    golds = json.loads(files["dev_outputs.json"])["golds"]
+    answers.write_text(lines(golds))
+    imported = read(path)
+    assert imported.faults == ()
+    assert sum("/query-" in one.dialogue_id for one in imported.dataset.dialogues) == len(rows)
+    with pytest.raises(EngineError, match=r"no history item has what lamp-3 .* \(text, score\)") as caught:
+        read(path, "task=lamp-3")
+    assert "--task lamp-4" in caught.value.hint
+    answers.write_text(lines([{**gold, "id": f"other-{gold['id']}"} for gold in golds]))
+    assert "answers no query of dev_questions.json" in str(read(path).faults[0])
 
 
 def test_dates_of_reviews_and_ratings_of_any_type(tmp_path: Path) -> None:

@@ -83,9 +83,11 @@ def test_neither_who_is_held_out_nor_a_newcomer_reaches_the_trainer(
 
     base, context = load_base("embedded"), SimpleNamespace(workspace=ws)
     said: dict[str, set[tuple[int, ...]]] = {persona: set() for persona in everybody}
+    in_split: dict[str, set[tuple[int, ...]]] = {}
     for split in ("train", "val", "test"):
         for (persona, _), rows in dialogues_of(context, base, everybody, split).items():  # type: ignore[arg-type]
             said[persona] |= {row.ids for row in rows}
+            in_split.setdefault(split, set()).update(row.ids for row in rows)
     trained_on = {row.ids for row in lesson.train}
     judged_on = {row.ids for row in lesson.val}
     for persona in everybody - set(who["trained"]):
@@ -95,6 +97,7 @@ def test_neither_who_is_held_out_nor_a_newcomer_reaches_the_trainer(
     (held_out,) = who["held_out"]
     assert trained_on <= set().union(*(said[persona] for persona in who["trained"]))
     assert judged_on <= said[held_out]
+    assert judged_on <= in_split["val"]  # which unified below was not trained on either
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,6 +118,17 @@ def test_with_nothing_added_it_is_the_variant_below(ws: Workspace) -> None:
     assert mine.variant_id == theirs.variant_id
 
 
+def test_where_val_chose_to_add_nothing_the_placebo_says_the_same(ws: Workspace) -> None:
+    """A variant that came to answer everybody alike is a result, which a study goes on from."""
+    spec = do(ws, "steering-vectors", over="base", depths=0.25, scales=[0.0, 1e-9], replies=1)
+    placebo = do(ws, "placebo", of="steering-vectors", upstream={"of": spec.run_id})
+    rows, swapped = table(ws, spec), table(ws, placebo)
+    same = ["split", "example_id", "reply"]
+    pd.testing.assert_frame_equal(rows[same], swapped[same])
+    donors = read_json(ws.run_folder(placebo.run_id) / "placebo.json")["donors"]
+    assert all(donor != persona for persona, donor in donors.items())
+
+
 def test_only_so_much_of_her_history_is_read(ws: Workspace) -> None:
     spec = do(ws, "steering-vectors", over="base", depths=0.25, scales=1.0, history=1)
     dataset, splits = load_dataset(ws), load_splits(ws)
