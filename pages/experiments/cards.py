@@ -17,10 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
-<<<<<<< HEAD
-=======
 from engine.domains.metric import Metric
->>>>>>> main
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -147,18 +144,13 @@ def results(ws: Workspace) -> Results:
     except EngineError:  # nothing is scored yet
         return Results(metric)
     best: dict[str, Row] = {}
-    sign = metrics.primary(ws).sign
     for row in found["rows"]:
         if row["role"] in _NOT_ITS_BEST:
             continue
         name = str(row["run_id"]).rpartition("-")[0]
-<<<<<<< HEAD
-        if row["mean"] is not None and (name not in best or sign * row["mean"] > sign * best[name]["mean"]):
-=======
         if row["mean"] is None:
             continue
         if name not in best or metric.sign * row["mean"] > metric.sign * best[name]["mean"]:
->>>>>>> main
             best[name] = row
     return Results(metric, best, str(found["reference"]))
 
@@ -331,38 +323,20 @@ def _time(card: Card) -> str:
 
 def _result(row: Row, found: Results) -> None:
     """The best result on val, as a difference with its interval."""
-<<<<<<< HEAD
-    name, metric = str(row["variant"]), metrics.primary(frame.workspace())
-    unit = " points" if metric.in_points else ""
-    if name == reference:
-=======
     name, metric = str(row["variant"]), found.metric
     unit = " points" if metric.in_points else f" {metric.label}"
     if name == found.reference:
->>>>>>> main
         told = f"The reference: {metric.level(row['mean'])}{unit} on val"
         st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return
-<<<<<<< HEAD
-    bound = is_bound(row)
-    word = verdict(row, higher_is_better=metric.higher_is_better)
-    icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
-    if bound:
-=======
     icon, colour = _SIGNS.get(verdict(row, higher_is_better=metric.higher_is_better), _OPEN)
     if bound := is_bound(row):
->>>>>>> main
         icon, colour = ":material/diamond:", "gray"
     against = frame.plain(row.get("built_on") or found.reference)
     st.badge(
-<<<<<<< HEAD
-        f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)} on val"
-        + (", a bound" if bound else ""),
-=======
         f"{metric.change(row['delta'])}{unit} over {against} on val{', a bound' if bound else ''}",
->>>>>>> main
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

@@ -215,12 +215,7 @@ def _table(
 def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -> dict[str, Any]:
     status, estimate = record.status, record.estimate_seconds
     when = status.ended_at if record.ended else status.started_at or status.queued_at
-<<<<<<< HEAD
     factor = 100.0 if metric.in_points else 1.0
-    low, high = (score.low, score.high) if score and score.delta is not None else (None, None)
-=======
-    factor = 100.0 if metric.unit == "fraction" else 1.0
->>>>>>> main
     return {
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
         "Title": label.title,

@@ -14,13 +14,8 @@ from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError
-<<<<<<< HEAD
-from engine.domains import metrics
-from engine.domains.metric import Metric
-=======
 from engine.domains.metric import Metric
 from engine.domains.metrics import primary
->>>>>>> main
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
@@ -86,24 +81,8 @@ def tune(
     tried = _Tried(drawn)
     for rung in rounds:
         share = (rung.personas or ground.personas) / ground.personas
-<<<<<<< HEAD
-        rung = that_fit(rung, spent=seconds, budget=asked, seconds_each=share * (each or 0.0))
-        drawn = _kept(drawn, rung.settings)
-        plans = _plans(call, name, rung, drawn, fixed)
-        launch_all(call, plans, detach=False)
-        by_run = {one.target.run_id: given for one, given in zip(plans, drawn, strict=True)}
-        here = _measured(call, list(by_run))
-        each, seconds = sum(here) / len(here) / share, seconds + sum(here)
-        found_here = tuning.standings(call.ws, list(by_run))
-        done.append(Rung(len(by_run), rung.personas))
-        rounds_told.append({"personas": rung.personas, "standings": [asdict(one) for one in found_here]})
-        if not call.as_json:
-            _show_standings(metrics.primary(call.ws), rung, found_here, by_run)
-        drawn = [by_run[one.run_id] for one in found_here]
-=======
         rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
         each = _try(call, name, rung, tried, fixed) / share
->>>>>>> main
     kept = plan(
         call.ws,
         TUNED,
@@ -203,11 +182,7 @@ def _words(given: Mapping[str, Any]) -> str:
 
 
 def _show_standings(
-<<<<<<< HEAD
-    metric: Metric, rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]
-=======
     rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]], metric: Metric
->>>>>>> main
 ) -> None:
     who = "all personas" if rung.personas is None else f"{rung.personas} personas"
     out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))
