@@ -20,6 +20,7 @@
     const moves = ["wheel", "touchmove", "pointerdown", "keydown"];
     let began = false;
     let still = 0;
+    let held = { at: 0, height: 0 };
     const end = () => {
       clearInterval(tick);
       for (const kind of moves) removeEventListener(kind, end, true);
@@ -28,7 +29,10 @@
       const page = main();
       const passed = Date.now() - from;
       const fits = page && page.scrollHeight - page.clientHeight >= top;
+      // Not by drawing: a search, a screen reader, or the focus has scrolled.
+      if (fits && held.at === top && page.scrollHeight === held.height && ![0, top].includes(page.scrollTop)) return end();
       if (fits && page.scrollTop !== top) page.scrollTop = top;
+      held = { at: page?.scrollTop, height: page?.scrollHeight };
       began ||= !isDrawn() || passed > LATEST_START_MS;
       still = began && fits && isDrawn() ? still + 1 : 0;
       if (still > STILL_TICKS || passed > PATIENCE_MS) end();
