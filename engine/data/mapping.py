@@ -6,6 +6,7 @@ called. Reads no file; refuses names that no column has.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ PARTS: Final[dict[str, str]] = {
     "messages": "the list of turns",
     "role": "who speaks, of a turn",
     "text": "what is said, of a turn",
+    "turn": "where a turn stands in its dialogue, of a turn a row",
     "input": "what was asked (several: a+b)",
     "output": "what was replied",
     "system": "the data's own instruction; none leaves those of the turns out",
@@ -66,6 +68,10 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "system": ("system", "system_prompt", "system_string", "system_message"),
     "character": ("character", "self_description", "user_profile", "bio", "persona_text"),
     "split": ("split", "partition", "subset"),
+    "turn": (
+        "turn", "turn_id", "turn_idx", "turn_index", "turn_number", "message_index", "utterance_index",
+        "position", "sequence",
+    ),
     "time": TIME_NAMES,
 }  # fmt: skip
 _SPLITS: Final = {
@@ -90,6 +96,7 @@ class Mapping:
     messages: str = ""
     role: str = ""
     text: str = ""
+    turn: str = ""
     input: str = ""
     output: str = ""
     system: str = ""
@@ -222,10 +229,18 @@ def turns_in(value: Any) -> list[Any] | None:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            return None
+            value = _as_python_writes(value)
     if isinstance(value, str):
         return _labelled(value)
     return value if isinstance(value, list) else None
+
+
+def _as_python_writes(text: str) -> Any:
+    """Return the list of a text such as pandas makes of lists in a table of its own: quotes are single."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def _labelled(text: str) -> list[Any] | None:
@@ -293,7 +308,7 @@ def complete(given: Mapping, samples: Sequence[Sample]) -> Mapping:
 def _guessed(given: Mapping) -> tuple[str, ...]:
     """The parts to guess, in an order in which each knows what those before it took."""
     form = ("messages", "output", "input", "role", "text")
-    rest = ("user", "session", "time", "system", "character", "split")
+    rest = ("user", "session", "time", "turn", "system", "character", "split")
     return tuple(name for name in (*form, *rest) if not getattr(given, name))
 
 
@@ -340,7 +355,7 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
         return "+".join(_called("input", free)[:2]) if found.output else ""
     if found.output and name in ("role", "text"):
         return ""
-    called = _called(name, free)
+    called = [one for one in _called(name, free) if any(value_at(row, one) is not None for row in rows)]
     if name == "role":
         called = [one for one in called if _is_role(one, rows)]
     if name == "text":
@@ -349,6 +364,8 @@ def _guess(name: str, found: Mapping, rows: Sequence[Named[str, Any]], free: Seq
         dated = [one for one in called if any(read_time(value_at(row, one)) is not None for row in rows)]
         # In words that nobody reads as a date: then they are said to be none, not passed over.
         called = dated or [one for one in called if any(isinstance(value_at(row, one), str) for row in rows)]
+    if name == "turn":
+        called = called if found.role and found.text else []
     if name == "split":
         called = [one for one in called if any(named_split(value_at(row, one)) for row in rows)]
     if name == "user":
@@ -362,9 +379,13 @@ def _called(name: str, columns: Sequence[str]) -> list[str]:
     ranked = [
         (names.index(last), "." in column, place, column)
         for place, column in enumerate(columns)
-        if (last := column.rsplit(".", 1)[-1].strip().lower().replace(" ", "_").replace("-", "_")) in names
+        if (last := _last_name(column if name != "user" else column.removesuffix(".id"))) in names
     ]
     return [column for *_, column in sorted(ranked)]
+
+
+def _last_name(column: str) -> str:
+    return column.rsplit(".", 1)[-1].strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _messages_column(rows: Sequence[Named[str, Any]], free: Sequence[str]) -> str:

@@ -203,7 +203,8 @@ def _document(file: IO[bytes]) -> Iterator[Line]:
         return
     value = line.value
     lists = [held for held in value.values() if isinstance(held, list) and any(map(_is_object, held))]
-    if len(lists) == 1 and not any(isinstance(held, dict) for held in value.values()):
+    told = any(value.get(name) is lists[0] for name in ("data", "rows")) if lists else False
+    if len(lists) == 1 and (told or not any(isinstance(held, dict) for held in value.values())):
         yield from _numbered(lists[0])
     elif len(lists) == len(value) > 1 and all(_is_object(one) for held in lists for one in held):
         yield from _numbered([{"_key": key, **one} for key, held in value.items() for one in held])
@@ -241,10 +242,12 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
         yield Line(0, fault="the file is empty" if not first else "the first line names no column")
         return
     head = [first, *islice(lines, _LINES_TOLD_BY)]
-    reader = csv.reader(chain(head, lines), delimiter=delimiter or _delimiter(head))
+    ended: list[bool] = []
+    reader = csv.reader(_noting_the_end(chain(head, lines), ended), delimiter=delimiter or _delimiter(head))
     columns: list[str] = []
     number = 0
     while True:
+        begins = before + reader.line_num + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -252,6 +255,9 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
             return
         if cells is None:
             break
+        if ended:  # within a row: the reader asks for another line only where a quote is open
+            yield Line(begins, fault="a quote that opens in this row is never closed")
+            return
         if not columns:
             columns = [name.strip() for name in cells]
             if wrong := _wrong_header(columns):
@@ -267,6 +273,11 @@ def _table(file: IO[bytes]) -> Iterator[Line]:
         yield _cells(before + reader.line_num, columns, cells)
     if not number:
         yield Line(0, fault="the file is empty" if not columns else "no row below the names of the columns")
+
+
+def _noting_the_end(lines: Iterable[str], ended: list[bool]) -> Iterator[str]:
+    yield from lines
+    ended.append(True)
 
 
 def _delimiter(head: Sequence[str]) -> str:

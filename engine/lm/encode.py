@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from engine.core.errors import EngineError
 from engine.lm.ends import closed
-from engine.lm.turns import Chat, fitted, render, traits
+from engine.lm.turns import Chat, fitted, render, traits, without_last_end
 
 IGNORED = -100
 _MARK = "qmarkz"
@@ -50,7 +50,7 @@ def encode_chat(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> Encoded:
         if message["role"] != "assistant":
             continue
         before = render(tokenizer, chat[:index], add_generation_prompt=True)
-        after = render(tokenizer, chat[: index + 1]).rstrip()
+        after = without_last_end(tokenizer, render(tokenizer, chat[: index + 1]), text)
         if not (text.startswith(before) and text.startswith(after) and len(before) < len(after)):
             raise EngineError(
                 "This model's chat template rewrites earlier turns, so replies cannot be located in it.",

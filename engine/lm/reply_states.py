@@ -22,12 +22,18 @@ _TOKENS = 4096
 
 @torch.inference_mode()
 def reply_states(
-    model: PreTrainedModel, rows: Sequence[Encoded], layers: Sequence[int], *, pad_id: int
+    model: PreTrainedModel,
+    rows: Sequence[Encoded],
+    layers: Sequence[int],
+    *,
+    pad_id: int,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[int, Tensor]:
     """Return layer -> [N, d] in fp32: of each row the mean output of that decoder layer, from 0.
 
     The mean is over the positions that a reply's tokens are predicted from; a row needs one. Rows do not
-    depend on each other. Raises EngineError for a layer that the model has not got.
+    depend on each other. `progress` gets the number of rows read, and may raise to end it. Raises EngineError
+    for a layer that the model has not got.
     """
     seen: dict[int, Tensor] = {}
 
@@ -41,6 +47,7 @@ def reply_states(
     means = {number: torch.zeros(len(rows), width) for number in layers}
     there = {number: layer_of(model, number) for number in layers}
     decoder: Any = model.get_decoder()
+    done = 0
     with ExitStack() as hooks:
         for number, layer in there.items():
             hooks.enter_context(layer.register_forward_hook(keep(number)))
@@ -51,6 +58,8 @@ def reply_states(
             for number in layers:
                 total = (seen[number].float() * said).sum(dim=1) / said.sum(dim=1)
                 means[number][torch.tensor(part)] = total.cpu()
+            done += len(part)
+            progress(done)
     return means
 
 

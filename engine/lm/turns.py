@@ -82,6 +82,13 @@ def _joined(turns: Chat) -> Chat:
     return joined
 
 
+def without_last_end(tokenizer: PreTrainedTokenizerBase, text: str, whole: str) -> str:
+    """Return the text of a chat without the end of text that the template puts behind a chat as such (Phi-3):
+    in the longer chat `whole` it stands behind that one alone."""
+    text = text.rstrip()
+    return text if whole.startswith(text) else text.removesuffix(str(tokenizer.eos_token)).rstrip()
+
+
 def thinks(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
     """Say whether the template would ask for a thought, unless it is told not to."""
     asked, told = (
@@ -151,7 +158,7 @@ def _extends(tokenizer: PreTrainedTokenizerBase, before_all: Chat, header: str) 
         whole = _render(tokenizer, chat)
         for end in (len(chat) - 3, len(chat) - 1):
             before = _render(tokenizer, chat[:end], header, add_generation_prompt=True)
-            after = _render(tokenizer, chat[: end + 1]).rstrip()
+            after = without_last_end(tokenizer, _render(tokenizer, chat[: end + 1]), whole)
             if not (whole.startswith(before) and whole.startswith(after) and len(before) < len(after)):
                 return False
     except TemplateError:

@@ -65,7 +65,7 @@ STRATEGY = Experiment(
     step=step,
     parameters=SteeringVectorParameters,
     needs=_needs,
-    stages={"load": 3.0, "replies": 30.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
+    stages={"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},
     beside=("base", "unified"),
     applies=history_needed,
     traits=Traits(personal=True, readable=True, mixable=True, newcomers=True, serves_unseen=True),

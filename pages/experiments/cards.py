@@ -17,7 +17,6 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
-from engine.domains.metric import Metric
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -52,8 +51,10 @@ _ORDERS = {"question": "By question", "time": "By what it takes now"}
 _FEW = 6  # experiments that a search leaves are shown unfolded
 _STANDS = ("all", "new", "done")
 _STAND_WORDS = {"all": "All", "new": "Not run yet", "done": "Done"}
-_SIGNS = {BETTER: (":material/trending_up:", "green"), WORSE: (":material/trending_down:", "orange")}
-_OPEN = (":material/help:", "gray")
+_VERDICTS = {
+    BETTER: (":material/trending_up:", "green", "better"),
+    WORSE: (":material/trending_down:", "orange", "worse"),
+}
 
 T = TypeVar("T")
 
@@ -79,24 +80,15 @@ class Card:
         return any(record.state == "succeeded" for record in self.records)
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """The best result on val of each experiment, by name, in a metric, against the reference."""
-
-    metric: Metric
-    best: Mapping[str, Row] = field(default_factory=dict)
-    reference: str = ""
-
-
 def show(ws: Workspace) -> None:
     """Show every experiment as a card, by question or by time, with filters in the address."""
     seen = look(ws)
-    found = results(ws)
-    cards = [_card(ws, entry, seen, found.best) for entry in seen.known.values()]
+    found, reference = results(ws)
+    cards = [_card(ws, entry, seen, found) for entry in seen.known.values()]
     shown, order = _filtered(cards)
     if not shown:
         st.info("No experiment is like this. Choose another family, or search for less.")
-    draw = partial(_draw, found=found)
+    draw = partial(_draw, reference=reference)
     if order == "time":
         _grid(sorted(shown, key=_takes), draw)
         return
@@ -133,26 +125,24 @@ def _takes(card: Card) -> tuple[int, float]:
     return (1, 0.0) if seconds is None else (0, seconds)
 
 
-def results(ws: Workspace) -> Results:
-    """Return the best results in the primary metric.
+def results(ws: Workspace) -> tuple[dict[str, Row], str]:
+    """Return the best result on val of each experiment, by name, and what they are compared with.
 
     A repeat from another seed is none: of seeds nobody chooses the best.
     """
-    metric = metrics.primary(ws)
     try:
         found = reads.compared(ws, split=_SPLIT)
     except EngineError:  # nothing is scored yet
-        return Results(metric)
+        return {}, ""
     best: dict[str, Row] = {}
+    sign = metrics.primary(ws).sign
     for row in found["rows"]:
         if row["role"] in _NOT_ITS_BEST:
             continue
         name = str(row["run_id"]).rpartition("-")[0]
-        if row["mean"] is None:
-            continue
-        if name not in best or metric.sign * row["mean"] > metric.sign * best[name]["mean"]:
+        if row["mean"] is not None and (name not in best or sign * row["mean"] > sign * best[name]["mean"]):
             best[name] = row
-    return Results(metric, best, str(found["reference"]))
+    return best, str(found["reference"])
 
 
 def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
@@ -161,11 +151,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
     if not records:
         st.caption("No run of it yet.")
         return
-    found = results(ws)
+    found, reference = results(ws)
     with st.container(border=True, gap="small"):
         st.markdown("**Already there**")
-        if experiment.name in found.best:
-            _result(found.best[experiment.name], found)
+        if experiment.name in found:
+            _result(found[experiment.name], reference)
         for record in sorted(records, key=lambda one: -one.order)[:_LISTED]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 frame.run_link(record.run_id)
@@ -224,7 +214,7 @@ def _groups(cards: Sequence[Card]) -> list[str]:
     return list(dict.fromkeys(card.experiment.group for card in cards))
 
 
-def _card(ws: Workspace, experiment: Experiment, seen: Seen, best: Mapping[str, Row]) -> Card:
+def _card(ws: Workspace, experiment: Experiment, seen: Seen, found: Mapping[str, Row]) -> Card:
     records = tuple(one for one in seen.records if one.experiment == experiment.name)
     planned, reason, way = None, None, dict[str, Any]()
     try:
@@ -235,7 +225,7 @@ def _card(ws: Workspace, experiment: Experiment, seen: Seen, best: Mapping[str, 
             reason = f"{reason} With {launch.spelled_choice(way)} it can be."
     upstream = set(planned.target.spec.upstream.values()) if planned else set()
     awaited = upstream & {one.run_id for one in seen.records if one.state != "succeeded"}
-    return Card(experiment, records, planned, reason, best.get(experiment.name), frozenset(awaited), way)
+    return Card(experiment, records, planned, reason, found.get(experiment.name), frozenset(awaited), way)
 
 
 def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
@@ -245,14 +235,14 @@ def _grid(held: Sequence[T], draw: Callable[[T], None]) -> None:
                 draw(one)
 
 
-def _draw(card: Card, *, found: Results) -> None:
+def _draw(card: Card, *, reference: str) -> None:
     experiment = card.experiment
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _door(experiment.title, experiment=experiment.name, **card.way)
         _standing(card)
     st.markdown(experiment.question)
     if card.best is not None:
-        _result(card.best, found)
+        _result(card.best, reference)
     if card.reason is not None:
         st.caption(f":material/block: {frame.plain(card.reason)}")
         return
@@ -321,22 +311,24 @@ def _time(card: Card) -> str:
     return f"{target.left.words.capitalize()}{more}"
 
 
-def _result(row: Row, found: Results) -> None:
+def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
-    name, metric = str(row["variant"]), found.metric
-    unit = " points" if metric.in_points else f" {metric.label}"
-    if name == found.reference:
+    name, metric = str(row["variant"]), metrics.primary(frame.workspace())
+    unit = " points" if metric.in_points else ""
+    if name == reference:
         told = f"The reference: {metric.level(row['mean'])}{unit} on val"
         st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
         return
-    icon, colour = _SIGNS.get(verdict(row, higher_is_better=metric.higher_is_better), _OPEN)
-    if bound := is_bound(row):
+    bound = is_bound(row)
+    word = verdict(row, higher_is_better=metric.higher_is_better)
+    icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
+    if bound:
         icon, colour = ":material/diamond:", "gray"
-    against = frame.plain(row.get("built_on") or found.reference)
     st.badge(
-        f"{metric.change(row['delta'])}{unit} over {against} on val{', a bound' if bound else ''}",
+        f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)} on val"
+        + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

@@ -29,6 +29,21 @@ def test_a_row_among_many_gives_what_it_gives_alone(base: Base, encoded: list[En
             torch.testing.assert_close(alone[layer][0], together[layer][place], atol=1e-5, rtol=1e-4)
 
 
+def test_who_asks_hears_how_far_it_is_and_can_end_it(base: Base, encoded: list[Encoded]) -> None:
+    heard: list[int] = []
+    reply_states(base.model, encoded, [0], pad_id=base.pad_id, progress=heard.append)
+    assert heard[-1] == len(encoded)
+    assert heard == sorted(set(heard))
+
+    def stop(done: int) -> None:
+        raise InterruptedError(done)
+
+    before = [len(module._forward_hooks) for module in base.model.modules()]
+    with pytest.raises(InterruptedError):
+        reply_states(base.model, encoded, [0], pad_id=base.pad_id, progress=stop)
+    assert [len(module._forward_hooks) for module in base.model.modules()] == before
+
+
 def test_nothing_stays_on_the_model_and_a_layer_it_has_not_got_is_refused(
     base: Base, encoded: list[Encoded]
 ) -> None:

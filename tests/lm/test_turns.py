@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from engine.core.errors import EngineError
 from engine.core.types import Message
 from engine.lm.encode import encode_chat, encode_dialogue, encode_prompt
+from engine.lm.ends import closing_of
 from engine.lm.load import load_base
 from engine.lm.prompts import chat
 from engine.lm.template import template_of
@@ -142,6 +143,18 @@ def test_a_header_that_the_template_writes_only_with_the_reply_belongs_to_the_pr
     (first, on), (_, louder) = asked_and_answered(tokenizer)
     assert first.endswith("Light on.<|im_end|>\n<|im_start|>assistant\n")
     assert (on, louder) == ("It is on.<|im_end|>", "It is louder.<|im_end|>")
+
+
+def test_an_end_behind_the_whole_chat_is_no_rewriting(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + '<|end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+    )
+    assert closing_of(tokenizer) == "<|end|>"
+    (row,) = encode_dialogue(tokenizer, ASKED)
+    assert replies(tokenizer, row) == "It is on.<|end|>It is louder.<|end|>\n<|im_end|>"
+    (_, on), _ = asked_and_answered(tokenizer)
+    assert on == "It is on.<|end|>"
 
 
 def test_a_template_tells_one_day_and_of_several_the_one_for_chats_is_taken(

@@ -15,7 +15,7 @@ from engine.cli.watch import failure, watch
 from engine.core.paths import Workspace
 from engine.core.wording import count, percent, signed_points
 from engine.domains.metric import Metric
-from engine.domains.metrics import primary
+from engine.domains.metrics import METRICS
 from engine.runs import jobs
 from engine.strategies.plan import Plan, as_one, plan
 from engine.strategies.sweep import Sweep, plan_sweep, sweep_of
@@ -115,17 +115,18 @@ def _answer_results(call: Call, chosen: Sweep) -> int:
     found = sweep_results_of(call.ws, chosen)
     call.answer(
         {"sweep": chosen.name, "results": [asdict(one) for one in found]},
-        lambda: _show_results(chosen, found, primary(call.ws)),
+        lambda: _show_results(chosen, found),
     )
     return 0
 
 
-def _show_results(chosen: Sweep, found: Sequence[Any], metric: Metric) -> None:
+def _show_results(chosen: Sweep, found: Sequence[Any]) -> None:
     out().print(Text(chosen.question, style="bold"))
     numbers = ("val", "difference", "95 % CI")
     columns = [*numbers, *(f"{name} (test)" for name in numbers[1:])]
     shown = table("experiment", chosen.parameter, *columns, "run", right=columns)
     for results in found:
+        metric = METRICS[results.metric]
         for point in results.points:
             mark = " (best on val)" if point.value == results.best and results.best is not None else ""
             val, test = point.rows.get("val"), point.rows.get("test")
@@ -138,9 +139,10 @@ def _show_results(chosen: Sweep, found: Sequence[Any], metric: Metric) -> None:
                 point.run_id,
             )
     out().print(shown)
-    for reference in dict.fromkeys(results.reference for results in found if results.reference):
-        unit = "in points" if metric.in_points else f"of {metric.label}"
-        note(f"Differences {unit} to {reference}. Choose on val; test judges what was chosen.")
+    told = {(one.reference, METRICS[one.metric].in_points) for one in found if one.reference}
+    for reference, in_points in sorted(told):
+        unit = " in points" if in_points else ""
+        note(f"Differences{unit} to {reference}. Choose on val; test judges what was chosen.")
 
 
 def _difference(row: Any, metric: Metric) -> tuple[str, str]:

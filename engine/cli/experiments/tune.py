@@ -14,8 +14,8 @@ from engine.cli.experiments.sweep import launch_all
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.command import command_line, typed
 from engine.core.errors import EngineError
+from engine.domains import metrics
 from engine.domains.metric import Metric
-from engine.domains.metrics import primary
 from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
@@ -138,7 +138,7 @@ def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, A
     tried.done.append(Rung(len(by_run), rung.personas))
     tried.told.append({"personas": rung.personas, "standings": [asdict(one) for one in found]})
     if not call.as_json:
-        _show_standings(rung, found, by_run, primary(call.ws))
+        _show_standings(metrics.primary(call.ws), rung, found, by_run)
     tried.best, tried.left = found[0].run_id, [by_run[one.run_id] for one in found]
     return sum(here) / len(here)
 
@@ -182,7 +182,7 @@ def _words(given: Mapping[str, Any]) -> str:
 
 
 def _show_standings(
-    rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]], metric: Metric
+    metric: Metric, rung: Rung, found: Sequence[Any], by_run: Mapping[str, Mapping[str, Any]]
 ) -> None:
     who = "all personas" if rung.personas is None else f"{rung.personas} personas"
     out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))

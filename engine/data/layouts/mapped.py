@@ -140,7 +140,7 @@ def _refuse_nameless(mapping: Mapping, samples: Sequence[Sample]) -> None:
             f"{file}: no column holds what was said. Its columns: {held}.",
             "Name a list of turns (--map messages=COLUMN), a question and its reply (--map"
             " input=A,output=B), or"
-            " who speaks and what is said (--map role=A,text=B).",
+            " who speaks and what is said (--map role=A,text=B). A table's first line names its columns.",
         )
     if not mapping.user:
         raise EngineError(
@@ -279,6 +279,7 @@ class _Turn:
     user: Any
     role: str
     text: str
+    place: float | None
     when: Any
     character: Any
     meta: dict[str, Any]
@@ -345,13 +346,21 @@ def _turn(
     if problems:
         return None
     when, character = value_at(row, mapping.time), value_at(row, mapping.character)
-    return _Turn(
-        value_at(row, mapping.user), str(role), text, when, character, _meta(row, mapping), line, split
-    )
+    user, place = value_at(row, mapping.user), _number(value_at(row, mapping.turn))
+    return _Turn(user, str(role), text, place, when, character, _meta(row, mapping), line, split)
+
+
+def _number(value: Any) -> float | None:
+    """Where a turn stands in its dialogue, None where that is no number."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
+        return float(value.strip()[:15])
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _oldest_first(turns: list[_Turn], days: Days) -> list[_Turn]:
-    times = [read_time(turn.when, days) for turn in turns]
+    """Put the turns of a dialogue in order: by their numbers, else by their dates, else as they stand."""
+    numbers = [turn.place for turn in turns]
+    times = numbers if None not in numbers else [read_time(turn.when, days) for turn in turns]
     if any(time is None for time in times):
         return turns
     newest_first = times == sorted(times, reverse=True, key=lambda time: time or 0.0) and len(set(times)) > 1

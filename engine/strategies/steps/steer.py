@@ -29,7 +29,7 @@ from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.reply_states import behind, reply_states
 from engine.lm.scorer import Scorer
 from engine.lm.window import window_of
-from engine.runs.context import RunContext
+from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
 from engine.strategies.steps.choosing import Kept, Tried, kept, val_examples, write_sweep
 from engine.strategies.steps.crossing import Crossed, write_crossed
@@ -155,9 +155,15 @@ def _vectors(
         if all(any(row.is_reply) for row in pair):  # a model that says nothing has nothing to be told from
             rows += pair
             owners.append(example.persona_id)
+
+    def read(done: int) -> None:
+        if context.stop_requested():
+            raise Cancelled
+        context.progress("states", done, len(rows), unit="replies")
+
     with ExitStack() as under:
         under.enter_context(written(base.model, below))
-        states = reply_states(base.model, rows, layers, pad_id=base.pad_id)
+        states = reply_states(base.model, rows, layers, pad_id=base.pad_id, progress=read)
     differences = {number: found[0::2] - found[1::2] for number, found in states.items()}
     return {
         persona: {

@@ -154,6 +154,17 @@ WRITTEN = {
     "guanaco.jsonl": lines([spoken(row, mark="### ") for row in chats()]).encode(),
     "unmarked.csv": table(WHOLE).encode("utf-16-le"),
     "unmarked.json": json.dumps(chats()).encode("utf-16-be"),
+    "pandas.csv": table([{**row, "messages": str(row["messages"])} for row in chats()]).encode(),
+    "wrapped.json": json.dumps({"version": 1, "meta": {"of": "me"}, "data": chats()}).encode(),
+    "nested.jsonl": lines(
+        [{**row, "user_id": None, "user": {"id": row["user_id"]}} for row in chats()]
+    ).encode(),
+    "numbered.csv": table(
+        sorted(
+            ({**row, "time": "", "turn": place % 2} for place, row in enumerate(WHOLE)),
+            key=lambda row: -row["turn"],
+        )
+    ).encode(),
     "names, with commas.csv": table(pairs(**{"at, in UTC, of day, or so": 1}), delimiter=";").encode(),
     "sep.csv": ("sep=;\r\n" + table(WHOLE, delimiter=";")).encode(),
     "unicode.txt": table(WHOLE, delimiter="\t").encode("utf-16"),
@@ -177,6 +188,11 @@ def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
     ("name", "content", "words"),
     [
         ("wide.csv", b"a\x00b,c\r\n", "--map encoding=cp1252, or utf-16-le"),
+        (
+            "open.csv",
+            table(pairs()).encode() + b'ann,"open\r\nbo,b,c\r\n',
+            "a quote that opens in this row",
+        ),
         ("packed.jsonl.bz2", b"BZh91AY&SY", "packed with bzip2; unpack it"),
         ("packed.parquet.gz", gzip.compress(layouts.parquet(chats())), "packed once more, as .gz; unpack it"),
         ("tickets.db", b"SQLite format 3\x00", "a database of SQLite; save the table"),
