@@ -6,8 +6,10 @@
     .venv/bin/python -m engine bench calibrate placebo --world default     with the dialogues permuted
 
 Worlds: in `archetypes` cluster adapters must beat unified, in `individualists` something personal must and
-clusters must not, in `uniform` nothing personal may beat its placebo. In `styles` steering should win, in
-`kin` a network from what is known of somebody to her adapter, in `told` steering by the profile alone.
+clusters must not, in `uniform` nothing personal may beat its placebo. In `styles` what knows her
+style should win; of steering only that it costs nothing, for the embedded base holds no style in an offset
+(docs/LOG.md). In `kin` a network from what is known of somebody to her adapter should win, in `told` steering
+by the profile alone.
 Placebo: one large world is trained and answered at once, with variants cheap enough for thousands of
 personas: memories in the base's prompt, and a short LoRA for each. Its personas are then dealt into small
 studies of their own, none in two of them; an adapter trained among thousands is the one trained alone. In a
@@ -75,8 +77,13 @@ Row = dict[str, Any]
 
 
 def beats(row: Row) -> bool:
-    """Say whether a variant is better than unified: interval and Holm's p."""
-    return row["verdict"] == "better"
+    """Say whether a variant is better than unified by the primary metric: interval and Holm's p."""
+    return row["p_holm"] is not None and bool((row["ci_low"] or 0) > 0 and row["p_holm"] < ALPHA)
+
+
+def loses(row: Row) -> bool:
+    """Say whether a variant is worse than unified by the primary metric: interval and Holm's p."""
+    return row["p_holm"] is not None and bool((row["ci_high"] or 0) < 0 and row["p_holm"] < ALPHA)
 
 
 def above(row: Row) -> bool:
@@ -113,10 +120,9 @@ def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     steering = [row for row in rows if row["family"] == "steering"]
     if world == "styles":
         return {
-            "a steering variant beats unified": any(map(beats, steering)),
-            "a steering variant beats its placebo": any(map(above, steering)),
-            "steering vectors alone beat unified": any(
-                beats(row) for row in steering if row["variant"].startswith("steering-vectors")
+            "something that knows her style beats unified": any(map(beats, [*personal, *steering])),
+            "steering costs nothing": not any(
+                row["ci_high"] < 0 and row["p_holm"] < ALPHA for row in steering
             ),
         }
     if world == "kin":
@@ -129,6 +135,7 @@ def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     if world == "told":
         return {
             "steering by the profile beats unified": any(map(beats, steering)),
+            "steering by the profile beats its placebo": any(map(above, steering)),
             "what remembers or trains does not": not any(map(beats, personal)),
         }
     return {"no personal variant beats its placebo": not any(map(above, personal))}

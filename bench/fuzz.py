@@ -399,7 +399,7 @@ def layout(draw: random.Random) -> Files:
 
 
 def table(draw: random.Random) -> Files:
-    """A table with odd cells, as CSV or parquet; which of its columns is what, a draw of its own decides."""
+    """A table with odd cells, as CSV, parquet or arrow; a draw of its own decides which column is what."""
     names = ["user_id", "id", "date", "prompt", "reply", "rating"]
     rows = [
         {"user_id": f"u{n % 3}", "id": f"s_{n}", "date": f"{1 + n}/2/2024", "prompt": f"Ask {n}",
@@ -410,11 +410,9 @@ def table(draw: random.Random) -> Files:
         odd = draw.choice(ODD_VALUES)
         rows[draw.randrange(len(rows))][draw.choice(names)] = str(odd).replace("\ud800", "?")[:70_000]
     if draw.random() < 0.3:
-        return {
-            "t.parquet": _bytes_changed(layouts.parquet(rows), draw)
-            if draw.random() < 0.7
-            else layouts.parquet(rows)
-        }
+        name = draw.choice(("t.parquet", "t.arrow"))
+        content = layouts.parquet(rows) if name == "t.parquet" else layouts.arrow(rows)
+        return {name: _bytes_changed(content, draw) if draw.random() < 0.7 else content}
     content = layouts.table(rows, delimiter=draw.choice(",;\t|"))
     return {
         draw.choice(("t.csv", "T.TSV", "t.json")): _bytes_changed(content, draw)

@@ -398,6 +398,17 @@ def parquet(rows: Rows) -> bytes:
     return held.getvalue()
 
 
+def arrow(rows: Rows) -> bytes:
+    """Return rows as a stream of arrow, as `save_to_disk` keeps them."""
+    import pyarrow
+    from pyarrow import ipc
+
+    held, table_of = io.BytesIO(), pyarrow.Table.from_pylist(rows)
+    with ipc.new_stream(held, table_of.schema) as out:
+        out.write_table(table_of)
+    return held.getvalue()
+
+
 def _lines(rows: Rows) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 

@@ -359,7 +359,9 @@ def _column_rows(path: Path, head: bytes) -> Iterator[Line]:
                 for value in batch.to_pylist():
                     number += 1
                     yield _column_row(number, value)
-    except (arrow.ArrowException, ValueError, KeyError, OverflowError, MemoryError) as error:
+    except (arrow.ArrowException, ValueError, KeyError, OverflowError, MemoryError, OSError) as error:
+        if isinstance(error, OSError) and (error.errno or error.strerror):
+            raise  # the file's, not its content's
         yield Line(0, fault=f"not {form} that can be read: {' '.join(str(error).split())[:200]}")
         return
     if not number:
@@ -381,6 +383,7 @@ def _batches(file: IO[bytes], head: bytes) -> Iterator[Any]:
     else:
         found = iter(ipc.open_stream(file))
     for batch in found:
+        batch.validate(full=True)  # arrow believes its files: offsets that lead out would end the process
         for start in range(0, batch.num_rows, _BATCH_ROWS):
             yield batch.slice(start, _BATCH_ROWS)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from scipy import special, stats
 Vector = NDArray[np.float64]
 
 _EXACT_UP_TO = 50  # differences; above it Wilcoxon's statistic is taken as normal
-_QUANTILES = 4_000  # of the sample's spread, in the power of the t-test
 
 
 def paired_t(differences: Vector) -> float:
@@ -72,36 +72,30 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def power_of_t(n: int, effect_in_deviations: float, alpha: float = 0.05) -> float:
-    """Return how often a paired t-test of n >= 2 pairs finds a mean difference of so many deviations."""
-    return _power(abs(effect_in_deviations) * float(np.sqrt(n)), _thresholds(n, alpha))
+    """Return how often a paired t-test of n >= 2 pairs finds a mean difference of so many deviations.
+
+    Two-sided at `alpha`, from the noncentral t distribution.
+    """
+    off, critical = abs(effect_in_deviations) * float(np.sqrt(n)), _critical(n, alpha)
+    wrong_side = float(special.nctdtr(n - 1, off, -critical))
+    if isnan(wrong_side):  # scipy's word for one too small to be told
+        wrong_side = 0.0
+    return 1.0 - float(special.nctdtr(n - 1, off, critical)) + wrong_side
 
 
 @lru_cache(maxsize=1024)
 def detectable_in_deviations(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Return the smallest mean difference, in standard deviations, that a paired t-test of n pairs finds.
-
-    Two-sided at `alpha` with `power`, from the noncentral t distribution (integrated, since
-    its library function fails for n = 2); n >= 2.
-    """
-    thresholds = _thresholds(n, alpha)
+    """Return the smallest mean difference, in standard deviations, that a paired t-test of n >= 2 pairs finds
+    with `power`, two-sided at `alpha`."""
     low, high = 0.0, 1.0
-    while _power(high, thresholds) < power:
+    while power_of_t(n, high, alpha) < power:
         high *= 2
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(middle, thresholds) < power else (low, middle)
-    return high / float(np.sqrt(n))
+        low, high = (middle, high) if power_of_t(n, middle, alpha) < power else (low, middle)
+    return high
 
 
-def _thresholds(n: int, alpha: float) -> Vector:
-    """Return what the mean must pass, in standard errors, at equally likely spreads of the sample."""
-    levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    spreads = np.sqrt(special.chdtri(n - 1, 1 - levels) / (n - 1))
-    return np.asarray(float(special.stdtrit(n - 1, 1 - alpha / 2)) * spreads)
-
-
-def _power(noncentrality: float, thresholds: Vector) -> float:
-    """Return how often |t| passes its critical value, over equally likely spreads of the sample."""
-    return float(
-        np.mean(special.ndtr(noncentrality - thresholds) + special.ndtr(-noncentrality - thresholds))
-    )
+def _critical(n: int, alpha: float) -> float:
+    """What |t| must pass."""
+    return float(special.stdtrit(n - 1, 1 - alpha / 2))

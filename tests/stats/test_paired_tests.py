@@ -14,6 +14,7 @@ from engine.stats.paired_tests import (
     detectable_in_deviations,
     holm,
     paired_t,
+    power_of_t,
     sign_test,
     wilcoxon,
 )
@@ -99,3 +100,12 @@ def test_the_detectable_effect_of_two_pairs_is_found_with_that_power() -> None:
 
 def test_half_a_deviation_needs_34_pairs() -> None:
     assert detectable_in_deviations(34) < 0.5 < detectable_in_deviations(33)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 100, 5000])
+@pytest.mark.parametrize("alpha", [0.05, 0.0002])
+def test_power_is_told_however_small_or_large(n: int, alpha: float) -> None:
+    powers = [power_of_t(n, effect, alpha) for effect in (0.0, 0.001, 0.1, 0.46, 1.0, 10.0, 1e4)]
+    assert powers[0] == pytest.approx(alpha, rel=1e-6)
+    assert powers == sorted(powers)
+    assert powers[-1] > 0.95

@@ -242,10 +242,11 @@ def _golds(path: Path, encoding: str, gathered: Gathered) -> tuple[str, dict[str
         return "", {}
     golds: dict[str, Any] = {}
     for line, row in rows_of(place, encoding, gathered):
-        if "id" in row:
-            golds[str(row["id"])] = row.get("output")
-        elif row.get("golds") != []:
+        held = row.get("golds") if "id" not in row else [row]
+        if not isinstance(held, list):
             gathered.wrong(place.name, line, 'must hold {"golds": [{"id", "output"}]}')
+            continue
+        golds |= {str(one.get("id")): one.get("output") for one in held if isinstance(one, dict)}
     return place.name, golds
 
 

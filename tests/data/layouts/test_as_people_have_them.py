@@ -117,13 +117,13 @@ def with_a_profile(place: int, row: Row) -> Row:
     return {"user_id": row["user_id"], "id": place, "input": asked, "output": "a", "profile": "likes cats"}
 
 
-def arrow(rows: Sequence[Row], *, stream: bool) -> bytes:
-    """As `save_to_disk` keeps a dataset (a stream), and as Feather does (a file)."""
+def feather(rows: Sequence[Row]) -> bytes:
+    """As Feather keeps a table: a file of arrow, not a stream."""
     import pyarrow
     from pyarrow import ipc
 
     held, kept = pyarrow.Table.from_pylist(rows), io.BytesIO()
-    with (ipc.new_stream if stream else ipc.new_file)(kept, held.schema) as out:
+    with ipc.new_file(kept, held.schema) as out:
         out.write_table(held)
     return kept.getvalue()
 
@@ -147,8 +147,8 @@ WITH_PICTURES = [
 ]
 
 WRITTEN = {
-    "noted.arrow": arrow(chats(), stream=True),
-    "feather.arrow": arrow(chats(), stream=False),
+    "noted.arrow": layouts.arrow(chats()),
+    "feather.arrow": feather(chats()),
     "pictures.parquet": layouts.parquet(WITH_PICTURES),
     "anthropic.jsonl": lines([spoken(row) for row in chats()]).encode(),
     "guanaco.jsonl": lines([spoken(row, mark="### ") for row in chats()]).encode(),
@@ -193,6 +193,8 @@ def test_what_programs_write_is_read_whole(tmp_path: Path, name: str) -> None:
             table(pairs()).encode() + b'ann,"open\r\nbo,b,c\r\n',
             "a quote that opens in this row",
         ),
+        ("torn.arrow", layouts.arrow(chats())[:200], "not arrow that can be read"),
+        ("led-out.arrow", layouts.arrow(chats())[:-300] + bytes([255]) * 300, "not arrow that can be read"),
         ("packed.jsonl.bz2", b"BZh91AY&SY", "packed with bzip2; unpack it"),
         ("packed.parquet.gz", gzip.compress(layouts.parquet(chats())), "packed once more, as .gz; unpack it"),
         ("tickets.db", b"SQLite format 3\x00", "a database of SQLite; save the table"),
@@ -274,8 +276,8 @@ def test_a_dataset_kept_on_disk_is_its_splits(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     for split, rows in (("train", chats()[:12]), ("test", chats()[12:])):
         (tmp_path / split).mkdir()
-        (tmp_path / split / "data-00000-of-00001.arrow").write_bytes(arrow(rows, stream=True))
-        (tmp_path / split / "cache-1f2e.arrow").write_bytes(arrow(rows, stream=True))
+        (tmp_path / split / "data-00000-of-00001.arrow").write_bytes(layouts.arrow(rows))
+        (tmp_path / split / "cache-1f2e.arrow").write_bytes(layouts.arrow(rows))
         (tmp_path / split / "state.json").write_text(
             '{"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}'
         )
