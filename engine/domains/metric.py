@@ -14,8 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.core import wording
 from engine.core.errors import EngineError
-from engine.core.wording import interval, known, points, rounded, signed, signed_points
 
 OfTexts = Callable[[str, str], float | None]
 OfEmbeddings = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
@@ -87,9 +87,7 @@ class Metric:
 
     def spread(self, low: float | None, high: float | None) -> str:
         """Word an interval of differences; a dash where there is none."""
-        if self.in_points or not (known(low) and known(high)):
-            return interval(low, high)
-        return f"{self.change(low)} to {self.change(high)}"
+        return wording.spread(low, high, in_points=self.in_points)
 
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
@@ -97,15 +95,15 @@ class Metric:
 
     def level(self, value: float | None) -> str:
         """Word a value: "82.1" in points, "0.42" where it is no fraction, a dash where there is none."""
-        if self.unit == "fraction" or value is None or not known(value):
-            return points(value)
-        return rounded(value, 2)
+        return wording.level(value, in_points=self.in_points)
 
     def change(self, value: float | None) -> str:
         """Word a difference with its sign: "+2.3" in points, "−0.42" where it is no fraction."""
-        if self.unit == "fraction" or value is None or not known(value):
-            return signed_points(value)
-        return signed(value, 2)
+        return wording.change(value, in_points=self.in_points)
+
+    def size(self, value: float) -> str:
+        """Word how large a difference is: "2.3" in points, "0.42" where it is no fraction."""
+        return self.change(abs(value)).removeprefix("+")
 
     def values_of(self, reply: str, reference: str) -> Mapping[str, float | None]:
         """Return what one example's score holds: its value under "", or its counts by name."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core.types import Row
-from engine.core.wording import interval, p_value, percent, signed_points
+from engine.core.wording import p_value, percent
+from engine.domains.metric import Metric
 from engine.stats.verdicts import ALPHA
 
 
-def for_whom(row: Row, *, factor: float = 1.0) -> str:
-    """Word it for a row of `compare_variants`; empty where its examples do not say. `factor` is by how much
-    a value is to be multiplied so that wording it in points shows it on its own scale."""
+def for_whom(row: Row, metric: Metric) -> str:
+    """Word it for a row of `compare_variants`; empty where its examples do not say."""
     if row["between"] is None or row["p_between"] is None:
         return ""
     low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
@@ -28,10 +28,9 @@ def for_whom(row: Row, *, factor: float = 1.0) -> str:
             f"{share} Personas differ no more than their few examples make them seem (p {p}): who gains and "
             "who loses may be luck."
         )
-    spread = signed_points(row["between"] * factor).removeprefix("+")
     return (
-        f"{share} Personas truly differ (p {p}): their gains spread by {spread} around the mean, and "
-        f"{percent(row['reliability'])} of the spread that is seen is no luck."
+        f"{share} Personas truly differ (p {p}): their gains spread by {metric.size(row['between'])} around "
+        f"the mean, and {percent(row['reliability'])} of the spread that is seen is no luck."
     )
 
 
@@ -43,7 +42,6 @@ def differing(rows: Sequence[Row]) -> str:
     return f"Personas truly differ under {', '.join(names)}; elsewhere who gains and who loses may be luck."
 
 
-def single(effect: float, low: float, high: float, chance: float, *, factor: float = 1.0) -> str:
+def single(metric: Metric, effect: float, low: float, high: float, chance: float) -> str:
     """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), truly gains with 92 %"."""
-    told = f"{signed_points(effect * factor)} ({interval(low * factor, high * factor)})"
-    return f"{told}, truly gains with {percent(chance)}"
+    return f"{metric.change(effect)} ({metric.spread(low, high)}), truly gains with {percent(chance)}"

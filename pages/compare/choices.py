@@ -57,12 +57,7 @@ class View:
 
     @property
     def in_points(self) -> bool:
-        return self.metric.unit == "fraction"
-
-    @property
-    def factor(self) -> float:
-        """What makes a number of the metric one that can be worded in points."""
-        return 1.0 if self.in_points else 0.01
+        return self.metric.in_points
 
     @property
     def candidates(self) -> list[str]:
@@ -211,7 +206,7 @@ def _cluster(ws: Workspace) -> int | None:
 
 def _margin(metric: Metric) -> float:
     """What a persona must gain to count as better, in the metric's unit."""
-    in_points = metric.unit == "fraction"
+    in_points = metric.in_points
     unit = " points" if in_points else ""
     picked = choice(
         "A persona is better by",

@@ -41,7 +41,9 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Compare", "Who wins, by how much, is it more than noise, and for whom?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "Every variant stands here against one reference: by how much it gains, how surely, and for whom."
+        )
         return
     frame.changed_files(ws)
     protocols = reads.protocols(ws)

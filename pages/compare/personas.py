@@ -146,7 +146,7 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
         drawn["true"] = [factor * true[name] if name in true else None for name in drawn["persona_id"]]
         columns.insert(2, "true")
     event = frame.table(
-        frame.with_signs(drawn, "difference"),
+        frame.scored(drawn, view.metric, levels=("candidate", "reference"), changes=("difference", "true")),
         key=f"compare_people_{candidate}_{len(shown)}",
         on_select="rerun",
         selection_mode="single-row",
@@ -157,12 +157,11 @@ def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
             "difference": st.column_config.NumberColumn("Difference"),
             "true": st.column_config.NumberColumn(
                 "Gain, luck taken out",
-                format="%+.1f",
                 help="Drawn to the mean of all personas as far as they are alike.",
             ),
             "outcome": st.column_config.TextColumn("Outcome"),
-            "candidate": st.column_config.NumberColumn(candidate, format="%.1f"),
-            "reference": st.column_config.NumberColumn(view.reference, format="%.1f"),
+            "candidate": st.column_config.NumberColumn(candidate),
+            "reference": st.column_config.NumberColumn(view.reference),
             "rank": st.column_config.NumberColumn(
                 "Rank", help=f"Of {count(len(view.table(candidate)), 'persona')}."
             ),

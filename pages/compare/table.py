@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.wording import ago, count, percent, signed_points
+from engine.core.wording import ago, count, percent
 from engine.domains.metric import Metric
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
@@ -66,7 +66,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
         help=metric.help,
     )
     frame.table(
-        frame.with_signs(table, "delta"),
+        frame.scored(table, metric, levels=("mean",), changes=("delta",)),
         key=_TABLE,
         on_select=_choose_row,
         selection_mode="single-row",
@@ -104,7 +104,7 @@ def _unseen(view: View) -> None:
         "correction are those of this table.",
     )
     frame.table(
-        frame.with_signs(table, "delta"),
+        frame.scored(table, metric, levels=("mean",), changes=("delta",)),
         placeholder="",
         alt=f"Leaderboard of {metric.label} over unseen personas",
         column_order=["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"],
@@ -176,7 +176,7 @@ def _column_config(metric: Metric) -> dict[str, Any]:
             help="What tells it from others of its name: the settings that are not the same for all.",
             width=130,
         ),
-        "mean": number("Mean", format="%.1f", help="Mean over personas of each one's own mean.", width=72),
+        "mean": number("Mean", help="Mean over personas of each one's own mean.", width=72),
         "delta": number("Difference", width=80),
         "interval": text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
         "verdict": text(
@@ -300,7 +300,7 @@ def _hindsight(view: View) -> None:
     bound = compare_reads.hindsight(view.ws, view.asked, tuple(names), view.reference)
     st.caption(
         f"Hindsight bound: each persona with the best variant on these very scores would gain "
-        f"{signed_points(bound.bound * view.factor)} over {frame.plain(view.reference)} "
+        f"{view.metric.change(bound.bound)} over {frame.plain(view.reference)} "
         f"({percent(bound.share_moved)} of personas would leave it, over {count(len(names), 'variant')}). "
         "No router can promise it: it has seen the answers."
     )

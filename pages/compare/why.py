@@ -103,7 +103,7 @@ def _parts(by: By, title: str, parts: Sequence[Group], asked: tuple[By, str] | N
 def _choose(by: By, names: Sequence[str], key: str) -> None:
     rows = st.session_state[key]["selection"]["rows"]
     addresses.point("why", f"{by}:{names[rows[0]]}" if rows else _EVERYTHING)
-    st.query_params.pop("example", None)
+    addresses.forget("example")
 
 
 def _replies(view: View, told: Why, asked: tuple[By, str] | None, titles: Mapping[By, str]) -> None:

@@ -178,7 +178,7 @@ def _among(family: int) -> str:
 
 def _told(found: Outlook, view: View, candidate: str) -> str:
     def size(value: float) -> str:
-        return signed_points(value * view.factor).removeprefix("+")
+        return view.metric.size(value)
 
     unit = " points" if view.in_points else ""
     needed = (

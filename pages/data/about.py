@@ -54,8 +54,8 @@ def _personas(ws: Workspace, found: Portrait) -> None:
         height="content" if len(held) <= _SHOWN else _HEIGHT,
         alt="Personas by size, with the words that set each apart",
         column_config={
-            "Words that set her apart": st.column_config.TextColumn(width=205),
-            **{name: st.column_config.NumberColumn(format="%d", width=66) for name in _COUNTED},
+            "Words that set her apart": st.column_config.TextColumn(width=260),
+            **{name: st.column_config.NumberColumn(format="localized", width=70) for name in _COUNTED},
         },
     )
 

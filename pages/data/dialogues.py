@@ -10,10 +10,11 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.types import Dialogue
 from engine.core.wording import count, spelled
-from pages.shared import frame, reads
+from pages.shared import addresses, frame, reads
 from pages.shared.reads import SPLIT_WORDS
 
 _ON_A_PAGE = 200
+_READ = "dialogue"  # in the address: the one that is read
 
 
 def show(ws: Workspace) -> None:
@@ -65,24 +66,36 @@ def _about(ws: Workspace, persona_id: str, character: str | None) -> None:
 
 
 def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) -> Dialogue:
-    """The dialogues found, whose they are where they are of several; returns the one selected."""
-    pages = -(-len(found) // _ON_A_PAGE)
-    start = _ON_A_PAGE * (st.pagination(pages, key=f"{key}_page") - 1) if pages > 1 else 0
+    """The dialogues found, whose they are where they are of several; returns the one to be read."""
+    pages, page = -(-len(found) // _ON_A_PAGE), f"{key}_page"
+    if pages > 1 and addresses.anew(page):  # the one page of them that holds it
+        places = {dialogue.dialogue_id: place for place, dialogue in enumerate(found)}
+        st.session_state[page] = places.get(st.query_params.get(_READ, ""), 0) // _ON_A_PAGE + 1
+    start = _ON_A_PAGE * (st.pagination(pages, key=page) - 1) if pages > 1 else 0
     assignment, shown = reads.splits(ws).assignment, found[start : start + _ON_A_PAGE]
     told = count(len(found), "dialogue")
     if pages > 1:
         told = f"{start + 1:,} to {start + len(shown):,} of {told}"
     st.caption(f"{told}; select one to read it.")
+    names = [dialogue.dialogue_id for dialogue in shown]
+    place = names.index(addresses.linked(_READ, names, label="Dialogue"))
+    listed = f"{key}_{start}"
+    frame.select_rows(listed, [place])
+
+    def take() -> None:
+        if rows := st.session_state[listed]["selection"]["rows"]:
+            addresses.point(_READ, names[rows[0]])
+
     whose = {"Persona": [reads.called(ws, dialogue.persona_id) for dialogue in shown]} if named else {}
-    event = frame.table(
+    frame.table(
         {
             **whose,
             "No": [dialogue.order + 1 for dialogue in shown],
             "Split": [SPLIT_WORDS[assignment[dialogue.dialogue_id]] for dialogue in shown],
             "Begins with": [dialogue.messages[0].text for dialogue in shown],
         },
-        key=f"{key}_{start}",
-        on_select="rerun",
+        key=listed,
+        on_select=take,
         selection_mode="single-row",
         height="content" if len(shown) < 10 else 560,
         alt="Dialogues found; select a row to read it",
@@ -92,8 +105,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
             "Split": st.column_config.TextColumn(width=72),
         },
     )
-    rows = event["selection"]["rows"]
-    return shown[rows[0]] if rows and rows[0] < len(shown) else shown[0]
+    return shown[place]
 
 
 def _read(ws: Workspace, dialogue: Dialogue, split: str) -> None:

@@ -63,7 +63,7 @@ def show() -> None:
 def _overview(ws: Workspace) -> None:
     card, record = reads.card(ws), read_json(ws.splits / "splits.json")
     counts, statistics = card["counts"], card["statistics"]
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", key="numbers_data"):
         for label in ("personas", "dialogues", "messages", "examples"):
             st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
     domain = reads.domain(ws)

@@ -177,7 +177,8 @@ def back() -> None:
 
 def _filtered(cards: Sequence[Card]) -> tuple[list[Card], str]:
     """The cards that the filters leave, and the order that they are shown in."""
-    columns = st.columns([3, 3, 2, 3], vertical_alignment="bottom")
+    with st.container(key="experiments_asked"):
+        columns = st.columns([3, 3, 2, 3], vertical_alignment="bottom")
     with columns[0]:
         order = frame.linked_choice(
             "Order", list(_ORDERS), page=_PAGE, name="order", segmented=True, words=lambda one: _ORDERS[one]

@@ -23,7 +23,9 @@ def show() -> None:
     name, sweep = st.query_params.get("experiment", ""), st.query_params.get("study", "")
     if not frame.is_prepared(ws):
         _heading()
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "Ways of personalising stand here, each with what it needs, how long it takes, what it brought."
+        )
         return
     _watch(ws)
     if name in registry.experiments(ws):

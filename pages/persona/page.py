@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count, known, points, signed_points
+from engine.core.wording import count, known
 from engine.domains import metrics
 from engine.domains.domain import Routine
 from engine.results.comparing.remarks import NotComputed
@@ -31,9 +31,16 @@ def show() -> None:
     ws = frame.workspace()
     if not frame.is_prepared(ws):
         frame.heading("Persona", _LEAD)
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "One person stands here: her scores under each variant, and each reply word by word."
+        )
         return
-    top = st.container()
+    with st.container(key="persona_top"):  # head.css keeps its place: it is drawn once all is chosen
+        head = st.container(horizontal=True, vertical_alignment="center")
+        told = st.container()
+    title = head.empty()
+    asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
+    title.title(frame.plain(reads.called(ws, asked)) or "Persona", anchor=False)
     addresses.remarks()
     with st.container(key="persona_asked"):
         columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
@@ -49,8 +56,13 @@ def show() -> None:
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
         persona_id = _persona(ws, names)
-    with top:
-        _heading(ws, names, persona_id, order, scene)
+    called = reads.called(ws, persona_id)
+    frame.named(called)
+    title.title(frame.plain(called), anchor=False)
+    with head:
+        _steps(names, persona_id)
+    with told:
+        _told(names, persona_id, order, scene)
     _numbers(ws, scene, clusters, names, persona_id)
     found = _examples(ws, scene, persona_id) if scene is not None else []
     if scene is not None:
@@ -89,10 +101,24 @@ def _whose(ws: Workspace, names: Sequence[str]) -> str | None:
 # --- the head of the page
 
 
-def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
-    called = reads.called(ws, persona_id)
-    frame.named(called)
+def _steps(names: Sequence[str], persona_id: str) -> None:
+    """The page's link, and the ways to the persona before and after."""
     at = names.index(persona_id)
+    with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
+        addresses.link()
+        before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
+        st.button(
+            "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
+            disabled=at == 0, on_click=_choose_persona, args=(before,),
+        )  # fmt: skip
+        st.button(
+            "Next", icon=":material/arrow_forward:", key="persona_next", shortcut="J",
+            disabled=at == len(names) - 1, on_click=_choose_persona, args=(after,),
+        )  # fmt: skip
+
+
+def _told(names: Sequence[str], persona_id: str, order: str, scene: Scene | None) -> None:
+    """What the page asks, and where in which order the persona stands."""
     by = {
         "id": "by name",
         "gain": f"by gain of {scene.variant}" if scene else "",
@@ -100,25 +126,13 @@ def _heading(ws: Workspace, names: Sequence[str], persona_id: str, order: str, s
         "score": f"by score under {scene.reference}" if scene else "",
         "cluster": "by cluster",
     }[order]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.title(frame.plain(called), anchor=False, width="stretch")
-        with st.container(horizontal=True, width="content", gap="small", vertical_alignment="center"):
-            addresses.link()
-            before, after = names[max(0, at - 1)], names[min(len(names) - 1, at + 1)]
-            st.button(
-                "Previous", icon=":material/arrow_back:", key="persona_previous", shortcut="K",
-                disabled=at == 0, on_click=_choose_persona, args=(before,),
-            )  # fmt: skip
-            st.button(
-                "Next", icon=":material/arrow_forward:", key="persona_next", shortcut="J",
-                disabled=at == len(names) - 1, on_click=_choose_persona, args=(after,),
-            )  # fmt: skip
-    st.caption(f"{_LEAD} {at + 1:,} of {count(len(names), 'persona')}, {frame.plain(by)}.")
+    place = f"{names.index(persona_id) + 1:,} of {count(len(names), 'persona')}"
+    st.caption(f"{_LEAD} {place}, {frame.plain(by)}.")
 
 
 def _choose_persona(persona_id: str) -> None:
     frame.choose("persona", "persona", persona_id)
-    st.query_params.pop("example", None)
+    addresses.forget("example")
 
 
 def _numbers(
@@ -146,7 +160,7 @@ def _numbers(
         if goes:
             facts.append(("Routed to", goes, f"By {name}, from validation alone."))
     if facts:
-        with st.container(horizontal=True, gap="medium"):
+        with st.container(horizontal=True, gap="medium", key="numbers_persona"):
             for label, value, told in facts:
                 st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
 
@@ -155,17 +169,15 @@ def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
     means, gains = scene.scores.means, scene.scores.gains
     if persona_id not in means.index:
         return []
-    fraction = scene.metric.unit == "fraction"
 
     def level(name: str) -> str:
         value = means.at[persona_id, name] if name in means else None
-        return points(value) if fraction else f"{value:.2f}" if known(value) else "undefined"
+        return scene.metric.level(value) if known(value) else "undefined"
 
     told = f"{scene.metric.label}, mean over this persona's examples."
     facts = [(f"Under {scene.reference}", level(scene.reference), told)]
     if scene.variant != scene.reference and scene.variant in gains:
-        gain = gains.at[persona_id, scene.variant]
-        words = f"{level(scene.variant)} ({signed_points(gain if fraction else gain / 100)})"
+        words = f"{level(scene.variant)} ({scene.metric.change(gains.at[persona_id, scene.variant])})"
         facts.append((f"Under {scene.variant}", words, f"{told} In brackets: against {scene.reference}."))
         column = pd.Series(persona_scene.column(gains, scene.variant, scene.metric)).dropna()
         if persona_id in column.index:

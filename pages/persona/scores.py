@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import count, signed_points
+from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.show.for_whom import single
@@ -92,7 +92,7 @@ def scores(scene: Scene, persona_id: str) -> None:
             looked_at=scene.variant,
             bounds=bounds,
             higher_is_better=metric.higher_is_better,
-            in_points=metric.unit == "fraction",
+            in_points=metric.in_points,
         ),
         key="persona_scores",
         on_select=clicked,
@@ -120,9 +120,8 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     if found is None or persona_id not in found.index:
         return
     own = found.loc[persona_id]
-    factor = 1.0 if scene.metric.unit == "fraction" else 0.01
     called = frame.plain(reads.called(ws, persona_id))
-    told = single(own["effect"], own["low"], own["high"], own["chance"], factor=factor)
+    told = single(scene.metric, own["effect"], own["low"], own["high"], own["chance"])
     st.caption(
         f"With the luck of few examples taken out, {frame.plain(scene.variant)} gives {called} {told}: drawn "
         "to the mean of all personas as far as they are alike."
@@ -172,7 +171,7 @@ def route(
     st.markdown(_reason(found, metric))
     if any(one.gain is not None for one in found.candidates):
         frame.chart(
-            charts.route_chart(found, in_points=metric.unit == "fraction"),
+            charts.route_chart(found, in_points=metric.in_points),
             key="persona_route",
             alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
         )
@@ -190,8 +189,7 @@ def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route 
 
 def _reason(found: Route, metric: Metric) -> str:
     def told(value: float | None) -> str:
-        number = signed_points(None if value is None else value if metric.unit == "fraction" else value / 100)
-        return f"{number} points" if metric.unit == "fraction" else number
+        return metric.change(value) + (" points" if metric.in_points else "")
 
     chosen, fallback = frame.plain(found.variant), frame.plain(found.fallback)
     margin = told(found.margin).removeprefix("+")
@@ -215,11 +213,11 @@ def _worth(found: Route, metric: Metric, on_test: Mapping[str, float | None], bo
     names = {one.variant for one in found.candidates} - set(bounds)
     seen = {name: value for name, value in on_test.items() if name in names and value is not None}
     best = max(seen, key=lambda name: (seen[name], name == found.variant))
-    came = f"{told} On test the choice came to {signed_points(gain)}"
+    came = f"{told} On test the choice came to {metric.change(gain)}"
     if seen[best] <= gain:
         return f"{came}; hindsight would have chosen no better."
     return (
-        f"{came}; hindsight would have chosen {frame.plain(best)} ({signed_points(seen[best])}), which is a "
+        f"{came}; hindsight would have chosen {frame.plain(best)} ({metric.change(seen[best])}), which is a "
         "bound and no result."
     )
 

@@ -88,7 +88,7 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Playground", "What do the variants answer, side by side?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet("Variants answer you here side by side, named or blind.")
         return
     variants = [one for one in reads.variants(ws) if can_answer(one)]
     if not variants:

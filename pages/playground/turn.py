@@ -175,17 +175,17 @@ def _acts(found: Sequence[Finding]) -> None:
 
 
 def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | None]) -> None:
-    """The scores in points, and the difference to the first variant's."""
-    told, shown = [], [one for one in metrics.headline(frame.workspace()) if one.unit == "fraction"]
+    """The scores, and the difference to the first variant's."""
+    told, shown = [], metrics.headline(frame.workspace())
     for metric in shown:
         value, other = scores.get(metric.name), baseline.get(metric.name)
         if value is None:
             continue
         difference = ""
-        if other is not None and round(1000 * (value - other)):
+        if other is not None and (words := metric.change(value - other)) != metric.change(0.0):
             colour = "blue" if metric.sign * (value - other) > 0 else "orange"
-            difference = f"&nbsp;:{colour}[{signed_points(value - other)}]"
-        told.append(f"{frame.plain(metric.short)}&nbsp;**{points(value)}**{difference}")
+            difference = f"&nbsp;:{colour}[{words}]"
+        told.append(f"{frame.plain(metric.short)}&nbsp;**{metric.level(value)}**{difference}")
     st.markdown("&ensp; ".join(told), help=_metrics_help(shown))
 
 
@@ -194,7 +194,7 @@ _KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset
 
 def _metrics_help(shown: Sequence[Metric]) -> str:
     lines = [f"- {one.short}: {one.label}. {one.help}" for one in shown]
-    return "In points, of one example only; coloured: against the first variant.\n" + "\n".join(lines)
+    return "Of one example only; coloured: against the first variant.\n" + "\n".join(lines)
 
 
 def _lineage(reply: Reply, question: Question) -> None:

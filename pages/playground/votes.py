@@ -25,7 +25,9 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Votes", "Which replies do people prefer when they do not know whose they are?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "What people prefer when they do not know whose reply it is stands here, as ratings."
+        )
         return
     cast = _votes(ws, votes.signature(ws))
     if not cast:

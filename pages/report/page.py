@@ -27,7 +27,9 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Report", "What did the study find, as a document to keep and to send?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet(
+            "The study is written up here: leaderboard, who wins and loses, replies, limits and commands."
+        )
         return
     if reads.protocols(ws).empty:
         frame.empty_state(

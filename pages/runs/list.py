@@ -5,16 +5,21 @@ It says what each run brought and what differs between them.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from engine.core.paths import Workspace
 from engine.core.wording import STATE_WORDS, ago, count, duration, spelled
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results.trackers import exporting
+from engine.results.trackers.tracked import has_begun
 from engine.runs import labels
 from engine.runs.labels import Label
 from engine.runs.records import RunRecord
@@ -53,7 +58,8 @@ def show_list(
     if few:
         found, parameters = list(ordered), False
     else:
-        columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
+        with st.container(key="runs_asked"):
+            columns = st.columns([4, 2, 2, 2, 1.4], vertical_alignment="bottom")
         found = _filtered(ordered, told, columns)
         with columns[4], st.popover("View", icon=":material/tune:", width="stretch"):
             metric, parameters, by = _shown(metrics.of_study(ws))
@@ -89,6 +95,26 @@ def show_list(
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words, width="content")
         downloads.table_menu(partial(run_table, ws, found), name="runs", key=_TABLE)
+        _for_trackers(ws, [record.run_id for record in found if has_begun(record)])
+
+
+def _for_trackers(ws: Workspace, run_ids: Sequence[str]) -> None:
+    """Offer the runs listed as the files of the trackers that people have, each packed when asked for."""
+    if not run_ids:
+        return
+    with st.popover("For other trackers", icon=":material/output:", type="tertiary"):
+        for tracker, title in exporting.TRACKERS.items():
+            downloads.file(
+                title, partial(_packed, ws, tracker, run_ids), name=f"{tracker}-runs.zip",
+                mime="application/zip", key=f"runs_to_{tracker}", width="stretch",
+            )  # fmt: skip
+        st.caption("Parameters, curves and scores on validation. How to look at them: docs/serving.md.")
+
+
+def _packed(ws: Workspace, tracker: str, run_ids: Sequence[str]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        exporting.export(ws, tracker, Path(folder), run_ids)
+        return downloads.zipped(Path(folder), inside=f"{tracker}-runs")
 
 
 def _filtered(ordered: Sequence[RunRecord], told: Labels, columns: Sequence[Any]) -> list[RunRecord]:
@@ -189,7 +215,7 @@ def _table(
 def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -> dict[str, Any]:
     status, estimate = record.status, record.estimate_seconds
     when = status.ended_at if record.ended else status.started_at or status.queued_at
-    factor = 100.0 if metric.unit == "fraction" else 1.0
+    factor = 100.0 if metric.in_points else 1.0
     return {
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
         "Title": label.title,
@@ -231,7 +257,7 @@ _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 
 def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
     """How the numbers and times of the table read: as everywhere."""
-    factor = 100.0 if metric.unit == "fraction" else 1.0
+    factor = 100.0 if metric.in_points else 1.0
     return {
         "Score": lambda value: metric.level(value / factor),
         "Difference": lambda value: metric.change(value / factor),
@@ -243,7 +269,7 @@ def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
 
 def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
     one = next(iter(scores.values()), None)
-    unit = ", points" if metric.unit == "fraction" else ""
+    unit = ", points" if metric.in_points else ""
     against = f"Against {one.reference if one else 'the reference'}, or what the run is built on."
     return {
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),

@@ -13,7 +13,7 @@ from pages.runs import list as run_list
 from pages.runs import queue as run_queue
 from pages.runs import several as run_several
 from pages.runs.queue import ACTIVE
-from pages.shared import frame
+from pages.shared import addresses, frame
 
 _TICK_SECONDS, _IDLE_SECONDS = 1.0, 3.0
 _OPEN, _ADDRESS, _STATES = "runs_open", "runs_address", "runs_states"
@@ -23,7 +23,7 @@ def show() -> None:
     ws = frame.workspace()
     frame.heading("Runs", "What is running, what ran, and how did it go?")
     if not frame.is_prepared(ws):
-        frame.no_data_yet()
+        frame.no_data_yet("What runs, waits and has run stands here, with its progress, log and curves.")
         return
     records = jobs.list_runs(ws)
     st.session_state[_STATES] = _states(records)
@@ -57,7 +57,8 @@ def _nothing() -> None:
 
 
 def _follow_link(ordered: list[RunRecord]) -> None:
-    """A link ?run=ID opens that run, ?run=ID,ID several; without one, the run of most interest is open."""
+    """A link ?run=ID opens that run, ?run=ID,ID several; without one, the run of most interest is open, and
+    from then on in the address: Back leads to it."""
     known = {record.run_id for record in ordered}
     address = st.query_params.get("run")
     if address is not None and (address != st.session_state.get(_ADDRESS) or _OPEN not in st.session_state):
@@ -69,11 +70,15 @@ def _follow_link(ordered: list[RunRecord]) -> None:
         st.session_state[_OPEN] = [name for name in asked if name in known]
     still = [name for name in st.session_state.get(_OPEN, ()) if name in known]
     st.session_state[_OPEN] = still or [ordered[0].run_id]
+    if address is None:
+        st.query_params["run"] = address = ",".join(st.session_state[_OPEN])
     st.session_state[_ADDRESS] = address
 
 
 def _open(run_ids: list[str]) -> None:
-    """Open these runs and put them into the address."""
+    """Open these runs and put them into the address, unless Back asks for others."""
+    if addresses.came_back():
+        return
     st.session_state[_OPEN] = run_ids
     st.query_params["run"] = st.session_state[_ADDRESS] = ",".join(run_ids)
 

@@ -89,8 +89,7 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
     )
     only = crossed > 0 and st.toggle("Only those who changed sides", key="runs_crossed")
     shown = (table[table["changed"]] if only else table).reset_index(drop=True)
-    factor = 100 if metric.unit == "fraction" else 1
-    words = dict.fromkeys((first, second, "Apart"), lambda value: metric.change(value / factor))
+    factor = 100 if metric.in_points else 1
     key = f"runs_sides_{first}_{second}_{metric.name}_{len(shown)}"
     told = pd.DataFrame(
         {
@@ -103,7 +102,7 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
         }
     )
     event = frame.table(
-        frame.worded(told, words),
+        frame.scored(told, metric, changes=(first, second, "Apart")),
         key=key,
         on_select="rerun",
         selection_mode="single-row",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import streamlit as st
@@ -17,13 +18,15 @@ from engine.core.machine import (
 )
 from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
-from engine.core.wording import ago, count
+from engine.core.wording import ago, count, duration, percent
 from engine.domains import metrics
 from engine.results import store
 from engine.runs.launchers import LAUNCHERS
 from engine.runs.launchers import ray as ray_launcher
+from engine.runs.records import scan
 from engine.show import about
 from engine.show.doctor import Check, examine
+from engine.strategies import costs
 from pages.settings import base, clean, queue
 from pages.shared import frame, reads, rescore
 
@@ -39,7 +42,7 @@ def show() -> None:
     frame.heading("Settings", "What does it stand on, what has this machine got, and is everything in order?")
     prepared = frame.is_prepared(ws)
     if not prepared:
-        frame.no_data_yet()
+        frame.no_data_yet("Base model, launcher, sizes on disk and a check-up of the workspace stand here.")
     left, right = st.columns(2, gap="large")
     with left:
         if prepared:
@@ -52,6 +55,7 @@ def show() -> None:
         if prepared:
             _disk(ws)
             _doctor(ws)
+            _estimates(ws)
             clean.show(ws)
         _looks()
         _about(ws)
@@ -186,6 +190,24 @@ def _doctor(ws: Workspace) -> None:
     _findings(checks)
     if version != store.version(ws):
         st.caption("Runs have ended since this check.")
+
+
+def _estimates(ws: Workspace) -> None:
+    """How far the times said before runs were off; nothing before a run with one has ended."""
+    found = costs.check(scan(ws))
+    if not found:
+        return
+    median = percent(statistics.median(one.error for one in found))
+    with st.expander(f"How good are the estimates? Off by {median} at the median", icon=":material/timer:"):
+        frame.table(
+            {
+                "Run": [one.run_id for one in found],
+                "Expected": [duration(one.estimate_seconds) for one in found],
+                "Took": [duration(one.seconds) for one in found],
+                "Off by": [percent(one.error) for one in found],
+            },
+            alt="Time that each run was expected to take, and took",
+        )
 
 
 def _missing_metrics(ws: Workspace) -> None:

@@ -150,13 +150,14 @@ def linked(name: str, options: Sequence[str], *, label: str) -> str:
     """Return what the address says for ?name=value, by default the first option, and see that it says so.
 
     For what has no widget where there is nothing to choose, and for what is chosen by a click (`point`). What
-    was written here, and is no option any more since something else was chosen, goes without a word.
+    was shown here, and is no option any more since something else was chosen, goes without a word.
     """
     asked = st.query_params.get(name)
     if asked in options:
+        st.session_state[f"linked_{name}"] = asked
         return str(asked)
     if asked is None or (asked == st.session_state.get(f"linked_{name}") and not came_back()):
-        point(name, options[0])
+        st.query_params[name] = st.session_state[f"linked_{name}"] = options[0]
     else:
         gone(label, asked, options[0])
     return options[0]
@@ -171,8 +172,18 @@ def write(name: str, value: str | None) -> None:
 
 
 def point(name: str, value: str) -> None:
-    """Write what `linked` tells from here on; for callbacks."""
-    st.query_params[name] = st.session_state[f"linked_{name}"] = value
+    """Write what `linked` tells from here on; for callbacks.
+
+    One that comes again with a press of Back was made before it, and was cut off by it: Back holds.
+    """
+    if not came_back():
+        st.query_params[name] = st.session_state[f"linked_{name}"] = value
+
+
+def forget(name: str) -> None:
+    """Take a name out of the address; for callbacks, as `point`."""
+    if not came_back():
+        st.query_params.pop(name, None)
 
 
 def choose(page: str, name: str, value: str | None) -> None:

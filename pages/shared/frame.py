@@ -26,7 +26,8 @@ from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
-from engine.core.wording import STATE_WORDS, signed_points
+from engine.core.wording import STATE_WORDS
+from engine.domains.metric import Metric
 from engine.show import charts, glossary
 from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
@@ -265,11 +266,11 @@ def empty_state(
         st.page_link(page, label=label, icon=":material/arrow_forward:", **told)
 
 
-def no_data_yet() -> None:
-    """Show the empty state of a workspace without data."""
+def no_data_yet(shown: str) -> None:
+    """Show the empty state of a workspace without data: what will be `shown` here, and the way to it."""
     empty_state(
         "No data yet",
-        "Everything here starts from a set of personas and their dialogues.",
+        f"{shown} It starts from a set of personas and their dialogues.",
         label="Prepare the first data",
     )
 
@@ -330,9 +331,13 @@ def worded(table: pd.DataFrame, words: Mapping[str, Callable[[Any], str]]) -> St
     return _as_text(table).style.format(held, na_rep="")
 
 
-def with_signs(table: pd.DataFrame, column: str) -> Styler:
-    """Let a table show a column of differences with "+" and a true minus sign."""
-    return worded(table, {column: lambda value: signed_points(value / 100)})
+def scored(
+    table: pd.DataFrame, metric: Metric, *, levels: Sequence[str] = (), changes: Sequence[str] = ()
+) -> Styler:
+    """Let a table show columns of a metric's values and differences, which hold points, in its own words."""
+    factor = 100.0 if metric.in_points else 1.0
+    words = dict.fromkeys(levels, lambda value: metric.level(value / factor))
+    return worded(table, words | dict.fromkeys(changes, lambda value: metric.change(value / factor)))
 
 
 def chart(
@@ -348,7 +353,10 @@ def chart(
     It is offered as files, too; `on_paper` makes the one in the files where that is another. Also takes a
     specification.
     """
-    with st.container(gap="xxsmall", key=f"chart_{key or alt}"):  # head.css keeps its place
+    height = drawn.get("height") if isinstance(drawn, dict) else getattr(drawn, "height", None)
+    if isinstance(height, int):
+        told.setdefault("height", height)  # its room is kept until it is drawn
+    with st.container(gap="xxsmall", key=f"chart_{key or alt}"):
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:

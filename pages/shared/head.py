@@ -1,22 +1,47 @@
-"""What every page of the app has in its head, before any script of Streamlit's: two scripts and the style.
+"""What every page of the app has in its head, before any script of Streamlit's: scripts and the style.
 
 Owns that layer of the server and nothing of what they do. Only there are they in time: the first address that
-a page writes, and its first drawing, may come before anything of the page's own.
+a page writes, and its first drawing, may come before anything of the page's own. Streamlit fetches the code
+of each kind of part when one is first drawn, and until then a low gray bar stands there, so that all below
+moves when it comes: the code of what our pages are made of is asked for with the page.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import streamlit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HERE = Path(__file__).resolve().parent
 _FILES = (("going_back.js", "script"), ("menu_place.js", "script"), ("head.css", "style"))
+# As Streamlit's own files are named.
+# fmt: off
+PARTS = [
+    "BidiComponent", "Button", "ButtonGroup", "Checkbox", "DownloadButton", "Html", "Metric", "Multiselect",
+    "NumberInput", "PageLink", "Pagination", "Progress", "Selectbox", "Slider", "TextArea", "TextInput",
+    "ArrowVegaLiteChart", "DataFrame",
+]
+# fmt: on
 _HEAD = b"<head>"
-_TAGS = "".join(
-    f"<{tag}>{(_HERE / name).read_text(encoding='utf-8')}</{tag}>" for name, tag in _FILES
-).encode()
+
+
+def code_of_parts() -> list[str]:
+    """Return the files that Streamlit keeps the code of PARTS in; those it has not are left out."""
+    held = Path(streamlit.__file__).parent / "static" / "static" / "js"
+    return [found.name for part in PARTS for found in sorted(held.glob(f"{part}.*.js"))[:1]]
+
+
+def _tags() -> bytes:
+    written = [f"<{tag}>{(_HERE / name).read_text(encoding='utf-8')}</{tag}>" for name, tag in _FILES]
+    asked = "for (const part of %s) import(`./static/js/${part}`).catch(() => {});"
+    written.append(f'<script type="module">{asked % json.dumps(code_of_parts())}</script>')
+    return "".join(written).encode()
+
+
+_TAGS = _tags()
 
 
 class Head:

@@ -30,41 +30,39 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     if row["delta"] is None:
         st.caption(frame.plain(row["reason"] or "There is no comparison."))
         return
-    in_points = metric.unit == "fraction"
-    factor, unit = (1.0, " points") if in_points else (0.01, "")
-    low, high = row["ci_low"], row["ci_high"]
-    told = f" (95 % interval {interval(low * factor, high * factor)})" if known(low) and known(high) else ""
+    unit = " points" if metric.in_points else ""
+    told = f" (95 % interval {_span(row, metric)})" if known(row["ci_low"]) else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
     judged = "" if row.get("role") else f": **{word}**"
     st.markdown(
-        f"**{signed_points(row['delta'] * factor)}{unit}** against "
+        f"**{metric.change(row['delta'])}{unit}** against "
         f"{frame.plain(row.get('built_on') or reference)}{told}{judged}."
     )
-    reason = why(row, higher_is_better=metric.higher_is_better, in_points=in_points)
+    reason = why(row, higher_is_better=metric.higher_is_better, in_points=metric.in_points)
     if reason:
         st.caption(frame.plain(f"{reason[:1].upper()}{reason[1:]}.").replace("..", "."))
     if (second := row.get("co_primary")) and (words := beside_words(second)) != reason:
         st.caption(frame.plain(f"Beside it: {words}."))
     with st.container(horizontal=True, gap="medium"):
         _improved(row)
-        if in_points:
+        if metric.in_points:
             lost = "Personas that lost more than 10 points against the reference."
             _number("Lost over 10", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
             found = "A true difference of this size gets a verdict in four of five studies like this one."
-            _number("Detectable", signed_points(smallest * factor).removeprefix("+"), found)
+            _number("Detectable", metric.size(smallest), found)
         limit = row["noise_limit"]
         if limit is not None:
             made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
-            _number("Another seed", f"± {signed_points(limit * factor).removeprefix('+')}", made)
+            _number("Another seed", f"± {metric.size(limit)}", made)
     outcome = f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
-    st.caption(f"{outcome} {for_whom(row, factor=factor)}".rstrip())
+    st.caption(f"{outcome} {for_whom(row, metric)}".rstrip())
     if brief:
         return
     with st.expander("Tests and training", icon=":material/function:"):
         st.caption(_tests(row))
-        for line in training_lines(row, difference=lambda size: signed_points(size * factor)):
+        for line in training_lines(row, difference=metric.change):
             st.caption(frame.plain(line))
 
 
@@ -155,7 +153,7 @@ _PLACEBO_WORDS = {BETTER: "above it", WORSE: "below it", UNCLEAR: "not clear", E
 def controls(row: Row, reference: str, metric: Metric) -> None:
     """Show three gains side by side: over the reference, over as many steps for everybody, over the
     placebo."""
-    factor, above = (1.0 if metric.unit == "fraction" else 0.01), row.get("above_placebo")
+    above = row.get("above_placebo")
     shown = (
         (f"Over {reference}", row, ""),
         (
@@ -169,8 +167,8 @@ def controls(row: Row, reference: str, metric: Metric) -> None:
         for label, one, about in shown:
             if one is None or one["delta"] is None:
                 continue
-            told = f"{about} 95 % interval {_span(one, factor)}, p {p_value(one['p'])}."
-            _number(frame.plain(label), signed_points(one["delta"] * factor), frame.plain(told.strip()))
+            told = f"{about} 95 % interval {_span(one, metric)}, p {p_value(one['p'])}."
+            _number(frame.plain(label), metric.change(one["delta"]), frame.plain(told.strip()))
     if above is None or above["delta"] is None:
         return
     st.caption(
@@ -186,25 +184,21 @@ def spread(delta: float | None, low: float | None, high: float | None) -> str:
     return "" if delta is None or low is None or high is None else f" ({interval(low, high)})"
 
 
-def _span(row: Row, factor: float) -> str:
-    low, high = row["ci_low"], row["ci_high"]
-    return interval(low * factor, high * factor) if known(low) else "none"
+def _span(row: Row, metric: Metric) -> str:
+    return metric.spread(row["ci_low"], row["ci_high"]) if known(row["ci_low"]) else "none"
 
 
 def noise(found: Row, metric: Metric) -> None:
     """Say what another seed alone changes, or how to find out."""
-    factor = 1.0 if metric.unit == "fraction" else 0.01
     for row in found["noise"]["repeats"]:
         st.caption(
             f"Another seed alone ({frame.plain(row['variant'])} against {frame.plain(row['reference'])}): "
-            f"{signed_points(row['delta'] * factor)} (95 % interval {_span(row, factor)}); "
+            f"{metric.change(row['delta'])} (95 % interval {_span(row, metric)}); "
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
     if found["noise"]["limit"] is not None:
-        pairs, limit = found["noise"]["pairs"], signed_points(found["noise"]["limit"] * factor)
-        st.caption(
-            f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit.removeprefix('+')}."
-        )
+        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"])
+        st.caption(f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit}.")
     if not found["noise"]["repeats"]:
         yet = "yet" if found["noise"]["command"] else "here: there is no second seed to compare with"
         st.caption(f"What another seed alone changes is not known {yet}.")

@@ -12,7 +12,7 @@ import streamlit as st
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import count, interval, signed_points
+from engine.core.wording import count
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
@@ -85,13 +85,11 @@ def _standing(found: Mapping[str, Any], told: Headline) -> None:
 
 def _one(row: Row, place: str, metric: Metric) -> None:
     """One variant: its difference, its interval, and the word for it."""
-    factor = 1.0 if metric.unit == "fraction" else 0.01
-    low, high = row["ci_low"], row["ci_high"]
-    spread = f" ({interval(low * factor, high * factor)})" if low is not None else ""
+    spread = f" ({metric.spread(row['ci_low'], row['ci_high'])})" if row["ci_low"] is not None else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
     icon, colour = _SIGNS.get(word, _OPEN)
     name = frame.plain(str(row["variant"]))
-    told = frame.plain(f"{signed_points(row['delta'] * factor)}{spread}")
+    told = frame.plain(f"{metric.change(row['delta'])}{spread}")
     st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
 
 
@@ -109,14 +107,15 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     row = shown.leader
     if row is None or not row["n_paired"]:
         return
-    variant, in_points = str(row["variant"]), shown.metric.unit == "fraction"
+    variant, metric = str(row["variant"]), shown.metric
     table = _by_persona(ws, shown.split, variant)
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
-    factor = 1.0 if in_points else 0.01
     reference, where = str(row.get("built_on") or shown.reference), reads.SPLIT_WORDS[shown.split].lower()
+    unit = ", in points" if metric.in_points else ""
+    st.caption(frame.plain(f"Each persona under {variant} against {reference} on {where}{unit}."))
     event = frame.chart(
-        charts.strip_chart(named, candidate=variant, reference=reference, in_points=in_points),
+        charts.strip_chart(named, candidate=variant, reference=reference, in_points=metric.in_points),
         key="home_strip",
         on_select="rerun",
         selection_mode=charts.CHOSEN,
@@ -134,7 +133,7 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
         for persona, difference in zip(losers["persona_id"], losers["difference"], strict=True):
             st.page_link(
                 frame.PERSONA,
-                label=frame.plain(f"{names.get(persona, persona)} {signed_points(difference * factor)}"),
+                label=frame.plain(f"{names.get(persona, persona)} {metric.change(difference)}"),
                 query_params=frame.persona_query(persona, variant, split=shown.split),
             )
         st.page_link(frame.COMPARE, label="Compare all", icon=":material/leaderboard:")

@@ -55,12 +55,8 @@ def show() -> None:
     losers = st.container()  # below both: on a telephone the next step comes before it
     choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     answered = None
-    with frame.boundary():
-        with left:
-            answered = answer.show(ws)
-        if answered is not None:
-            with losers:
-                answer.who_loses(ws, answered)
+    with frame.boundary(), left:
+        answered = answer.show(ws)
     with choices:
         name = _tree_choice(ws)
     with frame.boundary():
@@ -75,6 +71,9 @@ def show() -> None:
                 _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):
             offered = _next(ws, stood, seen, waiting)
+        if answered is not None:
+            with losers:
+                answer.who_loses(ws, answered)
         _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:

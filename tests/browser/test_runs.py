@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,8 @@ def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_pa
         assert f"Loss of {trained} in training and validation by step" in svg
         table = pd.read_csv(io.BytesIO(_saved(page, "Save table", "CSV")))
         assert set(table["run_id"]) == {record.run_id for record in jobs.list_runs(ws)}
+        packed = zipfile.ZipFile(io.BytesIO(_saved(page, "For other trackers", re.compile("MLflow"))))
+        assert sum(name.endswith("tags/mlflow.runName") for name in packed.namelist()) == len(table)
         page.get_by_role("button", name="Delete", exact=False).first.click()
         page.get_by_role("button", name="Delete 1 run").click()
         expect(page.get_by_text(f"{trained} deleted.")).to_be_visible()
@@ -55,7 +59,7 @@ def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_pa
         tab.assert_clean()
 
 
-def _saved(page: Page, menu: str, form: str) -> bytes:
+def _saved(page: Page, menu: str, form: str | re.Pattern[str]) -> bytes:
     """Take a file from the first menu of its kind."""
     page.get_by_role("button", name=menu, exact=False).first.click()
     with page.expect_download() as held:

@@ -59,11 +59,13 @@ def test_a_saved_table_holds_no_formula_and_looks_the_same() -> None:
     def script() -> None:
         import pandas as pd
 
+        from engine.domains.metrics import METRICS
         from pages.shared import frame
 
         told = {"=name": ["=1+1", "a", None], "Text": ["@SUM(A1)", "-x", "\t=1"], "Number": [-1.5, 0.0, 2.0]}
         frame.table(pd.DataFrame(told))
-        frame.table(frame.with_signs(pd.DataFrame({"Who": ["+x"], "delta": [-2.0]}), "delta"))
+        gains = pd.DataFrame({"Who": ["+x"], "delta": [-2.0]})
+        frame.table(frame.scored(gains, METRICS["rouge_l"], changes=["delta"]))
         frame.table(pd.DataFrame({"Nothing": []}))
 
     app = AppTest.from_function(script).run()

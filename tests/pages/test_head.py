@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pages.shared.head import Head
+from pages.shared.head import PARTS, Head, code_of_parts
 
 
 def answer(kind: str, *parts: bytes, method: str = "GET", **headers: str) -> tuple[dict[str, str], bytes]:
@@ -42,9 +42,13 @@ def test_a_page_gets_script_and_style_before_all_others() -> None:
     assert body.startswith(b"<html><head><script>//")
     assert body.count(b"history.pushState = ") == 1
     assert body.count(b"<style>") == 1
-    assert body.endswith(b"</style><script src=x></script></head></html>")
+    assert body.endswith(b"</script><script src=x></script></head></html>")
     assert headers["content-length"] == str(len(body))
     assert "etag" not in headers
+
+
+def test_the_code_of_every_part_is_where_streamlit_keeps_it() -> None:
+    assert [name.partition(".")[0] for name in code_of_parts()] == PARTS
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,8 @@ def test_time_taken_stands_beside_the_estimate(open_page: Open, prepared: Worksp
     assert list(shown["When"]) == [ago(at.isoformat()) for at in table["When"]]
     estimated = next(record for record in jobs.list_runs(prepared) if record.spec.estimate_seconds)  # type: ignore[union-attr]
     assert " expected" in texts(open_page(prepared, "runs", run=estimated.run_id))
+    folds = [fold.label for fold in open_page(prepared, "settings").expander]
+    assert any(label.startswith("How good are the estimates? Off by ") for label in folds)
 
 
 def test_a_failed_run_shows_error_remedy_and_resume(open_page: Open, prepared: Workspace) -> None:

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import count, duration, points
+from engine.core.wording import count, duration, level
 from engine.show.charts.leaderboard import is_bound
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
@@ -89,7 +89,7 @@ def tradeoff_table(
                 "verdict": _word(row, higher_is_better),
                 "tone": _tone(row, higher_is_better),
                 "role": row.get("role", ""),
-                "mean_words": points(row["mean"] * factor / 100),
+                "mean_words": level(row["mean"], in_points=in_points),
                 "cost_words": _spelled(cost, float(costs[row["variant"]] or 0)),
             }
             for row in kept

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import points, signed_points
+from engine.core.wording import change, level
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
@@ -66,8 +66,8 @@ def heatmap(
     shown = frame[frame["persona_id"].isin(list(personas)) & frame["variant"].isin(list(variants))]
     shown = shown.assign(
         difference=factor * shown["difference"],
-        words=[signed_points(value * factor / 100) for value in shown["difference"]],
-        mean_words=[points(factor * value / 100) for value in shown["candidate"]],
+        words=[change(value, in_points=in_points) for value in shown["difference"]],
+        mean_words=[level(value, in_points=in_points) for value in shown["candidate"]],
         cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
     )
     few = len(personas) <= _NUMBERED

@@ -9,8 +9,8 @@ import altair as alt
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import interval, signed_points
-from engine.show.charts.leaderboard import REPEATED, is_bound, on_scale
+from engine.core.wording import change, spread
+from engine.show.charts.leaderboard import REPEATED, is_bound
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, line_at, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
@@ -32,7 +32,7 @@ def interval_chart(
     """
     factor = factor_of(in_points=in_points)
     shown = [row for row in rows if row["variant"] != reference and row["delta"] is not None]
-    frame = pd.DataFrame([_record(row, factor, higher_is_better) for row in shown])
+    frame = pd.DataFrame([_record(row, in_points, higher_is_better) for row in shown])
     low, high = _domain(frame, 0.0 if noise_floor is None else factor * noise_floor)
     right = high + (high - low) * _ROOM
     unit = "points" if in_points else "in the metric's unit"
@@ -81,7 +81,8 @@ _NOTHING = pd.DataFrame(
 )
 
 
-def _record(row: Row, factor: float, higher_is_better: bool | None) -> dict[str, Any]:
+def _record(row: Row, in_points: bool, higher_is_better: bool | None) -> dict[str, Any]:
+    factor = factor_of(in_points=in_points)
     low, high = row["ci_low"], row["ci_high"]
     return {
         "variant": row["variant"],
@@ -90,8 +91,8 @@ def _record(row: Row, factor: float, higher_is_better: bool | None) -> dict[str,
         "high": factor * (row["delta"] if high is None else high),
         "verdict": _colour_of(row, higher_is_better=higher_is_better),
         "kind": "bound" if is_bound(row) else "variant",
-        "words": signed_points(row["delta"] * factor / 100),
-        "interval": interval(*on_scale(row, factor)),
+        "words": change(row["delta"], in_points=in_points),
+        "interval": spread(low, high, in_points=in_points),
         "personas": row["n_paired"],
     }
 

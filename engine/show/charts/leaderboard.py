@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import interval, known, outcome_counts, p_value, signed_points
+from engine.core.wording import known, outcome_counts, p_value, signed_points, spread
 from engine.show.charts.looks import factor_of
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
@@ -39,12 +39,12 @@ def leaderboard(
     p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
     settings (what tells variants of one plain name apart), second (where the second primary metric stands).
     """
-    factor = factor_of(in_points=in_points)
-    records = [_record(row, reference, factor, higher_is_better) for row in rows]
+    records = [_record(row, reference, in_points, higher_is_better) for row in rows]
     return pd.DataFrame(records, columns=list(_COLUMNS))
 
 
-def _record(row: Row, reference: str, factor: float, higher_is_better: bool | None) -> dict[str, Any]:
+def _record(row: Row, reference: str, in_points: bool, higher_is_better: bool | None) -> dict[str, Any]:
+    factor = factor_of(in_points=in_points)
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
     role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
@@ -52,7 +52,7 @@ def _record(row: Row, reference: str, factor: float, higher_is_better: bool | No
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], factor),
-        "interval": interval(*on_scale(row, factor)),
+        "interval": spread(row["ci_low"], row["ci_high"], in_points=in_points),
         "verdict": role or verdict(row, higher_is_better=higher_is_better),
         "p": p_value(row["p_holm"]),
         "wins": row["wins"],
@@ -79,11 +79,6 @@ def second_word(row: Row) -> str:
     """Word where the second primary metric of a row stands, its difference first; "" where it has none."""
     held = row.get("co_primary")
     return f"{signed_points(held['delta'])}, {standing(held)}" if held and known(held["delta"]) else ""
-
-
-def on_scale(row: Row, factor: float) -> tuple[float | None, float | None]:
-    """Return the interval, so that wording it in points shows it on the table's own scale."""
-    return _scaled(row["ci_low"], factor / 100), _scaled(row["ci_high"], factor / 100)
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import points, signed_points
+from engine.core.wording import change, level
 from engine.show.charts.looks import (
     CATASTROPHE,
     GRID,
@@ -74,9 +74,9 @@ def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
         difference=factor * table["difference"],
         candidate=factor * table["candidate"],
         reference=factor * table["reference"],
-        words=[signed_points(value * factor / 100) for value in table["difference"]],
-        candidate_words=[points(value * factor / 100) for value in table["candidate"]],
-        reference_words=[points(value * factor / 100) for value in table["reference"]],
+        words=[change(value, in_points=in_points) for value in table["difference"]],
+        candidate_words=[level(value, in_points=in_points) for value in table["candidate"]],
+        reference_words=[level(value, in_points=in_points) for value in table["reference"]],
     )
 
 
@@ -218,7 +218,7 @@ def distribution_chart(
     """
     factor = factor_of(in_points=in_points)
     values = factor * table["difference"].to_numpy(dtype=float)
-    frame = _bins(values, higher_is_better)
+    frame = _bins(values, higher_is_better, in_points=in_points)
     bars = (
         alt.Chart(frame)
         .mark_bar(binSpacing=1)
@@ -234,22 +234,23 @@ def distribution_chart(
         )
         .add_params(brushed("x"))
     )  # fmt: skip
-    told = f"mean {signed_points(mean * factor / 100)}"
+    told = f"mean {change(mean, in_points=in_points)}"
     return alt.layer(
         bars, line_at(0.0, axis="x"), line_at(factor * mean, axis="x", dashed=True, words=told)
     ).properties(height=320)
 
 
-def _bins(values: np.ndarray, higher_is_better: bool | None) -> pd.DataFrame:
+def _bins(values: np.ndarray, higher_is_better: bool | None, *, in_points: bool) -> pd.DataFrame:
     """Counts in bins of one width; exact zeros, where there are any, have a thin bin of their own."""
-    width = _width(values)
+    width, factor = _width(values), factor_of(in_points=in_points)
     frame = []
     zeros = int((values == 0).sum())
     moved = values[values != 0]
     for place, held in pd.Series(moved).groupby(np.floor(moved / width)):
         low = float(place) * width
         word = outcome(low + width / 2, higher_is_better=higher_is_better)
-        frame.append((low, low + width, len(held), word, f"{_plain(low)} to {_plain(low + width)}"))
+        ends = [change(end / factor, in_points=in_points) for end in (low, low + width)]
+        frame.append((low, low + width, len(held), word, " to ".join(ends)))
     if zeros:
         frame.append((-width / 8, width / 8, zeros, EQUAL, "0, equal"))
     return pd.DataFrame(frame, columns=["low", "high", "personas", "outcome", "words"])
@@ -261,10 +262,6 @@ def _width(values: np.ndarray) -> float:
     rough = max(span / min(24, max(12, 2 * len(values) ** 0.5)), 1e-6)
     power = 10.0 ** np.floor(np.log10(rough))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= rough))
-
-
-def _plain(value: float) -> str:
-    return signed_points(value / 100)
 
 
 def selected_personas(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from engine.core.wording import count, signed_points
+from engine.core.wording import change, count
 from engine.show.charts.looks import GRID, Chart, line_at, tips
 from engine.stats.power import Outlook
 
@@ -24,7 +24,7 @@ def power_chart(outlook: Outlook, *, in_points: bool = True) -> Chart:
                 "what": what,
                 "personas": n,
                 "difference": factor * value,
-                "words": f"{count(n, 'persona')}: {signed_points(value * factor / 100).removeprefix('+')}",
+                "words": f"{count(n, 'persona')}: {change(value, in_points=in_points).removeprefix('+')}",
             }
             for what, n, value in held
         ]

@@ -12,10 +12,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from engine.core.wording import interval, points, signed_points
+from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.sweeps import SweepResults
-from engine.show.charts.looks import GRID, Chart, scale, tips
+from engine.show.charts.looks import GRID, Chart, factor_of, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 EVERYTHING = "all"
@@ -29,13 +29,14 @@ _COLUMNS = (
 def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("val", "test")) -> pd.DataFrame:
     """Return one row a value, experiment and split that is scored, in the order of the values.
 
-    `difference`, `low`, `high` and `mean` are points; `best` marks the value chosen on val; `series` names
-    what a line of the chart joins.
+    `difference`, `low`, `high` and `mean` are points, or on the metric's own scale; `best` marks the value
+    chosen on val; `series` names what a line of the chart joins.
     """
     several = len(results) > 1
     rows = []
     for found in results:
-        higher = METRICS[found.metric].higher_is_better
+        metric = METRICS[found.metric]
+        factor = factor_of(in_points=metric.in_points)
         for place, point in enumerate(found.points):
             for split in splits:
                 row = point.rows.get(split)
@@ -43,7 +44,7 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
                     continue
                 low = row["ci_low"] if row["ci_low"] is not None else row["delta"]
                 high = row["ci_high"] if row["ci_high"] is not None else row["delta"]
-                word = EQUAL if row["role"] else verdict(row, higher_is_better=higher)
+                word = EQUAL if row["role"] else verdict(row, higher_is_better=metric.higher_is_better)
                 names = [found.experiment] if several else []
                 names += [_SPLITS.get(split, split)] if len(splits) > 1 or not several else []
                 rows.append(
@@ -54,13 +55,13 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
                         "experiment": found.experiment,
                         "split": split,
                         "variant": point.variant,
-                        "mean": 100 * row["mean"],
-                        "difference": 100 * row["delta"],
-                        "low": 100 * low,
-                        "high": 100 * high,
+                        "mean": factor * row["mean"],
+                        "difference": factor * row["delta"],
+                        "low": factor * low,
+                        "high": factor * high,
                         "verdict": word if word in (BETTER, WORSE) else EQUAL,
-                        "words": signed_points(row["delta"]),
-                        "interval": interval(row["ci_low"], row["ci_high"]),
+                        "words": metric.change(row["delta"]),
+                        "interval": metric.spread(row["ci_low"], row["ci_high"]),
                         "personas": row["n_paired"],
                         "best": found.best is not None and point.value == found.best,
                     }
@@ -83,7 +84,8 @@ def sweep_chart(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     beside = alt.XOffset("series:N", sort=series)
     shape = alt.Shape("series:N", sort=series, legend=None)
     colour = alt.Color("verdict:N", scale=scale(), legend=None)
-    y_title = f"Difference to {reference}, points"
+    in_points = all(METRICS[found.metric].in_points for found in results)
+    y_title = f"Difference to {reference}{', points' if in_points else ''}"
     told = {"words": "Difference", "interval": "95 % interval", "personas": "Personas"}
     tooltip = tips(series="Series", value=parameter, **told)
     base = alt.Chart(frame).encode(x=x, xOffset=beside, tooltip=tooltip)
@@ -111,18 +113,18 @@ def sweep_words(results: Sequence[SweepResults]) -> list[str]:
         if found.best is None or chosen is None:
             told.append(f"{found.experiment}: fewer than two values are scored; nothing to choose yet.")
             continue
-        val, test = chosen.rows["val"], chosen.rows.get("test")
+        val, test, metric = chosen.rows["val"], chosen.rows.get("test"), METRICS[found.metric]
         value = EVERYTHING if chosen.value is None else chosen.value
         told.append(
             f"{found.experiment}: {found.parameter} = {value} is best on validation"
-            f" ({points(val['mean'])}, {signed_points(val['delta'])} to {found.reference})"
-            + (f"; on test {signed_points(test['delta'])} ({_spread(test)})." if test else ".")
+            f" ({metric.level(val['mean'])}, {metric.change(val['delta'])} to {found.reference})"
+            + (f"; on test {metric.change(test['delta'])} ({_spread(test, metric)})." if test else ".")
         )
     return told
 
 
-def _spread(row: Mapping[str, Any]) -> str:
-    return f"95 % interval {interval(row['ci_low'], row['ci_high'])}"
+def _spread(row: Mapping[str, Any], metric: Metric) -> str:
+    return f"95 % interval {metric.spread(row['ci_low'], row['ci_high'])}"
 
 
 def _last(frame: pd.DataFrame) -> pd.DataFrame:

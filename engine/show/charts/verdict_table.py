@@ -7,7 +7,6 @@ from typing import Any, Final
 
 import pandas as pd
 
-from engine.core.wording import signed_points
 from engine.domains.metric import Metric
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
@@ -38,6 +37,5 @@ def verdict_table(found: Mapping[str, tuple[Metric, Sequence[Mapping[str, Any]]]
 
 
 def _cell(row: Mapping[str, Any], metric: Metric) -> str:
-    factor = 1.0 if metric.unit == "fraction" else 0.01
     word = verdict(row, higher_is_better=metric.higher_is_better)
-    return f"{SIGNS.get(word, OPEN)} {signed_points(row['delta'] * factor)}"
+    return f"{SIGNS.get(word, OPEN)} {metric.change(row['delta'])}"

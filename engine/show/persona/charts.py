@@ -16,7 +16,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import count, interval, percent, points, signed_points
+from engine.core.wording import change, count, level, percent, spread
 from engine.show.charts.looks import GRID, Chart, clicked, factor_of, room_on_the_right, scale, tips
 from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
@@ -51,9 +51,8 @@ def score_chart(
     A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are diamonds, the reference
     is a ring at 0, and the variant looked at is set in bold.
     """
-    factor = factor_of(in_points=in_points)
     rows = [
-        _score_row(one, reference, bounds, factor=factor, higher_is_better=higher_is_better)
+        _score_row(one, reference, bounds, in_points=in_points, higher_is_better=higher_is_better)
         for one in scores
         if one.delta is not None
     ]
@@ -121,9 +120,9 @@ def route_chart(route: Route, *, in_points: bool = True) -> Spec:
         {
             "variant": one.variant,
             "gain": factor * one.gain,
-            "words": _gain_words(one.variant, route, one.gain * factor / 100),
+            "words": _gain_words(one.variant, route, change(one.gain, in_points=in_points)),
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
-            "mean": points(None if one.mean is None else one.mean * factor / 100),
+            "mean": level(one.mean, in_points=in_points),
         }
         for one in route.candidates
         if one.gain is not None
@@ -154,14 +153,15 @@ def _score_row(
     reference: str,
     bounds: Collection[str],
     *,
-    factor: float,
+    in_points: bool,
     higher_is_better: bool | None,
 ) -> dict[str, Any]:
+    factor = factor_of(in_points=in_points)
     delta = one.delta or 0.0
     low = delta if one.ci_low is None else one.ci_low
     high = delta if one.ci_high is None else one.ci_high
     word = verdict({"ci_low": one.ci_low, "ci_high": one.ci_high}, higher_is_better=higher_is_better)
-    words = signed_points(delta * factor / 100)
+    words = change(delta, in_points=in_points)
     way = outcome(delta, higher_is_better=higher_is_better)
     is_reference = one.variant == reference
     return {
@@ -171,16 +171,16 @@ def _score_row(
         "high": factor * high,
         "verdict": EQUAL if word == UNCLEAR or is_reference else word,
         "kind": "reference" if is_reference else "bound" if one.variant in bounds else "variant",
-        "mean": points(None if one.mean is None else one.mean * factor / 100),
+        "mean": level(one.mean, in_points=in_points),
         "words": f"{words}, {way}",
         "label": "reference" if is_reference else words,
-        "interval": interval(low * factor / 100, high * factor / 100),
+        "interval": spread(low, high, in_points=in_points),
         "examples": f"{one.higher} higher, {one.same} same, {one.lower} lower",
     }
 
 
-def _gain_words(name: str, route: Route, gain: float) -> str:
-    return f"{signed_points(gain)}, chosen" if name == route.variant else signed_points(gain)
+def _gain_words(name: str, route: Route, gain: str) -> str:
+    return f"{gain}, chosen" if name == route.variant else gain
 
 
 def _weight_row(name: str, weight: float, *, own: bool) -> dict[str, Any]:

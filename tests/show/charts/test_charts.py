@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.core.wording import interval
+from engine.core.wording import spread
 from engine.show import charts
 from engine.stats.pairing import pair
 from engine.stats.power import outlook
@@ -69,7 +69,9 @@ def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: li
 def test_a_metric_with_a_unit_of_its_own_is_not_multiplied(rows: list[dict[str, Any]]) -> None:
     table = charts.leaderboard(rows, reference="unified", in_points=False).set_index("variant")
     assert table.loc["better", "mean"] == pytest.approx(rows[1]["mean"])
-    assert table.loc["better", "interval"] == interval(rows[1]["ci_low"] / 100, rows[1]["ci_high"] / 100)
+    told = spread(rows[1]["ci_low"], rows[1]["ci_high"], in_points=False)
+    assert table.loc["better", "interval"] == told
+    assert [len(end.partition(".")[2]) for end in told.split(" to ")] == [2, 2]  # as a command words it
 
 
 def test_lower_can_be_better(rows: list[dict[str, Any]]) -> None:
