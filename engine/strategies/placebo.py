@@ -15,7 +15,7 @@ from pydantic import Field
 from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import write_json
-from engine.lm.effects import Prompt, Recipe, Swapped
+from engine.lm.effects import Own, Prompt, Recipe, Swapped
 from engine.runs.context import RunContext
 from engine.strategies.spec import Experiment, Having, Traits, Upstream, history_needed
 
@@ -64,14 +64,20 @@ def step(context: RunContext) -> None:
     people = sorted({example.persona_id for _, example in whole.all} - whole.splits.unseen)
     known = [persona for persona in people if shelf.covers(made.recipe, persona)]
     kinds = kinds_of(shelf, made.recipe, known)
-    if len(known) > 1 and len(set(kinds.values())) < 2:
-        context.log(f"{made.name} answers these {len(known)} personas all alike, and so does its placebo")
+    if (
+        len(known) > 1
+        and len(set(kinds.values())) < 2
+        and kinds == kinds_of(shelf, _shared(made.recipe), known)
+    ):
+        context.log(
+            f"{made.name} came to answer all alike: nothing acts for one alone. Its placebo does the same"
+        )
         kinds = {persona: persona for persona in known}
     pairing = derange(kinds, seed=context.spec.seed)
     if pairing is None:
         raise EngineError(
-            f"Not applicable here: {made.name} answers {len(known)} personas.",
-            "A placebo needs at least two, each of whom another can stand in for.",
+            f"Not applicable here: {made.name} answers these {len(known)} personas all alike.",
+            "A placebo needs at least two personas with adapters, memories or a profile of their own.",
         )
     if not pairing.is_permutation:
         context.log(
@@ -82,6 +88,11 @@ def step(context: RunContext) -> None:
     context.summary(personas=len(pairing.donors), is_permutation=pairing.is_permutation)
     recipe = Recipe((Swapped(made.recipe, context.spec.run_id),))
     score_variant(context, made.name + SUFFIX, recipe, family="placebo", shelf=shelf)
+
+
+def _shared(recipe: Recipe) -> Recipe:
+    """What of a recipe acts for everybody, whoever is answered."""
+    return Recipe(tuple(one for one in recipe.effects if not isinstance(one, Own)))
 
 
 def kinds_of(shelf: Shelf, recipe: Recipe, personas: Iterable[str]) -> dict[str, Hashable]:
