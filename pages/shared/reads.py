@@ -183,6 +183,11 @@ def _of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
     return kept(function, version=_data)
 
 
+def _large_of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
+    """The same for what grows with the personas: all sessions read one object, and nobody may change it."""
+    return kept(function, cache=_SHARED, version=_data)
+
+
 @_of_data
 def circumstances(ws: Workspace) -> dict[str, list[Any]]:
     """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
@@ -190,13 +195,13 @@ def circumstances(ws: Workspace) -> dict[str, list[Any]]:
     return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
 
 
-@_of_data
+@_large_of_data
 def about(ws: Workspace) -> Portrait:
     """Return the words, sizes, scripts and places of the personas, whatever the domain."""
     return portrait(dataset(ws), splits(ws))
 
 
-@_of_data
+@_large_of_data
 def names(ws: Workspace) -> dict[str, str]:
     """Return what each persona is called: the id, and the first name where her character text gives one."""
     return {one.persona_id: one.called for one in dataset(ws).personas}
