@@ -121,9 +121,7 @@ def judged(world: str, rows: Sequence[Row], workspace: Path) -> dict[str, bool]:
     if world == "styles":
         return {
             "something that knows her style beats unified": any(map(beats, [*personal, *steering])),
-            "steering costs nothing": not any(
-                row["ci_high"] < 0 and row["p_holm"] < ALPHA for row in steering
-            ),
+            "steering costs nothing": not any(map(loses, steering)),
         }
     if world == "kin":
         networks = [row for row in rows if row["family"] == "network"]
