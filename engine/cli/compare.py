@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +21,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
-from engine.results.comparing.scene import IS_REPEAT
+from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
@@ -225,14 +224,8 @@ def _without_repeats(found: Record) -> Record:
     """The comparison without rows and lines of single repeats: the means over seeds hold them."""
     if not found["noise"]["repeats"]:
         return found
-    rows = [row for row in found["rows"] if row["role"] != IS_REPEAT]
-    names = Counter(row["variant"].split("@")[0] for row in rows)
-    alone = [name for name, times in names.items() if times == 1]
-    return {
-        **found,
-        "rows": [{**row, "settings": ""} if row["variant"] in alone else row for row in rows],
-        "noise": {**found["noise"], "repeats": [], "command": ""},
-    }
+    noise = {**found["noise"], "repeats": [], "command": ""}
+    return {**found, "rows": without_repeats(found["rows"]), "noise": noise}
 
 
 def _show_table(found: Record, title: str) -> None:

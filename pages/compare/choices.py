@@ -14,6 +14,8 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.domains.metric import Metric
+from engine.results.comparing.remarks import without_repeats
+from engine.results.comparing.scene import IS_REPEAT
 from engine.show import charts
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
@@ -26,7 +28,7 @@ _KEPT = "compare_address"
 _OWN = frozenset(
     {
         *("metric", "split", "reference", "protocol", "protocols", "cluster", "family", "margin"),
-        *("view", "candidate", "sort", "from", "cost", "effect", "why", "example"),
+        *("view", "candidate", "sort", "from", "cost", "effect", "why", "example", "seeds"),
     }
 )
 _SPLITS = {"val": "Validation", "test": "Test"}  # it opens where choices are made
@@ -141,10 +143,15 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     with more:
         margin = _margin(shown[asked.metric])
         family = _family(default)
+        is_folded = _is_folded(default)
     other = None if reference == default["reference"] else reference  # None: the answer is there already
     wanted = replace(asked, reference=other, margin=margin, cluster=cluster)
     found = compare_reads.found(ws, wanted)
-    return View(ws, wanted, _of_family(found, family), shown[wanted.metric])
+    found = _of_family(found, family)
+    if is_folded:  # a link to one of them shows it
+        linked = str(st.query_params.get("candidate", ""))
+        found = {**found, "rows": without_repeats(found["rows"], but=linked)}
+    return View(ws, wanted, found, shown[wanted.metric])
 
 
 def candidate(view: View) -> str:
@@ -222,6 +229,17 @@ def _family(found: Mapping[str, Any]) -> str | None:
     families = sorted({row["family"] for row in found["rows"] if row["role"] != "reference"})
     told = "Show the variants of one family. Holm's correction stays over all that compete."
     return choice("Family", families, name="family", whole="All", help=told)
+
+
+def _is_folded(found: Mapping[str, Any]) -> bool:
+    """Whether repeats from other seeds stand in the means alone; no question where there are none."""
+    if not any(row["role"] == IS_REPEAT for row in found["rows"]):
+        return False
+    told = "A variant made from several seeds is told by their mean. Each seed can have a row beside it."
+    picked = choice(
+        "Other seeds", ["each"], name="seeds", whole="In the mean", words=lambda _: "Each beside", help=told
+    )
+    return picked is None
 
 
 def _of_family(found: dict[str, Any], family: str | None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from engine.core import cuts
 from engine.core.errors import EngineError
@@ -17,7 +19,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.checks import failed_words
 from engine.results.comparing.protocol_guard import base_words, told
-from engine.results.comparing.scene import IS_ELSEWHERE, IS_IN_SAMPLE, Scene
+from engine.results.comparing.scene import IS_ELSEWHERE, IS_IN_SAMPLE, IS_REPEAT, Scene
 from engine.runs.runfolder import declared
 from engine.strategies import scorer
 from engine.strategies.budgets import own_budget
@@ -122,3 +124,13 @@ def _unturned(ws: Workspace, rows: Sequence[Row]) -> list[str]:
     return [
         f"Perhaps trained too little, the best epoch was the last: {', '.join(early)}. Allow more epochs."
     ]
+
+
+def without_repeats(rows: Sequence[Mapping[str, Any]], *, but: str = "") -> list[Mapping[str, Any]]:
+    """Return the rows without repeats from other seeds, which the means hold; `but` one of them stays.
+
+    What a variant was made with is told where another has its name still.
+    """
+    kept = [row for row in rows if row["role"] != IS_REPEAT or row["variant"] == but]
+    names = Counter(row["variant"].split("@")[0] for row in kept)
+    return [{**row, "settings": ""} if names[row["variant"]] == 1 else row for row in kept]

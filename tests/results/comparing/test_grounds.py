@@ -17,6 +17,7 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze, outcomes
 from engine.results.comparing.grounds import over_seeds
 from engine.results.comparing.pairings import compare_within, pairings
+from engine.results.comparing.remarks import without_repeats
 from engine.results.variants import Variant
 from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import training_noise
@@ -163,6 +164,12 @@ def test_seeds_are_one_variant_with_their_mean_and_spread(
     low, high = rows[hybrid[0]]["ci_low"], rows[hybrid[0]]["ci_high"]
     assert low < 0 < high  # type: ignore[operator]  # three seeds from 1 to 3 points: t with 2 degrees of freedom
     assert rows[hybrid[0]]["above_noise"] is False
+    table = list(rows.values())
+    folded = without_repeats(table)
+    assert [row["run_id"] for row in folded] == [row["run_id"] for row in table if not row["repeat_of"]]
+    assert not any(row["settings"] for row in folded)  # "seed 0" tells nothing where there is no other
+    linked = str(rows[hybrid[2]]["variant"])
+    assert linked in {row["variant"] for row in without_repeats(table, but=linked)}
 
 
 def test_seeds_differ_by_training_and_not_by_whom_they_have() -> None:
