@@ -92,7 +92,7 @@ def test_leftovers_are_listed_with_sizes_and_only_chosen_kinds_go(
     app.button(key="settings_clean_yes").click().run()
     assert not app.exception
     assert [path.exists() for path in left] == [False, False, True]
-    assert "Gone: 2 files and folders, 5.2 MB." in [one.value for one in app.success]
+    assert r"Gone\: 2 files and folders, 5.2 MB." in [one.value for one in app.success]
     app.button(key="settings_clean_look").click().run()
     found = next(one.value for one in app.dataframe if "Kind" in one.value)
     assert "Adapters" not in set(found["Kind"])
