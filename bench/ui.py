@@ -386,11 +386,11 @@ def processor_table(found: dict[int, dict[str, dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def table(personas: int, found: dict[str, Any]) -> str:
+def table(personas: int, variants: int, found: dict[str, Any]) -> str:
     """Return one study's part of docs/performance.md."""
     target = TARGETS_MS.get(personas)
     lines = [
-        f"**{personas:,} personas x {ui_study.VARIANTS} variants x {ui_study.EXAMPLES} test examples**"
+        f"**{personas:,} personas x {variants} variants x {ui_study.EXAMPLES} test examples**"
         + (f"; warm at most {target:,.0f} ms" if target else ""),
         "",
         "| page | warm p50, ms | p95 | of target | processor p50 | p95 | cold | processor | paint | title |",
@@ -467,7 +467,8 @@ def main() -> None:
     elif given.processor_only:
         print(processor_table(found))
     else:
-        print("\n\n".join(table(size, one) for size, one in found.items()))
+        variants = ui_study.VARIETY if given.runs else ui_study.VARIANTS
+        print("\n\n".join(table(size, variants, one) for size, one in found.items()))
 
 
 if __name__ == "__main__":
