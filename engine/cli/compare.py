@@ -98,7 +98,7 @@ def compare(
         print_csv([{**row, "split": one["split"]} for one in tables for row in one["rows"]])
         return 0
     told = headline(call.ws, found) if split != UNSEEN else None
-    plain = found if with_repeats else _without_repeats(found)
+    plain = found if with_repeats or asked["variants"] else _without_repeats(found)
     call.answer(
         {**found, "headline": told and told.as_json()},
         lambda: show(plain, headline=told.words if told else (), with_criteria=with_criteria),
@@ -225,7 +225,8 @@ def _without_repeats(found: Record) -> Record:
     if not found["noise"]["repeats"]:
         return found
     noise = {**found["noise"], "repeats": [], "command": ""}
-    return {**found, "rows": without_repeats(found["rows"]), "noise": noise}
+    unseen = found["unseen"] and _without_repeats(found["unseen"])
+    return {**found, "rows": without_repeats(found["rows"]), "noise": noise, "unseen": unseen}
 
 
 def _show_table(found: Record, title: str) -> None:

@@ -82,10 +82,10 @@ def _closing(tokenizer: PreTrainedTokenizerBase, template: str) -> str:
     except TemplateError:
         return ""
     _, found, closing = text.rpartition(_MARK)
-    own = (
-        closing.strip().removesuffix(str(tokenizer.eos_token)).strip()
-    )  # that one ends the chat, not the turn
-    return (own or closing.strip()) if found else ""
+    closing = closing.strip()
+    # The end of text behind another end closes the chat, not the turn.
+    own = closing.removesuffix(str(tokenizer.eos_token)).strip()
+    return (own or closing) if found else ""
 
 
 def _token_of(tokenizer: PreTrainedTokenizerBase, closing: str) -> int | None:

@@ -72,3 +72,6 @@ def test_the_table_says_what_training_has_to_do_with_it(
     told = capsys.readouterr()
     assert told.out.count(" repeat ") == 2
     assert "Another seed alone" in told.err
+    named = next(one.variant for one in store.variants(ws) if one.variant.startswith("unified@"))
+    assert main(["compare", "--variant", named, "-w", str(ws.root)]) == 0
+    assert named in capsys.readouterr().out
