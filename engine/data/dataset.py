@@ -35,6 +35,19 @@ def load_dataset(ws: Workspace) -> Dataset:
     return _load_dataset(personas, dialogues, _stamp(personas), _stamp(dialogues))
 
 
+def load_personas(ws: Workspace) -> tuple[Persona, ...]:
+    """Return the dataset's personas alone, without reading the dialogues. Raises as load_dataset does."""
+    integrity.refuse_changed(ws, PERSONAS)
+    path = ws.dataset / PERSONAS
+    return _load_personas(path, _stamp(path))
+
+
+def contents(ws: Workspace) -> tuple[str, ...]:
+    """Return what tells data and split from any other: the sha256 of each file, "" of one that is missing."""
+    files = ws.dataset / PERSONAS, ws.dataset / DIALOGUES, ws.splits / SPLITS
+    return tuple(integrity.sha256(path) if path.is_file() else "" for path in files)
+
+
 def load_splits(ws: Workspace) -> Splits:
     """Return which dialogue is for what. Raises EngineError as load_dataset does."""
     integrity.refuse_changed(ws, SPLITS)
@@ -156,8 +169,15 @@ def _damaged(path: Path, why: str) -> EngineError:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_dataset(personas: Path, dialogues: Path, *_stamps: tuple[int, int, int]) -> Dataset:
-    return Dataset(tuple(_records(personas, Persona)), tuple(_records(dialogues, Dialogue)))
+def _load_dataset(
+    personas: Path, dialogues: Path, stamp: tuple[int, int, int], _: tuple[int, int, int]
+) -> Dataset:
+    return Dataset(_load_personas(personas, stamp), tuple(_records(dialogues, Dialogue)))
+
+
+@functools.lru_cache(maxsize=4)
+def _load_personas(path: Path, _: tuple[int, int, int]) -> tuple[Persona, ...]:
+    return tuple(_records(path, Persona))
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,12 +17,14 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.forms import WholeCard
+from engine.core.kept import kept as on_disk
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
 from engine.core.wording import SPLIT_WORDS as SPLIT_WORDS
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
+from engine.data.dataset import contents, load_personas
 from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
 from engine.domains import metrics
@@ -52,7 +54,7 @@ def version(ws: Workspace) -> str:
 
 def _data(ws: Workspace) -> str:
     """What changes with the data, and with what it is about."""
-    return f"{card(ws)['data_hash']} {domain(ws).identity}"
+    return " ".join((domain(ws).identity, *contents(ws)))
 
 
 def kept(
@@ -198,13 +200,13 @@ def circumstances(ws: Workspace) -> dict[str, list[Any]]:
 @_large_of_data
 def about(ws: Workspace) -> Portrait:
     """Return the words, sizes, scripts and places of the personas, whatever the domain."""
-    return portrait(dataset(ws), splits(ws))
+    return on_disk(ws, "portrait", contents(ws), Portrait, lambda: portrait(dataset(ws), splits(ws)))
 
 
 @_large_of_data
 def names(ws: Workspace) -> dict[str, str]:
     """Return what each persona is called: the id, and the first name where her character text gives one."""
-    return {one.persona_id: one.called for one in dataset(ws).personas}
+    return {one.persona_id: one.called for one in load_personas(ws)}
 
 
 def called(ws: Workspace, persona_id: str) -> str:
@@ -215,4 +217,7 @@ def called(ws: Workspace, persona_id: str) -> str:
 @_of_data
 def subjects(ws: Workspace) -> dict[str, float]:
     """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
-    return subject_shares(dataset(ws).dialogues, domain(ws))
+    made_from = (domain(ws).identity, *contents(ws))
+    return on_disk(
+        ws, "subjects", made_from, dict[str, float], lambda: subject_shares(dataset(ws).dialogues, domain(ws))
+    )
