@@ -218,7 +218,7 @@ def in_order(
             words=lambda name: words[name],
             help="The order of the list, and what previous and next mean.",
         )
-    personas = {persona.persona_id for persona in reads.dataset(ws).personas}
+    personas = {persona.persona_id for persona in reads.personas(ws)}
     if scene is not None:
         personas |= set(scene.scores.means.index)
     names = ordered(

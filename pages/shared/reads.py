@@ -6,9 +6,7 @@ Filters are applied after the load; no connection and no model is ever kept.
 from __future__ import annotations
 
 import functools
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +23,7 @@ from engine.core.wording import SPLIT_WORDS as SPLIT_WORDS
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
 from engine.data.dataset import contents, load_personas
+from engine.data.dataset import dialogues_of as load_dialogues
 from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
 from engine.domains import metrics
@@ -89,6 +88,7 @@ _compared = kept(compare_variants, version=lambda ws: f"{version(ws)} {frozen.si
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 protocols = kept(store.protocols)
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
+personas = load_personas
 
 
 class NotJudged(EngineError):
@@ -175,9 +175,8 @@ def card(ws: Workspace) -> dict[str, Any]:
 
 
 def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
-    """Return a persona's dialogues in time; a dataset is sorted by persona."""
-    held, whose = dataset(ws).dialogues, attrgetter("persona_id")
-    return list(held[bisect_left(held, persona_id, key=whose) : bisect_right(held, persona_id, key=whose)])
+    """Return a persona's dialogues in time."""
+    return list(load_dialogues(ws, persona_id))
 
 
 def _of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
@@ -194,7 +193,10 @@ def _large_of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], 
 def circumstances(ws: Workspace) -> dict[str, list[Any]]:
     """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
     about = domain(ws)
-    return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
+    return on_disk(
+        ws, "circumstances", (about.identity, *contents(ws)), dict[str, list[Any]],
+        lambda: choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues),
+    )  # fmt: skip
 
 
 @_large_of_data
