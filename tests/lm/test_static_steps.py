@@ -37,7 +37,7 @@ def prompts(base: Base, chats: list[list[dict[str, str]]]) -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def changes(base: Base, prompts: list[list[int]]) -> list[Change | None]:
-    """Every kind of effect: factors of two ranks, offsets, prefixes of two lengths, a library, several, none."""
+    """Every kind of effect: factors of two ranks, offsets, prefixes of two lengths, a library, and none."""
     strong = [_lora(base.model, rank=rank, seed=rank) for rank in (4, 8)]
     width = int(base.model.config.hidden_size)
     random = torch.Generator().manual_seed(3)
