@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +23,12 @@ from engine.results.comparing.pairings import compare_within, pairings
 from engine.results.comparing.remarks import without_repeats
 from engine.results.variants import Variant
 from engine.runs import manifest
+from engine.stats.compare import effects_of
 from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import training_noise
-from engine.strategies import reference
+from engine.strategies import reference, registry
 from engine.strategies.ground import read_ground
-from tests.seeded_study import register, run
+from tests.seeded_study import MADE, register, run
 from tests.steps_for_tests import PERSONAS
 from tests.workspaces import make_workspace
 
@@ -244,6 +247,15 @@ def test_for_whom_it_helps_is_read_off_examples_averaged_over_seeds(
     assert row["reliability"] == pytest.approx(max(0.0, 1 - within / between))
     (paired,) = pairings(ws, found, variants=[str(row["variant"])]).values()
     assert paired.variances == pytest.approx(by_persona.var().to_numpy())
+    monkeypatch.setitem(registry.EXPERIMENTS, "base", replace(MADE["hybrid"], name="base", makes="base"))
+    run(ws, "base", on=unified[0])
+    found = compare_variants(ws, reference="base")  # against unified, too, for the criteria
+    row = next(one for one in found["rows"] if one["run_id"] == hybrid[0])
+    (paired,) = pairings(ws, found, variants=[row["variant"]]).values()
+    told = effects_of(paired)
+    assert told is not None
+    assert row["seeds"]["n"] == 3
+    assert row["p_between"] == pytest.approx(told.p)
 
 
 def test_some_personas_are_judged_over_seeds_as_all_are(
@@ -271,7 +283,7 @@ def test_what_is_said_over_seeds_is_kept_until_a_run_under_it_changes(
     counted: list[int] = []
     computed = grounds._computed
 
-    def counting(ws: Workspace, place: tuple[str, str], wanted: list, groups: dict) -> list:  # type: ignore[type-arg]
+    def counting(ws: Workspace, place: tuple[str, str], wanted: list[Any], groups: Any) -> list[Any]:
         counted.append(len(wanted))
         return computed(ws, place, wanted, groups)
 
