@@ -74,9 +74,14 @@ def subject_shares(dialogues: Iterable[Dialogue], domain: Domain) -> dict[str, f
     """
     if not domain.judges:
         return {}
-    replies = [one.text for dialogue in dialogues for one in dialogue.messages if one.role == "assistant"]
-    found = Counter(subject for text in replies for subject in domain.subjects(text))
-    return {name: number / len(replies) for name, number in found.most_common()}
+    replies = Counter(
+        one.text for dialogue in dialogues for one in dialogue.messages if one.role == "assistant"
+    )
+    found = Counter[str]()
+    for text, times in replies.items():  # many replies are word for word the same
+        for subject in domain.subjects(text):
+            found[subject] += times
+    return {name: number / replies.total() for name, number in found.most_common()}
 
 
 def _words_of(role: str, messages: Sequence[Message], words: Sequence[Sequence[str]]) -> list[int]:

@@ -7,7 +7,7 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -110,7 +110,7 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """Return the record as plain JSON values; it never holds NaN."""
-        return asdict(self)
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,9 +77,10 @@ def _overview(ws: Workspace) -> None:
     with left:
         _splits(record)
         _lengths(statistics)
-        _subjects(ws)
     with right:
         _checks(ws)
+    with left:  # last: what is counted of all texts comes when it is there
+        _subjects(ws)
     about.show(ws)
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
