@@ -24,13 +24,13 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import alone, end_all, study, write_part  # noqa: E402
-from engine.core.machine import Machine  # noqa: E402
-from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
-from engine.results.comparing.comparison import compare_variants  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find  # noqa: E402
-from engine.runs.runfolder import read_events, read_status  # noqa: E402
+from bench.reliability import alone, end_all, study, write_part
+from engine.core.machine import Machine
+from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.results.comparing.comparison import compare_variants
+from engine.runs import jobs
+from engine.runs.records import find
+from engine.runs.runfolder import read_events, read_status
 
 EXPERIMENTS: dict[str, dict[str, Any]] = {
     "unified": {"epochs": 2},

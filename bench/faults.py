@@ -32,7 +32,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.episodes import (  # noqa: E402
+from bench.episodes import (
     BAD,
     EXPERIMENTS,
     FAULTS_AN_EPISODE,
@@ -42,9 +42,9 @@ from bench.episodes import (  # noqa: E402
     plans,
     results,
 )
-from bench.harms import FAULTS  # noqa: E402
-from bench.reliability import do_here, study, write_part  # noqa: E402
-from engine.core.paths import Workspace  # noqa: E402
+from bench.harms import FAULTS
+from bench.reliability import do_here, study, write_part
+from engine.core.paths import Workspace
 
 PERSONAS, DIALOGUES = 3, 8
 

@@ -25,12 +25,12 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import alone, end_all, results_of, study, write_part  # noqa: E402
-from engine.core.paths import Workspace  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find  # noqa: E402
-from engine.runs.runfolder import read_events, read_status  # noqa: E402
-from engine.strategies.plan import Plan  # noqa: E402
+from bench.reliability import alone, end_all, results_of, study, write_part
+from engine.core.paths import Workspace
+from engine.runs import jobs
+from engine.runs.records import find
+from engine.runs.runfolder import read_events, read_status
+from engine.strategies.plan import Plan
 
 EVALUATION = {"examples_per_persona": 16, "max_new_tokens": 24}
 RUNS: dict[str, dict[str, Any]] = {

@@ -34,7 +34,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import (  # noqa: E402
+from bench.reliability import (
     TINY,
     alone,
     copy_finished,
@@ -45,14 +45,14 @@ from bench.reliability import (  # noqa: E402
     study,
     write_part,
 )
-from engine.core.errors import EngineError  # noqa: E402
-from engine.core.machine import READ_ONLY  # noqa: E402
-from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
-from engine.results import store  # noqa: E402
-from engine.results.comparing.comparison import compare_variants  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find, scan  # noqa: E402
-from engine.runs.runfolder import RunSpec, Status, write_spec, write_status  # noqa: E402
+from engine.core.errors import EngineError
+from engine.core.machine import READ_ONLY
+from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.runs import jobs
+from engine.runs.records import find, scan
+from engine.runs.runfolder import RunSpec, Status, write_spec, write_status
 
 SHARES = {"submit": 0.2, "status": 0.3, "compare": 0.14, "cancel": 0.1, "ingest": 0.18}
 SHARES |= {"lay in": 0.05, "open a copy": 0.015, "look on": 0.015}
