@@ -35,11 +35,6 @@ WITHIN = ("merge-cluster", "merge-weighted", "merge-moe", "merge-learned")
 MERGES = (*ACROSS, *WITHIN)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
     return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 

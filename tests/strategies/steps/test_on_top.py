@@ -34,11 +34,6 @@ ROWS = 4 * 2 * 2  # personas, splits, examples
 SHORT = {"epochs": 1, "batch_size": 2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Four personas in two clusters over the embedded base, with deltas on unified."""

@@ -26,11 +26,6 @@ SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 12}
 ROWS = 4 * 2 * 2  # personas, splits, examples
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return prepare_study(tmp_path_factory.mktemp("study"), Path("embedded"), dialogues=8)
