@@ -89,7 +89,7 @@ def compare(
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
-    unit = 100 if chosen(call.ws, asked["metric"]).unit == "fraction" else 1
+    unit = chosen(call.ws, asked["metric"]).factor
     split = split or opening_split(call.ws)
     bands = with_criteria or call.as_json
     found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
@@ -203,9 +203,8 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
     stderr."""
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
-    title = f"{metric.label} on {where}, {unit}, against {found['reference']}"
+    title = f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}"
     for line in headline:
         out().print(Text(line), soft_wrap=True)
     if told := unseen.words(found):
@@ -250,7 +249,7 @@ def _cells(row: Record, metric: Metric) -> list[str | Text]:
     first: list[str | Text] = [row["variant"], metric.level(row["mean"])]
     if row["role"] == "reference":
         return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
-    lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
+    lost = str(row["catastrophic"]) if metric.in_points else ""
     return [
         *first,
         metric.change(row["delta"]),

@@ -89,7 +89,7 @@ class View:
         held = compare_reads.by_persona(self.ws, self.asked)
         table = charts.ranked(
             held[held["variant"] == variant],
-            higher_is_better=self.metric.higher_is_better,
+            metric=self.metric,
             margin=self.asked.margin,
         )
         return table.assign(called=self._called(table))

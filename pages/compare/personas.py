@@ -51,7 +51,7 @@ def show_personas(view: View) -> None:
 def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Who gains, who loses?", anchor=False)
     return frame.chart(
-        charts.persona_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        charts.persona_chart(table, candidate=candidate, reference=view.reference, metric=view.metric),
         key=f"compare_bars_{candidate}",
         on_select="rerun",
         alt=f"Each persona's difference between {candidate} and {view.reference}; select a bar to open it",
@@ -61,7 +61,7 @@ def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
 def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Against the reference", anchor=False)
     event = frame.chart(
-        charts.scatter_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        charts.scatter_chart(table, candidate=candidate, reference=view.reference, metric=view.metric),
         key=f"compare_scatter_{candidate}",
         on_select="rerun",
         alt=f"Each persona's mean under {candidate} over that under {view.reference}",
@@ -77,8 +77,7 @@ def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
         charts.distribution_chart(
             table,
             mean=float(table["difference"].mean()),
-            in_points=view.in_points,
-            higher_is_better=view.metric.higher_is_better,
+            metric=view.metric,
         ),
         key=f"compare_spread_{candidate}",
         on_select="rerun",
@@ -105,14 +104,14 @@ def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
             for field, ends in dict(event["selection"].get(charts.BRUSHED) or {}).items()
         }
         if ranges:
-            inside = set(charts.selected_personas(table, ranges, in_points=view.in_points))
+            inside = set(charts.selected_personas(table, ranges, metric=view.metric))
             found = inside if found is None else found & inside
     return None if found is None else sorted(found)
 
 
 def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str] | None) -> None:
     """A list of personas: those that lost far, those marked in a chart, or all; a row opens one."""
-    lost = charts.catastrophes(table, higher_is_better=view.metric.higher_is_better)
+    lost = charts.catastrophes(table, metric=view.metric)
     known = ["all"]
     if view.in_points and view.metric.higher_is_better is not None:
         known.insert(0 if len(lost) else 1, "lost")
@@ -138,7 +137,7 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
 
 
 def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
-    factor = 100.0 if view.in_points else 1.0
+    factor = view.metric.factor
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
     true = compare_reads.true_gains(view.ws, view.asked, candidate)
     columns = ["called", "difference", "outcome", "candidate", "reference", "rank"]
@@ -219,8 +218,7 @@ def show_everyone(view: View) -> None:
         variants=view.candidates,
         personas=personas,
         clusters=clusters if by == "cluster" else None,
-        in_points=view.in_points,
-        reverse=view.metric.higher_is_better is False,
+        metric=view.metric,
     )
     event = frame.chart(
         cells(dark=st.context.theme.type == "dark"),

@@ -48,8 +48,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     table = charts.leaderboard(
         found["rows"],
         reference=view.reference,
-        higher_is_better=metric.higher_is_better,
-        in_points=view.in_points,
+        metric=metric,
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
@@ -95,8 +94,7 @@ def _unseen(view: View) -> None:
     table = charts.leaderboard(
         found["rows"],
         reference=second.reference,
-        higher_is_better=metric.higher_is_better,
-        in_points=view.in_points,
+        metric=metric,
     )
     st.markdown(
         f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
@@ -249,8 +247,7 @@ def _intervals(view: View) -> None:
         charts.interval_chart(
             view.found["rows"],
             reference=view.reference,
-            higher_is_better=view.metric.higher_is_better,
-            in_points=view.in_points,
+            metric=view.metric,
             noise_floor=view.found["noise"]["floor"],
         ),
         key=_CHART,

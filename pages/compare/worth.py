@@ -41,14 +41,13 @@ def show_cost(view: View) -> None:
         view.found["rows"],
         {variant: held[cost] for variant, held in known.items()},
         cost=cost,
-        higher_is_better=view.metric.higher_is_better,
-        in_points=view.in_points,
+        metric=view.metric,
     )
     if table.empty or view.metric.higher_is_better is None:
         st.info(_nothing(view), icon=":material/info:")
         return
     frame.chart(
-        charts.cost_chart(table, cost=cost, label=view.metric.label, in_points=view.in_points),
+        charts.cost_chart(table, cost=cost, metric=view.metric),
         key=_CHART,
         on_select=_choose_mark,
         alt=f"{view.metric.label} of each variant over its {charts.COSTS[cost].label.lower()}",
@@ -151,19 +150,19 @@ def _power(view: View, candidate: str) -> None:
     if not smallest or row["n_paired"] < 2:
         st.caption("A forecast needs two personas that differ.")
         return
-    unit = " points" if view.in_points else ""
+    unit = view.metric.unit_words
     asked = compare_choices.choice(
         "To see a difference of",
         list(_EFFECTS),
         name="effect",
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
-    effect = float(asked or 1) / (100 if view.in_points else 1)
+    effect = float(asked or 1) / view.metric.factor
     family = row["family_size"] or 1
     found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
-        charts.power_chart(found, in_points=view.in_points),
+        charts.power_chart(found, metric=view.metric),
         alt="Smallest difference that a study of so many personas finds",
     )
     st.caption(
@@ -180,7 +179,7 @@ def _told(found: Outlook, view: View, candidate: str) -> str:
     def size(value: float) -> str:
         return view.metric.size(value)
 
-    unit = " points" if view.in_points else ""
+    unit = view.metric.unit_words
     needed = (
         f"more than {MOST_PERSONAS:,} personas" if found.needed is None else count(found.needed, "persona")
     )

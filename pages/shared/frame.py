@@ -335,7 +335,7 @@ def scored(
     table: pd.DataFrame, metric: Metric, *, levels: Sequence[str] = (), changes: Sequence[str] = ()
 ) -> Styler:
     """Let a table show columns of a metric's values and differences, which hold points, in its own words."""
-    factor = 100.0 if metric.in_points else 1.0
+    factor = metric.factor
     words = dict.fromkeys(levels, lambda value: metric.level(value / factor))
     return worded(table, words | dict.fromkeys(changes, lambda value: metric.change(value / factor)))
 

@@ -99,7 +99,7 @@ def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
     found = reads.compared(ws, split=split)
     metric = METRICS[found["metric"]]
     paired = pairings(ws, found, variants=[variant])[variant]
-    return charts.table_of(paired, higher_is_better=metric.higher_is_better)
+    return charts.table_of(paired, metric=metric)
 
 
 def who_loses(ws: Workspace, shown: Shown) -> None:
@@ -115,7 +115,7 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     unit = ", in points" if metric.in_points else ""
     st.caption(frame.plain(f"Each persona under {variant} against {reference} on {where}{unit}."))
     event = frame.chart(
-        charts.strip_chart(named, candidate=variant, reference=reference, in_points=metric.in_points),
+        charts.strip_chart(named, candidate=variant, reference=reference, metric=metric),
         key="home_strip",
         on_select="rerun",
         selection_mode=charts.CHOSEN,

@@ -51,7 +51,7 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 
 def _bound(main: Compared, row: Row) -> str:
-    unit = " points" if main.metric.in_points else ""
+    unit = main.metric.unit_words
     where = f"{main.metric.change(row['delta'])}{unit} against {row['reference']}"
     if row["role"] == "yardstick":
         return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
@@ -93,10 +93,9 @@ def leaderboard_of(found: Mapping[str, Any]) -> Table:
     columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.in_points else f"as a {metric.unit}"
     numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
     return Table(
-        f"{metric.label} on {where}, {unit}, against {found['reference']}.",
+        f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}.",
         (*columns, *numbers),
         tuple(_place(row, metric) for row in found["rows"]),
         frozenset({"mean", "difference", "p (Holm)", *numbers}),
@@ -135,8 +134,7 @@ def _intervals(compared: Compared) -> Figure:
         charts.interval_chart(
             rows,
             reference=compared.reference,
-            higher_is_better=metric.higher_is_better,
-            in_points=metric.in_points,
+            metric=metric,
             noise_floor=compared.found["noise"]["floor"],
         ),
     )
@@ -183,7 +181,7 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
 
 def _personas(compared: Compared, paired: Pairing) -> pd.DataFrame:
     """One row a persona, the largest gain first."""
-    return charts.table_of(paired, higher_is_better=compared.metric.higher_is_better)
+    return charts.table_of(paired, metric=compared.metric)
 
 
 def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
@@ -192,9 +190,9 @@ def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) 
     return Figure(
         f"personas-{compared.protocol}-{place}",
         f"{candidate} against {reference}: {told}. Mean {metric.change(row['delta'])}"
-        f"{' points' if metric.in_points else ''} ({metric.spread(row['ci_low'], row['ci_high'])}).",
+        f"{metric.unit_words} ({metric.spread(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
-        charts.persona_chart(personas, candidate=candidate, reference=reference, in_points=metric.in_points),
+        charts.persona_chart(personas, candidate=candidate, reference=reference, metric=metric),
     )
 
 
@@ -228,7 +226,7 @@ def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
         if (metric.sign * one["difference"] > 0) != is_gain or one["difference"] == 0:
             continue
         persona = str(one["persona_id"])
-        unit = " points" if metric.in_points else ""
+        unit = metric.unit_words
         heading = f"{title}: {called.get(persona, persona)}, {metric.change(one['difference'])}{unit}"
         found = _exchange(gathered, compared, heading, persona, row, dialogues, is_gain)
         if found is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import vl_convert
 
+from engine.domains.metrics import METRICS
 from engine.show import charts
 from engine.show.charts.losses import loss_chart, loss_table
 from engine.show.charts.shares import share_chart
@@ -63,9 +64,9 @@ def _row(name: str, mean: float, delta: float) -> dict[str, Any]:
 def _costs() -> charts.Chart:
     rows = [_row("base", 0.5, -0.3), _row("unified", 0.7, 0.0), _row(LONG, 0.9, 0.2)]
     costs: dict[str, float | None] = {"base": 0.0, "unified": 4e5, LONG: 9e5}
-    return charts.cost_chart(
-        charts.tradeoff_table(rows, costs, cost="parameters"), cost="parameters", label="Score"
-    )
+    score = METRICS["embedding_similarity"]
+    table = charts.tradeoff_table(rows, costs, cost="parameters", metric=score)
+    return charts.cost_chart(table, cost="parameters", metric=score)
 
 
 def _merge() -> Merge:
