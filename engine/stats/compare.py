@@ -19,21 +19,9 @@ from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import Effects, effects, within_variance
 from engine.stats.inference import MIN_DIFFER, Certainty, Inference, IntervalKind, infer, student
 from engine.stats.paired_tests import holm, sign_test, wilcoxon
-from engine.stats.pairing import Counts, Pairing, Vector, pair
+from engine.stats.pairing import Counts, Pairing, Vector
 from engine.stats.seeds import Crossed
 from engine.stats.shares import wilson
-
-__all__ = [
-    "Comparison",
-    "Outcomes",
-    "Pairing",
-    "compare",
-    "corrected",
-    "holm",
-    "outcomes",
-    "over_metrics",
-    "pair",
-]
 
 SMALL_SAMPLE = 50  # personas
 _NOISE = 1e-12

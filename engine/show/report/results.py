@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from engine.core.types import Dialogue, Row
-from engine.core.wording import count, outcomes, p_value, percent
+from engine.core.wording import count, outcomes, percent
 from engine.data import load_dataset
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
@@ -18,6 +18,7 @@ from engine.results.comparing.pairings import pairings
 from engine.show import charts
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
 from engine.stats.pairing import Pairing
 
@@ -90,32 +91,19 @@ def _titled(title: str, gathered: Gathered, compared: Compared) -> str:
 
 def leaderboard_of(found: Mapping[str, Any]) -> Table:
     """Return a comparison as a table, the reference first."""
-    columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
+    columns = ("variant", "mean", "difference", "95 % interval", "verdict", *COUNTED, "improved")
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     metric = METRICS[found["metric"]]
-    numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
     return Table(
         f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}.",
-        (*columns, *numbers),
-        tuple(_place(row, metric) for row in found["rows"]),
-        frozenset({"mean", "difference", "p (Holm)", *numbers}),
+        columns,
+        tuple(tuple(row_words(row, metric, improved=_improved(row))) for row in found["rows"]),
+        frozenset({"mean", "difference", *COUNTED, "improved"}),
     )
 
 
-def _place(row: Row, metric: Metric) -> tuple[str, ...]:
-    first = (row["variant"], metric.level(row["mean"]))
-    if row["role"] == "reference":
-        return (*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5)
-    return (
-        *first,
-        metric.change(row["delta"]),
-        metric.spread(row["ci_low"], row["ci_high"]),
-        row["verdict"],
-        p_value(row["p_holm"]),
-        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
-        str(row["catastrophic"]) if metric.in_points else "",
-        percent(row["share_improved"] if row["true_share"] is None else row["true_share"]),
-    )
+def _improved(row: Row) -> str:
+    return percent(row["share_improved"] if row["true_share"] is None else row["true_share"])
 
 
 def _intervals(compared: Compared) -> Figure:
