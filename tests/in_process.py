@@ -58,6 +58,16 @@ def do(
     return spec
 
 
+def doing(settings: Mapping[str, Any], how: Callable[..., RunSpec] = do) -> Callable[..., RunSpec]:
+    """Return `do`, or `attempt`, under evaluation settings; parameters, and `upstream`, go by keyword."""
+
+    def done(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
+        upstream = parameters.pop("upstream", None)
+        return how(ws, experiment, {**settings, **parameters}, upstream=upstream)
+
+    return done
+
+
 def do_stopping(ws: Workspace, spec: RunSpec, step: Callable[[RunContext], object]) -> int:
     """Do a finished run's step again from nothing, stopped at every chance; return how often it began."""
     folder = ws.run_folder(spec.run_id)

@@ -22,17 +22,9 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
+attempt = in_process.doing(SETTINGS, in_process.attempt)
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
-
-
-def attempt(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 12}
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
 SHORT = {"epochs": 1, "batch_size": 2}
 
@@ -41,11 +42,6 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     do(ws, "hybrid", **SHORT)
     do(ws, "clustering", k=[2])
     return ws
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
-from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status, write_spec
+from engine.runs.runfolder import Status, read_events, read_log, read_status, write_spec
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -45,11 +45,8 @@ COLUMNS = [
     *SMART_HOME.metrics,
 ]
 SETTINGS = {"examples_per_persona": 3, "max_new_tokens": 8}
+do = in_process.doing(SETTINGS, in_process.attempt)
 PER_SPLIT = 12  # four personas, three examples each
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")
