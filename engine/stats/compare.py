@@ -180,7 +180,7 @@ def compare(
     )
 
 
-def _for_whom(single: Effects | None) -> dict[str, float | None]:
+def _for_whom(single: Effects | None) -> dict[str, Any]:
     """The fields of a comparison that are said of single personas."""
     names = {"between": "between", "p_between": "p", "reliability": "reliability", "true_share": "share"}
     names |= {"true_share_low": "share_low", "true_share_high": "share_high"}
@@ -333,16 +333,16 @@ def _infer(
     if not differences.any():
         # That none of the examples differs is as likely as this where, of all, a share of the margin does.
         p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** pairing.n_examples
-        sure = dict.fromkeys(("p", "p_alone", "p_strict", "p_wilcoxon", "p_sign"), 1.0)
-        return replace(means, ci_kind="t", ci_low=0.0, ci_high=0.0, p_equal=p_equal, **sure)
+        alike = replace(means, p=1.0, p_alone=1.0, p_strict=1.0, p_wilcoxon=1.0, p_sign=1.0)
+        return replace(alike, ci_kind="t", ci_low=0.0, ci_high=0.0, p_equal=p_equal)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     tests = replace(means, p_wilcoxon=wilcoxon(differences), p_sign=p_sign)
     deviation = float(differences.std(ddof=1))
     if deviation <= _NOISE * max(1.0, abs(mean)):
         if n >= MIN_DIFFER:
             tests = replace(tests, ci_kind="t", ci_low=mean, ci_high=mean)
-        by_sign = dict.fromkeys(("p", "p_alone", "p_strict"), p_sign)
-        return replace(tests, min_detectable_effect=0.0, reason=NO_SPREAD, **by_sign)
+        by_sign = replace(tests, p=p_sign, p_alone=p_sign, p_strict=p_sign)
+        return replace(by_sign, min_detectable_effect=0.0, reason=NO_SPREAD)
     found = infer(
         differences[:, None],
         confidence=sampling.confidence,
