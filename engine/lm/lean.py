@@ -115,7 +115,9 @@ def _of_gates(model: PreTrainedModel) -> list[Swap]:
 
     parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
     blocks: list[Any] = [one for one in model.modules() if all(hasattr(one, part) for part in parts)]
-    shorts = [(block, partial(fed_forward, block, gated)) for block in blocks]
+    shorts: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
+        (block, partial(fed_forward, block, gated)) for block in blocks
+    ]
     return _agreeing(shorts, lambda block: block.gate_proj.weight)
 
 
