@@ -28,7 +28,8 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS
 from engine.domains.metric import Metric
-from engine.show import charts, glossary
+from engine.show import glossary
+from engine.show.charts.looks import CHOSEN, Chart, quick
 from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
@@ -341,11 +342,11 @@ def scored(
 
 
 def chart(
-    drawn: charts.Chart | dict[str, Any],
+    drawn: Chart | dict[str, Any],
     *,
     alt: str,
     key: str = "",
-    on_paper: Callable[[], charts.Chart] | None = None,
+    on_paper: Callable[[], Chart] | None = None,
     **told: Any,
 ) -> Any:
     """Show a chart as `st.altair_chart` does, only quicker (engine/show/charts/looks.py), with its numbers.
@@ -360,7 +361,7 @@ def chart(
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:
-            event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
+            event = st.altair_chart(quick(drawn), alt=alt, key=key or None, **told)
         with st.container(horizontal=True, gap="small"):
             numbers.menu(drawn, alt=alt, key=key or alt)
             downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
@@ -377,4 +378,4 @@ def select_rows(key: str, rows: list[int]) -> None:
 def clicked(event: Any) -> dict[str, Any] | None:
     """Return what was clicked in a chart: by its event or, in a callback, by its key; None for nothing."""
     held = st.session_state[event] if isinstance(event, str) else event
-    return next(iter(held["selection"].get(charts.CHOSEN, ())), None)
+    return next(iter(held["selection"].get(CHOSEN, ())), None)

@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 
 
-def leaderboard(rows: Sequence[Row], *, reference: str, metric: Metric) -> pd.DataFrame:
+def leaderboard_table(rows: Sequence[Row], *, reference: str, metric: Metric) -> pd.DataFrame:
     """Return the table of variants in the order of `rows`.
 
     Columns: variant, role, mean and delta (points; plain numbers when not in points), interval, verdict,

@@ -15,7 +15,8 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing.pairings import pairings
-from engine.show import charts
+from engine.show.charts.intervals import interval_chart
+from engine.show.charts.personas import persona_chart, table_of
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
@@ -119,7 +120,7 @@ def _intervals(compared: Compared) -> Figure:
         f"Difference of each variant to {compared.reference}, with 95 % intervals over personas."
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
-        charts.interval_chart(
+        interval_chart(
             rows,
             reference=compared.reference,
             metric=metric,
@@ -169,7 +170,7 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
 
 def _personas(compared: Compared, paired: Pairing) -> pd.DataFrame:
     """One row a persona, the largest gain first."""
-    return charts.table_of(paired, metric=compared.metric)
+    return table_of(paired, metric=compared.metric)
 
 
 def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
@@ -180,7 +181,7 @@ def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) 
         f"{candidate} against {reference}: {told}. Mean {metric.change(row['delta'])}"
         f"{metric.unit_words} ({metric.spread(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
-        charts.persona_chart(personas, candidate=candidate, reference=reference, metric=metric),
+        persona_chart(personas, candidate=candidate, reference=reference, metric=metric),
     )
 
 
