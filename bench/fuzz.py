@@ -14,7 +14,6 @@ word that a page or the command line would not show as it is, and an input that 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -38,7 +37,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench import fuzz_inputs
 from bench.fuzz_inputs import Files, Pairs, dialogues, edgewise, mutated, run_folder
-from bench.reliability import write_part
+from bench.reliability import options, tell
 from engine.core.errors import EngineError
 from engine.core.machine import read_machine
 from engine.core.paths import Workspace
@@ -314,21 +313,17 @@ def page(found: dict[str, Any], command: str) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = options(__doc__)
     made.add_argument("--inputs", type=int, default=21_000)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--only", choices=list(DOORS), help="One door only.")
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
     given = made.parse_args()
     found = measure(given.inputs, given.seed, given.only)
     command = f".venv/bin/python bench/fuzz.py --inputs {given.inputs} --seed {given.seed} --write"
-    print(json.dumps(found, indent=2) if given.json else page(found, command))
+    tell(given, "fuzz", found, page(found, command))
     bad = [fault for row in found["rows"] for fault in (*row["faults"], *row["changed"])]
     for fault in bad[:20]:
         print(fault, file=sys.stderr)
-    if given.write:
-        write_part("fuzz", page(found, command))
     sys.exit(bool(bad))
 
 

@@ -15,8 +15,6 @@ onlookers.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import shutil
@@ -40,10 +38,11 @@ from bench.reliability import (
     copy_finished,
     do_here,
     end_all,
+    options,
     p95,
     spec_like,
     study,
-    write_part,
+    tell,
 )
 from engine.core.errors import EngineError
 from engine.core.machine import READ_ONLY
@@ -328,22 +327,17 @@ def page(found: dict[str, Any], command: str) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = options(__doc__)
     made.add_argument("--processes", type=int, default=8)
     made.add_argument("--operations", type=int, default=200)
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
     given = made.parse_args()
     found = measure(given.processes, given.operations, given.seed)
     size = f"--processes {given.processes} --operations {given.operations}"
     command = f".venv/bin/python bench/storm.py {size} --write"
-    text = page(found, command)
-    print(json.dumps(found, indent=2) if given.json else text)
+    tell(given, "storm", found, page(found, command))
     for error in found["errors"][:10]:
         print(error, file=sys.stderr)
-    if given.write:
-        write_part("storm", text)
     must_be_0 = ("missing", "torn", "doubled_rows", "foreign_started", "code_executed", "outside_touched")
     sys.exit(bool(found["errors"] or any(found[name] for name in must_be_0)))
 
