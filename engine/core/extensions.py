@@ -20,7 +20,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.machine import change_machine, read_machine
+from engine.core.machine import change_machine, read_machine, unreadable
 from engine.core.paths import Workspace, read_bytes, read_record, user_folder, write_json
 
 _SHOWN_DIGITS = 12
@@ -58,8 +58,11 @@ class Extension:
 
 
 def named(ws: Workspace) -> tuple[Extension, ...]:
-    """Return the files that the workspace's settings name, in their order. Runs none of them."""
-    names = read_machine(ws).extensions
+    """Return the files that the workspace's settings name, in their order. Runs none of them.
+
+    Settings that cannot be read name none; nothing is changed in their workspace (engine/core/machine.py).
+    """
+    names = () if unreadable(ws) else read_machine(ws).extensions
     approvals = _approvals() if names else {}
     return tuple(_seen(_place(ws, name), approvals) for name in names)
 

@@ -28,6 +28,7 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS
 from engine.domains.metric import Metric
+from engine.results import store
 from engine.show import charts, glossary
 from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
@@ -142,6 +143,8 @@ def read_only() -> bool:
 
 def closed(least: Role = "run") -> str:
     """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
+    if (torn := machine.unreadable(workspace())) is not None:
+        return torn.message
     return "This workspace is read-only." if read_only() else roles.obstacle(least)
 
 
@@ -249,6 +252,8 @@ def heading(title: str, lead: str) -> None:
     st.caption(lead, help=f"Words met here:\n{glossary.as_lines(words)}" if words else None)
     named(title)
     addresses.remarks()
+    if (torn := machine.unreadable(workspace())) is not None:
+        show_error(torn)
 
 
 def named(title: str) -> None:
@@ -283,6 +288,16 @@ def changed_files(ws: Workspace) -> None:
             icon=":material/edit_document:",
         )
         st.caption(plain(integrity.remedy(ws)))
+
+
+def torn_runs(ws: Workspace) -> None:
+    """Say which finished runs cannot be read, and so are missing in what is shown; nothing where all can."""
+    for one in store.torn(ws):
+        st.warning(
+            f"{plain(one.run_id)} cannot be read, so nothing of it is shown here: {plain(one.reason)}",
+            icon=":material/folder_off:",
+        )
+        st.caption(hint("Look at it: python -m engine doctor"))
 
 
 def hint(text: str | None) -> str:

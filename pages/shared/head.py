@@ -17,8 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HERE = Path(__file__).resolve().parent
 _FILES = (
-    ("going_back.js", "script"), ("menu_place.js", "script"), ("table_keys.js", "script"), ("head.css", "style"),
-)  # fmt: skip
+    ("going_back.js", "script"),
+    ("menu_place.js", "script"),
+    ("table_keys.js", "script"),
+    ("head.css", "style"),
+)
 # As Streamlit's own files are named.
 # fmt: off
 PARTS = [

@@ -17,7 +17,8 @@ def show() -> None:
         st.markdown("The simulation has not been run here. It takes a few minutes on one core:")
         st.code(".venv/bin/python bench/simulate.py --write", language=None)
         return
-    st.markdown(_PAGE.read_text(encoding="utf-8"))
+    with st.container(key="statistics"):
+        st.markdown(_PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
