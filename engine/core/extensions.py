@@ -20,7 +20,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.locks import locked
-from engine.core.machine import change_machine, read_machine, unreadable
+from engine.core.machine import change_machine, read_machine
 from engine.core.paths import Workspace, read_bytes, read_record, user_folder, write_json
 
 _SHOWN_DIGITS = 12
@@ -62,7 +62,10 @@ def named(ws: Workspace) -> tuple[Extension, ...]:
 
     Settings that cannot be read name none; nothing is changed in their workspace (engine/core/machine.py).
     """
-    names = () if unreadable(ws) else read_machine(ws).extensions
+    try:
+        names = read_machine(ws).extensions
+    except EngineError:
+        return ()
     approvals = _approvals() if names else {}
     return tuple(_seen(_place(ws, name), approvals) for name in names)
 

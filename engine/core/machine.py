@@ -131,7 +131,10 @@ def declared_read_only(ws: Workspace) -> bool:
 
     What settings say that cannot be read is not known: nothing is changed by them, and all can be looked at.
     """
-    return _told_read_only() or unreadable(ws) is not None or read_machine(ws).read_only
+    try:
+        return _told_read_only() or read_machine(ws).read_only
+    except EngineError:
+        return True
 
 
 def unwritable(ws: Workspace) -> Path | None:

@@ -172,8 +172,8 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
 
 def back() -> None:
     """Show the way back to all experiments."""
-    if st.button("All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"):
-        st.switch_page(frame.EXPERIMENTS)
+    with st.container(key="page_back"):
+        st.page_link(frame.EXPERIMENTS, label="All experiments", icon=":material/arrow_back:")
 
 
 def _filtered(cards: Sequence[Card]) -> tuple[list[Card], str]:

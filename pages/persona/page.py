@@ -42,7 +42,7 @@ def show() -> None:
     title = head.empty()
     asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
     title.title(frame.plain(reads.called(ws, asked)) or "Persona", anchor=False)
-    addresses.remarks()
+    frame.remarks()
     with st.container(key="persona_asked"):
         is_scored = _is_scored(ws)
         columns = st.columns(

@@ -11,7 +11,8 @@ _PAGE = REPOSITORY / "docs" / "statistics.md"
 
 
 def show() -> None:
-    st.page_link(frame.COMPARE, label="Compare", icon=":material/arrow_back:")
+    with st.container(key="page_back"):
+        st.page_link(frame.COMPARE, label="Compare", icon=":material/arrow_back:")
     if not _PAGE.exists():
         frame.heading("Statistics, checked", "How often are the intervals and tests right?")
         st.markdown("The simulation has not been run here. It takes a few minutes on one core:")

@@ -51,7 +51,8 @@ def show() -> None:
     frame.heading("Study", _LEAD)
     frame.changed_files(ws)
     records = jobs.list_runs(ws)  # heals a queue that nobody looks after
-    left, right = st.columns([3, 2], gap="medium")
+    with st.container(key="home_top"):  # head.css keeps their room
+        left, right = st.columns([3, 2], gap="medium")
     losers = st.container()  # below both: on a telephone the next step comes before it
     choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
     is_empty = _answer(ws, left, losers)

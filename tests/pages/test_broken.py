@@ -23,7 +23,9 @@ def copied(full: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(Path(shutil.copytree(full.root, tmp_path / "broken")))
 
 
-def test_a_tree_that_is_not_sound_hides_no_answer_and_not_who_loses(copied: Workspace, open_page: Open) -> None:
+def test_a_tree_that_is_not_sound_hides_no_answer_and_not_who_loses(
+    copied: Workspace, open_page: Open
+) -> None:
     trees = copied.data / "trees"
     trees.mkdir()
     (trees / "mine.yaml").write_text("title: [cut")
@@ -46,7 +48,9 @@ def test_settings_that_cannot_be_read_close_the_workspace_and_hide_no_page(
     assert {one.disabled for one in open_page(copied).button if one.label.startswith("Run ")} == {True}
 
 
-def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(copied: Workspace, open_page: Open) -> None:
+def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(
+    copied: Workspace, open_page: Open
+) -> None:
     (copied.data / "references.json").write_text(NO_JSON)
     for page, stands in (
         ("persona", "Character and routines"), ("runs", "Ceiling"), ("data", "Lengths"),
