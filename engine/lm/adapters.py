@@ -25,7 +25,7 @@ from transformers.pytorch_utils import Conv1D
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
 from engine.core.paths import TornFile, read_json, whole
-from engine.lm.effects import Activations, Prefix, Weights
+from engine.lm.effects import Activations, Library, Prefix, Weights
 from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
 
@@ -155,9 +155,10 @@ def effect_kind(folder: Path) -> str:
     if not (folder / _CONFIG).exists():
         return ""
     config: dict[str, Any] = read_json(folder / _CONFIG)
-    is_prefix = config.get("peft_type") == "PREFIX_TUNING"
-    is_offset = config.get("effect") == Activations.kind
-    return Prefix.kind if is_prefix else Activations.kind if is_offset else Weights.kind
+    if config.get("peft_type") == "PREFIX_TUNING":
+        return Prefix.kind
+    ours = config.get("effect")
+    return ours if ours in (Activations.kind, Library.kind) else Weights.kind
 
 
 def load_lora(folder: Path) -> Lora:

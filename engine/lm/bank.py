@@ -2,7 +2,7 @@
 
 Owns the three ways to apply changes (kernels) and when each is used. A change is a sum of low-rank updates,
 so one adapter, a stack (unified + delta) and a weighted sum of many are the same thing here; beside it stand
-a prefix and offsets of activations, which every kernel applies alike.
+a prefix, offsets of activations and libraries that tokens choose from, which every kernel applies alike.
 
 - "written": the change is added to the weights for as long as its rows are computed; best for many rows.
 - "stacked": every row brings its own factors, two batched products a module; best for few rows each.
@@ -27,6 +27,7 @@ from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
 from engine.lm.held import Held
 from engine.lm.lean import ways
+from engine.lm.library import Adapters, choosing
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -34,28 +35,36 @@ Kernel = Literal["written", "stacked", "masked"]
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
     """What effects together change in the model: module path -> factors with all scales in B, what stands
-    before the prompt, `prefix` [P, ...] as in engine/lm/prefix.py, and number of a decoder layer -> `offsets`
-    [d] added to what it gives. Told apart by identity, so rows that share a change must share the object."""
+    before the prompt, `prefix` [P, ...] as in engine/lm/prefix.py, number of a decoder layer -> `offsets` [d]
+    added to what it gives, and `libraries` that each token chooses from. Told apart by identity, so rows that
+    share a change must share the object."""
 
     factors: Mapping[str, Factors]
     prefix: Tensor | None = None
     offsets: Mapping[int, Tensor] = field(default_factory=dict)
+    libraries: tuple[Adapters, ...] = ()
 
     @property
     def acts_in_layers(self) -> bool:
         """Whether forward passes differ by it, and not what they begin with alone."""
-        return bool(self.factors or self.offsets)
+        return bool(self.factors) or self.hooks_in
+
+    @property
+    def hooks_in(self) -> bool:
+        """Whether it acts in forward passes by more than weights."""
+        return bool(self.offsets or self.libraries)
 
 
 def change_of(
     parts: Sequence[tuple[Lora, float]],
     prefix: Tensor | None = None,
     offsets: Sequence[tuple[Offsets, float]] = (),
+    libraries: Sequence[Adapters] = (),
 ) -> Change | None:
-    """Return the exact weighted sums of adapters and offsets, and a prefix, as one change; None without."""
-    if not parts and prefix is None and not offsets:
+    """Return the exact weighted sums of adapters and offsets, and the rest, as one change; None without."""
+    if not parts and prefix is None and not offsets and not libraries:
         return None
-    return Change(added(parts), prefix, summed(offsets))
+    return Change(added(parts), prefix, summed(offsets), tuple(libraries))
 
 
 @contextmanager
@@ -78,7 +87,11 @@ def written(model: PreTrainedModel, change: Change | None, *, in_place: bool = F
             else:
                 module.weight = nn.Parameter(changed.to(weight.dtype), requires_grad=False)
         own = {number: one.to(model.device) for number, one in (change.offsets if change else {}).items()}
-        with adding(model, {number: lambda number=number: own[number] for number in own}):  # type: ignore[misc]
+        libraries = dict.fromkeys(change.libraries if change else ())
+        with (
+            adding(model, {number: lambda number=number: own[number] for number in own}),  # type: ignore[misc]
+            choosing(model, libraries),
+        ):
             yield
     finally:
         for module, weight in before:
@@ -115,6 +128,13 @@ class Tables:
             number: _offset_table(number, changes, model)
             for number in sorted({number for change in changes if change for number in change.offsets})
         }
+        self.gates = {
+            library: torch.tensor(
+                [float(change is not None and library in change.libraries) for change in changes],
+                device=model.device,
+            )
+            for library in dict.fromkeys(one for change in changes if change for one in change.libraries)
+        }
 
 
 def bytes_of_changes(model: PreTrainedModel, changes: Sequence[Change | None]) -> int:
@@ -146,9 +166,11 @@ class Rows:
         self._shared = held is not None and tables.count == 1
         self._names = torch.tensor(list(names), device=model.device)
         self._tables, self._offsets, self._serial = tables.factors, tables.offsets, tables.serial
+        self._gates = tables.gates
         self._with_factors = ways(model).with_factors if held is not None and not self._shared else None
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._own_offsets: dict[int, Tensor] = {}
+        self._own_gates: dict[Adapters, Tensor] = {}
         self._choose(self._names)
 
     @property
@@ -156,7 +178,7 @@ class Rows:
         """What tells apart the operations that rows of different batches take: their layers and ranks."""
         ranks = tuple((path, a.shape[-1]) for path, (a, _) in self._tables.items())
         whose = self._serial if self._with_factors else None  # then factors are read where they lie
-        return self._kernel, self._shared, ranks, tuple(self._offsets), whose
+        return self._kernel, self._shared, ranks, tuple(self._offsets), tuple(self._gates), whose
 
     def choose(self, rows: Sequence[int]) -> None:
         """Say which rows of the batch, by their numbers, the next forward passes hold, in which order."""
@@ -177,15 +199,21 @@ class Rows:
             hooks.enter_context(
                 adding(self._model, {number: self._offset_of(number) for number in self._offsets})
             )
+            hooks.enter_context(choosing(self._model, {one: self._gate_of(one) for one in self._gates}))
             yield
 
     def _offset_of(self, number: int) -> Callable[[], Tensor]:
         return lambda: self._own_offsets[number]
 
+    def _gate_of(self, library: Adapters) -> Callable[[], Tensor]:
+        return lambda: self._own_gates[library]
+
     def _choose(self, names: Tensor) -> None:
         self._count, self._own = len(names), {}
         for number, table in self._offsets.items():
             self._own_offsets[number] = self._gathered(f"offset {number}", table, names).unsqueeze(1)
+        for number, (library, table) in enumerate(self._gates.items()):
+            self._own_gates[library] = self._gathered(f"library {number}", table, names)
         self._whose = names[:1] if self._shared else names
         if self._with_factors is not None:
             self._whose = self._gathered("names", names, torch.arange(len(names), device=names.device))

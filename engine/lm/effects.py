@@ -1,10 +1,10 @@
-"""How a variant acts: a recipe is a list of effects, and there are five kinds.
+"""How a variant acts: a recipe is a list of effects, and there are six kinds.
 
-Weights, a prefix and activations change the model for a row; the prompt is what stands before the query;
-logits put two recipes together, token by token. Two references stand for effects that differ from persona to
-persona: what a run holds for each, and a recipe as it is for another persona; engine/lm/recipes.py follows
-them. Owns the records, their one JSON form, the reading of older forms, and what makes two recipes one. Loads
-no model code.
+Weights, a prefix and activations change the model for a row, a library for each of its tokens; the prompt is
+what stands before the query; logits put two recipes together, token by token. Two references stand for
+effects that differ from persona to persona: what a run holds for each, and a recipe as it is for another
+persona; engine/lm/recipes.py follows them. Owns the records, their one JSON form, the reading of older forms,
+and what makes two recipes one. Loads no model code.
 """
 
 from __future__ import annotations
@@ -60,6 +60,16 @@ class Activations:
     run: str
     name: str
     scale: Strength = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Adapters among which every token chooses by its own input: the library `name` of a run."""
+
+    __pydantic_config__: ClassVar = _WHOLE
+    kind: ClassVar = "library"
+    run: str
+    name: str
 
 
 Retriever = Literal["similarity", "bm25", "random"]
@@ -124,11 +134,11 @@ class Swapped:
     run: str
 
 
-Stored = Weights | Prefix | Activations
+Stored = Weights | Prefix | Activations | Library
 """What lies in a run's models folder and changes the model for a row."""
 Effect = Stored | Prompt | Logits | Own | Swapped
-STORED: Mapping[str, type[Weights] | type[Prefix] | type[Activations]] = {
-    kind.kind: kind for kind in (Weights, Prefix, Activations)
+STORED: Mapping[str, type[Weights] | type[Prefix] | type[Activations] | type[Library]] = {
+    kind.kind: kind for kind in (Weights, Prefix, Activations, Library)
 }
 
 
@@ -257,7 +267,7 @@ def _written(effect: Effect) -> dict[str, Any]:
             return {**told, "run": run, "name": name, **({"weight": weight} if weight != 1 else {})}
         case Activations(run, name, scale):
             return {**told, "run": run, "name": name, **({"scale": scale} if scale != 1 else {})}
-        case Prefix(run, name):
+        case Prefix(run, name) | Library(run, name):
             return {**told, "run": run, "name": name}
 
 

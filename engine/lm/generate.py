@@ -120,7 +120,9 @@ def generate(
             started = time.perf_counter()
             change = own[batch.rows[0]] if batch.kernel == "written" else None
             held = None
-            if plan.static and (change is None or not change.offsets):  # offsets beside written weights move
+            if plan.static and (
+                change is None or not change.hooks_in
+            ):  # what is hooked in is nowhere captured
                 held = in_place.setdefault(id(lane), _InPlace(lane, plan, mixed))
             with written(lane, change, in_place=held is not None and count == 1):
                 changes = [own[row] for row in batch.rows]

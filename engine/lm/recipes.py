@@ -26,6 +26,7 @@ from engine.lm.bank import Change, change_of
 from engine.lm.effects import (
     STORED,
     Activations,
+    Library,
     Logits,
     Own,
     Prefix,
@@ -37,6 +38,7 @@ from engine.lm.effects import (
     read_recipe,
 )
 from engine.lm.encode import encode_prompt
+from engine.lm.library import Adapters, load_library
 from engine.lm.load import Base
 from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
@@ -47,10 +49,11 @@ from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
 STRANGERS = "strangers"
 CHOSEN = "chosen.json"
-Loaded = Lora | PrefixStates | Offsets
+Loaded = Lora | PrefixStates | Offsets | Adapters
 _LOADING: Mapping[str, Callable[[Path], Loaded]] = {
     Prefix.kind: load_prefix,
     Activations.kind: load_offsets,
+    Library.kind: load_library,
 }
 
 
@@ -180,18 +183,20 @@ class Shelf:
         """Return what effects together change in the base; None when nothing."""
         key = tuple(effects)
         if key not in self._changes:
-            loras, prefixes, offsets = [], [], []
+            loras, prefixes, offsets, libraries = [], [], [], []
             for effect in key:
                 loaded = self.adapter(effect.run, effect.name)
                 if isinstance(loaded, Lora):
                     loras.append((loaded, effect.weight if isinstance(effect, Weights) else 1.0))
                 elif isinstance(loaded, PrefixStates):
                     prefixes.append(loaded.states)
+                elif isinstance(loaded, Adapters):
+                    libraries.append(loaded)
                 else:
                     offsets.append((loaded, effect.scale if isinstance(effect, Activations) else 1.0))
             if len(prefixes) > 1:
                 raise EngineError("A recipe can hold one prefix only.", "Choose another variant.")
-            self._changes[key] = change_of(loras, prefixes[0] if prefixes else None, offsets)
+            self._changes[key] = change_of(loras, prefixes[0] if prefixes else None, offsets, libraries)
         return self._changes[key]
 
     def adapter(self, run: str, name: str) -> Loaded:

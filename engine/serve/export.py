@@ -27,7 +27,7 @@ from engine.lm.activations import Offsets, save_offsets
 from engine.lm.adapters import Lora, save_lora
 from engine.lm.asking import Asker
 from engine.lm.bank import Change, written
-from engine.lm.effects import Prompt, read_recipe
+from engine.lm.effects import Library, Prompt, read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.prefix import PrefixStates, save_prefix
 from engine.lm.recipes import NotCovered, Shelf, Side
@@ -101,8 +101,10 @@ def _sides(ws: Workspace, variant: Variant, shelf: Shelf) -> dict[str, Side]:
             sides = shelf.sides(recipe, persona.persona_id)
         except NotCovered:
             continue
-        if len(sides) > 1 or sides[0].remote is not None:
-            what = "a remote model" if sides[0].remote is not None else "several models token by token"
+        choosing = any(isinstance(effect, Library) for effect in sides[0].effects)
+        if len(sides) > 1 or choosing or sides[0].remote is not None:
+            several = "many adapters" if choosing else "several models"
+            what = "a remote model" if sides[0].remote is not None else f"{several} token by token"
             raise EngineError(
                 f"{variant.variant} is {what}, no set of weights.",
                 f"Serve it instead: python -m engine serve {variant.variant}",

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from engine.strategies.published import BACKUP, CAREFUL, CONSTRAINED, START
 from engine.strategies.spec import InName, Preset, Upstream
-from engine.strategies.trained import OwnLoraParameters, toward_unified, train_lora, trained
+from engine.strategies.trained import LIBRARY, OwnLoraParameters, toward_unified, train_lora, trained
 
 
 class ClusterParameters(OwnLoraParameters):
@@ -51,6 +51,7 @@ STRATEGIES = (
         parameters=ClusterParameters,
         step=train_lora,
         by="cluster",
+        traits=LIBRARY,
         group="Clusters",
         needs=_clusters,
         presets=(
@@ -87,6 +88,7 @@ STRATEGIES = (
         parameters=FromUnifiedParameters,
         step=train_lora,
         by="cluster",
+        traits=LIBRARY,
         family="cluster",
         group="Clusters",
         needs=_clusters_from_unified,

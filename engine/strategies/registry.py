@@ -25,6 +25,7 @@ from engine.core.paths import Workspace
 from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec
 from engine.strategies import (
+    arrow,
     augmentation,
     base,
     ceiling,
@@ -59,7 +60,7 @@ FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
     *(online, staged, unified_memories, networks),
     imported_adapters,
-    *(clustering, merges, mta, routing, retrieval, context_steering, steering_vectors, mixture),
+    *(clustering, merges, mta, arrow, routing, retrieval, context_steering, steering_vectors, mixture),
     *(frontier, tuned, matched, placebo, ceiling),
 )
 MORE = "PERSONA_LAB_EXPERIMENTS"

@@ -53,7 +53,8 @@ class Traits:
     `answers`: a model answers, so they can be chatted with. `personal`: different personas are answered
     differently, so there is a placebo. `readable`: memories may stand before their query. `mixable`: they can
     be one side of a mixture. `routable`: a persona can be routed to them. `mergeable`: there is a LoRA for
-    each persona, all begun alike. `newcomers`: it serves a persona whom the unified adapter below does not
+    each persona, all begun alike. `library`: there are LoRAs, for personas or for groups of them, that tokens
+    may choose among. `newcomers`: it serves a persona whom the unified adapter below does not
     know, from as much of her history as its parameter of that name says. `serves_unseen`: it can answer a
     persona kept out of all training, from what all share, her profile or her earlier dialogues. `trains`:
     adapters for some personas only are trained, so there is a step-matched unified. `divides`: what of its
@@ -66,6 +67,7 @@ class Traits:
     mixable: bool = False
     routable: bool = True
     mergeable: bool = False
+    library: bool = False
     newcomers: bool = False
     serves_unseen: bool = False
     trains: bool = False

@@ -29,7 +29,9 @@ ALIKE = Traits(readable=True, mixable=True, serves_unseen=True, divides=("traini
 """One adapter for everybody."""
 PERSONAL = Traits(personal=True, readable=True, mixable=True, trains=True, divides=("training", "replies"))
 """Adapters that differ from persona to persona."""
-MERGEABLE = replace(PERSONAL, mergeable=True)
+LIBRARY = replace(PERSONAL, library=True)
+"""LoRAs for personas or for groups of them, all begun alike."""
+MERGEABLE = replace(LIBRARY, mergeable=True)
 """A LoRA of her own for each persona, all begun alike."""
 
 

@@ -189,7 +189,11 @@ def _scores(scores: Mapping[str, float | None], baseline: Mapping[str, float | N
     st.markdown("&ensp; ".join(told), help=_metrics_help(shown))
 
 
-_KINDS: Mapping[str, str] = {"prefix": ", a prefix", "activations": ", an offset of activations"}
+_KINDS: Mapping[str, str] = {
+    "prefix": ", a prefix",
+    "activations": ", an offset of activations",
+    "library": ", a choice a token",
+}
 
 
 def _metrics_help(shown: Sequence[Metric]) -> str:

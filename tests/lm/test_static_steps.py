@@ -18,6 +18,7 @@ from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.held import Held, row_count
 from engine.lm.kernels import Kernels
+from engine.lm.library import library_of
 from engine.lm.load import Base
 from engine.lm.mixture import Strand, answer
 from engine.lm.plan import PLAIN, Batching, plan_for
@@ -36,7 +37,7 @@ def prompts(base: Base, chats: list[list[dict[str, str]]]) -> list[list[int]]:
 
 @pytest.fixture(scope="module")
 def changes(base: Base, prompts: list[list[int]]) -> list[Change | None]:
-    """Every kind of effect: factors of two ranks, offsets, prefixes of two lengths, several at once, none."""
+    """Every kind of effect: factors of two ranks, offsets, prefixes of two lengths, a library, and none."""
     strong = [_lora(base.model, rank=rank, seed=rank) for rank in (4, 8)]
     width = int(base.model.config.hidden_size)
     random = torch.Generator().manual_seed(3)
@@ -49,6 +50,7 @@ def changes(base: Base, prompts: list[list[int]]) -> list[Change | None]:
         change_of([], prefix=prefixes[0]),
         change_of([(strong[1], 1.0)], prefix=prefixes[1], offsets=[(offsets, 0.3)]),
         None,
+        change_of([(strong[0], 1.0)], libraries=[library_of(strong, top_k=1, temperature=1.0)]),
     ]
 
 
@@ -96,7 +98,7 @@ def test_one_change_written_into_the_weights_leaves_them_as_they_were(
     base: Base, prompts: list[list[int]], changes: list[Change | None]
 ) -> None:
     before = {name: one.clone() for name, one in base.model.named_parameters()}
-    for change in (changes[0], changes[4]):
+    for change in (changes[0], changes[4], changes[6]):
         plain, static = both(base, prompts, [change] * len(prompts))
         assert static == plain
     assert all(torch.equal(one, before[name]) for name, one in base.model.named_parameters())

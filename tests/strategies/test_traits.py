@@ -18,9 +18,10 @@ TRAINED = {
     *("global-prefix", "cluster", "cluster-from-unified", "merge-average", "merge-cluster", "merge-weighted"),
     *("merge-moe", "merge-topk", "merge-soft", "merge-learned", "mta", "staged", "hypernetwork"),
     "unified-memories",
+    "arrow",
     *NETWORKS,
 }
-ALIKE = {"unified", "global-prefix", "merge-average"}
+ALIKE = {"unified", "global-prefix", "merge-average", "arrow"}
 STEERED = {"context-steering", "steering-vectors"}
 
 
@@ -42,6 +43,7 @@ STEERED = {"context-steering", "steering-vectors"}
             | {"imported-adapters", "profile-prompt", "retrieval", "mixture", "routing", "tuned"},
         ),
         ("mergeable", {"per-persona", "hybrid", "constrained"}),
+        ("library", {"per-persona", "hybrid", "constrained", "cluster", "cluster-from-unified"}),
         ("newcomers", STEERED | NETWORKS | {"retrieval", "hybrid", "prefix-unified"}),
         (
             "serves_unseen",

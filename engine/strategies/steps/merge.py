@@ -18,7 +18,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import write_json
 from engine.data.dataset import load_splits
 from engine.lm.adapters import Lora, save_lora
-from engine.lm.effects import Own, Recipe, Stored, Weights, read_recipe
+from engine.lm.effects import Effect, Own, Recipe, Stored, Weights, read_recipe
 from engine.lm.load import Base, load_base
 from engine.lm.merge import Stack, concatenated, dare, linear, low_rank, stacked, ties, truncated
 from engine.lm.merge_weights import Mix
@@ -41,7 +41,7 @@ def run(context: RunContext) -> None:
     context.progress("load", 0, 1)
     shelf = Shelf(context.workspace)
     base = load_base(context.spec.base)
-    recipe = _recipe(context)
+    recipe = recipe_with(context, Own(context.spec.run_id))
     if not (context.adapters / PERSONAS).exists():
         _merge(context, shelf, base, recipe)
     crossed = Crossed(context.workspace, context.spec.run_id)
@@ -109,16 +109,15 @@ def weights_json(mixes: Sequence[Mix], parameters: Mapping[str, Any]) -> dict[st
     }
 
 
-def _recipe(context: RunContext) -> Recipe:
-    """The recipe of the merged run's variant, with this run's adapters in the place of that run's own."""
+def recipe_with(context: RunContext, own: Effect) -> Recipe:
+    """Return the recipe of the run whose adapters are taken, an effect of this run's in place of its own."""
     upstream = context.spec.upstream["adapters"]
     for entry in declared(context.workspace.run_folder(upstream), "variants", []):
         recipe = read_recipe(entry["recipe"])
         if Own(upstream) in recipe.effects:
-            own = Own(context.spec.run_id)
             return Recipe(tuple(own if one == Own(upstream) else one for one in recipe.effects))
     raise EngineError(
-        f"{upstream} has no variant with an adapter for each persona.", "Merge the adapters of another run."
+        f"{upstream} has no variant with an adapter for each persona.", "Take the adapters of another run."
     )
 
 
