@@ -43,8 +43,9 @@ def differing(rows: Sequence[Row]) -> str:
 
 
 def single(metric: Metric, effect: float, low: float, high: float, chance: float) -> str:
-    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), truly a gain: 92 % likely"."""
-    return f"{metric.change(effect)} ({metric.spread(low, high)}), truly a gain: {_chance(chance)} likely"
+    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), a gain with a chance of 92 %"."""
+    told = f"{metric.change(effect)} ({metric.spread(low, high)})"
+    return f"{told}, a gain with a chance of {_chance(chance)}"
 
 
 def _chance(chance: float) -> str:
