@@ -173,7 +173,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
 def back() -> None:
     """Show the way back to all experiments."""
     with st.container(key="page_back"):
-        st.page_link(frame.EXPERIMENTS, label="All experiments", icon=":material/arrow_back:")
+        left = st.button(
+            "All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"
+        )
+    if left:
+        st.switch_page(frame.EXPERIMENTS)
 
 
 def _filtered(cards: Sequence[Card]) -> tuple[list[Card], str]:
