@@ -36,9 +36,8 @@ def show(ws: Workspace) -> None:
 
 def _personas(ws: Workspace, found: Portrait) -> None:
     held = found.sitters
-    largest = (
-        f"{percent(held[0].share)} of all dialogues are {frame.plain(reads.called(ws, held[0].persona_id))}'s"
-    )
+    whose = frame.plain(reads.called(ws, held[0].persona_id))
+    largest = f"{percent(held[0].share, 1)} of all dialogues are {whose}'s"
     st.caption(
         f"{count(len(held), 'persona')}, the largest first: {largest}. Words set a persona apart where she "
         "uses them more than others do, in what is trained on."
