@@ -92,13 +92,14 @@ def show() -> None:
 
 def _answer(ws: Workspace, place: DeltaGenerator, below: DeltaGenerator) -> bool:
     """Show what was found in its place, and who loses by it below; say whether nothing is scored yet."""
+    nothing_scored = False
     with place, frame.boundary():
         answered = answer.show(ws)
+        nothing_scored = answered is None
         if answered is not None:
             with below:
                 answer.who_loses(ws, answered)
-        return answered is None
-    return False
+    return nothing_scored
 
 
 def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
