@@ -45,7 +45,7 @@ def kept(
     `made_from` are texts (hashes, mostly) that differ whenever the answer may. One answer is kept a name, on
     disk and in this process; nobody may change it.
     """
-    path = ws.data / "cache" / f"{name}.json"
+    path = ws.data / "cache" / f"{name}.kept"  # a head line, then JSON
     identity = hashlib.sha256("\0".join((_CODE, name, *made_from)).encode()).hexdigest()
     here = _here.get(path)
     if here is None or here[0] != identity:
@@ -63,12 +63,12 @@ def _on_disk(
         if head == _head(identity, body):
             return record(form, body)
     made = make()
-    if ws.data.is_dir() and not read_only(ws):
-        body = TypeAdapter(form).dump_json(made).decode()
-        try:
+    try:
+        if ws.data.is_dir() and not read_only(ws):
+            body = TypeAdapter(form).dump_json(made).decode()
             write_atomically(path, f"{_head(identity, body)}\n{body}")
-        except (OSError, EngineError) as error:
-            _log.debug("%s is not kept: %s", path, error)
+    except (OSError, EngineError) as error:
+        _log.debug("%s is not kept: %s", path, error)
     return made
 
 

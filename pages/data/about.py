@@ -37,7 +37,7 @@ def show(ws: Workspace) -> None:
 def _personas(ws: Workspace, found: Portrait) -> None:
     held, names = found.sitters, reads.names(ws)
     called = [names.get(one.persona_id, one.persona_id) for one in held]
-    largest = f"{percent(held[0].share)} of all dialogues are {frame.plain(called[0])}'s"
+    largest = f"{percent(held[0].share, 1)} of all dialogues are {frame.plain(called[0])}'s"
     st.caption(
         f"{count(len(held), 'persona')}, the largest first: {largest}. Words set a persona apart where she "
         "uses them more than others do, in what is trained on."

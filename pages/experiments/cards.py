@@ -17,6 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+from engine.results.comparing.scene import NotScored
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -132,7 +133,7 @@ def results(ws: Workspace) -> tuple[dict[str, Row], str]:
     """
     try:
         found = reads.compared(ws, split=_SPLIT)
-    except EngineError:  # nothing is scored yet
+    except NotScored:
         return {}, ""
     best: dict[str, Row] = {}
     sign = metrics.primary(ws).sign
@@ -171,7 +172,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
 
 def back() -> None:
     """Show the way back to all experiments."""
-    if st.button("All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"):
+    with st.container(key="page_back"):
+        left = st.button(
+            "All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"
+        )
+    if left:
         st.switch_page(frame.EXPERIMENTS)
 
 
@@ -314,7 +319,7 @@ def _time(card: Card) -> str:
 def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
     name, metric = str(row["variant"]), metrics.primary(frame.workspace())
-    unit = " points" if metric.in_points else ""
+    unit = metric.unit_words
     if name == reference:
         told = f"The reference: {metric.level(row['mean'])}{unit} on val"
         st.badge(told, icon=":material/flag:", color="gray")

@@ -19,7 +19,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.show.charts import is_bound
+from engine.show.charts.leaderboard import is_bound
 from engine.show.persona import table as tables
 from engine.show.persona.replies import Answered, answered
 from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs
@@ -218,9 +218,9 @@ def in_order(
             words=lambda name: words[name],
             help="The order of the list, and what previous and next mean.",
         )
-    personas = {persona.persona_id for persona in reads.personas(ws)}
-    if scene is not None:
-        personas |= set(scene.scores.means.index)
+    personas = set(reads.names(ws)) | set(scene.scores.means.index if scene is not None else ())
+    if not personas:
+        reads.dataset(ws)  # which says what is wrong with it
     names = ordered(
         sorted(personas),
         order or "id",

@@ -34,6 +34,7 @@ from engine.results.comparing import frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
+from engine.results.study import autopilot
 from engine.serve.conversation import choices
 
 P = ParamSpec("P")
@@ -205,15 +206,34 @@ def about(ws: Workspace) -> Portrait:
     return on_disk(ws, "portrait", contents(ws), Portrait, lambda: portrait(dataset(ws), splits(ws)))
 
 
-@_large_of_data
 def names(ws: Workspace) -> dict[str, str]:
-    """Return what each persona is called: the id, and the first name where her character text gives one."""
+    """Return what each persona is called: the id, and the first name where her character text gives one.
+
+    None where the data cannot be read: ids do then, and what needs the data says what is wrong with it.
+    """
+    try:
+        return _names(ws)
+    except EngineError:
+        return {}
+
+
+@_large_of_data
+def _names(ws: Workspace) -> dict[str, str]:
     return {one.persona_id: one.called for one in load_personas(ws)}
 
 
 def called(ws: Workspace, persona_id: str) -> str:
     """Return what a persona is called; published ones have an id alone."""
     return names(ws).get(persona_id, persona_id)
+
+
+def walking(ws: Workspace) -> autopilot.Autopilot | None:
+    """Return the autopilot while it walks; None where its state is torn, as its box on Study says."""
+    try:
+        found = autopilot.status(ws)
+    except EngineError:
+        return None
+    return found if found is not None and found.state == "walking" else None
 
 
 @_of_data

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import count
@@ -17,7 +16,9 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
-from engine.show import charts
+from engine.results.comparing.scene import NotScored
+from engine.show.charts.looks import CHOSEN
+from engine.show.charts.personas import strip_chart, table_of
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from pages.shared import frame, reads
 
@@ -44,7 +45,7 @@ def show(ws: Workspace) -> Shown | None:
     """Show the answer as it stands and return it; None before anything is scored."""
     try:
         found = reads.compared(ws, split=opening_split(ws))
-    except EngineError:  # nothing is scored yet
+    except NotScored:
         return None
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
     front = _front(found, told, metric)
@@ -99,7 +100,7 @@ def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
     found = reads.compared(ws, split=split)
     metric = METRICS[found["metric"]]
     paired = pairings(ws, found, variants=[variant])[variant]
-    return charts.table_of(paired, higher_is_better=metric.higher_is_better)
+    return table_of(paired, metric=metric)
 
 
 def who_loses(ws: Workspace, shown: Shown) -> None:
@@ -115,10 +116,10 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     unit = ", in points" if metric.in_points else ""
     st.caption(frame.plain(f"Each persona under {variant} against {reference} on {where}{unit}."))
     event = frame.chart(
-        charts.strip_chart(named, candidate=variant, reference=reference, in_points=metric.in_points),
+        strip_chart(named, candidate=variant, reference=reference, metric=metric),
         key="home_strip",
         on_select="rerun",
-        selection_mode=charts.CHOSEN,
+        selection_mode=CHOSEN,
         alt=f"Each persona's difference under {variant} on {where}",
     )
     if (clicked := frame.clicked(event)) is not None:

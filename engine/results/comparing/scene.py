@@ -160,20 +160,27 @@ class Scene:
         return protocol_guard.differences(self.fields[self.protocol], self.fields[protocol])
 
 
+class NotScored(EngineError):
+    """Nothing is scored on the split that is asked for."""
+
+    def __init__(self, split: str) -> None:
+        super().__init__(f"Nothing is scored on {split} yet.", "Start with: python -m engine run unified")
+
+
 def set_scene(
     ws: Workspace, *, metric: str | None, split: str, protocol: str | None, reference: str | None
 ) -> Scene:
     """Return the scene asked for; else the newest protocol with the reference, today's base before others,
     and the study's primary metric.
 
-    Raises EngineError for names nobody knows, where nothing is scored, and for a reference scored under
+    Raises NotScored where nothing is, EngineError for names nobody knows and for a reference scored under
     another protocol only.
     """
     kind = metrics.chosen(ws, metric)
     seen = store.overview(ws)
     scored = seen.coverage[seen.coverage["split"] == split]
     if scored.empty:
-        raise EngineError(f"Nothing is scored on {split} yet.", "Start with: python -m engine run unified")
+        raise NotScored(split)
     repeated = repeats(seen.variants.values(), seen.origins)
     base = _todays_base(ws)
     newest = dict.fromkeys(str(name) for name in scored["protocol"])

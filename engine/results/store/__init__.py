@@ -64,6 +64,12 @@ def refresh(ws: Workspace) -> Report:
     return ask(ws, lambda _: None)[1]
 
 
+def torn(ws: Workspace) -> list[Torn]:
+    """Return the finished runs whose folders cannot be taken in, with the reason."""
+    refresh(ws)
+    return [Torn(**entry) for entry in (read_stamp(ws) or {}).get("torn", ())]
+
+
 def rebuild(ws: Workspace) -> Report:
     """Build the database anew from the run folders; return what was taken in and what was found torn."""
     return database.rebuild(ws)
