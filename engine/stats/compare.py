@@ -7,7 +7,7 @@ Reads no file; the tables come from the caller, all of one metric, split and pro
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypedDict
 
 import numpy as np
