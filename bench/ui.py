@@ -3,7 +3,8 @@
     python -m engine bench ui                         both sizes, every page; the studies are made first
     python -m engine bench ui --personas 200 --pages Compare,Persona
     python -m engine bench ui --keep FOLDER           studies made there stay and are used again
-    python -m engine bench ui --processor-only        without server and browser: processor time alone
+    python -m engine bench ui --processor-only        without server and browser: processor time alone; with
+                                                      one page (--pages), its first visit in a fresh process
     python -m engine bench ui --at-work               with a run at work: the dock is on every page
     python -m engine bench ui --personas 2000 --runs 2000     a workspace that has lived long: 200 variants
 
@@ -257,19 +258,17 @@ def processor(ws: Workspace, places: Sequence[Place], *, turns: int) -> dict[str
     All share one process, as visits to one app do; a page's first run then holds what no earlier one read.
     """
     from streamlit.testing.v1 import AppTest
-
-    from pages.shared import frame
+    from streamlit.util import calc_hash
 
     os.environ["PERSONA_LAB_WORKSPACE"] = str(ws.root)
     rows = {}
     script = REPOSITORY / "pages" / "shared" / "script.py"
     for place in places:
         app = AppTest.from_file(str(script), default_timeout=_PATIENCE_MS / 100)
-        app.run()
         path, _, query = place.path.partition("?")
         for name, value in parse_qsl(query):
             app.query_params[name] = value
-        app.switch_page(frame.script_of(path))
+        app._page_hash = calc_hash(path)  # switch_page works only once another page was run
         spent = []
         for _ in range(turns + 1):
             began = time.process_time()
