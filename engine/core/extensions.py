@@ -58,8 +58,14 @@ class Extension:
 
 
 def named(ws: Workspace) -> tuple[Extension, ...]:
-    """Return the files that the workspace's settings name, in their order. Runs none of them."""
-    names = read_machine(ws).extensions
+    """Return the files that the workspace's settings name, in their order. Runs none of them.
+
+    Settings that cannot be read name none; nothing is changed in their workspace (engine/core/machine.py).
+    """
+    try:
+        names = read_machine(ws).extensions
+    except EngineError:
+        return ()
     approvals = _approvals() if names else {}
     return tuple(_seen(_place(ws, name), approvals) for name in names)
 

@@ -73,6 +73,15 @@ def read_machine(ws: Workspace) -> Machine:
         return Machine()
 
 
+def unreadable(ws: Workspace) -> EngineError | None:
+    """Return what is wrong with the file of the settings, None where it can be read, or is not there."""
+    try:
+        read_machine(ws)
+    except EngineError as error:
+        return error
+    return None
+
+
 def change_machine(ws: Workspace, **values: Any) -> Machine:
     """Change some settings and return all. Raises EngineError for values that mean nothing, changing nothing.
 
@@ -112,13 +121,20 @@ def refuse_foreign_cluster(ws: Workspace, machine: Machine) -> None:
 
 def read_only(ws: Workspace) -> bool:
     """Say whether nothing is written here: so told by PERSONA_LAB_READ_ONLY=1 or by the workspace's settings,
-    or because the folder takes nothing (mounted read-only, or not this user's to write)."""
+    because these cannot be read, or because the folder takes nothing (mounted read-only, or not this
+    user's to write)."""
     return declared_read_only(ws) or unwritable(ws) is not None
 
 
 def declared_read_only(ws: Workspace) -> bool:
-    """Say whether somebody wants nothing to be changed here, whatever the file system would take."""
-    return _told_read_only() or read_machine(ws).read_only
+    """Say whether somebody wants nothing to be changed here, whatever the file system would take.
+
+    What settings say that cannot be read is not known: nothing is changed by them, and all can be looked at.
+    """
+    try:
+        return _told_read_only() or read_machine(ws).read_only
+    except EngineError:
+        return True
 
 
 def unwritable(ws: Workspace) -> Path | None:

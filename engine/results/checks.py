@@ -18,9 +18,16 @@ from engine.lm.scorer_choice import reading
 
 def study_checks(ws: Workspace) -> list[Mapping[str, Any]]:
     """Return every check, each {name, ok, detail}; of a study without dialogues those that there are."""
+    return [*_held(ws), *_scorer(ws)]
+
+
+def _held(ws: Workspace) -> list[Mapping[str, Any]]:
+    """Those made at the import; a file of them that cannot be read is a failed one itself."""
     path = ws.splits / SPLITS
-    held = list(read_json(path).get("checks", ())) if path.exists() else []
-    return [*held, *_scorer(ws)]
+    try:
+        return list(read_json(path).get("checks", ())) if path.exists() else []
+    except EngineError as error:
+        return [checks.named("split", error.message, "")]
 
 
 def failed_words(ws: Workspace, *, scorer: bool = True) -> list[str]:

@@ -43,5 +43,11 @@ def differing(rows: Sequence[Row]) -> str:
 
 
 def single(metric: Metric, effect: float, low: float, high: float, chance: float) -> str:
-    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), truly gains with 92 %"."""
-    return f"{metric.change(effect)} ({metric.spread(low, high)}), truly gains with {percent(chance)}"
+    """Word one persona's effect with luck taken out: "+1.2 (−0.4 to +2.8), a gain with a chance of 92 %"."""
+    told = f"{metric.change(effect)} ({metric.spread(low, high)})"
+    return f"{told}, a gain with a chance of {_chance(chance)}"
+
+
+def _chance(chance: float) -> str:
+    """A chance is never worded as certain either way."""
+    return "over 99 %" if chance > 0.995 else "under 1 %" if chance < 0.005 else percent(chance)

@@ -9,9 +9,10 @@ from engine.results.study.onward import controls_of
 from engine.strategies.cloning import command_of
 from engine.strategies.plan import Plan, look
 from pages.compare.choices import View
-from pages.shared import judged, launch, reads
+from pages.shared import frame, judged, launch, reads
 
 
+@frame.guarded
 def buttons(view: View, candidate: str) -> None:
     """Show the buttons in the row that they stand in."""
     judged.equivalence(view.row(candidate), view.reference, view.metric)
@@ -26,6 +27,7 @@ def controls(ws: Workspace, candidate: str) -> Plan | None:
     return None if candidate not in known else controls_of(ws, known[candidate], look(ws))
 
 
+@frame.guarded
 def missing(view: View, candidate: str) -> None:
     """Say which controls are not scored, with the command line that runs them; nothing once they are."""
     planned = controls(view.ws, candidate)

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count
 from engine.results import store
@@ -46,6 +47,7 @@ def show() -> None:
         )
         return
     frame.changed_files(ws)
+    frame.torn_runs(ws)
     protocols = reads.protocols(ws)
     if protocols.empty:
         frame.empty_state(
@@ -144,7 +146,8 @@ def _remarks(ws: Workspace, view: View) -> None:
         with st.expander(
             f"Read these differences with care: {count(len(found['warnings']), 'warning')}",
             icon=":material/warning:",
-            expanded=len(found["warnings"]) <= 2,
+            expanded=len(found["warnings"]) <= 2
+            and frame.chosen(compare_choices.PAGE, "view", list(_SECTIONS)) in (None, "table"),
         ):
             st.markdown("\n".join(f"- {frame.plain(line)}" for line in found["warnings"]))
             if found["unscored"] and view.metric.name in store.missing(ws):
@@ -172,9 +175,12 @@ def _looks_at_test(ws: Workspace, found: Mapping[str, Any]) -> None:
 
 
 def _strangers(view: View) -> None:
-    seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
     if view.found.get("unseen") is not None:
         return  # they have a table of their own
+    try:
+        seen, unseen = compare_reads.strangers(view.ws, view.asked.split)
+    except EngineError:  # the data cannot be read, as the head of the page says
+        return
     if seen and not unseen:
         st.badge(
             "Seen personas only",

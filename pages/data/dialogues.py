@@ -80,7 +80,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
     names = [dialogue.dialogue_id for dialogue in shown]
     place = names.index(addresses.linked(_READ, names, label="Dialogue"))
     listed = f"{key}_{start}"
-    frame.select_rows(listed, [place] if place else [])  # arrows go nowhere from a row that is selected first
+    frame.select_rows(listed, [place])
 
     def take() -> None:
         if rows := st.session_state[listed]["selection"]["rows"]:

@@ -61,7 +61,7 @@ def show() -> None:
 
 
 def _overview(ws: Workspace) -> None:
-    card, record = reads.card(ws), read_json(ws.splits / "splits.json")
+    card = reads.card(ws)
     counts, statistics = card["counts"], card["statistics"]
     with st.container(horizontal=True, gap="medium", key="numbers_data"):
         for label in ("personas", "dialogues", "messages", "examples"):
@@ -75,12 +75,17 @@ def _overview(ws: Workspace) -> None:
         st.info(frame.plain(note), icon=":material/info:")
     left, right = st.columns(2, gap="large")
     with left:
-        _splits(record)
+        with frame.boundary():
+            _splits(read_json(ws.splits / "splits.json"))
         _lengths(statistics)
-        _subjects(ws)
+        with frame.boundary():
+            _subjects(ws)
     with right:
-        _checks(ws)
-    about.show(ws)
+        with frame.boundary():
+            _checks(ws)
+        _scorer(ws)
+    with frame.boundary():
+        about.show(ws)
     _known_beside(counts, statistics)
     _left_out(card.get("left_out", []))
 
@@ -132,7 +137,6 @@ def _checks(ws: Workspace) -> None:
         st.markdown(f"{icon} **{name}**{word}  \n:gray[{detail}]")
         if not check["ok"] and (told := TOLD.get(check["name"])) is not None:
             st.caption(f"{told.means} {told.do}")
-    _scorer(ws)
 
 
 def _scorer(ws: Workspace) -> None:

@@ -14,7 +14,7 @@ from engine.data.augment.methods import method_words
 from engine.data.augment.preview import preview
 from engine.data.augment.records import Attempt
 from engine.runs.records import scan
-from pages.shared import frame, reads
+from pages.shared import frame, launch, reads
 
 _MOST = 10
 
@@ -72,8 +72,13 @@ def show(ws: Workspace) -> None:
 def _last_run(ws: Workspace) -> None:
     done = [one for one in scan(ws) if one.experiment == "augmentation" and one.state == "succeeded"]
     if not done:
-        st.caption("Nothing is augmented yet. From a terminal, or on the page Experiments:")
-        st.code(frame.command("run", "per-persona", use_augmented=True), language=None)
+        st.caption("Nothing is augmented yet.")
+        asked = {"experiment": "per-persona", "use_augmented": "true"}
+        st.page_link(
+            frame.EXPERIMENTS, label="Train on augmented dialogues", icon=":material/science:",
+            query_params=asked,
+        )  # fmt: skip
+        launch.show_command(frame.command("run", "per-persona", use_augmented=True))
         return
     domain = reads.domain(ws)
     told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))

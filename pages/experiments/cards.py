@@ -17,6 +17,7 @@ from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import about, count, spelled
 from engine.domains import metrics
+from engine.results.comparing.scene import NotScored
 from engine.runs.records import RunRecord
 from engine.show.charts.leaderboard import is_bound
 from engine.show.run_words import changed_words, title_of
@@ -132,7 +133,7 @@ def results(ws: Workspace) -> tuple[dict[str, Row], str]:
     """
     try:
         found = reads.compared(ws, split=_SPLIT)
-    except EngineError:  # nothing is scored yet
+    except NotScored:
         return {}, ""
     best: dict[str, Row] = {}
     sign = metrics.primary(ws).sign
@@ -171,7 +172,11 @@ def already(ws: Workspace, experiment: Experiment, seen: Seen) -> None:
 
 def back() -> None:
     """Show the way back to all experiments."""
-    if st.button("All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"):
+    with st.container(key="page_back"):
+        left = st.button(
+            "All experiments", icon=":material/arrow_back:", type="tertiary", key="experiments_back"
+        )
+    if left:
         st.switch_page(frame.EXPERIMENTS)
 
 

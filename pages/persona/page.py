@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.wording import count, known
 from engine.domains import metrics
@@ -41,9 +42,14 @@ def show() -> None:
     title = head.empty()
     asked = str(st.query_params.get("persona") or st.session_state.get(_LAST) or "")
     title.title(frame.plain(reads.called(ws, asked)) or "Persona", anchor=False)
-    addresses.remarks()
+    frame.remarks()
     with st.container(key="persona_asked"):
-        columns = st.columns([3, 2.4, 3, 2.6, 3, 2.7], vertical_alignment="bottom")
+        is_scored = _is_scored(ws)
+        columns = st.columns(
+            [3, 2.4, 3, 2.6, 3, 2.7] if is_scored else [3, 2.4],
+            vertical_alignment="bottom",
+            width="stretch" if is_scored else 520,
+        )
     scene: Scene | None = None
     instead: Callable[[], None] = _nothing_scored
     try:
@@ -52,7 +58,11 @@ def show() -> None:
         instead = partial(rescore.instead, ws, missing)
     except reads.NotJudged as waiting:
         instead = partial(judging.instead, ws, waiting, page="persona")
-    clusters = persona_scene.clusters(ws)
+    except EngineError as error:  # the scores cannot be read; who she is can
+        instead = partial(frame.show_error, error)
+    clusters: Clusters | None = None
+    with frame.boundary():
+        clusters = persona_scene.clusters(ws)
     names, order = persona_scene.in_order(ws, scene, clusters, columns[1])
     with columns[0]:
         persona_id = _persona(ws, names)
@@ -64,8 +74,10 @@ def show() -> None:
     with told:
         _told(names, persona_id, order, scene)
     _numbers(ws, scene, clusters, names, persona_id)
-    found = _examples(ws, scene, persona_id) if scene is not None else []
+    found: list[Answered] = []
     if scene is not None:
+        with frame.boundary():
+            found = _examples(ws, scene, persona_id)
         downloads.tell(f"{scene.metric.label}, {scene.split}, protocol {scene.protocol}")
         left, right = st.columns(2, gap="large")
         with left:
@@ -77,11 +89,19 @@ def show() -> None:
         instead()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _character(ws, persona_id)
+        with frame.boundary():
+            _character(ws, persona_id)
         if scene is not None:
             _origins(ws, scene, persona_id)
     with right:
         persona_scores.place(clusters, persona_id, on_choose=_choose_persona)
+
+
+def _is_scored(ws: Workspace) -> bool:
+    try:
+        return not reads.protocols(ws).empty
+    except EngineError:
+        return False
 
 
 def _persona(ws: Workspace, names: Sequence[str]) -> str:
@@ -153,8 +173,7 @@ def _numbers(
         facts.append(
             ("Cluster", told, f"Of {count(len(clusters.sizes), 'cluster')}, by {clusters.features}.")
         )
-    routed = persona_scene.routed(ws)
-    if routed and scene is not None:
+    if scene is not None and (routed := persona_scene.routed(ws)):
         name, run_id = next(iter(routed.items()))
         goes = persona_scene.routes(ws, run_id)["routes"].get(persona_id)
         if goes:
@@ -193,7 +212,7 @@ def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
 
 def _character(ws: Workspace, persona_id: str) -> None:
     st.subheader("Character and routines", anchor=False)
-    persona = next((one for one in reads.dataset(ws).personas if one.persona_id == persona_id), None)
+    persona = next((one for one in reads.personas(ws) if one.persona_id == persona_id), None)
     if persona is None:
         st.caption("Only published scores are known of this persona.")
         return

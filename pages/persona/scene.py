@@ -218,9 +218,9 @@ def in_order(
             words=lambda name: words[name],
             help="The order of the list, and what previous and next mean.",
         )
-    personas = {persona.persona_id for persona in reads.dataset(ws).personas}
-    if scene is not None:
-        personas |= set(scene.scores.means.index)
+    personas = set(reads.names(ws)) | set(scene.scores.means.index if scene is not None else ())
+    if not personas:
+        reads.dataset(ws)  # which says what is wrong with it
     names = ordered(
         sorted(personas),
         order or "id",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
@@ -120,7 +121,7 @@ def _take_over(question: Question | None) -> None:
 
 
 def _persona(ws: Workspace) -> Persona:
-    known = {persona.persona_id: persona for persona in reads.dataset(ws).personas}
+    known = {persona.persona_id: persona for persona in reads.personas(ws)}
 
     def words(name: str) -> str:
         character = known[name].character or ""
@@ -270,11 +271,12 @@ def _sampling() -> tuple[float, float, int]:
 
 
 def _from_address(name: str, least: float, most: float, *, usual: float) -> float:
-    try:
-        value = float(st.query_params.get(name, usual))
-    except ValueError:
-        return usual
-    return value if least <= value <= most else usual
+    asked = st.query_params.get(name, f"{usual:g}")
+    with suppress(ValueError):
+        if least <= (value := float(asked)) <= most:
+            return value
+    addresses.gone(name.replace("_", "-"), asked, f"{usual:g}")
+    return usual
 
 
 def _length() -> int:

@@ -98,8 +98,9 @@ def _actions(ws: Workspace, record: RunRecord) -> None:
             )  # fmt: skip
         if record.state == "succeeded":
             st.page_link(frame.COMPARE, label="See its scores", icon=":material/leaderboard:")
-            _reference(ws, record)
-            _repeat(ws, record)
+            with frame.boundary():
+                _reference(ws, record)
+                _repeat(ws, record)
         st.caption(frame.plain(_reason(record)))
     if cancelled:
         run_queue.cancel(record.run_id)
@@ -165,7 +166,8 @@ def _reason(record: RunRecord) -> str:
 
 
 def _progress(ws: Workspace, record: RunRecord) -> None:
-    _facts(ws, record)
+    with frame.boundary():
+        _facts(ws, record)
     curves.show(ws, record)
 
 
@@ -190,8 +192,8 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         st.caption("The log is empty so far.")
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
-    command = frame.plain(frame.command("logs", record.run_id))
-    st.caption(f"The last {count(len(lines), 'line')}. All of it: {command}")
+    st.caption(f"The last {count(len(lines), 'line')}. All of it:")
+    launch.show_command(frame.command("logs", record.run_id))
     downloads.file(
         "Whole log", lambda: "\n".join(read_log(ws.run_folder(record.run_id))) + "\n",
         name=f"{record.run_id}.log.txt", mime="text/plain", key="runs_log_file",

@@ -63,7 +63,9 @@ def show_list(
         found = _filtered(ordered, told, columns)
         with columns[4], st.popover("View", icon=":material/tune:", width="stretch"):
             metric, parameters, by = _shown(metrics.of_study(ws))
-    scores = run_reads.scores(ws, metric.name)
+    scores: Scores = {}
+    with frame.boundary():  # the runs are there without them
+        scores = run_reads.scores(ws, metric.name)
     if not few:
         found = _sorted(found, by, scores, metric, told)
     if not found:

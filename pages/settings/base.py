@@ -9,7 +9,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, embedded_base
 from engine.show import about
 from engine.strategies.ground import change_base
-from pages.shared import base_card, frame
+from pages.shared import base_card, frame, launch
 
 _CARD = "settings_base_card"
 
@@ -60,8 +60,9 @@ def _other(ws: Workspace) -> None:
     base = base_card.choose("settings_base", current=current)
     st.caption(
         "What was made stays and is shown under its own protocol; what is launched from then on stands on "
-        f"the new base. The same in a terminal: {frame.plain(frame.command('base', 'use', base or 'NAME'))}"
+        "the new base. The same in a terminal:"
     )
+    launch.show_command(frame.command("base", "use", base or "NAME"))
     with st.container(horizontal=True):
         looks = st.button("Look at it", icon=":material/search:", key="settings_base_look")
         uses = st.button(

@@ -8,6 +8,8 @@ from pathlib import Path
 import streamlit as st
 
 from engine.core import extensions
+from engine.core.command import in_workspace
+from engine.core.errors import EngineError
 from engine.core.machine import (
     READ_ONLY,
     Machine,
@@ -15,6 +17,7 @@ from engine.core.machine import (
     read_machine,
     read_only,
     refuse_if_read_only,
+    unreadable,
 )
 from engine.core.paths import Workspace
 from engine.core.roles import obstacle, refuse_unless
@@ -28,7 +31,7 @@ from engine.show import about
 from engine.show.doctor import Check, examine
 from engine.strategies import costs
 from pages.settings import base, clean, queue
-from pages.shared import frame, reads, rescore
+from pages.shared import frame, launch, reads, rescore
 
 _SIZES_SECONDS = 60
 _LAUNCHER_WORDS = {
@@ -43,25 +46,16 @@ def show() -> None:
     prepared = frame.is_prepared(ws)
     if not prepared:
         frame.no_data_yet("Base model, launcher, sizes on disk and a check-up of the workspace stand here.")
-    left, right = st.columns(2, gap="large")
-    with left:
-        if prepared:
-            base.show(ws)
-        _machine(ws, prepared=prepared)
-        queue.keys(ws)
-        if prepared:
-            _own_code(ws)
-    with right:
-        if prepared:
-            _disk(ws)
-            _doctor(ws)
-            _estimates(ws)
-            clean.show(ws)
-        _looks()
-        _about(ws)
+    left = (base.show, _device, _scored_on, _launcher, queue.keys, _own_code)
+    right = (_disk, _doctor, _estimates, clean.show, _looks, _about)
+    for column, parts in zip(st.columns(2, gap="large"), (left, right), strict=True):
+        for part in parts:
+            if prepared or part in (_device, queue.keys, _looks, _about):
+                with column, frame.boundary():  # what cannot be read hides nothing else: here it is found
+                    part(ws)
 
 
-def _looks() -> None:
+def _looks(_: Workspace) -> None:
     st.subheader("Light or dark", anchor=False)
     st.markdown("In the menu at the top right (:material/more_vert:): as the system, light or dark.")
 
@@ -69,7 +63,7 @@ def _looks() -> None:
 # --- the machine
 
 
-def _machine(ws: Workspace, *, prepared: bool) -> None:
+def _device(_: Workspace) -> None:
     st.subheader("Device", anchor=False)
     found = about.processor()
     memory = f", {about.in_words(found.memory_bytes)} of memory" if found.memory_bytes else ""
@@ -78,9 +72,12 @@ def _machine(ws: Workspace, *, prepared: bool) -> None:
     else:
         st.markdown("**Processor**, no GPU that the installed torch can use")
     st.caption(f"{count(found.cores, 'core')}{memory}. Weights are held in {found.number_format}.")
-    if not prepared:
-        return
-    _scored_on(ws)
+
+
+def _launcher(ws: Workspace) -> None:
+    """Where runs are executed, and whether any may be."""
+    if unreadable(ws):
+        return  # said at the head of the page, as on every one
     st.subheader("Launcher", anchor=False)
     settings = read_machine(ws)
     for name in LAUNCHERS:
@@ -138,11 +135,13 @@ def _own_code(ws: Workspace) -> None:
         st.markdown(f"{path} {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
-            st.code(one.refusal().hint, language=None, wrap_lines=True)
+            st.code(in_workspace(one.refusal().hint, ws), language=None, wrap_lines=True)
     st.caption(
-        "Strategies, metrics or a domain of your own: `python -m engine machine --extension FILE`, then "
-        "`--approve FILE`."
+        "Strategies, metrics or a domain of your own, from a terminal: name the file, then approve it as it "
+        "is."
     )
+    for option in ("extension", "approve"):
+        launch.show_command(frame.command("machine", **{option: "FILE.py"}))
 
 
 # --- the workspace
@@ -156,7 +155,7 @@ def _places(root: str, version: str) -> list[about.Place]:
 def _disk(ws: Workspace) -> None:
     st.subheader("Workspace", anchor=False)
     st.code(str(ws.root), language=None)
-    found = _places(str(ws.root), store.version(ws))
+    found = _places(str(ws.root), _results(ws))
     frame.table(
         {
             "Part": [place.name for place in found],
@@ -175,10 +174,11 @@ def _doctor(ws: Workspace) -> None:
     with st.container(horizontal=True, gap="small"):
         if st.button("Check the workspace", icon=":material/stethoscope:", key="settings_check"):
             with st.spinner("Checking every run, file and fingerprint ..."):
-                st.session_state["settings_checks"] = (examine(ws), store.version(ws))
+                st.session_state["settings_checks"] = (examine(ws), _results(ws))
         if st.button("Rebuild the results", icon=":material/refresh:", key="settings_rebuild"):
             _confirm_rebuild(ws)
-    _missing_metrics(ws)
+    with frame.boundary():
+        _missing_metrics(ws)
     done = st.session_state.pop("settings_rebuilt", None)
     if done:
         st.success(frame.plain(done), icon=":material/check_circle:")
@@ -188,8 +188,16 @@ def _doctor(ws: Workspace) -> None:
         return
     checks, version = held
     _findings(checks)
-    if version != store.version(ws):
+    if version != _results(ws):
         st.caption("Runs have ended since this check.")
+
+
+def _results(ws: Workspace) -> str:
+    """What changes with the results; "" where they cannot be told, as the check then says."""
+    try:
+        return store.version(ws)
+    except EngineError:
+        return ""
 
 
 def _estimates(ws: Workspace) -> None:

@@ -9,7 +9,7 @@ from engine.core.machine import Machine, change_machine, refuse_if_read_only
 from engine.core.paths import Workspace
 from engine.runs.launchers import LAUNCHERS
 from engine.show import about
-from pages.shared import frame
+from pages.shared import frame, launch
 
 
 def queue(ws: Workspace, settings: Machine) -> None:
@@ -47,7 +47,8 @@ def queue(ws: Workspace, settings: Machine) -> None:
             change_machine(ws, training_slots=slots, launcher=launcher, ray_runs=runs, **told)
             st.toast("Saved.")
             st.rerun()
-    st.caption(f"The same from a terminal: {frame.plain(frame.command('machine'))}")
+    st.caption("The same from a terminal:")
+    launch.show_command(frame.command("machine", training_slots=settings.training_slots))
 
 
 def keys(ws: Workspace) -> None:

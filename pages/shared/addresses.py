@@ -108,7 +108,8 @@ def linked_choice(
     What is shown always stands in the address, a default too: another may be first tomorrow. A name there
     that is no option is said to be gone, and stays until another is chosen. With `kept` whoever comes back to
     the page finds the choice as it was. With `whole` (its words) the first option is "all", told as None and
-    left out of the address. Code sets the choice through `choose`, before the widget is drawn.
+    left out of the address. Code sets the choice through `choose`, before the widget is drawn. What was shown
+    here and is no option any more since something else was chosen goes without a word.
     """
     if whole:
         options = [ALL, *options]
@@ -123,7 +124,8 @@ def linked_choice(
     if kept and asked is None and key not in st.session_state:
         asked = written.address if written else None
     anew = held is None or not written or not written.is_own(asked, held)
-    is_gone = asked not in (None, *options) and (anew or not written or held == written.held)
+    still_asked = written is not None and held == written.held != asked  # it was never shown here
+    is_gone = asked not in (None, *options) and (anew or still_asked)
     if asked in options and anew:
         st.session_state[key] = asked
     if st.session_state.get(key) not in (None, *options):

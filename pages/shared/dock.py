@@ -13,11 +13,10 @@ import streamlit as st
 
 from engine.core.paths import Workspace
 from engine.core.wording import STATE_WORDS, count, duration
-from engine.results.study import autopilot
 from engine.runs import jobs
 from engine.runs.records import RunRecord, scan
 from engine.show.run_words import title, underway
-from pages.shared import frame
+from pages.shared import frame, reads
 
 _TICK_SECONDS = 1.0
 _STATES, _AT_WORK = "dock_states", ("queued", "running")
@@ -97,8 +96,8 @@ def _waiting(ws: Workspace, queued: Sequence[RunRecord]) -> None:
 
 def _pilot(ws: Workspace) -> tuple[str, str | None] | None:
     """The tree that the autopilot walks and where it is; None while it does not walk."""
-    found = autopilot.status(ws)
-    return (found.tree, found.node) if found is not None and found.state == "walking" else None
+    found = reads.walking(ws)
+    return None if found is None else (found.tree, found.node)
 
 
 def _states(ws: Workspace, records: Sequence[RunRecord], walking: Any) -> tuple[str, dict[str, str], Any]:

@@ -28,6 +28,7 @@ from engine.core.plain import in_table
 from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS
 from engine.domains.metric import Metric
+from engine.results import store
 from engine.show import glossary
 from engine.show.charts.looks import CHOSEN, Chart, quick
 from pages.shared import addresses, downloads, numbers, sign_in, studies
@@ -66,6 +67,7 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
 BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
+_ROW_PIXELS, _ROWS_WITHOUT_SCROLLING = 33, 10
 Given = ParamSpec("Given")
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
@@ -143,7 +145,10 @@ def read_only() -> bool:
 
 def closed(least: Role = "run") -> str:
     """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
-    return "This workspace is read-only." if read_only() else roles.obstacle(least)
+    if not read_only():
+        return roles.obstacle(least)
+    torn = machine.unreadable(workspace())
+    return "This workspace is read-only." if torn is None else torn.message
 
 
 def action(
@@ -249,7 +254,14 @@ def heading(title: str, lead: str) -> None:
     words = glossary.met_on(title)
     st.caption(lead, help=f"Words met here:\n{glossary.as_lines(words)}" if words else None)
     named(title)
+    remarks()
+
+
+def remarks() -> None:
+    """Say below a page's title what its address asks for in vain, and that settings cannot be read."""
     addresses.remarks()
+    if (torn := machine.unreadable(workspace())) is not None:
+        show_error(torn)
 
 
 def named(title: str) -> None:
@@ -286,6 +298,16 @@ def changed_files(ws: Workspace) -> None:
         st.caption(plain(integrity.remedy(ws)))
 
 
+def torn_runs(ws: Workspace) -> None:
+    """Say which finished runs cannot be read, and so are missing in what is shown; nothing where all can."""
+    for one in store.torn(ws):
+        st.warning(
+            f"{plain(one.run_id)} cannot be read, so nothing of it is shown here: {plain(one.reason)}",
+            icon=":material/folder_off:",
+        )
+        st.caption(hint("Look at it: python -m engine doctor"))
+
+
 def hint(text: str | None) -> str:
     """Return a remedy as Markdown; commands in it name this workspace, so that they can be pasted."""
     return plain(in_workspace(text or "", workspace()))
@@ -312,6 +334,9 @@ def table(
     Without `say_key` the page itself says how a row is opened by key, as where several tables stand together.
     """
     drawn = shown if isinstance(shown, Styler) else _as_text(pd.DataFrame(shown))
+    rows = len(drawn.index)
+    if told.get("height") == "content" or ("height" not in told and rows <= _ROWS_WITHOUT_SCROLLING):
+        told["height"] = _ROW_PIXELS * (rows + 1) + 2  # its room is kept until it is drawn
     event = st.dataframe(drawn, hide_index=True, **{"placeholder": "", **told})  # nothing is no "None"
     if "on_select" in told and say_key:
         st.caption(BY_KEY)

@@ -16,7 +16,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _HERE = Path(__file__).resolve().parent
-_FILES = (("going_back.js", "script"), ("menu_place.js", "script"), ("head.css", "style"))
+_FILES = (
+    ("going_back.js", "script"),
+    ("menu_place.js", "script"),
+    ("table_keys.js", "script"),
+    ("head.css", "style"),
+)
 # As Streamlit's own files are named.
 # fmt: off
 PARTS = [

@@ -209,12 +209,14 @@ def _launch_button(
 
 def _obstacle(ws: Workspace, planned: Plan) -> str:
     """Show what stands in the way of a launch; return why the button is off, nothing where it is not."""
+    if closed := frame.closed():
+        return closed
     obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws).launcher)
     if obstacle is not None:
         st.warning(frame.plain(obstacle.message), icon=":material/block:")
         st.caption(frame.hint(obstacle.hint))
         return "Something is missing: see above."
-    return frame.closed()
+    return ""
 
 
 def launch(ws: Workspace, planned: Plan) -> None:

@@ -100,7 +100,7 @@ def _mark(ws: Workspace, found: Sequence[Answered], asked: Mapping[str, Any]) ->
             variants=reply.variants,
         )
     except EngineError as error:
-        st.toast(frame.plain(f"{error.message} {error.hint or ''}"), icon=":material/error:")
+        st.toast(f"{frame.plain(error.message)} {frame.hint(error.hint)}", icon=":material/error:")
 
 
 def _example(

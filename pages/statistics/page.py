@@ -11,13 +11,15 @@ _PAGE = REPOSITORY / "docs" / "statistics.md"
 
 
 def show() -> None:
-    st.page_link(frame.COMPARE, label="Compare", icon=":material/arrow_back:")
+    with st.container(key="page_back"):
+        st.page_link(frame.COMPARE, label="Compare", icon=":material/arrow_back:")
     if not _PAGE.exists():
         frame.heading("Statistics, checked", "How often are the intervals and tests right?")
         st.markdown("The simulation has not been run here. It takes a few minutes on one core:")
         st.code(".venv/bin/python bench/simulate.py --write", language=None)
         return
-    st.markdown(_PAGE.read_text(encoding="utf-8"))
+    with st.container(key="statistics"):
+        st.markdown(_PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.core.wording import count
@@ -17,6 +16,7 @@ from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
+from engine.results.comparing.scene import NotScored
 from engine.show.charts.looks import CHOSEN
 from engine.show.charts.personas import strip_chart, table_of
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
@@ -45,7 +45,7 @@ def show(ws: Workspace) -> Shown | None:
     """Show the answer as it stands and return it; None before anything is scored."""
     try:
         found = reads.compared(ws, split=opening_split(ws))
-    except EngineError:  # nothing is scored yet
+    except NotScored:
         return None
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
     front = _front(found, told, metric)

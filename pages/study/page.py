@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
@@ -49,44 +50,56 @@ def show() -> None:
         return
     frame.heading("Study", _LEAD)
     frame.changed_files(ws)
-    jobs.list_runs(ws)  # heals a queue that nobody looks after
-    seen = look(ws)
-    left, right = st.columns([3, 2], gap="medium")
+    records = jobs.list_runs(ws)  # heals a queue that nobody looks after
+    with st.container(key="home_top"):  # head.css keeps their room
+        left, right = st.columns([3, 2], gap="medium")
     losers = st.container()  # below both: on a telephone the next step comes before it
     choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    answered = None
-    with frame.boundary(), left:
-        answered = answer.show(ws)
+    is_empty = _answer(ws, left, losers)
+    with losers, frame.boundary():
+        frame.torn_runs(ws)
     with choices:
         name = _tree_choice(ws)
-    with frame.boundary():
+    seen: Seen | None = None
+    with frame.boundary():  # what is not sound hides nothing but itself
+        seen = look(ws)
         tree = tree_library.find(ws, name)
         with choices:
             tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
         waiting: list[reads.NotJudged] = []
         stood = study.stand(ws, tree, compared=partial(_compared, waiting), seen=seen)
-        if answered is None:
+        if is_empty:
             with left:
                 _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):
             offered = _next(ws, stood, seen, waiting)
-        if answered is not None:
-            with losers:
-                answer.who_loses(ws, answered)
         _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        if seen.ground.dialogues:
+        if seen is not None and seen.ground.dialogues:
             with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
                 onward.plan_ahead(ws, seen)
             with st.expander("Run another experiment", icon=":material/tune:"):
                 launch.experiment_form(ws, key="home")
         with st.expander("Copy or edit this tree", icon=":material/edit:"):
             tree_tools.edit(ws, name)
-        _facts(ws)
+        with frame.boundary():
+            _facts(ws)
     with right:
-        _recent(seen.records)
+        _recent(records)
+
+
+def _answer(ws: Workspace, place: DeltaGenerator, below: DeltaGenerator) -> bool:
+    """Show what was found in its place, and who loses by it below; say whether nothing is scored yet."""
+    nothing_scored = False
+    with place, frame.boundary():
+        answered = answer.show(ws)
+        nothing_scored = answered is None
+        if answered is not None:
+            with below:
+                answer.who_loses(ws, answered)
+    return nothing_scored
 
 
 def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
@@ -94,13 +107,8 @@ def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
     with st.container(border=True, gap="small", key="home_answer"):
         st.subheader("No answer yet", anchor=False)
         st.markdown("Nothing is scored here. Get a first verdict, run the next step, or start the autopilot.")
-        if not _at_work(seen) and not _walking(ws):
+        if not _at_work(seen) and not reads.walking(ws):
             onward.first_verdict(ws, stood.next_plan, seen)
-
-
-def _walking(ws: Workspace) -> bool:
-    pilot = autopilot.status(ws)
-    return pilot is not None and pilot.state == "walking"
 
 
 def _at_work(seen: Seen) -> bool:
@@ -212,7 +220,8 @@ def _study(ws: Workspace, stood: Stand, seen: Seen, *, offered: bool) -> None:
     picture, side = st.columns([5, 3], gap="medium")
     with side:
         detail = st.container(border=True, gap="small", key=tree_node.DETAIL)
-        tree_tools.autopilot_box(ws, stood)
+        with frame.boundary():
+            tree_tools.autopilot_box(ws, stood)
         with st.expander("What if?", icon=":material/help:"):
             changed = tree_tools.what_if(stood)
     done = stood.walk if changed is None else study.rewalk(stood, changed)
@@ -265,7 +274,7 @@ def _next(ws: Workspace, stood: Stand, seen: Seen, waiting: Sequence[reads.NotJu
     _judge(ws, waiting)
     node = stood.tree.node(stood.walk.next or "")
     standing = stood.walk.standings[node.id]
-    if _walking(ws):
+    if reads.walking(ws):
         if not active:
             st.subheader(f":blue[Now:] {frame.plain(node.name)}", anchor=False)
             st.caption("The autopilot is at it, and launches each step by itself.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -57,13 +58,22 @@ def test_a_tab_goes_to_another_study_and_stays_there(
 
 
 def test_the_keyboard_is_seen_and_opens_a_row(visit: Open, full_app: str) -> None:
+    """Also in tables that come with a row selected, from that row on."""
     tab = visit(full_app)
-    page = tab.go("data?view=dialogues")
-    expect(page.get_by_text("Shift+Space opens it").first).to_be_visible()
-    page.locator("[data-testid='stDataFrame'] canvas").first.focus()
-    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Shift+Space"):
-        page.keyboard.press(key)
-    expect(page.get_by_text("Dialogue 4", exact=True)).to_be_visible()
+    for path, opened in (("compare", "candidate"), ("runs", "run"), ("data?view=dialogues", "dialogue")):
+        page = tab.go(path)
+        expect(page.get_by_text("Shift+Space opens it").first).to_be_visible()
+        page.locator("[data-testid='stDataFrame'] canvas").first.focus()
+        current = page.locator("[data-testid='stDataFrame'] td:focus")
+        current.wait_for(state="attached")
+        before = page.url
+        for key in ("ArrowDown", "ArrowDown", "Shift+Space"):
+            page.keyboard.press(key)
+        page.wait_for_function("before => location.href !== before", arg=before)
+        was, now = (parse_qs(urlsplit(url).query)[opened] for url in (before, page.url))
+        assert now != was
+        tab.settle()
+    expect(page.get_by_text("Dialogue 3", exact=True)).to_be_visible()
     here = page.get_by_test_id("stSidebar").get_by_role("link", name="Data", exact=True)
     there = page.get_by_test_id("stSidebar").get_by_role("link", name="Runs", exact=True)
     page.get_by_test_id("stSidebar").get_by_role("link", name="Persona", exact=True).focus()

@@ -73,6 +73,16 @@ def test_a_deep_link_opens_the_other_tree(open_page: Open, full: Workspace) -> N
     assert "Cluster training was attempted but not effective" in seen
 
 
+def test_another_tree_says_nothing_of_the_step_of_the_one_before(open_page: Open, full: Workspace) -> None:
+    app = open_page(full)
+    before = app.query_params["node"]
+    app.segmented_control(key="home_tree").set_value("beyond").run()
+    assert app.query_params["node"] != before
+    assert not app.warning
+    told = texts(open_page(full, tree="beyond", node="nowhere"))
+    assert "The address asks for the step nowhere, which is not here." in told
+
+
 def test_what_if_moves_the_path_and_is_taken_back(open_page: Open, full: Workspace) -> None:
     app = open_page(full, tree="mine-not-there")
     key = "home_whatif_quick-wins_retrieval"

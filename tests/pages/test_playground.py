@@ -250,6 +250,8 @@ def test_words_are_drawn_at_a_temperature_and_again_by_the_next_seed(
     )
     app.slider(key="playground_temperature").set_value(0.0).run()
     assert "temperature" not in app.query_params
+    told = texts(open_page(full, PAGE, persona="persona_002", temperature="hot"))
+    assert "The address asks for the temperature hot, which is not here. Shown instead: 0." in told
 
 
 def test_who_cannot_answer_for_her_is_not_offered(open_page: Open, full: Workspace, tmp_path: Path) -> None:

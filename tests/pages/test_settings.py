@@ -115,7 +115,8 @@ def test_code_of_ones_own_is_shown_with_what_lets_it_run(
     app = open_page(prepared, "settings")
     assert f"{own} :orange[:material/block: not approved]" in texts(app)
     assert found.sha256 in texts(app)
-    assert any(f"machine --approve {own}" in entry.value for entry in app.code)
+    allowing = next(entry.value for entry in app.code if f"--approve {own}" in entry.value)
+    assert f"machine --workspace {prepared.root} " in allowing
     own.write_text("STRATEGIES = ()\n", encoding="utf-8")
     extensions.approve(prepared, own)
     assert f"{own} :green[:material/check_circle: approved]" in texts(open_page(prepared, "settings"))

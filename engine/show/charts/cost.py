@@ -117,7 +117,7 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, metric: Metric) -> Chart:
     """
     axis: dict[str, Any] = {"grid": False, "tickCount": 6}
     if cost == "parameters":
-        axis |= {"format": "~s", "tickCount": 5}
+        axis |= {"labelExpr": "datum.value == 0 ? '0' : format(datum.value, '~s')", "tickCount": 5}
     spread = table["cost"].max() > 50 * max(table["cost"].replace(0, pd.NA).min(), 1e-9)
     kind = alt.Scale(type="symlog", constant=_smallest(table)) if spread else alt.Scale(zero=False, nice=True)
     x = alt.X("cost:Q", title=COSTS[cost].title, scale=kind, axis=alt.Axis(**axis))

@@ -107,6 +107,12 @@ def test_a_cluster_s_number_stands_where_no_mark_is() -> None:
     assert between.min() >= 14
 
 
+def test_an_axis_of_counts_begins_with_a_bare_zero() -> None:
+    said = [str(one["text"]) for one in _items(_scene(_costs(), 700), "text", "axis-label")]
+    assert "0" in said
+    assert not [one for one in said if one.startswith("0") and one[1:].isalpha() and len(one) > 1]
+
+
 def test_an_axis_of_steps_has_whole_ticks() -> None:
     events = [
         {"kind": "loss", "step": step, "epoch": 1, "t": 1.0, "split": "train", "loss_nats": 2.0 - 0.1 * step}

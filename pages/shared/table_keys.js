@@ -1,0 +1,18 @@
+// A table that comes with a row selected is walked by key, too (pages/shared/head.py puts this into every
+// page). Its grid takes arrow keys once it has a current cell, and gives itself one only where nothing is
+// selected: here it starts in the row that is selected, or in its first one where that is out of sight.
+(() => {
+  const DRAWN_MS = 250; // the rows that a screen reader reads, one element a cell, are drawn anew this often
+  addEventListener(
+    "focusin",
+    ({ target }) => {
+      if (!target.matches?.("canvas[data-testid='data-grid-canvas']:focus-visible")) return;
+      setTimeout(() => {
+        if (document.activeElement !== target) return; // the grid has gone to its cell
+        const cell = ["tr[aria-selected='true'] td", "td"].map((one) => target.querySelector(one)).find(Boolean);
+        cell?.focus({ preventScroll: true });
+      }, DRAWN_MS);
+    },
+    true,
+  );
+})();

@@ -1,0 +1,90 @@
+"""One input that cannot be read hides nothing that does not need it, and is said with its remedy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from engine.core.paths import Workspace
+from engine.runs import jobs
+from tests.pages.conftest import texts
+
+Open = Callable[..., AppTest]
+PAGES = ("home", "experiments", "runs", "compare", "persona", "data", "report", "settings")
+NO_JSON = "{ cut"
+
+
+@pytest.fixture
+def copied(full: Workspace, tmp_path: Path) -> Workspace:
+    return Workspace(Path(shutil.copytree(full.root, tmp_path / "broken")))
+
+
+def test_a_tree_that_is_not_sound_hides_no_answer_and_not_who_loses(
+    copied: Workspace, open_page: Open
+) -> None:
+    trees = copied.data / "trees"
+    trees.mkdir()
+    (trees / "mine.yaml").write_text("title: [cut")
+    told = texts(open_page(copied, tree="mine"))
+    assert "The tree 'mine' is not sound." in told
+    assert "Leader on validation" in told
+    assert "Each persona under" in told
+
+
+def test_settings_that_cannot_be_read_close_the_workspace_and_hide_no_page(
+    copied: Workspace, open_page: Open
+) -> None:
+    (copied.data / "machine.json").write_text(NO_JSON)
+    for page in PAGES:
+        app = open_page(copied, page)
+        told = texts(app)
+        assert "machine.json is of another form" in told, page
+        assert "Mend it, or delete machine.json." in told, page
+        assert app.subheader or app.expander, page
+    assert {one.disabled for one in open_page(copied).button if one.label.startswith("Run ")} == {True}
+
+
+def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(
+    copied: Workspace, open_page: Open
+) -> None:
+    (copied.data / "references.json").write_text(NO_JSON)
+    for page, stands in (
+        ("persona", "Character and routines"), ("runs", "Ceiling"), ("data", "Lengths"),
+        ("settings", "Is everything in order?"), ("home", "Recent runs"),
+    ):  # fmt: skip
+        told = texts(open_page(copied, page))
+        assert "references.json is of another form" in told, page
+        assert stands in told, page
+
+
+def test_scores_stand_when_the_data_cannot_be_read(copied: Workspace, open_page: Open) -> None:
+    (copied.dataset / "personas.jsonl").write_text(NO_JSON)
+    (copied.splits / "splits.json").write_text(NO_JSON)
+    for page, stands in (
+        ("home", "Who loses most on validation"), ("compare", "How large is the difference?"),
+        ("persona", "Which variant serves this persona best?"), ("data", "Lengths"),
+    ):  # fmt: skip
+        told = texts(open_page(copied, page))
+        assert stands in told or "nobody is worse off" in told, page
+
+
+def test_the_next_step_stands_when_the_autopilots_state_is_torn(copied: Workspace, open_page: Open) -> None:
+    (copied.data / "autopilot").mkdir()
+    (copied.data / "autopilot" / "state.json").write_text(NO_JSON)
+    told = texts(open_page(copied))
+    assert "Next step:" in told
+    assert "Delete it and start again." in told
+
+
+def test_a_run_whose_folder_is_damaged_is_missed_aloud(copied: Workspace, open_page: Open) -> None:
+    run = next(one.run_id for one in jobs.list_runs(copied) if one.experiment == "retrieval")
+    (copied.run_folder(run) / "scores.parquet").write_text(NO_JSON)
+    (copied.run_folder(run) / "done.json").touch()
+    for page in ("home", "compare"):
+        told = texts(open_page(copied, page))
+        assert f"{run} cannot be read, so nothing of it is shown here" in told
+        assert "doctor --workspace" in told
