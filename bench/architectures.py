@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.core.errors import EngineError  # noqa: E402
+from engine.core.errors import EngineError
 
 _NEW = 16
 _TOLERANCE = 1e-4

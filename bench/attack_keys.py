@@ -25,19 +25,19 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from engine.core.errors import EngineError  # noqa: E402
-from engine.core.paths import Workspace  # noqa: E402
-from engine.core.permits import VARIABLE, allow, kept_in, make_permit  # noqa: E402
-from engine.data import prepare  # noqa: E402
-from engine.results.store import refresh  # noqa: E402
-from engine.results.study import autopilot  # noqa: E402
-from engine.runs import jobs, standby  # noqa: E402
-from engine.runs.processes import end_group  # noqa: E402
-from engine.runs.records import find, scan  # noqa: E402
-from engine.serve import client  # noqa: E402
-from engine.show.report import making  # noqa: E402
-from engine.strategies.plan import Plan, plan  # noqa: E402
-from tests.lm.remote import endpoints  # noqa: E402
+from engine.core.errors import EngineError
+from engine.core.paths import Workspace
+from engine.core.permits import VARIABLE, allow, kept_in, make_permit
+from engine.data import prepare
+from engine.results.store import refresh
+from engine.results.study import autopilot
+from engine.runs import jobs, standby
+from engine.runs.processes import end_group
+from engine.runs.records import find, scan
+from engine.serve import client
+from engine.show.report import making
+from engine.strategies.plan import Plan, plan
+from tests.lm.remote import endpoints
 
 MARK = "planted-4711"
 PLANTED = {

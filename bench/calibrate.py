@@ -32,8 +32,8 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.study import engine, play, spelled  # noqa: E402
-from engine.core.wording import interval, p_value, points, signed_points  # noqa: E402
+from bench.study import engine, play, spelled
+from engine.core.wording import interval, p_value, points, signed_points
 
 ALPHA = 0.05
 PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))

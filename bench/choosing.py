@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from engine.stats.compare import compare  # noqa: E402
-from engine.stats.pairing import Pairing, Valued, Vector, index, pair  # noqa: E402
-from engine.stats.routing import FOLDS, choose, cross_fit, folds  # noqa: E402
-from engine.stats.verdicts import BETTER, verdict  # noqa: E402
-from engine.stats.winners import optimism  # noqa: E402
+from engine.stats.compare import compare
+from engine.stats.pairing import Pairing, Valued, Vector, index, pair
+from engine.stats.routing import FOLDS, choose, cross_fit, folds
+from engine.stats.verdicts import BETTER, verdict
+from engine.stats.winners import optimism
 
 FALLBACK = "v0"
 SHARED = 0.5  # correlation of two variants on an example: they answer the same question

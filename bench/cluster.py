@@ -11,8 +11,6 @@ seconds divides (waves, replies) and what does not.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import sys
@@ -24,19 +22,20 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import alone, end_all, study, write_part  # noqa: E402
-from engine.core.machine import Machine  # noqa: E402
-from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
-from engine.results.comparing.comparison import compare_variants  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find  # noqa: E402
-from engine.runs.runfolder import read_events, read_status  # noqa: E402
+from bench.reliability import alone, end_all, options, study, tell
+from engine.core.machine import Machine
+from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.results.comparing.comparison import compare_variants
+from engine.runs import jobs
+from engine.runs.records import find
+from engine.runs.runfolder import read_events, read_status
 
 EXPERIMENTS: dict[str, dict[str, Any]] = {
     "unified": {"epochs": 2},
     "per-persona": {"epochs": 4, "batch_size": 1},
 }
 KILLED_IN = "per-persona"
+PAGE = REPOSITORY / "docs" / "ray.md"
 WORKERS = 2
 _WAIT_SECONDS = 3600.0
 
@@ -260,26 +259,19 @@ def _points(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = options(__doc__, PAGE)
     made.add_argument("--personas", type=int, default=8)
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/ray.md too.")
     made.add_argument("--workers", type=_numbers, help="Numbers of workers: how time falls with them.")
     given = made.parse_args()
     if given.workers:
         rows = falls(given.personas, given.workers)
         told = ",".join(map(str, given.workers))
         command = f".venv/bin/python bench/cluster.py --workers {told} --personas {given.personas} --write"
-        text = falls_page(rows, command)
-        print(json.dumps(rows, indent=2) if given.json else text)
-        if given.write:
-            write_part("workers", text, page=REPOSITORY / "docs" / "ray.md")
+        tell(given, "workers", rows, falls_page(rows, command), page=PAGE)
         return
     found = measure(given.personas)
     text = page(found, f".venv/bin/python bench/cluster.py --personas {given.personas} --write")
-    print(json.dumps(found, indent=2) if given.json else text)
-    if given.write:
-        write_part("cluster", text, page=REPOSITORY / "docs" / "ray.md")
+    tell(given, "cluster", found, text, page=PAGE)
     sys.exit(not all(map(_good, found["rows"])))
 
 

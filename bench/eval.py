@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import Clock, Measured, busy_share, load, parser, peak_gb, run_ways, show  # noqa: E402
+from bench.ground import Clock, Measured, busy_share, load, parser, peak_gb, run_ways, show
 
 NEW = 32
 LAYERS = ("q_proj", "v_proj")

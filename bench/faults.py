@@ -16,8 +16,6 @@ clock that a run has read.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import sys
@@ -32,7 +30,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.episodes import (  # noqa: E402
+from bench.episodes import (
     BAD,
     EXPERIMENTS,
     FAULTS_AN_EPISODE,
@@ -42,9 +40,9 @@ from bench.episodes import (  # noqa: E402
     plans,
     results,
 )
-from bench.harms import FAULTS  # noqa: E402
-from bench.reliability import do_here, study, write_part  # noqa: E402
-from engine.core.paths import Workspace  # noqa: E402
+from bench.harms import FAULTS
+from bench.reliability import do_here, options, study, tell
+from engine.core.paths import Workspace
 
 PERSONAS, DIALOGUES = 3, 8
 
@@ -147,13 +145,11 @@ def page(found: dict[str, Any], command: str) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = options(__doc__)
     made.add_argument("--faults", type=int, default=200)
     made.add_argument("--seed", type=int, default=0)
     made.add_argument("--only", help="These kinds only, by words of their names: edited,moved,torn,hung")
     made.add_argument("--at-once", type=int, default=2, help="Studies hurt side by side.")
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
     given = made.parse_args()
     _keep_only(given.only)
     found = campaign(
@@ -162,9 +158,7 @@ def main() -> None:
     size = f"--faults {given.faults} --seed {given.seed} --at-once {given.at_once}"
     size += f" --only {given.only}" if given.only else ""
     command = f".venv/bin/python bench/faults.py {size} --write"
-    print(json.dumps(found, indent=2) if given.json else page(found, command))
-    if given.write:
-        write_part("faults", page(found, command))
+    tell(given, "faults", found, page(found, command))
     sys.exit(any(found[name] for name in BAD))
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import BASES, ROOT, Clock, load, peak_gb, persona_rows  # noqa: E402
+from bench.ground import BASES, ROOT, Clock, load, peak_gb, persona_rows
 
 PERSONAS = (20, 200, 2000)
 TOKENS = (1000, 2000, 4000, 8000)

@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.study import engine  # noqa: E402
+from bench.study import engine
 
 LAYERS = '["q_proj","k_proj","v_proj","o_proj","gate_proj","up_proj","down_proj"]'
 TRAINED = (

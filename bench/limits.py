@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import load, persona_rows  # noqa: E402
+from bench.ground import load, persona_rows
 
 SHAPES = ((512, 192, 512), (512, 896, 4864), (512, 4864, 896))
 KINDS = {"matrix products": ("aten::mm", "aten::addmm", "aten::bmm"), "softmax": ("aten::_softmax",)}

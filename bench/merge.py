@@ -22,11 +22,11 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from statistics import median  # noqa: E402
+from statistics import median
 
-import torch  # noqa: E402
-from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import Tensor, nn
 
 ADAPTERS, NEAREST, RANK = 200, 5, 8
 _CHUNK_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # a core's own cache: larger pieces take twice as long

@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import ROOT  # noqa: E402
+from bench.ground import ROOT
 
 SETTINGS = ("examples_per_persona=5",)
 REAL = (("unified", "epochs=2"),)

@@ -5,7 +5,9 @@ Owns docs/reliability.md: each bench replaces its own part of it with --write.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import shutil
 import statistics
 import tempfile
@@ -105,13 +107,27 @@ def p95(values: Sequence[float]) -> float:
     return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else max(values, default=0.0)
 
 
-def write_part(name: str, text: str, *, page: Path | None = None) -> None:
+def options(doc: str | None, page: Path = PAGE) -> argparse.ArgumentParser:
+    """Return the options that all benches with a part of a page have; `doc` is the script's own."""
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--json", action="store_true", help="Print one JSON object.")
+    made.add_argument("--write", action="store_true", help=f"Write docs/{page.name} too.")
+    return made
+
+
+def tell(given: argparse.Namespace, name: str, found: Any, text: str, *, page: Path = PAGE) -> None:
+    """Print what was found, as JSON where that is asked for, and with --write put `text` into the page."""
+    print(json.dumps(found, indent=2) if given.json else text)
+    if given.write:
+        write_part(name, text, page=page)
+
+
+def write_part(name: str, text: str, *, page: Path = PAGE) -> None:
     """Replace one bench's part of a page, by default docs/reliability.md."""
-    place = page or PAGE
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    written = place.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
     if begin not in written or end not in written:
-        raise SystemExit(f"{place} has no place for {name}: it needs the lines {begin} and {end}.")
+        raise SystemExit(f"{page} has no place for {name}: it needs the lines {begin} and {end}.")
     before, rest = written.split(begin, 1)
     after = rest.split(end, 1)[1]
-    place.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")

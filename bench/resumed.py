@@ -10,8 +10,6 @@ of the adapters byte for byte, and every reply and score save the seconds it too
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import shutil
 import signal
@@ -25,12 +23,12 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import alone, end_all, results_of, study, write_part  # noqa: E402
-from engine.core.paths import Workspace  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find  # noqa: E402
-from engine.runs.runfolder import read_events, read_status  # noqa: E402
-from engine.strategies.plan import Plan  # noqa: E402
+from bench.reliability import alone, end_all, options, results_of, study, tell
+from engine.core.paths import Workspace
+from engine.runs import jobs
+from engine.runs.records import find
+from engine.runs.runfolder import read_events, read_status
+from engine.strategies.plan import Plan
 
 EVALUATION = {"examples_per_persona": 16, "max_new_tokens": 24}
 RUNS: dict[str, dict[str, Any]] = {
@@ -145,15 +143,10 @@ def page(found: dict[str, Any], command: str) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
+    made = options(__doc__)
     given = made.parse_args()
     found = measure()
-    text = page(found, ".venv/bin/python bench/resumed.py --write")
-    print(json.dumps(found, indent=2) if given.json else text)
-    if given.write:
-        write_part("resumed", text)
+    tell(given, "resumed", found, page(found, ".venv/bin/python bench/resumed.py --write"))
     sys.exit(not all(pair["equal"] for pair in found["pairs"]))
 
 

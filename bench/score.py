@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import Clock, Measured, parser, peak_gb, run_ways, show  # noqa: E402
+from bench.ground import Clock, Measured, parser, peak_gb, run_ways, show
 
 
 def texts(variants: int, personas: int) -> tuple[list[str], list[str]]:

@@ -30,7 +30,7 @@ import psutil  # type: ignore[import-untyped]
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import ROOT  # noqa: E402
+from bench.ground import ROOT
 
 CLIENTS = (1, 8, 32)
 NEW = 32

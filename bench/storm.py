@@ -15,8 +15,6 @@ onlookers.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import shutil
@@ -34,25 +32,26 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.reliability import (  # noqa: E402
+from bench.reliability import (
     TINY,
     alone,
     copy_finished,
     do_here,
     end_all,
+    options,
     p95,
     spec_like,
     study,
-    write_part,
+    tell,
 )
-from engine.core.errors import EngineError  # noqa: E402
-from engine.core.machine import READ_ONLY  # noqa: E402
-from engine.core.paths import REPOSITORY, Workspace, write_json  # noqa: E402
-from engine.results import store  # noqa: E402
-from engine.results.comparing.comparison import compare_variants  # noqa: E402
-from engine.runs import jobs  # noqa: E402
-from engine.runs.records import find, scan  # noqa: E402
-from engine.runs.runfolder import RunSpec, Status, write_spec, write_status  # noqa: E402
+from engine.core.errors import EngineError
+from engine.core.machine import READ_ONLY
+from engine.core.paths import REPOSITORY, Workspace, write_json
+from engine.results import store
+from engine.results.comparing.comparison import compare_variants
+from engine.runs import jobs
+from engine.runs.records import find, scan
+from engine.runs.runfolder import RunSpec, Status, write_spec, write_status
 
 SHARES = {"submit": 0.2, "status": 0.3, "compare": 0.14, "cancel": 0.1, "ingest": 0.18}
 SHARES |= {"lay in": 0.05, "open a copy": 0.015, "look on": 0.015}
@@ -328,22 +327,17 @@ def page(found: dict[str, Any], command: str) -> str:
 
 
 def main() -> None:
-    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = options(__doc__)
     made.add_argument("--processes", type=int, default=8)
     made.add_argument("--operations", type=int, default=200)
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--write", action="store_true", help="Write docs/reliability.md too.")
     given = made.parse_args()
     found = measure(given.processes, given.operations, given.seed)
     size = f"--processes {given.processes} --operations {given.operations}"
     command = f".venv/bin/python bench/storm.py {size} --write"
-    text = page(found, command)
-    print(json.dumps(found, indent=2) if given.json else text)
+    tell(given, "storm", found, page(found, command))
     for error in found["errors"][:10]:
         print(error, file=sys.stderr)
-    if given.write:
-        write_part("storm", text)
     must_be_0 = ("missing", "torn", "doubled_rows", "foreign_started", "code_executed", "outside_touched")
     sys.exit(bool(found["errors"] or any(found[name] for name in must_be_0)))
 

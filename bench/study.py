@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import BASES, ROOT, base_folder  # noqa: E402
+from bench.ground import BASES, ROOT, base_folder
 
 RUNS: tuple[tuple[str, ...], ...] = (
     ("unified",),

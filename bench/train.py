@@ -20,7 +20,7 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench.ground import Clock, Measured, load, parser, peak_gb, persona_rows, run_ways, show  # noqa: E402
+from bench.ground import Clock, Measured, load, parser, peak_gb, persona_rows, run_ways, show
 
 EPOCHS, BATCH, RANK, ALPHA, RATE = 3, 4, 8, 16, 5e-4
 LAYERS = ("q_proj", "v_proj")

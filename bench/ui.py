@@ -23,26 +23,23 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import ui_study  # noqa: E402
-from bench.reliability import p95  # noqa: E402
-from engine.core.paths import REPOSITORY, Workspace  # noqa: E402
+from bench import ui_study
+from bench.reliability import p95
+from bench.ui_app import App, running
+from engine.core.paths import REPOSITORY, Workspace
 
 TARGETS_MS = {200: 300.0, 2000: 1000.0}
 _PATIENCE_MS = 180_000
@@ -63,16 +60,6 @@ class Place:
     @property
     def name(self) -> str:
         return f"{self.page}: {self.part}" if self.part else self.page
-
-
-@dataclass(frozen=True, slots=True)
-class Rerun:
-    """One run of a page's script in the app."""
-
-    page: str
-    fragment: bool
-    seconds: float
-    cpu_seconds: float
 
 
 # --- what is clicked
@@ -129,71 +116,7 @@ PLACES = (
 )
 
 
-# --- the app, with a clock in it
-
-
-def serve(port: int, log: Path) -> None:
-    """Run the app in this process; every run of a script becomes a line of `log`."""
-    from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
-    from streamlit.web import cli
-
-    run_script = ScriptRunner._run_script
-
-    def clocked(self: Any, rerun_data: Any) -> None:
-        began, cpu = time.perf_counter(), time.process_time()
-        run_script(self, rerun_data)
-        spent, worked = time.perf_counter() - began, time.process_time() - cpu
-        told = Rerun("", bool(rerun_data.fragment_id_queue), spent, worked)
-        with log.open("a") as file:
-            file.write(json.dumps(asdict(told)) + "\n")
-
-    ScriptRunner._run_script = clocked  # type: ignore[method-assign]
-    sys.argv = ["streamlit", "run", str(REPOSITORY / "app.py"), "--server.port", str(port)]
-    cli.main()
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """A running app: its address, its process and its log."""
-
-    address: str
-    pid: int
-    log: Path
-
-    def reruns(self) -> list[Rerun]:
-        """Return the runs of whole pages so far."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [one for one in (Rerun(**json.loads(line)) for line in lines) if not one.fragment]
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory_mb(self, what: str = "VmRSS") -> float:
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
-
-
-@contextmanager
-def running(ws: Workspace, folder: Path) -> Iterator[App]:
-    """Start the app over a study and wait until it answers; end it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    log = folder / f"reruns-{port}.jsonl"
-    command = [sys.executable, __file__, "--serve", str(port), "--log", str(log)]
-    environment = {**os.environ, "PERSONA_LAB_WORKSPACE": str(ws.root)}
-    with (folder / f"app-{port}.log").open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            _wait(f"http://localhost:{port}/_stcore/health")
-            yield App(f"http://localhost:{port}", process.pid, log)
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=60)
+# --- measuring
 
 
 @contextmanager
@@ -213,20 +136,6 @@ def _run_at_work(ws: Workspace) -> Iterator[None]:
             if not record.ended:
                 jobs.cancel(ws, record.run_id, grace_seconds=0.0)
         del os.environ[registry.MORE]
-
-
-def _wait(address: str, seconds: float = 180.0) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"The app did not answer at {address}.")
-
-
-# --- measuring
 
 
 def measure(ws: Workspace, places: Sequence[Place], *, turns: int, idle_seconds: float) -> dict[str, Any]:
@@ -437,12 +346,7 @@ def main() -> None:
     made.add_argument("--processor-only", action="store_true", help="Without server and browser.")
     made.add_argument("--at-work", action="store_true", help="With a run at work, so that the dock is there.")
     made.add_argument("--json", action="store_true", help="Print one JSON object.")
-    made.add_argument("--serve", type=int, help=argparse.SUPPRESS)
-    made.add_argument("--log", type=Path, help=argparse.SUPPRESS)
     given = made.parse_args()
-    if given.serve:
-        serve(given.serve, given.log)
-        return
     asked = {name.strip() for name in given.pages.split(",") if name.strip()}
     if unknown := asked - {place.page for place in PLACES}:
         raise SystemExit(

@@ -47,12 +47,17 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
+def counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counting experiments are in the catalog, here and in every process started from here."""
     for name, entry in EXPERIMENTS.items():
         monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def ws(counting: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A small workspace with the counting experiments in the catalog; no run of it outlives the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = make_workspace(tmp_path)
     yield ws

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from engine.core.paths import Workspace
+from engine.runs import manifest
+from engine.runs.context import Cancelled, RunContext
 from engine.runs.runfolder import RunSpec, Status, read_status, write_spec, write_status
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -52,6 +56,33 @@ def do(
     spec = attempt(ws, experiment, parameters, upstream=upstream, beside=beside)
     assert_succeeded(ws, spec.run_id)
     return spec
+
+
+def doing(settings: Mapping[str, Any], how: Callable[..., RunSpec] = do) -> Callable[..., RunSpec]:
+    """Return `do`, or `attempt`, under evaluation settings; parameters, and `upstream`, go by keyword."""
+
+    def done(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
+        upstream = parameters.pop("upstream", None)
+        return how(ws, experiment, {**settings, **parameters}, upstream=upstream)
+
+    return done
+
+
+def do_stopping(ws: Workspace, spec: RunSpec, step: Callable[[RunContext], object]) -> int:
+    """Do a finished run's step again from nothing, stopped at every chance; return how often it began."""
+    folder = ws.run_folder(spec.run_id)
+    for path in folder.iterdir():
+        if path.is_file() and path.name != "spec.json":
+            path.unlink()
+    for number in itertools.count(1):
+        context = RunContext(ws, spec, status=Status(state="running", attempt=number))
+        context.request_stop()
+        with suppress(Cancelled):
+            step(context)
+            break
+    manifest.write(ws, spec.run_id)
+    write_status(folder, Status(state="succeeded", order=99))
+    return number
 
 
 def assert_succeeded(ws: Workspace, run_id: str) -> None:

@@ -20,10 +20,8 @@ from engine.lm.recipes import read_personas
 from engine.runs import jobs, manifest
 from engine.runs.runfolder import read_status
 from engine.show.doctor import examine
-from engine.strategies import registry
 from engine.strategies.clusterings import read_clusters
 from engine.strategies.plan import plan
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.in_process import start
 from tests.workspaces import finish
 
@@ -38,10 +36,8 @@ EDITED = {
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def world(counting: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A small world over a base in a folder of its own."""
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     ws = Workspace(tmp_path / "w")
     prepare(ws, **CHOICES)

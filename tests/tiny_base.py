@@ -7,7 +7,9 @@ knows nothing.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from engine.core.paths import Workspace
 
@@ -71,3 +73,22 @@ def prepare_study(
         split=split,  # type: ignore[arg-type]
     )
     return ws
+
+
+def save_adapters(
+    root: Path, model: Any, shapes: Mapping[str, tuple[int, tuple[str, ...]]]
+) -> dict[str, Path]:
+    """Save adapters whose weights matter: name -> rank and layers; return name -> its folder."""
+    import torch
+
+    from engine.lm.adapters import fresh, save_lora, targets
+    from engine.lm.shape import LoraShape
+
+    for seed, (name, (rank, modules)) in enumerate(shapes.items()):
+        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
+        lora = fresh(targets(model, modules), form, seed=seed)
+        torch.manual_seed(seed)
+        for _, b in lora.factors.values():
+            torch.nn.init.normal_(b, std=0.4)
+        save_lora(lora, form, root / name)
+    return {name: root / name for name in shapes}

@@ -74,10 +74,9 @@ def _source() -> Path:
 def _write(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
-    from engine.lm.quiet import quieten
-
-    quieten()
+    disable_progress_bar()
     read = LlamaForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     settings = read.config.to_dict()

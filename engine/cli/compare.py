@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.integrity import warn_changed
 from engine.core.plain import in_cell
-from engine.core.wording import count, known, p_value, percent, points, signed_points
+from engine.core.wording import count, known, percent, points, signed_points
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -23,6 +23,7 @@ from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
+from engine.show.row_words import COUNTED, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
@@ -89,7 +90,7 @@ def compare(
     warn_changed(call.ws)
     for torn in refresh(call.ws).torn:
         note(f"Left out: {torn.run_id}: {torn.reason}")
-    unit = 100 if chosen(call.ws, asked["metric"]).unit == "fraction" else 1
+    unit = chosen(call.ws, asked["metric"]).factor
     split = split or opening_split(call.ws)
     bands = with_criteria or call.as_json
     found = compare_variants(call.ws, split=split, margin=margin / unit, bands=bands, **asked)
@@ -203,9 +204,8 @@ def show(found: Record, *, headline: Sequence[str] = (), with_criteria: bool = F
     """Print what it comes down to, the leaderboard, the criteria where asked for, and the remarks on
     stderr."""
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.unit == "fraction" else f"as a {metric.unit}"
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
-    title = f"{metric.label} on {where}, {unit}, against {found['reference']}"
+    title = f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}"
     for line in headline:
         out().print(Text(line), soft_wrap=True)
     if told := unseen.words(found):
@@ -234,33 +234,17 @@ def _show_table(found: Record, title: str) -> None:
     metric = METRICS[found["metric"]]
     out().print(Text(title, style="bold"))
     sizes = ("mean", "difference", "95 % CI")
-    counted = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
-    columns = ("variant", *sizes, "verdict", *counted, "improved (95 % CI)")
-    shown = table(*columns, right=(*sizes, *counted))
+    columns = ("variant", *sizes, "verdict", *COUNTED, "improved (95 % CI)")
+    shown = table(*columns, right=(*sizes, *COUNTED))
     for row in found["rows"]:
-        shown.add_row(*_cells(row, metric))
+        cells: list[str | Text] = [*row_words(row, metric, improved=_share(row))]
+        cells[columns.index("verdict")] = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))
+        shown.add_row(*cells)
     out().print(shown)
     _show_second(found)
     _show_reasons(found, metric)
     _show_settings(found)
     _show_controls(found, metric)
-
-
-def _cells(row: Record, metric: Metric) -> list[str | Text]:
-    first: list[str | Text] = [row["variant"], metric.level(row["mean"])]
-    if row["role"] == "reference":
-        return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
-    lost = str(row["catastrophic"]) if metric.unit == "fraction" else ""
-    return [
-        *first,
-        metric.change(row["delta"]),
-        f"{metric.change(row['ci_low'])} to {metric.change(row['ci_high'])}",
-        Text(row["verdict"], style=_STYLES.get(row["verdict"], "")),
-        p_value(row["p_holm"]),
-        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
-        lost,
-        _share(row),
-    ]
 
 
 def _flat(row: Record) -> Record:

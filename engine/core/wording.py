@@ -74,23 +74,6 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{signed_points(low)} to {signed_points(high)}"
 
 
-def level(value: float | None, *, in_points: bool) -> str:
-    """Word a score: "82.1" in points, "0.42" on its own scale, a dash where there is none."""
-    return points(value) if in_points or value is None or not known(value) else rounded(value, 2)
-
-
-def change(value: float | None, *, in_points: bool) -> str:
-    """Word a difference of scores with its sign: "+2.3" in points, "−0.42" on its own scale."""
-    return signed_points(value) if in_points or value is None or not known(value) else signed(value, 2)
-
-
-def spread(low: float | None, high: float | None, *, in_points: bool) -> str:
-    """Word an interval of differences of scores; a dash where there is none."""
-    if not (known(low) and known(high)):
-        return NOTHING
-    return f"{change(low, in_points=in_points)} to {change(high, in_points=in_points)}"
-
-
 def p_value(value: float | None) -> str:
     """Word a p value: two significant digits, never a false zero: "< 0.001", "0.004", "0.03", "0.62"."""
     if value is None or not known(value):

@@ -18,6 +18,7 @@ from typing import Any
 from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.forms import Record, record
+from engine.core.kept import kept
 from engine.core.paths import Workspace, read_bytes, read_json
 from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
 
@@ -33,6 +34,44 @@ def load_dataset(ws: Workspace) -> Dataset:
     integrity.refuse_changed(ws, PERSONAS, DIALOGUES)
     personas, dialogues = ws.dataset / PERSONAS, ws.dataset / DIALOGUES
     return _load_dataset(personas, dialogues, _stamp(personas), _stamp(dialogues))
+
+
+def load_personas(ws: Workspace) -> tuple[Persona, ...]:
+    """Return the dataset's personas alone, without reading the dialogues. Raises as load_dataset does."""
+    integrity.refuse_changed(ws, PERSONAS)
+    path = ws.dataset / PERSONAS
+    return _load_personas(path, _stamp(path))
+
+
+def dialogues_of(ws: Workspace, persona_id: str) -> tuple[Dialogue, ...]:
+    """Return a persona's dialogues in time, without reading others'; none of one nobody knows. Raises as
+    load_dataset does."""
+    integrity.refuse_changed(ws, DIALOGUES)
+    path = ws.dataset / DIALOGUES
+    _stamp(path)
+    form = dict[str, tuple[int, int]]
+    places = kept(ws, "dialogues-by-persona", (integrity.sha256(path),), form, lambda: _places(path))
+    begin, end = places.get(persona_id, (0, 0))
+    with path.open("rb") as file:
+        file.seek(begin)
+        return tuple(_records(path, Dialogue, file.read(end - begin)))
+
+
+def _places(path: Path) -> dict[str, tuple[int, int]]:
+    """Where each persona's dialogues begin and end in the file, which is sorted by persona."""
+    found: dict[str, tuple[int, int]] = {}
+    end = 0
+    for line in io.BytesIO(read_bytes(path)):
+        begin, end = end, end + len(line)
+        persona_id = str(json.loads(line)["persona_id"])
+        found[persona_id] = found.get(persona_id, (begin, end))[0], end
+    return found
+
+
+def contents(ws: Workspace) -> tuple[str, ...]:
+    """Return what tells data and split from any other: the sha256 of each file, "" of one that is missing."""
+    files = ws.dataset / PERSONAS, ws.dataset / DIALOGUES, ws.splits / SPLITS
+    return tuple(integrity.sha256(path) if path.is_file() else "" for path in files)
 
 
 def load_splits(ws: Workspace) -> Splits:
@@ -156,8 +195,15 @@ def _damaged(path: Path, why: str) -> EngineError:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_dataset(personas: Path, dialogues: Path, *_stamps: tuple[int, int, int]) -> Dataset:
-    return Dataset(tuple(_records(personas, Persona)), tuple(_records(dialogues, Dialogue)))
+def _load_dataset(
+    personas: Path, dialogues: Path, stamp: tuple[int, int, int], _: tuple[int, int, int]
+) -> Dataset:
+    return Dataset(_load_personas(personas, stamp), tuple(_records(dialogues, Dialogue)))
+
+
+@functools.lru_cache(maxsize=4)
+def _load_personas(path: Path, _: tuple[int, int, int]) -> tuple[Persona, ...]:
+    return tuple(_records(path, Persona))
 
 
 @functools.lru_cache(maxsize=4)
@@ -167,8 +213,8 @@ def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
     return Splits(found["scheme"], found["assignment"], frozenset(found["online"]), unseen)
 
 
-def _records(path: Path, form: type[Record]) -> Iterator[Record]:
-    for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
+def _records(path: Path, form: type[Record], held: bytes | None = None) -> Iterator[Record]:
+    for number, line in enumerate(io.BytesIO(read_bytes(path) if held is None else held), 1):
         try:
             yield record(form, line)
         except ValueError as error:

@@ -7,7 +7,7 @@ files do), and that what is too large is refused before anything is downloaded. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -63,6 +63,7 @@ def download(
     address (default: its own). Raises EngineError when the dataset, config or split is not there, cannot be
     reached, or is more than is taken, which is asked before anything is downloaded.
     """
+    import httpx2  # the hub library's HTTP client; it lets some of its errors through
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
     from huggingface_hub.errors import (
@@ -81,20 +82,11 @@ def download(
         "local_files_only": offline,
     }
     try:
-        patterns = PATTERNS
         told = None
         if not (offline or HF_HUB_OFFLINE):
-            with suppress(OSError, *_transport_errors()):  # not reached: what is in the cache may do
+            with suppress(OSError, httpx2.HTTPError):  # not reached: what is in the cache may do
                 told = HfApi(endpoint=endpoint).dataset_info(one.hub_id, files_metadata=True, timeout=30)
-        if told is not None:
-            siblings = list(told.siblings or ())
-            _refuse_large_card(one, siblings)
-            header: Path | None = None
-            if (one.config or one.split or _may_have_configs(siblings)) and _holds_card(siblings):
-                header = Path(snapshot_download(one.hub_id, **taken, allow_patterns=[CARD]))
-            names = chosen(one, [file.rfilename for file in siblings], header)
-            _refuse_large(one.hub_id, [file for file in siblings if file.rfilename in names])
-            patterns = [_literal(name) for name in names] or PATTERNS
+        patterns = PATTERNS if told is None else _patterns(one, list(told.siblings or ()), taken)
         folder = Path(snapshot_download(one.hub_id, **taken, allow_patterns=[*patterns, CARD]))
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise EngineError(
@@ -105,13 +97,24 @@ def download(
         raise _unreachable(one.hub_id) from error
     except HFValidationError as error:
         raise EngineError(f"{one.hub_id!r} is neither a path nor a hub id.", str(error)) from error
-    except (HfHubHTTPError, OSError) as error:
-        raise _unreachable(one.hub_id, error) from error
-    except _transport_errors() as error:
+    except (HfHubHTTPError, OSError, httpx2.HTTPError) as error:
         raise _unreachable(one.hub_id, error) from error
     held = files_in(folder, ENDINGS, trusted=store_of(folder))
     names = chosen(one, [path.relative_to(folder).as_posix() for path in held], folder)
     return Fetched(folder, tuple(path for path in held if path.relative_to(folder).as_posix() in names))
+
+
+def _patterns(one: Asked, siblings: list[Any], taken: Mapping[str, Any]) -> Sequence[str]:
+    """Return what to download of a dataset's files. Raises EngineError where that is more than is taken."""
+    from huggingface_hub import snapshot_download
+
+    _refuse_large_card(one, siblings)
+    header: Path | None = None
+    if (one.config or one.split or _may_have_configs(siblings)) and _holds_card(siblings):
+        header = Path(snapshot_download(one.hub_id, **taken, allow_patterns=[CARD]))
+    names = chosen(one, [file.rfilename for file in siblings], header)
+    _refuse_large(one.hub_id, [file for file in siblings if file.rfilename in names])
+    return [_literal(name) for name in names] or PATTERNS
 
 
 def store_of(folder: Path) -> Path | None:
@@ -241,13 +244,6 @@ def _refuse_large(hub_id: str, wanted: Sequence[Any]) -> None:
             " give its folder,"
             f" or allow more: {allow_more('hub_bytes', total)}",
         )
-
-
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """The errors of the HTTP client that the hub's library lets through (a proxy's, for one)."""
-    import httpx2
-
-    return (httpx2.HTTPError,)
 
 
 def _unreachable(hub_id: str, error: Exception | None = None) -> EngineError:

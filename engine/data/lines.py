@@ -183,14 +183,14 @@ def absent_or_kind(value: Any) -> str:
     return "missing" if value is None else kind_of(value)
 
 
-def read_document(path: Path, encoding: str = "") -> tuple[Any, Fault | None]:
+def read_document(path: Path) -> tuple[Any, Fault | None]:
     """Return the one JSON value of a whole file and None, or None and the fault that kept it unread.
 
     It may be packed and encoded as files of lines may.
     """
     most = limits().document_bytes
     try:
-        with plain(path, encoding) as file:
+        with plain(path) as file:
             raw = file.read(most + 1)
     except OSError as error:
         return None, Fault(path.name, 0, unread(error))

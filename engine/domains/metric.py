@@ -80,6 +80,21 @@ class Metric:
         return self.unit == "fraction"
 
     @property
+    def factor(self) -> float:
+        """What a value is multiplied by to be shown: 100 in points, 1 on a scale of its own."""
+        return 100.0 if self.in_points else 1.0
+
+    @property
+    def unit_words(self) -> str:
+        """What stands behind a number in a sentence: " points", nothing on a scale of its own."""
+        return " points" if self.in_points else ""
+
+    @property
+    def scale_words(self) -> str:
+        """How its numbers are to be read: "in points", "as a ratio"."""
+        return "in points" if self.in_points else f"as a {self.unit}"
+
+    @property
     def named(self) -> str:
         """Its label within a sentence: "embedding similarity", "MAE", "macro-F1"."""
         first, rest = self.label[:1], self.label[1:]
@@ -87,7 +102,9 @@ class Metric:
 
     def spread(self, low: float | None, high: float | None) -> str:
         """Word an interval of differences; a dash where there is none."""
-        return wording.spread(low, high, in_points=self.in_points)
+        if not (wording.known(low) and wording.known(high)):
+            return wording.NOTHING
+        return f"{self.change(low)} to {self.change(high)}"
 
     def worth(self, value: float) -> float:
         """Return a value as a weight that is more where it is better: an error e as 1 / (1 + e)."""
@@ -95,11 +112,15 @@ class Metric:
 
     def level(self, value: float | None) -> str:
         """Word a value: "82.1" in points, "0.42" where it is no fraction, a dash where there is none."""
-        return wording.level(value, in_points=self.in_points)
+        if value is None or not wording.known(value):
+            return wording.NOTHING
+        return wording.rounded(self.factor * value, 1 if self.in_points else 2)
 
     def change(self, value: float | None) -> str:
         """Word a difference with its sign: "+2.3" in points, "−0.42" where it is no fraction."""
-        return wording.change(value, in_points=self.in_points)
+        if value is None or not wording.known(value):
+            return wording.NOTHING
+        return wording.signed(self.factor * value, 1 if self.in_points else 2)
 
     def size(self, value: float) -> str:
         """Word how large a difference is: "2.3" in points, "0.42" where it is no fraction."""

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, whole, write_json
+from engine.core.paths import whole, write_json
 from engine.lm.effects import Activations
+from engine.lm.tensor_file import load_tensors, packed
 
 _WEIGHTS, _CONFIG, _LAYER = "adapter_model.safetensors", "adapter_config.json", "layer."
 
@@ -114,17 +113,11 @@ def save_offsets(offsets: Offsets, folder: Path, *, base: str = "") -> None:
         write_json(
             part / _CONFIG, {"effect": Activations.kind, "base_model_name_or_path": peft_base(base)[0]}
         )
-        tensors = {
-            f"{_LAYER}{number}": offset.detach().float().cpu().contiguous()
-            for number, offset in offsets.layers.items()
-        }
-        save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
+        tensors = {f"{_LAYER}{number}": offset for number, offset in offsets.layers.items()}
+        (part / _WEIGHTS).write_bytes(packed(tensors))
 
 
 def load_offsets(folder: Path) -> Offsets:
     """Return the offsets in a folder. Raises TornFile when they are damaged."""
-    try:
-        tensors = load_file(folder / _WEIGHTS)
-        return Offsets({int(name.removeprefix(_LAYER)): tensor.float() for name, tensor in tensors.items()})
-    except (OSError, SafetensorError, ValueError) as error:
-        raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error
+    tensors = load_tensors(folder / _WEIGHTS)
+    return Offsets({int(name.removeprefix(_LAYER)): tensor for name, tensor in tensors.items()})

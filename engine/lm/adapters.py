@@ -16,18 +16,17 @@ from typing import Any
 import torch
 from peft import LoraConfig
 from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, read_json, whole
+from engine.core.paths import read_json, whole
 from engine.lm.effects import Activations, Library, Prefix, Weights
 from engine.lm.layers import no_such_layer
 from engine.lm.shape import LoraShape
+from engine.lm.tensor_file import load_tensors, packed
 
 Factors = tuple[Tensor, Tensor]
 """A [r, in] and B [out, r] of one module, in fp32."""
@@ -125,9 +124,9 @@ def save_lora(lora: Lora, shape: LoraShape, folder: Path, *, base: str = "", arc
         config.save_pretrained(str(part))
         tensors = {}
         for path, (a, b) in lora.factors.items():
-            tensors[f"{_PREFIX}{path}.lora_A.weight"] = a.detach().float().cpu().contiguous()
-            tensors[f"{_PREFIX}{path}.lora_B.weight"] = b.detach().float().cpu().contiguous()
-        save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
+            tensors[f"{_PREFIX}{path}.lora_A.weight"] = a
+            tensors[f"{_PREFIX}{path}.lora_B.weight"] = b
+        (part / _WEIGHTS).write_bytes(packed(tensors))
 
 
 def taken_for_experts(architecture: str, names: Sequence[str]) -> frozenset[str]:
@@ -176,10 +175,7 @@ def load_lora(folder: Path) -> Lora:
         raise EngineError(
             f"The adapter in {folder} is no plain LoRA ({reason}).", "Train it without these options."
         )
-    try:
-        tensors = load_file(folder / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error
+    tensors = load_tensors(folder / _WEIGHTS)
     rank = int(config["r"])
     scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
     return Lora(_pairs(tensors, folder, rank), scale)
@@ -209,7 +205,7 @@ def _pairs(tensors: Mapping[str, Tensor], folder: Path, rank: int) -> dict[str, 
             raise EngineError(
                 f"The adapter in {folder} has no pair of rank {rank} in {name}.", "Save it again with PEFT."
             )
-        factors[name.removeprefix(_PREFIX).removesuffix(_A)] = (a.float(), b.float())
+        factors[name.removeprefix(_PREFIX).removesuffix(_A)] = (a, b)
         left -= {name, other}
     if left or not factors:
         what = f"{len(left)} tensors beside A and B, {min(left)} among them" if left else "no A and B"

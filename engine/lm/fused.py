@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 _PROBED_ROWS = 8
 _TOLERANCE, _ROUGH_TOLERANCE = 1e-4, 3e-2
+Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
 @functools.cache
@@ -48,11 +49,11 @@ def fuse(model: PreTrainedModel) -> None:
 
 def _short(module: Any) -> Callable[[Tensor], Tensor] | None:
     """Return what may do the same as a module's forward pass, at once."""
-    if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon"):
-        return partial(_normalised, module)
+    if is_norm(module):
+        return partial(normalised, module, rms_norm_at_once)
     kernels = gpu_kernels()
     gated = has_parts(module, "gate_proj", "up_proj", "down_proj")
-    return partial(_fed_forward, module, kernels.Gated.apply) if gated and kernels is not None else None
+    return partial(fed_forward, module, kernels.Gated.apply) if gated and kernels is not None else None
 
 
 def has_parts(module: nn.Module, *names: str) -> bool:
@@ -60,11 +61,24 @@ def has_parts(module: nn.Module, *names: str) -> bool:
     return all(isinstance(getattr(module, name, None), nn.Module) for name in names)
 
 
-def _normalised(module: Any, hidden_states: Tensor) -> Tensor:
-    return rms_norm(hidden_states, module.weight.shape, module.weight, module.variance_epsilon)
+def is_norm(module: Any) -> bool:
+    """Say whether a module is called what the usual normalisation is called, and has its parts."""
+    named = type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
+    return named and isinstance(getattr(module, "weight", None), nn.Parameter)
 
 
-def _fed_forward(module: Any, gated: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
+def rms_norm_at_once(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """Return x [..., d] over the root of the mean of its squares, times `weight` [d]: torch's own."""
+    return rms_norm(x, tuple(weight.shape), weight, epsilon)
+
+
+def normalised(module: Any, norm: Norm, hidden_states: Tensor) -> Tensor:
+    """Return what a normalisation's forward pass gives, by `norm`."""
+    return norm(hidden_states, module.weight, module.variance_epsilon)
+
+
+def fed_forward(module: Any, gated: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what a gated feed-forward block's forward pass gives, its gate by `gated`."""
     done: Tensor = module.down_proj(gated(module.gate_proj(x), module.up_proj(x)))
     return done
 

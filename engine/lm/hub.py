@@ -58,14 +58,7 @@ def needed(files: Iterable[str]) -> list[str]:
 def _fetch(name: str, cache: Path | None, lacking: list[str]) -> Path:
     import httpx2  # the hub library's HTTP client; it lets some of its errors through
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     owner, _, asked = name.partition("@")
     try:
@@ -77,38 +70,38 @@ def _fetch(name: str, cache: Path | None, lacking: list[str]) -> Path:
                 "Choose another one, or convert it: model.save_pretrained(DIR), and give the folder.",
             )
         return Path(snapshot_download(owner, revision=told.sha, allow_patterns=files, cache_dir=cache))
-    except GatedRepoError as error:
-        raise EngineError(
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
+        raise _refusal(error, owner, asked, lacking) from error
+
+
+def _refusal(error: Exception, owner: str, asked: str, lacking: list[str]) -> EngineError:
+    """Word why the hub gave no model, by its kind of refusal, with the remedy for just that."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return EngineError(
             f"The model {owner} is gated: its owner gives it to accounts that have agreed to its terms.",
             f"Agree at https://huggingface.co/{owner}, then let this machine know you: hf auth login "
             "(or set HF_TOKEN).",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise EngineError(
-            f"The model {owner} has no revision {asked}.", "Leave @REVISION out for the newest."
-        ) from error
-    except RepositoryNotFoundError as error:
-        token = (
-            "and the token of this machine opens no such model"
-            if os.environ.get("HF_TOKEN")
-            else "or it is private and this machine has no token"
         )
-        raise EngineError(
+    if isinstance(error, RevisionNotFoundError):
+        return EngineError(
+            f"The model {owner} has no revision {asked}.", "Leave @REVISION out for the newest."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        has_token = bool(os.environ.get("HF_TOKEN"))
+        opens = "and the token of this machine opens no such model"
+        token = opens if has_token else "or it is private and this machine has no token"
+        return EngineError(
             f"There is no model {owner} on the hub, {token}.",
             "Look at the spelling (owner/name); for a private one: hf auth login (or set HF_TOKEN).",
-        ) from error
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, httpx2.HTTPError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        cached = (
-            f"only partly in the hub cache (it lacks {', '.join(lacking)})"
-            if lacking
-            else "not in the hub cache"
         )
-        raise EngineError(
-            f"The model {owner} is {cached} and cannot be fetched{offline}: {first_line(error)}",
-            f"Fetch it where there is a network: hf download {_fetched(owner, asked)}; or give a folder.",
-        ) from error
-
-
-def _fetched(owner: str, revision: str) -> str:
-    return f"{owner} --revision {revision}" if revision else owner
+    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    cached = (
+        f"only partly in the hub cache (it lacks {', '.join(lacking)})" if lacking else "not in the hub cache"
+    )
+    fetched = f"{owner} --revision {asked}" if asked else owner
+    return EngineError(
+        f"The model {owner} is {cached} and cannot be fetched{offline}: {first_line(error)}",
+        f"Fetch it where there is a network: hf download {fetched}; or give a folder.",
+    )

@@ -19,11 +19,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import rms_norm, scaled_dot_product_attention
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from engine.core.errors import first_line
+from engine.lm.fused import Norm, fed_forward, is_norm, normalised, rms_norm_at_once
 
 _TURN = "apply_rotary_pos_emb"
 _PROBED_ROWS = 4
@@ -75,28 +76,11 @@ def ways(model: PreTrainedModel) -> Ways:
     return found
 
 
-def rms_norm_at_once(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """Return x [..., d] over the root of the mean of its squares, times `weight` [d]: torch's own."""
-    return rms_norm(x, tuple(weight.shape), weight, epsilon)
-
-
-Norm = Callable[[Tensor, Tensor, float], Tensor]
-
-
 def _of_norms(model: PreTrainedModel, norm: Norm) -> list[Swap]:
     found: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
-        (module, partial(_normalised, module, norm)) for module in model.modules() if _is_norm(module)
+        (module, partial(normalised, module, norm)) for module in model.modules() if is_norm(module)
     ]
     return _agreeing(found, lambda module: module.weight)
-
-
-def _normalised(module: Any, norm: Norm, hidden_states: Tensor) -> Tensor:
-    return norm(hidden_states, module.weight, module.variance_epsilon)
-
-
-def _is_norm(module: Any) -> bool:
-    named = type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
-    return named and isinstance(getattr(module, "weight", None), nn.Parameter)
 
 
 def _agreeing(
@@ -129,12 +113,12 @@ def _with_kernels(model: PreTrainedModel, plain: Ways) -> Ways:
 def _of_gates(model: PreTrainedModel) -> list[Swap]:
     from engine.lm.kernel_lean import gated
 
-    def short_of(block: Any) -> Callable[[Tensor], Tensor]:
-        return lambda x: block.down_proj(gated(block.gate_proj(x), block.up_proj(x)))
-
     parts = ("gate_proj", "up_proj", "down_proj", "act_fn")
     blocks: list[Any] = [one for one in model.modules() if all(hasattr(one, part) for part in parts)]
-    return _agreeing([(block, short_of(block)) for block in blocks], lambda block: block.gate_proj.weight)
+    shorts: list[tuple[Any, Callable[[Tensor], Tensor]]] = [
+        (block, partial(fed_forward, block, gated)) for block in blocks
+    ]
+    return _agreeing(shorts, lambda block: block.gate_proj.weight)
 
 
 def _of_turns(model: PreTrainedModel) -> list[Swap]:

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import PreTrainedModel
@@ -27,6 +25,7 @@ from engine.core.paths import TornFile, read_json, whole, write_json
 from engine.lm.adapters import Lora
 from engine.lm.effects import Library
 from engine.lm.merge import stacked
+from engine.lm.tensor_file import load_tensors, packed
 
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PARTS = ("A", "B", "direction")
@@ -127,16 +126,15 @@ def save_library(library: Adapters, folder: Path, *, base: str = "") -> None:
             for path, one in library.modules.items()
             for name, tensor in zip(_PARTS, (one.a, one.b, one.direction), strict=True)
         }
-        save_file(tensors, part / _WEIGHTS, metadata={"format": "pt"})
+        (part / _WEIGHTS).write_bytes(packed(tensors))
 
 
 def load_library(folder: Path) -> Adapters:
     """Return the library in a folder. Raises TornFile when it is damaged."""
-    told = read_json(folder / _CONFIG)
+    told, tensors = read_json(folder / _CONFIG), load_tensors(folder / _WEIGHTS)
     try:
-        tensors = load_file(folder / _WEIGHTS)
         paths = sorted({name.rpartition(".")[0] for name in tensors})
         modules = {path: Shelved(*(tensors[f"{path}.{name}"] for name in _PARTS)) for path in paths}
         return Adapters(modules, int(told["top_k"]), float(told["temperature"]))
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error

@@ -18,12 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from engine.core.base_folder import check_base, local_base
 from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
 from engine.lm.hub import hub_folder
-from engine.lm.quiet import quieten
 from engine.lm.template import template_of
 from engine.lm.vocabulary import check_ids, padding_id
 
@@ -59,7 +59,7 @@ def load_base(name: str, *, cache: Path | None = None) -> Base:
     """
     folder = find_base(name, cache=cache)
     check_base(folder)
-    quieten()
+    disable_progress_bar()  # of loading; a download before has its own
     on_gpu = torch.cuda.is_available()
     try:
         tokenizer = _load_tokenizer(folder)

@@ -1,11 +1,16 @@
-"""Memory of a device: how much is free, and telling a full one from other errors."""
+"""Memory of a device: how much is free, how much of training it holds at once, and telling a full one."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from transformers import PreTrainedModel
 
 from engine.core.memory import available_bytes
 
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
+_SHARE_OF_FREE = 0.8
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
 
@@ -22,3 +27,25 @@ def free_bytes(device: torch.device) -> int:
         return available_bytes()
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0]) + held
+
+
+def release(device: torch.device) -> None:
+    """Give back what is held for later tensors, so that what is asked for next finds it in one piece."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def tokens_that_fit(model: PreTrainedModel, *, fused: bool) -> int:
+    """Return how many tokens a training step computes at once beside what lies on the device: a power of two.
+
+    By the model's widths: what a layer keeps for the way back is some 9 hidden states and 2 of its
+    feed-forward block, half as much again where its modules are not `fused`. Beyond 65,536 nothing is won.
+    """
+    if model.device.type != "cuda":
+        return 2048
+    config: Any = model.config.get_text_config()
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    each = config.num_hidden_layers * (9 * config.hidden_size + 2 * wide) * model.dtype.itemsize
+    each = each if fused else 3 * each // 2
+    fitting = int(_SHARE_OF_FREE * free_bytes(model.device)) // each
+    return int(min(_MOST_AT_ONCE, max(_FEWEST_AT_ONCE, 1 << max(0, fitting.bit_length() - 1))))

@@ -22,11 +22,10 @@ from engine.lm.dropout import Dropout
 from engine.lm.forms import Form
 from engine.lm.lanes import Lanes
 from engine.lm.last_layer import only_at
-from engine.lm.memory import is_out_of_memory
+from engine.lm.memory import is_out_of_memory, release, tokens_that_fit
 from engine.lm.packed_attention import begins_of
 from engine.lm.packing import Batch, Drill, batch_of, bins_of, length_of
 from engine.lm.reply_loss import token_losses
-from engine.lm.room import release, tokens_that_fit
 
 _TOKENS_AT_ONCE = {"cpu": 1024}
 _PARTS_FOR_LANES = 4  # of one adapter's batch; not the number of lanes, so that sums are the same everywhere

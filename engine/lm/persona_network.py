@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import linear
 from transformers import DynamicCache, PreTrainedModel
 
-from engine.core.paths import TornFile, write_atomically
+from engine.core.paths import write_atomically
 from engine.lm.adapters import Lora, save_lora, targets
 from engine.lm.attention import prefer_causal_blocks
 from engine.lm.effects import Prefix, Stored, Weights
@@ -32,6 +30,7 @@ from engine.lm.packing import Drill
 from engine.lm.passes import Passes
 from engine.lm.prefix import PrefixForm, PrefixStates, fill, save_prefix
 from engine.lm.shape import LoraShape
+from engine.lm.tensor_file import packed
 
 _V, _BIAS = "code|V", "code|b"
 _MIDDLE, _PARTS = "prefix|middle", "prefix|parts"
@@ -74,7 +73,7 @@ class CodeForm:
 
     def save(self, tensors: Mapping[str, Tensor], folder: Path, *, base: str) -> None:
         """Write the network as one file; it says nothing of the base."""
-        save_network(folder / NETWORK, tensors)
+        write_atomically(folder / NETWORK, packed(tensors))
 
     def codes(self, stacked: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """Return the codes [B, K] of these rows of what is known; the stack [1, ...] holds one network."""
@@ -208,17 +207,3 @@ def loss_of(
 
 def _part(number: int) -> str:
     return f"part-{number}"
-
-
-def save_network(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write a network as one safetensors file, whole or not at all."""
-    plain = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata={"format": "pt"}))
-
-
-def load_network(path: Path) -> dict[str, Tensor]:
-    """Return a network's tensors by name. Raises TornFile when the file is damaged."""
-    try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise TornFile(path, f"is damaged: {error}", "Repeat the run that makes it.") from error

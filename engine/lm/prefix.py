@@ -14,16 +14,15 @@ from typing import Any
 
 import torch
 from peft import PrefixTuningConfig
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from engine.core.base_identity import peft_base
 from engine.core.errors import EngineError
-from engine.core.paths import TornFile, read_json, whole
+from engine.core.paths import read_json, whole
 from engine.lm.effects import Prefix
 from engine.lm.forms import Drop
+from engine.lm.tensor_file import load_tensors, packed
 
 _NAME = "prefix"
 _WEIGHTS, _CONFIG, _KEY = "adapter_model.safetensors", "adapter_config.json", "prompt_embeddings"
@@ -119,20 +118,15 @@ def save_prefix(prefix: PrefixStates, folder: Path, model: PreTrainedModel, *, b
             base_model_name_or_path=found,
             revision=revision,
         ).save_pretrained(str(part))
-        save_file(
-            {_KEY: prefix.states.detach().float().cpu().contiguous()},
-            part / _WEIGHTS,
-            metadata={"format": "pt"},
-        )
+        (part / _WEIGHTS).write_bytes(packed({_KEY: prefix.states}))
 
 
 def load_prefix(folder: Path) -> PrefixStates:
     """Return the prefix in a folder of PEFT's format. Raises EngineError when it is projected or missing."""
-    if read_json(folder / _CONFIG).get("prefix_projection") or not (folder / _WEIGHTS).exists():
+    there = not read_json(folder / _CONFIG).get("prefix_projection") and (folder / _WEIGHTS).exists()
+    states = load_tensors(folder / _WEIGHTS).get(_KEY) if there else None
+    if states is None:
         raise EngineError(
             f"{folder} holds no plain prefix.", "Repeat the run that makes it, without a projection."
         )
-    try:
-        return PrefixStates(load_file(folder / _WEIGHTS)[_KEY].float())
-    except (OSError, SafetensorError, KeyError) as error:
-        raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error
+    return PrefixStates(states)

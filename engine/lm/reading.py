@@ -84,50 +84,69 @@ def read_prompts(
     A part of the rows fits the processor's cache and is padded to its own longest prompt only. In the
     batch's cache, which `cache_of` makes for so many rows and positions, all prompts end at one position.
     """
-    device = model.device
     splits = can_be_placed(new_cache(model, 1, 1))
-    shared = _common_prefix(prompts) if share_prefix and splits and len(prompts) >= _WORTH_SHARING_ROWS else 0
-    shared = shared if shared >= _WORTH_SHARING_TOKENS else 0
+    shared = _worth_sharing(prompts) if share_prefix and splits else 0
     trained = max((len(prefix) for prefix in prefixes if prefix is not None), default=0)
     before, width = trained + shared, max(map(len, prompts)) - shared
-    seen = torch.zeros(len(prompts), before + width, dtype=torch.bool)
-    seen[:, trained:before] = True
-    starts = torch.tensor([before + width - (len(prompt) - shared) for prompt in prompts])
-    seen |= torch.arange(before + width) >= starts[:, None]
-    for row, prefix in enumerate(prefixes if trained else ()):
-        seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
-    seen = sent(seen, device)
+    rest = [list(prompt[shared:]) for prompt in prompts]
+    seen = sent(_seen(rest, prefixes, trained, before), model.device)
     cache = (cache_of or new_cache)(model, len(prompts), before + width + max_new_tokens)
-    lengths = [len(prompt) - shared for prompt in prompts]
-    parts = _parts(lengths, READ_TOKENS.get(device.type, 8192)) if splits else [slice(0, len(prompts))]
     common: DynamicCache | None = None
     if shared:
         on_rows([0])
         common = new_cache(model, 1, before)
         _fill_trained(common, prefixes[:1], trained, model)
-        forward(model, torch.tensor([prompts[0][:shared]], device=device), seen[:1, :before], common)
+        beginning = torch.tensor([prompts[0][:shared]], device=model.device)
+        forward(model, beginning, seen[:1, :before], common)
+    most = READ_TOKENS.get(model.device.type, 8192)
+    parts = _parts([len(one) for one in rest], most) if splits else [slice(0, len(prompts))]
     logits = []
     for part in parts:
-        rows = list(range(len(prompts)))[part]
-        on_rows(rows)
-        longest = max(len(prompts[row]) for row in rows) - shared
-        rest = [list(prompts[row][shared:]) for row in rows]
-        ids = torch.tensor([[0] * (longest - len(one)) + one for one in rest])
-        whole = len(parts) == 1
-        own = cache if whole else new_cache(model, len(rows), before + longest)
+        on_rows(range(len(prompts))[part])
+        longest = max(map(len, rest[part]))
+        ids = torch.tensor([[0] * (longest - len(one)) + one for one in rest[part]])
+        own = cache if len(parts) == 1 else new_cache(model, len(ids), before + longest)
         if common is not None:
-            _copy(common, own, len(rows))
+            _copy(common, own, len(ids))
         else:
             _fill_trained(own, prefixes[part], trained, model)
         mine = torch.cat([seen[part, :before], seen[part, before + width - longest :]], dim=1)
-        logits.append(forward(model, sent(ids, device), mine, own))
-        if not whole:
-            for layer, theirs in zip(_reserved(cache), _reserved(own), strict=True):
-                keys, values = theirs.held
-                if before:
-                    layer.place(part, before, keys[:, :, :before], values[:, :, :before])
-                layer.place(part, before + width, keys[:, :, before:], values[:, :, before:])
+        logits.append(forward(model, sent(ids, model.device), mine, own))
+        if own is not cache:
+            _place(own, cache, part, before, before + width)
     return torch.cat(logits), cache, seen
+
+
+def _worth_sharing(prompts: Sequence[Sequence[int]]) -> int:
+    """Return how long a beginning of all prompts is read once, in tokens; 0 where that would save little."""
+    if len(prompts) < _WORTH_SHARING_ROWS:
+        return 0
+    shared = _common_prefix(prompts)
+    return shared if shared >= _WORTH_SHARING_TOKENS else 0
+
+
+def _seen(
+    rest: Sequence[Sequence[int]], prefixes: Sequence[Tensor | None], trained: int, before: int
+) -> Tensor:
+    """Return which positions hold something of each row [B, T]: of the `trained` first ones its own prefix,
+    then all up to `before`, then what is the `rest` of its prompt, which ends at the end."""
+    end = before + max(map(len, rest))
+    starts = torch.tensor([end - len(one) for one in rest])
+    seen = torch.arange(end) >= starts[:, None]
+    seen[:, trained:before] = True
+    for row, prefix in enumerate(prefixes if trained else ()):
+        seen[row, trained - (0 if prefix is None else len(prefix)) : trained] = True
+    return seen
+
+
+def _place(own: DynamicCache, whole: DynamicCache, part: slice, before: int, end: int) -> None:
+    """Put what a part of the rows has read where it belongs: its first `before` positions, and its last
+    ones so that they end at `end`."""
+    for layer, theirs in zip(_reserved(whole), _reserved(own), strict=True):
+        keys, values = theirs.held
+        if before:
+            layer.place(part, before, keys[:, :, :before], values[:, :, :before])
+        layer.place(part, end, keys[:, :, before:], values[:, :, before:])
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
+from transformers.utils.logging import disable_progress_bar
 
 from engine.core.base_folder import check_base
 from engine.core.errors import EngineError, first_line, unknown_name
 from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.load import Base, find_base, load_base
-from engine.lm.quiet import quieten
 
 Alternatives = dict[str, tuple[str, ...]]
 
@@ -86,7 +86,7 @@ class Translator:
 
     def __init__(self, name: str) -> None:
         folder = _translator_folder(name)
-        quieten()
+        disable_progress_bar()
         try:
             from transformers import MarianMTModel, MarianTokenizer
 

@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from engine.core import integrity
 from engine.core.base_folder import check_base, deciding_files, local_base
 from engine.core.errors import EngineError
+from engine.core.kept import kept
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Split
 from engine.core.wording import percent
-from engine.data.dataset import examples, load_dataset, load_splits
+from engine.data.dataset import DIALOGUES, contents, examples, load_dataset, load_splits
 from engine.lm.hub import POOLING, hub_folder
 
 SCORER = "all-MiniLM-L6-v2"
@@ -205,13 +205,10 @@ def reading(ws: Workspace) -> Reading | None:
     Raises EngineError as `encoder_of` does.
     """
     encoder = encoder_of(ws)
-    held = _reading(ws, encoder, (ws.dataset / "dialogues.jsonl").stat().st_mtime_ns)
+    (ws.dataset / DIALOGUES).stat()  # OSError where there is no data
+    identity = (encoder.name, encoder.sha256, str(encoder.most_tokens), *contents(ws))
+    held = kept(ws, "scorer-reads", identity, Reading, lambda: read_by(encoder, judged_replies(ws)))
     return held if held.texts else None
-
-
-@lru_cache(maxsize=8)
-def _reading(ws: Workspace, encoder: Encoder, _: int) -> Reading:
-    return read_by(encoder, judged_replies(ws))
 
 
 def judged_replies(ws: Workspace) -> list[str]:

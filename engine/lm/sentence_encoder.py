@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from engine.lm.embedding_file import Embeddings
-from engine.lm.quiet import quieten
 
 ENCODING = "v1"  # part of the name of what is kept: change it with anything that changes a vector
 MOST_TOKENS = 256  # the usual encoder's own limit for a text; the rest of a longer one is not read
@@ -26,7 +26,7 @@ class SentenceEncoder:
     """Encodes tokenised texts; `tokenize` and `encode` are apart so that texts can be sorted in between."""
 
     def __init__(self, folder: Path, *, most_tokens: int = MOST_TOKENS, pooling: str = "mean") -> None:
-        quieten()
+        disable_progress_bar()
         self._most_tokens, self._pooling = most_tokens, pooling
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

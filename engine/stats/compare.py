@@ -19,21 +19,9 @@ from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import Effects, effects, within_variance
 from engine.stats.inference import MIN_DIFFER, Certainty, Inference, IntervalKind, infer, student
 from engine.stats.paired_tests import holm, sign_test, wilcoxon
-from engine.stats.pairing import Pairing, Vector, pair
+from engine.stats.pairing import Counts, Pairing, Vector
 from engine.stats.seeds import Crossed
 from engine.stats.shares import wilson
-
-__all__ = [
-    "Comparison",
-    "Outcomes",
-    "Pairing",
-    "compare",
-    "corrected",
-    "holm",
-    "outcomes",
-    "over_metrics",
-    "pair",
-]
 
 SMALL_SAMPLE = 50  # personas
 _NOISE = 1e-12
@@ -115,6 +103,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Inference:
+    """Those fields of a comparison that are said of the mean difference."""
+
+    mean: float | None
+    reference_mean: float | None
+    delta: float | None
     ci_kind: IntervalKind | Literal["percentile"] | None = None
     ci_low: float | None = None
     ci_high: float | None = None
@@ -126,6 +119,13 @@ class _Inference:
     p_sign: float | None = None
     min_detectable_effect: float | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sampling:
+    confidence: float
+    resamples: int
+    seed: int
 
 
 def compare(
@@ -148,43 +148,21 @@ def compare(
     Raises EngineError on options out of range.
     """
     _check(margin=margin, confidence=confidence, resamples=resamples)
-    differences = pairing.differences
-    gains = differences if higher_is_better else -differences
-    means = _mean(pairing.candidate), _mean(pairing.reference), _mean(differences)
+    gains = pairing.differences if higher_is_better else -pairing.differences
     labels = None if clusters is None else _labels(pairing.personas, clusters)
-    single: Effects | None = None
+    sampling = _Sampling(confidence, resamples, seed)
     if pairing.counts is None:
-        found = _infer(
-            pairing,
-            labels,
-            confidence=confidence,
-            resamples=resamples,
-            seed=seed,
-            equal_margin=equal_margin,
-        )
+        found = _infer(pairing, labels, sampling, equal_margin)
         single = effects_of(pairing, higher_is_better=higher_is_better, seed=seed)
     else:
-        drawn = whole.infer(pairing.counts, confidence=confidence, resamples=resamples, seed=seed)
-        means = drawn.candidate, drawn.reference, drawn.difference
-        found = _infer_whole(drawn, differences, differ=pairing.counts.differ)
+        found, single = _infer_whole(pairing, pairing.counts, sampling), None
     return Comparison(
         variant="candidate",
         reference="reference",
-        mean=means[0],
-        reference_mean=means[1],
-        delta=means[2],
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
-        ci_kind=found.ci_kind,
+        **asdict(found),
         confidence=confidence,
-        p=found.p,
-        p_alone=found.p_alone,
-        p_strict=found.p_strict,
-        p_wilcoxon=found.p_wilcoxon,
-        p_sign=found.p_sign,
         p_holm=None,
         family_size=None,
-        p_equal=found.p_equal,
         p_equal_holm=None,
         equal_margin=equal_margin,
         n_paired=pairing.n_paired,
@@ -196,17 +174,17 @@ def compare(
         n_null_reference=pairing.n_null_reference,
         n_null_both=pairing.n_null_both,
         **outcomes(pairing, margin=margin, higher_is_better=higher_is_better, confidence=confidence),
-        between=None if single is None else single.between,
-        p_between=None if single is None else single.p,
-        reliability=None if single is None else single.reliability,
-        true_share=None if single is None else single.share,
-        true_share_low=None if single is None else single.share_low,
-        true_share_high=None if single is None else single.share_high,
+        **_for_whom(single),
         catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
-        min_detectable_effect=found.min_detectable_effect,
         small_sample=pairing.n_paired < SMALL_SAMPLE,
-        reason=found.reason,
     )
+
+
+def _for_whom(single: Effects | None) -> dict[str, Any]:
+    """The fields of a comparison that are said of single personas."""
+    names = {"between": "between", "p_between": "p", "reliability": "reliability", "true_share": "share"}
+    names |= {"true_share_low": "share_low", "true_share_high": "share_high"}
+    return {field: None if single is None else getattr(single, name) for field, name in names.items()}
 
 
 def effects_of(pairing: Pairing, *, higher_is_better: bool = True, seed: int = 0) -> Effects | None:
@@ -342,46 +320,41 @@ def _labels(personas: Sequence[str], clusters: Mapping[str, int]) -> NDArray[np.
     return np.array(found, dtype=np.int64)
 
 
-def _mean(values: Vector) -> float | None:
-    return float(values.mean()) if len(values) else None
-
-
 def _infer(
-    pairing: Pairing,
-    labels: NDArray[np.int64] | None,
-    *,
-    confidence: float,
-    resamples: int,
-    seed: int,
-    equal_margin: float | None,
+    pairing: Pairing, labels: NDArray[np.int64] | None, sampling: _Sampling, equal_margin: float | None
 ) -> _Inference:
     differences, n = pairing.differences, pairing.n_paired
     if n == 0:
-        return _Inference(reason=NO_PERSONA)
+        return _Inference(None, None, None, reason=NO_PERSONA)
+    mean = float(differences.mean())
+    means = _Inference(float(pairing.candidate.mean()), float(pairing.reference.mean()), mean)
     if n == 1:
-        return _Inference(reason=ONE_PERSONA)
+        return replace(means, reason=ONE_PERSONA)
     if not differences.any():
         # That none of the examples differs is as likely as this where, of all, a share of the margin does.
         p_equal = None if equal_margin is None else (1 - min(1.0, equal_margin)) ** pairing.n_examples
-        return _Inference("t", 0.0, 0.0, 1.0, 1.0, 1.0, p_equal, 1.0, 1.0)
+        alike = replace(means, p=1.0, p_alone=1.0, p_strict=1.0, p_wilcoxon=1.0, p_sign=1.0)
+        return replace(alike, ci_kind="t", ci_low=0.0, ci_high=0.0, p_equal=p_equal)
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
-    p_wilcoxon = wilcoxon(differences)
-    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
+    tests = replace(means, p_wilcoxon=wilcoxon(differences), p_sign=p_sign)
+    deviation = float(differences.std(ddof=1))
     if deviation <= _NOISE * max(1.0, abs(mean)):
-        same = None if n < MIN_DIFFER else mean
-        kind: IntervalKind | None = None if n < MIN_DIFFER else "t"
-        return _Inference(kind, same, same, p_sign, p_sign, p_sign, None, p_wilcoxon, p_sign, 0.0, NO_SPREAD)
+        if n >= MIN_DIFFER:
+            tests = replace(tests, ci_kind="t", ci_low=mean, ci_high=mean)
+        by_sign = replace(tests, p=p_sign, p_alone=p_sign, p_strict=p_sign)
+        return replace(by_sign, min_detectable_effect=0.0, reason=NO_SPREAD)
     found = infer(
         differences[:, None],
-        confidence=confidence,
-        resamples=resamples,
-        seed=seed,
+        confidence=sampling.confidence,
+        resamples=sampling.resamples,
+        seed=sampling.seed,
         margin=equal_margin,
         certainty=_certainty(pairing),
         clusters=labels,
     )
     low, high = _number(found.low[0]), _number(found.high[0])
-    return _Inference(
+    return replace(
+        tests,
         ci_kind=None if low is None else found.kinds[0],
         ci_low=low,
         ci_high=high,
@@ -389,9 +362,7 @@ def _infer(
         p_alone=_number(found.p_alone[0]),
         p_strict=_number(found.p_strict[0]),
         p_equal=_number(found.p_equal[0]),
-        p_wilcoxon=p_wilcoxon,
-        p_sign=p_sign,
-        min_detectable_effect=detectable(n) * deviation * _wider(differences, found, confidence),
+        min_detectable_effect=detectable(n) * deviation * _wider(differences, found, sampling.confidence),
         reason=FEW_DIFFER if low is None else None,
     )
 
@@ -419,15 +390,19 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _infer_whole(drawn: whole.Drawn, differences: Vector, *, differ: int) -> _Inference:
-    """What the personas' own statistics say stands beside: who wins is counted by persona. `differ` says for
-    how many of them anything counts differently."""
+def _infer_whole(pairing: Pairing, counts: Counts, sampling: _Sampling) -> _Inference:
+    """What the personas' own statistics say stands beside: who wins is counted by persona."""
+    drawn = whole.infer(
+        counts, confidence=sampling.confidence, resamples=sampling.resamples, seed=sampling.seed
+    )
+    means = _Inference(drawn.candidate, drawn.reference, drawn.difference)
     if drawn.difference is None:
-        return _Inference(reason=NO_PERSONA)
+        return replace(means, reason=NO_PERSONA)
     if drawn.p is None:
-        return _Inference(reason=ONE_PERSONA)
-    few = 0 < differ < MIN_DIFFER
-    return _Inference(
+        return replace(means, reason=ONE_PERSONA)
+    differences, few = pairing.differences, 0 < counts.differ < MIN_DIFFER
+    return replace(
+        means,
         ci_kind=None if few else whole.KIND,
         ci_low=None if few else drawn.low,
         ci_high=None if few else drawn.high,

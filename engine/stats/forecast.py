@@ -8,7 +8,7 @@ limit of the standard deviation.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def forecast(differences: Vector, *, n_full: int, criterion: float, family: int 
         criterion=wanted,
         words=(),
     )
-    return Forecast(**{**_fields(made), "words": _words(made)})
+    return replace(made, words=_words(made))
 
 
 def detectable(n: int, family: int = 1) -> float:
@@ -155,10 +155,6 @@ def _prospect(effect: float, n_full: int, deviation: float, high: float, family:
         needed=needed(effect, deviation, family=family),
         needed_high=needed(effect, high, family=family),
     )
-
-
-def _fields(made: Forecast) -> dict[str, Any]:
-    return {name: getattr(made, name) for name in Forecast.__dataclass_fields__}
 
 
 def _words(made: Forecast) -> tuple[str, ...]:

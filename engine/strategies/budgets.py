@@ -65,11 +65,20 @@ NOTHING = Budget(0, 0, 0, 0, 0, 0)
 def own_budget(ws: Workspace, run_id: str) -> Budget:
     """Return what a run itself trained with; `NOTHING` where it trained nothing. Raises on a torn file."""
     path = ws.run_folder(run_id) / TRAINING
+    stamp = _stamp(path)
+    return NOTHING if stamp is None else _read(path, stamp)
+
+
+_Stamp = tuple[int, int, int]
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """What changes when a file is replaced; None for one that is not there."""
     try:
         found = path.stat()
     except OSError:
-        return NOTHING
-    return _read(path, (found.st_ino, found.st_mtime_ns, found.st_size))
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def whole_budget(ws: Workspace, run_id: str) -> Budget:
@@ -80,13 +89,18 @@ def whole_budget(ws: Workspace, run_id: str) -> Budget:
     told, open_, seen = NOTHING, [run_id], set[str]()
     while open_:
         one = open_.pop()
-        folder = ws.run_folder(one)
-        if one in seen or not (folder / "spec.json").exists():
+        spec = _stamp(ws.run_folder(one) / "spec.json")
+        if one in seen or spec is None:
             continue
         seen.add(one)
         told += own_budget(ws, one)
-        open_ += [run for role, run in read_spec(folder).upstream.items() if role != MATCHED_TO]
+        open_ += _stands_on(ws.run_folder(one), spec)
     return told
+
+
+@functools.lru_cache(maxsize=4096)
+def _stands_on(folder: Path, _: _Stamp) -> tuple[str, ...]:
+    return tuple(run for role, run in read_spec(folder).upstream.items() if role != MATCHED_TO)
 
 
 MATCHED_TO = "matched"
@@ -94,7 +108,7 @@ MATCHED_TO = "matched"
 
 
 @functools.lru_cache(maxsize=512)
-def _read(path: Path, _: tuple[int, int, int]) -> Budget:
+def _read(path: Path, _: _Stamp) -> Budget:
     told = NOTHING
     for record in read_json(path):
         told += budget_of(record)

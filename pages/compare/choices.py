@@ -16,7 +16,8 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results.comparing.remarks import without_repeats
 from engine.results.comparing.scene import IS_REPEAT
-from engine.show import charts
+from engine.show.charts.leaderboard import is_bound
+from engine.show.charts.personas import ranked
 from pages.compare import reads as compare_reads
 from pages.compare.reads import Asked
 from pages.shared import addresses, frame, reads
@@ -85,11 +86,11 @@ class View:
         return next(row for row in self.found["rows"] if row["variant"] == variant)
 
     def table(self, variant: str) -> pd.DataFrame:
-        """Return one row a persona of a variant, best first, as `charts.table_of`."""
+        """Return one row a persona of a variant, best first, as `table_of`."""
         held = compare_reads.by_persona(self.ws, self.asked)
-        table = charts.ranked(
+        table = ranked(
             held[held["variant"] == variant],
-            higher_is_better=self.metric.higher_is_better,
+            metric=self.metric,
             margin=self.asked.margin,
         )
         return table.assign(called=self._called(table))
@@ -135,7 +136,7 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     asked = Asked(metric or next(iter(shown)), split or scored_on[0])
     asked = _under(ws, asked, protocols[protocols["split"] == asked.split])
     default = reads.choices_on(ws, metric=asked.metric, split=asked.split, protocol=asked.protocol)
-    names = [row["variant"] for row in default["rows"] if not charts.is_bound(row)]
+    names = [row["variant"] for row in default["rows"] if not is_bound(row)]
     with columns[1]:
         reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP)
     with columns[2]:

@@ -14,8 +14,15 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.wording import count
-from engine.show import charts
-from engine.show.charts.heatmap import Order
+from engine.show.charts.heatmap import HEATMAP_PERSONAS, Order, heatmap, ordered_personas
+from engine.show.charts.looks import BRUSHED
+from engine.show.charts.personas import (
+    catastrophes,
+    distribution_chart,
+    persona_chart,
+    scatter_chart,
+    selected_personas,
+)
 from engine.show.tables import persona_table
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
@@ -51,7 +58,7 @@ def show_personas(view: View) -> None:
 def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Who gains, who loses?", anchor=False)
     return frame.chart(
-        charts.persona_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        persona_chart(table, candidate=candidate, reference=view.reference, metric=view.metric),
         key=f"compare_bars_{candidate}",
         on_select="rerun",
         alt=f"Each persona's difference between {candidate} and {view.reference}; select a bar to open it",
@@ -61,7 +68,7 @@ def _bars(view: View, table: pd.DataFrame, candidate: str) -> Any:
 def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("Against the reference", anchor=False)
     event = frame.chart(
-        charts.scatter_chart(table, candidate=candidate, reference=view.reference, in_points=view.in_points),
+        scatter_chart(table, candidate=candidate, reference=view.reference, metric=view.metric),
         key=f"compare_scatter_{candidate}",
         on_select="rerun",
         alt=f"Each persona's mean under {candidate} over that under {view.reference}",
@@ -74,11 +81,10 @@ def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
 def _distribution(view: View, table: pd.DataFrame, candidate: str) -> Any:
     st.subheader("How differences spread", anchor=False)
     event = frame.chart(
-        charts.distribution_chart(
+        distribution_chart(
             table,
             mean=float(table["difference"].mean()),
-            in_points=view.in_points,
-            higher_is_better=view.metric.higher_is_better,
+            metric=view.metric,
         ),
         key=f"compare_spread_{candidate}",
         on_select="rerun",
@@ -102,17 +108,17 @@ def _brushed(view: View, table: pd.DataFrame, *events: Any) -> list[str] | None:
     for event in events:
         ranges = {
             "difference" if field == "low" else field: ends
-            for field, ends in dict(event["selection"].get(charts.BRUSHED) or {}).items()
+            for field, ends in dict(event["selection"].get(BRUSHED) or {}).items()
         }
         if ranges:
-            inside = set(charts.selected_personas(table, ranges, in_points=view.in_points))
+            inside = set(selected_personas(table, ranges, metric=view.metric))
             found = inside if found is None else found & inside
     return None if found is None else sorted(found)
 
 
 def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str] | None) -> None:
     """A list of personas: those that lost far, those marked in a chart, or all; a row opens one."""
-    lost = charts.catastrophes(table, higher_is_better=view.metric.higher_is_better)
+    lost = catastrophes(table, metric=view.metric)
     known = ["all"]
     if view.in_points and view.metric.higher_is_better is not None:
         known.insert(0 if len(lost) else 1, "lost")
@@ -138,7 +144,7 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
 
 
 def _table(view: View, shown: pd.DataFrame, candidate: str) -> None:
-    factor = 100.0 if view.in_points else 1.0
+    factor = view.metric.factor
     drawn = shown.assign(**{name: factor * shown[name] for name in ("difference", "candidate", "reference")})
     true = compare_reads.true_gains(view.ws, view.asked, candidate)
     columns = ["called", "difference", "outcome", "candidate", "reference", "rank"]
@@ -209,18 +215,17 @@ def show_everyone(view: View) -> None:
     called = reads.names(view.ws)
     data = data[data["variant"].isin(view.candidates)]
     data = data.assign(called=[called.get(name, name) for name in data["persona_id"]])
-    personas = charts.ordered_personas(data, cast(Order, by), candidate=candidate, clusters=clusters)
+    personas = ordered_personas(data, cast(Order, by), candidate=candidate, clusters=clusters)
     if view.metric.higher_is_better is False and by in ("difference", "mean"):
         personas = personas[::-1]
     personas = _some(personas)
     cells = partial(
-        charts.heatmap,
+        heatmap,
         data,
         variants=view.candidates,
         personas=personas,
         clusters=clusters if by == "cluster" else None,
-        in_points=view.in_points,
-        reverse=view.metric.higher_is_better is False,
+        metric=view.metric,
     )
     event = frame.chart(
         cells(dark=st.context.theme.type == "dark"),
@@ -239,7 +244,7 @@ def show_everyone(view: View) -> None:
 
 def _some(personas: list[str]) -> list[str]:
     """As many personas as a screen can show; where there are more, which of them."""
-    size = charts.HEATMAP_PERSONAS
+    size = HEATMAP_PERSONAS
     if len(personas) <= size:
         return personas
     starts = [str(start) for start in range(0, len(personas), size)]

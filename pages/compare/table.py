@@ -14,7 +14,8 @@ from engine.core.wording import ago, count, percent
 from engine.domains.metric import Metric
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
-from engine.show import charts
+from engine.show.charts.intervals import interval_chart
+from engine.show.charts.leaderboard import is_bound, leaderboard_table
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
 from engine.strategies import reference
@@ -45,11 +46,10 @@ def show(view: View) -> None:
 def leaderboard(view: View, candidate: str | None) -> None:
     """Show every variant, the reference first; a selected row is the variant looked at."""
     metric, found = view.metric, view.found
-    table = charts.leaderboard(
+    table = leaderboard_table(
         found["rows"],
         reference=view.reference,
-        higher_is_better=metric.higher_is_better,
-        in_points=view.in_points,
+        metric=metric,
     )
     table["criterion"] = [_reached(found, name) for name in table["variant"]]
     table["steps"] = [row.get("steps") for row in found["rows"]]
@@ -92,11 +92,10 @@ def _unseen(view: View) -> None:
     if found is None:
         return
     second, metric = replace(view, found=found), view.metric
-    table = charts.leaderboard(
+    table = leaderboard_table(
         found["rows"],
         reference=second.reference,
-        higher_is_better=metric.higher_is_better,
-        in_points=view.in_points,
+        metric=metric,
     )
     st.markdown(
         f"**Unseen personas**: {metric.label} of who serves them, against {frame.plain(second.reference)}",
@@ -246,11 +245,10 @@ def _choose_row() -> None:
 def _intervals(view: View) -> None:
     st.subheader("How large is the difference?", anchor=False)
     frame.chart(
-        charts.interval_chart(
+        interval_chart(
             view.found["rows"],
             reference=view.reference,
-            higher_is_better=view.metric.higher_is_better,
-            in_points=view.in_points,
+            metric=view.metric,
             noise_floor=view.found["noise"]["floor"],
         ),
         key=_CHART,
@@ -258,7 +256,7 @@ def _intervals(view: View) -> None:
         alt=f"Difference of each variant to {view.reference} in {view.metric.label}, with intervals",
     )
     told = ["Each line is a 95 % interval over personas."]
-    if any(charts.is_bound(row) for row in view.found["rows"]):
+    if any(is_bound(row) for row in view.found["rows"]):
         told.append(
             "Diamonds never compete: a bound knows the persona perfectly, a yardstick only the population."
         )

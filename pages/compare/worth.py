@@ -12,8 +12,8 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.wording import count, percent, signed_points
-from engine.show import charts
-from engine.show.charts.cost import CostName
+from engine.show.charts.cost import COSTS, CostName, cost_chart, tradeoff_table
+from engine.show.charts.power import power_chart
 from engine.stats.forecast import ALPHA, MOST_PERSONAS, POWER
 from engine.stats.power import Outlook, outlook
 from pages.compare import asking
@@ -29,32 +29,31 @@ def show_cost(view: View) -> None:
     """Show the trade-off chart and the front as a table; a click on a variant looks at it."""
     name = compare_choices.choice(
         "Cost",
-        list(charts.COSTS),
+        list(COSTS),
         name="cost",
-        words=lambda one: charts.COSTS[one].label,
+        words=lambda one: COSTS[one].label,
         segmented=True,
         labelled=False,
     )
     cost = cast(CostName, name or "parameters")
     known = compare_reads.costs(view.ws, split=view.found["split"], protocol=view.found["protocol"])
-    table = charts.tradeoff_table(
+    table = tradeoff_table(
         view.found["rows"],
         {variant: held[cost] for variant, held in known.items()},
         cost=cost,
-        higher_is_better=view.metric.higher_is_better,
-        in_points=view.in_points,
+        metric=view.metric,
     )
     if table.empty or view.metric.higher_is_better is None:
         st.info(_nothing(view), icon=":material/info:")
         return
     frame.chart(
-        charts.cost_chart(table, cost=cost, label=view.metric.label, in_points=view.in_points),
+        cost_chart(table, cost=cost, metric=view.metric),
         key=_CHART,
         on_select=_choose_mark,
-        alt=f"{view.metric.label} of each variant over its {charts.COSTS[cost].label.lower()}",
+        alt=f"{view.metric.label} of each variant over its {COSTS[cost].label.lower()}",
     )
     st.caption(
-        f"{charts.COSTS[cost].help} Diamonds are on the front: no other variant is as cheap and better, or "
+        f"{COSTS[cost].help} Diamonds are on the front: no other variant is as cheap and better, or "
         "as good and cheaper. Blue is clearly better than the reference, orange clearly worse, grey neither. "
         "Click one for its numbers."
     )
@@ -77,7 +76,7 @@ def _front(view: View, table: pd.DataFrame, cost: CostName) -> None:
         column_config={
             "variant": "Variant",
             "mean_words": f"Mean{', points' if view.in_points else ''}",
-            "cost_words": charts.COSTS[cost].label,
+            "cost_words": COSTS[cost].label,
             "verdict": f"Against {frame.plain(view.reference)}",
         },
     )
@@ -151,19 +150,19 @@ def _power(view: View, candidate: str) -> None:
     if not smallest or row["n_paired"] < 2:
         st.caption("A forecast needs two personas that differ.")
         return
-    unit = " points" if view.in_points else ""
+    unit = view.metric.unit_words
     asked = compare_choices.choice(
         "To see a difference of",
         list(_EFFECTS),
         name="effect",
         words=lambda name: f"{name}{unit}".replace("1 points", "1 point"),
     )
-    effect = float(asked or 1) / (100 if view.in_points else 1)
+    effect = float(asked or 1) / view.metric.factor
     family = row["family_size"] or 1
     found = outlook(n_personas=row["n_paired"], smallest=smallest, effect=effect, family=family)
     st.markdown(_told(found, view, candidate))
     frame.chart(
-        charts.power_chart(found, in_points=view.in_points),
+        power_chart(found, metric=view.metric),
         alt="Smallest difference that a study of so many personas finds",
     )
     st.caption(
@@ -180,7 +179,7 @@ def _told(found: Outlook, view: View, candidate: str) -> str:
     def size(value: float) -> str:
         return view.metric.size(value)
 
-    unit = " points" if view.in_points else ""
+    unit = view.metric.unit_words
     needed = (
         f"more than {MOST_PERSONAS:,} personas" if found.needed is None else count(found.needed, "persona")
     )

@@ -35,16 +35,16 @@ def show(ws: Workspace) -> None:
 
 
 def _personas(ws: Workspace, found: Portrait) -> None:
-    held = found.sitters
-    whose = frame.plain(reads.called(ws, held[0].persona_id))
-    largest = f"{percent(held[0].share, 1)} of all dialogues are {whose}'s"
+    held, names = found.sitters, reads.names(ws)
+    called = [names.get(one.persona_id, one.persona_id) for one in held]
+    largest = f"{percent(held[0].share, 1)} of all dialogues are {frame.plain(called[0])}'s"
     st.caption(
         f"{count(len(held), 'persona')}, the largest first: {largest}. Words set a persona apart where she "
         "uses them more than others do, in what is trained on."
     )
     frame.table(
         {
-            "Persona": [reads.called(ws, one.persona_id) for one in held],
+            "Persona": called,
             "Words that set her apart": [", ".join(one.distinctive) for one in held],
             "Dialogues": [one.dialogues for one in held],
             "Examples": [one.examples for one in held],

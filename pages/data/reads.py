@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.core import integrity
 from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
+from engine.core.kept import kept
 from engine.core.paths import Workspace
 from engine.data.checks import repeats
+from engine.data.dataset import contents
 from engine.data.likeness import Pair
 from engine.lm.lengths import Lengths, lengths_in
 from engine.results.checks import study_checks
@@ -24,13 +27,23 @@ def _lengths(ws: Workspace) -> Lengths | None:
     """Return how long the dialogues are in tokens of the base; None where it is not on this machine."""
     try:
         folder = base_on_disk(str(ws.read_config()["base"]))
-        return None if folder is None else lengths_in(folder, reads.dataset(ws).dialogues)
+        if folder is None:
+            return None
+        tokenizer = (integrity.sha256(folder / name) for name in ("tokenizer.json", "config.json"))
+        return kept(
+            ws, "lengths", (*tokenizer, *contents(ws)), Lengths,
+            lambda: lengths_in(folder, reads.dataset(ws).dialogues),
+        )  # fmt: skip
     except EngineError:  # published scores, or a base that the Settings page tells of
         return None
 
 
 def _repeats(ws: Workspace) -> list[Pair]:
-    return repeats(reads.dataset(ws), reads.splits(ws))
+    found = kept(
+        ws, "repeats", contents(ws), tuple[Pair, ...],
+        lambda: tuple(repeats(reads.dataset(ws), reads.splits(ws))),
+    )  # fmt: skip
+    return list(found)
 
 
 def _checks(ws: Workspace) -> list[Mapping[str, Any]]:

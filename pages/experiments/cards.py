@@ -319,7 +319,7 @@ def _time(card: Card) -> str:
 def _result(row: Row, reference: str) -> None:
     """The best result on val, as a difference with its interval."""
     name, metric = str(row["variant"]), metrics.primary(frame.workspace())
-    unit = " points" if metric.in_points else ""
+    unit = metric.unit_words
     if name == reference:
         told = f"The reference: {metric.level(row['mean'])}{unit} on val"
         st.badge(told, icon=":material/flag:", color="gray")

@@ -212,7 +212,7 @@ def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
 
 def _character(ws: Workspace, persona_id: str) -> None:
     st.subheader("Character and routines", anchor=False)
-    persona = next((one for one in reads.dataset(ws).personas if one.persona_id == persona_id), None)
+    persona = next((one for one in reads.personas(ws) if one.persona_id == persona_id), None)
     if persona is None:
         st.caption("Only published scores are known of this persona.")
         return

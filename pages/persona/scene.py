@@ -19,7 +19,7 @@ from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
-from engine.show.charts import is_bound
+from engine.show.charts.leaderboard import is_bound
 from engine.show.persona import table as tables
 from engine.show.persona.replies import Answered, answered
 from engine.show.persona.route import merge_of, merged_variants, read_routes, routing_runs

@@ -91,8 +91,7 @@ def scores(scene: Scene, persona_id: str) -> None:
             reference=reference,
             looked_at=scene.variant,
             bounds=bounds,
-            higher_is_better=metric.higher_is_better,
-            in_points=metric.in_points,
+            metric=metric,
         ),
         key="persona_scores",
         on_select=clicked,
@@ -171,7 +170,7 @@ def route(
     st.markdown(_reason(found, metric))
     if any(one.gain is not None for one in found.candidates):
         frame.chart(
-            charts.route_chart(found, in_points=metric.in_points),
+            charts.route_chart(found),
             key="persona_route",
             alt=f"Gain of each candidate over {found.fallback} on validation for {persona_id}",
         )
@@ -189,7 +188,7 @@ def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route 
 
 def _reason(found: Route, metric: Metric) -> str:
     def told(value: float | None) -> str:
-        return metric.change(value) + (" points" if metric.in_points else "")
+        return metric.change(value) + metric.unit_words
 
     chosen, fallback = frame.plain(found.variant), frame.plain(found.fallback)
     margin = told(found.margin).removeprefix("+")

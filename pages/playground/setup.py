@@ -121,7 +121,7 @@ def _take_over(question: Question | None) -> None:
 
 
 def _persona(ws: Workspace) -> Persona:
-    known = {persona.persona_id: persona for persona in reads.dataset(ws).personas}
+    known = {persona.persona_id: persona for persona in reads.personas(ws)}
 
     def words(name: str) -> str:
         character = known[name].character or ""

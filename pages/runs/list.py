@@ -217,7 +217,7 @@ def _table(
 def _row(record: RunRecord, label: Label, score: Score | None, metric: Metric) -> dict[str, Any]:
     status, estimate = record.status, record.estimate_seconds
     when = status.ended_at if record.ended else status.started_at or status.queued_at
-    factor = 100.0 if metric.in_points else 1.0
+    factor = metric.factor
     return {
         "Marks": " ".join(sign for sign, has in (("★", label.star), ("▲", label.pinned)) if has),
         "Title": label.title,
@@ -259,7 +259,7 @@ _NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
 
 def _words(metric: Metric) -> dict[str, Callable[[Any], str]]:
     """How the numbers and times of the table read: as everywhere."""
-    factor = 100.0 if metric.in_points else 1.0
+    factor = metric.factor
     return {
         "Score": lambda value: metric.level(value / factor),
         "Difference": lambda value: metric.change(value / factor),

@@ -89,7 +89,7 @@ def _sides(ws: Workspace, metric: Metric, found: Mapping[str, Score]) -> None:
     )
     only = crossed > 0 and st.toggle("Only those who changed sides", key="runs_crossed")
     shown = (table[table["changed"]] if only else table).reset_index(drop=True)
-    factor = 100 if metric.in_points else 1
+    factor = metric.factor
     key = f"runs_sides_{first}_{second}_{metric.name}_{len(shown)}"
     told = pd.DataFrame(
         {

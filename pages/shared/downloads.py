@@ -18,7 +18,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.show import tables
-from engine.show.charts import Chart
+from engine.show.charts.looks import Chart
 from engine.show.report import figures
 
 _ABOUT = "downloads_about"

@@ -29,7 +29,8 @@ from engine.core.roles import Role
 from engine.core.wording import STATE_WORDS
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.show import charts, glossary
+from engine.show import glossary
+from engine.show.charts.looks import CHOSEN, Chart, quick
 from pages.shared import addresses, downloads, numbers, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
@@ -360,17 +361,17 @@ def scored(
     table: pd.DataFrame, metric: Metric, *, levels: Sequence[str] = (), changes: Sequence[str] = ()
 ) -> Styler:
     """Let a table show columns of a metric's values and differences, which hold points, in its own words."""
-    factor = 100.0 if metric.in_points else 1.0
+    factor = metric.factor
     words = dict.fromkeys(levels, lambda value: metric.level(value / factor))
     return worded(table, words | dict.fromkeys(changes, lambda value: metric.change(value / factor)))
 
 
 def chart(
-    drawn: charts.Chart | dict[str, Any],
+    drawn: Chart | dict[str, Any],
     *,
     alt: str,
     key: str = "",
-    on_paper: Callable[[], charts.Chart] | None = None,
+    on_paper: Callable[[], Chart] | None = None,
     **told: Any,
 ) -> Any:
     """Show a chart as `st.altair_chart` does, only quicker (engine/show/charts/looks.py), with its numbers.
@@ -385,7 +386,7 @@ def chart(
         if isinstance(drawn, dict):
             event = st.vega_lite_chart(drawn, alt=alt, key=key or None, **told)
         else:
-            event = st.altair_chart(charts.quick(drawn), alt=alt, key=key or None, **told)
+            event = st.altair_chart(quick(drawn), alt=alt, key=key or None, **told)
         with st.container(horizontal=True, gap="small"):
             numbers.menu(drawn, alt=alt, key=key or alt)
             downloads.chart_menu(on_paper or (lambda: drawn), alt=alt, key=key or alt)
@@ -402,4 +403,4 @@ def select_rows(key: str, rows: list[int]) -> None:
 def clicked(event: Any) -> dict[str, Any] | None:
     """Return what was clicked in a chart: by its event or, in a callback, by its key; None for nothing."""
     held = st.session_state[event] if isinstance(event, str) else event
-    return next(iter(held["selection"].get(charts.CHOSEN, ())), None)
+    return next(iter(held["selection"].get(CHOSEN, ())), None)

@@ -30,7 +30,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     if row["delta"] is None:
         st.caption(frame.plain(row["reason"] or "There is no comparison."))
         return
-    unit = " points" if metric.in_points else ""
+    unit = metric.unit_words
     told = f" (95 % interval {_span(row, metric)})" if known(row["ci_low"]) else ""
     word = verdict(row, higher_is_better=metric.higher_is_better)
     judged = "" if row.get("role") else f": **{word}**"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from engine.show.charts import Chart
+from engine.show.charts.looks import Chart
 
 _LOOKS = (
     "colour",

@@ -6,9 +6,7 @@ Filters are applied after the load; no connection and no model is ever kept.
 from __future__ import annotations
 
 import functools
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,12 +15,15 @@ import streamlit as st
 
 from engine.core.errors import EngineError
 from engine.core.forms import WholeCard
+from engine.core.kept import kept as on_disk
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Dialogue
 from engine.core.wording import SPLIT_WORDS as SPLIT_WORDS
 from engine.core.wording import count
 from engine.data import load_dataset, load_splits
+from engine.data.dataset import contents, load_personas
+from engine.data.dataset import dialogues_of as load_dialogues
 from engine.data.portrait import Portrait, portrait
 from engine.data.statistics import subject_shares
 from engine.domains import metrics
@@ -53,7 +54,7 @@ def version(ws: Workspace) -> str:
 
 def _data(ws: Workspace) -> str:
     """What changes with the data, and with what it is about."""
-    return f"{card(ws)['data_hash']} {domain(ws).identity}"
+    return " ".join((domain(ws).identity, *contents(ws)))
 
 
 def kept(
@@ -88,6 +89,7 @@ _compared = kept(compare_variants, version=lambda ws: f"{version(ws)} {frozen.si
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
 protocols = kept(store.protocols)
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
+personas = load_personas
 
 
 class NotJudged(EngineError):
@@ -174,9 +176,8 @@ def card(ws: Workspace) -> dict[str, Any]:
 
 
 def dialogues_of(ws: Workspace, persona_id: str) -> list[Dialogue]:
-    """Return a persona's dialogues in time; a dataset is sorted by persona."""
-    held, whose = dataset(ws).dialogues, attrgetter("persona_id")
-    return list(held[bisect_left(held, persona_id, key=whose) : bisect_right(held, persona_id, key=whose)])
+    """Return a persona's dialogues in time."""
+    return list(load_dialogues(ws, persona_id))
 
 
 def _of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], R]:
@@ -193,13 +194,16 @@ def _large_of_data(function: Callable[[Workspace], R]) -> Callable[[Workspace], 
 def circumstances(ws: Workspace) -> dict[str, list[Any]]:
     """Return what each circumstance that a prompt shows can be, as `conversation.choices`."""
     about = domain(ws)
-    return choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues)
+    return on_disk(
+        ws, "circumstances", (about.identity, *contents(ws)), dict[str, list[Any]],
+        lambda: choices(about.facts(dialogue.meta) for dialogue in dataset(ws).dialogues),
+    )  # fmt: skip
 
 
 @_large_of_data
 def about(ws: Workspace) -> Portrait:
     """Return the words, sizes, scripts and places of the personas, whatever the domain."""
-    return portrait(dataset(ws), splits(ws))
+    return on_disk(ws, "portrait", contents(ws), Portrait, lambda: portrait(dataset(ws), splits(ws)))
 
 
 def names(ws: Workspace) -> dict[str, str]:
@@ -208,14 +212,9 @@ def names(ws: Workspace) -> dict[str, str]:
     None where the data cannot be read: ids do then, and what needs the data says what is wrong with it.
     """
     try:
-        return _names(ws)
+        return {one.persona_id: one.called for one in load_personas(ws)}
     except EngineError:
         return {}
-
-
-@_large_of_data
-def _names(ws: Workspace) -> dict[str, str]:
-    return {one.persona_id: one.called for one in dataset(ws).personas}
 
 
 def called(ws: Workspace, persona_id: str) -> str:
@@ -235,4 +234,7 @@ def walking(ws: Workspace) -> autopilot.Autopilot | None:
 @_of_data
 def subjects(ws: Workspace) -> dict[str, float]:
     """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
-    return subject_shares(dataset(ws).dialogues, domain(ws))
+    made_from = (domain(ws).identity, *contents(ws))
+    return on_disk(
+        ws, "subjects", made_from, dict[str, float], lambda: subject_shares(dataset(ws).dialogues, domain(ws))
+    )

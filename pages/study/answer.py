@@ -17,7 +17,8 @@ from engine.domains.metrics import METRICS
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.results.comparing.pairings import pairings
 from engine.results.comparing.scene import NotScored
-from engine.show import charts
+from engine.show.charts.looks import CHOSEN
+from engine.show.charts.personas import strip_chart, table_of
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 from pages.shared import frame, reads
 
@@ -99,7 +100,7 @@ def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
     found = reads.compared(ws, split=split)
     metric = METRICS[found["metric"]]
     paired = pairings(ws, found, variants=[variant])[variant]
-    return charts.table_of(paired, higher_is_better=metric.higher_is_better)
+    return table_of(paired, metric=metric)
 
 
 def who_loses(ws: Workspace, shown: Shown) -> None:
@@ -115,10 +116,10 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     unit = ", in points" if metric.in_points else ""
     st.caption(frame.plain(f"Each persona under {variant} against {reference} on {where}{unit}."))
     event = frame.chart(
-        charts.strip_chart(named, candidate=variant, reference=reference, in_points=metric.in_points),
+        strip_chart(named, candidate=variant, reference=reference, metric=metric),
         key="home_strip",
         on_select="rerun",
-        selection_mode=charts.CHOSEN,
+        selection_mode=CHOSEN,
         alt=f"Each persona's difference under {variant} on {where}",
     )
     if (clicked := frame.clicked(event)) is not None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from engine.core.paths import REPOSITORY, Workspace
 from tests.browser.chromium import ARGUMENTS, find
@@ -98,8 +98,16 @@ class Visit:
         assert "Traceback" not in self.page.locator("body").inner_text()
 
 
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+def visit(browser: Browser) -> Iterator[Open]:
     """Return a function that opens a tab of the app at an address."""
     contexts = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,12 @@ from playwright.sync_api import expect
 from engine.core.paths import REPOSITORY
 from engine.runs import jobs
 from engine.strategies import registry
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, Visit, served
 from tests.paced import PLACE as PACED
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
 
 pytestmark = pytest.mark.browser
 
-Open = Callable[..., Visit]
 PATHS = (
     "", "experiments", "runs", "compare", "persona", "playground", "votes", "data", "statistics", "report",
     "settings", "words",
@@ -37,11 +36,6 @@ WITHIN = {
     "persona": ".st-key-persona_next button",
 }
 SHOWN = "[...document.querySelectorAll('#stMain :is(h1, h2, h3, strong)')].map(one => one.innerText).join()"
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_the_first_visit_leads_to_data(visit: Open, browser: object, tmp_path: Path) -> None:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 
 pytestmark = pytest.mark.browser
 
-Open = Callable[..., Visit]
 CHARTS = "[data-testid='stVegaLiteChart']"
 TO_A_PERSONA = re.compile(
     r"/persona\?persona=persona_\d+&variant=base&metric=\w+&split=val&reference=unified"
 )
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_from_compare_to_a_persona_and_back_keeps_the_state(visit: Open, full_app: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,12 @@ from engine.core.paths import Workspace
 from engine.data.prepare import write_base
 from engine.runs import jobs
 from engine.runs.records import scan
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.tiny_base import save_tiny_base
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
 _RUNS_MS = 1_800_000  # two real runs over 20 personas, on a busy machine
 _MOST_CLICKS = 2
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_a_first_visit_reaches_a_verdict_in_two_clicks_on_one_page(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,10 @@ from engine.core.paths import Workspace
 from engine.runs import jobs
 from engine.runs.records import scan
 from engine.strategies import registry
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.sample_study import counting_run, end_badly, finish, prepare_world
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture

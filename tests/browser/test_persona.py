@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from engine.core.paths import Workspace
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.persona_study import make_study, with_memories
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
 _WRITING_MS = 400_000  # a cold process that draws eight figures, on a busy machine
 MARKUP = "Warm <b>it</b> up **now** $x$"
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import Visit, served
+from tests.browser.conftest import Open, served
 from tests.hostile_study import NAME, hostile_id, write_hostile
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
 PAGES = {
     "": {},
     "?": {"tree": "mine"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +15,12 @@ from engine.results import votes
 from engine.runs.processes import end_group
 from engine.serve import client
 from engine.strategies.plan import plan
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.tiny_base import prepare_study, save_tiny_base
 from tests.workspaces import leave
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
 _LONG = 512  # tokens: long enough for a click in between on any machine
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

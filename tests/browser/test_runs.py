@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,18 +12,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from engine.runs import jobs, labels
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.many_runs import leave_history
 from tests.sample_study import finish, prepare_world
 
 pytestmark = pytest.mark.browser
-
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_runs_are_seen_marked_deleted_brought_back_and_saved(visit: Open, tmp_path: Path) -> None:

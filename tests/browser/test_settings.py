@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.bases import card_of, name_base, save_three
-from tests.browser.conftest import PATIENCE_MS, Visit, served
+from tests.browser.conftest import Open, served
 from tests.sample_study import prepare_world
 from tests.workspaces import eventually
 
 pytestmark = pytest.mark.browser
-
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_a_base_is_looked_at_and_used(visit: Open, tmp_path: Path) -> None:

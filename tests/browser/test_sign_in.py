@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from oidc_provider_mock import User, run_server_in_thread
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PATIENCE_MS, Visit, free_port, served
+from tests.browser.conftest import Open, free_port, served
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
 USERS = [
     User(sub="ann", claims={"email": "Ann@lab.example", "email_verified": True}),
     User(sub="eve", claims={"email": "eve@elsewhere.example", "email_verified": True}),
@@ -33,11 +32,6 @@ allowed = ["@lab.example"]
 [roles]
 own = ["olga@lab.example"]
 """
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")

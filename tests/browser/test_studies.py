@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,16 +12,10 @@ from playwright.sync_api import Page, expect
 
 from engine.core import known
 from engine.core.paths import Workspace
-from tests.browser.conftest import PATIENCE_MS, Visit
+from tests.browser.conftest import Open
 from tests.sample_study import prepare_world
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def _switcher(page: Page, name: str) -> None:

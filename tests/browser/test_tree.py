@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PATIENCE_MS, Visit
+from tests.browser.conftest import Open
 
 pytestmark = pytest.mark.browser
-Open = Callable[..., Visit]
-
-
-@pytest.fixture(autouse=True)
-def _patience() -> None:
-    expect.set_options(timeout=PATIENCE_MS)
 
 
 def test_a_box_is_clicked_and_told_about(visit: Open, full_app: str) -> None:

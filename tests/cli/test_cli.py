@@ -11,9 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -21,37 +19,8 @@ import pytest
 from engine.cli import cli, main
 from engine.core.paths import REPOSITORY, Workspace
 from engine.runs.records import find, scan
+from tests.cli.conftest import Run, ask, commands
 from tests.workspaces import eventually, finish
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process; return exit code, stdout and stderr."""
-
-    def call(*arguments: str, workspace: Path | None = None) -> tuple[int, str, str]:
-        code = main([*arguments, "--workspace", str(workspace or ws.root)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-def ask(run: Run, *arguments: str) -> Any:
-    code, said, _ = run(*arguments, "--json")
-    assert code == 0, said
-    return json.loads(said)
-
-
-def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name)
 
 
 @pytest.mark.parametrize("path", list(commands()), ids=" ".join)

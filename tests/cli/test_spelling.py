@@ -25,6 +25,7 @@ from engine.strategies.plan import plan
 from engine.strategies.spec import EvaluationSettings, Experiment, validate
 from engine.strategies.sweep import command_of as sweep_command_of
 from engine.strategies.sweep import plan_sweep, sweep_of
+from tests.cli.conftest import misread
 from tests.workspaces import leave, make_workspace
 
 _PRINTED = re.compile(r"python -m engine (?P<words>[^`\n]*)")
@@ -151,19 +152,8 @@ def _text(node: ast.AST) -> str:
 def test_every_command_in_a_text_of_the_source_can_be_typed(place: str, words: str) -> None:
     if words.startswith(_HOLE):
         pytest.skip("the command itself is filled in; the commands' own examples are read elsewhere")
-    group: click.Command = cli
-    left, context = shlex.split(words), click.Context(cli)
-    while isinstance(group, click.Group) and left:
-        found = group.get_command(context, left[0])
-        assert found is not None, f"{place}: there is no command {left[0]!r}"
-        group, left = found, left[1:]
-        context = click.Context(group, info_name=group.name, parent=context)
-    try:
-        group.make_context(group.name, left, parent=context.parent)
-    except click.UsageError as error:
-        said = error.format_message()
-        is_name = not left and said.startswith("Missing")  # only speaks of the command
-        assert is_name or _HOLE in said, f"{place}: {words}: {said}"
+    said = misread(shlex.split(words))
+    assert not said or _HOLE in said, f"{place}: {words}: {said}"
 
 
 def test_the_words_for_commands_are_taken_from_the_command_line() -> None:

@@ -2,36 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
-
-import pytest
-
-from engine.cli import main
 from engine.core.paths import Workspace
 from engine.runs.records import scan
 from engine.strategies import registry
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process; return exit code, stdout and stderr."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--workspace", str(ws.root)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-def ask(run: Run, *arguments: str) -> Any:
-    code, said, _ = run(*arguments, "--json")
-    assert code == 0, said
-    return json.loads(said)
+from tests.cli.conftest import Run, ask
 
 
 def test_a_sweep_runs_each_value_once_and_shows_them(ws: Workspace, run: Run) -> None:

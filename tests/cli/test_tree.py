@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from engine.cli import main
 from engine.core.paths import Workspace
 from engine.results.trees import tree_library
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
+from tests.cli.conftest import Run, ask
 from tests.results.study.test_standing import GATED
-from tests.workspaces import finish, make_workspace
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.workspaces import finish
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    made = make_workspace(tmp_path)
-    tree_library.save(made, "counting", GATED)
-    return made
-
-
-@pytest.fixture
-def run(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main([*arguments, "--workspace", str(ws.root)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
-
-
-def ask(run: Run, *arguments: str) -> Any:
-    code, said, _ = run(*arguments, "--json")
-    assert code == 0, said
-    return json.loads(said)
+def ws(ws: Workspace) -> Workspace:
+    tree_library.save(ws, "counting", GATED)
+    return ws
 
 
 def test_trees_are_listed(run: Run) -> None:

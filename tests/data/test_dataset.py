@@ -13,6 +13,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
+from engine.data.dataset import dialogues_of, load_personas
 from engine.data.layouts.edgewise import read_edgewise
 
 
@@ -29,6 +30,21 @@ def test_loading_sees_that_the_data_were_replaced(ws: Workspace, edgewise: Path)
     prepare(ws, dataset=edgewise, personas=3, force=True)
     assert len(load_dataset(ws).personas) == 3
     assert len(before.personas) == 6
+
+
+def test_the_dialogues_of_one_are_those_of_the_whole(ws: Workspace, edgewise: Path) -> None:
+    for personas in (None, 3):  # and again once the data were replaced
+        prepare(ws, dataset=edgewise, personas=personas, force=True)
+        whole = load_dataset(ws)
+        assert load_personas(ws) == whole.personas
+        for one in whole.personas:
+            own = tuple(row for row in whole.dialogues if row.persona_id == one.persona_id)
+            assert dialogues_of(ws, one.persona_id) == own != ()
+    assert dialogues_of(ws, "nobody") == ()
+    path = ws.dataset / "dialogues.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(EngineError, match="dialogues.jsonl was changed or cut off"):
+        dialogues_of(ws, "persona_000")
 
 
 def test_no_workspace_and_damaged_files_are_said_clearly(ws: Workspace, edgewise: Path) -> None:

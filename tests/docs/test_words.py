@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-import click
 import pytest
 
-from engine.cli import cli
 from engine.core.machine import Machine
 from engine.core.paths import REPOSITORY
 from engine.domains.registry import BUILT_IN
 from engine.strategies.registry import EXPERIMENTS
+from tests.cli.conftest import commands, misread
 from tools.reference import PAGE, reference
 
 PAGES = sorted(path.parent.name for path in (REPOSITORY / "pages").glob("*/page.py"))
@@ -29,18 +27,6 @@ def guides() -> list[Path]:
 
 
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in guides() if path.name != "LOG.md")
-
-
-def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command is None or command.hidden:
-            continue
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-        else:
-            yield (*path, name)
 
 
 def typed() -> list[tuple[str, str]]:
@@ -97,21 +83,5 @@ def test_every_page_has_a_word(page: str) -> None:
 @pytest.mark.parametrize(("file", "words"), typed(), ids=lambda value: str(value)[:60])
 def test_what_the_docs_tell_one_to_type_can_be_typed(file: str, words: str) -> None:
     """Parses as the command line would, without doing it; files it names need not be there."""
-    group: click.Command = cli
-    left = shlex.split(words.replace("\\\n", " "), comments=True)
-    context = click.Context(cli, info_name="python -m engine")
-    while isinstance(group, click.Group) and left:
-        found = group.get_command(context, left[0])
-        assert found is not None, f"{file}: there is no command {left[0]!r} in: {words}"
-        group, left = found, left[1:]
-        context = click.Context(group, info_name=group.name, parent=context)
-    if isinstance(group, click.Group):
-        return
-    try:
-        group.make_context(group.name, left, parent=context.parent)
-    except click.UsageError as error:
-        said = error.format_message()
-        is_name = not left and said.startswith("Missing")  # only speaks of the command
-        assert is_name or "does not exist" in said, f"{file}: {words}: {said}"
-    except click.exceptions.Exit:
-        pass  # --help
+    said = misread(shlex.split(words.replace("\\\n", " "), comments=True))
+    assert not said or "does not exist" in said, f"{file}: {words}: {said}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.lm.encode import Encoded, encode_chat
+from engine.lm.encode import Encoded, encode_chat, encode_prompt
 from engine.lm.load import Base, load_base
 from engine.lm.scorer import Scorer
 from tools.base_corpus import corpus
@@ -36,6 +36,14 @@ def chats() -> list[Chat]:
 @pytest.fixture(scope="session")
 def encoded(base: Base, chats: list[Chat]) -> list[Encoded]:
     return [encode_chat(base.tokenizer, chat) for chat in chats]
+
+
+@pytest.fixture(scope="session")
+def prompts(base: Base, chats: list[Chat]) -> list[list[int]]:
+    """Prompts of many lengths, in no order of length."""
+    return [
+        encode_prompt(base.tokenizer, chat[: 2 + 2 * (index % 3)]) for index, chat in enumerate(chats[:14])
+    ]
 
 
 @pytest.fixture(scope="session")

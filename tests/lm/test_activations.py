@@ -29,11 +29,6 @@ NEW = 12
 LAYERS = (0, 1)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def offsets(base: Base, seed: int, layers: tuple[int, ...] = LAYERS) -> Offsets:
     random = torch.Generator().manual_seed(seed)
     width = int(base.model.config.hidden_size)

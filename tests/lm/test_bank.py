@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from peft import PeftModel, PrefixTuningConfig, get_peft_model
 
 from engine.core.paths import Workspace
-from engine.lm.adapters import Lora, fresh, load_lora, save_lora, targets
+from engine.lm.adapters import Lora, load_lora
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.encode import IGNORED, Encoded, encode_prompt, training_batch
@@ -21,8 +21,8 @@ from engine.lm.generate import generate, plan_batches
 from engine.lm.kernels import Costs, Kernels, kernels_for, measure
 from engine.lm.load import Base, load_base
 from engine.lm.prefix import PrefixForm, PrefixStates, load_prefix, save_prefix
-from engine.lm.shape import LoraShape
 from engine.lm.train import Lesson, Trainer, TrainSettings
+from tests.tiny_base import save_adapters
 
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj")), "cy": (2, ("o_proj",))}
 NAMES = ("ada", None, "cy", "bo", "ada", "bo")
@@ -32,15 +32,7 @@ Folders = dict[str, Path]
 @pytest.fixture(scope="module")
 def folders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
     """Three adapters of different rank on different layers, with weights that matter."""
-    root, model = tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model
-    for seed, (name, (rank, modules)) in enumerate(SHAPES.items()):
-        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
-        lora = fresh(targets(model, modules), form, seed=seed)
-        torch.manual_seed(seed)
-        for _, b in lora.factors.values():
-            torch.nn.init.normal_(b, std=0.4)
-        save_lora(lora, form, root / name)
-    return {name: root / name for name in SHAPES}
+    return save_adapters(tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model, SHAPES)
 
 
 @pytest.fixture(scope="module")

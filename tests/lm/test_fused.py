@@ -37,15 +37,15 @@ def test_the_usual_normalisation_agrees_and_one_that_only_looks_like_it_does_not
     assert short is not None
     assert fused._agree(norm, short)
     odd = OddRMSNorm(32)
-    assert not fused._agree(odd, partial(fused._normalised, odd))
+    assert not fused._agree(odd, partial(fused.normalised, odd, fused.rms_norm_at_once))
 
 
 def test_a_gated_block_in_its_short_form_gives_what_it_gave(tiny_base: Path) -> None:
     """With the gate in plain operations, since the kernel needs a GPU."""
     block = load_base(str(tiny_base)).model.get_decoder().layers[0].mlp
-    short = partial(fused._fed_forward, block, lambda gate, up: silu(gate) * up)
+    short = partial(fused.fed_forward, block, lambda gate, up: silu(gate) * up)
     assert fused._agree(block, short)
-    assert not fused._agree(block, partial(fused._fed_forward, block, lambda gate, up: gate.relu() * up))
+    assert not fused._agree(block, partial(fused.fed_forward, block, lambda gate, up: gate.relu() * up))
 
 
 needs_triton = pytest.mark.skipif(

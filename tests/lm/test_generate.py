@@ -9,20 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.lm.encode import encode_prompt
 from engine.lm.generate import Reply, batches, generate
 from engine.lm.load import Base
 from tools.base_tokenizer import END
 
 NEW = 16
-
-
-@pytest.fixture(scope="module")
-def prompts(base: Base, chats: list[list[dict[str, str]]]) -> list[list[int]]:
-    """Prompts of many lengths, in no order of length."""
-    return [
-        encode_prompt(base.tokenizer, chat[: 2 + 2 * (index % 3)]) for index, chat in enumerate(chats[:14])
-    ]
 
 
 @pytest.fixture(scope="module")

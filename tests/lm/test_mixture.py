@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 
 from engine.lm import mixture
-from engine.lm.adapters import fresh, load_lora, save_lora, targets
+from engine.lm.adapters import load_lora
 from engine.lm.bank import Change, change_of
 from engine.lm.decode import decode
 from engine.lm.encode import encode_prompt
@@ -20,7 +20,7 @@ from engine.lm.load import Base, load_base
 from engine.lm.mixture import Lockstep, Strand, decode_mixed, summed
 from engine.lm.mixture_sweep import Weighed, sweep
 from engine.lm.prefix import PrefixStates, key_value_shape
-from engine.lm.shape import LoraShape
+from tests.tiny_base import save_adapters
 
 NEW_TOKENS = 12
 SHAPES = {"ada": (3, ("q_proj", "v_proj")), "bo": (5, ("v_proj", "up_proj"))}
@@ -34,15 +34,7 @@ def greedy(tokens: int) -> Decoding:
 @pytest.fixture(scope="module")
 def folders(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two adapters of different rank on different layers, with weights that matter."""
-    root, model = tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model
-    for seed, (name, (rank, modules)) in enumerate(SHAPES.items()):
-        form = LoraShape(rank=rank, alpha=7, target_modules=modules)
-        lora = fresh(targets(model, modules), form, seed=seed)
-        torch.manual_seed(seed)
-        for _, b in lora.factors.values():
-            torch.nn.init.normal_(b, std=0.4)
-        save_lora(lora, form, root / name)
-    return {name: root / name for name in SHAPES}
+    return save_adapters(tmp_path_factory.mktemp("adapters"), load_base(str(tiny_base)).model, SHAPES)
 
 
 @pytest.fixture(scope="module")

@@ -20,15 +20,15 @@ from engine.lm.encode import Encoded
 from engine.lm.known import Known
 from engine.lm.load import Base
 from engine.lm.persona_network import (
+    NETWORK,
     MixtureForm,
     NetworkForm,
     ProjectorForm,
-    load_network,
-    save_network,
 )
 from engine.lm.prefix import PrefixForm, fill, load_prefix
 from engine.lm.scorer import Scorer
 from engine.lm.shape import LoraShape
+from engine.lm.tensor_file import load_tensors
 from engine.lm.train import Lesson, Trainer, TrainSettings
 
 SHAPE = LoraShape(rank=2, alpha=4, dropout=0.0, target_modules=["q_proj", "v_proj"])
@@ -146,8 +146,8 @@ def test_what_is_written_acts_as_the_network_says(base: Base, tmp_path: Path) ->
     for kind in ("mixture", "projector"):
         form = made(base, kind)
         tensors = grown(form)
-        save_network(tmp_path / kind / "network.safetensors", tensors)
-        read = load_network(tmp_path / kind / "network.safetensors")
+        form.save(tensors, tmp_path / kind, base="")
+        read = load_tensors(tmp_path / kind / NETWORK)
         assert {name: tensor.tolist() for name, tensor in read.items()} == {
             name: tensor.tolist() for name, tensor in tensors.items()
         }
@@ -169,10 +169,10 @@ def test_what_is_written_acts_as_the_network_says(base: Base, tmp_path: Path) ->
                 with written(base.model, change_of(loras)):
                     logits = base.model(input_ids=ids).logits
             torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
-    path = tmp_path / "mixture" / "network.safetensors"
+    path = tmp_path / "mixture" / NETWORK
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(TornFile, match="damaged"):
-        load_network(path)
+        load_tensors(path)
 
 
 def _dialogue(persona: str, number: int, said: str) -> Dialogue:

@@ -19,11 +19,6 @@ from tests.lm.test_layers import SHAPES
 from tests.lm.test_turns import GEMMA, QWEN3
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def folder(tiny_base: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_base, tmp_path / "base"))

@@ -14,7 +14,6 @@ from engine.lm.activations import Offsets
 from engine.lm.adapters import Lora, fresh, targets
 from engine.lm.bank import Change, Rows, Tables, change_of
 from engine.lm.decode import decode
-from engine.lm.encode import encode_prompt
 from engine.lm.generate import generate
 from engine.lm.held import Held, row_count
 from engine.lm.kernels import Kernels
@@ -28,11 +27,6 @@ from engine.lm.static_steps import StaticSteps, room_for, unsuited
 
 NEW = 24
 STATIC = Batching(rows=64, static=True)
-
-
-@pytest.fixture(scope="module")
-def prompts(base: Base, chats: list[list[dict[str, str]]]) -> list[list[int]]:
-    return [encode_prompt(base.tokenizer, chat[: 2 + 2 * (i % 3)]) for i, chat in enumerate(chats[:14])]
 
 
 @pytest.fixture(scope="module")

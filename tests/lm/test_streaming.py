@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from engine.domains.smart_home import SMART_HOME
 from engine.lm.adapters import fresh, targets
 from engine.lm.bank import Change, change_of
 from engine.lm.encode import encode_prompt
-from engine.lm.load import Base, load_base
+from engine.lm.load import Base
 from engine.lm.mixture import Request, Strand, answer
 from engine.lm.prompts import chat, system_text
 from engine.lm.sampling import Draws, Sampling
@@ -20,16 +18,6 @@ from engine.lm.shape import LoraShape
 from engine.lm.streaming import Stream
 
 NEW = 24
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def base(tiny_base: Path) -> Base:
-    return load_base(str(tiny_base))
 
 
 def change(base: Base, seed: int) -> Change | None:

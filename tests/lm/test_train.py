@@ -33,6 +33,12 @@ STEPS = 12
 Weights = dict[str, torch.Tensor]
 
 
+def assert_same_weights(ours: Sequence[Trained], theirs: Sequence[Trained]) -> None:
+    for one, other in zip(ours, theirs, strict=True):
+        for name, tensor in one.weights.items():
+            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+
+
 class Training:
     """One run of the trainer over a fresh model, and everything it said."""
 
@@ -205,8 +211,7 @@ def test_an_adapter_trained_among_others_is_the_one_trained_alone(
         alone = Training(tiny_base, settings, dropout=0.3).fit_all([lesson])[0]
         assert (alone.steps, alone.best_epoch) == (among.steps, among.best_epoch)
         assert alone.val_losses == pytest.approx(among.val_losses, abs=1e-4)
-        for name, tensor in alone.weights.items():
-            torch.testing.assert_close(tensor, among.weights[name], atol=1e-4, rtol=0)
+        assert_same_weights([alone], [among])
 
 
 def test_an_adapter_stops_when_its_own_validation_loss_has_risen_for_so_many_epochs(
@@ -291,9 +296,7 @@ def test_what_is_computed_at_once_changes_no_result(
     whole = Training(tiny_base, settings).fit_all(lessons)
     monkeypatch.setattr("engine.lm.passes._TOKENS_AT_ONCE", {"cpu": 1})
     piecemeal = Training(tiny_base, settings).fit_all(lessons)
-    for one, other in zip(whole, piecemeal, strict=True):
-        for name, tensor in one.weights.items():
-            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+    assert_same_weights(whole, piecemeal)
 
 
 def test_a_bank_that_runs_out_of_memory_goes_on_in_smaller_parts(
@@ -313,9 +316,7 @@ def test_a_bank_that_runs_out_of_memory_goes_on_in_smaller_parts(
     training.base.model.get_decoder().register_forward_pre_hook(refuse, with_kwargs=True)
     got = training.fit_all(lessons)
     assert any("Out of memory" in line for line in training.said)
-    for one, other in zip(expected, got, strict=True):
-        for name, tensor in one.weights.items():
-            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+    assert_same_weights(expected, got)
 
 
 def test_one_dialogue_that_does_not_fit_is_an_error_that_says_so(
@@ -514,9 +515,7 @@ def test_a_step_of_many_large_adapters_is_taken_in_groups_that_memory_holds(
     groups.clear()
     apart = Training(tiny_base, settings).fit_all(lessons)
     assert groups == [2, 2, 1]
-    for one, other in zip(together, apart, strict=True):
-        for name, tensor in one.weights.items():
-            torch.testing.assert_close(tensor, other.weights[name], atol=1e-4, rtol=0)
+    assert_same_weights(together, apart)
 
 
 def test_the_validation_loss_is_the_mean_over_all_reply_tokens(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,9 +15,7 @@ from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Origin, Variant, placebos
 from engine.runs import manifest
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 
 def variant(
@@ -55,11 +52,8 @@ def test_a_placebo_over_another_base_is_nobodys() -> None:
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def ws(ws: Workspace) -> Workspace:
     """`count`, `gain` and a placebo of `gain` that is 0.06 below it in similarity, level in device F1."""
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
     gain = ws.run_folder(finish(ws, "gain"))
     (entry,) = read_json(gain / "variants.json")
     entry["recipe"] = {"adapters": [{"run": gain.name, "name": "gain"}], "profile": False, "memories": 0}

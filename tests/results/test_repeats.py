@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,9 +11,7 @@ from engine.core.paths import Workspace, read_json, write_json
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Origin, Variant, repeats
 from engine.runs import manifest
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 FIRST = Origin("unified", 1, 0, "data", "base", {"rank": 8}, {})
 
@@ -46,13 +43,6 @@ def test_a_seed_above_counts_and_a_run_that_is_gone_does_not() -> None:
 def test_other_names_are_other_recipes() -> None:
     origins = {"a": FIRST, "b": replace(FIRST, seed=1)}
     assert repeats([variant("a"), variant("b", "other")], origins) == {}
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
 
 
 def _again(ws: Workspace, *, lift: float) -> None:

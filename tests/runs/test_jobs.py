@@ -23,24 +23,10 @@ from engine.runs.records import RunRecord, find, scan
 from engine.runs.runfolder import Status, read_events, read_log, read_status, write_status
 from engine.strategies.plan import plan
 from engine.strategies.runnable import REGISTERED
+from tests.runs.launching import at_work, launch
 from tests.workspaces import eventually
 
 WAIT = 120.0
-
-
-def launch(ws: Workspace, name: str = "count", **parameters: object) -> str:
-    return jobs.submit(ws, plan(ws, name, parameters))[-1].record.run_id
-
-
-def at_work(ws: Workspace, run_id: str) -> RunRecord:
-    """Wait until the run's step has begun to count."""
-
-    def counting() -> RunRecord | None:
-        record = find(ws, run_id)
-        return record if record.state == "running" and record.status.done else None
-
-    record: RunRecord = eventually(counting)
-    return record
 
 
 def end_of(ws: Workspace, *run_ids: str) -> list[RunRecord]:

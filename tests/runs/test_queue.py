@@ -16,10 +16,10 @@ from engine.core.paths import REPOSITORY, Workspace, read_json
 from engine.runs import jobs, leases, slots
 from engine.runs.launchers import local
 from engine.runs.processes import group_memory_bytes, running
-from engine.runs.records import RunRecord, find, scan
+from engine.runs.records import find, scan
 from engine.runs.runfolder import read_status
 from engine.strategies.cloning import clone
-from engine.strategies.plan import plan
+from tests.runs.launching import at_work, launch
 from tests.workspaces import eventually, finish
 
 WAIT = 120.0
@@ -34,19 +34,6 @@ def leases_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process count two GPUs; the runs that it starts are told by name which one is theirs."""
     monkeypatch.setattr(slots, "gpus", lambda: ("gpu-a", "gpu-b"))
-
-
-def launch(ws: Workspace, name: str = "count", **parameters: object) -> str:
-    return jobs.submit(ws, plan(ws, name, parameters))[-1].record.run_id
-
-
-def at_work(ws: Workspace, run_id: str) -> RunRecord:
-    def counting() -> RunRecord | None:
-        record = find(ws, run_id)
-        return record if record.state == "running" and record.status.done else None
-
-    found: RunRecord = eventually(counting)
-    return found
 
 
 def waiting(ws: Workspace) -> list[str]:

@@ -14,7 +14,7 @@ from engine.runs.processes import ProcessIdentity, running
 from engine.runs.records import find
 from engine.runs.runfolder import read_events, read_status
 from engine.strategies import registry
-from engine.strategies.plan import plan
+from tests.runs.launching import launch
 from tests.workspaces import eventually
 
 WAIT = 120.0
@@ -25,10 +25,6 @@ def slow_to_load(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting takes a second to load."""
     monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:SLOW")
     monkeypatch.setenv(standby.SECONDS, "20")
-
-
-def launch(ws: Workspace, **parameters: object) -> str:
-    return jobs.submit(ws, plan(ws, "count", parameters))[-1].record.run_id
 
 
 def finish(ws: Workspace, *run_ids: str) -> list[int]:

@@ -8,7 +8,10 @@ from engine.show.for_whom import single
 
 
 def test_a_chance_is_never_told_as_certain() -> None:
-    told = {chance: single(METRICS["embedding_similarity"], 0.05, 0.01, 0.09, chance) for chance in (0.0, 0.92, 1.0)}
+    told = {
+        chance: single(METRICS["embedding_similarity"], 0.05, 0.01, 0.09, chance)
+        for chance in (0.0, 0.92, 1.0)
+    }
     assert told[0.92].endswith(", a gain with a chance of 92 %")
     assert told[0.0].endswith("under 1 %")
     assert told[1.0].endswith("over 99 %")

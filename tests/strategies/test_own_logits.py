@@ -66,6 +66,7 @@ STRATEGY = Experiment(
 )
 '''
 SETTINGS = {"examples_per_persona": 1, "max_new_tokens": 4}
+do = in_process.doing(SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +81,6 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     extensions.approve(ws, own)
     do(ws, "per-persona", epochs=1)
     return ws
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ from tests.tiny_base import prepare_study
 
 FILE = recipe("strategy")
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
 
 
@@ -62,10 +63,6 @@ def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory, own: Path) -> 
     assert "machine --approve" in refused.value.hint
     extensions.approve(ws, own)
     return ws
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")

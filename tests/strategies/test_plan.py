@@ -10,18 +10,9 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
 from engine.runs.runfolder import Status, put_here, read_status, write_spec, write_status
-from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, PlannedRun, inapplicable, plan
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, leave, make_workspace
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
 
 
 def shape(planned: Plan) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from engine.runs.runfolder import read_status
 from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import Plan, plan
-from engine.strategies.spec import EvaluationSettings
+from engine.strategies.spec import EvaluationSettings, Experiment
 from engine.strategies.tuned import NAME as TUNED
 from engine.strategies.tuned import ROLE
 from engine.strategies.tuning import Budget, Rung, cost, draw, rungs, that_fit
@@ -66,14 +66,7 @@ def tune(
     rounds = rungs(
         asked.in_runs(each), ground.personas, is_cut=_is_cut(entry.fixed, entry.parameters.model_fields)
     )
-    drawn = draw(entry, rounds[0].settings, seed=ground.seed if seed is None else seed)
-    drawn = [{key: value for key, value in one.items() if key not in fixed} for one in drawn]
-    drawn = [one for place, one in enumerate(drawn) if one not in drawn[:place]]
-    if len(drawn) < 2:
-        raise EngineError(
-            f"All that {name} could be tuned in is fixed, so there is one setting.",
-            f"Leave some of it open: {', '.join(entry.space)}.",
-        )
+    drawn = _drawn(entry, rounds[0].settings, fixed, seed=ground.seed if seed is None else seed)
     if dry_run:
         value = {"rounds": [asdict(one) for one in rounds], "settings": drawn}
         call.answer(value, lambda: _show_rounds(rounds, drawn))
@@ -83,30 +76,7 @@ def tune(
         share = (rung.personas or ground.personas) / ground.personas
         rung = that_fit(rung, spent=tried.seconds, budget=asked, seconds_each=share * (each or 0.0))
         each = _try(call, name, rung, tried, fixed) / share
-    kept = plan(
-        call.ws,
-        TUNED,
-        {"of": name, "settings": len(tried.runs), **_evaluation(fixed)},
-        upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(tried.runs)},
-    )
-    launch_all(call, [kept], detach=False)
-    best = {**fixed, **tried.left[0]}
-    record = tuning.remember(
-        call.ws,
-        name,
-        budget=asked.runs,
-        budget_seconds=asked.seconds,
-        spent=cost(tuple(tried.done), ground.personas),
-        seconds=tried.seconds,
-        settings=tried.done[0].settings,
-        kept=best,
-        run_id=tried.best,
-    )
-    line = command_line("run", name, ws=call.ws, settings=best)
-    call.answer(
-        {"tuned": asdict(record), "rounds": tried.told},
-        lambda: out().print(f"Kept: {tried.best} ({_words(tried.left[0])}). {line}"),
-    )
+    _keep(call, name, asked, tried, fixed, personas=ground.personas)
     return 0
 
 
@@ -141,6 +111,52 @@ def _try(call: Call, name: str, rung: Rung, tried: _Tried, fixed: Mapping[str, A
         _show_standings(metrics.primary(call.ws), rung, found, by_run)
     tried.best, tried.left = found[0].run_id, [by_run[one.run_id] for one in found]
     return sum(here) / len(here)
+
+
+def _keep(
+    call: Call, name: str, asked: Budget, tried: _Tried, fixed: Mapping[str, Any], *, personas: int
+) -> None:
+    """Make a variant of the best of the last round, write down what was spent, and say how to run it."""
+    from engine.results import tuning
+
+    kept = plan(
+        call.ws,
+        TUNED,
+        {"of": name, "settings": len(tried.runs), **_evaluation(fixed)},
+        upstream={f"{ROLE}{place}": run_id for place, run_id in enumerate(tried.runs)},
+    )
+    launch_all(call, [kept], detach=False)
+    best = {**fixed, **tried.left[0]}
+    record = tuning.remember(
+        call.ws,
+        name,
+        budget=asked.runs,
+        budget_seconds=asked.seconds,
+        spent=cost(tuple(tried.done), personas),
+        seconds=tried.seconds,
+        settings=tried.done[0].settings,
+        kept=best,
+        run_id=tried.best,
+    )
+    line = command_line("run", name, ws=call.ws, settings=best)
+    call.answer(
+        {"tuned": asdict(record), "rounds": tried.told},
+        lambda: out().print(f"Kept: {tried.best} ({_words(tried.left[0])}). {line}"),
+    )
+
+
+def _drawn(entry: Experiment, most: int, fixed: Mapping[str, Any], *, seed: int) -> list[Mapping[str, Any]]:
+    """The settings to try, each once, without what is fixed. Raises EngineError where that leaves one."""
+    found: list[Mapping[str, Any]] = []
+    for one in draw(entry, most, seed=seed):
+        left = {key: value for key, value in one.items() if key not in fixed}
+        found += [left] if left not in found else []
+    if len(found) < 2:
+        raise EngineError(
+            f"All that {entry.name} could be tuned in is fixed, so there is one setting.",
+            f"Leave some of it open: {', '.join(entry.space)}.",
+        )
+    return found
 
 
 def _seconds_a_run(call: Call, name: str, fixed: Mapping[str, Any]) -> float | None:

@@ -82,7 +82,7 @@ def route_imported(call: Call, *, metric: str | None, margin: float, **asked: st
 
     call.ws.read_config()
     refresh(call.ws)
-    unit = 100 if chosen(call.ws, metric).in_points else 1
+    unit = chosen(call.ws, metric).factor
     found = route(call.ws, metric=metric, margin=margin / unit, **asked)
     call.answer(found.as_json(), lambda: _show_routing(found, METRICS[found.metric]))
     return 0

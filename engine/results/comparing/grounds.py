@@ -7,8 +7,9 @@ seeds, what is built on none of them is compared with all. Judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ import numpy as np
 from engine.core.paths import Workspace
 from engine.domains.metric import Metric
 from engine.results import store
-from engine.results.store.statistics import Question, Singles, equal_margin
+from engine.results.store.statistics import Joint, Question, Singles, equal_margin
 from engine.results.variants import Origin, Variant, below, lineage
+from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison, also_over_seeds, compare
 from engine.stats.pairing import Pairing
 from engine.stats.seeds import crossed
@@ -242,37 +244,90 @@ def read(
     for (number, _), answer in zip(questions, answers, strict=True):
         for name, rows in answer.items():
             told[number].rows[name] |= rows
-    paired = _pairings(
-        ws, place, [(metric, pair) for one in wanted for metric, pair in _paired_again(one, groups)]
-    )
-    singles = _singles(
-        ws, place, [(metric, own, found) for one in wanted for metric, own, found in _several(one)]
-    )
-    for one, answer_of in zip(wanted, told, strict=True):
-        _over_seeds(one, answer_of, paired, groups, singles)
+    jointly = [
+        (number, metric, own, tuple((one, other) for one, other in found))
+        for number, asked in enumerate(wanted)
+        for metric in asked.metrics
+        for own, found in asked.whom.items()
+        if metric.total is None and own in told[number].rows[metric.name]
+        if len(found) > 1 or own in groups
+    ]
+    known = _over_seeds(ws, place, [(metric, own, pairs) for _, metric, own, pairs in jointly], groups)
+    for number, metric, own, pairs in jointly:
+        row, seeds = known[metric.name, own, pairs]
+        if row is not None:
+            rows = told[number].rows[metric.name]
+            rows[own] = replace(row, variant=own, reference=rows[own].reference)
+        if seeds is not None and metric == wanted[number].metrics[0]:
+            told[number].seeds[own] = seeds
     return told
 
 
-def _paired_again(asked: Asked, groups: Collection[str]) -> Iterator[tuple[Metric, Pair]]:
-    """The pairs of what was made from several seeds, or is shared by groups, in metrics that are means."""
-    for metric in asked.metrics:
-        for variant_id, found in asked.whom.items():
-            if (len(found) > 1 or variant_id in groups) and metric.total is None:
-                yield from ((metric, (one, other)) for one, other in found)
+_Wanted = tuple[Metric, str, tuple[Pair, ...]]  # of which variant, over which pairs
+_Told = tuple[Comparison | None, Seeds | None]  # nothing where it is that of the first pair alone
 
 
-def _several(asked: Asked) -> Iterator[tuple[Metric, str, Sequence[Pair]]]:
-    """Metric, variant and pairs of what was made from several seeds."""
-    for metric in asked.metrics:
-        for own, found in asked.whom.items():
-            if len(found) > 1 and metric.total is None:
-                yield metric, own, found
+def _over_seeds(
+    ws: Workspace,
+    place: tuple[str, str],
+    wanted: Sequence[_Wanted],
+    groups: Mapping[str, Mapping[str, int]],
+) -> dict[tuple[str, str, tuple[Pair, ...]], _Told]:
+    """Return the comparisons over all seeds, by the groups that share it: read where they are kept, else
+    computed, and kept."""
+    asked = {(metric.name, own, pairs): (metric, own, pairs) for metric, own, pairs in wanted}
+    if not asked:
+        return {}
+    shared = {own: fingerprint(groups[own], 32) for own in {own for _, own, _ in asked} if own in groups}
+    joint = [Joint(*one, shared.get(one[1], "")) for one in asked.values()]
+    slots = dict(zip(asked, store.slots(ws, place, joint), strict=True))
+    found = {one: _read(slot.record) for one, slot in slots.items() if slot.record is not None}
+    missing = [one for one in asked if one not in found]
+    if missing:
+        computed = _computed(ws, place, [asked[one] for one in missing], groups)
+        found |= dict(zip(missing, computed, strict=True))
+        store.fill(ws, [(slots[one], _record(found[one])) for one in missing])
+    return found
+
+
+def _record(told: _Told) -> str:
+    return json.dumps([part and asdict(part) for part in told], allow_nan=False)
+
+
+def _read(record: str) -> _Told:
+    row, seeds = json.loads(record)
+    means = seeds and {name: tuple(seeds[name]) for name in ("means", "deltas")}
+    return row and Comparison(**row), seeds and Seeds(**{**seeds, **means})
+
+
+def _computed(
+    ws: Workspace,
+    place: tuple[str, str],
+    wanted: Sequence[_Wanted],
+    groups: Mapping[str, Mapping[str, int]],
+) -> list[_Told]:
+    paired = _pairings(ws, place, [(metric, pair) for metric, _, pairs in wanted for pair in pairs])
+    singles = _singles(
+        ws,
+        place,
+        [(metric, str(n), pairs) for n, (metric, _, pairs) in enumerate(wanted) if len(pairs) > 1],
+    )
+    found: list[_Told] = []
+    for number, (metric, own, pairs) in enumerate(wanted):
+        there = [paired[metric.name, pair] for pair in pairs if (metric.name, pair) in paired]
+        there = [one for one in there if one.n_paired]
+        if len(there) > 1 or (there and own in groups):
+            said = singles.get((metric.name, str(number)))
+            found.append(judged(there, metric, groups.get(own), said))
+        else:
+            found.append((None, None))
+    return found
 
 
 def _singles(
     ws: Workspace, place: tuple[str, str], wanted: Iterable[tuple[Metric, str, Sequence[Pair]]]
 ) -> dict[tuple[str, str], Singles]:
-    """What examples say singly, by metric and variant, in one reading."""
+    """What examples say singly of pairs, by metric and whose they are, in one reading."""
     asked: dict[str, tuple[Metric, dict[str, Sequence[Pair]]]] = {}
     for metric, own, found in wanted:
         asked.setdefault(metric.name, (metric, {}))[1][own] = found
@@ -280,28 +335,6 @@ def _singles(
         return {}
     answers = store.over_seeds(ws, place, list(asked.values()))
     return {(name, own): one for name, held in zip(asked, answers, strict=True) for own, one in held.items()}
-
-
-def _over_seeds(
-    asked: Asked,
-    told: Told,
-    paired: Mapping[tuple[str, Pair], Pairing],
-    groups: Mapping[str, Mapping[str, int]],
-    singles: Mapping[tuple[str, str], Singles],
-) -> None:
-    """Put the comparison over all its seeds, by the groups that share it, in the place of the first one's."""
-    for metric in asked.metrics:
-        rows = told.rows[metric.name]
-        for own, found in asked.whom.items():
-            there = [paired[metric.name, pair] for pair in found if (metric.name, pair) in paired]
-            there = [one for one in there if one.n_paired]
-            if own not in rows:
-                continue
-            if len(there) > 1 or (there and own in groups):
-                row, record = judged(there, metric, groups.get(own), singles.get((metric.name, own)))
-                rows[own] = replace(row, variant=own, reference=rows[own].reference)
-                if record is not None and metric == asked.metrics[0]:
-                    told.seeds[own] = record
 
 
 def judged(
@@ -373,5 +406,5 @@ def seed_by_seed(
     wanted = [(metric, pair) for found in chosen.values() for pair in found]
     paired = {pair: one for (_, pair), one in _pairings(ws, place, wanted, personas).items()}
     there = {own: [paired[pair] for pair in found if pair in paired] for own, found in chosen.items()}
-    singles = _singles(ws, place, _several(Asked((metric,), chosen)))
+    singles = _singles(ws, place, [(metric, own, one) for own, one in chosen.items() if len(one) > 1])
     return {own: (found, singles.get((metric.name, own))) for own, found in there.items() if found}

@@ -14,9 +14,10 @@ from typing import Any
 
 import pandas as pd
 
+from engine.core.kept import kept
 from engine.core.paths import Workspace
 from engine.core.wording import count, percent
-from engine.data.dataset import example_turns, load_dataset, load_splits
+from engine.data.dataset import contents, example_turns, load_dataset, load_splits
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results import store
@@ -149,11 +150,18 @@ def _part(
 def strangers(ws: Workspace, split: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the personas with examples on a split who have dialogues to train on, and those who have
     none."""
+    form = dict[str, frozenset[str]]
+    there = kept(ws, "personas-by-split", contents(ws), form, lambda: _by_split(ws))
+    nobody = frozenset[str]()
+    judged, seen = there.get(split, nobody), there.get("train", nobody)
+    return judged & seen, judged - seen
+
+
+def _by_split(ws: Workspace) -> dict[str, frozenset[str]]:
     dataset, splits = load_dataset(ws), load_splits(ws)
     there: dict[str, set[str]] = {}
     for dialogue in dataset.dialogues:
         part = splits.assignment.get(dialogue.dialogue_id)
         if part is not None:
             there.setdefault(part, set()).add(dialogue.persona_id)
-    judged, seen = there.get(split, set()), there.get("train", set())
-    return frozenset(judged & seen), frozenset(judged - seen)
+    return {part: frozenset(personas) for part, personas in there.items()}

@@ -85,6 +85,7 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
         paired = grounds.pairings_of(ws, (scene.protocol, scene.split), scene.metric, wanted)
         names = {one.variant_id: one.variant for one in scene.under(scene.protocol)}
         against = {own: names[found[0][1]] for own, found in wanted.items()}
+    family = sum(not scene.role(one) for one in scene.under(scene.protocol))
     made = []
     for one, spec in asked:
         served = scene.served(one)
@@ -92,8 +93,11 @@ def _under(ws: Workspace, scene: Scene, specs: Mapping[str, RunSpec | None]) -> 
             name = against.get(one.variant_id)
             pairing = paired.get(one.variant_id)
             made.append(
-                _pilot(one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody)
-            )
+                _pilot(
+                    one, spec, scene, pairing, ws=ws, reference=name, served=served, everybody=everybody,
+                    family=family,
+                )
+            )  # fmt: skip
     return made
 
 
@@ -119,11 +123,11 @@ def _pilot(
     reference: str | None,
     served: int,
     everybody: int,
+    family: int,
 ) -> Pilot:
     found, reason = None, _NO_REFERENCE if paired is None else None
     if paired is not None:
         try:
-            family = sum(not scene.role(one) for one in scene.under(scene.protocol))
             found = forecast(
                 gains(paired, scene.metric),
                 n_full=everybody,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -30,7 +31,7 @@ IS_REFERENCE, IS_BOUND, IS_REPEAT, IS_ELSEWHERE = "reference", "bound", "repeat"
 IS_PLACEBO, IS_GROUND, IS_MATCHED, IS_IN_SAMPLE = "placebo", "ground", "step-matched", "chosen here"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """The ground of one comparison. `metric` is in the version that its scores have; `scored` is the coverage
     of the split, newest protocol first.
@@ -55,7 +56,7 @@ class Scene:
     base: str | None
     pairs: Mapping[str, tuple[grounds.Pair, ...]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def tried(self) -> set[str]:
         """The runs of settings that a tuning chose among."""
         made = (one for one in self.origins.values() if one.experiment == TUNED)
@@ -83,10 +84,12 @@ class Scene:
 
     def served(self, variant: Variant) -> int:
         """Return for how many personas a variant is scored under the chosen protocol."""
-        rows = self.scored[
-            (self.scored["protocol"] == self.protocol) & (self.scored["variant"] == variant.variant)
-        ]
-        return int(rows["personas"].sum())
+        return self._served.get(variant.variant, 0)
+
+    @cached_property
+    def _served(self) -> dict[str, int]:
+        rows = self.scored[self.scored["protocol"] == self.protocol]
+        return {str(name): int(n) for name, n in rows.groupby("variant")["personas"].sum().items()}
 
     def find(self, name: str) -> Variant | None:
         """Return the variant of that name scored under the chosen protocol."""
@@ -104,6 +107,15 @@ class Scene:
         """Return why a variant does not compete: reference, bound, yardstick, placebo, step-matched unified,
         chosen here (on the very val scores that are shown), repeat, or ground of others that are compared
         with it; "" when it does."""
+        if variant.variant_id not in self._roles:
+            self._roles[variant.variant_id] = self._role(variant)
+        return self._roles[variant.variant_id]
+
+    @cached_property
+    def _roles(self) -> dict[str, str]:
+        return {}
+
+    def _role(self, variant: Variant) -> str:
         if variant.variant_id == self.reference.variant_id:
             return IS_REFERENCE
         if variant.is_bound:
@@ -118,7 +130,7 @@ class Scene:
             return IS_REPEAT
         return IS_GROUND if variant.variant_id in self._stood_on else ""
 
-    @property
+    @cached_property
     def _stood_on(self) -> set[str]:
         """The variants that others are compared with."""
         return {against for own, found in self.pairs.items() for one, against in found if one != against}

@@ -118,7 +118,7 @@ def _decoding(config: Any) -> str | None:
 
 def _zero_for_undefined(variants: Sequence[PublishedVariant]) -> list[str]:
     """Numbers are rare in replies: a very low mean precision shows undefined values taken as 0."""
-    if not any(_far_below(one, "numerical_precision", "param_precision") for one in variants):
+    if not any(map(_is_far_below, variants)):
         return []
     return [
         "Metrics are as published. Numerical precision is far below parameter precision,"
@@ -126,10 +126,10 @@ def _zero_for_undefined(variants: Sequence[PublishedVariant]) -> list[str]:
     ]
 
 
-def _far_below(variant: PublishedVariant, metric: str, other_metric: str) -> bool:
+def _is_far_below(variant: PublishedVariant) -> bool:
+    told = [score.values for score in variant.scores]
     pairs = [
-        (score.values.get(metric), score.values.get(other_metric, score.values.get("param_f1")))
-        for score in variant.scores
+        (one.get("numerical_precision"), one.get("param_precision", one.get("param_f1"))) for one in told
     ]
     known = [(one, other) for one, other in pairs if one is not None and other is not None]
     return bool(known) and sum(one for one, _ in known) < 0.5 * sum(other for _, other in known)

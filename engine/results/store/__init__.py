@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,7 @@ from engine.results.store.filling import (
     stamp_of,
 )
 from engine.results.store.place import place
-from engine.results.store.statistics import Question, Scored, Singles
+from engine.results.store.statistics import Joint, Question, Scored, Singles, Slot
 from engine.results.variants import Origin, Variant
 from engine.runs.protocol import WRITTEN_AS, without_remarks
 from engine.runs.runfolder import fingerprint
@@ -164,9 +165,33 @@ def over_seeds(
     return ask(ws, found)[0]
 
 
-def overview(ws: Workspace) -> Overview:
-    """Return what is scored where, and where it comes from, in one reading."""
+def slots(ws: Workspace, place: tuple[str, str], asked: Sequence[Joint]) -> list[Slot]:
+    """Return where statistics over several pairs are kept, each with its record if it is there."""
+    return ask(ws, lambda held: statistics.slots(held, place, asked, statistics.scored(held)))[0]
 
+
+def fill(ws: Workspace, records: Collection[tuple[Slot, str]]) -> None:
+    """Keep the records of such statistics, made from what was read after their slots were."""
+    ask(ws, lambda held: statistics.fill(held, records))
+
+
+def overview(ws: Workspace) -> Overview:
+    """Return what is scored where, and where it comes from, in one reading; the same object again while the
+    results stay the same, which nobody may change."""
+    here, now = place(ws).database, version(ws)
+    kept = _overviews.get(here)
+    if kept is None or kept[0] != now or not here.exists():
+        found = _overview(ws)
+        kept = version(ws), found  # the reference may have been settled meanwhile
+        if kept[0] == now:
+            _overviews[here] = kept
+    return kept[1]
+
+
+_overviews: dict[Path, tuple[str, Overview]] = {}
+
+
+def _overview(ws: Workspace) -> Overview:
     def question(connection: Connection) -> Overview:
         named = named_variants(connection)
         coverage = _joined(connection, named, tables.COVERAGE, {})

@@ -2,7 +2,8 @@
 
 Owns what is computed beforehand (every variant against unified, against base, against what it repeats and
 against its placebo, in every metric) and what is forgotten when scores change. Anything else is computed at
-the first question and kept as well. Opens nothing: the store hands in its connection.
+the first question and kept as well; what is said over several pairs at once is kept for whoever computes it,
+with the runs that it rests on. Opens nothing: the store hands in its connection.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.domains.metric import Metric
 from engine.results.store import tables
 from engine.results.variants import Origin, Variant, placebos, repeats
+from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison, compare
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
 from engine.stats.verdicts import EQUAL_WITHIN
@@ -43,6 +45,26 @@ class Question:
     variants: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What is said of one variant (id) over several pairs of ids at once, in one metric. `beside` tells apart
+    whatever else it is computed from."""
+
+    metric: Metric
+    variant: str
+    pairs: tuple[tuple[str, str], ...]
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where such a statistic is kept, in which version, and its record if it is there."""
+
+    key: tuple[str, ...]
+    version: str
+    record: str | None
+
+
 def answer(connection: Connection, question: Question, known: Scored) -> dict[str, dict[str, Comparison]]:
     """Return metric -> variant id -> its comparison, the reference's own included; computes what is missing.
 
@@ -50,10 +72,9 @@ def answer(connection: Connection, question: Question, known: Scored) -> dict[st
     an example belongs to different personas in two variants.
     """
     question = _in_force(question, known)
-    _fill(connection, question, known)
     wanted = question.variants
     found: dict[str, dict[str, Comparison]] = {metric.name: {} for metric in question.metrics}
-    for (metric, variant_id), record in _kept(connection, question).items():
+    for (metric, variant_id), record in _fill(connection, question, known).items():
         if wanted is None or variant_id in wanted:
             found[metric][variant_id] = Comparison(**json.loads(record))
     return found
@@ -89,6 +110,42 @@ def keep_defaults(
 def forget(connection: Connection, run_id: str) -> None:
     """Drop every statistic that rests on scores of this run."""
     connection.execute(tables.FORGET_STATISTICS, {"run": run_id})
+
+
+def slots(
+    connection: Connection, place: tuple[str, str], asked: Sequence[Joint], known: Scored
+) -> list[Slot]:
+    """Return where each statistic over several pairs is kept; a record is there only while no run that it
+    rests on has changed."""
+    ids = sorted({name for one in asked for pair in one.pairs for name in (one.variant, *pair)})
+    runs = dict(connection.execute(tables.SIGNATURES, {"variants": ids}).fetchall())
+    held: dict[tuple[str, ...], tuple[str, str]] = {}
+    metrics = sorted({one.metric.name for one in asked})
+    for against in {_jointly(one) for one in asked}:
+        rows = connection.execute(tables.STATISTICS, [*place, against, metrics]).fetchall()
+        held |= {(*place, against, metric, own): (version, record) for metric, own, version, record in rows}
+    found = []
+    for one in asked:
+        metric = known.in_force(one.metric, *place)
+        rests_on = [[*pair, *(runs.get(name) for name in pair)] for pair in one.pairs]
+        version = f"{_version(metric)}-{fingerprint([rests_on, one.beside], 32)}"
+        key = (*place, _jointly(one), metric.name, one.variant)
+        there, record = held.get(key, ("", ""))
+        found.append(Slot(key, version, record if there == version else None))
+    return found
+
+
+def fill(connection: Connection, records: Collection[tuple[Slot, str]]) -> None:
+    """Keep records where they belong, in the place of older ones."""
+    connection.execute("begin")
+    for slot, record in records:
+        connection.execute(tables.FORGET_STATISTIC, slot.key)
+        connection.execute(tables.KEEP_STATISTICS, [*slot.key, slot.version, record])
+    connection.execute("commit")
+
+
+def _jointly(asked: Joint) -> str:
+    return f"{asked.pairs[0][1]} and others"
 
 
 def pairings(
@@ -192,7 +249,7 @@ def _key(question: Question) -> list[str]:
 def _kept(connection: Connection, question: Question) -> dict[tuple[str, str], str]:
     """The records kept in their present version, by metric and variant id."""
     versions = {metric.name: _version(metric) for metric in question.metrics}
-    rows = connection.execute(tables.STATISTICS, _key(question)).fetchall()
+    rows = connection.execute(tables.STATISTICS, [*_key(question), list(versions)]).fetchall()
     return {
         (metric, variant_id): record
         for metric, variant_id, version, record in rows
@@ -200,8 +257,9 @@ def _kept(connection: Connection, question: Question) -> dict[tuple[str, str], s
     }
 
 
-def _fill(connection: Connection, question: Question, known: Scored) -> None:
-    """Compute and keep what is missing: of variants that are scored there, beside the reference, only."""
+def _fill(connection: Connection, question: Question, known: Scored) -> dict[tuple[str, str], str]:
+    """Compute and keep what is missing: of variants that are scored there, beside the reference, only. Return
+    all that is kept, as `_kept`."""
     kept = _kept(connection, question)
     for metric in question.metrics:
         there = known.variants(metric, question.protocol, question.split)
@@ -218,7 +276,9 @@ def _fill(connection: Connection, question: Question, known: Scored) -> None:
             connection.execute(tables.FORGET_STATISTIC, key)
             record = _compare(one, metric, variant_id, question.reference)
             connection.execute(tables.KEEP_STATISTICS, [*key, _version(metric), record])
+            kept[metric.name, variant_id] = record
         connection.execute("commit")
+    return kept
 
 
 def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -> str:

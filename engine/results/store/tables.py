@@ -192,9 +192,19 @@ where not exists (
 order by m.metric, r.finished_at, r.run_id
 """
 _KEPT_WHERE = "where protocol = ? and split = ? and reference_id = ?"
-STATISTICS = f"select metric, variant_id, version, record from statistics {_KEPT_WHERE}"
+STATISTICS = f"""
+select metric, variant_id, version, record from statistics
+{_KEPT_WHERE} and list_contains(?::varchar[], metric)
+"""
 KEEP_STATISTICS = "insert into statistics values (?, ?, ?, ?, ?, ?, ?)"
 FORGET_STATISTIC = f"delete from statistics {_KEPT_WHERE} and metric = ? and variant_id = ?"
+# What the scores of a variant rest on: the runs that made it, as they were taken in.
+SIGNATURES = """
+select v.variant_id, string_agg(r.run_id || ' ' || r.signature, ' ' order by r.run_id)
+from variants v join runs r using (run_id)
+where v.variant_id in (select unnest($variants))
+group by v.variant_id
+"""
 FORGET_STATISTICS = """
 delete from statistics
 where variant_id in (select variant_id from variants where run_id = $run)

@@ -10,9 +10,10 @@ import altair as alt
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import count, duration, level
+from engine.core.wording import count, duration
+from engine.domains.metric import Metric
 from engine.show.charts.leaderboard import is_bound
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 CostName = Literal["parameters", "training", "latency"]
@@ -62,8 +63,7 @@ def tradeoff_table(
     costs: Mapping[str, float | None],
     *,
     cost: CostName,
-    higher_is_better: bool | None = True,
-    in_points: bool = True,
+    metric: Metric,
 ) -> pd.DataFrame:
     """Return one row a variant of known cost: variant, mean (on the screen's scale), cost, verdict,
     tone (a word of PALETTE), front, words.
@@ -71,7 +71,6 @@ def tradeoff_table(
     `costs` maps variants to one kind of cost. Bounds, repeats and variants of other protocols are left out.
     The front holds the variants that no other is as cheap as and better, or as good as and cheaper.
     """
-    factor = factor_of(in_points=in_points)
     kept = [
         row
         for row in rows
@@ -84,20 +83,19 @@ def tradeoff_table(
         [
             {
                 "variant": row["variant"],
-                "mean": factor * row["mean"],
+                "mean": metric.factor * row["mean"],
                 "cost": float(costs[row["variant"]] or 0),
-                "verdict": _word(row, higher_is_better),
-                "tone": _tone(row, higher_is_better),
+                "verdict": _word(row, metric),
+                "tone": _tone(row, metric),
                 "role": row.get("role", ""),
-                "mean_words": level(row["mean"], in_points=in_points),
+                "mean_words": metric.level(row["mean"]),
                 "cost_words": _spelled(cost, float(costs[row["variant"]] or 0)),
             }
             for row in kept
         ],
         columns=["variant", "mean", "cost", "verdict", "tone", "role", "mean_words", "cost_words"],
     )
-    sign = -1.0 if higher_is_better is False else 1.0
-    on_front = front(list(zip(frame["cost"], sign * frame["mean"], strict=True)))
+    on_front = front(list(zip(frame["cost"], metric.sign * frame["mean"], strict=True)))
     return frame.assign(front=["on the front" if one else "beaten" for one in on_front])
 
 
@@ -112,7 +110,7 @@ def front(points_: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bool = True) -> Chart:
+def cost_chart(table: pd.DataFrame, *, cost: CostName, metric: Metric) -> Chart:
     """Return the means over a cost; the front is joined by steps and named, the rest is named on hovering.
 
     A click selects a variant (parameter `chosen`, field `variant`).
@@ -124,7 +122,9 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bo
     kind = alt.Scale(type="symlog", constant=_smallest(table)) if spread else alt.Scale(zero=False, nice=True)
     x = alt.X("cost:Q", title=COSTS[cost].title, scale=kind, axis=alt.Axis(**axis))
     y = alt.Y(
-        "mean:Q", title=f"{label}{', points' if in_points else ''}", scale=alt.Scale(zero=False, padding=18)
+        "mean:Q",
+        title=f"{metric.label}{', points' if metric.in_points else ''}",
+        scale=alt.Scale(zero=False, padding=18),
     )
     base = alt.Chart(table).encode(x=x, y=y)
     leading = table[table["front"] == "on the front"].sort_values("cost")
@@ -139,7 +139,7 @@ def cost_chart(table: pd.DataFrame, *, cost: CostName, label: str, in_points: bo
         size=alt.condition(alt.datum.front == "on the front", alt.value(130), alt.value(60)),
         tooltip=tips(
             variant="Variant",
-            mean_words=label,
+            mean_words=metric.label,
             cost_words=COSTS[cost].label,
             verdict="Against the reference",
             front="Front",
@@ -167,14 +167,14 @@ def _smallest(table: pd.DataFrame) -> float:
     return float(positive.min()) if len(positive) else 1.0
 
 
-def _word(row: Row, higher_is_better: bool | None) -> str:
+def _word(row: Row, metric: Metric) -> str:
     """The verdict as every table words it."""
-    return str(row.get("role") or verdict(row, higher_is_better=higher_is_better))
+    return str(row.get("role") or verdict(row, higher_is_better=metric.higher_is_better))
 
 
-def _tone(row: Row, higher_is_better: bool | None) -> str:
+def _tone(row: Row, metric: Metric) -> str:
     """The word of the palette that colours a mark."""
-    found = _word(row, higher_is_better)
+    found = _word(row, metric)
     return found if found in (BETTER, WORSE) else EQUAL
 
 

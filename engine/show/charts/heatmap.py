@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import change, level
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, tips
+from engine.domains.metric import Metric
+from engine.show.charts.looks import GRID, Chart, clicked, tips
 
 HEATMAP_PERSONAS: Final = 400  # columns at a time; beyond it a cell has no width left
 _NUMBERED = 24  # personas up to which each cell shows its number
@@ -50,8 +50,7 @@ def heatmap(
     variants: Sequence[str],
     personas: Sequence[str],
     clusters: Mapping[str, int] | None = None,
-    in_points: bool = True,
-    reverse: bool = False,
+    metric: Metric,
     dark: bool = False,
 ) -> Chart:
     """Return one cell a variant and persona, coloured by the difference to the reference; blank: not scored.
@@ -59,15 +58,13 @@ def heatmap(
     `frame` holds variant, persona_id, candidate, difference (fractions); where it has `called`, that is
     what a persona is called. A click selects a cell (`chosen`,
     fields `persona_id` and `variant`). With `clusters` their borders and numbers are drawn, for columns that
-    are sorted by them. `reverse` swaps the colours where lower is better; `dark` says that the page is dark,
-    where strong colours are the light ones.
+    are sorted by them. `dark` says that the page is dark, where strong colours are the light ones.
     """
-    factor = factor_of(in_points=in_points)
     shown = frame[frame["persona_id"].isin(list(personas)) & frame["variant"].isin(list(variants))]
     shown = shown.assign(
-        difference=factor * shown["difference"],
-        words=[change(value, in_points=in_points) for value in shown["difference"]],
-        mean_words=[level(value, in_points=in_points) for value in shown["candidate"]],
+        difference=metric.factor * shown["difference"],
+        words=[metric.change(value) for value in shown["difference"]],
+        mean_words=[metric.level(value) for value in shown["candidate"]],
         cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
     )
     few = len(personas) <= _NUMBERED
@@ -90,7 +87,7 @@ def heatmap(
     cells = (
         alt.Chart(shown)
         .mark_rect(cursor="pointer")
-        .encode(x=x, y=y, color=_colour(shown, in_points, reverse), tooltip=_tooltip(shown, clusters))
+        .encode(x=x, y=y, color=_colour(shown, metric), tooltip=_tooltip(shown, clusters))
         .add_params(clicked("persona_id", "variant"))
     )
     layers = [cells]
@@ -122,10 +119,10 @@ def _reach(differences: pd.Series) -> float:
     return float(np.quantile(sizes, _CLAMPED)) or 1.0 if len(sizes) else 1.0
 
 
-def _colour(shown: pd.DataFrame, in_points: bool, reverse: bool) -> alt.Color:
+def _colour(shown: pd.DataFrame, metric: Metric) -> alt.Color:
     reach = _reach(shown["difference"])
     ticks = "+.0f" if reach >= 3 else "+.2f"
-    unit = ", points" if in_points else ""
+    unit, reverse = ", points" if metric.in_points else "", metric.higher_is_better is False
     ends = "+ worse, \N{MINUS SIGN} better" if reverse else "\N{MINUS SIGN} worse, + better"
     return alt.Color(
         "difference:Q",

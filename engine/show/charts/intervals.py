@@ -9,9 +9,9 @@ import altair as alt
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import change, spread
+from engine.domains.metric import Metric
 from engine.show.charts.leaderboard import REPEATED, is_bound
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, line_at, scale, tips
+from engine.show.charts.looks import GRID, Chart, clicked, line_at, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 _ROOM = 0.16  # of the width, on the right, for the numbers: nothing is drawn over them
@@ -21,8 +21,7 @@ def interval_chart(
     rows: Sequence[Row],
     *,
     reference: str,
-    higher_is_better: bool | None = True,
-    in_points: bool = True,
+    metric: Metric,
     noise_floor: float | None = None,
 ) -> Chart:
     """Return the differences to the reference with their intervals, one line a variant, in the rows' order.
@@ -30,12 +29,11 @@ def interval_chart(
     A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are diamonds. Differences
     within `noise_floor` (a fraction) of 0 lie in a grey band. The numbers stand in a column of their own.
     """
-    factor = factor_of(in_points=in_points)
     shown = [row for row in rows if row["variant"] != reference and row["delta"] is not None]
-    frame = pd.DataFrame([_record(row, in_points, higher_is_better) for row in shown])
-    low, high = _domain(frame, 0.0 if noise_floor is None else factor * noise_floor)
+    frame = pd.DataFrame([_record(row, metric) for row in shown])
+    low, high = _domain(frame, 0.0 if noise_floor is None else metric.factor * noise_floor)
     right = high + (high - low) * _ROOM
-    unit = "points" if in_points else "in the metric's unit"
+    unit = "points" if metric.in_points else "in the metric's unit"
     x = alt.X(
         "low:Q",
         title=f"Difference to {reference}, {unit}",
@@ -66,7 +64,7 @@ def interval_chart(
     )
     bands = []
     if noise_floor is not None:
-        edges = pd.DataFrame({"from": [-factor * noise_floor], "to": [factor * noise_floor]})
+        edges = pd.DataFrame({"from": [-metric.factor * noise_floor], "to": [metric.factor * noise_floor]})
         bands.append(alt.Chart(edges).mark_rect(color=GRID, opacity=0.18).encode(x="from:Q", x2="to:Q"))
     zero = line_at(0.0, axis="x", dashed=True)
     height = 30 * max(2, len(frame)) + 40
@@ -81,18 +79,18 @@ _NOTHING = pd.DataFrame(
 )
 
 
-def _record(row: Row, in_points: bool, higher_is_better: bool | None) -> dict[str, Any]:
-    factor = factor_of(in_points=in_points)
+def _record(row: Row, metric: Metric) -> dict[str, Any]:
+    factor = metric.factor
     low, high = row["ci_low"], row["ci_high"]
     return {
         "variant": row["variant"],
         "difference": factor * row["delta"],
         "low": factor * (row["delta"] if low is None else low),
         "high": factor * (row["delta"] if high is None else high),
-        "verdict": _colour_of(row, higher_is_better=higher_is_better),
+        "verdict": _colour_of(row, metric),
         "kind": "bound" if is_bound(row) else "variant",
-        "words": change(row["delta"], in_points=in_points),
-        "interval": spread(low, high, in_points=in_points),
+        "words": metric.change(row["delta"]),
+        "interval": metric.spread(low, high),
         "personas": row["n_paired"],
     }
 
@@ -111,6 +109,6 @@ def _domain(frame: pd.DataFrame, noise: float) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _colour_of(row: Row, *, higher_is_better: bool | None) -> str:
-    word = verdict(row, higher_is_better=higher_is_better)
+def _colour_of(row: Row, metric: Metric) -> str:
+    word = verdict(row, higher_is_better=metric.higher_is_better)
     return word if word in (BETTER, WORSE) and row.get("role") not in REPEATED else EQUAL

@@ -8,8 +8,8 @@ from typing import Any, Final
 import pandas as pd
 
 from engine.core.types import Row
-from engine.core.wording import known, outcome_counts, p_value, signed_points, spread
-from engine.show.charts.looks import factor_of
+from engine.core.wording import known, outcome_counts, p_value, signed_points
+from engine.domains.metric import Metric
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
 
@@ -26,34 +26,27 @@ _COLUMNS = (
 )
 
 
-def leaderboard(
-    rows: Sequence[Row],
-    *,
-    reference: str,
-    higher_is_better: bool | None = True,
-    in_points: bool = True,
-) -> pd.DataFrame:
+def leaderboard_table(rows: Sequence[Row], *, reference: str, metric: Metric) -> pd.DataFrame:
     """Return the table of variants in the order of `rows`.
 
-    Columns: variant, role, mean and delta (points; plain numbers when not `in_points`), interval, verdict,
+    Columns: variant, role, mean and delta (points; plain numbers when not in points), interval, verdict,
     p, wins, ties, losses, counts ("17 / 1 / 2"), improved (percent), lost (personas), n_paired,
     settings (what tells variants of one plain name apart), second (where the second primary metric stands).
     """
-    records = [_record(row, reference, in_points, higher_is_better) for row in rows]
+    records = [_record(row, reference, metric) for row in rows]
     return pd.DataFrame(records, columns=list(_COLUMNS))
 
 
-def _record(row: Row, reference: str, in_points: bool, higher_is_better: bool | None) -> dict[str, Any]:
-    factor = factor_of(in_points=in_points)
+def _record(row: Row, reference: str, metric: Metric) -> dict[str, Any]:
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
     role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
     share = row["share_improved"] if row.get("true_share") is None else row["true_share"]
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
-        "delta": _scaled(row["delta"], factor),
-        "interval": spread(row["ci_low"], row["ci_high"], in_points=in_points),
-        "verdict": role or verdict(row, higher_is_better=higher_is_better),
+        "delta": _scaled(row["delta"], metric.factor),
+        "interval": metric.spread(row["ci_low"], row["ci_high"]),
+        "verdict": role or verdict(row, higher_is_better=metric.higher_is_better),
         "p": p_value(row["p_holm"]),
         "wins": row["wins"],
         "ties": row["ties"],
@@ -67,7 +60,7 @@ def _record(row: Row, reference: str, in_points: bool, higher_is_better: bool | 
     return {
         "variant": row["variant"],
         "role": role,
-        "mean": _scaled(row["mean"], factor),
+        "mean": _scaled(row["mean"], metric.factor),
         "n_paired": row["n_paired"],
         "settings": row.get("settings", ""),
         "second": "" if is_reference else second_word(row),

@@ -64,8 +64,3 @@ def quick(chart: Chart) -> Chart:
 def room_on_the_right(pixels: int) -> alt.Scale:
     """Return a scale whose marks leave so much of the width to the words beside them: none is cut off."""
     return alt.Scale(rangeMax=alt.expr(f"width - {pixels}"), domainMin=0, nice=False)
-
-
-def factor_of(*, in_points: bool) -> float:
-    """Return what a fraction is multiplied by to be shown: 100 for points, 1 for a unit of its own."""
-    return 100.0 if in_points else 1.0

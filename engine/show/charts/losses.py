@@ -54,11 +54,11 @@ def thinned(table: pd.DataFrame, *, points: int = _POINTS) -> pd.DataFrame:
     return pd.concat([means, table[table["split"] != "training"]], ignore_index=True)
 
 
-def loss_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
-    """Return the loss curve: a thin line for training, marked points for validation."""
+def loss_chart(table: pd.DataFrame) -> Chart:
+    """Return the loss curve over the steps: a thin line for training, marked points for validation."""
     held = [word for word in ("training", "validation") if (table["split"] == word).any()]
     legend = alt.Legend(values=held, orient="top", title=None, symbolType="stroke")
-    base = _base(table, along, tooltip=tips(split="Loss in"))
+    base = _base(table, "step", tooltip=tips(split="Loss in"))
     base = base.encode(color=alt.Color("split:N", scale=scale(), legend=legend))
     train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1.5)
     val = base.transform_filter("datum.split != 'training'").mark_line(
@@ -67,16 +67,16 @@ def loss_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
     return alt.layer(train, val).properties(height=260)
 
 
-def rate_chart(table: pd.DataFrame, *, along: Along = "step") -> Chart:
-    """Return the learning rate of a loss table."""
+def rate_chart(table: pd.DataFrame) -> Chart:
+    """Return the learning rate of a loss table over the steps."""
     held = table[table["learning_rate"].notna()]
     y = alt.Y("learning_rate:Q", title="Learning rate", axis=alt.Axis(format="~g", tickCount=4))
     tooltip = [
-        alt.Tooltip(f"{along}:Q", title=ALONG[along]),
+        alt.Tooltip("step:Q", title=ALONG["step"]),
         alt.Tooltip("learning_rate:Q", title="Rate", format=".3~g"),
     ]
     line = alt.Chart(held).mark_line(strokeWidth=1.5, color=GRID)
-    return alt.layer(line.encode(x=_along(along), y=y, tooltip=tooltip)).properties(height=150)
+    return alt.layer(line.encode(x=_along("step"), y=y, tooltip=tooltip)).properties(height=150)
 
 
 def usage_chart(table: pd.DataFrame, *, field: Literal["memory_gb", "processor"]) -> Chart:

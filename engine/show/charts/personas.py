@@ -9,14 +9,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import change, level
+from engine.domains.metric import Metric
 from engine.show.charts.looks import (
     CATASTROPHE,
     GRID,
     Chart,
     brushed,
     clicked,
-    factor_of,
     line_at,
     scale,
     tips,
@@ -32,7 +31,7 @@ _OUTCOME_SHAPE: Final = alt.Shape(
 )
 
 
-def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
+def table_of(found: Pairing, *, metric: Metric, margin: float = 0.0) -> pd.DataFrame:
     """Return one row a persona of a pairing, best first.
 
     Columns: persona_id, candidate, reference, difference (all fractions), outcome, rank (from 1). An outcome
@@ -46,37 +45,38 @@ def table_of(found: Pairing, *, higher_is_better: bool | None = True, margin: fl
             "difference": found.differences,
         }
     )
-    return ranked(frame, higher_is_better=higher_is_better, margin=margin)
+    return ranked(frame, metric=metric, margin=margin)
 
 
-def ranked(frame: pd.DataFrame, *, higher_is_better: bool | None = True, margin: float = 0.0) -> pd.DataFrame:
+def ranked(frame: pd.DataFrame, *, metric: Metric, margin: float = 0.0) -> pd.DataFrame:
     """Return rows of persona_id, candidate, reference and difference, best first, with outcome and rank."""
     outcomes = [
-        outcome(value, higher_is_better=higher_is_better, margin=margin) for value in frame["difference"]
+        outcome(value, higher_is_better=metric.higher_is_better, margin=margin)
+        for value in frame["difference"]
     ]
     found = frame.assign(outcome=outcomes).sort_values(
-        ["difference", "persona_id"], ascending=[higher_is_better is False, True], ignore_index=True
+        ["difference", "persona_id"], ascending=[metric.sign < 0, True], ignore_index=True
     )
     return found.assign(rank=range(1, len(found) + 1))
 
 
-def catastrophes(table: pd.DataFrame, *, higher_is_better: bool | None = True) -> pd.DataFrame:
+def catastrophes(table: pd.DataFrame, *, metric: Metric) -> pd.DataFrame:
     """Return the rows of `table` that lost more than 10 points, the largest loss first."""
-    loss = table["difference"] if higher_is_better is False else -table["difference"]
+    loss = -metric.sign * table["difference"]
     far = table.assign(loss=loss)[loss > -CATASTROPHE / 100 + 1e-12]
     return far.sort_values(["loss", "persona_id"], ascending=[False, True], ignore_index=True)
 
 
-def _worded(table: pd.DataFrame, *, in_points: bool) -> pd.DataFrame:
+def _worded(table: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The table on the scale of the screen, with each number in words for hovering."""
-    factor = factor_of(in_points=in_points)
+    factor = metric.factor
     return table.assign(
         difference=factor * table["difference"],
         candidate=factor * table["candidate"],
         reference=factor * table["reference"],
-        words=[change(value, in_points=in_points) for value in table["difference"]],
-        candidate_words=[level(value, in_points=in_points) for value in table["candidate"]],
-        reference_words=[level(value, in_points=in_points) for value in table["reference"]],
+        words=[metric.change(value) for value in table["difference"]],
+        candidate_words=[metric.level(value) for value in table["candidate"]],
+        reference_words=[metric.level(value) for value in table["reference"]],
     )
 
 
@@ -93,12 +93,12 @@ def _outcome_colour(frame: pd.DataFrame, *, symbol: str = "square") -> alt.Color
     return alt.Color("outcome:N", scale=scale(), legend=legend)
 
 
-def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return one bar a persona, sorted from the largest gain to the largest loss.
 
     A click on a bar selects its persona (parameter `chosen`, field `persona_id`).
     """
-    frame = _worded(table, in_points=in_points)
+    frame = _worded(table, metric)
     few = len(frame) <= _FEW
     axis = alt.Axis(
         labels=few, ticks=False, domain=False, labelAngle=-90, labelOverlap=True, labelLimit=90, grid=False
@@ -111,7 +111,7 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
             x=alt.X("persona_id:N", sort=list(frame["persona_id"]), title=title, axis=axis)
             if few
             else alt.X("rank:O", title=title, axis=axis),
-            y=alt.Y("difference:Q", title="Difference, points" if in_points else "Difference"),
+            y=alt.Y("difference:Q", title="Difference, points" if metric.in_points else "Difference"),
             color=_outcome_colour(frame),
             tooltip=_tooltip(frame, candidate, reference),
         )
@@ -126,18 +126,18 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
         shape="diamond", size=36 if few else 12, filled=True
     )
     lines = [line_at(0.0, axis="y")]
-    if in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
+    if metric.in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
         lines.append(line_at(CATASTROPHE, axis="y", dashed=True, words="10 points lost"))
     return alt.layer(bars, *lines, equal, columns).properties(height=280)
 
 
-def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return a dot a persona on one axis of differences from the reference: left of the line is who loses.
 
     Dots that would lie on each other are stacked. A click selects a persona (`chosen`, field `persona_id`);
     shapes repeat the colours.
     """
-    frame = _worded(table, in_points=in_points)
+    frame = _worded(table, metric)
     values = frame["difference"].to_numpy(dtype=float)
     width = float(values.max() - values.min()) / _STRIP_BINS if len(values) else 1.0
     bins = pd.Series(np.floor(values / width) if width > 0 else np.zeros(len(values)), index=frame.index)
@@ -149,7 +149,7 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
         .encode(
             x=alt.X(
                 "difference:Q", title=None,
-                axis=alt.Axis(grid=False, tickMinStep=1 if in_points else 0, tickCount=8),
+                axis=alt.Axis(grid=False, tickMinStep=1 if metric.in_points else 0, tickCount=8),
             ),
             y=alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.6, top])),
             color=_outcome_colour(frame, symbol="circle"),
@@ -161,15 +161,15 @@ def strip_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_point
     return alt.layer(line_at(0.0, axis="x"), marks).properties(height=104)
 
 
-def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_points: bool = True) -> Chart:
+def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric: Metric) -> Chart:
     """Return candidate over reference, a mark a persona; above the diagonal the candidate has more.
 
     A click selects a persona (`chosen`, field `persona_id`), a drag a box (`brushed`, fields `reference` and
     `candidate`, on the screen's scale). Below the dashed line ten points are lost. Shapes repeat the colours.
     """
-    frame = _worded(table, in_points=in_points)
+    frame = _worded(table, metric)
     low, high = _square(frame)
-    unit = ", points" if in_points else ""
+    unit = ", points" if metric.in_points else ""
     x_scale = alt.Scale(domain=[low, high], nice=False, zero=False)
     marks = (
         alt.Chart(frame)
@@ -184,7 +184,7 @@ def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, in_poi
         .add_params(clicked("persona_id"), brushed("x", "y"))
     )
     lines = [_diagonal(low, high, 0.0)]
-    if in_points:
+    if metric.in_points:
         lines.append(_diagonal(low, high, CATASTROPHE, dashed=True))
     return alt.layer(*lines, marks).properties(height=320)
 
@@ -208,23 +208,19 @@ def _diagonal(low: float, high: float, shift: float, *, dashed: bool = False) ->
     )
 
 
-def distribution_chart(
-    table: pd.DataFrame, *, mean: float, in_points: bool = True, higher_is_better: bool | None = True
-) -> Chart:
+def distribution_chart(table: pd.DataFrame, *, mean: float, metric: Metric) -> Chart:
     """Return how many personas there are at each difference, in bins that never straddle 0.
 
     A drag selects a range (`brushed`, field `low`: differences on the screen's scale). `mean` is a fraction;
     the solid line is at 0, the dashed one at the mean.
     """
-    factor = factor_of(in_points=in_points)
-    values = factor * table["difference"].to_numpy(dtype=float)
-    frame = _bins(values, higher_is_better, in_points=in_points)
+    frame = _bins(metric.factor * table["difference"].to_numpy(dtype=float), metric)
     bars = (
         alt.Chart(frame)
         .mark_bar(binSpacing=1)
         .encode(
             x=alt.X(
-                "low:Q", bin="binned", title="Difference, points" if in_points else "Difference",
+                "low:Q", bin="binned", title="Difference, points" if metric.in_points else "Difference",
                 axis=alt.Axis(tickCount=8, grid=False),
             ),
             x2="high:Q",
@@ -234,22 +230,22 @@ def distribution_chart(
         )
         .add_params(brushed("x"))
     )  # fmt: skip
-    told = f"mean {change(mean, in_points=in_points)}"
+    told = f"mean {metric.change(mean)}"
     return alt.layer(
-        bars, line_at(0.0, axis="x"), line_at(factor * mean, axis="x", dashed=True, words=told)
+        bars, line_at(0.0, axis="x"), line_at(metric.factor * mean, axis="x", dashed=True, words=told)
     ).properties(height=320)
 
 
-def _bins(values: np.ndarray, higher_is_better: bool | None, *, in_points: bool) -> pd.DataFrame:
+def _bins(values: np.ndarray, metric: Metric) -> pd.DataFrame:
     """Counts in bins of one width; exact zeros, where there are any, have a thin bin of their own."""
-    width, factor = _width(values), factor_of(in_points=in_points)
+    width = _width(values)
     frame = []
     zeros = int((values == 0).sum())
     moved = values[values != 0]
     for place, held in pd.Series(moved).groupby(np.floor(moved / width)):
         low = float(place) * width
-        word = outcome(low + width / 2, higher_is_better=higher_is_better)
-        ends = [change(end / factor, in_points=in_points) for end in (low, low + width)]
+        word = outcome(low + width / 2, higher_is_better=metric.higher_is_better)
+        ends = [metric.change(end / metric.factor) for end in (low, low + width)]
         frame.append((low, low + width, len(held), word, " to ".join(ends)))
     if zeros:
         frame.append((-width / 8, width / 8, zeros, EQUAL, "0, equal"))
@@ -264,13 +260,10 @@ def _width(values: np.ndarray) -> float:
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= rough))
 
 
-def selected_personas(
-    table: pd.DataFrame, ranges: Mapping[str, list[float]], *, in_points: bool
-) -> list[str]:
+def selected_personas(table: pd.DataFrame, ranges: Mapping[str, list[float]], *, metric: Metric) -> list[str]:
     """Return the personas within a brush: column of `table` -> its two ends on the screen's scale."""
-    factor = factor_of(in_points=in_points)
     inside = np.ones(len(table), dtype=bool)
     for field, (low, high) in ranges.items():
-        values = factor * table[field].to_numpy(dtype=float)
+        values = metric.factor * table[field].to_numpy(dtype=float)
         inside &= (values >= min(low, high)) & (values <= max(low, high))
     return list(table.loc[inside, "persona_id"])

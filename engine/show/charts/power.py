@@ -5,14 +5,15 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from engine.core.wording import change, count
+from engine.core.wording import count
+from engine.domains.metric import Metric
 from engine.show.charts.looks import GRID, Chart, line_at, tips
 from engine.stats.power import Outlook
 
 
-def power_chart(outlook: Outlook, *, in_points: bool = True) -> Chart:
+def power_chart(outlook: Outlook, *, metric: Metric) -> Chart:
     """Return the detectable difference over the personas; a dot is this study, a diamond the goal."""
-    factor = 100.0 if in_points else 1.0
+    factor = metric.factor
     curve = pd.DataFrame(outlook.curve, columns=["personas", "difference"])
     curve["difference"] *= factor
     held = [("this study", outlook.n_personas, outlook.detectable)]
@@ -24,7 +25,7 @@ def power_chart(outlook: Outlook, *, in_points: bool = True) -> Chart:
                 "what": what,
                 "personas": n,
                 "difference": factor * value,
-                "words": f"{count(n, 'persona')}: {change(value, in_points=in_points).removeprefix('+')}",
+                "words": f"{count(n, 'persona')}: {metric.size(value)}",
             }
             for what, n, value in held
         ]
@@ -37,7 +38,7 @@ def power_chart(outlook: Outlook, *, in_points: bool = True) -> Chart:
     )
     y = alt.Y(
         "difference:Q",
-        title="Smallest difference found, points" if in_points else "Smallest difference found",
+        title="Smallest difference found, points" if metric.in_points else "Smallest difference found",
         scale=alt.Scale(domainMin=0),
     )
     line = alt.Chart(curve).mark_line(color=GRID, strokeWidth=2).encode(x=x, y=y)

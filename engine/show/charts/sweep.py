@@ -15,7 +15,7 @@ import pandas as pd
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.sweeps import SweepResults
-from engine.show.charts.looks import GRID, Chart, factor_of, scale, tips
+from engine.show.charts.looks import GRID, Chart, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 EVERYTHING = "all"
@@ -36,7 +36,7 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
     rows = []
     for found in results:
         metric = METRICS[found.metric]
-        factor = factor_of(in_points=metric.in_points)
+        factor = metric.factor
         for place, point in enumerate(found.points):
             for split in splits:
                 row = point.rows.get(split)

@@ -16,8 +16,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.core.wording import change, count, level, percent, spread
-from engine.show.charts.looks import GRID, Chart, clicked, factor_of, room_on_the_right, scale, tips
+from engine.core.wording import count, percent
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
+from engine.show.charts.looks import GRID, Chart, clicked, room_on_the_right, scale, tips
 from engine.show.persona.route import Merge, Route
 from engine.show.persona.table import Scored
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
@@ -43,20 +45,15 @@ def score_chart(
     reference: str,
     looked_at: str | None,
     bounds: Collection[str] = (),
-    higher_is_better: bool | None = True,
-    in_points: bool = True,
+    metric: Metric,
 ) -> Spec:
     """Return one line a variant: the difference to the reference with its interval, in the order given.
 
     A click on a variant selects it (parameter `chosen`, field `variant`). Bounds are diamonds, the reference
     is a ring at 0, and the variant looked at is set in bold.
     """
-    rows = [
-        _score_row(one, reference, bounds, in_points=in_points, higher_is_better=higher_is_better)
-        for one in scores
-        if one.delta is not None
-    ]
-    spec = _filled(_score_template(reference, in_points), 34 * max(1, len(rows)) + _AXIS, rows)
+    rows = [_score_row(one, reference, bounds, metric) for one in scores if one.delta is not None]
+    spec = _filled(_score_template(reference, metric.in_points), 34 * max(1, len(rows)) + _AXIS, rows)
     return _marking(spec, looked_at)
 
 
@@ -113,22 +110,22 @@ _RINGS: Final = np.vstack(  # the middle itself, then rings around it, the neare
 )
 
 
-def route_chart(route: Route, *, in_points: bool = True) -> Spec:
+def route_chart(route: Route) -> Spec:
     """Return each candidate's gain over the fallback on val, and the margin it had to beat as a line."""
-    factor = factor_of(in_points=in_points)
+    metric = METRICS[route.metric]
     rows = [
         {
             "variant": one.variant,
-            "gain": factor * one.gain,
-            "words": _gain_words(one.variant, route, change(one.gain, in_points=in_points)),
+            "gain": metric.factor * one.gain,
+            "words": _gain_words(one.variant, route, metric.change(one.gain)),
             "verdict": BETTER if one.variant == route.variant else WORSE if one.gain < 0 else EQUAL,
-            "mean": level(one.mean, in_points=in_points),
+            "mean": metric.level(one.mean),
         }
         for one in route.candidates
         if one.gain is not None
     ]
-    spec = _filled(_route_template(route.fallback, in_points), 28 * max(1, len(rows)) + _AXIS, rows)
-    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [factor * route.margin]})
+    spec = _filled(_route_template(route.fallback, metric.in_points), 28 * max(1, len(rows)) + _AXIS, rows)
+    spec["datasets"][_EDGES] = pd.DataFrame({"margin": [metric.factor * route.margin]})
     return _marking(spec, route.variant)
 
 
@@ -148,21 +145,13 @@ def weight_chart(merge: Merge, persona_id: str) -> Spec:
 # --- rows
 
 
-def _score_row(
-    one: Scored,
-    reference: str,
-    bounds: Collection[str],
-    *,
-    in_points: bool,
-    higher_is_better: bool | None,
-) -> dict[str, Any]:
-    factor = factor_of(in_points=in_points)
-    delta = one.delta or 0.0
+def _score_row(one: Scored, reference: str, bounds: Collection[str], metric: Metric) -> dict[str, Any]:
+    factor, better, delta = metric.factor, metric.higher_is_better, one.delta or 0.0
     low = delta if one.ci_low is None else one.ci_low
     high = delta if one.ci_high is None else one.ci_high
-    word = verdict({"ci_low": one.ci_low, "ci_high": one.ci_high}, higher_is_better=higher_is_better)
-    words = change(delta, in_points=in_points)
-    way = outcome(delta, higher_is_better=higher_is_better)
+    word = verdict({"ci_low": one.ci_low, "ci_high": one.ci_high}, higher_is_better=better)
+    words = metric.change(delta)
+    way = outcome(delta, higher_is_better=better)
     is_reference = one.variant == reference
     return {
         "variant": one.variant,
@@ -171,10 +160,10 @@ def _score_row(
         "high": factor * high,
         "verdict": EQUAL if word == UNCLEAR or is_reference else word,
         "kind": "reference" if is_reference else "bound" if one.variant in bounds else "variant",
-        "mean": level(one.mean, in_points=in_points),
+        "mean": metric.level(one.mean),
         "words": f"{words}, {way}",
         "label": "reference" if is_reference else words,
-        "interval": spread(low, high, in_points=in_points),
+        "interval": metric.spread(low, high),
         "examples": f"{one.higher} higher, {one.same} same, {one.lower} lower",
     }
 

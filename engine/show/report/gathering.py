@@ -18,7 +18,7 @@ from engine.results.comparing.headline import Headline, headline
 from engine.results.comparing.remarks import NotComputed, too_few
 from engine.results.comparing.scene import set_scene
 from engine.runs.records import RunRecord, scan
-from engine.show.charts import is_bound
+from engine.show.charts.leaderboard import is_bound
 
 MOST_PROTOCOLS = 3
 

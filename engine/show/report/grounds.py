@@ -126,7 +126,7 @@ def limits_section(gathered: Gathered) -> Section:
 
 def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iterator[str]:
     where, metric = f" ({compared.protocol})" if several else "", compared.metric
-    unit = " points" if metric.in_points else ""
+    unit = metric.unit_words
     if compared.split == "test":
         seen = count(len(looks.seen(gathered.ws, looks.at(compared.found))), "verdict")
         yield f"Test was looked at{where}: {seen} on it so far. Each look makes the next one weaker."

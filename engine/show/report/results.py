@@ -8,16 +8,18 @@ from typing import Any
 import pandas as pd
 
 from engine.core.types import Dialogue, Row
-from engine.core.wording import count, outcomes, p_value, percent
+from engine.core.wording import count, outcomes, percent
 from engine.data import load_dataset
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results import store
 from engine.results.comparing.pairings import pairings
-from engine.show import charts
+from engine.show.charts.intervals import interval_chart
+from engine.show.charts.personas import persona_chart, table_of
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
+from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
 from engine.stats.pairing import Pairing
 
@@ -51,7 +53,7 @@ def _for_whom(main: Compared, row: Row) -> str:
 
 
 def _bound(main: Compared, row: Row) -> str:
-    unit = " points" if main.metric.in_points else ""
+    unit = main.metric.unit_words
     where = f"{main.metric.change(row['delta'])}{unit} against {row['reference']}"
     if row["role"] == "yardstick":
         return f"{row['variant']} lies at {where}: what is known without knowing the persona, no bound."
@@ -90,33 +92,19 @@ def _titled(title: str, gathered: Gathered, compared: Compared) -> str:
 
 def leaderboard_of(found: Mapping[str, Any]) -> Table:
     """Return a comparison as a table, the reference first."""
-    columns = ("variant", "mean", "difference", "95 % interval", "verdict", "p (Holm)")
+    columns = ("variant", "mean", "difference", "95 % interval", "verdict", *COUNTED, "improved")
     where = "unseen personas" if found["split"] == UNSEEN else found["split"]
     metric = METRICS[found["metric"]]
-    unit = "in points" if metric.in_points else f"as a {metric.unit}"
-    numbers = ("personas", "better", "equal", "worse", "lost > 10", "improved")
     return Table(
-        f"{metric.label} on {where}, {unit}, against {found['reference']}.",
-        (*columns, *numbers),
-        tuple(_place(row, metric) for row in found["rows"]),
-        frozenset({"mean", "difference", "p (Holm)", *numbers}),
+        f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}.",
+        columns,
+        tuple(tuple(row_words(row, metric, improved=_improved(row))) for row in found["rows"]),
+        frozenset({"mean", "difference", *COUNTED, "improved"}),
     )
 
 
-def _place(row: Row, metric: Metric) -> tuple[str, ...]:
-    first = (row["variant"], metric.level(row["mean"]))
-    if row["role"] == "reference":
-        return (*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5)
-    return (
-        *first,
-        metric.change(row["delta"]),
-        metric.spread(row["ci_low"], row["ci_high"]),
-        row["verdict"],
-        p_value(row["p_holm"]),
-        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
-        str(row["catastrophic"]) if metric.in_points else "",
-        percent(row["share_improved"] if row["true_share"] is None else row["true_share"]),
-    )
+def _improved(row: Row) -> str:
+    return percent(row["share_improved"] if row["true_share"] is None else row["true_share"])
 
 
 def _intervals(compared: Compared) -> Figure:
@@ -132,11 +120,10 @@ def _intervals(compared: Compared) -> Figure:
         f"Difference of each variant to {compared.reference}, with 95 % intervals over personas."
         f" Blue is better, orange worse, grey not clear.{diamonds}",
         f"Differences to {compared.reference}: {told}.",
-        charts.interval_chart(
+        interval_chart(
             rows,
             reference=compared.reference,
-            higher_is_better=metric.higher_is_better,
-            in_points=metric.in_points,
+            metric=metric,
             noise_floor=compared.found["noise"]["floor"],
         ),
     )
@@ -183,7 +170,7 @@ def win_loss_section(gathered: Gathered, compared: Compared) -> Section | None:
 
 def _personas(compared: Compared, paired: Pairing) -> pd.DataFrame:
     """One row a persona, the largest gain first."""
-    return charts.table_of(paired, higher_is_better=compared.metric.higher_is_better)
+    return table_of(paired, metric=compared.metric)
 
 
 def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) -> Figure:
@@ -192,9 +179,9 @@ def _win_loss(compared: Compared, personas: pd.DataFrame, row: Row, place: int) 
     return Figure(
         f"personas-{compared.protocol}-{place}",
         f"{candidate} against {reference}: {told}. Mean {metric.change(row['delta'])}"
-        f"{' points' if metric.in_points else ''} ({metric.spread(row['ci_low'], row['ci_high'])}).",
+        f"{metric.unit_words} ({metric.spread(row['ci_low'], row['ci_high'])}).",
         f"Each persona's difference between {candidate} and {reference}: {told}.",
-        charts.persona_chart(personas, candidate=candidate, reference=reference, in_points=metric.in_points),
+        persona_chart(personas, candidate=candidate, reference=reference, metric=metric),
     )
 
 
@@ -228,7 +215,7 @@ def _exchanges(gathered: Gathered, compared: Compared) -> Iterator[Block]:
         if (metric.sign * one["difference"] > 0) != is_gain or one["difference"] == 0:
             continue
         persona = str(one["persona_id"])
-        unit = " points" if metric.in_points else ""
+        unit = metric.unit_words
         heading = f"{title}: {called.get(persona, persona)}, {metric.change(one['difference'])}{unit}"
         found = _exchange(gathered, compared, heading, persona, row, dialogues, is_gain)
         if found is not None:

@@ -103,7 +103,7 @@ def controls_section(compared: Compared) -> Section | None:
 def _gains(metric: Metric) -> str:
     """What a table of differences holds: "Gains, in points"."""
     held = "Differences (lower is better)" if metric.sign < 0 else "Gains"
-    return f"{held}, in points" if metric.in_points else f"{held}, as a {metric.unit}"
+    return f"{held}, {metric.scale_words}"
 
 
 def _gain(row: Mapping[str, Any] | None, metric: Metric) -> str:

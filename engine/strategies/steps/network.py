@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.core.errors import EngineError
-from engine.core.paths import read_json, write_json
+from engine.core.paths import read_json, write_atomically, write_json
 from engine.data.dataset import hash_of, load_dataset, load_splits
 from engine.lm.bank import written
 from engine.lm.effects import Own, Recipe, Weights
@@ -27,9 +27,10 @@ from engine.lm.encode import Encoded
 from engine.lm.forms import seed_of
 from engine.lm.known import Known, Scale
 from engine.lm.load import Base, load_base
-from engine.lm.persona_network import NETWORK, NetworkForm, load_network, loss_of, save_network
+from engine.lm.persona_network import NETWORK, NetworkForm, loss_of
 from engine.lm.recipes import PERSONAS, Shelf, write_personas
 from engine.lm.scorer import Scorer
+from engine.lm.tensor_file import load_tensors, packed
 from engine.lm.train import Lesson, Stopped, Trained, Trainer, TrainSettings, evaluate_loss
 from engine.runs.context import Cancelled, RunContext
 from engine.strategies import registry
@@ -141,7 +142,7 @@ def _train(context: RunContext, base: Base, shelf: Shelf, known: Known, form_ove
         trained = replace(trained, weights=start, best_epoch=-1, best_loss=untrained)
     shutil.rmtree(context.folder / _CHECKPOINT, ignore_errors=True)
     whole = {_MIDDLE: torch.from_numpy(scale.middle), _SPREAD: torch.from_numpy(scale.spread)}
-    save_network(context.adapters / NETWORK, {**trained.weights, **whole})
+    write_atomically(context.adapters / NETWORK, packed({**trained.weights, **whole}))
     seconds = max(trainer.seconds, time.perf_counter() - began)
     _tell(context, who, trained, train, trainer.parameters_each, seconds=seconds, plain=plain)
 
@@ -194,7 +195,7 @@ def _tell(
 
 def _put(context: RunContext, base: Base, known: Known, form_over: FormOver, everybody: list[str]) -> None:
     """Write what acts for each persona, by the network as it lies on disk."""
-    tensors = load_network(context.adapters / NETWORK)
+    tensors = load_tensors(context.adapters / NETWORK)
     scale = Scale(tensors.pop(_MIDDLE).numpy(), tensors.pop(_SPREAD).numpy())
     rows: Mapping[str, Tensor] = {
         folder_name(one): torch.from_numpy(scale.read(known.of(one))) for one in everybody

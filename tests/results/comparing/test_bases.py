@@ -15,19 +15,10 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.study import standing
 from engine.runs import manifest
 from engine.runs.runfolder import read_spec
-from engine.strategies import registry
 from engine.strategies.ground import read_ground
 from engine.strategies.plan import plan
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.results.study.test_standing import GATED, tree
-from tests.workspaces import finish, make_workspace
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
+from tests.workspaces import finish
 
 
 def overwrite(ws: Workspace, content: bytes = b"other weights") -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from engine.cli import main
@@ -16,22 +14,17 @@ from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze
 from engine.results.comparing.pairings import compare_within
 from engine.runs import answers
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.steps_for_tests import PERSONAS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 ACTS = METRICS["exact_action_match"]
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def ws(ws: Workspace) -> Workspace:
     """A workspace where "gain" is worded better than "count", for every persona."""
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    made = make_workspace(tmp_path)
-    finish(made, "gain")
-    return made
+    finish(ws, "gain")
+    return ws
 
 
 def act(ws: Workspace, shares: dict[str, float], *, more: dict[str, float] | None = None) -> None:

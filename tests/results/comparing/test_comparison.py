@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,19 +12,12 @@ from engine.core.paths import Workspace
 from engine.results.comparing.comparison import compare_variants
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 CONTRACT = {
     *("variant", "mean", "delta", "ci_low", "ci_high", "p", "p_holm"),
     *("n_paired", "wins", "ties", "losses", "share_improved"),
 }
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
 
 
 def test_the_form_and_the_arithmetic(ws: Workspace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -13,17 +12,12 @@ from engine.results.comparing import freezing, frozen, looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
 from engine.runs.runfolder import fingerprint
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.steps_for_tests import PERSONAS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
+def ws(ws: Workspace) -> Workspace:
     finish(ws, "gain")
     finish(ws, "after")
     return ws

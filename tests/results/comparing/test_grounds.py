@@ -6,19 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import f
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
-from engine.results.comparing import scene
+from engine.results.comparing import grounds, scene
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.freezing import freeze, outcomes
 from engine.results.comparing.grounds import over_seeds
 from engine.results.comparing.pairings import compare_within, pairings
 from engine.results.comparing.remarks import without_repeats
 from engine.results.variants import Variant
+from engine.runs import manifest
 from engine.stats.pairing import Pairing, pair
 from engine.stats.seeds import training_noise
 from engine.strategies import reference
@@ -261,3 +263,44 @@ def test_some_personas_are_judged_over_seeds_as_all_are(
     assert {name: same[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")} == {
         name: whole[name] for name in ("ci_low", "ci_high", "p_holm", "seeds", "wins")
     }
+
+
+def test_what_is_said_over_seeds_is_kept_until_a_run_under_it_changes(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    computed = grounds._computed
+
+    def counting(ws: Workspace, place: tuple[str, str], wanted: list, groups: dict) -> list:  # type: ignore[type-arg]
+        counted.append(len(wanted))
+        return computed(ws, place, wanted, groups)
+
+    monkeypatch.setattr(grounds, "_computed", counting)
+    _lift(monkeypatch, {("hybrid", seed): 0.01 * seed for seed in range(4)})
+    unified = [run(ws, "unified", seed=seed) for seed in range(3)]
+    hybrid = [run(ws, "hybrid", seed=seed, on=one) for seed, one in enumerate(unified)]
+
+    def whole(**asked: object) -> dict[str, object]:
+        counted.clear()
+        row = compared(ws, **asked)[hybrid[0]]
+        return {name: row[name] for name in row if name not in ("p_holm", "family_size")}
+
+    first = whole()
+    assert counted == [4]  # unified and hybrid, in the table's metric and in the one beside it
+    assert whole() == first
+    assert not counted
+    path = ws.run_folder(hybrid[1]) / "scores.parquet"
+    scores = pd.read_parquet(path)
+    scores.assign(embedding_similarity=scores["embedding_similarity"] + 0.1).to_parquet(path)
+    manifest.write(ws, hybrid[1])
+    changed = whole()
+    assert counted
+    assert changed["delta"] == pytest.approx(first["delta"] + 0.1 / 3)  # type: ignore[operator]
+    run(ws, "hybrid", seed=3, on=unified[0])
+    assert whole()["seeds"]["n"] == 4  # type: ignore[index]
+    kept = whole()
+    assert not counted
+    store.rebuild(ws)
+    assert [whole()[name] for name in ("delta", "ci_low", "p", "seeds")] == [
+        kept[name] for name in ("delta", "ci_low", "p", "seeds")
+    ]

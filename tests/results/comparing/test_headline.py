@@ -13,17 +13,12 @@ from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import Headline, headline, opening_split
 from engine.stats.verdicts import BETTER, UNCLEAR
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.workspaces import finish, make_workspace
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def ws(ws: Workspace) -> Workspace:
     """`after` is the best on one split, a lifted `gain` on the other."""
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
     finish(ws, "gain")
     finish(ws, "after")
     means = {split: _means(ws, split) for split in ("val", "test")}

@@ -4,28 +4,16 @@ end."""
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-import pytest
 
 from engine.core.paths import Workspace, write_json
 from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.comparison import compare_variants
 from engine.runs import manifest
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 ONE, OTHER = looks.TestSet("one", frozenset({"p"}), "similarity"), looks.TestSet("other")
 FIRST = {"similarity"}
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
 
 
 def here(ws: Workspace) -> list[looks.Look]:

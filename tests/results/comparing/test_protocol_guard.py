@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,16 +10,11 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.protocol_guard import differences, told
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
+def ws(ws: Workspace) -> Workspace:
     finish(ws, "gain", {"lift": 0.3, "max_new_tokens": 32})
     finish(ws, "count")
     return ws

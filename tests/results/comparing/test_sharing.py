@@ -11,10 +11,8 @@ from engine.core.paths import Workspace, write_json
 from engine.results.comparing import sharing
 from engine.results.comparing.comparison import compare_variants
 from engine.results.variants import Variant
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.steps_for_tests import PERSONAS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 PEOPLE = [f"p{place}" for place in range(6)]
 
@@ -54,11 +52,8 @@ def test_groups_are_those_who_share_all_that_was_trained(tmp_path: Path) -> None
 
 
 def test_a_table_resamples_what_is_shared_by_its_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
     finish(ws, "gain")
     before = next(row for row in compare_variants(ws, reference="count")["rows"] if row["variant"] == "gain")
     assert before["n_clusters"] is None

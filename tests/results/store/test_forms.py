@@ -13,18 +13,13 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.store import tables
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    ws = make_workspace(tmp_path)
+def ws(ws: Workspace) -> Workspace:
     finish(ws, "gain")
     return ws
 

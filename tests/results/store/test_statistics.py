@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,18 +15,14 @@ from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.store import statistics
 from engine.runs import manifest
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
 from tests.stats.leaderboards import leaderboard
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
+def ws(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.setattr(statistics, "DEFAULT_REFERENCES", ("count",))
-    return make_workspace(tmp_path)
+    return ws
 
 
 def kept(ws: Workspace) -> list[tuple[Any, ...]]:

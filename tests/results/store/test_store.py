@@ -21,17 +21,8 @@ from engine.results.store import filling
 from engine.runs import manifest
 from engine.runs.context import RunContext
 from engine.runs.runfolder import write_spec
-from engine.strategies import registry
 from engine.strategies.plan import plan
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, leave, make_workspace
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    return make_workspace(tmp_path)
+from tests.workspaces import finish, leave
 
 
 def names(ws: Workspace) -> list[str]:

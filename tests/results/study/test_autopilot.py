@@ -13,12 +13,9 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.results.study import autopilot
 from engine.results.trees import tree_library
-from engine.runs import jobs
 from engine.runs.processes import running
 from engine.runs.records import scan
-from engine.strategies import registry
-from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import eventually, make_workspace
+from tests.workspaces import eventually
 
 TREE = """
 title: Counting
@@ -33,20 +30,12 @@ nodes:
 
 
 @pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """A workspace; the counting experiments are known here and in every process started from here."""
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    monkeypatch.setenv(registry.MORE, "tests.experiments_for_tests:EXPERIMENTS")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    made = make_workspace(tmp_path / "ws")
-    yield made
-    found = autopilot.status(made)
+def ws(ws: Workspace) -> Iterator[Workspace]:
+    """A workspace in which nobody walks after the test."""
+    yield ws
+    found = autopilot.status(ws)
     if found is not None and found.state == "walking":
-        autopilot.stop(made)
-    for record in scan(made):
-        if record.state in ("queued", "running"):
-            jobs.cancel(made, record.run_id, grace_seconds=0.0)
+        autopilot.stop(ws)
 
 
 def plant(ws: Workspace, *, ticks: int = 2) -> None:

@@ -21,7 +21,7 @@ from engine.runs import manifest
 from engine.runs.runfolder import Status, read_status, write_spec, write_status
 from engine.strategies import registry
 from tests.experiments_for_tests import EXPERIMENTS
-from tests.workspaces import finish, make_workspace
+from tests.workspaces import finish
 
 GATED = """
 title: Counting
@@ -35,14 +35,6 @@ nodes:
   - {id: use-after, result: Use after, use: [gain, after]}
   - {id: none, result: Nothing, outcome: open, use: [count], record: Nothing helped.}
 """
-
-
-@pytest.fixture
-def ws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    for name, entry in EXPERIMENTS.items():
-        monkeypatch.setitem(registry.EXPERIMENTS, name, entry)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return make_workspace(tmp_path)
 
 
 def tree(text: str = GATED) -> Tree:

@@ -7,13 +7,29 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from engine.core.wording import spread
-from engine.show import charts
+from engine.domains.metric import Metric
+from engine.domains.metrics import METRICS
+from engine.show.charts.cost import cost_chart, front, tradeoff_table
+from engine.show.charts.heatmap import heatmap, ordered_personas
+from engine.show.charts.intervals import interval_chart
+from engine.show.charts.leaderboard import leaderboard_table
+from engine.show.charts.looks import BRUSHED, CHOSEN, PALETTE
+from engine.show.charts.personas import (
+    catastrophes,
+    distribution_chart,
+    persona_chart,
+    scatter_chart,
+    selected_personas,
+    table_of,
+)
+from engine.show.charts.power import power_chart
 from engine.stats.pairing import pair
 from engine.stats.power import outlook
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, outcome, verdict
 from tests.stats.leaderboards import leaderboard as compare_all
 
+SCORE = METRICS["embedding_similarity"]
+ERROR = METRICS["rating_mae"]
 PERSONAS = [f"p{number:02d}" for number in range(10)]
 
 
@@ -25,14 +41,16 @@ def _scores(lift: float, wobble: float = 0.02) -> list[tuple[str, str, float | N
     ]
 
 
-def persona_table(scores: pd.DataFrame, *, candidate: str, reference: str, **how: Any) -> pd.DataFrame:
+def persona_table(
+    scores: pd.DataFrame, *, candidate: str, reference: str, metric: Metric = SCORE, margin: float = 0.0
+) -> pd.DataFrame:
     """The table of two variants whose scores stand in a frame."""
     told = scores.assign(value=scores["value"].astype(object).where(scores["value"].notna(), None))
     rows = {
         name: list(zip(held["example_id"], held["persona_id"], held["value"], strict=True))
         for name, held in told.groupby("variant")
     }
-    return charts.table_of(pair(rows[candidate], rows[reference]), **how)
+    return table_of(pair(rows[candidate], rows[reference]), metric=metric, margin=margin)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +73,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: list[dict[str, Any]]) -> None:
-    table = charts.leaderboard(rows, reference="unified").set_index("variant")
+    table = leaderboard_table(rows, reference="unified", metric=SCORE).set_index("variant")
     assert table.loc["unified", "verdict"] == "reference"
     assert pd.isna(table.loc["unified", "delta"])
     assert table.loc["better", "verdict"] == BETTER
@@ -67,9 +85,9 @@ def test_the_leaderboard_is_in_points_and_leaves_the_reference_unjudged(rows: li
 
 
 def test_a_metric_with_a_unit_of_its_own_is_not_multiplied(rows: list[dict[str, Any]]) -> None:
-    table = charts.leaderboard(rows, reference="unified", in_points=False).set_index("variant")
+    table = leaderboard_table(rows, reference="unified", metric=ERROR).set_index("variant")
     assert table.loc["better", "mean"] == pytest.approx(rows[1]["mean"])
-    told = spread(rows[1]["ci_low"], rows[1]["ci_high"], in_points=False)
+    told = ERROR.spread(rows[1]["ci_low"], rows[1]["ci_high"])
     assert table.loc["better", "interval"] == told
     assert [len(end.partition(".")[2]) for end in told.split(" to ")] == [2, 2]  # as a command words it
 
@@ -109,38 +127,36 @@ def test_personas_are_paired_and_sorted_from_gain_to_loss() -> None:
 
 
 def test_where_lower_is_better_the_gains_still_come_first() -> None:
-    table = persona_table(_score_frame(), candidate="a", reference="b", higher_is_better=False)
+    table = persona_table(_score_frame(), candidate="a", reference="b", metric=ERROR)
     assert list(table["persona_id"]) == ["p01", "p02", "p00"]
     assert list(table["outcome"]) == [BETTER, EQUAL, WORSE]
 
 
 def _selected_fields(spec: dict[str, Any]) -> list[str]:
-    return [
-        parameter["select"]["fields"] for parameter in spec["params"] if parameter["name"] == charts.CHOSEN
-    ][0]
+    return [parameter["select"]["fields"] for parameter in spec["params"] if parameter["name"] == CHOSEN][0]
 
 
 def test_charts_are_valid_and_select_what_they_promise(rows: list[dict[str, Any]]) -> None:
-    intervals = charts.interval_chart(rows, reference="unified").to_dict()
+    intervals = interval_chart(rows, reference="unified", metric=SCORE).to_dict()
     assert _selected_fields(intervals) == ["variant"]
     drawn = intervals["datasets"]
     assert {row["variant"] for held in drawn.values() for row in held if "variant" in row} == {
         "better", "same", "worse", "ceiling-persona",
     }  # fmt: skip
     table = persona_table(_score_frame(), candidate="a", reference="b")
-    bars = charts.persona_chart(table, candidate="a", reference="b").to_dict()
+    bars = persona_chart(table, candidate="a", reference="b", metric=SCORE).to_dict()
     assert _selected_fields(bars) == ["persona_id"]
 
 
 def test_every_colour_word_of_a_chart_is_in_the_palette(rows: list[dict[str, Any]]) -> None:
-    intervals = charts.interval_chart(rows, reference="unified").to_dict()
+    intervals = interval_chart(rows, reference="unified", metric=SCORE).to_dict()
     used = {row["verdict"] for held in intervals["datasets"].values() for row in held if "verdict" in row}
     assert used == {BETTER, WORSE, EQUAL}
-    assert used <= set(charts.PALETTE)
+    assert used <= set(PALETTE)
 
 
 def test_a_comparison_without_a_second_variant_still_draws(rows: list[dict[str, Any]]) -> None:
-    assert charts.interval_chart(rows[:1], reference="unified").to_dict()["height"] > 0
+    assert interval_chart(rows[:1], reference="unified", metric=SCORE).to_dict()["height"] > 0
 
 
 def test_an_outcome_within_the_margin_is_equal() -> None:
@@ -152,21 +168,21 @@ def test_an_outcome_within_the_margin_is_equal() -> None:
 
 def test_catastrophes_are_losses_of_more_than_ten_points_the_largest_first() -> None:
     frame = pd.DataFrame({"persona_id": list("abcd"), "difference": [-0.1, -0.3, 0.2, -0.11]})
-    assert list(charts.catastrophes(frame)["persona_id"]) == ["b", "d"]
-    assert list(charts.catastrophes(frame, higher_is_better=False)["persona_id"]) == ["c"]
+    assert list(catastrophes(frame, metric=SCORE)["persona_id"]) == ["b", "d"]
+    assert list(catastrophes(frame, metric=ERROR)["persona_id"]) == ["c"]
 
 
 def test_a_brush_names_the_personas_within_it() -> None:
     table = persona_table(_score_frame(), candidate="a", reference="b")
-    assert charts.selected_personas(table, {"difference": [-50.0, 10.0]}, in_points=True) == ["p02", "p01"]
+    assert selected_personas(table, {"difference": [-50.0, 10.0]}, metric=SCORE) == ["p02", "p01"]
     both = {"candidate": [80.0, 100.0], "reference": [30.0, 50.0]}
-    assert charts.selected_personas(table, both, in_points=True) == ["p00"]
-    assert charts.selected_personas(table, {}, in_points=True) == ["p00", "p02", "p01"]
+    assert selected_personas(table, both, metric=SCORE) == ["p00"]
+    assert selected_personas(table, {}, metric=SCORE) == ["p00", "p02", "p01"]
 
 
 def test_bins_hold_every_persona_once_and_keep_gains_from_losses() -> None:
     table = persona_table(_score_frame(), candidate="a", reference="b")
-    spec = charts.distribution_chart(table, mean=float(table["difference"].mean())).to_dict()
+    spec = distribution_chart(table, mean=float(table["difference"].mean()), metric=SCORE).to_dict()
     (bins,) = [held for held in spec["datasets"].values() if "personas" in held[0]]
     assert sum(one["personas"] for one in bins) == len(table)
     assert all((one["low"] < 0 < one["high"]) == (one["outcome"] == EQUAL) for one in bins)
@@ -176,11 +192,11 @@ def test_bins_hold_every_persona_once_and_keep_gains_from_losses() -> None:
 
 def test_scatter_and_heatmap_select_personas_and_variants() -> None:
     table = persona_table(_score_frame(), candidate="a", reference="b")
-    scatter = charts.scatter_chart(table, candidate="a", reference="b").to_dict()
+    scatter = scatter_chart(table, candidate="a", reference="b", metric=SCORE).to_dict()
     assert _selected_fields(scatter) == ["persona_id"]
-    assert charts.BRUSHED in {one["name"] for one in scatter["params"]}
+    assert BRUSHED in {one["name"] for one in scatter["params"]}
     wide = table.assign(variant="a")
-    drawn = charts.heatmap(wide, variants=["a"], personas=["p01", "p02", "p00"]).to_dict()
+    drawn = heatmap(wide, variants=["a"], personas=["p01", "p02", "p00"], metric=SCORE).to_dict()
     assert _selected_fields(drawn) == ["persona_id", "variant"]
     assert drawn["layer"][0]["encoding"]["x"]["sort"] == ["p01", "p02", "p00"]
 
@@ -195,7 +211,7 @@ def test_the_heatmaps_columns_are_sorted_as_asked() -> None:
     )
     clusters = {"a": 1, "b": 0, "c": 0}
     by = {
-        order: charts.ordered_personas(frame, order, candidate="one", clusters=clusters)
+        order: ordered_personas(frame, order, candidate="one", clusters=clusters)
         for order in ("difference", "mean", "cluster", "name")
     }
     assert by == {
@@ -207,22 +223,22 @@ def test_the_heatmaps_columns_are_sorted_as_asked() -> None:
 
 
 def test_the_front_holds_what_nothing_beats_in_both() -> None:
-    assert charts.front([(1, 1), (2, 2), (3, 1.5), (1, 0.5), (2, 2)]) == [True, True, False, False, True]
+    assert front([(1, 1), (2, 2), (3, 1.5), (1, 0.5), (2, 2)]) == [True, True, False, False, True]
 
 
 def test_costs_that_nobody_knows_and_bounds_are_left_out(rows: list[dict[str, Any]]) -> None:
     told = [{**row, "role": "bound" if row["family"] == "ceiling" else ""} for row in rows]
     costs = {"unified": 10.0, "better": 20.0, "same": 30.0, "worse": None, "ceiling-persona": 0.0}
-    table = charts.tradeoff_table(told, costs, cost="parameters").set_index("variant")
+    table = tradeoff_table(told, costs, cost="parameters", metric=SCORE).set_index("variant")
     assert list(table.index) == ["unified", "better", "same"]
     assert list(table["front"]) == ["on the front", "on the front", "beaten"]
     assert table.loc["better", "cost_words"] == "20 parameters"
-    drawn = charts.cost_chart(table.reset_index(), cost="parameters", label="Similarity").to_dict()
+    drawn = cost_chart(table.reset_index(), cost="parameters", metric=SCORE).to_dict()
     assert _selected_fields(drawn) == ["variant"]
 
 
 def test_the_power_chart_marks_the_study_and_the_goal() -> None:
-    spec = charts.power_chart(outlook(n_personas=20, smallest=0.03, effect=0.01)).to_dict()
+    spec = power_chart(outlook(n_personas=20, smallest=0.03, effect=0.01), metric=SCORE).to_dict()
     (marks,) = [held for held in spec["datasets"].values() if "what" in held[0]]
     assert [one["what"] for one in marks] == ["this study", "what you asked for"]
     assert marks[0]["personas"] == 20

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import vl_convert
 
-from engine.show import charts
+from engine.domains.metrics import METRICS
+from engine.show.charts.cost import cost_chart, tradeoff_table
+from engine.show.charts.looks import Chart
 from engine.show.charts.losses import loss_chart, loss_table
 from engine.show.charts.shares import share_chart
 from engine.show.persona import charts as persona_charts
@@ -60,12 +62,12 @@ def _row(name: str, mean: float, delta: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _costs() -> charts.Chart:
+def _costs() -> Chart:
     rows = [_row("base", 0.5, -0.3), _row("unified", 0.7, 0.0), _row(LONG, 0.9, 0.2)]
     costs: dict[str, float | None] = {"base": 0.0, "unified": 4e5, LONG: 9e5}
-    return charts.cost_chart(
-        charts.tradeoff_table(rows, costs, cost="parameters"), cost="parameters", label="Score"
-    )
+    score = METRICS["embedding_similarity"]
+    table = tradeoff_table(rows, costs, cost="parameters", metric=score)
+    return cost_chart(table, cost="parameters", metric=score)
 
 
 def _merge() -> Merge:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
+from engine.domains.metrics import METRICS
 from engine.domains.smart_home import SMART_HOME
 from engine.results import store
 from engine.show.persona import charts
@@ -18,6 +19,8 @@ from engine.strategies.clusterings import newest_clusters, read_clusters
 from engine.strategies.plan import look, plan
 from tests.persona_study import leave_clusters, make_study
 from tests.sample_study import prepare_world
+
+SCORE = METRICS["embedding_similarity"]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,9 @@ def test_every_chart_is_valid_vega_lite_and_holds_every_row(study: Workspace) ->
     assert route is not None
     assert merge is not None
     drawn = {
-        len(rows): charts.score_chart(rows, reference="unified", looked_at=name, bounds=["ceiling-persona"]),
+        len(rows): charts.score_chart(
+            rows, reference="unified", looked_at=name, bounds=["ceiling-persona"], metric=SCORE
+        ),
         5: charts.map_chart(clusters, "persona_001"),
         2: charts.route_chart(route),
         3: charts.weight_chart(merge, "persona_001"),
@@ -97,8 +102,8 @@ def test_every_chart_is_valid_vega_lite_and_holds_every_row(study: Workspace) ->
 
 def test_a_filled_chart_leaves_its_template_alone(study: Workspace) -> None:
     rows = scored(scores(study, "test"), "persona_001", "unified")
-    first = charts.score_chart(rows, reference="unified", looked_at="routing")
-    second = charts.score_chart(rows[:2], reference="unified", looked_at="unified")
+    first = charts.score_chart(rows, reference="unified", looked_at="routing", metric=SCORE)
+    second = charts.score_chart(rows[:2], reference="unified", looked_at="unified", metric=SCORE)
     values = [[one["value"] for one in spec["params"] if "value" in one] for spec in (first, second)]
     assert values == [["routing"], ["unified"]]
     assert (len(first["datasets"]["rows"]), len(second["datasets"]["rows"])) == (len(rows), 2)

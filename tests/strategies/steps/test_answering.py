@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
 from engine.core.paths import Workspace, read_json
 from engine.core.types import Example
@@ -17,31 +15,16 @@ from engine.data.dataset import examples, load_dataset, load_splits
 from engine.lm.effects import Logits, read_recipe
 from engine.lm.respond import respond
 from engine.results.store.intake import read_finished
-from engine.runs import manifest
-from engine.runs.context import Cancelled, RunContext
-from engine.runs.runfolder import RunSpec, Status, read_events, read_status, write_status
+from engine.runs.runfolder import RunSpec, read_events, read_status
 from engine.strategies.steps import mix
 from tests import in_process
 from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
+attempt = in_process.doing(SETTINGS, in_process.attempt)
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def attempt(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 @pytest.fixture(scope="module")
@@ -153,22 +136,9 @@ def test_a_mixture_stopped_at_every_chance_ends_like_one_left_alone(ws: Workspac
     spec = do(ws, "mixture", weights=[0.2, 0.7])
     folder = ws.run_folder(spec.run_id)
     left_alone, sweep = table(ws, spec), found(ws, spec, "sweep.json")
-    for path in folder.iterdir():
-        if path.is_file() and path.name != "spec.json":
-            path.unlink()
-    attempts, ended = 0, False
-    while not ended:
-        attempts += 1
-        context = RunContext(ws, spec, status=Status(state="running", attempt=attempts))
-        context.request_stop()
-        with contextlib.suppress(Cancelled):
-            mix.run(context)
-            ended = True
-    assert attempts > 2  # in the sweep, in the replies, and to the end
+    assert in_process.do_stopping(ws, spec, mix.run) > 2  # in the sweep, in the replies, and to the end
     assert found(ws, spec, "sweep.json") == sweep
     assert not list(folder.glob("*.jsonl"))[1:]  # events only
-    manifest.write(ws, spec.run_id)
-    write_status(folder, Status(state="succeeded", order=99))
     pd.testing.assert_frame_equal(table(ws, spec).drop(columns="seconds"), left_alone.drop(columns="seconds"))
 
 

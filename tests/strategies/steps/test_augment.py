@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, write_json
@@ -29,16 +28,8 @@ from tests.tiny_base import prepare_study
 from tests.workspaces import count_as_taken_in
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
+do = in_process.doing(SETTINGS)
 QUICK = {"epochs": 1, "batch_size": 4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 def lines(ws: Workspace, run_id: str) -> list[dict[str, Any]]:

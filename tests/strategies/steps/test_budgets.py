@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from engine.core.paths import Workspace, read_json, write_json
 from engine.results import store
@@ -17,11 +16,6 @@ from tests.strategies.steps.test_steps import do
 from tests.tiny_base import prepare_study
 
 SHORT = {"epochs": 2, "learning_rate": 0.02}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -30,18 +30,10 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 6}
+do = in_process.doing(SETTINGS)
 ACROSS = ("merge-average", "merge-topk", "merge-soft")
 WITHIN = ("merge-cluster", "merge-weighted", "merge-moe", "merge-learned")
 MERGES = (*ACROSS, *WITHIN)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ from engine.lm.effects import read_recipe
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf
 from engine.results.store.intake import read_finished
-from engine.runs import manifest
-from engine.runs.context import Cancelled, RunContext
-from engine.runs.runfolder import RunSpec, Status, read_events, write_status
+from engine.runs.runfolder import RunSpec, read_events
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from tests import in_process
@@ -29,12 +26,8 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 12}
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +36,6 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     do(ws, "unified", epochs=1)
     do(ws, "retrieval", k=[2])
     return ws
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:
@@ -129,22 +117,11 @@ def test_stopped_at_every_chance_it_ends_like_one_left_alone(ws: Workspace) -> N
     spec = do(ws, "context-steering", k=1, strengths=[0.5, 2.0])
     folder = ws.run_folder(spec.run_id)
     left_alone, sweep = table(ws, spec), read_json(folder / "sweep.json")
-    for path in folder.iterdir():
-        if path.is_file() and path.name != "spec.json":
-            path.unlink()
-    attempts, ended = 0, False
-    while not ended:
-        attempts += 1
-        context = RunContext(ws, spec, status=Status(state="running", attempt=attempts))
-        context.request_stop()
-        with contextlib.suppress(Cancelled):
-            registry.get("context-steering").step(context)
-            ended = True
-    assert attempts > 3  # in both strengths, in the replies, and to the end
+    assert (
+        in_process.do_stopping(ws, spec, registry.get("context-steering").step) > 3
+    )  # in both strengths, in the replies, and to the end
     assert read_json(folder / "sweep.json") == sweep
     assert not list(folder.glob("replies-*.jsonl"))
-    manifest.write(ws, spec.run_id)
-    write_status(folder, Status(state="succeeded", order=99))
     pd.testing.assert_frame_equal(table(ws, spec).drop(columns="seconds"), left_alone.drop(columns="seconds"))
 
 

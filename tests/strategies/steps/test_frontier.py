@@ -20,7 +20,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY, Workspace, embedded_base
@@ -48,11 +47,6 @@ SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 16}
 ROWS = 3 * 2 * 2  # personas, splits, examples
 FAST = {"requests_per_minute": 100_000, "retries": 0}
 WAIT = 300.0
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

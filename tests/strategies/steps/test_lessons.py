@@ -22,11 +22,6 @@ from tests.tiny_base import prepare_study
 FEW = {"epochs": 1, "learning_rate": 0.02}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def ws(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Four personas with twelve dialogues each: seven of train, the last two of them online."""

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
@@ -28,11 +27,6 @@ SETTINGS = {"examples_per_persona": 1, "max_new_tokens": 8}
 KINDS = ("projected-profile", "hypernetwork-trained")
 SMALL = {"epochs": 2, "code": 3, "held_out": 0.25}
 PERSONAS, KNOWN = 6, 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -30,13 +30,9 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 12}
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
 SHORT = {"epochs": 1, "batch_size": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +42,6 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     do(ws, "hybrid", **SHORT)
     do(ws, "clustering", k=[2])
     return ws
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 def table(ws: Workspace, spec: RunSpec) -> pd.DataFrame:

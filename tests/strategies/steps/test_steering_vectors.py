@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,22 +22,13 @@ from tests.scores_for_tests import scores_of
 from tests.tiny_base import prepare_study
 
 SETTINGS = {"examples_per_persona": 2, "max_new_tokens": 12}
+do = in_process.doing(SETTINGS)
 ROWS = 4 * 2 * 2  # personas, splits, examples
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return prepare_study(tmp_path_factory.mktemp("study"), Path("embedded"), dialogues=8)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    upstream = parameters.pop("upstream", None)
-    return in_process.do(ws, experiment, {**SETTINGS, **parameters}, upstream=upstream)
 
 
 @pytest.fixture(scope="module")

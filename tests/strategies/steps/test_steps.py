@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 from peft import PeftModel
 
 from engine.core.errors import EngineError
@@ -21,8 +20,7 @@ from engine.lm.load import load_base
 from engine.lm.recipes import read_personas
 from engine.results.store.intake import read_finished
 from engine.runs import manifest
-from engine.runs.context import Cancelled, RunContext
-from engine.runs.runfolder import RunSpec, Status, read_events, read_log, read_status, write_spec
+from engine.runs.runfolder import Status, read_events, read_log, read_status, write_spec
 from engine.strategies import registry
 from engine.strategies.plan import plan
 from engine.strategies.runnable import execute
@@ -47,16 +45,8 @@ COLUMNS = [
     *SMART_HOME.metrics,
 ]
 SETTINGS = {"examples_per_persona": 3, "max_new_tokens": 8}
+do = in_process.doing(SETTINGS, in_process.attempt)
 PER_SPLIT = 12  # four personas, three examples each
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def do(ws: Workspace, experiment: str, **parameters: Any) -> RunSpec:
-    return in_process.attempt(ws, experiment, {**SETTINGS, **parameters})
 
 
 @pytest.fixture(scope="module")
@@ -229,25 +219,15 @@ def test_a_run_stopped_at_every_chance_ends_like_one_left_alone(
     do(other, "base")  # as in the first workspace, so that the same references are in the cache
     spec = plan(other, "unified", parameters).target.spec
     write_spec(other.run_folder(spec.run_id), spec)
-    attempts = 0
-    while True:
-        attempts += 1
-        context = RunContext(other, spec, status=Status(state="running", attempt=attempts))
-        context.request_stop()
-        try:
-            registry.get("unified").step(context)
-        except Cancelled:
-            continue
-        break
+    attempts = in_process.do_stopping(other, spec, registry.get("unified").step)
     steps = sum(split == "train" for split in load_splits(ws).assignment.values()) // 4
     assert attempts == steps + 3  # after every step, the one batch of replies, the embeddings, and to the end
-    manifest.write(other, spec.run_id)
     found = [scores_of(one, quiet) for one in (other, ws)]
     # Other runs had embedded some replies: in other company a vector differs by rounding.
     tables = [table.drop(columns="seconds") for table in found]
     pd.testing.assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
     name = "unified/adapter_model.safetensors"
-    assert (context.adapters / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()
+    assert (other.adapters(quiet) / name).read_bytes() == (ws.adapters(quiet) / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,6 @@ TRAINING = {"epochs": 2, "learning_rate": 0.02}
 WEIGHTS = "adapter_model.safetensors"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def studied(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, RunSpec, RunSpec]:
     """A workspace with a pilot of three personas of five, then the study of all."""

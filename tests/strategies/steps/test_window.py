@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from bench.architectures import write_tiny
 from engine.core.paths import Workspace, read_json
@@ -19,11 +18,6 @@ from engine.strategies.steps.lessons import training_dialogues
 from tests.strategies.steps.test_steps import do
 
 _WINDOW, _NEW = 120, 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def talk(persona: str, number: int, turns: int, words: int) -> dict[str, Any]:

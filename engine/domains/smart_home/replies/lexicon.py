@@ -28,6 +28,8 @@ MODE_OWNER: Mapping[str, str] = MappingProxyType(_LISTS["mode_owner"])
 QUIET_PARAMETER_WORDS = frozenset(split(_LISTS["quiet_parameter_words"]))
 MODALS = frozenset(split(_LISTS["modals"]))
 PROMISES = frozenset(split(_LISTS["promises"]))
+RAISING: tuple[str, ...] = split(_LISTS["raising"])
+"""How words begin that say that a value goes up."""
 REPORTS = frozenset(split(_LISTS["reports"]))
 QUESTION_OPENERS = frozenset(split(_LISTS["question_openers"]))
 NUMBER_WORDS: Mapping[str, int] = MappingProxyType(

@@ -14,6 +14,7 @@ from engine.domains.smart_home.replies.lexicon import (
     MODE_OWNER,
     NUMERIC,
     OWNERS,
+    RAISING,
     Reading,
 )
 from engine.domains.smart_home.replies.state import Item, Parse, Pending, takes
@@ -80,7 +81,7 @@ def _is_of_a_change(state: Parse, i: int) -> bool:
     if not (state.symbols[i + 1].text == "to" and state.kinds[i + 2] == "number"):
         return False
     before = state.symbols[i - 1].text if i > state.start else ""
-    raising = any(one.text.startswith(("rais", "increas")) for one in state.symbols[state.start : i])
+    raising = any(one.text.startswith(RAISING) for one in state.symbols[state.start : i])
     return before in _HOW_FAR or ((state.lowering or raising) and before != "from")
 
 

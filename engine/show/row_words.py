@@ -1,0 +1,29 @@
+"""A row of a comparison in words, as the command line and the report print it. Draws no table."""
+
+from __future__ import annotations
+
+from engine.core.types import Row
+from engine.core.wording import p_value
+from engine.domains.metric import Metric
+
+COUNTED = ("p (Holm)", "personas", "better", "equal", "worse", "lost > 10")
+
+
+def row_words(row: Row, metric: Metric, *, improved: str) -> list[str]:
+    """Return variant, mean, difference, interval and verdict, then what COUNTED names, then `improved`.
+
+    Of the reference there is a mean, and whom it is over.
+    """
+    first = [row["variant"], metric.level(row["mean"])]
+    if row["role"] == "reference":
+        return [*first, "", "", "reference", "", str(row["n_paired"]), *[""] * 5]
+    return [
+        *first,
+        metric.change(row["delta"]),
+        metric.spread(row["ci_low"], row["ci_high"]),
+        row["verdict"],
+        p_value(row["p_holm"]),
+        *(str(row[name]) for name in ("n_paired", "wins", "ties", "losses")),
+        str(row["catastrophic"]) if metric.in_points else "",
+        improved,
+    ]
