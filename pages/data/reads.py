@@ -34,7 +34,7 @@ def _lengths(ws: Workspace) -> Lengths | None:
             ws, "lengths", (*tokenizer, *contents(ws)), Lengths,
             lambda: lengths_in(folder, reads.dataset(ws).dialogues),
         )  # fmt: skip
-    except EngineError:  # published scores, or a base that the Settings page tells of
+    except (EngineError, OSError):  # published scores, no tokenizer.json, or a base that Settings tells of
         return None
 
 

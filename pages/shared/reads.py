@@ -212,9 +212,14 @@ def names(ws: Workspace) -> dict[str, str]:
     None where the data cannot be read: ids do then, and what needs the data says what is wrong with it.
     """
     try:
-        return {one.persona_id: one.called for one in load_personas(ws)}
+        return _names(ws)
     except EngineError:
         return {}
+
+
+@_large_of_data
+def _names(ws: Workspace) -> dict[str, str]:
+    return {one.persona_id: one.called for one in load_personas(ws)}
 
 
 def called(ws: Workspace, persona_id: str) -> str:

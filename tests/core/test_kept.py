@@ -43,7 +43,7 @@ def test_another_process_reads_what_was_kept_and_another_content_is_made_anew(sl
     assert slow.made == 1
     assert slow.ask("ab", "", told=0.5) == (0.5, 1.0)  # not the same texts in other places
     assert slow.ask_anew("a", "b", told=0.7) == (0.7, 1.0)  # one answer a name: nothing piles up
-    assert [path.name for path in (slow.ws.data / "cache").iterdir()] == ["slow.json"]
+    assert [path.name for path in (slow.ws.data / "cache").iterdir()] == ["slow.kept"]
 
 
 def test_another_code_makes_it_anew(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_another_code_makes_it_anew(slow: Slow, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"x\n[0.3,1.0]", None])
 def test_a_damaged_one_is_made_anew(slow: Slow, damage: bytes | None) -> None:
     slow.ask("a")
-    path = slow.ws.data / "cache" / "slow.json"
+    path = slow.ws.data / "cache" / "slow.kept"
     path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2") if damage is None else damage)
     assert slow.ask_anew("a") == (0.1, 1.0)
     path.unlink()
