@@ -115,19 +115,20 @@ def options(doc: str | None, page: Path = PAGE) -> argparse.ArgumentParser:
     return made
 
 
-def tell(given: argparse.Namespace, name: str, found: Any, text: str, *, page: Path = PAGE) -> None:
+def tell(given: argparse.Namespace, name: str, found: Any, text: str, *, page: Path | None = None) -> None:
     """Print what was found, as JSON where that is asked for, and with --write put `text` into the page."""
     print(json.dumps(found, indent=2) if given.json else text)
     if given.write:
         write_part(name, text, page=page)
 
 
-def write_part(name: str, text: str, *, page: Path = PAGE) -> None:
+def write_part(name: str, text: str, *, page: Path | None = None) -> None:
     """Replace one bench's part of a page, by default docs/reliability.md."""
+    place = page or PAGE
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    written = page.read_text(encoding="utf-8")
+    written = place.read_text(encoding="utf-8")
     if begin not in written or end not in written:
-        raise SystemExit(f"{page} has no place for {name}: it needs the lines {begin} and {end}.")
+        raise SystemExit(f"{place} has no place for {name}: it needs the lines {begin} and {end}.")
     before, rest = written.split(begin, 1)
     after = rest.split(end, 1)[1]
-    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")
+    place.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}", encoding="utf-8")

@@ -12,6 +12,8 @@ import hashlib
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,8 @@ from engine.core.paths import Workspace, read_bytes, read_record, user_folder, w
 _SHOWN_DIGITS = 12
 _Approvals = dict[str, dict[str, str]]
 _loaded: dict[tuple[Path, str], ModuleType] = {}
+_failed: dict[tuple[Path, str], EngineError] = {}  # as they are, what was passed over and why
+_passed_over: ContextVar[bool] = ContextVar("passed_over", default=False)
 _loading = threading.RLock()
 
 
@@ -132,6 +136,8 @@ def load(extension: Extension) -> ModuleType:
         current = _judged(extension.path, sha256, _approvals())
         if not current.approved:
             raise current.refusal()
+        if _passed_over.get() and (extension.path, sha256) in _failed:
+            raise _failed[extension.path, sha256]
         if (extension.path, sha256) not in _loaded:
             _loaded[extension.path, sha256] = _executed(extension.path, content, sha256)
         return _loaded[extension.path, sha256]
@@ -144,9 +150,44 @@ def defined(ws: Workspace, name: str) -> Iterator[tuple[Extension, Any]]:
     """
     for extension in named(ws):
         if extension.approved:
-            found = getattr(load(extension), name, None)
+            found = None
+            with held(extension):
+                found = getattr(load(extension), name, None)
             if found is not None:
                 yield extension, found
+
+
+@contextmanager
+def only_looking() -> Iterator[None]:
+    """Within it, an approved file that fails is passed over, as one that is not approved: `failing` has it.
+
+    For who only looks: nothing may be computed or launched without what the file would have defined.
+    """
+    before = _passed_over.set(True)
+    try:
+        yield
+    finally:
+        _passed_over.reset(before)
+
+
+@contextmanager
+def held(extension: Extension) -> Iterator[None]:
+    """Take what a file defines as its own matter: where one only looks, its faults end here."""
+    try:
+        yield
+    except EngineError as error:
+        if not _passed_over.get():
+            raise
+        _failed[extension.path, extension.sha256] = error
+
+
+def failing(ws: Workspace) -> list[EngineError]:
+    """Return why approved files are passed over where one only looks."""
+    files = [one for one in named(ws) if one.approved]
+    for one in files:
+        with only_looking(), held(one):
+            load(one)
+    return [_failed[key] for one in files if (key := (one.path, one.sha256)) in _failed]
 
 
 def waiting(ws: Workspace) -> tuple[Extension, ...]:

@@ -39,15 +39,16 @@ def of_study(ws: Workspace) -> dict[str, Metric]:
     decides = ws.read_config().get(PRIMARY) if ws.config.exists() else None
     names = dict.fromkeys((*([str(decides)] if decides else []), *domain.metrics))
     for extension, found in extensions.defined(ws, "METRICS"):
-        for one in _records(found, where=str(extension.path)):
-            if one.name in _OWN:
-                raise EngineError(
-                    f"{extension.path} defines {one.name}, and there is a metric of that name.",
-                    "Give it another name.",
-                )
-            _known[one.name] = one
-            if not one.domains or domain.name in one.domains:
-                names[one.name] = None
+        with extensions.held(extension):
+            for one in _records(found, where=str(extension.path)):
+                if one.name in _OWN:
+                    raise EngineError(
+                        f"{extension.path} defines {one.name}, and there is a metric of that name.",
+                        "Give it another name.",
+                    )
+                _known[one.name] = one
+                if not one.domains or domain.name in one.domains:
+                    names[one.name] = None
     if domain.co_primary is not None:
         names[domain.co_primary.metric] = None
     found = {name: _metric(name, domain.name) for name in names}

@@ -30,17 +30,19 @@ def domains(ws: Workspace | None = None) -> dict[str, Domain]:
     """
     found = {domain.name: domain for domain in BUILT_IN}
     for extension, defined in extensions.defined(ws, "DOMAIN") if ws else ():
-        if not isinstance(defined, Domain):
-            raise EngineError(
-                f"{extension.path}: DOMAIN is a {type(defined).__name__}.",
-                "Make it a Domain: from engine.domains.domain import Domain",
-            )
-        if defined.name in found:
-            raise EngineError(
-                f"{extension.path}: there is a domain {defined.name!r} already.", "Give yours another name."
-            )
-        # Its version is its text: whatever changes in the file may change a prompt or a score.
-        found[defined.name] = replace(defined, version=extension.sha256[:_SHA_DIGITS])
+        with extensions.held(extension):
+            if not isinstance(defined, Domain):
+                raise EngineError(
+                    f"{extension.path}: DOMAIN is a {type(defined).__name__}.",
+                    "Make it a Domain: from engine.domains.domain import Domain",
+                )
+            if defined.name in found:
+                raise EngineError(
+                    f"{extension.path}: there is a domain {defined.name!r} already.",
+                    "Give yours another name.",
+                )
+            # Its version is its text: whatever changes in the file may change a prompt or a score.
+            found[defined.name] = replace(defined, version=extension.sha256[:_SHA_DIGITS])
     return found
 
 
@@ -51,6 +53,8 @@ def find_domain(ws: Workspace | None, name: str) -> Domain:
         return found[name]
     for extension in extensions.waiting(ws) if ws else ():
         raise extension.refusal()
+    for fault in extensions.failing(ws) if ws else ():
+        raise fault
     raise unknown_name("domain", name, found)
 
 

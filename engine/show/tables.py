@@ -38,6 +38,7 @@ _COMPARED = (
     *("share_improved", "share_low", "share_high", "true_share", "true_share_low", "true_share_high"),
     *("steps", "train_tokens"),
 )
+_TOLD_AS: Final = {"mean_reference": "reference_mean"}  # in rows of a comparison
 Found = Mapping[str, Any]
 
 
@@ -46,7 +47,7 @@ def comparison_table(ws: Workspace, found: Found) -> pd.DataFrame:
     metric = metrics.chosen(ws, found["metric"])
     rows = [
         {
-            **{name: row.get(name) for name in _COMPARED},
+            **{name: row.get(_TOLD_AS.get(name, name)) for name in _COMPARED},
             "verdict": row["verdict"] or verdict(row, higher_is_better=metric.higher_is_better),
             "compared_with": row.get("built_on") or found["reference"],
             "protocol": row["protocol"],

@@ -13,6 +13,7 @@ from engine.domains import metrics
 from engine.results import votes
 from engine.results.votes import Vote
 from engine.serve.board import FEW_VOTES, Board, board
+from engine.serve.conversation import can_answer
 from engine.show.charts.ratings import ratings_chart
 from engine.show.tables import vote_table
 from pages.shared import downloads, frame, reads
@@ -37,7 +38,11 @@ def show() -> None:
                 "In blind mode two variants answer side by side without names. Vote, and see who it was."
                 " Ratings build up here, and how far the metrics agree with you."
             )
-            _to_blind("Cast the first vote")
+            if sum(can_answer(one) for one in reads.variants(ws)) >= 2:
+                _to_blind("Cast the first vote")
+            else:
+                st.caption("It takes two variants that can answer, and runs make them.")
+                st.page_link(frame.HOME, label="Run the first experiment", icon=":material/arrow_forward:")
         return
     whose = _whose(cast)
     cast = [vote for vote in cast if whose in (None, vote.voter)]

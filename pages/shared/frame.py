@@ -19,7 +19,7 @@ from altair.utils import schemapi
 from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
-from engine.core import integrity, machine, roles
+from engine.core import extensions, integrity, machine, roles
 from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import Workspace, open_workspace
@@ -146,7 +146,7 @@ def read_only() -> bool:
 def closed(least: Role = "run") -> str:
     """Return why who is at the app may change nothing of this kind; "" where nothing stands in the way."""
     if not read_only():
-        return roles.obstacle(least)
+        return next((one.message for one in extensions.failing(workspace())), roles.obstacle(least))
     torn = machine.unreadable(workspace())
     return "This workspace is read-only." if torn is None else torn.message
 
@@ -201,7 +201,8 @@ def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
     `controls` names the page's own control for each flag that a remedy may speak of.
     """
     try:
-        yield
+        with extensions.only_looking():
+            yield
     except EngineError as error:
         show_error(error, controls)
     except OSError as error:
@@ -258,10 +259,12 @@ def heading(title: str, lead: str) -> None:
 
 
 def remarks() -> None:
-    """Say below a page's title what its address asks for in vain, and that settings cannot be read."""
+    """Say below a page's title what its address asks for in vain, and which settings or own code fail."""
     addresses.remarks()
-    if (torn := machine.unreadable(workspace())) is not None:
-        show_error(torn)
+    ws = workspace()
+    for error in (machine.unreadable(ws), *extensions.failing(ws)):
+        if error is not None:
+            show_error(error)
 
 
 def named(title: str) -> None:

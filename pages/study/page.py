@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from engine.core.base_identity import shown_base
 from engine.core.paths import Workspace
@@ -51,30 +50,39 @@ def show() -> None:
     frame.heading("Study", _LEAD)
     frame.changed_files(ws)
     records = jobs.list_runs(ws)  # heals a queue that nobody looks after
-    with st.container(key="home_top"):  # head.css keeps their room
-        left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([3, 2], gap="medium")
     losers = st.container()  # below both: on a telephone the next step comes before it
-    choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium")
-    is_empty = _answer(ws, left, losers)
-    with losers, frame.boundary():
-        frame.torn_runs(ws)
+    choices = st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="home_choices")
+    answered: answer.Shown | None = None
+    is_told = False
+    with left, frame.boundary():
+        answered = answer.show(ws)
+        is_told = True
     with choices:
         name = _tree_choice(ws)
     seen: Seen | None = None
+    stood: Stand | None = None
+    offered = False
+    waiting: list[reads.NotJudged] = []
     with frame.boundary():  # what is not sound hides nothing but itself
         seen = look(ws)
         tree = tree_library.find(ws, name)
         with choices:
             tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
-        waiting: list[reads.NotJudged] = []
         stood = study.stand(ws, tree, compared=partial(_compared, waiting), seen=seen)
-        if is_empty:
+        if is_told and answered is None:
             with left:
                 _no_answer_yet(ws, stood, seen)
         with right, st.container(border=True, gap="small", key="home_step"):
             offered = _next(ws, stood, seen, waiting)
-        _study(ws, stood, seen, offered=offered)
+    with losers, frame.boundary():
+        frame.torn_runs(ws)
+        if answered is not None:
+            answer.who_loses(ws, answered)
+    if stood is not None and seen is not None:
+        with frame.boundary():
+            _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         if seen is not None and seen.ground.dialogues:
@@ -90,21 +98,9 @@ def show() -> None:
         _recent(records)
 
 
-def _answer(ws: Workspace, place: DeltaGenerator, below: DeltaGenerator) -> bool:
-    """Show what was found in its place, and who loses by it below; say whether nothing is scored yet."""
-    nothing_scored = False
-    with place, frame.boundary():
-        answered = answer.show(ws)
-        nothing_scored = answered is None
-        if answered is not None:
-            with below:
-                answer.who_loses(ws, answered)
-    return nothing_scored
-
-
 def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
     """What an empty study says: that nothing is scored, and what to press."""
-    with st.container(border=True, gap="small", key="home_answer"):
+    with st.container(border=True, gap="small"):
         st.subheader("No answer yet", anchor=False)
         st.markdown("Nothing is scored here. Get a first verdict, run the next step, or start the autopilot.")
         if not _at_work(seen) and not reads.walking(ws):

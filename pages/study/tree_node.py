@@ -99,7 +99,7 @@ def show_node(
     if is_next:
         st.caption("This is the next step: its button is above the tree.")
     elif standing.state == "running":
-        st.caption("It is under way.")
+        st.caption("It is in the queue." if standing.run_state == "queued" else "It is under way.")
     elif experiment is not None and finding.unavailable is None:
         with st.expander("Run it", icon=":material/play_arrow:"), frame.boundary():
             asked = launch.Asked(node.parameters)

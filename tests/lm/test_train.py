@@ -233,11 +233,6 @@ def test_an_adapter_stops_when_its_own_validation_loss_has_risen_for_so_many_epo
     assert same(patient.weights, hasty.weights)
 
 
-def _with_other_replies(row: Encoded) -> Encoded:
-    ids = [token + 1 if mark else token for token, mark in zip(row.ids, row.is_reply, strict=True)]
-    return Encoded(tuple(min(token, 700) for token in ids), row.is_reply)
-
-
 def test_an_adapter_begins_as_the_weights_it_is_given(tiny_base: Path, encoded: list[Encoded]) -> None:
     settings = replace(SETTINGS, learning_rate=1e-6, epochs=1)
     training = Training(tiny_base, settings, dropout=0.0)

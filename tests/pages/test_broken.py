@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from engine.core import extensions
+from engine.core.errors import EngineError
 from engine.core.paths import Workspace
+from engine.domains import metrics
 from engine.runs import jobs
 from tests.pages.conftest import texts
 
@@ -46,6 +49,26 @@ def test_settings_that_cannot_be_read_close_the_workspace_and_hide_no_page(
         assert "Mend it, or delete machine.json." in told, page
         assert app.subheader or app.expander, page
     assert {one.disabled for one in open_page(copied).button if one.label.startswith("Run ")} == {True}
+
+
+def test_code_of_ones_own_that_fails_closes_the_workspace_and_hides_no_page(
+    copied: Workspace, open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    own = tmp_path / "own.py"
+    own.write_text("import nothing_of_this_name\n")
+    extensions.name_file(copied, own)
+    extensions.approve(copied, own)
+    for page, stands in (
+        ("home", "Leader on validation"), ("compare", "How large is the difference?"),
+        ("persona", "Which variant serves this persona best?"), ("settings", "Is everything in order?"),
+    ):  # fmt: skip
+        app = open_page(copied, page)
+        assert "No module named" in texts(app), page
+        assert stands in texts(app), page
+    assert {one.disabled for one in open_page(copied).button if one.label.startswith("Run ")} == {True}
+    with pytest.raises(EngineError, match="failed while it was read"):
+        metrics.of_study(copied)  # who computes is refused
 
 
 def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(

@@ -26,10 +26,13 @@ def voted(tmp_path: Path) -> Workspace:
 
 
 def test_without_votes_the_page_leads_to_the_first(
-    open_page: Open, empty: Workspace, prepared: Workspace
+    open_page: Open, empty: Workspace, prepared: Workspace, full: Workspace
 ) -> None:
     assert "No data yet" in texts(open_page(empty, "votes"))
-    assert "No votes yet" in texts(open_page(prepared, "votes"))
+    app = open_page(prepared, "votes")
+    assert "No votes yet" in texts(app)
+    assert "It takes two variants that can answer" in texts(app)
+    assert "It takes two variants" not in texts(open_page(full, "votes"))
 
 
 def test_the_board_shows_ratings_agreement_and_pairs(open_page: Open, voted: Workspace) -> None:

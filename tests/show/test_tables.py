@@ -33,6 +33,10 @@ def test_a_comparison_is_read_back_as_it_is_told(study: Workspace, form: tables.
     assert list(read["variant"]) == [row["variant"] for row in found["rows"]]
     assert read["delta"].to_numpy() == pytest.approx([row["delta"] for row in found["rows"]])
     assert read["mean"].dtype == float
+    compared = read[read["verdict"] != "reference"]
+    assert (compared["mean"] - compared["mean_reference"]).to_numpy() == pytest.approx(
+        compared["delta"].to_numpy(), abs=1e-9
+    )
     for name in ("metric", "split", "protocol", "reference"):
         assert set(read[name]) == {found[name]}
     assert read["metric_version"].notna().all()

@@ -14,6 +14,7 @@ from engine.core.errors import unknown_name
 from engine.core.paths import Workspace
 from engine.core.types import Row
 from engine.domains import metrics
+from engine.domains.metric import Metric
 from engine.domains.registry import domain_of
 from engine.results.comparing import criteria, frozen, grounds, looks, sharing, unseen
 from engine.results.comparing.beside import beside, second_metric, unheld
@@ -39,9 +40,25 @@ from engine.stats.compare import Comparison, corrected, over_metrics
 from engine.stats.verdicts import verdict, why
 from engine.strategies.budgets import whole_budget
 
-__all__ = ["DEFAULT_REFERENCES", "compare_variants"]
-
 Named = dict[str, Comparison]  # by the variant's name on screens
+Found = dict[str, Any]
+"""A comparison as one JSON object, fractions throughout. Keys: reference, metric, split, protocol, defined
+(for how many personas of how many the reference has the metric), rows (the reference first, then the best,
+bounds last), other_protocols (hashes), others (protocol, variants scored there only, differs, words),
+older (hashes under which its runs wrote the protocol in an older form), base (words, todays), unscored
+(variants without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now),
+test_set (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
+-> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one), unseen (on
+test: the same table over personas kept out of training, as unseen.py; else None).
+
+A row holds the fields of `Comparison` and variant_id, family, run_id, aliases, role, verdict, why (what it
+rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on (the unified that it
+stands on and is compared with, where that is not the reference), compared (ids: whom each of its seeds is
+compared with), seeds (of `grounds.Seeds`, or None), noise_floor (the largest difference that another seed
+made), noise_limit (what one stays within by chance), above_noise, above_placebo and above_matched
+(variants.py, or None), steps and train_tokens (of all that was trained for it), protocol, paired_by,
+settings (what tells it from others of its name).
+"""
 
 
 def compare_variants(
@@ -56,24 +73,8 @@ def compare_variants(
     across_protocols: bool = False,
     margin: float = 0.0,
     bands: bool = True,
-) -> dict[str, Any]:
-    """Return the leaderboard of one protocol as one JSON object, fractions throughout.
-
-    Keys: reference, metric, split, protocol, defined (for how many personas of how many the reference has the
-    metric), rows (the reference first, then the best, bounds last),
-    other_protocols (hashes), others (protocol, variants scored there only, differs, words), older (hashes
-    under which its runs wrote the protocol in an older form), base (words, todays), unscored (variants
-    without scores in this metric), warnings, test_looks (verdicts on these test dialogues by now), test_set
-    (name, protocols, primary: as `looks.TestSet`), noise (repeats, floor, command), criteria (variant
-    -> bands), margin, among_metrics (how many metrics p_holm answers for: 1 for the primary one), unseen (on
-    test: the same table over personas kept out of training, as unseen.py; else None). A row
-    holds the fields of `Comparison` and variant_id, family, run_id, aliases, role,
-    verdict, why (what it rests on or lacks, in a line), co_primary (beside.py, or None), repeat_of, built_on
-    (the unified that it stands on and is compared with, where that is not the reference), compared (ids: whom
-    each of its seeds is compared with), seeds (of `grounds.Seeds`, or None),
-    noise_floor (the largest difference that another seed made), noise_limit (what one stays within by
-    chance), above_noise, above_placebo and above_matched (variants.py, or None), steps and train_tokens (of
-    all that was trained for it), protocol, paired_by, settings (what tells it from others of its name).
+) -> Found:
+    """Return the leaderboard of one protocol.
 
     `metric` is by default the study's primary one. `reference` is by default unified where it is scored, else
     base. `family` and `variants` choose the rows shown; Holm's correction is over all that compete.
@@ -91,24 +92,10 @@ def compare_variants(
     among = frozen.among_metrics(ws, at, scene.metric.name)
     compared = _read(ws, scene)
     compared = replace(compared, rows=over_metrics(compared.rows, among))
-    known = {row.variant for row in compared.rows}
-    unscored = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
-    if scene.reference.variant in unscored:
-        can_be = not scene.fields[scene.protocol].get("imported")
-        raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
+    unscored = _unscored(scene, compared.rows)
     second = second_metric(ws, scene.metric)
-    rows: list[Row] = [
-        {
-            **_row(scene, row, compared, beside(ws, second, compared.second.get(row.variant))),
-            **_amount(ws, row, scene),
-        }
-        for row in compared.rows
-    ]
     elsewhere = others(scene)
-    if across_protocols:
-        rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
-    apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
-    rows = [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
+    rows = _rows(ws, scene, compared, second, elsewhere if across_protocols else ())
     shown = [row for row in ordered(rows, scene.metric) if _is_shown(row, family=family, names=names)]
     judged = _criteria(scene, compared.against_unified, domain_of(ws).also_up, shown) if bands else {}
     read = compared.against_unified if judged else ()
@@ -147,6 +134,16 @@ def compare_variants(
             ws, scene, compare_variants, family=family, variants=sorted(names), margin=margin
         )
     return with_margin(ws, found, margin) if margin else found
+
+
+def _unscored(scene: Scene, rows: Iterable[Comparison]) -> list[str]:
+    """The variants without scores in this metric. Raises NotComputed where the reference is one of them."""
+    known = {row.variant for row in rows}
+    found = [one.variant for one in scene.under(scene.protocol) if one.variant not in known]
+    if scene.reference.variant in found:
+        can_be = not scene.fields[scene.protocol].get("imported")
+        raise NotComputed(scene.metric, scene.reference.variant, can_be=can_be)
+    return found
 
 
 def _defined(scene: Scene, rows: Iterable[Comparison]) -> dict[str, int]:
@@ -236,6 +233,22 @@ def _with_holm(scene: Scene, rows: Named) -> Named:
 # --- rows
 
 
+def _rows(
+    ws: Workspace, scene: Scene, compared: _Compared, second: Metric | None, elsewhere: Iterable[Other]
+) -> list[Row]:
+    """Every row, those of variants scored `elsewhere` last; what shares a name says its settings."""
+    rows: list[Row] = [
+        {
+            **_row(scene, row, compared, beside(ws, second, compared.second.get(row.variant))),
+            **_amount(ws, row, scene),
+        }
+        for row in compared.rows
+    ]
+    rows += [row for other in elsewhere for row in _rows_across(ws, scene, other)]
+    apart = distinctions([scene.variants[row["variant"]] for row in rows], scene.origins)
+    return [{**row, "settings": apart.get(row["variant_id"], "")} for row in rows]
+
+
 def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None) -> Row:
     variant = scene.variants[row.variant]
     role = scene.role(variant)
@@ -244,7 +257,7 @@ def _row(scene: Scene, row: Comparison, compared: _Compared, second: Row | None)
     own, first = scene.pairs[variant.variant_id][0][1], scene.repeated.get(variant.variant_id)
     above_noise = None if noise is None or row.delta is None or role else abs(row.delta) > noise.limit
     judged = {**row.as_json(), "above_noise": above_noise, "co_primary": second}
-    higher, in_points = scene.metric.higher_is_better, scene.metric.unit == "fraction"
+    higher, in_points = scene.metric.higher_is_better, scene.metric.in_points
     return {
         **_origin(row, variant),
         "role": role,

@@ -98,7 +98,7 @@ class Deciding:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One node's state. `on_path` says that the walk came by; `leads_to` where it went on; `run_state` how
-    the run of a stopped one ended."""
+    the run of a stopped one ended, and whether that of a running one is at work yet."""
 
     id: str
     state: NodeState
@@ -236,7 +236,9 @@ def _standing(node: Node, finding: Finding) -> Standing:
     if finding.run_state == "succeeded":
         return _without_number(node, finding)
     if finding.run_state in ("queued", "running"):
-        return Standing(node.id, "running", on_path=True, reason=finding.run_state)
+        return Standing(
+            node.id, "running", on_path=True, reason=finding.run_state, run_state=finding.run_state
+        )
     if finding.unavailable is not None:
         return Standing(node.id, "not available", on_path=True, leads_to=onward, reason=finding.unavailable)
     if finding.run_state in RESUMABLE:
@@ -256,7 +258,7 @@ def _without_number(node: Node, finding: Finding) -> Standing:
 
 def _off_path(node: Node, finding: Finding, *, is_ahead: bool) -> Standing:
     if finding.run_state in ("queued", "running") and finding.measured is None:
-        return Standing(node.id, "running", reason="It was launched by hand.")
+        return Standing(node.id, "running", reason="It was launched by hand.", run_state=finding.run_state)
     if is_ahead and finding.unavailable is not None and not node.is_result:
         return Standing(node.id, "not available", reason=finding.unavailable)
     if is_ahead and finding.run_state == "succeeded" and not node.is_result:

@@ -52,9 +52,11 @@ _STOPPED: Final[Mapping[State | None, Look]] = {
 
 
 def look_of(node: Node, standing: Standing) -> Look:
-    """Return how a node shows: a step without a gate is done rather than passed, a run ends in several ways,
-    and a result that settles nothing is not a good one."""
+    """Return how a node shows: a step without a gate is done rather than passed, a run waits in the queue
+    before it is at work and ends in several ways, and a result that settles nothing is not a good one."""
     found = LOOKS[standing.state]
+    if standing.state == "running" and standing.run_state == "queued":
+        return found._replace(word="Queued", sign="\N{WHITE CIRCLE}")
     if standing.state == "passed" and not node.is_gated:
         return found._replace(word="Done")
     if standing.state == "stopped":

@@ -87,9 +87,9 @@ def _eased(node: Node) -> Node:
     return node.model_copy(update={"gate": node.gate.model_copy(update={"over_reference": 0.0})})
 
 
-@pytest.mark.parametrize("state", ["running", "queued"])
-def test_progress_is_shown_while_it_runs(state: str) -> None:
+@pytest.mark.parametrize(("state", "word"), [("running", "Running"), ("queued", "Queued")])
+def test_progress_is_shown_while_it_runs_and_waits(state: str, word: str) -> None:
     running = Finding(run_id="r", run_state=state, progress=0.4)  # type: ignore[arg-type]
     boxes = picture(stood(walk(small(), {"unified": running})))["boxes"]
-    assert [box["progress"] for box in boxes if box["id"] == "unified"] == [0.4]
+    assert [(box["progress"], box["word"]) for box in boxes if box["id"] == "unified"] == [(0.4, word)]
     assert [box["progress"] for box in boxes if box["id"] == "last"] == [None]
