@@ -7,11 +7,13 @@
     "focusin",
     ({ target }) => {
       if (!target.matches?.("canvas[data-testid='data-grid-canvas']:focus-visible")) return;
-      setTimeout(() => {
-        if (document.activeElement !== target) return; // the grid has gone to its cell
+      const start = () => {
+        if (document.activeElement !== target) return; // the grid has gone to its cell, or she elsewhere
         const cell = ["tr[aria-selected='true'] td", "td"].map((one) => target.querySelector(one)).find(Boolean);
         cell?.focus({ preventScroll: true });
-      }, DRAWN_MS);
+        setTimeout(start, DRAWN_MS); // until it is there: cells are drawn after their table
+      };
+      setTimeout(start, DRAWN_MS);
     },
     true,
   );
