@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def measure(workspace: Path, run: str) -> dict[str, Any]:
     mine = taken = 0
     largest = 0.0
 
-    def look(_: Any, inputs: tuple[torch.Tensor, ...], __: Any, path: str, place: int) -> None:
+    def look(path: str, place: int, _: Any, inputs: tuple[torch.Tensor, ...], __: Any) -> None:
         nonlocal mine, taken, largest
         fit = (inputs[0] @ library.modules[path].direction.T).abs().topk(min(library.top_k, len(order)))
         mine += int((fit.indices == place).any(-1).sum())
@@ -63,9 +64,7 @@ def measure(workspace: Path, run: str) -> dict[str, Any]:
         ):
             place = order.index(own[example.persona_id])
             hooks = [
-                base.model.get_submodule(path).register_forward_hook(
-                    lambda *given, path=path, place=place: look(*given, path, place)  # type: ignore[misc]
-                )
+                base.model.get_submodule(path).register_forward_hook(partial(look, path, place))
                 for path in library.modules
             ]
             with written(base.model, ask.rows[0].change):
