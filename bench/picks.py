@@ -28,10 +28,10 @@ def measure(workspace: Path, run: str) -> dict[str, Any]:
 
     from engine.core.paths import Workspace
     from engine.data.dataset import examples, load_dataset, load_splits
+    from engine.lm.arrow import load_library
     from engine.lm.asking import Asker
     from engine.lm.bank import written
     from engine.lm.effects import read_recipe
-    from engine.lm.library import load_library
     from engine.lm.load import load_base
     from engine.lm.recipes import Shelf, read_personas
     from engine.runs.runfolder import declared, read_spec

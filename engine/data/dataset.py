@@ -49,22 +49,30 @@ def dialogues_of(ws: Workspace, persona_id: str) -> tuple[Dialogue, ...]:
     integrity.refuse_changed(ws, DIALOGUES)
     path = ws.dataset / DIALOGUES
     _stamp(path)
-    form = dict[str, tuple[int, int]]
+    form = dict[str, tuple[int, int, int]]
     places = kept(ws, "dialogues-by-persona", (integrity.sha256(path),), form, lambda: _places(path))
-    begin, end = places.get(persona_id, (0, 0))
+    begin, end, first = places.get(persona_id, (0, 0, 1))
     with path.open("rb") as file:
         file.seek(begin)
-        return tuple(_records(path, Dialogue, file.read(end - begin)))
+        found = _records(path, Dialogue, file.read(end - begin), first=first)
+        return tuple(one for one in found if one.persona_id == persona_id)
 
 
-def _places(path: Path) -> dict[str, tuple[int, int]]:
-    """Where each persona's dialogues begin and end in the file, which is sorted by persona."""
-    found: dict[str, tuple[int, int]] = {}
+def _places(path: Path) -> dict[str, tuple[int, int, int]]:
+    """Where each persona's dialogues begin and end in the file, and the number of the first's line.
+
+    They stand together in what `init` writes; where they do not, others' lie between.
+    """
+    found: dict[str, tuple[int, int, int]] = {}
     end = 0
-    for line in io.BytesIO(read_bytes(path)):
+    for number, line in enumerate(io.BytesIO(read_bytes(path)), 1):
         begin, end = end, end + len(line)
-        persona_id = str(json.loads(line)["persona_id"])
-        found[persona_id] = found.get(persona_id, (begin, end))[0], end
+        try:
+            persona_id = str(json.loads(line)["persona_id"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(path, f"line {number}: {error}") from error
+        begin, _, first = found.get(persona_id, (begin, end, number))
+        found[persona_id] = begin, end, first
     return found
 
 
@@ -213,8 +221,10 @@ def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
     return Splits(found["scheme"], found["assignment"], frozenset(found["online"]), unseen)
 
 
-def _records(path: Path, form: type[Record], held: bytes | None = None) -> Iterator[Record]:
-    for number, line in enumerate(io.BytesIO(read_bytes(path) if held is None else held), 1):
+def _records(
+    path: Path, form: type[Record], held: bytes | None = None, *, first: int = 1
+) -> Iterator[Record]:
+    for number, line in enumerate(io.BytesIO(read_bytes(path) if held is None else held), first):
         try:
             yield record(form, line)
         except ValueError as error:

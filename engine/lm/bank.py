@@ -25,9 +25,9 @@ from transformers.pytorch_utils import Conv1D
 
 from engine.lm.activations import Offsets, adding, summed
 from engine.lm.adapters import Factors, Lora, added
+from engine.lm.arrow import AdapterLibrary, choosing
 from engine.lm.held import Held
 from engine.lm.lean import ways
-from engine.lm.library import Adapters, choosing
 
 Kernel = Literal["written", "stacked", "masked"]
 
@@ -42,7 +42,7 @@ class Change:
     factors: Mapping[str, Factors]
     prefix: Tensor | None = None
     offsets: Mapping[int, Tensor] = field(default_factory=dict)
-    libraries: tuple[Adapters, ...] = ()
+    libraries: tuple[AdapterLibrary, ...] = ()
 
     @property
     def acts_in_layers(self) -> bool:
@@ -59,7 +59,7 @@ def change_of(
     parts: Sequence[tuple[Lora, float]],
     prefix: Tensor | None = None,
     offsets: Sequence[tuple[Offsets, float]] = (),
-    libraries: Sequence[Adapters] = (),
+    libraries: Sequence[AdapterLibrary] = (),
 ) -> Change | None:
     """Return the exact weighted sums of adapters and offsets, and the rest, as one change; None without."""
     if not parts and prefix is None and not offsets and not libraries:
@@ -170,7 +170,7 @@ class Rows:
         self._with_factors = ways(model).with_factors if held is not None and not self._shared else None
         self._own: dict[str, tuple[Tensor, ...]] = {}
         self._own_offsets: dict[int, Tensor] = {}
-        self._own_gates: dict[Adapters, Tensor] = {}
+        self._own_gates: dict[AdapterLibrary, Tensor] = {}
         self._choose(self._names)
 
     @property
@@ -205,7 +205,7 @@ class Rows:
     def _offset_of(self, number: int) -> Callable[[], Tensor]:
         return lambda: self._own_offsets[number]
 
-    def _gate_of(self, library: Adapters) -> Callable[[], Tensor]:
+    def _gate_of(self, library: AdapterLibrary) -> Callable[[], Tensor]:
         return lambda: self._own_gates[library]
 
     def _choose(self, names: Tensor) -> None:

@@ -22,6 +22,7 @@ from engine.core.types import Message
 from engine.domains.domain import Domain
 from engine.lm.activations import Offsets, load_offsets
 from engine.lm.adapters import Lora, effect_kind, load_lora
+from engine.lm.arrow import AdapterLibrary, load_library
 from engine.lm.bank import Change, change_of
 from engine.lm.effects import (
     STORED,
@@ -38,7 +39,6 @@ from engine.lm.effects import (
     read_recipe,
 )
 from engine.lm.encode import encode_prompt
-from engine.lm.library import Adapters, load_library
 from engine.lm.load import Base
 from engine.lm.prefix import PrefixStates, load_prefix
 from engine.lm.prompts import Memory, chat, system_text
@@ -49,7 +49,7 @@ from engine.lm.window import MEMORIES_TOKENS, TooLong, newest
 PERSONAS, ROUTES, PLACEBO = "personas.json", "routes.json", "placebo.json"
 STRANGERS = "strangers"
 CHOSEN = "chosen.json"
-Loaded = Lora | PrefixStates | Offsets | Adapters
+Loaded = Lora | PrefixStates | Offsets | AdapterLibrary
 _LOADING: Mapping[str, Callable[[Path], Loaded]] = {
     Prefix.kind: load_prefix,
     Activations.kind: load_offsets,
@@ -190,7 +190,7 @@ class Shelf:
                     loras.append((loaded, effect.weight if isinstance(effect, Weights) else 1.0))
                 elif isinstance(loaded, PrefixStates):
                     prefixes.append(loaded.states)
-                elif isinstance(loaded, Adapters):
+                elif isinstance(loaded, AdapterLibrary):
                     libraries.append(loaded)
                 else:
                     offsets.append((loaded, effect.scale if isinstance(effect, Activations) else 1.0))

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.core.errors import EngineError
-from engine.core.paths import Workspace
+from engine.core.paths import Workspace, write_json
 from engine.core.types import Dataset, Dialogue, Message, Persona, Splits
 from engine.data import choose_examples, examples, load_dataset, load_splits, prepare
 from engine.data.dataset import dialogues_of, load_personas
@@ -44,6 +44,25 @@ def test_the_dialogues_of_one_are_those_of_the_whole(ws: Workspace, edgewise: Pa
     path = ws.dataset / "dialogues.jsonl"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(EngineError, match="dialogues.jsonl was changed or cut off"):
+        dialogues_of(ws, "persona_000")
+
+
+def test_dialogues_of_one_that_lie_apart_are_hers_alone_and_a_fault_names_its_line(
+    ws: Workspace, edgewise: Path
+) -> None:
+    """As in a workspace that kept no note of its files, whose lines somebody put in another order."""
+    prepare(ws, dataset=edgewise)
+    path, config = ws.dataset / "dialogues.jsonl", ws.read_config()
+    del config["files"], config["dataset"]["data_hash"]
+    write_json(ws.config, config)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[::2] + lines[1::2]) + "\n")
+    whole = load_dataset(ws)
+    for one in whole.personas:
+        own = tuple(row for row in whole.dialogues if row.persona_id == one.persona_id)
+        assert dialogues_of(ws, one.persona_id) == own != ()
+    path.write_text("\n".join([*lines[:4], "{", *lines[5:]]) + "\n")
+    with pytest.raises(EngineError, match="line 5"):
         dialogues_of(ws, "persona_000")
 
 

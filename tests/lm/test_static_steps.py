@@ -12,12 +12,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Co
 from engine.lm import static_steps
 from engine.lm.activations import Offsets
 from engine.lm.adapters import Lora, fresh, targets
+from engine.lm.arrow import library_of
 from engine.lm.bank import Change, Rows, Tables, change_of
 from engine.lm.decode import decode
 from engine.lm.generate import generate
 from engine.lm.held import Held, row_count
 from engine.lm.kernels import Kernels
-from engine.lm.library import library_of
 from engine.lm.load import Base
 from engine.lm.mixture import Strand, answer
 from engine.lm.plan import PLAIN, Batching, plan_for

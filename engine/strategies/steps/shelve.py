@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from engine.lm.arrow import library_of, save_library
 from engine.lm.effects import Library
-from engine.lm.library import library_of, save_library
 from engine.lm.load import load_base
 from engine.lm.recipes import Shelf, read_personas
 from engine.runs.context import RunContext

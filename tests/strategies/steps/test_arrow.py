@@ -10,8 +10,8 @@ import torch
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json
+from engine.lm.arrow import direction, load_library
 from engine.lm.effects import Library, Weights, read_recipe
-from engine.lm.library import direction, load_library
 from engine.lm.recipes import Shelf, read_personas
 from engine.lm.respond import respond
 from engine.results import store

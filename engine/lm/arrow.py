@@ -50,7 +50,7 @@ class Shelved:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Adapters:
+class AdapterLibrary:
     """A library: module path -> its adapters in fp32. Told apart by identity."""
 
     modules: Mapping[str, Shelved]
@@ -69,7 +69,7 @@ class Adapters:
         return self._there[where]
 
 
-def library_of(loras: Sequence[Lora], *, top_k: int, temperature: float) -> Adapters:
+def library_of(loras: Sequence[Lora], *, top_k: int, temperature: float) -> AdapterLibrary:
     """Return adapters as a library. Raises EngineError where there are none or they do not fit together."""
     modules = {
         path: Shelved(
@@ -77,7 +77,7 @@ def library_of(loras: Sequence[Lora], *, top_k: int, temperature: float) -> Adap
         )
         for path, stack in stacked(loras).items()
     }
-    return Adapters(modules, top_k, temperature)
+    return AdapterLibrary(modules, top_k, temperature)
 
 
 def direction(a: Tensor, b: Tensor) -> Tensor:
@@ -91,10 +91,14 @@ def direction(a: Tensor, b: Tensor) -> Tensor:
 
 
 @contextmanager
-def choosing(model: PreTrainedModel, gates: Mapping[Adapters, Callable[[], Tensor] | None]) -> Iterator[None]:
+def choosing(
+    model: PreTrainedModel, gates: Mapping[AdapterLibrary, Callable[[], Tensor] | None]
+) -> Iterator[None]:
     """Let tokens choose among each library's adapters; a gate gives [B], 1 for rows that have it, or 0."""
 
-    def hook(one: Shelved, library: Adapters, gate: Callable[[], Tensor] | None) -> Callable[..., Tensor]:
+    def hook(
+        one: Shelved, library: AdapterLibrary, gate: Callable[[], Tensor] | None
+    ) -> Callable[..., Tensor]:
         def add(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             more = one.chosen(inputs[0], library.top_k, library.temperature)
             if gate is not None:
@@ -113,7 +117,7 @@ def choosing(model: PreTrainedModel, gates: Mapping[Adapters, Callable[[], Tenso
         yield
 
 
-def save_library(library: Adapters, folder: Path, *, base: str = "") -> None:
+def save_library(library: AdapterLibrary, folder: Path, *, base: str = "") -> None:
     """Write `folder`; it is there whole or not at all. Replaces an older one."""
     with whole(folder) as part:
         told = {"top_k": library.top_k, "temperature": library.temperature}
@@ -129,12 +133,12 @@ def save_library(library: Adapters, folder: Path, *, base: str = "") -> None:
         (part / _WEIGHTS).write_bytes(packed(tensors))
 
 
-def load_library(folder: Path) -> Adapters:
+def load_library(folder: Path) -> AdapterLibrary:
     """Return the library in a folder. Raises TornFile when it is damaged."""
     told, tensors = read_json(folder / _CONFIG), load_tensors(folder / _WEIGHTS)
     try:
         paths = sorted({name.rpartition(".")[0] for name in tensors})
         modules = {path: Shelved(*(tensors[f"{path}.{name}"] for name in _PARTS)) for path in paths}
-        return Adapters(modules, int(told["top_k"]), float(told["temperature"]))
+        return AdapterLibrary(modules, int(told["top_k"]), float(told["temperature"]))
     except (ValueError, KeyError) as error:
         raise TornFile(folder / _WEIGHTS, f"is damaged: {error}", "Repeat the run that makes it.") from error

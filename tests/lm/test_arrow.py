@@ -10,13 +10,13 @@ from peft import ArrowConfig, create_arrow_model
 
 from engine.core.paths import TornFile, Workspace
 from engine.lm.adapters import Lora, fresh, save_lora, targets
+from engine.lm.arrow import AdapterLibrary, direction, library_of, load_library, save_library
 from engine.lm.bank import Change, Rows, change_of, written
 from engine.lm.decode import decode
 from engine.lm.effects import Library, Recipe, Weights
 from engine.lm.encode import Encoded, encode_prompt
 from engine.lm.generate import generate
 from engine.lm.kernels import Kernels
-from engine.lm.library import Adapters, direction, library_of, load_library, save_library
 from engine.lm.load import Base, load_base
 from engine.lm.mixture import Strand, answer
 from engine.lm.recipes import Shelf
@@ -45,7 +45,7 @@ def loras(base: Base, *seeds: int) -> list[Lora]:
 
 
 @pytest.fixture
-def library(base: Base) -> Adapters:
+def library(base: Base) -> AdapterLibrary:
     return library_of(loras(base, 1, 2, 3, 4), top_k=2, temperature=0.5)
 
 
@@ -105,7 +105,7 @@ def test_one_adapter_alone_is_that_adapter(base: Base, encoded: list[Encoded]) -
     "rule", [Kernels(written_from=2), Kernels(written_from=100)], ids=["written", "mixed"]
 )
 def test_generated_mixed_and_streamed_it_says_the_same_as_alone(
-    base: Base, prompts: list[list[int]], library: Adapters, rule: Kernels
+    base: Base, prompts: list[list[int]], library: AdapterLibrary, rule: Kernels
 ) -> None:
     (lora,) = loras(base, 9)
     choosing, other = change_of([(lora, 1.0)], libraries=[library]), change_of([(lora, 1.0)])
@@ -130,7 +130,7 @@ def test_generated_mixed_and_streamed_it_says_the_same_as_alone(
 
 
 def test_rows_that_leave_take_their_choice_with_them(
-    base: Base, prompts: list[list[int]], library: Adapters
+    base: Base, prompts: list[list[int]], library: AdapterLibrary
 ) -> None:
     choosing = change_of([], libraries=[library])
     own: list[Change | None] = [choosing if number % 2 else None for number in range(len(prompts))]
@@ -151,7 +151,7 @@ def test_rows_that_leave_take_their_choice_with_them(
 
 @torch.no_grad()
 def test_a_recipe_stacks_it_on_weights_and_its_file_says_the_same(
-    base: Base, encoded: list[Encoded], library: Adapters, tmp_path: Path
+    base: Base, encoded: list[Encoded], library: AdapterLibrary, tmp_path: Path
 ) -> None:
     ws, (lora,) = Workspace(tmp_path), loras(base, 7)
     save_lora(lora, SHAPE, ws.adapters("run-u") / "unified")
