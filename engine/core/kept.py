@@ -1,8 +1,9 @@
 """What a workspace remembers of what was read of its files: kept in data/cache, and never shown stale.
 
 Owns one thing: the answer of a slow reading lies beside what it was made from (the contents that went in, and
-the code of the engine), and is believed only where that is still the same and the answer is whole. It may be
-deleted at any time (`clean`). A damaged one is made anew; where nothing can be written, nothing is kept.
+the engine's code and word lists), and is believed only where that is still the same and the answer is whole.
+It may be deleted at any time (`clean`). A damaged one is made anew; where nothing can be written, nothing is
+kept.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _log = logging.getLogger("engine.core.kept")
 def _code_here() -> str:
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parents[1]
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(one for one in root.rglob("*") if one.suffix in (".py", ".yaml")):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 

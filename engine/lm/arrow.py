@@ -126,7 +126,7 @@ def save_library(library: AdapterLibrary, folder: Path, *, base: str = "") -> No
             {"effect": Library.kind, "base_model_name_or_path": peft_base(base)[0], **told},
         )
         tensors = {
-            f"{path}.{name}": tensor.detach().float().cpu().contiguous()
+            f"{path}.{name}": tensor
             for path, one in library.modules.items()
             for name, tensor in zip(_PARTS, (one.a, one.b, one.direction), strict=True)
         }

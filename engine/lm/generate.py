@@ -120,9 +120,8 @@ def generate(
             started = time.perf_counter()
             change = own[batch.rows[0]] if batch.kernel == "written" else None
             held = None
-            if plan.static and (
-                change is None or not change.hooks_in
-            ):  # what is hooked in is nowhere captured
+            # Captured steps know the model by its places: they hold nothing that is hooked in for one batch.
+            if plan.static and (change is None or not change.hooks_in):
                 held = in_place.setdefault(id(lane), _InPlace(lane, plan, mixed))
             with written(lane, change, in_place=held is not None and count == 1):
                 changes = [own[row] for row in batch.rows]

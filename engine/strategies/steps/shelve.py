@@ -29,10 +29,11 @@ def run(context: RunContext) -> None:
         asked = context.spec.parameters
         loras = [shelf.lora(run, adapter) for run, adapter in sources.adapters]
         library = library_of(loras, top_k=asked["top_k"], temperature=asked["temperature"])
-        save_library(library, context.adapters / _NAME, base=context.spec.base)
         seconds = time.perf_counter() - began
         context.progress("merge", 1, 1, unit="libraries")
         context.variant(name, recipe.as_json(), family="merge", train_seconds=seconds)
         context.summary(adapters=len(loras), merge_seconds=seconds)
         context.log(f"A library of {len(loras)} adapters in {seconds:.1f} s; a token takes {asked['top_k']}")
+        # Last: where it lies, all the rest is told.
+        save_library(library, context.adapters / _NAME, base=context.spec.base)
     score_variants(context, {name: recipe}, base=base, shelf=shelf)
