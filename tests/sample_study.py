@@ -20,7 +20,7 @@ from engine.data import choose_examples, examples, load_dataset, load_splits, pr
 from engine.data.choices import Scheme
 from engine.runs import manifest
 from engine.runs.context import RunContext
-from engine.runs.runfolder import RunSpec, Status, now, write_spec, write_status
+from engine.runs.runfolder import RunSpec, Status, now, read_status, write_spec, write_status
 from engine.strategies import registry
 from engine.strategies.plan import Plan, PlannedRun, plan
 from tests.scores_for_tests import score_texts
@@ -85,9 +85,7 @@ def cluster_into(ws: Workspace, k: int) -> dict[int, list[str]]:
         ws, spec, status=Status(state="running", order=order, attempt=1, started_at=now())
     ) as context:
         write_json(folder / "clusters.json", {"assignment": assignment})
-    context.end("succeeded")
-    write_spec(folder, spec)
-    manifest.write(ws, spec.run_id)
+    _end(ws, spec, context)
     return {number: [name for name in names if assignment[name] == number] for number in range(k)}
 
 
@@ -143,7 +141,14 @@ def _leave(ws: Workspace, spec: RunSpec, *, per_persona: int, order: int) -> Non
                 rows += _scores(ws, name, skill, split=split, protocol=protocol, per_persona=per_persona)
         pd.DataFrame(rows).to_parquet(folder / "scores.parquet")
         context.log("scores written")
+    _end(ws, spec, context)
+
+
+def _end(ws: Workspace, spec: RunSpec, context: RunContext) -> None:
+    """End the run and forget who worked: the test's process lives on, and would hold the slot."""
     context.end("succeeded")
+    folder = ws.run_folder(spec.run_id)
+    write_status(folder, replace(read_status(folder), worker=None))
     write_spec(folder, spec)
     manifest.write(ws, spec.run_id)
 

@@ -64,9 +64,11 @@ def _running(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
 def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
     st.caption(f"{count(len(queued), 'run')} in the queue; each starts by itself when its turn comes")
     for place, record in enumerate(queued[:_LISTED], start=1):
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        who, what = st.columns([3, 1], gap=None, vertical_alignment="center")  # the width of a name moves no button
+        with who.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{place}.", width="content")
             _opening(record, choose)
+        with what.container(horizontal=True, horizontal_alignment="right", gap="small"):
             if place > 1 and frame.action(
                 "First",
                 icon=":material/vertical_align_top:",

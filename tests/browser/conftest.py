@@ -37,8 +37,11 @@ FOREIGN: tuple[tuple[str, str, str], ...] = (
     ("aria-dialog-name", "stToast", "Streamlit names a toast by a title it does not draw"),
 )
 _START_SECONDS = 180.0
-_SHIFTED = """window.shifted = 0; new PerformanceObserver((list) => {
-  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted += one.value;
+_SHIFTED = """window.shifts = []; new PerformanceObserver((list) => {
+  const told = ({node, previousRect, currentRect}) =>
+    `${previousRect.y} to ${currentRect.y}: ${(node?.textContent ?? "").slice(0, 60)}`;
+  for (const one of list.getEntries())
+    if (!one.hadRecentInput) window.shifts.push([one.value, one.sources.map(told)]);
 }).observe({type: "layout-shift", buffered: true});"""
 
 
@@ -74,9 +77,10 @@ class Visit:
         drawn = ":not(:has([data-testid='stSkeleton']))"
         self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
 
-    def shifted(self) -> float:
-        """How much of the page has moved since it was opened, by nobody's doing (CLS of web vitals)."""
-        return float(self.page.evaluate("shifted"))
+    def shifted(self) -> tuple[float, list[str]]:
+        """How much of the page has moved by nobody's doing since it was opened (CLS of web vitals), and what."""
+        shifts = self.page.evaluate("shifts")
+        return sum(value for value, _ in shifts), [part for _, parts in shifts for part in parts]
 
     def barriers(self) -> list[str]:
         """What axe finds serious or critical on the page, but for FOREIGN."""
