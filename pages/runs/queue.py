@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from engine.core.machine import read_machine
 from engine.core.wording import count, duration
 from engine.runs import jobs
 from engine.runs.records import RunRecord
@@ -62,9 +63,12 @@ def _running(record: RunRecord, choose: Callable[[list[str]], None]) -> None:
 
 
 def _queue(queued: Sequence[RunRecord], choose: Callable[[list[str]], None]) -> None:
-    st.caption(f"{count(len(queued), 'run')} in the queue; each starts by itself when its turn comes")
+    paused = read_machine(frame.workspace()).training_slots == 0
+    then = "paused: none starts (see Settings)" if paused else "each starts by itself when its turn comes"
+    st.caption(f"{count(len(queued), 'run')} in the queue; {then}")
     for place, record in enumerate(queued[:_LISTED], start=1):
-        who, what = st.columns([3, 1], gap=None, vertical_alignment="center")  # the width of a name moves no button
+        # In columns, so that the width of a name, not yet known while the page loads, moves no button.
+        who, what = st.columns([3, 1], gap=None, vertical_alignment="center")
         with who.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"{place}.", width="content")
             _opening(record, choose)

@@ -78,7 +78,7 @@ class Visit:
         self.page.locator(f"[data-testid='stApp'][data-test-script-state='notRunning']{drawn}").wait_for()
 
     def shifted(self) -> tuple[float, list[str]]:
-        """How much of the page has moved by nobody's doing since it was opened (CLS of web vitals), and what."""
+        """How much of the page has moved by nobody's doing since it was opened (CLS of web vitals)."""
         shifts = self.page.evaluate("shifts")
         return sum(value for value, _ in shifts), [part for _, parts in shifts for part in parts]
 
