@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from engine.core.types import Row
 from engine.core.wording import p_value, percent
 from engine.domains.metric import Metric
-from engine.stats.verdicts import ALPHA
+from engine.stats.levels import ALPHA
 
 
 def for_whom(row: Row, metric: Metric) -> str:

@@ -17,6 +17,7 @@ from engine.show.charts.intervals import interval_chart
 from engine.show.charts.leaderboard import is_bound, leaderboard_table
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
+from engine.stats.levels import LOST
 from engine.strategies import reference
 from pages.compare import asking
 from pages.compare import choices as compare_choices
@@ -85,7 +86,7 @@ _COLUMNS: Final[Mapping[str, Any]] = {
         help="Share of personas that truly gain, with the luck of few examples taken out.",
         width=70,
     ),
-    "lost": _number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
+    "lost": _number("Lost > 10", format="%d", help=f"Personas that {LOST}.", width=68),
     "placebo": _text(
         "Placebo",
         help="Against the same recipe with another persona's adapter or memories. Being above it counts "

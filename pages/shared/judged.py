@@ -12,7 +12,8 @@ from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import ALPHA, BETTER, EQUAL, EQUAL_WITHIN, UNCLEAR, WORSE, judging_p, verdict, why
+from engine.stats.levels import ALPHA, LOST, POINT
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why
 from pages.shared import frame
 
 _MARKS = {
@@ -46,7 +47,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     with st.container(horizontal=True, gap="medium"):
         _improved(row)
         if metric.in_points:
-            lost = "Personas that lost more than 10 points against the reference."
+            lost = f"Personas that {LOST} against the reference."
             _number("Lost over 10", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
@@ -126,7 +127,7 @@ def equivalence(row: Row, reference: str, metric: Metric) -> None:
     if row["delta"] is None or margin is None or not known(row["p_equal"]):
         return
     p = row["p_equal"] if row["p_equal_holm"] is None else row["p_equal_holm"]
-    size = f"{signed_points(margin).removeprefix('+')} point{'' if margin == EQUAL_WITHIN else 's'}"
+    size = f"{signed_points(margin).removeprefix('+')} point{'' if margin == POINT else 's'}"
     with st.popover("Is it equal?", icon=":material/equal:"):
         word = "Equal" if p < ALPHA else "Not shown to be equal"
         st.markdown(f"**{word}** to {frame.plain(row.get('built_on') or reference)} within ± {size}.")

@@ -19,10 +19,9 @@ from engine.domains import metrics
 from engine.results.comparing import looks
 from engine.results.comparing.looks import Look
 from engine.runs.runfolder import append_line, fingerprint
-from engine.stats.verdicts import ALPHA
+from engine.stats.levels import ALPHA
 
 _FILE = "frozen.jsonl"
-CATASTROPHIC: Final = 0.10
 TESTS: Final[Mapping[str, Any]] = {
     "test": "paired over personas, two-sided; better or worse where the 95 % interval leaves out 0 too",
     "alpha": ALPHA,

@@ -21,7 +21,7 @@ from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.training_words import training_lines
-from engine.stats.compare import SMALL_SAMPLE
+from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
@@ -139,8 +139,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
         among = f" among {count(family, 'variant')}" if family > 1 else ""
         yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
-    if personas < SMALL_SAMPLE:
-        yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
+    if personas < FEW:
+        yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."
     noise = compared.found["noise"]
     if noise["limit"] is not None:
         limit = metric.change(noise["limit"]).removeprefix("+")

@@ -21,6 +21,7 @@ from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Se
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
+from engine.stats.levels import LOST
 from engine.stats.pairing import Pairing
 
 _WIN_LOSS_FIGURES = 3
@@ -45,9 +46,7 @@ def verdict_section(gathered: Gathered) -> Section:
 
 def _for_whom(main: Compared, row: Row) -> str:
     told = outcomes(row["wins"], row["ties"], row["losses"])
-    lost = (
-        f"; {count(row['catastrophic'], 'persona')} lost more than 10 points" if main.metric.in_points else ""
-    )
+    lost = f"; {count(row['catastrophic'], 'persona')} {LOST}" if main.metric.in_points else ""
     whom = f"Of {count(row['n_paired'], 'persona')} under {row['variant']}"
     return f"{whom}, {told} than under {row['reference']}{lost}."
 
