@@ -33,6 +33,7 @@ SPLIT_WORDS: Final = {
     "history": "History of unseen personas",
     "unseen": "Unseen personas",
 }
+SCHEME_WORDS: Final = {"by-time": "by time within each persona", "by-persona": "by persona"}
 _WHOLE_WORDS: Final = {"val": "validation", "train": "training"}
 
 
@@ -115,6 +116,11 @@ def about(seconds: float, *, rough: bool = False) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Word a number of things: (1, "persona") -> "1 persona", (12000, "example") -> "12,000 examples"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Word a list: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def size(size_bytes: float) -> str:

@@ -124,7 +124,7 @@ def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, P
         elif by_id[folder.name].state == "succeeded":
             yield from (("outdated", path, folder.name) for path in answers.superseded(ws, folder.name))
     if not busy:
-        yield from (("caches", path, "") for path in _inside(ws.data / "cache") if path.suffix != ".lock")
+        yield from (("caches", path, "") for path in _inside(ws.cache) if path.suffix != ".lock")
 
 
 def _needed(ws: Workspace, records: Iterable[RunRecord]) -> set[str]:

@@ -123,7 +123,7 @@ def places(ws: Workspace) -> list[Place]:
         ("Dataset", ws.dataset, "personas, dialogues and their card"),
         ("Splits", ws.splits, "which dialogue is for what"),
         ("Runs", ws.runs, "specs, logs and scores"),
-        ("Caches", ws.data / "cache", "may be deleted"),
+        ("Caches", ws.cache, "may be deleted"),
         ("Adapters", ws.models, "trained weights"),
         ("Results", ws.database, "an index of the runs; may be rebuilt"),
         ("Report", ws.root / "report", "the report as it was written last"),

@@ -175,13 +175,12 @@ def _prepare(ws: Workspace) -> None:
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
-    by = "by time" if config["split"] == "by-time" else "by persona"
     source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),
         count(len(scored), "variant") + " scored",
-        f"data {source}, split {by}",
+        f"data {source}, split {config['split'].replace('-', ' ')}",
         f"base model {base}",
     )
     st.caption(frame.plain(", ".join(told)))

@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import SPLIT_WORDS, count, duration, spelled
+from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spelled
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -46,12 +46,11 @@ def question_section(gathered: Gathered) -> Section:
 def data_section(gathered: Gathered) -> Section:
     """What the study stands on: counts, splits and their checks."""
     card, counts = gathered.card, gathered.card["counts"]
-    by = "by time within each persona" if gathered.config["split"] == "by-time" else "by persona"
     told = f"Source {card['source']}: {count(counts['personas'], 'persona')}"
     if counts["dialogues"]:
         told += (
             f", {count(counts['dialogues'], 'dialogue')}, {count(counts['messages'], 'message')};"
-            f" divided {by}. sha256 {card['data_hash'][:16]}"
+            f" divided {SCHEME_WORDS[gathered.config['split']]}. sha256 {card['data_hash'][:16]}"
         )
     blocks: list[Block] = [Text(f"{told}."), *(Text(str(note), "note") for note in card.get("notes", ()))]
     if counts["dialogues"]:
