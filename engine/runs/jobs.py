@@ -75,9 +75,10 @@ def submit(ws: Workspace, plan: Submittable, *, machine: Machine | None = None) 
     """Queue the plan's runs and start what can start; return one entry a run, in the plan's order.
 
     A run that exists is returned as it stands, so that launching twice gives one run; a failed, cancelled or
-    lost one is resumed from its last checkpoint. One that was put into a queue elsewhere is taken up. `machine` says where the runs are executed, by default as the workspace's
-    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so, or
-    memory or disk are not there, and ChangedFiles where the data or the base is not what was taken in.
+    lost one is resumed from its last checkpoint, and one that was put into a queue elsewhere taken up.
+    `machine` says where runs are executed, by default as the workspace's settings say. A torn spec.json is
+    written again. Raises EngineError where runs cannot be executed so, or memory or disk are not there, and
+    ChangedFiles where the data or the base is not what was taken in.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
