@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.integrity import warn_changed
 from engine.core.plain import in_cell
-from engine.core.wording import count, known, percent, points, signed_points
+from engine.core.wording import count, known, percent, percents, points, signed_points
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -318,18 +318,16 @@ def _below(shown: Table) -> bool:
 def _gain(row: Record | None, metric: Metric) -> str:
     if not row or row["delta"] is None:
         return "not made"
-    low, high = metric.change(row["ci_low"]), metric.change(row["ci_high"])
-    return f"{metric.change(row['delta'])} ({low} to {high})"
+    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def _share(row: Record) -> str:
     """The share that truly gains, luck taken out; the raw one where examples do not tell the two apart."""
     if known(row["true_share"]):
-        low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
-        return f"{percent(row['true_share'])} ({low} to {high})"
+        return f"{percent(row['true_share'])} ({percents(row['true_share_low'], row['true_share_high'])})"
     if not known(row["share_improved"]):
         return percent(row["share_improved"])
-    return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
+    return f"{percent(row['share_improved'])} ({percents(row['share_low'], row['share_high'])})"
 
 
 def _show_criteria(found: Record) -> None:

@@ -91,6 +91,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     return NOTHING if share is None or not known(share) else f"{rounded(100 * share, digits)} %"
 
 
+def percents(low: float | None, high: float | None) -> str:
+    """Word an interval of shares: "50 % to 70 %"."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def duration(seconds: float | None) -> str:
     """Word a time: 0.4 -> "under 1 s", 80 -> "1 min 20 s", 7260 -> "2 h 1 min", 180000 -> "2 d 2 h"."""
     if seconds is None or not known(seconds):

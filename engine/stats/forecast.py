@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from engine.core.errors import EngineError
-from engine.core.wording import percent
+from engine.core.wording import percent, signed_points
 from engine.stats.levels import ALPHA, CONFIDENCE, NOISE, POWER
 from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
 
@@ -184,7 +184,7 @@ def _words(made: Forecast) -> tuple[str, ...]:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+    return f"{signed_points(value)} points"
 
 
 def _percent(share: float) -> str:

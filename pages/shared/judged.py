@@ -7,7 +7,17 @@ from collections.abc import Sequence
 import streamlit as st
 
 from engine.core.types import Row
-from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
+from engine.core.wording import (
+    count,
+    interval,
+    known,
+    outcomes,
+    p_value,
+    percent,
+    percents,
+    points,
+    signed_points,
+)
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
@@ -69,13 +79,13 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
 
 def _improved(row: Row) -> None:
     """The share that truly gains where examples tell it from luck; the raw count stands beside."""
-    low, high = percent(row["share_low"]), percent(row["share_high"])
-    raw = f"{percent(row['share_improved'])} look better (95 % interval {low} to {high}, Wilson's)."
+    seen = percents(row["share_low"], row["share_high"])
+    raw = f"{percent(row['share_improved'])} look better (95 % interval {seen}, Wilson's)."
     if row["true_share"] is None:
         _number("Improved", percent(row["share_improved"]), raw)
         return
-    interval_ = f"{percent(row['true_share_low'])} to {percent(row['true_share_high'])}"
-    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {interval_}. {raw}"
+    truly = percents(row["true_share_low"], row["true_share_high"])
+    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {truly}. {raw}"
     _number("Improved", percent(row["true_share"]), told)
 
 

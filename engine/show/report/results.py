@@ -17,6 +17,7 @@ from engine.results import store
 from engine.results.comparing.pairings import pairings
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.personas import persona_chart, table_of
+from engine.show.for_whom import improved
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
@@ -97,13 +98,9 @@ def leaderboard_of(found: Mapping[str, Any]) -> Table:
     return Table(
         f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}.",
         columns,
-        tuple(tuple(row_words(row, metric, improved=_improved(row))) for row in found["rows"]),
+        tuple(tuple(row_words(row, metric, improved=percent(improved(row)))) for row in found["rows"]),
         frozenset({"mean", "difference", *COUNTED, "improved"}),
     )
-
-
-def _improved(row: Row) -> str:
-    return percent(row["share_improved"] if row["true_share"] is None else row["true_share"])
 
 
 def _intervals(compared: Compared) -> Figure:
