@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from engine.core.locks import locked
 from engine.core.paths import Workspace, read_rows
+from engine.core.stamps import grown
 from engine.domains import metrics
 from engine.results.comparing import looks
 from engine.results.comparing.looks import Look
@@ -86,7 +87,7 @@ def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
 
 def size(ws: Workspace) -> int:
     """Return what grows with each plan, 0 before the first."""
-    return _path(ws).stat().st_size if _path(ws).exists() else 0
+    return grown(_path(ws))
 
 
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
