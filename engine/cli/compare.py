@@ -23,7 +23,7 @@ from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
-from engine.show.row_words import COUNTED, row_words
+from engine.show.row_words import COUNTED, gain_words, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
@@ -301,7 +301,7 @@ def _show_controls(found: Record, metric: Metric) -> None:
     for row in found["rows"]:
         if row["above_placebo"] or row.get("above_matched"):
             over = (row, row.get("above_matched"), row["above_placebo"])
-            shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
+            shown.add_row(row["variant"], *(gain_words(one, metric) for one in over))
     if _below(shown):
         told = "Over the placebo counts the harm of another persona's help too"
         note(f"{told}: alone it says nothing of a gain.")
@@ -313,12 +313,6 @@ def _below(shown: Table) -> bool:
         out().print()
         out().print(shown)
     return bool(shown.row_count)
-
-
-def _gain(row: Record | None, metric: Metric) -> str:
-    if not row or row["delta"] is None:
-        return "not made"
-    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def _share(row: Record) -> str:

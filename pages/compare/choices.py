@@ -173,6 +173,13 @@ def choose_candidate(name: str) -> None:
     addresses.point("candidate", name)
 
 
+def choose_row(table: str, names: str) -> None:
+    """Look at the variant of the row that is selected; `names` is the key of what stands in the rows."""
+    rows, shown = st.session_state[table]["selection"]["rows"], st.session_state[names]
+    if rows and rows[0] < len(shown):
+        choose_candidate(shown[rows[0]])
+
+
 def choose_section(name: str) -> None:
     """Show another section of the page; for callbacks."""
     frame.choose(PAGE, "view", name)

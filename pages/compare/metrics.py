@@ -42,7 +42,7 @@ def show(view: View) -> None:
     frame.table(
         table.style.map(_colour, subset=labels),
         key=_TABLE,
-        on_select=_choose,
+        on_select=partial(compare_choices.choose_row, _TABLE, _NAMES),
         selection_mode="single-row",
         height="content",
         alt="Every variant's difference in every metric, with its verdict; select a row to look at one",
@@ -104,10 +104,3 @@ def _tidy(view: View, tables: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def _colour(cell: str) -> str:
     colour = COLOURS.get(cell[:1])
     return f"background-color: {colour}" if colour else ""
-
-
-def _choose() -> None:
-    rows = st.session_state[_TABLE]["selection"]["rows"]
-    names = st.session_state[_NAMES]
-    if rows and rows[0] < len(names):
-        compare_choices.choose_candidate(names[rows[0]])

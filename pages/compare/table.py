@@ -27,7 +27,7 @@ from pages.shared import downloads, frame, judged, reads
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
-_TABLE, _CHART = "compare_table", "compare_intervals"
+_TABLE, _CHART, _SHOWN = "compare_table", "compare_intervals", "compare_shown"
 _number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
 _COLUMNS: Final[Mapping[str, Any]] = {
     "variant": _text("Variant", width=170, pinned=True),
@@ -128,7 +128,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
-    st.session_state["compare_shown"] = shown
+    st.session_state[_SHOWN] = shown
     frame.select_rows(_TABLE, [shown.index(candidate)] if candidate in shown else [])
     unit = ", in points," if view.in_points else ""
     where = reads.SPLIT_WORDS[view.asked.split].lower()
@@ -139,7 +139,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     frame.table(
         frame.scored(table, metric, levels=("mean",), changes=("delta",)),
         key=_TABLE,
-        on_select=_choose_row,
+        on_select=partial(compare_choices.choose_row, _TABLE, _SHOWN),
         selection_mode="single-row",
         height="content" if len(table) <= _ROWS_SHOWN else _HEIGHT,
         placeholder="",
@@ -231,13 +231,6 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
     if metric.name == DECIDES and any(table["criterion"]):
         columns.append("criterion")
     return [*columns, "steps"] if table["steps"].notna().any() else columns
-
-
-def _choose_row() -> None:
-    rows = st.session_state[_TABLE]["selection"]["rows"]
-    shown = st.session_state["compare_shown"]
-    if rows and rows[0] < len(shown):
-        compare_choices.choose_candidate(shown[rows[0]])
 
 
 def _intervals(view: View) -> None:

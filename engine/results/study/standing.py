@@ -14,6 +14,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
+from engine.core.wording import duration
 from engine.domains import metrics
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
@@ -88,6 +89,13 @@ class Stand:
         """Word that time: "about 2 min", "roughly 2 min" where it is a guess, "" where nobody knows."""
         left = self.plans[node_id].left if node_id in self.plans else None
         return left.words if left and left.seconds else ""
+
+    def time_words(self, node_id: str, state: str, *, took: str = "") -> str:
+        """Word what a node's runs took, else, where its state lets it run, what they should take."""
+        finding = self.walk.findings.get(node_id)
+        if finding is not None and finding.seconds:
+            return f"{took}{duration(finding.seconds)}"
+        return self.estimate_words(node_id) if state not in ("skipped", "not available") else ""
 
 
 def stand(
