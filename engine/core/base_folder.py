@@ -74,13 +74,14 @@ def has_tokenizer(folder: Path) -> bool:
     return any(path for pattern in _TOKENIZERS for path in folder.glob(pattern))
 
 
+def decides(name: str) -> bool:
+    """Say whether a file of that name may decide what a base says."""
+    return Path(name).suffix in _DECISIVE and not Path(name).stem.lower().startswith(_PROSE)
+
+
 def deciding_files(folder: Path) -> list[Path]:
     """Return the files of a base that decide what it says: weights, tokenizer, template, configuration."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix in _DECISIVE and not path.stem.lower().startswith(_PROSE) and path.is_file()
-    )
+    return sorted(path for path in folder.iterdir() if decides(path.name) and path.is_file())
 
 
 def check_base(folder: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace, read_json, read_text
+from engine.core.stamps import is_whole_table
 
 _FOLDERS = frozenset({"data", "dataset", "splits", "runs", "cache", "trees", "autopilot", "report", "models"})
 _FILES = frozenset(
@@ -24,7 +25,6 @@ _FILES = frozenset(
 _PASSED_OVER = frozenset({"checkpoint", "parts"})
 # Their last line may be cut off by a kill.
 _GROWING = frozenset({"events.jsonl", "log.jsonl", "usage.jsonl", "labels.jsonl"})
-_PARQUET_ENDS = b"PAR1"
 _DATA = "Repeat the workspace's init with the same choices: it writes the data's files again."
 _MENDS = {
     "workspace.json": _DATA,
@@ -118,10 +118,7 @@ def _content(path: Path, record: Any) -> str:
     elif path.suffix == ".jsonl":
         return _lines(path)
     elif path.suffix == ".parquet":
-        with path.open("rb") as file:
-            begin, size = file.read(4), file.seek(0, 2)
-            file.seek(max(0, size - 4))
-            return "" if (begin, file.read()) == (_PARQUET_ENDS, _PARQUET_ENDS) else "is cut off, or no table"
+        return "" if is_whole_table(path) else "is cut off, or no table"
     elif path.suffix in (".yaml", ".txt"):
         read_text(path, errors="replace" if path.suffix == ".txt" else "strict")
     return ""

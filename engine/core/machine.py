@@ -28,7 +28,7 @@ Launcher = Literal["local", "ray"]
 LAUNCHERS = get_args(Launcher)
 _FALSE = ("", "0", "false", "no", "off")
 _MOST_SLOTS = 64
-_MOST_TASKS = 256
+MOST_TASKS = 256
 
 
 def _without_spaces(address: str) -> str:
@@ -58,7 +58,7 @@ class Machine:
     ray_address: Annotated[str, AfterValidator(_without_spaces)] = ""
     ray_cpus: Annotated[float, Field(gt=0)] = 1.0
     ray_gpus: Annotated[float | None, Field(ge=0)] = None
-    ray_tasks: Annotated[int | None, Field(ge=1, le=_MOST_TASKS)] = None
+    ray_tasks: Annotated[int | None, Field(ge=1, le=MOST_TASKS)] = None
     ray_runs: Annotated[int, Field(ge=0, le=_MOST_SLOTS)] = 2
     read_only: bool = False
     extensions: Annotated[tuple[Annotated[str, AfterValidator(_python_file)], ...], Strict(False)] = ()

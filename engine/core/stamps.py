@@ -1,4 +1,5 @@
-"""What can be told of files without reading them: whether one is still the same, and how much they hold."""
+"""What can be told of files without reading them: whether one is still the same or cut off, and how much lies
+there."""
 
 from __future__ import annotations
 
@@ -23,6 +24,14 @@ def grown(path: Path) -> int:
     """Return what grows with each line of a file that only grows, 0 before the first."""
     found = stamp(path)
     return found[1] if found else 0
+
+
+def is_whole_table(path: Path) -> bool:
+    """Say whether a file begins and ends as parquet does."""
+    with path.open("rb") as file:
+        begin, size = file.read(4), file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4))
+        return begin == file.read() == b"PAR1"
 
 
 def held(path: Path) -> tuple[int, int]:

@@ -10,15 +10,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine.core.base_folder import base_on_disk, has_tokenizer
+from engine.core.base_folder import base_on_disk, decides, has_tokenizer
 from engine.core.errors import EngineError, first_line
 from engine.core.paths import read_json
 
 POOLING = "1_Pooling/config.json"
 """How a sentence encoder makes one vector of its tokens'."""
 _INDEX, _WHOLE = "model.safetensors.index.json", "model.safetensors"
-_BESIDE = (".json", ".jinja", ".txt", ".model", ".spm")
-_PROSE = ("readme", "license", "notice", "requirements")
 
 
 def hub_folder(name: str, *, cache: Path | None = None) -> Path:
@@ -49,7 +47,7 @@ def missing_files(folder: Path) -> list[str]:
 def needed(files: Iterable[str]) -> list[str]:
     """Return the files of a repository that loading takes: configuration, tokenizer, one set of weights."""
     there = [name for name in files if "/" not in name or name == POOLING]
-    kept = [name for name in there if name.endswith(_BESIDE) and not name.lower().startswith(_PROSE)]
+    kept = [name for name in there if decides(name) and not name.endswith(".safetensors")]
     if _WHOLE in there:
         return [*(name for name in kept if name != _INDEX), _WHOLE]
     return [*kept, *(name for name in there if name.startswith("model-") and name.endswith(".safetensors"))]

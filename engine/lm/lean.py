@@ -25,10 +25,10 @@ from transformers import PreTrainedModel
 
 from engine.core.errors import first_line
 from engine.lm.fused import Norm, fed_forward, is_norm, normalised, rms_norm_at_once
+from engine.lm.tail import TOLERANCE
 
 _TURN = "apply_rotary_pos_emb"
 _PROBED_ROWS = 4
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 _ROUGH_TOLERANCE = 2e-2
 
 Swap = tuple[Any, str, Callable[..., Any]]
@@ -176,6 +176,6 @@ def _random(like: Any, *shape: int) -> Tensor:
 
 
 def _close(one: Tensor, other: Tensor) -> bool:
-    tolerance = _TOLERANCE.get(one.dtype, _ROUGH_TOLERANCE)
+    tolerance = TOLERANCE.get(one.dtype, _ROUGH_TOLERANCE)
     size = float(one.abs().max())
     return bool(torch.allclose(one.float(), other.float(), rtol=tolerance, atol=tolerance * size))

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from engine.core.memory import available_bytes
 
 _FEWEST_AT_ONCE, _MOST_AT_ONCE = 1024, 65536
-_SHARE_OF_FREE = 0.8
+SHARE_OF_FREE = 0.8
 _CPU_WORDS = ("can't allocate memory", "not enough memory")
 
 
@@ -47,5 +47,5 @@ def tokens_that_fit(model: PreTrainedModel, *, fused: bool) -> int:
     wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     each = config.num_hidden_layers * (9 * config.hidden_size + 2 * wide) * model.dtype.itemsize
     each = each if fused else 3 * each // 2
-    fitting = int(_SHARE_OF_FREE * free_bytes(model.device)) // each
+    fitting = int(SHARE_OF_FREE * free_bytes(model.device)) // each
     return int(min(_MOST_AT_ONCE, max(_FEWEST_AT_ONCE, 1 << max(0, fitting.bit_length() - 1))))

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from engine.lm.memory import free_bytes
+from engine.lm.memory import SHARE_OF_FREE, free_bytes
 from engine.lm.static_steps import StaticSteps, unsuited
 
 BATCH_ROWS = 64
 _GPU_ROWS = 1024
-_SHARE_OF_FREE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Batching:
 
     def room(self, model: PreTrainedModel) -> Callable[[], int | None]:
         """Return what tells how many bytes a batch may take where the model is."""
-        return self.most_bytes or (lambda: int(free_bytes(model.device) * _SHARE_OF_FREE))
+        return self.most_bytes or (lambda: int(free_bytes(model.device) * SHARE_OF_FREE))
 
     def steps(self, model: PreTrainedModel) -> StaticSteps | None:
         """Return static steps for the batches of one call; None where the plan has none."""

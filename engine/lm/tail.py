@@ -19,7 +19,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 _MEASURED = "_logits_after_head"
 _PROBED_ROWS, _PROBED_LOGITS = 4, (10.0, 1000.0)
-_TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-9}
 _ROUGH_TOLERANCE = 1e-2
 
 
@@ -80,7 +80,7 @@ def _differs(model: PreTrainedModel) -> bool:
         return True
     random = torch.Generator().manual_seed(0)
     hidden = torch.randn(_PROBED_ROWS, weight.shape[1], generator=random).to(weight.device, weight.dtype)
-    tolerance = _TOLERANCE.get(weight.dtype, _ROUGH_TOLERANCE)
+    tolerance = TOLERANCE.get(weight.dtype, _ROUGH_TOLERANCE)
     for size in _PROBED_LOGITS:
         probed = hidden * (size / head(hidden).abs().max().clamp(min=1e-6))
         bare, own = head(probed).float(), _through_model(model, probed).float()

@@ -17,14 +17,12 @@ from engine.core.wording import spelled
 from engine.lm.effects import Swapped, effects_of, normal
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison
-from engine.strategies.budgets import MATCHED_TO
+from engine.strategies.budgets import MATCHED, MATCHED_TO
 
 BOUND = "ceiling"
 """The family of what a world's truth or hindsight says: it never competes."""
 _YARDSTICK = "knows_population"
 """The oracle that knows no persona: who has learned from one may exceed it, so it is no bound."""
-MATCHED = "matched"
-"""The family of unified adapters that were trained on as much as others were: controls."""
 _ABOVE = ("delta", "ci_low", "ci_high", "p", "n_paired", "wins", "ties", "losses", "min_detectable_effect")
 
 

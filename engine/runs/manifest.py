@@ -14,12 +14,12 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.integrity import differences, sha256
 from engine.core.paths import TornFile, Workspace, read_json, write_json
+from engine.core.stamps import is_whole_table
 from engine.runs import usage
 from engine.runs.runfolder import CANCEL, declared, now
 
 NAME = "done.json"
 _SIZE_BYTES = 8
-_PARQUET_END = b"PAR1"
 _LIVING = frozenset({NAME, "status.json", "log.txt", usage.NAME, CANCEL})
 
 
@@ -86,7 +86,7 @@ def _refuse_cut_off(path: Path) -> None:
     if path.suffix == ".json":
         read_json(path)
     cut_weights = path.suffix == ".safetensors" and path.stat().st_size != _told_bytes(path)
-    cut_table = path.suffix == ".parquet" and not path.read_bytes().endswith(_PARQUET_END)
+    cut_table = path.suffix == ".parquet" and not is_whole_table(path)
     if cut_weights or cut_table:
         raise TornFile(path, "is cut off.")
 

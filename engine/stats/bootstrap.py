@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 
 MIN_BOOTSTRAP = 8  # personas; below it there are too few distinct resamples to speak of
-_CHUNK = 4_000_000  # numbers held at a time, 32 MB
+CHUNK = 4_000_000  # numbers held at a time, 32 MB
 _KEPT = 32_000_000  # counts of resamples that are kept, a byte each: drawing is most of the work
 
 
@@ -53,7 +53,7 @@ def bootstrap_t(
     p is at least 2 / (resamples + 1), and counts resamples without any spread on either side.
     """
     found = [np.empty(studies.shape[1]) for _ in range(4)]
-    width = max(1, _CHUNK // resamples)
+    width = max(1, CHUNK // resamples)
     for start in range(0, studies.shape[1], width):
         part = slice(start, start + width)
         means, squares = _resampled(studies[:, part], resamples=resamples, seed=seed)
@@ -105,10 +105,10 @@ def _resampled(studies: Vector, *, resamples: int, seed: int) -> tuple[Vector, V
     """Return the mean of d and of d * d in every resample, both of shape (resamples, m)."""
     n, m = studies.shape
     both = np.concatenate([studies, studies**2], axis=1)
-    if n * resamples <= _CHUNK:
+    if n * resamples <= CHUNK:
         moments = _counts(n, resamples, seed) @ both / n
     elif n * resamples <= _KEPT:
-        kept, size = _small_counts(n, resamples, seed), max(1, _CHUNK // n)
+        kept, size = _small_counts(n, resamples, seed), max(1, CHUNK // n)
         parts = [kept[start : start + size] for start in range(0, resamples, size)]
         moments = np.concatenate([part.astype(np.float64) @ both / n for part in parts])
     else:
@@ -122,7 +122,7 @@ def _drawn_in_parts(n: int, resamples: int, seed: int) -> Iterator[Vector]:
 
 
 def _chunk_sizes(n: int, resamples: int) -> list[int]:
-    size = max(1, _CHUNK // n)
+    size = max(1, CHUNK // n)
     return [min(size, resamples - start) for start in range(0, resamples, size)]
 
 

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from engine.stats.bootstrap import CHUNK
 from engine.stats.levels import NOISE
 from engine.stats.pairing import Counts, Vector
 
 KIND: Final = "percentile"
-_CHUNK = 4_000_000  # numbers drawn at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _drawn(counts: Counts, least: float, draw: np.random.Generator, resamples: i
     n, apart = len(counts.candidate), counts.candidate - counts.reference
     whole = counts.candidate.sum(axis=0), counts.reference.sum(axis=0)
     found, as_large = [], 0
-    for start in range(0, resamples, step := max(1, _CHUNK // n)):
+    for start in range(0, resamples, step := max(1, CHUNK // n)):
         size = min(step, resamples - start)
         weights = draw.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
         found.append(counts.values(weights @ counts.candidate) - counts.values(weights @ counts.reference))

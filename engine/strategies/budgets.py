@@ -93,6 +93,8 @@ def _stands_on(folder: Path, _: Stamp) -> tuple[str, ...]:
 
 
 MATCHED_TO = "matched"
+MATCHED = "matched"
+"""The family of unified adapters that were trained on as much as others were: controls."""
 """The role under which a step-matched unified finds the run whose budget it has."""
 
 

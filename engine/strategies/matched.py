@@ -11,11 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from engine.strategies.budgets import MATCHED_TO
+from engine.strategies.budgets import MATCHED, MATCHED_TO
 from engine.strategies.spec import Having, Traits, Upstream
 from engine.strategies.trained import LoraParameters, train_lora, trained
-
-FAMILY = "matched"
 
 
 class MatchedParameters(LoraParameters):
@@ -57,7 +55,7 @@ STRATEGY = trained(
     parameters=MatchedParameters,
     step=train_lora,
     by="all",
-    family=FAMILY,
+    family=MATCHED,
     traits=Traits(
         routable=False, readable=False, mixable=False, serves_unseen=True, divides=("training", "replies")
     ),

@@ -17,7 +17,7 @@ from engine.core.stamps import weight_bytes
 from engine.runs.room import Room, beside
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-from engine.strategies.workload import workload
+from engine.strategies.workload import CLUSTERS, workload
 
 _PROCESS_BYTES = 350_000_000  # Python with the model code
 _STEP_TOKENS = 2048  # what a training step computes at once on a processor
@@ -25,7 +25,6 @@ _NUMBER_BYTES = 4
 _REPLY_BYTES = 1_500  # with its reference and scores, as Parquet
 _RUN_BYTES = 1_000_000  # spec, log, events, manifest
 _WHILE_TRAINED = 3  # an adapter and its two moments, in a checkpoint
-_CLUSTERS = 10
 
 
 def room(specs: Iterable[RunSpec], ground: Ground) -> Room:
@@ -49,7 +48,7 @@ def _of_run(spec: RunSpec, ground: Ground, folder: Path | None) -> Room:
 
 def _adapter_bytes(parameters: Mapping[str, Any], ground: Ground, config: Mapping[str, Any]) -> int:
     """The weights of all adapters that a run trains, by their shape; 0 where that is not known."""
-    count = {"all": 1, "cluster": _CLUSTERS, "persona": parameters.get("personas") or ground.personas}
+    count = {"all": 1, "cluster": CLUSTERS, "persona": parameters.get("personas") or ground.personas}
     many = min(int(count.get(str(parameters.get("by")), 0)), ground.personas)
     wide, layers = _width(config), int(config.get("num_hidden_layers") or 0)
     heads = int(config.get("num_attention_heads") or 1)

@@ -16,7 +16,8 @@ from engine.strategies.ground import Ground
 
 _TRAIN_SHARE = 0.6
 """Of a persona's dialogues, by the split; an estimate needs no more than that."""
-_CLUSTERS = 10
+CLUSTERS = 10
+"""So many are reckoned with where no clustering says how many there are."""
 _AUGMENTED = 100.0
 """Dialogues of a persona that augmentation aims at by default."""
 NONE: Mapping[str, RunSpec] = MappingProxyType({})
@@ -57,7 +58,7 @@ def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NO
 def _personas(parameters: Mapping[str, Any], ground: Ground) -> float:
     asked = parameters.get("personas")
     count = float(min(asked or ground.personas, ground.personas))
-    return count / _CLUSTERS if parameters.get("cluster") is not None else count
+    return count / CLUSTERS if parameters.get("cluster") is not None else count
 
 
 def _values(parameters: Mapping[str, Any], name: str) -> int:

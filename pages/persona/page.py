@@ -23,7 +23,6 @@ from pages.persona import scores as persona_scores
 from pages.persona.scene import Scene
 from pages.shared import addresses, downloads, frame, judging, reads, replies, rescore
 
-_choice = partial(frame.linked_choice, page="persona")
 _LEAD = "Who is it, and what does each way of personalising do for this one person?"
 _LAST = "persona_looked_at_last"
 
@@ -123,7 +122,7 @@ def _persona(ws: Workspace, names: Sequence[str]) -> str:
 
 def _whose(ws: Workspace, names: Sequence[str]) -> str | None:
     called = reads.names(ws)
-    return _choice("Persona", names, name="persona", words=lambda name: called.get(name, name))
+    return persona_scene.choice("Persona", names, name="persona", words=lambda name: called.get(name, name))
 
 
 # --- the head of the page

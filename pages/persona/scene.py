@@ -105,7 +105,7 @@ def replies(
 
 
 SPLITS = {"val": "Validation", "test": "Test"}  # it opens where nothing is used up
-_choice = partial(frame.linked_choice, page="persona")
+choice = partial(frame.linked_choice, page="persona")
 _NEEDS_SCORES = ("gain", "loss", "score")
 _REFERENCE_HELP = "Differences are against this variant, on the same examples."
 _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies are framed."
@@ -145,15 +145,15 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
         return None
     shown = metrics.of_study(ws)
     with columns[2]:
-        metric = _choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
+        metric = choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[3]:
-        split = _choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
+        split = choice("Split", splits, name="split", words=lambda name: SPLITS[name], segmented=True)
     metric, split = metric or next(iter(shown)), split or splits[0]
     protocol = _protocol(ws, protocols[protocols["split"] == split], metric=metric, split=split)
     first = reads.choices_on(ws, metric=metric, split=split, protocol=protocol)
     names = [row["variant"] for row in first["rows"] if not is_bound(row)]
     with columns[1]:
-        reference = _choice("Reference", names, name="reference", help=_REFERENCE_HELP) or names[0]
+        reference = choice("Reference", names, name="reference", help=_REFERENCE_HELP) or names[0]
     asked = {"protocol": protocol, "reference": None if reference == first["reference"] else reference}
     found = reads.compared(
         ws, metric=metric, split=split, **{name: value for name, value in asked.items() if value}
@@ -163,7 +163,7 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
     bounds = [row["variant"] for row in rows if is_bound(row)]
     rivals = [row["variant"] for row in rows if row["variant"] not in (reference, *bounds)]
     with columns[0]:
-        variant = _choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)
+        variant = choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)
     return Scene(
         metric=shown[metric],
         split=split,
@@ -191,7 +191,7 @@ def _protocol(ws: Workspace, protocols: pd.DataFrame, *, metric: str, split: str
         addresses.linked("protocol", names, label="Protocol")
         return None
     told = reads.protocol_words(protocols)
-    chosen = _choice(
+    chosen = choice(
         "Protocol", names, name="protocol", help="The settings that scores share.",
         words=lambda name: told[name],
     )  # fmt: skip
@@ -211,7 +211,7 @@ def in_order(
     }
     can = {"cluster": clusters is not None, **dict.fromkeys(_NEEDS_SCORES, scene is not None)}
     with place:
-        order = _choice(
+        order = choice(
             "Order",
             [one for one in ORDERS if can.get(one, True)],
             name="order",

@@ -27,11 +27,11 @@ from engine.runs.records import RunRecord, scan
 from engine.runs.runfolder import RunSpec, canonical, declared
 from engine.stats.compare import compare
 from engine.strategies import registry
+from engine.strategies.budgets import TRAINING
 from engine.strategies.ground import read_ground
 from engine.strategies.sweep import BELOW, Sweep, bare
 
 SPLITS = ("val", "test")
-_TRAINING = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ def _below(spec: RunSpec | None, records: Mapping[str, RunRecord]) -> RunRecord 
 
 def _newcomers(ws: Workspace, run_id: str) -> set[str]:
     """The personas whom a run's adapter was not trained on."""
-    trained = {one for record in read_json(ws.run_folder(run_id) / _TRAINING) for one in record["personas"]}
+    trained = {one for record in read_json(ws.run_folder(run_id) / TRAINING) for one in record["personas"]}
     return {one.persona_id for one in load_dataset(ws).personas} - trained
 
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.errors import EngineError, first_line
+from engine.core.machine import MOST_TASKS
 
 CONNECT_SECONDS = 20.0
-MOST_TASKS = 256
 Resources = Mapping[str, float]
 """How much there is of CPU, GPU ..."""
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import altair as alt
-
-Chart = alt.LayerChart | alt.FacetChart
+from engine.show.charts.looks import Chart
 
 
 @dataclass(frozen=True, slots=True)

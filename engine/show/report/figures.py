@@ -17,7 +17,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from engine.show.report.blocks import Chart
+from engine.show.charts.looks import Chart
 
 Spec = dict[str, Any]
 

@@ -14,6 +14,7 @@ from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spel
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
+from engine.results.imported.importing import EXPERIMENT
 from engine.runs.manifest import read as read_manifest
 from engine.runs.protocol import WRITTEN_AS
 from engine.runs.records import RunRecord
@@ -25,7 +26,6 @@ from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
-_IMPORT = "import-study"
 _NOT_SHOWN = frozenset({"warnings", "files", "scored_on", "imported", WRITTEN_AS})
 _WEAK_SILHOUETTE = 0.25  # Kaufman and Rousseeuw, Finding Groups in Data (1990): below it no structure
 
@@ -174,7 +174,7 @@ def _clusters(gathered: Gathered, record: RunRecord) -> Iterator[str]:
     if (folder / FILE).exists():
         read = read_clusters(gathered.ws, record.run_id)
         facts = {"k": read.k, "silhouette": read.silhouette, "stability_ari": read.stability}
-    elif record.experiment == _IMPORT:
+    elif record.experiment == EXPERIMENT:
         try:
             facts = read_manifest(folder).get("summary", {}).get("clusters", {})
         except EngineError:
@@ -216,19 +216,19 @@ def reproduce_section(gathered: Gathered) -> Section:
 
 
 def _took(record: RunRecord) -> str:
-    return "" if record.experiment == _IMPORT else duration(record.status.seconds)
+    return "" if record.experiment == EXPERIMENT else duration(record.status.seconds)
 
 
 def _commands(gathered: Gathered, done: list[RunRecord]) -> Iterator[str]:
     """What is typed to make it again, in a folder of one's own that the reader calls W."""
     config, card, there = gathered.config, gathered.card, {"workspace": "W"}
-    if card.get("importer") != _IMPORT:
+    if card.get("importer") != EXPERIMENT:
         made = {"dataset": config["dataset"]["source"], "split": config["split"]}
         made |= {name: (card.get("world") or {}).get(name) for name in ("personas", "dialogues")}
         made |= {"base": config["base"], "seed": config["seed"]}
         yield command_line("init", options={**made, **there})
     for record in done:
-        if record.experiment == _IMPORT:
+        if record.experiment == EXPERIMENT:
             yield command_line("import-study", "RESULTS", options=there)
         elif record.spec is not None:
             yield command_of(record.spec, Workspace(Path("W")), upstream=_unusual(record.spec))
