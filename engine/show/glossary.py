@@ -34,7 +34,7 @@ WORDS = (
         ("Persona", "Data"),
     ),
     Word(
-        "train, validation, test",
+        "train, validation (val), test",
         "The parts a persona's dialogues are divided into, by time: one to learn from, one to choose by, "
         "one that is looked at only to judge what was chosen.",
         ("Study", "Compare", "Data"),

@@ -91,7 +91,7 @@ def _delete(ws: Workspace, names: list[str]) -> None:
     what = _named(names)
     if refused is not None:
         st.warning(frame.plain(refused.message), icon=":material/block:")
-        st.caption(frame.hint(refused.hint))
+        frame.remedy(refused.hint)
         return
     st.markdown(
         f"{frame.plain(what)}: scores, log and adapters go. It can be undone until the files are removed."

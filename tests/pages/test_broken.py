@@ -84,6 +84,16 @@ def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(
         assert stands in told, page
 
 
+@pytest.mark.parametrize("name", ["splits/splits.json", "references.json"])
+def test_what_is_broken_is_said_once_on_a_page(copied: Workspace, open_page: Open, name: str) -> None:
+    (copied.data / name).write_text(NO_JSON)
+    for page in ("home", "compare", "persona", "data", "playground"):
+        app = open_page(copied, page)
+        said = [entry.value for kind in ("error", "warning") for entry in getattr(app, kind)]
+        assert len([text for text in said if Path(name).stem in text]) == 1, (page, said)
+        assert any(one.value.startswith("python -m engine") for one in app.code), page
+
+
 def test_scores_stand_when_the_data_cannot_be_read(copied: Workspace, open_page: Open) -> None:
     (copied.dataset / "personas.jsonl").write_text(NO_JSON)
     (copied.splits / "splits.json").write_text(NO_JSON)
