@@ -60,9 +60,9 @@ class _Turn(BaseModel):
 
 
 class Wanted(BaseModel):
-    """What a request may hold; what it holds beyond that changes nothing."""
+    """What a request may hold. Of the rest, `refuse` lets through what would change no answer."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="allow")
 
     model: str
     messages: list[_Turn] = Field(min_length=1)
@@ -92,6 +92,21 @@ class Wanted(BaseModel):
             return None
         seed = secrets.randbits(32) if self.seed is None else self.seed
         return Sampling(self.temperature, self.top_p or 1.0, seed)
+
+
+_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("none", "auto"),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "modalities": (["text"],),
+    "logprobs": (False,),
+    "logit_bias": ({},),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+}
+"""What OpenAI's API knows that would change an answer and is not done here, with what asks for nothing."""
 
 
 class UnknownModel(EngineError):
@@ -298,6 +313,9 @@ def refuse(wanted: Wanted) -> None:
     """Raise EngineError for what is asked of this address and not done here."""
     if wanted.n not in (None, 1):
         raise EngineError("One reply a request.", "Leave n out.")
+    for name, value in (wanted.model_extra or {}).items():
+        if value is not None and name in _NEUTRAL and value not in _NEUTRAL[name]:
+            raise EngineError(f"{name} is not done here, and would change the answer.", f"Leave {name} out.")
     if wanted.messages[-1].role != "user" or not wanted.messages[-1].message.text.strip():
         raise EngineError("The last message must be the user's, and say something.")
 

@@ -23,11 +23,13 @@ from engine.strategies.ground import Ground
 from engine.strategies.workload import NONE, workload
 
 _KEPT = 9
-_UNITS = 2
+_UNITS = 3
 """Raised where what a unit is changes, so that costs of the old ones are forgotten."""
 _LARGE_SHARE = 0.3
 """An estimate leaves out stages that nothing is known of, up to this share of the work."""
 _ANY = ""
+_LIKE: Mapping[str, str] = {"sweep": "generate", "replies": "generate", "states": "generate"}
+"""Stages whose unit is a reply, too: until one is timed, it is taken to cost what a reply costs."""
 NO_ESTIMATE = "no estimate before a first run"
 Costs = Mapping[tuple[str, str], Sequence[float]]
 """(experiment or "" for any, stage) -> seconds a unit, newest last."""
@@ -98,14 +100,19 @@ def estimate(
     """
     is_guess, unknown, stages = False, 0.0, dict[str, float]()
     for stage, units in workload(spec, ground, upstream).items():
-        places = [(known, name) for known in (costs, elsewhere) for name in (spec.experiment, _ANY)]
-        found = next(((name, known[name, stage]) for known, name in places if known.get((name, stage))), None)
+        keys = [
+            (known, (name, kind))
+            for kind in (stage, _LIKE.get(stage, stage))
+            for known in (costs, elsewhere)
+            for name in (spec.experiment, _ANY)
+        ]
+        found = next(((key, known[key]) for known, key in keys if known.get(key)), None)
         if found is None:
             unknown += spec.stages.get(stage, 0.0)
             continue
-        name, seconds = found
+        key, seconds = found
         stages[stage] = units * statistics.median(seconds[-_KEPT:])
-        is_guess = is_guess or name == _ANY
+        is_guess = is_guess or key != (spec.experiment, stage)
     total = sum(stages.values())
     if not total or unknown > _LARGE_SHARE * sum(spec.stages.values()):
         return None

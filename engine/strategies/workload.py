@@ -5,11 +5,13 @@ Counts replies to generate, texts to score, dialogues to pass over. What they co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from engine.runs.runfolder import RunSpec
+from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.ground import Ground
 
 _TRAIN_SHARE = 0.6
@@ -29,18 +31,25 @@ def workload(spec: RunSpec, ground: Ground, upstream: Mapping[str, RunSpec] = NO
     parameters = spec.parameters
     personas, own = _personas(parameters, ground), _own_dialogues(parameters, ground)
     trained_on = _with_augmented(parameters, own, upstream.get("augmented"))
-    replies = personas * _replies_a_persona(spec.protocol) * _values(parameters, "k")
-    weights = _values(parameters, "weights")
+    examples = float(spec.protocol.get("examples_per_persona") or 1)
+    replies = personas * examples * len(spec.protocol.get("splits") or (1,)) * _values(parameters, "k")
+    candidates = _candidates(parameters)
+    own_replies = personas * float(parameters.get("replies") or own)
+    matched = upstream.get(MATCHED_TO)
     known = {
         "load": 1.0,
         "memories": personas * own,
+        "replies": own_replies,
+        "states": own_replies,
         "generate": replies,
         "ask": replies,
         "score": replies,
         "train": personas * trained_on * float(parameters.get("epochs") or 1),
         "augment": personas * max(0.0, _aimed_at(parameters, own) - own),
-        "sweep": personas * weights if weights > 1 else 0.0,  # of one there is nothing to choose
+        "sweep": personas * examples * candidates if candidates > 1 else 0.0,  # of one there is no choice
     }
+    if matched is not None:
+        known["train"] = workload(matched, ground).get("train", known["train"])
     units = {stage: known.get(stage, personas) for stage in spec.stages}
     return {stage: max(1.0, number) for stage, number in units.items() if number > 0}
 
@@ -51,14 +60,16 @@ def _personas(parameters: Mapping[str, Any], ground: Ground) -> float:
     return count / _CLUSTERS if parameters.get("cluster") is not None else count
 
 
-def _replies_a_persona(protocol: Mapping[str, Any]) -> float:
-    return float(protocol.get("examples_per_persona") or 1) * len(protocol.get("splits") or (1,))
-
-
 def _values(parameters: Mapping[str, Any], name: str) -> int:
     """How many values a parameter has, of which each is done."""
     value = parameters.get(name)
     return len(value) if isinstance(value, (list, tuple)) else 1
+
+
+def _candidates(parameters: Mapping[str, Any]) -> int:
+    """How many settings a sweep answers val with: every combination of the numbers that the lists hold."""
+    lists = (value for value in parameters.values() if isinstance(value, (list, tuple)) and value)
+    return math.prod(len(value) for value in lists if all(isinstance(one, (int, float)) for one in value))
 
 
 def _aimed_at(parameters: Mapping[str, Any], own: float) -> float:

@@ -14,6 +14,7 @@ from engine.runs.context import RunContext
 from engine.runs.records import RunRecord, find
 from engine.runs.runfolder import RunSpec, Status
 from engine.strategies import costs
+from engine.strategies.budgets import MATCHED_TO
 from engine.strategies.ground import Ground
 from engine.strategies.plan import look, plan
 from engine.strategies.workload import workload
@@ -55,7 +56,31 @@ def test_a_mixture_of_one_weight_has_nothing_to_choose() -> None:
     spec = replace(SPEC, parameters={"weights": [0.6]}, stages={"load": 3.0, "sweep": 60.0, "generate": 37.0})
     assert workload(spec, GROUND) == {"load": 1.0, "generate": 400.0}
     several = workload(changed(spec, weights=[0.2, 0.4, 0.6]), GROUND)
-    assert several == {"load": 1.0, "sweep": 60.0, "generate": 400.0}
+    assert several == {"load": 1.0, "sweep": 600.0, "generate": 400.0}, (
+        "each answers ten val examples of each"
+    )
+
+
+def test_a_choice_of_several_settings_counts_every_combination_and_costs_replies() -> None:
+    lists = {
+        "depths": [0.25, 0.5],
+        "scales": [0.0, 1.0, 2.0],
+        "target_modules": ["q_proj", "v_proj"],
+        "replies": 4,
+    }
+    stages = {"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0}
+    spec = replace(SPEC, experiment="steering-vectors", parameters=lists, stages=stages)
+    units = workload(spec, GROUND)
+    assert (units["replies"], units["states"], units["sweep"]) == (80.0, 80.0, 200.0 * 6)
+    made = costs.estimate(spec, GROUND, costs.learned([record(SPEC, SECONDS)], GROUND), {})
+    assert made is not None
+    assert made.is_guess
+    assert made.stages["sweep"] == pytest.approx(6 * made.stages["generate"] / 2)
+
+
+def test_a_step_matched_control_takes_what_it_is_matched_to() -> None:
+    matched = replace(changed(SPEC, epochs=100), experiment="matched", upstream={MATCHED_TO: SPEC.run_id})
+    assert workload(matched, GROUND, {MATCHED_TO: SPEC})["train"] == workload(SPEC, GROUND)["train"]
 
 
 def test_augmentation_counts_the_dialogues_that_are_to_be_made() -> None:
