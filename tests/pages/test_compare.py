@@ -154,7 +154,7 @@ def test_it_opens_on_val_and_judges_the_choice_on_test_when_asked(open_page: Ope
     assert not app.exception
     assert [look.variant for look in looks.seen(ws, looks.at(val))] == [best["variant"]]
     judged = headline(ws, val)
-    assert judged.choice_words.startswith(f"Val chose {best['variant']}; on test it is")
+    assert judged.choice_words.startswith(f"Validation chose {best['variant']}; on test it is")
     assert judged.choice_words in texts(app)
     others = open_page(ws, "compare", split="test")
     assert best["variant"] not in others.button(key="compare_judge_all").label
