@@ -17,6 +17,7 @@ from engine.strategies.cloning import command_of
 from engine.strategies.spec import is_partial
 from pages.runs import curves, keeping
 from pages.runs import queue as run_queue
+from pages.runs import reads as run_reads
 from pages.runs.queue import ACTIVE
 from pages.shared import downloads, frame, launch, seeds
 
@@ -28,7 +29,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            label = labels.of_run(ws, record.run_id)
+            label = run_reads.labelled(ws).get(record.run_id, labels.NONE)
             st.subheader(frame.plain(label.title or title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record, named=bool(label.title))

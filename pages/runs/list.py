@@ -53,7 +53,7 @@ def show_list(
 ) -> None:
     """Show the runs that the filters leave; rows ticked are handed to `choose` as run ids."""
     ws = frame.workspace()
-    told = labels.read(ws)
+    told = run_reads.labelled(ws)
     few = len(ordered) < _FEW and not told
     metric = metrics.primary(ws)
     if few:

@@ -266,13 +266,19 @@ def is_said(error: EngineError) -> bool:
     said: dict[str, str] = st.session_state.setdefault(_SAID, {})
     told = [str(error)]
     if isinstance(error, TornFile):
-        told = [str(error.path)]
+        told = [_subject(error.path)]
     elif isinstance(error, integrity.ChangedFiles):
-        told = [str(one.path) for one in error.files]
+        told = [_subject(one.path) for one in error.files]
     known = all(one in said for one in told)
     for one in told:
         said.setdefault(one, _part.get())
     return known
+
+
+def _subject(path: Path) -> str:
+    """What a file is part of: its run, else nothing but itself."""
+    runs = workspace().runs
+    return str(runs / path.relative_to(runs).parts[0] if path != runs and path.is_relative_to(runs) else path)
 
 
 def on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
@@ -338,6 +344,8 @@ def changed_files(ws: Workspace) -> None:
 def torn_runs(ws: Workspace) -> None:
     """Say which finished runs cannot be read, and so are missing in what is shown; nothing where all can."""
     for one in store.torn(ws):
+        if is_said(TornFile(ws.run_folder(one.run_id), one.reason)):
+            continue
         st.warning(
             f"{plain(one.run_id)} cannot be read, so nothing of it is shown here: {plain(one.reason)}",
             icon=":material/folder_off:",

@@ -76,8 +76,8 @@ class Headline:
         counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
         sure = f"p {_p(alone(self.tested, among=self.among)['p_holm'])}, {counted}"
         return (
-            f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
-            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
+            f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)}"
+            f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
         )
 
     @property
