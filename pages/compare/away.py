@@ -37,6 +37,7 @@ def show(view: View) -> None:
             "names as its user."
         )
         _serving(view.ws, name)
+        frame.show_command(frame.command("serve", name))
     with right:
         st.subheader("Files", anchor=False)
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
