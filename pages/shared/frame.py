@@ -353,8 +353,10 @@ def torn_runs(ws: Workspace) -> None:
         remedy("Look at it: python -m engine doctor")
 
 
-def remedy(text: str) -> None:
-    """Show what to do; a command that it ends with stands below, to copy."""
+def remedy(text: str | None) -> None:
+    """Show what to do, where something is told; a command that it ends with stands below, to copy."""
+    if not text:
+        return
     told = in_workspace(text, workspace())
     found = _COMMAND_AT_ITS_END.fullmatch(told)
     if found is None:
