@@ -16,7 +16,7 @@ from engine.core.errors import EngineError, refusal
 __all__ = ["cli", "main", "run"]
 
 
-_PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+PAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "Study": {
         "study.demo": ("demo",),
         "study.tree": ("tree",),
@@ -59,11 +59,11 @@ class _Commands(click.Group):
     """All commands by name; a command's module is imported when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(name for homes in _PAGES.values() for names in homes.values() for name in names)
+        return sorted(name for homes in PAGES.values() for names in homes.values() for name in names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = _EARLIER.get(cmd_name, cmd_name)
-        homes = {one: home for page in _PAGES.values() for home, names in page.items() for one in names}
+        homes = {one: home for page in PAGES.values() for home, names in page.items() for one in names}
         if name not in homes:
             return None
         if name != cmd_name:
@@ -74,7 +74,7 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands under the names of the pages, in their order."""
         widest = max(map(len, self.list_commands(ctx)))
-        for page, homes in _PAGES.items():
+        for page, homes in PAGES.items():
             found = [self.get_command(ctx, name) for names in homes.values() for name in names]
             room = formatter.width - 6 - widest
             rows = [(one.name or "", one.get_short_help_str(room)) for one in found if one is not None]

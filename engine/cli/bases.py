@@ -42,7 +42,6 @@ def show_card(card: Mapping[str, Any]) -> None:
     """Print a base's card."""
     out().print(Text(f"Base model {shown_base(card['base'])}", style="bold"))
     shown = table("", "looked at", "found")
-    shown.columns[2].no_wrap = False
     for one in card["findings"]:
         mark, style = _MARKS[one["verdict"]]
         shown.add_row(

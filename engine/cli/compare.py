@@ -234,8 +234,9 @@ def _show_table(found: Record, title: str) -> None:
     metric = METRICS[found["metric"]]
     out().print(Text(title, style="bold"))
     sizes = ("mean", "difference", "95 % CI")
-    columns = ("variant", *sizes, "verdict", *COUNTED, "improved (95 % CI)")
-    shown = table(*columns, right=(*sizes, *COUNTED))
+    improved = "improved (95 % CI)"
+    columns = ("variant", *sizes, "verdict", *COUNTED, improved)
+    shown = table(*columns, right=(*sizes, *COUNTED, improved))
     for row in found["rows"]:
         cells: list[str | Text] = [*row_words(row, metric, improved=_share(row))]
         cells[columns.index("verdict")] = Text(row["verdict"], style=_STYLES.get(row["verdict"], ""))

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from engine.core.command import command_line, in_workspace
@@ -24,7 +25,8 @@ from engine.core.errors import DataError, EngineError
 from engine.core.paths import Workspace, open_workspace
 from engine.core.plain import in_terminal, json_text
 
-_WIDE = 160
+_WIDE = 10_000  # columns of what is no terminal: nothing is cut in a file or a pipe
+_LEAST_WORDS, _GAP = 12, 2  # of a table: columns that words need, columns between two
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +168,43 @@ def pairs(given: Iterable[str], *, option: str, example: str) -> dict[str, str]:
     return found
 
 
+class FittingTable(Table):
+    """A table whose names and numbers are whole at any width.
+
+    Where it is too wide its words are wrapped; where that does not do, the last columns of numbers are left
+    out, and named below.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needs = {column.header: self._need(console, column) for column in self.columns}
+        kept = list(self.columns)
+        for column in reversed(self.columns[1:]):
+            if sum(needs[one.header] for one in kept) + _GAP * (len(kept) - 1) <= options.max_width:
+                break
+            if column.justify == "right":
+                kept.remove(column)
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for column in kept:
+            shown.add_column(column.header, justify=column.justify, no_wrap=column.no_wrap)
+        for cells in zip(*(column.cells for column in kept), strict=True):
+            shown.add_row(*cells)
+        yield shown
+        if left_out := [str(column.header) for column in self.columns if column not in kept]:
+            yield Text(f"Wider than this terminal: {', '.join(left_out)} (or --json)", style="dim")
+
+    def _need(self, console: Console, column: Column) -> int:
+        """The width at which every name and number is whole, and words have some room."""
+        cells = (column.header, *column.cells)
+        wide = max(
+            Measurement.get(console, console.options.update(width=_WIDE), one).maximum for one in cells
+        )
+        return wide if column.no_wrap else min(wide, _LEAST_WORDS)
+
+
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """Return an empty table with these columns; those named in `right` are aligned to the right."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    """Return an empty table with these columns; those named in `right` hold numbers, aligned to the right."""
+    made = FittingTable(box=None, pad_edge=False, header_style="bold")
+    for place, column in enumerate(columns):
+        number = column in right
+        made.add_column(column, justify="right" if number else "left", no_wrap=number or place == 0)
     return made

@@ -106,7 +106,6 @@ def doctor(call: Call, *, fix: bool) -> int:
 
     def show() -> None:
         shown = table("", "check", "found")
-        shown.columns[2].no_wrap = False
         for check in checks:
             mark = Text("ok", style="green") if check.ok else Text("!!", style="bold red")
             shown.add_row(mark, Text(check.name), Text(f"{check.detail} {check.hint}".strip()))

@@ -13,7 +13,7 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,11 @@ class Changed:
 
 
 class ChangedFiles(EngineError):
-    """Something is asked of files that are not what they were when they were taken in."""
+    """Something is asked of `files` that are not what they were when they were taken in."""
+
+    def __init__(self, files: Sequence[Changed], hint: str = "") -> None:
+        super().__init__(f"{_listed(files)}.", hint)
+        self.files = tuple(files)
 
 
 def sha256(path: Path) -> str:
@@ -158,10 +162,10 @@ def _refuse_results(run_id: str, found: list[Changed]) -> None:
         hint = (
             f"Put it back as {run_id} left it, or remove the run's folder and run it again; then rebuild-db."
         )
-        raise ChangedFiles(f"{_listed(found)}.", hint)
+        raise ChangedFiles(found, hint)
 
 
-def _listed(found: list[Changed]) -> str:
+def _listed(found: Sequence[Changed]) -> str:
     return "; ".join(map(str, found[:3])) + ("; ..." if len(found) > 3 else "")
 
 
@@ -186,7 +190,7 @@ def remedy(ws: Workspace, kind: str = "data") -> str:
 
 def _refuse(ws: Workspace, found: list[Changed], *, kind: str = "data") -> None:
     if found:
-        raise ChangedFiles(f"{_listed(found)}.", remedy(ws, kind))
+        raise ChangedFiles(found, remedy(ws, kind))
 
 
 def _missing_or_other(data: Path, noted: Mapping[str, str], names: Iterable[str]) -> list[Changed]:

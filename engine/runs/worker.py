@@ -127,12 +127,12 @@ def _do(context: RunContext, step: Step) -> None:
 
 
 def _refuse_other_ground(ws: Workspace, spec: RunSpec) -> None:
-    """Raise ChangedFiles where data, base or a result it builds on is not what the run was launched on."""
+    """Raise EngineError where data, base or a result it builds on is not what the run was launched on."""
     integrity.refuse_changed(ws, base=True)
     refuse_other_base(spec.base, spec.base_fingerprint)
     told = ws.read_config()["dataset"].get("data_hash")
     if told and spec.data_hash and told != spec.data_hash:
-        raise integrity.ChangedFiles(
+        raise EngineError(
             f"{spec.run_id} was launched on other data ({spec.data_hash[:12]}) than the workspace holds now.",
             "Launch the experiment again, on this data.",
         )

@@ -35,4 +35,4 @@ def missing(view: View, candidate: str) -> None:
         return
     matched = "" if planned.experiment == "placebo" else ", or one adapter for all with as many steps"
     st.caption(f"Not scored: the same recipe with another persona's adapter or memories{matched}.")
-    launch.show_command(command_of(planned.target.spec, view.ws))
+    frame.show_command(command_of(planned.target.spec, view.ws))

@@ -37,11 +37,12 @@ def show(view: View) -> None:
             "names as its user."
         )
         _serving(view.ws, name)
+        frame.show_command(frame.command("serve", name))
     with right:
         st.subheader("Files", anchor=False)
         st.caption("Adapters in PEFT's format, with a card of data, protocol and scores.")
         _zip(view.ws, name)
-        st.code(frame.command("export", name, f"{name}-adapters"), language=None, wrap_lines=True)
+        frame.show_command(frame.command("export", name, f"{name}-adapters"))
         _predictions(view, name)
         hub.show(view.ws, name)
 

@@ -47,11 +47,7 @@ def show(ws: Workspace, name: str) -> None:
         _parcel(held)
     if sent := st.session_state.pop(_SENT, None):
         st.success(frame.plain(sent), icon=":material/check_circle:")
-    st.code(
-        frame.command("push", name, repository or f"my-name/{name}", public=public),
-        language=None,
-        wrap_lines=True,
-    )
+    frame.show_command(frame.command("push", name, repository or f"my-name/{name}", public=public))
 
 
 def _parcel(held: _Packed) -> None:

@@ -105,7 +105,8 @@ def _headline(view: View) -> None:
 
 def _word(verdict: str, *, is_chosen: bool) -> None:
     if not verdict:
-        st.badge("chosen on val" if is_chosen else "not above the reference on val", color="gray")
+        told = "chosen on validation" if is_chosen else "not above the reference on validation"
+        st.badge(told, color="gray")
         return
     icon, colour = _VERDICTS.get(verdict, (":material/help:", "gray"))
     st.badge(f"{verdict} on test", icon=icon, color=colour)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
 from engine.results.comparing.losses import Why
+from engine.results.imported.routing import ImportedRouting, route_imported
 from engine.results.study.standing import clusters as newest
 from engine.results.variants import outlays
 from engine.show.persona.replies import Answered, answered
@@ -112,6 +113,18 @@ def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference:
         for name, rows in held[held["variant"].isin(variants)].groupby("variant", sort=False)
     }
     return routing.hindsight(gains, fallback=reference, personas=held["persona_id"].unique())
+
+
+def is_published(ws: Workspace, protocol: str) -> bool:
+    """Say whether a protocol's scores were imported: one mean a persona."""
+    known = reads.protocols(ws).set_index("protocol")["fields"]
+    return bool(known.get(protocol, {}).get("imported"))
+
+
+@reads.kept
+def routing_of_published(ws: Workspace, asked: Asked, reference: str) -> ImportedRouting:
+    """Return what routing is worth over a reference, on the import that is looked at."""
+    return route_imported(ws, metric=asked.metric, fallback=reference, protocol=asked.protocol)
 
 
 @reads.kept

@@ -13,6 +13,7 @@ import streamlit as st
 from engine.core.wording import ago, count, percent
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
+from engine.results.imported.routing import WHY
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.leaderboard import is_bound, leaderboard_table
 from engine.show.tables import comparison_latex, comparison_table
@@ -293,3 +294,28 @@ def _hindsight(view: View) -> None:
         f"({percent(bound.share_moved)} of personas would leave it, over {count(len(names), 'variant')}). "
         "No router can promise it: it has seen the answers."
     )
+    if view.asked.cluster is None and compare_reads.is_published(view.ws, str(view.found["protocol"])):
+        with frame.boundary():
+            _routing_of_published(view)
+
+
+def _routing_of_published(view: View) -> None:
+    """What can be said of routing where one mean a persona is all there is."""
+    with st.expander("What is routing worth here?", icon=":material/alt_route:"):
+        told = compare_reads.routing_of_published(view.ws, view.asked, view.reference)
+        frame.table(
+            [
+                {
+                    "Choice": rule.name.capitalize(),
+                    "Gain": view.metric.change(rule.comparison.delta),
+                    "95 % interval": view.metric.spread(rule.comparison.ci_low, rule.comparison.ci_high),
+                    "Better, equal, worse": f"{rule.comparison.wins}, {rule.comparison.ties}, "
+                    f"{rule.comparison.losses}",
+                    "It is": rule.kind,
+                    "How": rule.words,
+                }
+                for rule in told.rules
+            ],
+            alt=f"What each way of routing gains over {view.reference}",
+        )
+        st.caption(frame.plain(WHY))

@@ -91,13 +91,14 @@ def _parts(by: By, title: str, parts: Sequence[Group], asked: tuple[By, str] | N
         height="content",
         alt=f"What is lost by {title.lower()}; select a row to read its replies",
         column_config={
-            "what": st.column_config.TextColumn(title, width="medium"),
+            "what": st.column_config.TextColumn(title, width=150 if frame.is_narrow() else "medium"),
             "share": st.column_config.ProgressColumn(
-                "Share of the loss", format="%.0f %%", min_value=0, max_value=100, color="orange"
+                "Share of the loss", format="%.0f %%", min_value=0, max_value=100, color="orange",
+                width=140 if frame.is_narrow() else None,
             ),
             "lost": st.column_config.TextColumn("Replies lost", width="small"),
         },
-    )
+    )  # fmt: skip
 
 
 def _choose(by: By, names: Sequence[str], key: str) -> None:

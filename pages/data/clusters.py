@@ -37,7 +37,10 @@ def show(ws: Workspace) -> None:
     marked = None if chosen is None else int(chosen)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _map(found, marked)
+        if found.places:
+            _map(found, marked)
+        else:
+            st.caption("This clustering left no map.")
     with right:
         _table(ws, found)
 

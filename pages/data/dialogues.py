@@ -87,6 +87,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
             addresses.point(_READ, names[rows[0]])
 
     whose = {"Persona": [reads.called(ws, dialogue.persona_id) for dialogue in shown]} if named else {}
+    order = [*whose, "Begins with", "No", "Split"]  # what tells one from another first
     frame.table(
         {
             **whose,
@@ -99,6 +100,7 @@ def _list(ws: Workspace, found: Sequence[Dialogue], *, key: str, named: bool) ->
         selection_mode="single-row",
         height="content" if len(shown) < 10 else 560,
         alt="Dialogues found; select a row to read it",
+        column_order=order if frame.is_narrow() else None,
         column_config={
             "Persona": st.column_config.TextColumn(width=132),
             "No": st.column_config.NumberColumn(width=45),

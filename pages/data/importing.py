@@ -67,12 +67,9 @@ def show(ws: Workspace) -> None:
             icon=":material/lock:",
         )
         st.markdown(f"Begin one in the menu, under **{frame.plain(ws.root.name)}**, or in a terminal:")
-        st.code(
-            command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"})
-            + "\n"
+        frame.show_command(
+            command_line("init", options={"workspace": "another", "dataset": "path/to/dialogues.jsonl"}),
             "PERSONA_LAB_WORKSPACE=another make run",
-            language=None,
-            wrap_lines=True,
         )
         return
     st.warning(

@@ -79,7 +79,7 @@ def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
     if found.refused:
         st.error(f"It would be refused: {frame.plain(here(found.refused))}", icon=":material/error:")
         if found.remedy:
-            st.caption(frame.hint(here(found.remedy)))
+            frame.remedy(here(found.remedy))
         return
     told = found.outcome
     with st.container(horizontal=True, gap="medium"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -61,8 +61,32 @@ def show() -> None:
 
 
 def _overview(ws: Workspace) -> None:
-    card = reads.card(ws)
-    counts, statistics = card["counts"], card["statistics"]
+    card: dict[str, Any] | None = None
+    with frame.boundary():
+        card = reads.card(ws)
+        _counted(ws, card)
+    left, right = st.columns(2, gap="large")
+    with left:
+        with frame.boundary():
+            _splits(read_json(ws.splits / "splits.json"))
+        if card is not None:
+            _lengths(card["statistics"])
+    with right:
+        with frame.boundary():
+            _checks(ws)
+        _scorer(ws)
+    with left, frame.boundary():  # last: what is counted of all texts comes when it is there
+        _subjects(ws)
+    with frame.boundary():
+        about.show(ws)
+    if card is not None:
+        _known_beside(card["counts"], card["statistics"])
+        _left_out(card.get("left_out", []))
+
+
+def _counted(ws: Workspace, card: Mapping[str, Any]) -> None:
+    """How much there is, where it comes from, and what was noted when it was taken in."""
+    counts = card["counts"]
     with st.container(horizontal=True, gap="medium", key="numbers_data"):
         for label in ("personas", "dialogues", "messages", "examples"):
             st.metric(label.capitalize(), f"{counts[label]:,}", width="content")
@@ -73,21 +97,6 @@ def _overview(ws: Workspace) -> None:
     )
     for note in card.get("notes", ()):
         st.info(frame.plain(note), icon=":material/info:")
-    left, right = st.columns(2, gap="large")
-    with left:
-        with frame.boundary():
-            _splits(read_json(ws.splits / "splits.json"))
-        _lengths(statistics)
-    with right:
-        with frame.boundary():
-            _checks(ws)
-        _scorer(ws)
-    with left, frame.boundary():  # last: what is counted of all texts comes when it is there
-        _subjects(ws)
-    with frame.boundary():
-        about.show(ws)
-    _known_beside(counts, statistics)
-    _left_out(card.get("left_out", []))
 
 
 def _subjects(ws: Workspace) -> None:

@@ -14,7 +14,7 @@ from engine.data.augment.methods import method_words
 from engine.data.augment.preview import preview
 from engine.data.augment.records import Attempt
 from engine.runs.records import scan
-from pages.shared import frame, launch, reads
+from pages.shared import frame, reads
 
 _MOST = 10
 
@@ -78,7 +78,7 @@ def _last_run(ws: Workspace) -> None:
             frame.EXPERIMENTS, label="Train on augmented dialogues", icon=":material/science:",
             query_params=asked,
         )  # fmt: skip
-        launch.show_command(frame.command("run", "per-persona", use_augmented=True))
+        frame.show_command(frame.command("run", "per-persona", use_augmented=True))
         return
     domain = reads.domain(ws)
     told: dict[str, Any] = read_json(integrity.result(ws, done[-1].run_id, "augmentation.json"))

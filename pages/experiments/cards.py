@@ -321,7 +321,7 @@ def _result(row: Row, reference: str) -> None:
     name, metric = str(row["variant"]), metrics.primary(frame.workspace())
     unit = metric.unit_words
     if name == reference:
-        told = f"The reference: {metric.level(row['mean'])}{unit} on val"
+        told = f"The reference: {metric.level(row['mean'])}{unit} on validation"
         st.badge(told, icon=":material/flag:", color="gray")
         return
     if row["delta"] is None:
@@ -331,9 +331,9 @@ def _result(row: Row, reference: str) -> None:
     icon, colour, _ = _VERDICTS.get(word, (":material/help:", "gray", ""))
     if bound:
         icon, colour = ":material/diamond:", "gray"
+    told = f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)}"
     st.badge(
-        f"{metric.change(row['delta'])}{unit} over {frame.plain(row.get('built_on') or reference)} on val"
-        + (", a bound" if bound else ""),
+        f"{told} on validation" + (", a bound" if bound else ""),
         icon=icon,
         color=colour,  # type: ignore[arg-type]
     )

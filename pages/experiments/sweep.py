@@ -22,7 +22,7 @@ from engine.strategies.plan import Plan, PlannedRun, as_one
 from engine.strategies.spec import Experiment, validate
 from engine.strategies.sweep import Sweep, bare, command_of, plan_sweep, sweep_of
 from pages.experiments import cards
-from pages.shared import frame, launch, launch_fields, reads
+from pages.shared import frame, launch_fields, reads
 from pages.shared.launch import Asked
 from pages.shared.launch_fields import Field
 
@@ -94,7 +94,7 @@ def show_results(ws: Workspace, sweep: Sweep) -> None:
     if not scored:
         st.caption("The gain at each value appears here once the first runs are scored.")
         return
-    st.subheader("What it found, on val", anchor=False)
+    st.subheader("What it found, on validation", anchor=False)
     frame.chart(
         sweep_chart(scored, splits=_SPLITS),
         key=f"experiments_sweep_{sweep.name}",
@@ -147,7 +147,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         st.markdown(f"First, what it needs or is compared with: **{names}**")
     st.markdown("\n".join(f"- {_line(one, sweep)}" for one in plans))
     st.caption(_summary(todo))
-    launch.show_command(command_of(sweep, fixed, ws, seed=seed))
+    frame.show_command(command_of(sweep, fixed, ws, seed=seed))
     waiting = [run for run in todo if run.state not in ("queued", "running")]
     if not waiting:
         ids = ",".join(one.target.run_id for one in plans)

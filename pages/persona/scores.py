@@ -29,6 +29,9 @@ def place(clusters: Clusters | None, persona_id: str, *, on_choose: Callable[[st
     if clusters is None and (reason := inapplicable(frame.workspace(), "clustering")):
         st.caption(frame.plain(reason))
         return
+    if clusters is not None and not clusters.places:
+        st.caption(frame.plain(f"The clustering of run {clusters.run_id} left no map."))
+        return
     if clusters is None:
         st.caption("There is no cluster map yet. Clustering draws one from what the personas do and say.")
         _run("clustering", "Cluster the personas", icon=":material/hub:")

@@ -91,7 +91,7 @@ def _state(answer: Answer, who: str) -> None:
         )
     elif answer.state == "failed" and answer.error:
         st.error(frame.plain(answer.error), icon=":material/error:")
-        st.caption(frame.hint(answer.hint))
+        frame.remedy(answer.hint)
     elif answer.state == "cancelled":
         st.caption(f":material/stop_circle: Stopped: {who} were cut short.")
 
@@ -115,7 +115,7 @@ def _reply(
         return
     if reply.error:
         st.warning(frame.plain(reply.error), icon=":material/block:")
-        st.caption(frame.hint(reply.hint))
+        frame.remedy(reply.hint)
         return
     going = not reply.finished and not answer.ended
     cursor = _CURSOR if going and answer.state == "answering" else ""
@@ -209,7 +209,7 @@ def _lineage(reply: Reply, question: Question) -> None:
         why = (
             "it is the fallback"
             if not gain
-            else f"on val it was {signed_points(gain)} over {route['fallback']}"
+            else f"on validation it was {signed_points(gain)} over {route['fallback']}"
         )
         st.markdown(f":material/route: Routed to **{frame.plain(route['variant'])}**: {frame.plain(why)}")
     several = len(told["sides"]) > 1

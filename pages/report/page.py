@@ -64,7 +64,7 @@ def _state(ws: Workspace) -> None:
     if found is not None and found.state in ("failed", "lost"):
         st.error(frame.plain(found.error or "The report could not be written."), icon=":material/error:")
         if found.hint:
-            st.caption(frame.hint(found.hint))
+            frame.remedy(found.hint)
     if not prints:
         _offer(ws)
         return
@@ -89,7 +89,7 @@ def _offer(ws: Workspace) -> None:
         _button(ws, "Write the report", primary=True)
         _looks(ws)
     st.caption("The same in a terminal:")
-    st.code(frame.command("report"), language=None, wrap_lines=True)
+    frame.show_command(frame.command("report"))
 
 
 def _button(ws: Workspace, label: str, *, primary: bool) -> None:

@@ -17,6 +17,7 @@ from engine.strategies.cloning import command_of
 from engine.strategies.spec import is_partial
 from pages.runs import curves, keeping
 from pages.runs import queue as run_queue
+from pages.runs import reads as run_reads
 from pages.runs.queue import ACTIVE
 from pages.shared import downloads, frame, launch, seeds
 
@@ -28,7 +29,7 @@ def show(ws: Workspace, record: RunRecord) -> None:
     """Show everything about a run, one view at a time."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            label = labels.of_run(ws, record.run_id)
+            label = run_reads.labelled(ws).get(record.run_id, labels.NONE)
             st.subheader(frame.plain(label.title or title(record, ws)), anchor=False, width="content")
             frame.state_badge(record.state)
         _lead(record, named=bool(label.title))
@@ -75,7 +76,7 @@ def _why(record: RunRecord) -> None:
     tell = st.error if record.state == "failed" else st.warning
     tell(frame.plain(record.error or ""), icon=frame.STATE_ICONS[record.state])
     if record.status.hint and record.state == "failed":  # of the others, the button beside it says the same
-        st.caption(frame.hint(record.status.hint))
+        frame.remedy(record.status.hint)
 
 
 def _actions(ws: Workspace, record: RunRecord) -> None:
@@ -193,7 +194,7 @@ def _log(ws: Workspace, record: RunRecord) -> None:
         return
     st.code("\n".join(lines), language=None, height=320, wrap_lines=True)
     st.caption(f"The last {count(len(lines), 'line')}. All of it:")
-    launch.show_command(frame.command("logs", record.run_id))
+    frame.show_command(frame.command("logs", record.run_id))
     downloads.file(
         "Whole log", lambda: "\n".join(read_log(ws.run_folder(record.run_id))) + "\n",
         name=f"{record.run_id}.log.txt", mime="text/plain", key="runs_log_file",
@@ -248,4 +249,4 @@ def _origin(ws: Workspace, record: RunRecord) -> None:
         alt="Origin of the run: data, base model, versions",
     )
     st.caption("The same run from a terminal:")
-    launch.show_command(command_of(spec, ws))
+    frame.show_command(command_of(spec, ws))

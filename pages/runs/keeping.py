@@ -13,6 +13,7 @@ from engine.runs import labels
 from engine.runs.labels import Label
 from engine.runs.records import RunRecord
 from engine.strategies import deleting
+from pages.runs import reads as run_reads
 from pages.shared import frame
 
 _LAST = "runs_deleted"
@@ -21,7 +22,7 @@ _LAST = "runs_deleted"
 def actions(ws: Workspace, chosen: Sequence[RunRecord]) -> None:
     """Offer star, pin, hide, words and deletion for the chosen runs, all in one row."""
     names = [record.run_id for record in chosen]
-    held = labels.read(ws)
+    held = run_reads.labelled(ws)
     told = [held.get(name, labels.NONE) for name in names]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="runs_keeping"):
         _switch(ws, names, "star", told, "Star", "Unstar", ":material/star:")
@@ -69,7 +70,7 @@ def _switch(
 def _words(ws: Workspace, names: list[str], told: Sequence[Label]) -> None:
     """One run's title, note and tags; of several, tags that all get."""
     one = told[0] if len(told) == 1 else labels.NONE
-    known = labels.tags(labels.read(ws))
+    known = labels.tags(run_reads.labelled(ws))
     key = f"runs_words_{names[0] if len(names) == 1 else len(names)}"
     with st.form(key, border=False):
         single = len(names) == 1
@@ -91,7 +92,7 @@ def _delete(ws: Workspace, names: list[str]) -> None:
     what = _named(names)
     if refused is not None:
         st.warning(frame.plain(refused.message), icon=":material/block:")
-        st.caption(frame.hint(refused.hint))
+        frame.remedy(refused.hint)
         return
     st.markdown(
         f"{frame.plain(what)}: scores, log and adapters go. It can be undone until the files are removed."

@@ -34,6 +34,7 @@ from pages.shared import downloads, frame
 _PAGE, _TABLE = "runs", "runs_table"
 _FEW = 4  # below, a filter is more to read than the list
 _MOST_PARAMETERS = 8
+_FIRST_WHERE_NARROW = ("Run", "State", "Score", "Difference")
 _STARRED, _HIDDEN, _TAG = "starred", "hidden", "tag:"
 _SORTS: Mapping[str, str] = {
     "newest": "Newest first",
@@ -52,7 +53,7 @@ def show_list(
 ) -> None:
     """Show the runs that the filters leave; rows ticked are handed to `choose` as run ids."""
     ws = frame.workspace()
-    told = labels.read(ws)
+    told = run_reads.labelled(ws)
     few = len(ordered) < _FEW and not told
     metric = metrics.primary(ws)
     if few:
@@ -80,8 +81,11 @@ def show_list(
         if rows:
             choose([shown[row] for row in rows])
 
+    table = _table(found, told, scores, metric, parameters=parameters)
+    order = [name for name in _FIRST_WHERE_NARROW if name in table]
     frame.table(
-        frame.worded(_table(found, told, scores, metric, parameters=parameters), _words(metric)),
+        frame.worded(table, _words(metric)),
+        column_order=[*order, *(name for name in table if name not in order)] if frame.is_narrow() else None,
         key=key,
         on_select=take,
         selection_mode="multi-row",
@@ -276,8 +280,8 @@ def _columns(metric: Metric, scores: Scores) -> dict[str, Any]:
     return {
         "Marks": _TEXT("", width=34, help="★ starred, ▲ pinned"),
         "Title": _TEXT(width="medium"),
-        "Run": _TEXT(width="medium"),
-        "State": _TEXT(width=110),
+        "Run": _TEXT(width=104 if frame.is_narrow() else "medium"),
+        "State": _TEXT(width=72 if frame.is_narrow() else 110),
         "Score": _NUMBER(
             "Score", width=70, help=f"{metric.label}{unit}, on validation; of several variants the best."
         ),

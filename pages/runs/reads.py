@@ -15,7 +15,9 @@ from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.results.comparing import sides
 from engine.results.comparing.comparison import compare_variants
-from pages.shared import reads
+from engine.runs import labels
+from engine.runs.labels import Label
+from pages.shared import frame, reads
 
 SPLIT = "val"
 
@@ -59,6 +61,15 @@ def scores(ws: Workspace, metric: str) -> dict[str, Score]:
         )
         for run_id, one in sides.by_run(found, metrics.chosen(ws, metric)).items()
     }
+
+
+def labelled(ws: Workspace) -> dict[str, Label]:
+    """Return the labels of runs; none where they cannot be read, which is said: the runs stand without."""
+    try:
+        return labels.read(ws)
+    except EngineError as error:
+        frame.show_error(error)
+        return {}
 
 
 @reads.kept

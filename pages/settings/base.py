@@ -9,7 +9,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace, embedded_base
 from engine.show import about
 from engine.strategies.ground import change_base
-from pages.shared import base_card, frame, launch
+from pages.shared import base_card, frame
 
 _CARD = "settings_base_card"
 
@@ -28,7 +28,7 @@ def _current(ws: Workspace) -> None:
     found = about.base_model(ws)
     if found.fault:
         st.error(frame.plain(found.fault), icon=":material/error:")
-        st.caption(frame.hint(found.hint))
+        frame.remedy(found.hint)
         return
     st.markdown(f"**{frame.plain(shown_base(found.name))}**")
     if found.folder is None:
@@ -62,7 +62,7 @@ def _other(ws: Workspace) -> None:
         "What was made stays and is shown under its own protocol; what is launched from then on stands on "
         "the new base. The same in a terminal:"
     )
-    launch.show_command(frame.command("base", "use", base or "NAME"))
+    frame.show_command(frame.command("base", "use", base or "NAME"))
     with st.container(horizontal=True):
         looks = st.button("Look at it", icon=":material/search:", key="settings_base_look")
         uses = st.button(

@@ -8,7 +8,6 @@ from pathlib import Path
 import streamlit as st
 
 from engine.core import extensions
-from engine.core.command import in_workspace
 from engine.core.errors import EngineError
 from engine.core.machine import (
     READ_ONLY,
@@ -31,7 +30,7 @@ from engine.show import about
 from engine.show.doctor import Check, examine
 from engine.strategies import costs
 from pages.settings import base, clean, queue
-from pages.shared import frame, launch, reads, rescore
+from pages.shared import frame, reads, rescore
 
 _SIZES_SECONDS = 60
 _LAUNCHER_WORDS = {
@@ -135,13 +134,13 @@ def _own_code(ws: Workspace) -> None:
         st.markdown(f"{path} {mark} {one.state}]  \n:gray[sha256 {one.sha256 or '-'}]")
         if not one.approved:
             st.caption("Nothing of it runs.")
-            st.code(in_workspace(one.refusal().hint, ws), language=None, wrap_lines=True)
+            frame.remedy(one.refusal().hint)
     st.caption(
         "Strategies, metrics or a domain of your own, from a terminal: name the file, then approve it as it "
         "is."
     )
     for option in ("extension", "approve"):
-        launch.show_command(frame.command("machine", **{option: "FILE.py"}))
+        frame.show_command(frame.command("machine", **{option: "FILE.py"}))
 
 
 # --- the workspace
@@ -188,6 +187,16 @@ def _doctor(ws: Workspace) -> None:
         return
     checks, version = held
     _findings(checks)
+    if any("doctor --fix" in check.hint for check in checks) and frame.action(
+        "Mend what loses nothing",
+        icon=":material/healing:",
+        key="settings_mend",
+        least="own",
+        help="Removes files half written and folders that never became a run. Touches no result.",
+    ):
+        with st.spinner("Mending, and checking again ..."):
+            st.session_state["settings_checks"] = (examine(ws, fix=True), _results(ws))
+        st.rerun()
     if version != _results(ws):
         st.caption("Runs have ended since this check.")
 
@@ -241,9 +250,9 @@ def _findings(checks: list[Check]) -> None:
             if check.ok
             else ":orange[:material/warning:] :orange[look here]"
         )
-        hint = f"  \n{frame.hint(check.hint)}" if check.hint and not check.ok else ""
-        detail = frame.plain(check.detail)
-        st.markdown(f"{mark} **{frame.plain(check.name)}**  \n:gray[{detail}]{hint}")
+        st.markdown(f"{mark} **{frame.plain(check.name)}**  \n:gray[{frame.plain(check.detail)}]")
+        if check.hint and not check.ok:
+            frame.remedy(check.hint)
 
 
 @st.dialog("Rebuild the results?")

@@ -9,7 +9,7 @@ from engine.core.machine import Machine, change_machine, refuse_if_read_only
 from engine.core.paths import Workspace
 from engine.runs.launchers import LAUNCHERS
 from engine.show import about
-from pages.shared import frame, launch
+from pages.shared import frame
 
 
 def queue(ws: Workspace, settings: Machine) -> None:
@@ -48,7 +48,7 @@ def queue(ws: Workspace, settings: Machine) -> None:
             st.toast("Saved.")
             st.rerun()
     st.caption("The same from a terminal:")
-    launch.show_command(frame.command("machine", training_slots=settings.training_slots))
+    frame.show_command(frame.command("machine", training_slots=settings.training_slots))
 
 
 def keys(ws: Workspace) -> None:

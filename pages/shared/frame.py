@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec
 
@@ -22,7 +23,7 @@ from pandas.io.formats.style import Styler
 from engine.core import extensions, integrity, machine, roles
 from engine.core.command import command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
-from engine.core.paths import Workspace, open_workspace
+from engine.core.paths import TornFile, Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
 from engine.core.plain import in_table
 from engine.core.roles import Role
@@ -67,8 +68,13 @@ _MENU = (
 _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", "Keys and words"))
 
 BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
+_SAID = "frame_said"  # what the page has said went wrong, and which of its parts said so
+_COMMAND_AT_ITS_END = re.compile(
+    r"(?P<told>.*): (?P<command>python -m engine (?:(?!\. |, | \().)+)(?P<after> \(.+\))?", re.DOTALL
+)
 _ROW_PIXELS, _ROWS_WITHOUT_SCROLLING = 33, 10
 Given = ParamSpec("Given")
+_part: ContextVar[str] = ContextVar("part", default="")  # the fragment that is drawn now
 roles.told_by(sign_in.role)
 schemapi.disable_debug_mode()  # parts of charts are held against the schema by tests, not at each draw
 
@@ -97,6 +103,7 @@ def draw() -> st.Page:
     The pages get no icons in the declaration: Streamlit would fetch those from another server.
     """
     addresses.remarks(nowhere=True)
+    st.session_state[_SAID] = {}
     st.set_page_config(page_title="Persona Lab", page_icon=_HERE / "mark.svg", layout="wide")
     st.logo(_HERE / "logo.svg", size="large", icon_image=_HERE / "mark.svg")
     if studies.here() is None:
@@ -149,6 +156,11 @@ def closed(least: Role = "run") -> str:
         return next((one.message for one in extensions.failing(workspace())), roles.obstacle(least))
     torn = machine.unreadable(workspace())
     return "This workspace is read-only." if torn is None else torn.message
+
+
+def is_narrow() -> bool:
+    """Say whether the screen is a telephone's, as the browser said when the page was loaded (narrow.js)."""
+    return st.context.cookies.get("persona_lab_narrow") == "1"
 
 
 def action(
@@ -217,14 +229,23 @@ def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
 
     @functools.wraps(function)
     def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
-        with boundary():
-            function(*args, **kwargs)
+        token = _part.set(function.__qualname__)
+        said: dict[str, str] = st.session_state.get(_SAID, {})
+        st.session_state[_SAID] = {told: by for told, by in said.items() if by != _part.get()}
+        try:
+            with boundary():
+                function(*args, **kwargs)
+        finally:
+            _part.reset(token)
 
     return inside
 
 
 def show_error(error: EngineError, controls: Mapping[str, str] | None = None) -> None:
-    """Show message and remedy, and every fault of refused data in a table."""
+    """Show message and remedy, and every fault of refused data in a table; what the page has said already,
+    it does not say again."""
+    if is_said(error):
+        return
     here = functools.partial(on_this_page, controls=controls or {})
     st.error(plain(here(error.message)), icon=":material/error:")
     if isinstance(error, DataError) and error.faults:
@@ -237,7 +258,27 @@ def show_error(error: EngineError, controls: Mapping[str, str] | None = None) ->
             alt="Faults found in the data, by file and line",
         )
     if error.hint:
-        st.caption(hint(here(error.hint)))
+        remedy(here(error.hint))
+
+
+def is_said(error: EngineError) -> bool:
+    """Say whether the page, by any of its parts, has said what is wrong: once a file. From now on it has."""
+    said: dict[str, str] = st.session_state.setdefault(_SAID, {})
+    told = [str(error)]
+    if isinstance(error, TornFile):
+        told = [_subject(error.path)]
+    elif isinstance(error, integrity.ChangedFiles):
+        told = [_subject(one.path) for one in error.files]
+    known = all(one in said for one in told)
+    for one in told:
+        said.setdefault(one, _part.get())
+    return known
+
+
+def _subject(path: Path) -> str:
+    """What a file is part of: its run, else nothing but itself."""
+    runs = workspace().runs
+    return str(runs / path.relative_to(runs).parts[0] if path != runs and path.is_relative_to(runs) else path)
 
 
 def on_this_page(text: str, *, controls: Mapping[str, str]) -> str:
@@ -293,22 +334,41 @@ def no_data_yet(shown: str) -> None:
 
 def changed_files(ws: Workspace) -> None:
     """Say which files are not what was taken in, and what can be done; nothing where all are."""
-    for one in integrity.changed(ws):
-        st.warning(
-            f"{plain(str(one))}. {plain('Results here were made before that; nothing new starts on it.')}",
-            icon=":material/edit_document:",
-        )
-        st.caption(plain(integrity.remedy(ws)))
+    found = integrity.changed(ws)
+    if found and not is_said(integrity.ChangedFiles(found)):
+        told = f"{'; '.join(map(str, found))}. Results here were made before that; nothing new starts on it."
+        st.warning(plain(told), icon=":material/edit_document:")
+        remedy(integrity.remedy(ws))
 
 
 def torn_runs(ws: Workspace) -> None:
     """Say which finished runs cannot be read, and so are missing in what is shown; nothing where all can."""
     for one in store.torn(ws):
+        if is_said(TornFile(ws.run_folder(one.run_id), one.reason)):
+            continue
         st.warning(
             f"{plain(one.run_id)} cannot be read, so nothing of it is shown here: {plain(one.reason)}",
             icon=":material/folder_off:",
         )
-        st.caption(hint("Look at it: python -m engine doctor"))
+        remedy("Look at it: python -m engine doctor")
+
+
+def remedy(text: str | None) -> None:
+    """Show what to do, where something is told; a command that it ends with stands below, to copy."""
+    if not text:
+        return
+    told = in_workspace(text, workspace())
+    found = _COMMAND_AT_ITS_END.fullmatch(told)
+    if found is None:
+        st.caption(plain(told))
+        return
+    st.caption(plain(f"{found['told']}{found['after'] or ''}:"))
+    show_command(found["command"])
+
+
+def show_command(*lines: str) -> None:
+    """Show command lines to copy."""
+    st.code("\n".join(lines), language=None, wrap_lines=True)
 
 
 def hint(text: str | None) -> str:

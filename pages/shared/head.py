@@ -20,6 +20,8 @@ _FILES = (
     ("going_back.js", "script"),
     ("menu_place.js", "script"),
     ("table_keys.js", "script"),
+    ("narrow.js", "script"),
+    ("commands.js", "script"),
     ("head.css", "style"),
 )
 # As Streamlit's own files are named.

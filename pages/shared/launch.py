@@ -173,7 +173,7 @@ def show_plan(
             st.caption(f":material/info: {frame.plain(note)}")
         st.caption(_summary(planned, todo))
         line = command_of(planned.target.spec, ws, seed=asked.seed, upstream=asked.upstream)
-        show_command(f"{line} --no-controls" if experiment.traits.trains and not controls else line)
+        frame.show_command(f"{line} --no-controls" if experiment.traits.trains and not controls else line)
     with button:
         _launch_button(ws, experiment, planned, todo, key=key, prominent=prominent)
         if brief and todo:
@@ -213,8 +213,9 @@ def _obstacle(ws: Workspace, planned: Plan) -> str:
         return closed
     obstacle = planned.obstacle or lacking(ws, planned.room, read_machine(ws).launcher)
     if obstacle is not None:
-        st.warning(frame.plain(obstacle.message), icon=":material/block:")
-        st.caption(frame.hint(obstacle.hint))
+        if not frame.is_said(obstacle):
+            st.warning(frame.plain(obstacle.message), icon=":material/block:")
+            frame.remedy(obstacle.hint)
         return "Something is missing: see above."
     return ""
 
@@ -245,11 +246,6 @@ def offer(ws: Workspace, planned: Plan, label: str, *, key: str, icon: str) -> N
         frame.run_link(active.run_id, f"{title} is {active.state}", icon=icon)
     elif any(run.state != "succeeded" for run in planned.runs):
         start(ws, [planned], label, key=key, icon=icon)
-
-
-def show_command(line: str) -> None:
-    """Show a command line to copy."""
-    st.code(line, language=None, wrap_lines=True)
 
 
 def clone_query(record: RunRecord) -> dict[str, str]:

@@ -13,7 +13,7 @@ from engine.runs import jobs
 from engine.strategies.costs import words
 from engine.strategies.plan import Plan, look
 from engine.strategies.repeating import MOST_SEEDS, SEEDS, command_of, plan_repeats
-from pages.shared import frame, launch
+from pages.shared import frame
 
 _ACTIVE = ("queued", "running")
 
@@ -35,7 +35,7 @@ def repeat(ws: Workspace, run_ids: Sequence[str] = (), *, key: str) -> None:
             f"Repeat with {count(int(seeds), 'seed')}", icon=":material/casino:", key=f"{key}_repeat"
         )
     st.caption(frame.plain(_words(planned)))
-    launch.show_command(command_of(ws, run_ids, seeds=int(seeds)))
+    frame.show_command(command_of(ws, run_ids, seeds=int(seeds)))
     if pressed:
         jobs.submit(ws, planned)
         st.switch_page(frame.RUNS, query_params={"run": missing[0].run_id})

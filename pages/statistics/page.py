@@ -16,7 +16,7 @@ def show() -> None:
     if not _PAGE.exists():
         frame.heading("Statistics, checked", "How often are the intervals and tests right?")
         st.markdown("The simulation has not been run here. It takes a few minutes on one core:")
-        st.code(".venv/bin/python bench/simulate.py --write", language=None)
+        frame.show_command(".venv/bin/python bench/simulate.py --write")
         return
     with st.container(key="statistics"):
         st.markdown(_PAGE.read_text(encoding="utf-8"))

@@ -85,7 +85,7 @@ def plan_ahead(ws: Workspace, seen: Seen) -> None:
                 launch.start(
                     ws, [clustering], "Cluster the personas", key="home_clustering", icon=":material/hub:"
                 )
-    launch.show_command(frame.command("pilot", name, personas=few))
+    frame.show_command(frame.command("pilot", name, personas=few))
     for one in _pilots(ws):
         _forecast(one)
     for line in tuning.tuned_words(ws):
@@ -106,7 +106,7 @@ _BUDGET = 4.0
 def _tune(ws: Workspace, name: str, seen: Seen) -> None:
     """The button that tunes a strategy in the background; off while one is tuned."""
     at_it = tuning.under_way(ws)
-    told = f"Settings of it on val, for the time of {_BUDGET:g} runs on all personas."
+    told = f"Settings of it on validation, for the time of {_BUDGET:g} runs on all personas."
     if frame.action("Tune it", key="home_tune", icon=":material/tune:", off=at_it is not None, help=told):
         tuning.start(ws, name, budget=_BUDGET)
         st.rerun()
@@ -130,4 +130,4 @@ def _forecast(one: Pilot) -> None:
     )
     for line in one.forecast.words:
         st.caption(frame.plain(line))
-    launch.show_command(one.scale_up)
+    frame.show_command(one.scale_up)

@@ -68,7 +68,8 @@ def show() -> None:
         seen = look(ws)
         tree = tree_library.find(ws, name)
         with choices:
-            tree = _on_cluster(tree, clusters(ws, seen))
+            with frame.boundary():
+                tree = _on_cluster(tree, clusters(ws, seen))
             st.caption(frame.plain(tree.question), width="content")
         stood = study.stand(ws, tree, compared=partial(_compared, waiting), seen=seen)
         if is_told and answered is None:

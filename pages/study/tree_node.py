@@ -124,7 +124,7 @@ def verdict(found: Verdict, reference: str) -> None:
         frame.plain(f"{found.variant} against {reference}, on test"),
         f"{signed_points(tested.delta)} points",
     )
-    st.caption(f"{_numbers(tested)} Chosen on val, judged here once.")
+    st.caption(f"{_numbers(tested)} Chosen on validation, judged here once.")
 
 
 def _result(stood: Stand, done: Walk, node: Node) -> None:
@@ -132,7 +132,7 @@ def _result(stood: Stand, done: Walk, node: Node) -> None:
     if reason:
         st.markdown(frame.plain(reason))
     used = [done.tree.node(name).name if name != done.tree.reference else name for name in node.use]
-    st.caption(f"Uses the best, on val, of: {frame.plain(', '.join(used))}.")
+    st.caption(f"Uses the best, on validation, of: {frame.plain(', '.join(used))}.")
     if done.result == node.id and stood.walk.result == node.id and stood.verdict is not None:
         verdict(stood.verdict, done.tree.reference)
 

@@ -1,4 +1,4 @@
-"""What do the words mean, and which keys do what?"""
+"""What do the words mean, which keys do what, and where is the button of each command?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from engine.show.glossary import WORDS, as_lines
 from pages.shared import frame
+from pages.words import commands
 
 # Where a key works, the key, and what it does.
 _KEYS = (
@@ -26,7 +27,7 @@ _KEYS = (
 
 
 def show() -> None:
-    frame.heading("Keys and words", "What do the words mean, and which keys do what?")
+    frame.heading("Keys and words", "What do the words mean, which keys do what, where is each command?")
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.subheader("Words", anchor=False)
@@ -35,6 +36,7 @@ def show() -> None:
         st.subheader("Keys", anchor=False)
         lines = "\n".join(f"| {where} | {key} | {does} |" for where, key, does in _KEYS)
         st.markdown(f"| Where | Key | What it does |\n|---|---|---|\n{lines}")
+    commands.show()
 
 
 if __name__ == "__main__":

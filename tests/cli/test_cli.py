@@ -15,8 +15,10 @@ from pathlib import Path
 
 import click
 import pytest
+from rich.console import Console
 
 from engine.cli import cli, main
+from engine.cli.frame import table
 from engine.core.paths import REPOSITORY, Workspace
 from engine.runs.records import find, scan
 from tests.cli.conftest import Run, ask, commands
@@ -137,6 +139,21 @@ def test_wrong_parameters_are_told_all_at_once(run: Run) -> None:
         assert part in said
     code, said, _ = run("run", "count", "--set", "ticks", "--json")
     assert (code, json.loads(said)["error"]) == (1, "--set needs KEY=VALUE, not 'ticks'.")
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(60, []), (50, ["lost"]), (36, ["personas", "lost"])])
+def test_a_table_cuts_no_name_and_no_number_at_any_width(width: int, left_out: list[str]) -> None:
+    numbers = {"difference": "+12.5", "personas": "200", "lost": "7 of 8"}
+    made = table("variant", "why", *numbers, right=list(numbers))
+    made.add_row("hybrid+1", "more of what she said", *numbers.values())
+    to = io.StringIO()
+    Console(file=to, width=width).print(made)
+    said = to.getvalue()
+    assert max(map(len, said.splitlines())) <= width
+    for whole in ["hybrid+1", *(value for name, value in numbers.items() if name not in left_out)]:
+        assert whole in said
+    below = f"Wider than this terminal: {', '.join(left_out)} "
+    assert (below in " ".join(said.split())) == bool(left_out)
 
 
 def test_a_deleted_database_is_rebuilt_to_the_same_table(ws: Workspace, run: Run) -> None:

@@ -24,7 +24,7 @@ def test_a_table_tells_verdict_share_and_what_to_know(
 ) -> None:
     assert main(["compare", "--reference", "count", "--split", "test", "-w", str(ws.root)]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("Val chose gain; on test it is better: +")
+    assert said.out.startswith("Validation chose gain; on test it is better: +")
     assert "better" in next(line for line in said.out.splitlines() if line.startswith("gain"))
     assert "100 % (96 % to 100 %)" in said.out
     assert "Test seen: 1 verdict on these dialogues" in said.err
@@ -34,7 +34,7 @@ def test_a_table_tells_verdict_share_and_what_to_know(
 def test_compare_opens_on_val_and_looks_at_nothing(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--reference", "count", "-w", str(ws.root)]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("Val chooses gain: +")
+    assert said.out.startswith("Validation chooses gain: +")
     assert "Test has not judged it yet" in said.out
     assert " on val, " in said.out
     assert not (ws.data / "looks.jsonl").exists()

@@ -165,7 +165,7 @@ def test_the_pages_and_the_terminal_say_the_same(
     for page, asked in (("persona", {"persona": "u03", "variant": "closer", "split": "val"}), ("data", {})):
         assert not open_page(ws, page, **asked).exception
     row = compare_variants(ws, split="val")["rows"][1]
-    badge = f":green-badge[:material/trending_up: −{abs(row['delta']):.2f} over unified on val]"
+    badge = f":green-badge[:material/trending_up: −{abs(row['delta']):.2f} over unified on validation]"
     assert badge in texts(open_page(ws, "experiments", show="done", order="time"))
     assert main(["compare", "--workspace", str(ws.root), "--split", "val"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "better" in line or "worse" in line]

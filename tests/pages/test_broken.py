@@ -14,7 +14,9 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains import metrics
 from engine.runs import jobs
+from engine.strategies.plan import plan
 from tests.pages.conftest import texts
+from tests.sample_study import cluster_into
 
 Open = Callable[..., AppTest]
 PAGES = ("home", "experiments", "runs", "compare", "persona", "data", "report", "settings")
@@ -84,6 +86,16 @@ def test_who_a_persona_is_stands_when_the_scores_cannot_be_compared(
         assert stands in told, page
 
 
+@pytest.mark.parametrize("name", ["splits/splits.json", "references.json"])
+def test_what_is_broken_is_said_once_on_a_page(copied: Workspace, open_page: Open, name: str) -> None:
+    (copied.data / name).write_text(NO_JSON)
+    for page in ("home", "compare", "persona", "data", "playground"):
+        app = open_page(copied, page)
+        said = [entry.value for kind in ("error", "warning") for entry in getattr(app, kind)]
+        assert len([text for text in said if Path(name).stem in text]) == 1, (page, said)
+        assert any(one.value.startswith("python -m engine") for one in app.code), page
+
+
 def test_scores_stand_when_the_data_cannot_be_read(copied: Workspace, open_page: Open) -> None:
     (copied.dataset / "personas.jsonl").write_text(NO_JSON)
     (copied.splits / "splits.json").write_text(NO_JSON)
@@ -93,6 +105,21 @@ def test_scores_stand_when_the_data_cannot_be_read(copied: Workspace, open_page:
     ):  # fmt: skip
         told = texts(open_page(copied, page))
         assert stands in told or "nobody is worse off" in told, page
+
+
+def test_runs_stand_without_their_labels_and_a_study_without_its_clusters(
+    copied: Workspace, open_page: Open
+) -> None:
+    cluster_into(copied, 2)
+    (copied.run_folder(plan(copied, "clustering").target.run_id) / "clusters.json").write_text(NO_JSON)
+    (copied.data / "labels.jsonl").mkdir()
+    (copied.dataset / "card.json").write_text(NO_JSON)
+    runs, home, data = (open_page(copied, page) for page in ("runs", "home", "data"))
+    assert "labels.jsonl is a folder" in texts(runs)
+    assert runs.dataframe
+    assert sum("clusters.json" in one.value for one in (*home.error, *home.warning)) == 1
+    assert "Decision tree" in {one.label for one in home.get("button_group")}
+    assert "Splits" in {one.value for one in data.subheader}
 
 
 def test_the_next_step_stands_when_the_autopilots_state_is_torn(copied: Workspace, open_page: Open) -> None:

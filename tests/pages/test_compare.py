@@ -17,6 +17,7 @@ from engine.results.comparing import looks, pairings
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.headline import headline
 from engine.results.imported import import_study
+from engine.results.imported.routing import route_imported
 from engine.results.study.onward import controls_of
 from engine.runs import jobs
 from engine.show.persona.table import wide
@@ -153,7 +154,7 @@ def test_it_opens_on_val_and_judges_the_choice_on_test_when_asked(open_page: Ope
     assert not app.exception
     assert [look.variant for look in looks.seen(ws, looks.at(val))] == [best["variant"]]
     judged = headline(ws, val)
-    assert judged.choice_words.startswith(f"Val chose {best['variant']}; on test it is")
+    assert judged.choice_words.startswith(f"Validation chose {best['variant']}; on test it is")
     assert judged.choice_words in texts(app)
     others = open_page(ws, "compare", split="test")
     assert best["variant"] not in others.button(key="compare_judge_all").label
@@ -298,6 +299,15 @@ def test_every_section_draws_every_metric(open_page: Open, full: Workspace, sect
         app.selectbox(key="compare_metric").set_value(metric).run()
         assert not app.exception, metric
         assert not app.error, metric
+
+
+def test_what_routing_is_worth_is_told_where_scores_were_published(
+    open_page: Open, published: Workspace
+) -> None:
+    rules = next(one.value for one in open_page(published, "compare").dataframe if "Choice" in one.value)
+    found = route_imported(published)
+    assert list(rules["It is"]) == [rule.kind for rule in found.rules]
+    assert metrics.METRICS[found.metric].change(found.rules[0].comparison.delta) in rules["Gain"][0]
 
 
 def test_every_section_draws_a_published_study(open_page: Open, published: Workspace) -> None:

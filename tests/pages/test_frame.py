@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 
 import altair as alt
+import click
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
+from engine.cli import PAGES, cli
 from engine.core.paths import REPOSITORY, Workspace
 from engine.show.glossary import WORDS
 from pages.shared.numbers import of_chart
+from pages.words.commands import WHERE
 from tests.pages.conftest import Open, texts
 
 
@@ -99,6 +102,32 @@ def test_the_words_of_a_page_stand_beside_its_lead(open_page: Open, full: Worksp
     names = [one.name for one in WORDS]
     assert len(set(names)) == len(names)
     assert all(one.name in texts(open_page(full, "words")) for one in WORDS[:3])
+
+
+def test_a_command_that_a_remedy_ends_with_can_be_copied() -> None:
+    def script() -> None:
+        from pages.shared import frame
+
+        frame.remedy("Resume it: python -m engine resume unified-1a2b3c4d")
+        frame.remedy("Read it.\nThen approve it: python -m engine machine --approve own.py (sha256 0f...)")
+        frame.remedy("Wait, or see: python -m engine status. It says more.")
+
+    app = AppTest.from_function(script).run()
+    assert not app.exception
+    told = [" ".join(word for word in one.value.split() if word[0] != "/") for one in app.code]
+    assert [one.replace(" --workspace", "") for one in told] == [
+        "python -m engine resume unified-1a2b3c4d", "python -m engine machine --approve own.py",
+    ]  # fmt: skip
+    assert [one.value.replace("\\", "") for one in app.caption][:2] == [
+        "Resume it:", "Read it.  \nThen approve it (sha256 0f...):",
+    ]  # fmt: skip
+
+
+def test_every_command_is_told_with_its_button(open_page: Open, full: Workspace) -> None:
+    assert set(WHERE) == set(cli.list_commands(click.Context(cli)))
+    told = open_page(full, "words").dataframe[0].value.set_index("Command")
+    assert told.at["tune", "Page"] == "Experiments"
+    assert set(told["Page"]) == set(PAGES)
 
 
 def test_no_choice_in_the_address_has_the_key_of_something_else() -> None:

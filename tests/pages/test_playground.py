@@ -183,7 +183,7 @@ def test_the_lineage_tells_routes_mixtures_clusters_memories_and_the_prompt(
     app = open_page(full, PAGE, question=keep(full, asked, answer))
     seen = texts(app)
     for told in (
-        "Routed to **hybrid**: on val it was +3.1 over unified",
+        "Routed to **hybrid**: on validation it was +3.1 over unified",
         "60 % of each token's probability: the base model, and, told the profile",
         "40 % of each token's probability: the base model alone, of persona_004 (",
         "Cluster 2 of 3, 7 personas",

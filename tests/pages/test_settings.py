@@ -67,6 +67,18 @@ def test_the_check_finds_a_damaged_run_and_rebuilding_is_confirmed(
     assert any("1 torn run left out" in entry.value for entry in app.success)
 
 
+def test_what_can_be_mended_without_loss_is_mended_by_a_button(open_page: Open, prepared: Workspace) -> None:
+    never_began = prepared.runs / "unified-0123abcd"
+    never_began.mkdir(parents=True)
+    app = open_page(prepared, "settings")
+    app.button(key="settings_check").click().run()
+    assert never_began.exists()
+    app.button(key="settings_mend").click().run()
+    assert not app.exception
+    assert not never_began.exists()
+    assert "settings_mend" not in {one.key for one in app.button}
+
+
 def test_leftovers_are_listed_with_sizes_and_only_chosen_kinds_go(
     open_page: Open, prepared: Workspace
 ) -> None:

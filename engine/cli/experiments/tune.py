@@ -202,7 +202,8 @@ def _show_standings(
 ) -> None:
     who = "all personas" if rung.personas is None else f"{rung.personas} personas"
     out().print(Text(f"{len(found)} settings on {who}, val", style="bold"))
-    shown = table("settings", "val", "to the defaults", "95 % CI", "run", right=("val", "to the defaults"))
+    numbers = ("val", "to the defaults", "95 % CI")
+    shown = table("settings", *numbers, "run", right=numbers)
     for one in found:
         spread = "" if one.delta is None else metric.spread(one.ci_low, one.ci_high)
         told = "" if one.delta is None else metric.change(one.delta)

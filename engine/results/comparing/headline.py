@@ -67,17 +67,17 @@ class Headline:
         if self.thin or not self.on_val:
             return self.thin
         if self.chosen is None:
-            return f"On val nothing is above {self.reference}, so nothing is chosen."
+            return f"On validation nothing is above {self.reference}, so nothing is chosen."
         name, metric = self.chosen["variant"], METRICS[self.metric]
         if self.tested is None:
             gain = _size(self.chosen["delta"], metric)
             own = self.chosen["reference"]  # what it is built on, where that is not the reference
-            return f"Val chooses {name}: {gain} over {own} there. Test has not judged it yet."
+            return f"Validation chooses {name}: {gain} over {own} there. Test has not judged it yet."
         counted = "one test" if self.among == 1 else f"one of {self.among} metrics"
         sure = f"p {_p(alone(self.tested, among=self.among)['p_holm'])}, {counted}"
         return (
-            f"Val chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)} over"
-            f" {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
+            f"Validation chose {name}; on test it is {self.verdict}: {_size(self.tested['delta'], metric)}"
+            f" over {self.tested['reference']} ({_spread(self.tested, metric)}; {sure}).{self._held_back}"
         )
 
     @property
@@ -96,7 +96,7 @@ class Headline:
         if not competing:
             return f"Only {self.reference} is scored; a comparison needs a second variant."
         if not self.on_val:
-            return "Val is not scored here, so nothing was chosen before test was seen."
+            return "Validation is not scored here, so nothing was chosen before test was seen."
         return f"{self.choice_words} (In {METRICS[self.metric].named}.)"
 
     @property

@@ -18,6 +18,7 @@ _POINTS: Final = 400
 _COLUMNS: Final = ("step", "epoch", "seconds", "split", "loss_nats", "learning_rate")
 _WORDS: Final = {"train": "training", "val": "validation"}
 _LOSS: Final = "Loss, nats a token"
+_SHORT_NAME = 24  # characters
 
 
 def loss_table(events: Iterable[Row]) -> pd.DataFrame:
@@ -98,10 +99,9 @@ def overlaid_chart(tables: Mapping[str, pd.DataFrame], *, along: Along = "step")
     """
     names = list(tables)
     both = pd.concat([thinned(table).assign(run=name) for name, table in tables.items()], ignore_index=True)
-    rows = (len(names) + 1) // 2
-    legend = alt.Legend(
-        orient="top", title=None, columns=2 if rows > 1 else 0, labelLimit=420, symbolOpacity=1
-    )
+    columns = 1 if max(map(len, names)) > _SHORT_NAME else 2  # long ones beside each other leave a telephone
+    rows = -(-len(names) // columns)
+    legend = alt.Legend(orient="top", title=None, columns=columns, labelLimit=420, symbolOpacity=1)
     base = _base(both, along, tooltip=tips(run="Run", split="Loss in"))
     base = base.encode(color=alt.Color("run:N", scale=alt.Scale(domain=names), legend=legend))
     train = base.transform_filter("datum.split == 'training'").mark_line(strokeWidth=1, opacity=0.35)
