@@ -14,9 +14,9 @@ from typing import Any
 
 from engine.core.paths import REPOSITORY, Workspace
 
-_PROGRAM = "python -m engine"
+PROGRAM = "python -m engine"
 _GROUPS = "augment|autopilot|base|worlds"  # commands of theirs come after a second word
-_PRINTED = re.compile(rf"python -m engine (?:(?:{_GROUPS}) )?[a-z][a-z-]*[a-z](?![\w=-])")
+_PRINTED = re.compile(rf"{PROGRAM} (?:(?:{_GROUPS}) )?[a-z][a-z-]*[a-z](?![\w=-])")
 
 
 def command_line(
@@ -37,7 +37,7 @@ def command_line(
         told += _option(f"--{name.replace('_', '-')}", value)
     if ws is not None and not _is_default(ws):
         told += ["--workspace", str(ws.root)]
-    return f"{_PROGRAM} {shlex.join(told)}"
+    return f"{PROGRAM} {shlex.join(told)}"
 
 
 def typed(value: Any) -> str:

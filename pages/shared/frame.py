@@ -21,7 +21,7 @@ from pandas.api.types import is_object_dtype, is_string_dtype
 from pandas.io.formats.style import Styler
 
 from engine.core import extensions, integrity, machine, roles
-from engine.core.command import command_line, in_workspace
+from engine.core.command import PROGRAM, command_line, in_workspace
 from engine.core.errors import DataError, EngineError, refusal
 from engine.core.paths import TornFile, Workspace, open_workspace
 from engine.core.plain import in_markdown as plain
@@ -70,7 +70,7 @@ _BY_LINK = ((STATISTICS, "statistics", "Statistics, checked"), (WORDS, "words", 
 BY_KEY = "By key: Tab into the table, arrows to a row, Shift+Space opens it."
 _SAID = "frame_said"  # what the page has said went wrong, and which of its parts said so
 _COMMAND_AT_ITS_END = re.compile(
-    r"(?P<told>.*): (?P<command>python -m engine (?:(?!\. |, | \().)+)(?P<after> \(.+\))?", re.DOTALL
+    rf"(?P<told>.*): (?P<command>{PROGRAM} (?:(?!\. |, | \().)+)(?P<after> \(.+\))?", re.DOTALL
 )
 _ROW_PIXELS, _ROWS_WITHOUT_SCROLLING = 33, 10
 Given = ParamSpec("Given")

@@ -66,8 +66,8 @@ def show() -> None:
     """Show every command with its page and place."""
     st.subheader("Commands", anchor=False)
     st.caption(
-        "Whatever a button does, a command does, too: `python -m engine COMMAND`; `--help` says what each "
-        "takes. Forms and buttons that start something show theirs, to copy."
+        "Whatever a button does, a command does, too: `python -m engine` and its name; `--help` says what "
+        "each takes. Forms and buttons that start something show theirs, to copy."
     )
     rows = [
         {"Command": name, "Page": page, "Where": WHERE[name]}
