@@ -257,8 +257,7 @@ def show_error(error: EngineError, controls: Mapping[str, str] | None = None) ->
             },
             alt="Faults found in the data, by file and line",
         )
-    if error.hint:
-        remedy(here(error.hint))
+    remedy(here(error.hint))
 
 
 def is_said(error: EngineError) -> bool:
@@ -353,8 +352,10 @@ def torn_runs(ws: Workspace) -> None:
         remedy("Look at it: python -m engine doctor")
 
 
-def remedy(text: str) -> None:
-    """Show what to do; a command that it ends with stands below, to copy."""
+def remedy(text: str | None) -> None:
+    """Show what to do, if anything; a command that it ends with stands below, to copy."""
+    if not text:
+        return
     told = in_workspace(text, workspace())
     found = _COMMAND_AT_ITS_END.fullmatch(told)
     if found is None:
