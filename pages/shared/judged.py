@@ -197,8 +197,8 @@ def noise(found: Row, metric: Metric) -> None:
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
     if found["noise"]["limit"] is not None:
-        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"])
-        st.caption(f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit}{metric.unit_words}.")
+        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"]) + metric.unit_words
+        st.caption(f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit}.")
     if not found["noise"]["repeats"]:
         yet = "yet" if found["noise"]["command"] else "here: there is no second seed to compare with"
         st.caption(f"What another seed alone changes is not known {yet}.")
