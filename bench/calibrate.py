@@ -34,8 +34,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from bench.study import engine, play, spelled
 from engine.core.wording import interval, p_value, points, signed_points
+from engine.stats.levels import ALPHA
 
-ALPHA = 0.05
 PERSONAL = (("hybrid",), ("retrieval", "--set", "k=1,3"))
 PLACEBOS = (("placebo", "--set", "of=hybrid"), ("placebo", "--set", "of=retrieval"))
 NETWORKS = (("projected-profile",), ("hypernetwork-trained",))

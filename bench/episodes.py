@@ -172,7 +172,7 @@ def heal(one: Episode) -> None:
         for planned in one.plans:
             launched = one.ws.run_folder(planned.target.run_id).exists()
             if not _done(one.ws, planned) and (launched or not walking):
-                jobs.submit(one.ws, planned, retry=True)
+                jobs.submit(one.ws, planned)
     except EngineError as error:
         one.errors.append(str(error))  # told in words; the next look tries again
     except OSError as error:

@@ -50,7 +50,7 @@ from bench.simulated import (
     unequal_coverage,
 )
 from engine.stats.forecast import detectable
-from engine.stats.inference import FEW
+from engine.stats.levels import FEW
 
 PAGE = ROOT / "docs" / "statistics.md"
 ABOUT = """The shapes, each with mean 0 and deviation 1: *normal*; *lopsided* (a gamma distribution of

@@ -16,13 +16,14 @@ from engine.stats.bootstrap import Vector, bootstrap_t
 from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import effects
 from engine.stats.inference import Certainty, Inference, infer
+from engine.stats.levels import ALPHA, CONFIDENCE
 from engine.stats.paired_tests import holm, paired_t_of
 from engine.stats.seeds import crossed, training_noise
 from engine.stats.shares import wilson
-from engine.stats.verdicts import ALPHA, EQUAL, UNCLEAR, verdict
+from engine.stats.verdicts import EQUAL, UNCLEAR, verdict
 
 SIZES = (10, 20, 50, 200)
-CONFIDENCE, RESAMPLES = 0.95, 9_999
+RESAMPLES = 9_999
 FAMILY, ALIKE, EFFECT = 25, 0.5, 1.0
 MARGIN = 0.25  # deviations, in the tables of equality
 WITHIN, AT_LEAST, MOST_ERRORS = (0.93, 0.97), 0.90, 0.055

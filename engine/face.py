@@ -91,7 +91,7 @@ class Study:
         parameter, and when a run that was waited for has not succeeded.
         """
         planned = plan(self.workspace, experiment, parameters, seed=seed, upstream=upstream or {})
-        submitted = jobs.submit(self.workspace, planned, retry=True)
+        submitted = jobs.submit(self.workspace, planned)
         if wait:
             self.wait(*(one.record.run_id for one in submitted))
         return planned.target.run_id

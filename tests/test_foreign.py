@@ -184,7 +184,7 @@ def test_a_run_folder_with_links_is_shown_left_alone_and_never_written_through(
     for again in (
         lambda: jobs.resume(ws, spec.run_id),
         lambda: jobs.start_over(ws, spec.run_id),
-        lambda: jobs.submit(ws, plan(ws, "count"), retry=True),
+        lambda: jobs.submit(ws, plan(ws, "count")),
     ):
         with pytest.raises(EngineError, match="link"):
             again()

@@ -15,7 +15,7 @@ from rich.text import Text
 from engine.cli.frame import Call, command, note, out, table
 from engine.core.integrity import warn_changed
 from engine.core.plain import in_cell
-from engine.core.wording import count, known, percent, points, signed_points
+from engine.core.wording import count, known, percent, percents, points, signed_points
 from engine.data.splits import UNSEEN
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
@@ -23,7 +23,7 @@ from engine.results.comparing import unseen
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import without_repeats
 from engine.show.for_whom import differing
-from engine.show.row_words import COUNTED, row_words
+from engine.show.row_words import COUNTED, gain_words, row_words
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
 
@@ -302,7 +302,7 @@ def _show_controls(found: Record, metric: Metric) -> None:
     for row in found["rows"]:
         if row["above_placebo"] or row.get("above_matched"):
             over = (row, row.get("above_matched"), row["above_placebo"])
-            shown.add_row(row["variant"], *(_gain(one, metric) for one in over))
+            shown.add_row(row["variant"], *(gain_words(one, metric) for one in over))
     if _below(shown):
         told = "Over the placebo counts the harm of another persona's help too"
         note(f"{told}: alone it says nothing of a gain.")
@@ -316,21 +316,13 @@ def _below(shown: Table) -> bool:
     return bool(shown.row_count)
 
 
-def _gain(row: Record | None, metric: Metric) -> str:
-    if not row or row["delta"] is None:
-        return "not made"
-    low, high = metric.change(row["ci_low"]), metric.change(row["ci_high"])
-    return f"{metric.change(row['delta'])} ({low} to {high})"
-
-
 def _share(row: Record) -> str:
     """The share that truly gains, luck taken out; the raw one where examples do not tell the two apart."""
     if known(row["true_share"]):
-        low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
-        return f"{percent(row['true_share'])} ({low} to {high})"
+        return f"{percent(row['true_share'])} ({percents(row['true_share_low'], row['true_share_high'])})"
     if not known(row["share_improved"]):
         return percent(row["share_improved"])
-    return f"{percent(row['share_improved'])} ({percent(row['share_low'])} to {percent(row['share_high'])})"
+    return f"{percent(row['share_improved'])} ({percents(row['share_low'], row['share_high'])})"
 
 
 def _show_criteria(found: Record) -> None:

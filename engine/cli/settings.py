@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from engine.core import extensions, secrecy
 from engine.core.errors import EngineError, unknown_name
 from engine.core.keyring import key_of
 from engine.core.machine import LAUNCHERS, change_machine, read_machine, read_only
-from engine.core.paths import REPOSITORY, embedded_base
+from engine.core.paths import REPOSITORY, embedded_base, read_json
 from engine.core.permits import Permit, allow, forget, kept_in, make_permit, permits
 from engine.core.plain import in_terminal
 from engine.runs import jobs, slots
@@ -145,7 +144,7 @@ def card(call: Call) -> int:
     if not (folder / "README.md").exists():
         raise EngineError("The embedded base model is not built.", "Build it: python -m tools build-base")
     facts = folder / "build.json"
-    value = json.loads(facts.read_text(encoding="utf-8")) if facts.exists() else {}
+    value = read_json(facts) if facts.exists() else {}
     call.answer(value, lambda: click.echo(in_terminal((folder / "README.md").read_text(encoding="utf-8"))))
     return 0
 

@@ -16,6 +16,7 @@ from engine.core import integrity
 from engine.core.base_folder import deciding_files, local_base
 from engine.core.errors import EngineError, first_line
 from engine.core.paths import Workspace, read_json
+from engine.core.stamps import Stamp, stamp
 
 _SMALL_BASE_BYTES = 64 * 1024 * 1024
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -95,7 +96,7 @@ def fingerprint_base(name: str) -> str:
         revision = hub_id(name)[1] or ""
         return revision[:_DIGITS] if _COMMIT.fullmatch(revision) else ""
     paths = deciding_files(folder)
-    return _hash_base(tuple(_stamped(path) for path in paths))
+    return _hash_base(tuple((path, stamp(path)) for path in paths))
 
 
 def refuse_other_base(name: str, fingerprint: str) -> None:
@@ -132,25 +133,17 @@ def _may_be(told: BaseIdentity, now: BaseIdentity) -> bool:
     if folder is None:
         return not told.fingerprint and hub_id(now.name)[0] == told.name
     paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja"))
-    return _hash_base(tuple(_stamped(path) for path in paths), by_size=True) == told.fingerprint
-
-
-_Stamp = tuple[int, int, int, int]  # a file's inode, time of its content, time of its record, size
-_Stamped = tuple[Path, _Stamp]
-
-
-def _stamped(path: Path) -> _Stamped:
-    found = path.stat()
-    return path, (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+    return _hash_base(tuple((path, stamp(path)) for path in paths), by_size=True) == told.fingerprint
 
 
 @functools.lru_cache(maxsize=8)
-def _hash_base(files: tuple[_Stamped, ...], *, by_size: bool = False) -> str:
+def _hash_base(files: tuple[tuple[Path, Stamp | None], ...], *, by_size: bool = False) -> str:
     """Small bases are hashed as a whole, the weights of large ones each by itself, once for each stamp."""
-    whole = sum(stamp[-1] for _, stamp in files) <= _SMALL_BASE_BYTES
+    sizes = [path.stat().st_size for path, _ in files]
+    whole = sum(sizes) <= _SMALL_BASE_BYTES
     digest = hashlib.sha256()
-    for path, stamp in files:
-        digest.update(f"{path.name}:{stamp[-1]};".encode())
+    for (path, _), size in zip(files, sizes, strict=True):
+        digest.update(f"{path.name}:{size};".encode())
         if whole or path.suffix != ".safetensors":
             digest.update(path.read_bytes())
         elif not by_size:

@@ -23,13 +23,13 @@ from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.forms import Known
 from engine.core.paths import Workspace, read_json, user_folder, write_json
+from engine.core.stamps import Stamp, stamp
 
 DATASET_FILES = ("personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl")
 
 _LARGE_BYTES = 4_000_000
 _SETTLED_NS = 50_000_000  # one changed a moment ago may change again within one tick of its times
-_Stamp = tuple[int, int, int, int]
-_known: dict[Path, tuple[_Stamp, str]] = {}
+_known: dict[Path, tuple[Stamp, str]] = {}
 _log = logging.getLogger("engine.core.integrity")
 
 
@@ -54,16 +54,16 @@ class ChangedFiles(EngineError):
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file in hex; of one that was hashed with the same stamp, without reading it."""
-    stamp = _stamp(path)
-    kept = _known.get(path) or _kept(path, stamp)
-    if kept is not None and kept[0] == stamp:
+    before = stamp(path)
+    kept = None if before is None else _known.get(path) or _kept(path, before)
+    if kept is not None and kept[0] == before:
         _known[path] = kept
         return kept[1]
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if _stamp(path) == stamp and time.time_ns() - max(stamp[2:]) > _SETTLED_NS:
-        _known[path] = stamp, digest
-        _keep(path, stamp, digest)
+    if before and stamp(path) == before and time.time_ns() - max(before[2:]) > _SETTLED_NS:
+        _known[path] = before, digest
+        _keep(path, before, digest)
     return digest
 
 
@@ -220,18 +220,13 @@ def _difference(folder: Path, name: str, digest: str) -> str:
         return f"cannot be read: {error.strerror or error}"
 
 
-def _stamp(path: Path) -> _Stamp:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 def _place(path: Path) -> Path:
     return user_folder("cache") / "digests" / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:24]}.json"
 
 
-def _kept(path: Path, stamp: _Stamp) -> tuple[_Stamp, str] | None:
+def _kept(path: Path, now: Stamp) -> tuple[Stamp, str] | None:
     """What an earlier process kept of a large file; nothing where its note is gone or torn."""
-    if stamp[1] < _LARGE_BYTES:
+    if now[1] < _LARGE_BYTES:
         return None
     with suppress(OSError, EngineError):
         kept = read_json(_place(path), Known)
@@ -240,7 +235,7 @@ def _kept(path: Path, stamp: _Stamp) -> tuple[_Stamp, str] | None:
     return None
 
 
-def _keep(path: Path, stamp: _Stamp, digest: str) -> None:
-    if stamp[1] >= _LARGE_BYTES:
+def _keep(path: Path, now: Stamp, digest: str) -> None:
+    if now[1] >= _LARGE_BYTES:
         with suppress(OSError):  # a home that cannot be written keeps nothing
-            write_json(_place(path), {"stamp": list(stamp), "sha256": digest})
+            write_json(_place(path), {"stamp": list(now), "sha256": digest})

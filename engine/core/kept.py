@@ -46,7 +46,7 @@ def kept(
     `made_from` are texts (hashes, mostly) that differ whenever the answer may. One answer is kept a name, on
     disk and in this process; nobody may change it.
     """
-    path = ws.data / "cache" / f"{name}.kept"  # a head line, then JSON
+    path = ws.cache / f"{name}.kept"  # a head line, then JSON
     identity = hashlib.sha256("\0".join((_CODE, name, *made_from)).encode()).hexdigest()
     here = _here.get(path)
     if here is None or here[0] != identity:

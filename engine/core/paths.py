@@ -54,6 +54,11 @@ class Workspace:
         return self.data / "runs"
 
     @property
+    def cache(self) -> Path:
+        """What may be deleted: it is made again."""
+        return self.data / "cache"
+
+    @property
     def models(self) -> Path:
         return self.root / "models"
 

@@ -33,6 +33,7 @@ SPLIT_WORDS: Final = {
     "history": "History of unseen personas",
     "unseen": "Unseen personas",
 }
+SCHEME_WORDS: Final = {"by-time": "by time within each persona", "by-persona": "by persona"}
 _WHOLE_WORDS: Final = {"val": "validation", "train": "training"}
 
 
@@ -90,6 +91,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     return NOTHING if share is None or not known(share) else f"{rounded(100 * share, digits)} %"
 
 
+def percents(low: float | None, high: float | None) -> str:
+    """Word an interval of shares: "50 % to 70 %"."""
+    return f"{percent(low)} to {percent(high)}"
+
+
 def duration(seconds: float | None) -> str:
     """Word a time: 0.4 -> "under 1 s", 80 -> "1 min 20 s", 7260 -> "2 h 1 min", 180000 -> "2 d 2 h"."""
     if seconds is None or not known(seconds):
@@ -115,6 +121,11 @@ def about(seconds: float, *, rough: bool = False) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """Word a number of things: (1, "persona") -> "1 persona", (12000, "example") -> "12,000 examples"."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Word a list: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def size(size_bytes: float) -> str:

@@ -191,11 +191,10 @@ def accept(dataset: Dataset, faults: Sequence[Fault], *, source: str, keep_good:
     if dataset.dialogues and (keep_good or not faults):
         return
     ordered = sorted(faults, key=lambda fault: (fault.file, fault.line))
-    count = "1 fault" if len(ordered) == 1 else f"{len(ordered)} faults"
     if dataset.dialogues:
         hint = "Mend the file, or keep only the good rows with --keep-good."
     else:
         hint = "No good row is left to keep: mend the file and try again."
     if any("not UTF-8" in fault.what for fault in faults):
         hint += " A file in another encoding needs its name: --map encoding=cp1252"
-    raise DataError(f"{source}: {count}, nothing was imported.", ordered, hint)
+    raise DataError(f"{source}: {count(len(ordered), 'fault')}, nothing was imported.", ordered, hint)

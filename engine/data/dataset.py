@@ -20,6 +20,7 @@ from engine.core.errors import EngineError
 from engine.core.forms import Record, record
 from engine.core.kept import kept
 from engine.core.paths import Workspace, read_bytes, read_json
+from engine.core.stamps import Stamp, stamp
 from engine.core.types import Dataset, Dialogue, Example, Message, Persona, Split, Splits
 
 PERSONAS, DIALOGUES, CARD, TRUTH = "personas.jsonl", "dialogues.jsonl", "card.json", "truth.jsonl"
@@ -187,13 +188,12 @@ def json_lines(rows: Any) -> bytes:
     return "".join(f"{encode(row)}\n" for row in rows).encode("utf-8")
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> Stamp:
     """Return what changes when a file is replaced. Raises EngineError when it is not there."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    found = stamp(path)
+    if found is None:
+        raise _damaged(path, "it is missing, or not yours to read")
+    return found
 
 
 def _damaged(path: Path, why: str) -> EngineError:
@@ -203,19 +203,17 @@ def _damaged(path: Path, why: str) -> EngineError:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_dataset(
-    personas: Path, dialogues: Path, stamp: tuple[int, int, int], _: tuple[int, int, int]
-) -> Dataset:
-    return Dataset(_load_personas(personas, stamp), tuple(_records(dialogues, Dialogue)))
+def _load_dataset(personas: Path, dialogues: Path, of_personas: Stamp, _: Stamp) -> Dataset:
+    return Dataset(_load_personas(personas, of_personas), tuple(_records(dialogues, Dialogue)))
 
 
 @functools.lru_cache(maxsize=4)
-def _load_personas(path: Path, _: tuple[int, int, int]) -> tuple[Persona, ...]:
+def _load_personas(path: Path, _: Stamp) -> tuple[Persona, ...]:
     return tuple(_records(path, Persona))
 
 
 @functools.lru_cache(maxsize=4)
-def _load_splits(path: Path, *_stamps: tuple[int, int, int]) -> Splits:
+def _load_splits(path: Path, *_stamps: Stamp) -> Splits:
     found = read_json(path)
     unseen = frozenset(found.get("unseen", ()))
     return Splits(found["scheme"], found["assignment"], frozenset(found["online"]), unseen)

@@ -15,6 +15,7 @@ from typing import IO
 
 from engine.core.errors import EngineError
 from engine.core.limits import allow_more, check_time, in_time, limits
+from engine.core.wording import listed
 
 
 @in_time()
@@ -36,14 +37,10 @@ def files_in(
             found.append(Path(entry.path))
             if len(found) > allowed.files:
                 raise EngineError(
-                    f"{folder} holds more than {allowed.files:,} {_listed(suffixes)} files.",
+                    f"{folder} holds more than {allowed.files:,} {listed(suffixes)} files.",
                     f"Name the folder that holds the right ones, or allow more: {allow_more('files')}",
                 )
     return found
-
-
-def _listed(suffixes: tuple[str, ...]) -> str:
-    return " and ".join(suffixes) if len(suffixes) < 3 else f"{', '.join(suffixes[:-1])} and {suffixes[-1]}"
 
 
 def _entries(top: Path, folder: Path, level: int, depth: int | None) -> Iterator[os.DirEntry[str]]:

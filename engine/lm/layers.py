@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.paths import read_json
+from engine.core.stamps import Stamp, stamp
 
 AUTO, AUTO_ONE = "auto", "auto-one"
 """The architecture's usual layers, and the first of them alone."""
@@ -94,17 +95,14 @@ def layer_names(folder: Path) -> list[str] | None:
     They are the matrices in the safetensors that are no embedding, head or norm. Experts of a mixture are
     left out: they are held as one block.
     """
-    stamped = tuple(
-        (path, path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(folder.glob("*.safetensors"))
-    )
-    return _named(stamped)
+    return _named(tuple((path, stamp(path)) for path in sorted(folder.glob("*.safetensors"))))
 
 
 @functools.lru_cache(maxsize=8)
-def _named(files: tuple[tuple[Path, int, int], ...]) -> list[str] | None:
+def _named(files: tuple[tuple[Path, Stamp | None], ...]) -> list[str] | None:
     found = set()
-    for path, _, size in files:
-        for name, told in (_header(path, size) or {}).items():
+    for path, _ in files:
+        for name, told in (_header(path) or {}).items():
             parts = name.removesuffix(".weight").split(".")
             is_matrix = name.endswith(".weight") and len(told.get("shape", ())) == 2
             apart = "experts" in parts or any(mark in parts[-1].lower() for mark in _NO_LAYER)
@@ -113,10 +111,10 @@ def _named(files: tuple[tuple[Path, int, int], ...]) -> list[str] | None:
     return sorted(found) or None
 
 
-def _header(path: Path, size: int) -> dict[str, dict[str, list[int]]] | None:
+def _header(path: Path) -> dict[str, dict[str, list[int]]] | None:
     with path.open("rb") as file:
         length = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))[0]
-        if length > size:
+        if length > path.stat().st_size:
             return None
         try:
             told = json.loads(file.read(length))

@@ -17,6 +17,7 @@ import torch
 from engine.core.base_folder import check_base, code_named
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
+from engine.core.stamps import weight_bytes
 from engine.core.wording import percent
 from engine.core.wording import size as in_bytes
 from engine.lm.adapters import linear_layers
@@ -113,7 +114,7 @@ def _look(name: str, cache: Path | None, facts: dict[str, Any]) -> Iterator[Find
     folder = find_base(name, cache=cache)
     check_base(folder)
     config = read_json(folder / "config.json")
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    size = weight_bytes(folder)
     facts |= {"folder": str(folder), "architecture": str(config.get("model_type", "?")), "size_bytes": size}
     if folder.parent.name == "snapshots":
         facts["revision"] = folder.name

@@ -45,7 +45,7 @@ class Scorer:
         The file's name holds all that decides a text's embedding: weights, encoding, device.
         """
         name = f"embeddings-{self._chosen.sha256[:8]}-{ENCODING}-{self._encoder.device}.bin"
-        self._file = EmbeddingFile(ws.data / "cache" / name, self._chosen.dimensions)
+        self._file = EmbeddingFile(ws.cache / name, self._chosen.dimensions)
 
     def embed(
         self, texts: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None

@@ -19,6 +19,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import queue_lock
 from engine.core.machine import changes
 from engine.core.paths import Workspace, first_link, is_temporary
+from engine.core.stamps import held
 from engine.core.wording import count, size
 from engine.results import store
 from engine.runs import answers
@@ -55,7 +56,7 @@ def leftovers(ws: Workspace) -> list[Leftover]:
     """Return everything that could go, the largest first. Changes nothing."""
     records = scan(ws)
     found = [
-        Leftover(kind, path, _size(path), run_id)
+        Leftover(kind, path, held(path)[0], run_id)
         for kind, path, run_id in _found(ws, records)
         if first_link(path) is None
     ]
@@ -124,7 +125,7 @@ def _found(ws: Workspace, records: Iterable[RunRecord]) -> Iterator[tuple[str, P
         elif by_id[folder.name].state == "succeeded":
             yield from (("outdated", path, folder.name) for path in answers.superseded(ws, folder.name))
     if not busy:
-        yield from (("caches", path, "") for path in _inside(ws.data / "cache") if path.suffix != ".lock")
+        yield from (("caches", path, "") for path in _inside(ws.cache) if path.suffix != ".lock")
 
 
 def _needed(ws: Workspace, records: Iterable[RunRecord]) -> set[str]:
@@ -152,11 +153,6 @@ def _inside(folder: Path) -> list[Path]:
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if not path.is_symlink())
-
-
-def _size(path: Path) -> int:
-    held = path.rglob("*") if path.is_dir() else (path,)
-    return sum(one.lstat().st_size for one in held if not one.is_dir())
 
 
 def _remove(path: Path) -> None:

@@ -16,6 +16,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_rows
+from engine.core.stamps import grown
 from engine.runs.runfolder import append_line, now
 
 MARKS: Final[dict[str, str]] = {"right": "Right", "wrong": "Wrong", "interesting": "Interesting"}
@@ -88,7 +89,4 @@ def path(ws: Workspace) -> Path:
 
 def size(ws: Workspace) -> int:
     """Return what grows with each mark, 0 before the first."""
-    try:
-        return path(ws).stat().st_size
-    except FileNotFoundError:
-        return 0
+    return grown(path(ws))

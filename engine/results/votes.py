@@ -18,6 +18,7 @@ from engine.core.locks import locked
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_rows
 from engine.core.questions import Answer, Question
+from engine.core.stamps import stamp
 from engine.runs.runfolder import append_line, now
 
 Choice = Literal["left", "right", "tie", "both bad"]
@@ -147,11 +148,7 @@ def path(ws: Workspace) -> Path:
 
 def signature(ws: Workspace) -> str:
     """Return what changes whenever a vote is cast or taken back; "" when there never was one."""
-    try:
-        found = path(ws).stat()
-    except FileNotFoundError:
-        return ""
-    return f"{found.st_mtime_ns}:{found.st_size}"
+    return str(stamp(path(ws)) or "")
 
 
 def can_differ(answer: Answer) -> bool:

@@ -71,16 +71,14 @@ class Submitted:
 
 
 @changes("launch a run")
-def submit(
-    ws: Workspace, plan: Submittable, *, retry: bool = False, machine: Machine | None = None
-) -> list[Submitted]:
+def submit(ws: Workspace, plan: Submittable, *, machine: Machine | None = None) -> list[Submitted]:
     """Queue the plan's runs and start what can start; return one entry a run, in the plan's order.
 
-    A run that exists is returned as it stands, so that launching twice gives one run; with `retry`, a
-    failed, cancelled or lost one is queued again and goes on from its last checkpoint. One that was put into
-    a queue elsewhere is taken up. `machine` says where the runs are executed, by default as the workspace's
-    settings say. A torn spec.json is written again. Raises EngineError where runs cannot be executed so, or
-    memory or disk are not there, and ChangedFiles where the data or the base is not what was taken in.
+    A run that exists is returned as it stands, so that launching twice gives one run; a failed, cancelled or
+    lost one is resumed from its last checkpoint, and one that was put into a queue elsewhere taken up.
+    `machine` says where runs are executed, by default as the workspace's settings say. A torn spec.json is
+    written again. Raises EngineError where runs cannot be executed so, or memory or disk are not there, and
+    ChangedFiles where the data or the base is not what was taken in.
     """
     if plan.obstacle is not None:
         raise plan.obstacle
@@ -89,7 +87,7 @@ def submit(
     launch = _told(ws, machine)
     with queue_lock(ws):
         present = {record.run_id: record for record in scan(ws)}
-        new = [spec for spec in plan.specs if _is_queued_by_submit(present.get(spec.run_id), retry)]
+        new = [spec for spec in plan.specs if _is_queued_by_submit(present.get(spec.run_id))]
         _refuse_without_room(ws, new, machine.launcher, present.values())
         order = max((record.order for record in present.values()), default=0)
         did: dict[str, Literal["queued", "exists", "resumed"]] = {}
@@ -102,7 +100,7 @@ def submit(
                 queued = Status(state="queued", order=order + position, queued_at=now())
                 _create(ws, spec, replace(queued, launcher=machine.launcher, launch=launch))
                 did[spec.run_id] = "queued"
-            elif _is_queued_by_submit(known, retry):
+            elif _is_queued_by_submit(known):
                 _refuse_links(ws, spec.run_id)
                 status = replace(known.status, launcher=machine.launcher, launch=launch)
                 _requeue(ws, replace(known, status=status, spec=spec))
@@ -388,8 +386,8 @@ def _anew(status: Status) -> Status:
     return replace(status, progress=0.0, stage="", done=0, total=0, unit="", seconds=0.0)
 
 
-def _is_queued_by_submit(known: RunRecord | None, retry: bool) -> bool:
-    return known is None or known.elsewhere or (retry and known.state in RESUMABLE)
+def _is_queued_by_submit(known: RunRecord | None) -> bool:
+    return known is None or known.elsewhere or known.state in RESUMABLE
 
 
 def _requeue_all(

@@ -16,6 +16,7 @@ from typing import Any
 from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import is_held
 from engine.core.paths import Workspace, first_link
+from engine.core.stamps import Stamp, stamp
 from engine.runs import manifest
 from engine.runs.runfolder import (
     RESUMABLE,
@@ -146,7 +147,6 @@ def find(ws: Workspace, run_id: str) -> RunRecord:
     return _with_upstreams(record, {name: _state(ws, name) for name in upstream})
 
 
-_Signature = tuple[int, int, int] | None  # inode, mtime in ns, size; None for a file that is not there
 _LEFT_ALONE = "It holds a link ({}), which no run makes: nothing of it is read or started."
 
 
@@ -154,7 +154,7 @@ _LEFT_ALONE = "It holds a link ({}), which no run makes: nothing of it is read o
 class _Kept:
     """A record as it was read, and what its folder and its files were then, which are replaced whole."""
 
-    signatures: tuple[_Signature, ...]
+    signatures: tuple[Stamp | None, ...]
     record: RunRecord
 
 
@@ -164,24 +164,16 @@ _KEPT: dict[Path, dict[str, _Kept]] = {}
 def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | None:
     """Read a run unless it was read as it is now; None when the folder is no run's."""
     folder = f"{root}/{run_id}"
-    spec = _signature(f"{folder}/spec.json")
+    spec = stamp(f"{folder}/spec.json")
     if spec is None:
         return None
     others = (folder, f"{folder}/status.json", f"{folder}/{manifest.NAME}")
-    signatures = (spec, *map(_signature, others))
+    signatures = (spec, *map(stamp, others))
     still = kept is not None and kept.signatures == signatures
     states = {kept.record.state, kept.record.status.state} if kept is not None else set()
     if kept is not None and still and "running" not in states:  # processes leave no file behind
         return kept
     return _Kept(signatures, _read(ws, run_id))
-
-
-def _signature(path: str) -> _Signature:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _read(ws: Workspace, run_id: str) -> RunRecord:

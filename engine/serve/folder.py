@@ -12,14 +12,18 @@ from engine.runs.background import Background
 from engine.runs.processes import ProcessIdentity
 
 
+def _talk(ws: Workspace) -> Path:
+    return ws.data / "talk"
+
+
 def generator(ws: Workspace) -> Background:
     """The generator of a workspace; its state is who it is."""
-    return Background(ws.data / "talk", "The generator", "engine.serve.server")
+    return Background(_talk(ws), "The generator", "engine.serve.server")
 
 
 def ear_of(ws: Workspace) -> Path:
     """Where the generator listens."""
-    return ws.data / "talk" / "generator.sock"
+    return _talk(ws) / "generator.sock"
 
 
 def who(ws: Workspace) -> ProcessIdentity | None:
@@ -31,11 +35,11 @@ def who(ws: Workspace) -> ProcessIdentity | None:
 
 
 def _question(ws: Workspace, question_id: str) -> Path:
-    return ws.data / "talk" / "questions" / f"{question_id}.json"
+    return _talk(ws) / "questions" / f"{question_id}.json"
 
 
 def _answer(ws: Workspace, question_id: str) -> Path:
-    return ws.data / "talk" / "answers" / f"{question_id}.json"
+    return _talk(ws) / "answers" / f"{question_id}.json"
 
 
 def write_question(ws: Workspace, question: Question) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +19,7 @@ from engine.core.errors import EngineError
 from engine.core.keyring import key_of
 from engine.core.paths import Workspace, read_json
 from engine.core.permits import permits
+from engine.core.stamps import held, weight_bytes
 from engine.core.wording import size
 from engine.lm.lengths import POSITIONS
 from engine.runs import slots
@@ -123,12 +123,12 @@ def places(ws: Workspace) -> list[Place]:
         ("Dataset", ws.dataset, "personas, dialogues and their card"),
         ("Splits", ws.splits, "which dialogue is for what"),
         ("Runs", ws.runs, "specs, logs and scores"),
-        ("Caches", ws.data / "cache", "may be deleted"),
+        ("Caches", ws.cache, "may be deleted"),
         ("Adapters", ws.models, "trained weights"),
         ("Results", ws.database, "an index of the runs; may be rebuilt"),
         ("Report", ws.root / "report", "the report as it was written last"),
     )
-    found = [(name, path, what, _size(path)) for name, path, what in named]
+    found = [(name, path, what, held(path)) for name, path, what in named]
     return [Place(name, path, what, size, files) for name, path, what, (size, files) in found]
 
 
@@ -147,7 +147,6 @@ def _read_base(name: str, folder: Path) -> BaseModel:
     config: dict[str, Any] = read_json(folder / "config.json")
     build = read_json(folder / "build.json") if (folder / "build.json").exists() else {}
     card = folder / "README.md"
-    sizes = [path.stat().st_size for path in folder.glob("*.safetensors")]
     return BaseModel(
         name=name,
         folder=folder,
@@ -157,7 +156,7 @@ def _read_base(name: str, folder: Path) -> BaseModel:
         vocabulary=config.get("vocab_size"),
         window=next((config[name] for name in POSITIONS if config.get(name)), None),
         parameters=build.get("parameters") if isinstance(build, dict) else None,
-        size_bytes=sum(sizes),
+        size_bytes=weight_bytes(folder),
         card=_without_front_matter(card) if name == EMBEDDED and card.exists() else None,
     )
 
@@ -175,16 +174,3 @@ def _gpu_models() -> list[str]:
         lines = path.read_text(errors="replace").splitlines()
         found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
     return found
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Bytes and files below a path; what vanishes meanwhile is left out."""
-    if path.is_file():
-        return path.stat().st_size, 1
-    total = files = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_size
-                files += 1
-    return total, files

@@ -20,6 +20,7 @@ from engine.core.errors import EngineError
 from engine.core.locks import holders, is_held, queue_lock
 from engine.core.machine import read_machine, read_only, refuse_if_read_only
 from engine.core.paths import REPOSITORY, Workspace, is_temporary
+from engine.core.stamps import held
 from engine.data import checks
 from engine.results import store
 from engine.results.checks import study_checks
@@ -261,7 +262,7 @@ def _strays(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Iterator[C
         yield Check(f"folder {folder.name}", False, "It holds no run: spec.json is missing.", hint)
     for folder in _others(ws.models, known):
         if any(folder.rglob("adapter_config.json")):
-            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            size = held(folder)[0]
             yield Check(
                 f"adapters {folder.name}",
                 False,

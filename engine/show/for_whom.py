@@ -8,18 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.core.types import Row
-from engine.core.wording import p_value, percent
+from engine.core.wording import p_value, percent, percents
 from engine.domains.metric import Metric
-from engine.stats.verdicts import ALPHA
+from engine.stats.levels import ALPHA
+
+
+def improved(row: Row) -> float | None:
+    """Return the share that truly gains, luck taken out; the raw one where examples do not tell."""
+    share: float | None = row["share_improved"] if row.get("true_share") is None else row["true_share"]
+    return share
 
 
 def for_whom(row: Row, metric: Metric) -> str:
     """Word it for a row of `compare_variants`; empty where its examples do not say."""
     if row["between"] is None or row["p_between"] is None:
         return ""
-    low, high = percent(row["true_share_low"]), percent(row["true_share_high"])
     share = (
-        f"{percent(row['true_share'])} of personas truly gain ({low} to {high}); "
+        f"{percent(row['true_share'])} of personas truly gain"
+        f" ({percents(row['true_share_low'], row['true_share_high'])}); "
         f"{percent(row['share_improved'])} look so."
     )
     p = p_value(row["p_between"])

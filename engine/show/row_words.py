@@ -27,3 +27,10 @@ def row_words(row: Row, metric: Metric, *, improved: str) -> list[str]:
         str(row["catastrophic"]) if metric.in_points else "",
         improved,
     ]
+
+
+def gain_words(row: Row | None, metric: Metric) -> str:
+    """Word a difference with its interval: "+1.2 (−0.4 to +2.8)"; "not made" without one."""
+    if not row or row["delta"] is None:
+        return "not made"
+    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"

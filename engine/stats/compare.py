@@ -18,13 +18,11 @@ from engine.stats import whole
 from engine.stats.forecast import detectable
 from engine.stats.heterogeneity import Effects, effects, within_variance
 from engine.stats.inference import MIN_DIFFER, Certainty, Inference, IntervalKind, infer, student
+from engine.stats.levels import CATASTROPHE, CONFIDENCE, FEW, NOISE
 from engine.stats.paired_tests import holm, sign_test, wilcoxon
 from engine.stats.pairing import Counts, Pairing, Vector
 from engine.stats.seeds import Crossed
 from engine.stats.shares import wilson
-
-SMALL_SAMPLE = 50  # personas
-_NOISE = 1e-12
 
 ONE_PERSONA = "One persona: no interval and no test, because the persona is the unit."
 NO_PERSONA = "No example is scored by both variants."
@@ -133,11 +131,11 @@ def compare(
     *,
     margin: float = 0.0,
     equal_margin: float | None = None,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     seed: int = 0,
     resamples: int = 9_999,
     higher_is_better: bool = True,
-    catastrophic_drop: float = 0.10,
+    catastrophic_drop: float = CATASTROPHE,
     clusters: Mapping[str, int] | None = None,
 ) -> Comparison:
     """Return the paired statistics of `pairing`; what a family corrects is left to `corrected`.
@@ -175,8 +173,8 @@ def compare(
         n_null_both=pairing.n_null_both,
         **outcomes(pairing, margin=margin, higher_is_better=higher_is_better, confidence=confidence),
         **_for_whom(single),
-        catastrophic=int(np.sum(gains < -catastrophic_drop - _NOISE)),
-        small_sample=pairing.n_paired < SMALL_SAMPLE,
+        catastrophic=int(np.sum(gains < -catastrophic_drop - NOISE)),
+        small_sample=pairing.n_paired < FEW,
     )
 
 
@@ -208,7 +206,7 @@ class Outcomes(TypedDict):
 
 
 def outcomes(
-    pairing: Pairing, *, margin: float = 0.0, higher_is_better: bool = True, confidence: float = 0.95
+    pairing: Pairing, *, margin: float = 0.0, higher_is_better: bool = True, confidence: float = CONFIDENCE
 ) -> Outcomes:
     """Return the outcomes of `pairing`: a win is better by more than `margin`, in the metric's unit.
 
@@ -216,7 +214,7 @@ def outcomes(
     """
     _check(margin=margin, confidence=confidence, resamples=9_999)
     gains = pairing.differences if higher_is_better else -pairing.differences
-    wins, losses = int(np.sum(gains > margin + _NOISE)), int(np.sum(gains < -margin - _NOISE))
+    wins, losses = int(np.sum(gains > margin + NOISE)), int(np.sum(gains < -margin - NOISE))
     n = pairing.n_paired
     low, high = wilson(wins, n, confidence=confidence) if n else (None, None)
     return Outcomes(
@@ -338,7 +336,7 @@ def _infer(
     p_sign = sign_test(int(np.sum(differences > 0)), int(np.sum(differences < 0)))
     tests = replace(means, p_wilcoxon=wilcoxon(differences), p_sign=p_sign)
     deviation = float(differences.std(ddof=1))
-    if deviation <= _NOISE * max(1.0, abs(mean)):
+    if deviation <= NOISE * max(1.0, abs(mean)):
         if n >= MIN_DIFFER:
             tests = replace(tests, ci_kind="t", ci_low=mean, ci_high=mean)
         by_sign = replace(tests, p=p_sign, p_alone=p_sign, p_strict=p_sign)

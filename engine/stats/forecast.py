@@ -15,12 +15,11 @@ import numpy as np
 from scipy import special
 
 from engine.core.errors import EngineError
-from engine.core.wording import percent
+from engine.core.wording import percent, signed_points
+from engine.stats.levels import ALPHA, CONFIDENCE, NOISE, POWER
 from engine.stats.paired_tests import Vector, detectable_in_deviations, paired_t, power_of_t
 
-ALPHA, POWER = 0.05, 0.8
 MOST_PERSONAS = 100_000
-_CONFIDENCE = 0.95
 _STRICTER = 22.0
 _CAUTIOUS = 0.8  # one-sided confidence of the upper limit of the deviation (Browne)
 
@@ -77,14 +76,14 @@ def forecast(differences: Vector, *, n_full: int, criterion: float, family: int 
     """
     n = len(differences)
     deviation = float(np.std(differences, ddof=1)) if n > 1 else 0.0
-    if n < 3 or deviation <= 1e-12:
+    if n < 3 or deviation <= NOISE:
         reason = f"only {n} personas are paired" if n < 3 else "all its personas differ by the same amount"
         raise EngineError(
             f"This pilot says nothing about power: {reason}.",
             "Run a pilot of 10 to 20 personas: --set personas=20",
         )
     mean = float(np.mean(differences))
-    half = float(special.stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * deviation / n**0.5
+    half = float(special.stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / n**0.5
     high = upper_limit(deviation, n)
     observed, wanted = (_prospect(effect, n_full, deviation, high, family) for effect in (mean, criterion))
     made = Forecast(
@@ -185,7 +184,7 @@ def _words(made: Forecast) -> tuple[str, ...]:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+    return f"{signed_points(value)} points"
 
 
 def _percent(share: float) -> str:

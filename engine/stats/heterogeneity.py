@@ -21,12 +21,12 @@ import numpy as np
 from scipy import special
 
 from engine.stats.bootstrap import Vector
+from engine.stats.levels import NOISE
 
 MIN_PERSONAS: Final = 5
 _GRID = 80  # deviations between personas that are weighed
 _WIDEST = 4.0  # times the personas' spread, the largest of them
 _DRAWS = 1_000
-_NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ def effects(differences: Vector, examples: Vector, variances: Vector, *, seed: i
     """
     n = len(differences)
     pooled = within_variance(examples, variances) if n >= MIN_PERSONAS else None
-    if pooled is None or pooled <= _NOISE:
+    if pooled is None or pooled <= NOISE:
         return None
     own = pooled / examples
     ratio, freedom = _analysis(differences, own)
@@ -146,5 +146,5 @@ def _drawn_shares(differences: Vector, own: Vector, grid: Vector, chances: Vecto
     precision = (1 / total).sum(axis=1)
     centre = (differences / total).sum(axis=1) / precision
     means = centre[places] + draw.standard_normal(_DRAWS) / np.sqrt(precision[places])
-    deviations = np.maximum(grid[places], _NOISE)
+    deviations = np.maximum(grid[places], NOISE)
     return np.asarray(special.ndtr(means / deviations))

@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from scipy import special
 
 from engine.stats.bootstrap import MIN_BOOTSTRAP, Vector, bootstrap_t, standard_errors
+from engine.stats.levels import FEW
 from engine.stats.paired_tests import paired_t_of
 
 IntervalKind = Literal["t", "bootstrap-t", "hierarchical", "clusters"]
 
 MIN_DIFFER: Final = 5  # personas
-FEW: Final = 50  # personas; below it, and where ties dominate, the strictest p asks for one persona more
 UNEQUAL: Final = 2.0  # times as many examples
 _FARTHEST = 1.7  # times as far out as anybody is that further persona, at most
 _FADES, _FADES_TIED = 20.0, 85.0  # divided by the number of personas: the same, where there are more
@@ -108,7 +108,7 @@ def infer(
         low, high = np.where(tied, low, drawn.low), np.where(tied, high, drawn.high)
         alone, p_equal = np.maximum(p, drawn.p), np.maximum(p_equal, drawn.p_equal)
         strict = alone.copy()
-        asked = tied | (n < FEW)
+        asked = tied | (n < FEW)  # the strictest p asks for one persona more
         if asked.any():
             farther = np.minimum(_FARTHEST, np.where(tied[asked], _FADES_TIED, _FADES) / n)
             more, own = _with_one_more(studies[:, asked], -farther), {**options, "stretch": stretch[asked]}

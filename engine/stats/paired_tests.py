@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+from engine.stats.levels import ALPHA, POWER
+
 Vector = NDArray[np.float64]
 
 _EXACT_UP_TO = 50  # differences; above it Wilcoxon's statistic is taken as normal
@@ -71,7 +73,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def power_of_t(n: int, effect_in_deviations: float, alpha: float = 0.05) -> float:
+def power_of_t(n: int, effect_in_deviations: float, alpha: float = ALPHA) -> float:
     """Return how often a paired t-test of n >= 2 pairs finds a mean difference of so many deviations.
 
     Two-sided at `alpha`, from the noncentral t distribution.
@@ -84,7 +86,7 @@ def power_of_t(n: int, effect_in_deviations: float, alpha: float = 0.05) -> floa
 
 
 @lru_cache(maxsize=1024)
-def detectable_in_deviations(n: int, alpha: float = 0.05, power: float = 0.8) -> float:
+def detectable_in_deviations(n: int, alpha: float = ALPHA, power: float = POWER) -> float:
     """Return the smallest mean difference, in standard deviations, that a paired t-test of n >= 2 pairs finds
     with `power`, two-sided at `alpha`."""
     low, high = 0.0, 1.0

@@ -18,13 +18,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from engine.core.errors import EngineError
+from engine.stats.levels import NOISE
 
 Valued = tuple[str, str, float | None]  # example_id, persona_id, value (None: undefined)
 Vector = NDArray[np.float64]
 
 Total = Callable[[Mapping[str, Vector]], Vector]  # sums by name -> one value each, NaN where undefined
 
-_NOISE = 1e-12  # differences below it come from rounding
 _MEANS = ("candidate", "reference", "difference", "square")
 _COUNTS = ("n_only_candidate", "n_null_candidate", "n_null_reference", "n_null_both")
 
@@ -251,14 +251,14 @@ def _examples(held: Mapping[str, int], personas: Collection[str] | None) -> int:
 
 def _variances(n: Vector, mean: Vector, square: Vector) -> Vector:
     found = np.maximum(square - mean**2, 0.0) * n / np.maximum(n - 1, 1)
-    return np.where((n > 1) & (found > _NOISE), found, 0.0)
+    return np.where((n > 1) & (found > NOISE), found, 0.0)
 
 
 def _variance(values: list[float]) -> float:
     if len(values) < 2:
         return 0.0
     found = float(np.var(values, ddof=1))
-    return found if found > _NOISE else 0.0
+    return found if found > NOISE else 0.0
 
 
 def _means(values: list[list[float]]) -> Vector:
@@ -267,4 +267,4 @@ def _means(values: list[list[float]]) -> Vector:
 
 
 def _without_noise(differences: Vector) -> Vector:
-    return np.where(np.abs(differences) < _NOISE, 0.0, differences)
+    return np.where(np.abs(differences) < NOISE, 0.0, differences)

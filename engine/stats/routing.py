@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.core.errors import EngineError, unknown_name
+from engine.stats.levels import NOISE
 from engine.stats.pairing import Table, Valued, index, pair
 
 FOLDS = 5
 Scored = tuple[str, str, float]
 """A persona, a dialogue, and the score of an example there."""
-_NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _best_of(
 ) -> tuple[str, float]:
     own = [(found[persona], name) for name, found in gains.items() if persona in found]
     gain, name = max(own, key=lambda pair_: pair_[0], default=(0.0, fallback))
-    return (name, gain) if gain > margin + _NOISE else (fallback, 0.0)
+    return (name, gain) if gain > margin + NOISE else (fallback, 0.0)
 
 
 def _best_single(
@@ -137,7 +137,7 @@ def _best_single(
         for name, found in gains.items()
     }
     name = max(means, key=lambda one: means[one], default=fallback)
-    return name if means.get(name, 0.0) > margin + _NOISE else fallback
+    return name if means.get(name, 0.0) > margin + NOISE else fallback
 
 
 def choose(
@@ -165,7 +165,7 @@ def choose(
             (found[persona], name) for name, found in gains.items() if persona in found and name != fallback
         ]
         gain, name = max(own, key=lambda pair_: pair_[0], default=(0.0, fallback))
-        wins = gain > margin + _NOISE
+        wins = gain > margin + NOISE
         routes.append(Route(persona, name if wins else fallback, gain if wins else 0.0))
     means = {name: float(np.mean([found.get(p, 0.0) for p in personas])) for name, found in gains.items()}
     best = max(means, key=lambda name: (means[name], name == fallback))

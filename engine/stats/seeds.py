@@ -16,9 +16,7 @@ import numpy as np
 from scipy import special
 
 from engine.stats.bootstrap import Vector
-
-_CONFIDENCE = 0.95
-_NOISE = 1e-12
+from engine.stats.levels import CONFIDENCE, NOISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def crossed(differences: Vector) -> Crossed | None:
     """
     whole = differences[~np.isnan(differences).any(axis=1)]
     n, k = whole.shape
-    if min(n, k) < 2 or np.ptp(whole) <= _NOISE:
+    if min(n, k) < 2 or np.ptp(whole) <= NOISE:
         return None
     mean = whole.mean()
     by_persona, by_seed = whole.mean(axis=1), whole.mean(axis=0)
@@ -64,7 +62,7 @@ def crossed(differences: Vector) -> Crossed | None:
     total = personas + seeds - left
     freedom = total**2 / (personas**2 / (n - 1) + seeds**2 / (k - 1) + left**2 / rest_freedom)
     error = float(np.sqrt(total / (n * k)))
-    half = float(special.stdtrit(freedom, (1 + _CONFIDENCE) / 2)) * error
+    half = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
     return Crossed(
         n_personas=n,
         n_seeds=k,
@@ -123,7 +121,7 @@ def noise_of_mean(deltas: Sequence[float], *, own_once: bool) -> TrainingNoise:
 
 
 def _reach(freedom: int) -> float:
-    return float(special.stdtrit(freedom, (1 + _CONFIDENCE) / 2))
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
 def _pairs(n: int) -> int:

@@ -9,8 +9,10 @@ import math
 
 from scipy import special
 
+from engine.stats.levels import CONFIDENCE
 
-def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+
+def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the two-sided interval of the share successes / n; it stays within 0 and 1 and n >= 1.
 
     Unlike the usual mean plus or minus two errors it is no point at shares of 0 and 1.

@@ -8,19 +8,17 @@ from typing import Any, Final
 
 from engine.core.wording import p_value, signed, signed_points
 from engine.stats.co_primary import DOWN, OPEN, UP, Beside, beside_words, standing
+from engine.stats.levels import ALPHA, NOISE
 
 BETTER: Final = "better"
 WORSE: Final = "worse"
 EQUAL: Final = "equal"
 UNCLEAR: Final = "not clear"
-ALPHA: Final = 0.05
-EQUAL_WITHIN: Final = 0.01  # a fraction: so much either way is equal, in metrics that are fractions
-_NOISE: Final = 1e-12  # differences below it come from rounding
 
 
 def outcome(difference: float, *, higher_is_better: bool | None = True, margin: float = 0.0) -> str:
     """Return the word for a difference: better or worse by more than `margin`, else equal."""
-    if abs(difference) <= margin + _NOISE or higher_is_better is None:
+    if abs(difference) <= margin + NOISE or higher_is_better is None:
         return EQUAL
     return BETTER if (difference > 0) == higher_is_better else WORSE
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from engine.stats.levels import NOISE
 from engine.stats.pairing import Counts, Vector
 
 KIND: Final = "percentile"
-_NOISE = 1e-12
 _CHUNK = 4_000_000  # numbers drawn at once
 
 
@@ -48,11 +48,11 @@ def infer(counts: Counts, *, confidence: float, resamples: int, seed: int) -> Dr
     if not np.isfinite([ours, theirs]).all():
         return Drawn(n)
     observed = ours - theirs
-    observed = 0.0 if abs(observed) < _NOISE else observed
+    observed = 0.0 if abs(observed) < NOISE else observed
     if n == 1:
         return Drawn(n, ours, theirs, observed)
     draw = np.random.default_rng(seed)
-    differences, as_large = _drawn(counts, abs(observed) - _NOISE, draw, resamples)
+    differences, as_large = _drawn(counts, abs(observed) - NOISE, draw, resamples)
     tail = (1 - confidence) / 2
     low, high = np.quantile(differences, [tail, 1 - tail]) if len(differences) else (np.nan, np.nan)
     return Drawn(

@@ -7,8 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.core.parameters import Parameters
-from engine.runs.context import RunContext
-from engine.strategies.spec import Experiment, Having, InName, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import (
+    Experiment,
+    Having,
+    InName,
+    Preset,
+    StepOf,
+    Traits,
+    Upstream,
+    history_needed,
+)
 
 
 class ArrowParameters(Parameters):
@@ -28,12 +36,6 @@ def _needs(parameters: ArrowParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="adapters", experiment=parameters.adapters),)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.shelve import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="arrow",
     title="Each token chooses its adapters",
@@ -41,7 +43,7 @@ STRATEGY = Experiment(
     group="Choosing and mixing",
     question="Do tokens find the adapters that fit them, with nobody saying whose they are?",
     makes="arrow",
-    step=step,
+    step=StepOf("shelve"),
     parameters=ArrowParameters,
     needs=_needs,
     stages={"load": 2.0, "merge": 8.0, "generate": 85.0, "score": 5.0},

@@ -7,9 +7,8 @@ from pydantic import Field
 from engine.core.errors import EngineError
 from engine.core.parameters import ListOf, Parameters, SetOf
 from engine.data.augment.methods import ALL_RULES, MODEL_METHODS, chosen_methods
-from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Traits
+from engine.strategies.spec import Experiment, StepOf, Traits
 
 
 class AugmentationParameters(Parameters):
@@ -64,12 +63,6 @@ def _applies(parameters: AugmentationParameters, ground: Ground) -> None:
         )
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.augment import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="augmentation",
     title="Augmented dialogues",
@@ -77,7 +70,7 @@ STRATEGY = Experiment(
     group="More data",
     question="How far can each persona's training dialogues be multiplied and stay true to themselves?",
     makes="augmented.jsonl, augmentation.json",
-    step=step,
+    step=StepOf("augment"),
     parameters=AugmentationParameters,
     stages={"load": 3.0, "augment": 97.0},
     applies=_applies,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.paths import Workspace, read_json
+from engine.core.stamps import Stamp, stamp
 from engine.core.wording import count
 from engine.runs.runfolder import read_spec
 
@@ -65,20 +66,8 @@ NOTHING = Budget(0, 0, 0, 0, 0, 0)
 def own_budget(ws: Workspace, run_id: str) -> Budget:
     """Return what a run itself trained with; `NOTHING` where it trained nothing. Raises on a torn file."""
     path = ws.run_folder(run_id) / TRAINING
-    stamp = _stamp(path)
-    return NOTHING if stamp is None else _read(path, stamp)
-
-
-_Stamp = tuple[int, int, int]
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """What changes when a file is replaced; None for one that is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    told = stamp(path)
+    return NOTHING if told is None else _read(path, told)
 
 
 def whole_budget(ws: Workspace, run_id: str) -> Budget:
@@ -89,7 +78,7 @@ def whole_budget(ws: Workspace, run_id: str) -> Budget:
     told, open_, seen = NOTHING, [run_id], set[str]()
     while open_:
         one = open_.pop()
-        spec = _stamp(ws.run_folder(one) / "spec.json")
+        spec = stamp(ws.run_folder(one) / "spec.json")
         if one in seen or spec is None:
             continue
         seen.add(one)
@@ -99,7 +88,7 @@ def whole_budget(ws: Workspace, run_id: str) -> Budget:
 
 
 @functools.lru_cache(maxsize=4096)
-def _stands_on(folder: Path, _: _Stamp) -> tuple[str, ...]:
+def _stands_on(folder: Path, _: Stamp) -> tuple[str, ...]:
     return tuple(run for role, run in read_spec(folder).upstream.items() if role != MATCHED_TO)
 
 
@@ -108,7 +97,7 @@ MATCHED_TO = "matched"
 
 
 @functools.lru_cache(maxsize=512)
-def _read(path: Path, _: _Stamp) -> Budget:
+def _read(path: Path, _: Stamp) -> Budget:
     told = NOTHING
     for record in read_json(path):
         told += budget_of(record)

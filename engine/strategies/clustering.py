@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.runs.context import RunContext
 from engine.strategies.ground import Ground
 from engine.strategies.published import START
 from engine.strategies.spec import (
     Experiment,
     Having,
     Preset,
+    StepOf,
     Traits,
     Upstream,
     character_needed,
@@ -54,12 +54,6 @@ def _applies(parameters: ClusteringParameters, ground: Ground) -> None:
         character_needed(parameters, ground)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.cluster import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="clustering",
     title="Clusters of personas",
@@ -67,7 +61,7 @@ STRATEGY = Experiment(
     group="Clusters",
     question="Which personas resemble each other, and are there clusters at all?",
     makes="clusters.json, data/splits/cluster_map.json",
-    step=step,
+    step=StepOf("cluster"),
     parameters=ClusteringParameters,
     needs=_needs,
     stages={"features": 70.0, "cluster": 30.0},

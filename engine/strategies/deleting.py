@@ -16,6 +16,7 @@ from engine.core.errors import EngineError, unknown_name
 from engine.core.locks import queue_lock
 from engine.core.machine import changes
 from engine.core.paths import Workspace, make_folder, plain_name
+from engine.core.stamps import held
 from engine.core.wording import count
 from engine.runs.records import RunRecord, find, scan
 from engine.strategies.reference import ground_of, references
@@ -124,7 +125,7 @@ def deleted(ws: Workspace) -> list[Deleted]:
             found = [(entry.name, entry.stat().st_mtime) for entry in entries if entry.is_dir()]
     except FileNotFoundError:
         return []
-    gone = [Deleted(name, at, sum(_size(aside) for _, aside in _places(ws, name))) for name, at in found]
+    gone = [Deleted(name, at, sum(held(aside)[0] for _, aside in _places(ws, name))) for name, at in found]
     return sorted(gone, key=lambda one: (-one.at, one.run_id))
 
 
@@ -167,7 +168,3 @@ def _places(ws: Workspace, run_id: str) -> list[tuple[Path, Path]]:
 
 def _aside(ws: Workspace, run_id: str) -> Path:
     return ws.data / _ASIDE / plain_name(run_id, what="a run")
-
-
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -12,10 +12,9 @@ from pydantic import BeforeValidator, Field
 from engine.core.parameters import Parameters
 from engine.core.paths import Workspace
 from engine.lm.remote.endpoint import Provider, check_address
-from engine.runs.context import RunContext
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Outlook, Traits, character_needed, history_needed
+from engine.strategies.spec import Experiment, Outlook, StepOf, Traits, character_needed, history_needed
 
 
 def _or_none(value: Any) -> Any:
@@ -83,12 +82,6 @@ def _can_be_asked(parameters: FrontierParameters, ground: Ground) -> None:
         history_needed(parameters, ground)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.frontier import run
-
-    run(context)
-
-
 def outlook(ws: Workspace, spec: RunSpec) -> Outlook:
     """Say what a launch would cost and send where, and what stands in its way."""
     from engine.strategies.steps.estimate import outlook
@@ -103,7 +96,7 @@ STRATEGY = Experiment(
     group="Remote models",
     question="How well does a large remote model answer, with a persona's profile or history in its prompt?",
     makes="frontier-MODEL",
-    step=step,
+    step=StepOf("frontier"),
     parameters=FrontierParameters,
     stages={"load": 3.0, "ask": 90.0, "score": 7.0},
     beside=("base",),

@@ -13,6 +13,7 @@ from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
+from engine.core.stamps import Stamp, stamp
 from engine.data.prepare import write_base
 from engine.data.splits import hash_splits
 from engine.domains.domain import Domain
@@ -59,7 +60,8 @@ def read_ground(ws: Workspace) -> Ground:
     config, base = ws.read_config(), base_of(ws)
     try:
         card = read_json(ws.dataset / "card.json")
-        scheme, split_hash, unseen = _splits(*_stamped(ws.splits / "splits.json"))
+        path = ws.splits / "splits.json"
+        scheme, split_hash, unseen = _splits(path, stamp(path))
         counts = card["counts"]
         return Ground(
             base=base.name,
@@ -103,16 +105,8 @@ def refuse_while_busy(ws: Workspace, what: str) -> None:
         )
 
 
-_Stamped = tuple[Path, tuple[int, int, int]]  # a file; its inode, time and size
-
-
-def _stamped(path: Path) -> _Stamped:
-    found = path.stat()
-    return path, (found.st_ino, found.st_mtime_ns, found.st_size)
-
-
 @functools.lru_cache(maxsize=8)
-def _splits(path: Path, _: tuple[int, int, int]) -> tuple[str, str, int]:
+def _splits(path: Path, _: Stamp | None) -> tuple[str, str, int]:
     """Return scheme and hash of a splits.json, and how many personas are kept out of training."""
     splits = read_json(path)
     return str(splits["scheme"]), hash_splits(splits), len(splits.get("unseen", ()))

@@ -10,10 +10,9 @@ from engine.core import integrity
 from engine.core.errors import EngineError
 from engine.core.parameters import Parameters
 from engine.core.paths import plain_name
-from engine.runs.context import RunContext
 from engine.runs.runfolder import fingerprint
 from engine.strategies.ground import Ground
-from engine.strategies.spec import Experiment, Traits
+from engine.strategies.spec import Experiment, StepOf, Traits
 
 _FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -52,12 +51,6 @@ def adapter_folders(folder: Path) -> list[Path]:
     return found
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.take_in import take_in
-
-    take_in(context)
-
-
 STRATEGY = Experiment(
     name="imported-adapters",
     title="Adapters from elsewhere",
@@ -65,7 +58,7 @@ STRATEGY = Experiment(
     group="Adapters",
     question="How do adapters that were trained elsewhere answer here, each for its persona?",
     makes="the variant that `variant` names",
-    step=step,
+    step=StepOf("take_in", "take_in"),
     parameters=ImportedParameters,
     settle=_with_contents,
     settles=("contents",),

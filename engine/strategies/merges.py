@@ -8,9 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from engine.core.parameters import Parameters, SetOf
-from engine.runs.context import RunContext
 from engine.strategies.published import BACKUP
-from engine.strategies.spec import Experiment, Having, InName, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import (
+    Experiment,
+    Having,
+    InName,
+    Preset,
+    StepOf,
+    Traits,
+    Upstream,
+    history_needed,
+)
 
 WEIGHTS = "weights.json"
 """Of a run that merges: how much of whose adapter went into what."""
@@ -149,12 +157,6 @@ def _adapters_and_features(parameters: _NearParameters) -> tuple[Upstream, ...]:
     return _adapters_and_clusters(parameters) if by_features else _adapters(parameters)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.merge import run
-
-    run(context)
-
-
 def _merge(
     name: str,
     *,
@@ -182,7 +184,7 @@ def _merge(
         makes=name,
         version=version,
         val_since=val_since or version,
-        step=step,
+        step=StepOf("merge"),
         parameters=form,
         fixed={"method": method},
         needs=needs,

@@ -7,9 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.runs.context import RunContext
 from engine.strategies.published import BACKUP
-from engine.strategies.spec import Experiment, Having, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, Having, Preset, StepOf, Traits, Upstream, history_needed
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,12 +36,6 @@ def _needs(parameters: MixtureParameters) -> tuple[Upstream, ...]:
     )
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.mix import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="mixture",
     title="Mixture of two variants",
@@ -52,7 +45,7 @@ STRATEGY = Experiment(
     makes="mixture-0.6",
     version=2,  # since then val is answered as its other dialogues choose
     val_since=2,
-    step=step,
+    step=StepOf("mix"),
     parameters=MixtureParameters,
     needs=_needs,
     stages={"load": 3.0, "sweep": 60.0, "generate": 32.0, "score": 5.0},

@@ -54,7 +54,7 @@ from engine.strategies import (
     unified,
     unified_memories,
 )
-from engine.strategies.spec import Experiment, Having, Parameters, full_name
+from engine.strategies.spec import Experiment, Having, Parameters, StepOf, full_name
 
 FILES = (
     *(base, profile_prompt, augmentation, unified, per_persona, hybrid, prefix, constrained, cluster),
@@ -117,6 +117,8 @@ def loaded(entry: Experiment) -> Callable[[RunContext], None]:
 
     So forked workers share that code, and none waits for it.
     """
+    if isinstance(entry.step, StepOf):
+        return entry.step.loaded()
     for instruction in dis.get_instructions(entry.step):
         if instruction.opname == "IMPORT_NAME":
             importlib.import_module(instruction.argval)

@@ -13,6 +13,7 @@ from typing import Any
 from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
 from engine.core.paths import read_json
+from engine.core.stamps import weight_bytes
 from engine.runs.room import Room, beside
 from engine.runs.runfolder import RunSpec
 from engine.strategies.ground import Ground
@@ -40,7 +41,7 @@ def _of_run(spec: RunSpec, ground: Ground, folder: Path | None) -> Room:
     replies = units.get("generate", units.get("ask", 0.0))
     memory = _PROCESS_BYTES
     if "load" in spec.stages and folder is not None:
-        memory += sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        memory += weight_bytes(folder)
     if "train" in spec.stages:
         memory += _STEP_TOKENS * _token_bytes(config)
     return Room(memory, int(_RUN_BYTES + _REPLY_BYTES * replies + (1 + _WHILE_TRAINED) * adapters))

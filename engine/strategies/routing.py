@@ -7,9 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.runs.context import RunContext
 from engine.strategies.published import START
-from engine.strategies.spec import Experiment, Having, MetricName, Preset, Traits, Upstream, history_needed
+from engine.strategies.spec import (
+    Experiment,
+    Having,
+    MetricName,
+    Preset,
+    StepOf,
+    Traits,
+    Upstream,
+    history_needed,
+)
 
 
 class RoutingParameters(Parameters):
@@ -37,12 +45,6 @@ def _needs(parameters: RoutingParameters) -> tuple[Upstream, ...]:
     return tuple(Upstream(role=name, experiment=name, same_protocol=True) for name in wanted)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.route import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="routing",
     title="Routing by validation",
@@ -52,7 +54,7 @@ STRATEGY = Experiment(
     makes="routing",
     version=2,
     val_since=2,
-    step=step,
+    step=StepOf("route"),
     parameters=RoutingParameters,
     needs=_needs,
     stages={"route": 100.0},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -145,6 +146,24 @@ def _always(_: Any, __: Ground) -> None:
 
 def _as_given(parameters: Any, _: Ground) -> Any:
     return parameters
+
+
+@dataclass(frozen=True, slots=True)
+class StepOf:
+    """What a run does: `name` of engine/strategies/steps/`module`.py, imported when a run takes it."""
+
+    module: str
+    name: str = "run"
+
+    def loaded(self) -> Callable[[RunContext], None]:
+        """Return it, imported."""
+        step: Callable[[RunContext], None] = getattr(
+            importlib.import_module(f"engine.strategies.steps.{self.module}"), self.name
+        )
+        return step
+
+    def __call__(self, context: RunContext) -> None:
+        self.loaded()(context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.runs.context import RunContext
-from engine.strategies.spec import Upstream
+from engine.strategies.spec import StepOf, Upstream
 from engine.strategies.trained import PERSONAL, LoraParameters, trained
 
 
@@ -27,18 +26,12 @@ def _needs(_: Any) -> tuple[Upstream, ...]:
     )
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.stages import run
-
-    run(context)
-
-
 STRATEGY = trained(
     "staged",
     title="In stages: all, her group, herself",
     question="Does each stage add something: all personas, then a persona's group, then she alone?",
     parameters=StagedParameters,
-    step=step,
+    step=StepOf("stages"),
     traits=replace(PERSONAL, divides=("replies",)),
     group="Clusters",
     needs=_needs,

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from engine.core.parameters import Parameters, SetOf
-from engine.runs.context import RunContext
-from engine.strategies.spec import Experiment, InName, Traits, Upstream, history_needed
+from engine.strategies.spec import Experiment, InName, StepOf, Traits, Upstream, history_needed
 
 Depth = Annotated[float, Field(ge=0, lt=1)]
 Scale = Annotated[float, Field(ge=0, le=100)]
@@ -47,12 +46,6 @@ def _needs(parameters: SteeringVectorParameters) -> tuple[Upstream, ...]:
     return (Upstream(role="over", experiment=parameters.over),)
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.steer import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name="steering-vectors",
     title="Steering vectors",
@@ -62,7 +55,7 @@ STRATEGY = Experiment(
     makes="steering-vectors",
     version=2,  # since then val is answered as its other dialogues choose
     val_since=2,
-    step=step,
+    step=StepOf("steer"),
     parameters=SteeringVectorParameters,
     needs=_needs,
     stages={"load": 3.0, "replies": 30.0, "states": 10.0, "sweep": 45.0, "generate": 18.0, "score": 4.0},

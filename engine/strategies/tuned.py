@@ -9,8 +9,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from engine.core.parameters import Parameters
-from engine.runs.context import RunContext
-from engine.strategies.spec import Experiment, Traits, Upstream
+from engine.strategies.spec import Experiment, StepOf, Traits, Upstream
 
 NAME = "tuned"
 ROLE = "setting-"
@@ -30,12 +29,6 @@ def _needs(parameters: TunedParameters) -> tuple[Upstream, ...]:
     )
 
 
-def step(context: RunContext) -> None:
-    from engine.strategies.steps.tuned import run
-
-    run(context)
-
-
 STRATEGY = Experiment(
     name=NAME,
     title="Best of a tuning",
@@ -43,7 +36,7 @@ STRATEGY = Experiment(
     group="Choosing and mixing",
     question="What does the best of several settings gain, judged by dialogues that did not choose it?",
     makes="hybrid-tuned",
-    step=step,
+    step=StepOf("tuned"),
     parameters=TunedParameters,
     needs=_needs,
     stages={"choose": 100.0},

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace
+from engine.core.wording import SPLIT_WORDS
 from engine.domains import metrics
 from engine.domains.metric import Metric
 from engine.results.comparing.remarks import without_repeats
@@ -32,7 +33,7 @@ _OWN = frozenset(
         *("view", "candidate", "sort", "from", "cost", "effect", "why", "example", "seeds"),
     }
 )
-_SPLITS = {"val": "Validation", "test": "Test"}  # it opens where choices are made
+_SPLITS = ("val", "test")  # it opens where choices are made
 _PROTOCOLS = {"one": "One", "all": "All, unjudged"}
 _MARGINS = ("0", "0.5", "1", "2", "5")
 _REFERENCE_HELP = "Every other variant is compared with this one, on the same examples."
@@ -130,7 +131,7 @@ def ask(ws: Workspace, protocols: pd.DataFrame) -> View:
     with columns[0]:
         metric = choice("Metric", list(shown), name="metric", words=lambda name: shown[name].label)
     with columns[3]:
-        split = choice("Split", scored_on, name="split", words=lambda name: _SPLITS[name], segmented=True)
+        split = choice("Split", scored_on, name="split", words=lambda name: SPLIT_WORDS[name], segmented=True)
     with columns[4]:
         more = st.popover("Options", icon=":material/tune:", width="stretch")
     asked = Asked(metric or next(iter(shown)), split or scored_on[0])
@@ -170,6 +171,13 @@ def choose_candidate(name: str) -> None:
     """Look at another variant from here on; for callbacks."""
     frame.choose(PAGE, "candidate", name)
     addresses.point("candidate", name)
+
+
+def choose_row(table: str, names: str) -> None:
+    """Look at the variant of the row that is selected; `names` is the key of what stands in the rows."""
+    rows, shown = st.session_state[table]["selection"]["rows"], st.session_state[names]
+    if rows and rows[0] < len(shown):
+        choose_candidate(shown[rows[0]])
 
 
 def choose_section(name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -27,25 +27,11 @@ _TABLE, _NAMES = "compare_metrics_table", "compare_metrics_names"
 def show(view: View) -> None:
     """Show the table; a selected row is the variant looked at."""
     candidate = compare_choices.chosen_candidate(view)
-    found: dict[str, tuple[Metric, list[Mapping[str, Any]]]] = {}
-    waiting: list[str] = []
-    tables: list[dict[str, Any]] = []
-    for one in metrics.of_study(view.ws).values():
-        if one.higher_is_better is None:
-            continue
-        asked = replace(view.asked, metric=one.name, margin=0.0)
-        try:
-            compared = _compared(view, asked)
-        except reads.NotJudged:
-            waiting.append(one.label)
-            continue
-        if compared is not None:
-            found[one.label] = (one, compared["rows"])
-            tables.append(compared)
+    found, waiting = _judged(view)
     if not found:
         st.caption("No metric here has a direction in which it is better.")
         return
-    table = verdict_table(found)
+    table = verdict_table({label: (metric, told["rows"]) for label, (metric, told) in found.items()})
     names = list(table["variant"])
     st.session_state[_NAMES] = names
     frame.select_rows(_TABLE, [names.index(candidate)] if candidate in names else [])
@@ -56,7 +42,7 @@ def show(view: View) -> None:
     frame.table(
         table.style.map(_colour, subset=labels),
         key=_TABLE,
-        on_select=_choose,
+        on_select=partial(compare_choices.choose_row, _TABLE, _NAMES),
         selection_mode="single-row",
         height="content",
         alt="Every variant's difference in every metric, with its verdict; select a row to look at one",
@@ -73,10 +59,31 @@ def show(view: View) -> None:
         f"{NOT_SCORED} not scored; better and worse hold after Holm's correction over all variants. Of "
         "errors less is better: the sign says which way."
     )
-    downloads.table_menu(partial(_tidy, view, tables), name=f"all metrics {view.asked.split}", key=_TABLE)
+    downloads.table_menu(
+        partial(_tidy, view, [told for _, told in found.values()]),
+        name=f"all metrics {view.asked.split}",
+        key=_TABLE,
+    )
     if waiting:
         told = ", ".join(waiting)
         st.caption(f"Not judged on test, so not here: {told}. Choose the metric above to judge it.")
+
+
+def _judged(view: View) -> tuple[dict[str, tuple[Metric, dict[str, Any]]], list[str]]:
+    """Label -> the metric and its comparison, and the labels of those that wait for a judgement on test."""
+    found: dict[str, tuple[Metric, dict[str, Any]]] = {}
+    waiting: list[str] = []
+    for one in metrics.of_study(view.ws).values():
+        if one.higher_is_better is None:
+            continue
+        try:
+            compared = _compared(view, replace(view.asked, metric=one.name, margin=0.0))
+        except reads.NotJudged:
+            waiting.append(one.label)
+            continue
+        if compared is not None:
+            found[one.label] = (one, compared)
+    return found, waiting
 
 
 def _compared(view: View, asked: compare_reads.Asked) -> dict[str, Any] | None:
@@ -97,10 +104,3 @@ def _tidy(view: View, tables: Sequence[dict[str, Any]]) -> pd.DataFrame:
 def _colour(cell: str) -> str:
     colour = COLOURS.get(cell[:1])
     return f"background-color: {colour}" if colour else ""
-
-
-def _choose() -> None:
-    rows = st.session_state[_TABLE]["selection"]["rows"]
-    names = st.session_state[_NAMES]
-    if rows and rows[0] < len(names):
-        compare_choices.choose_candidate(names[rows[0]])

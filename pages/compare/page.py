@@ -14,6 +14,7 @@ from engine.results import store
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
 from engine.results.comparing.remarks import NotComputed
+from engine.stats.levels import FEW
 from engine.stats.verdicts import BETTER, WORSE
 from pages.compare import away as compare_away
 from pages.compare import choices as compare_choices
@@ -135,7 +136,7 @@ def _remarks(ws: Workspace, view: View) -> None:
                 f"Small sample: {count(personas, 'persona')}",
                 icon=":material/info:",
                 color="orange",
-                help="With fewer than 50 personas intervals are wide and small differences cannot be seen.",
+                help=f"With fewer than {FEW} personas intervals are wide and small differences not seen.",
             )
         _looks_at_test(ws, found)
         _strangers(view)

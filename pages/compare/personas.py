@@ -24,6 +24,7 @@ from engine.show.charts.personas import (
     selected_personas,
 )
 from engine.show.tables import persona_table
+from engine.stats.levels import LOST
 from pages.compare import choices as compare_choices
 from pages.compare import reads as compare_reads
 from pages.compare.choices import View
@@ -73,7 +74,7 @@ def _scatter(view: View, table: pd.DataFrame, candidate: str) -> Any:
         on_select="rerun",
         alt=f"Each persona's mean under {candidate} over that under {view.reference}",
     )
-    lost = " Below the dashed line, 10 points or more are lost." if view.in_points else ""
+    lost = f" Below the dashed line are those who {LOST}." if view.in_points else ""
     st.caption(f"Above the line {frame.plain(candidate)} scores higher.{lost}")
     return event
 
@@ -137,7 +138,7 @@ def _personas(view: View, table: pd.DataFrame, candidate: str, brushed: list[str
     )
     shown = {"lost": lost, "all": table, "brushed": table[table["persona_id"].isin(brushed or ())]}[which]
     if shown.empty:
-        told = "Nobody lost more than 10 points." if which == "lost" else "Nobody is marked."
+        told = f"Nobody {LOST}." if which == "lost" else "Nobody is marked."
         st.caption(f":green[:material/check_circle:] {told}" if which == "lost" else told)
         return
     _table(view, shown, candidate)

@@ -12,7 +12,7 @@ from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.domains.metrics import METRICS
 from engine.results import marks, store
-from engine.results.comparing import leakage, losses, pairings
+from engine.results.comparing import leakage, looks, losses, pairings
 from engine.results.comparing.headline import Headline
 from engine.results.comparing.headline import headline as engine_headline
 from engine.results.comparing.leakage import Leakage
@@ -50,8 +50,7 @@ def found(ws: Workspace, asked: Asked) -> dict[str, Any]:
 
 
 def _with_looks(ws: Workspace) -> str:
-    looks = ws.data / "looks.jsonl"
-    return f"{reads.version(ws)} {looks.stat().st_size if looks.exists() else 0}"
+    return f"{reads.version(ws)} {looks.size(ws)}"
 
 
 def _headline(ws: Workspace, asked: Asked) -> Headline:

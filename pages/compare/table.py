@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
 from engine.core.wording import ago, count, percent
-from engine.domains.metric import Metric
 from engine.results.comparing import unseen as unseen_table
 from engine.results.comparing.criteria import DECIDES
 from engine.results.imported.routing import WHY
@@ -19,6 +18,7 @@ from engine.show.charts.intervals import interval_chart
 from engine.show.charts.leaderboard import is_bound, leaderboard_table
 from engine.show.tables import comparison_latex, comparison_table
 from engine.show.training_words import noise_word
+from engine.stats.levels import LOST
 from engine.strategies import reference
 from pages.compare import asking
 from pages.compare import choices as compare_choices
@@ -28,7 +28,78 @@ from pages.shared import downloads, frame, judged, reads
 
 _ROWS_SHOWN = 16
 _HEIGHT = 600  # of a longer table, in pixels: half a row at its end says that it goes on
-_TABLE, _CHART = "compare_table", "compare_intervals"
+_TABLE, _CHART, _SHOWN = "compare_table", "compare_intervals", "compare_shown"
+_number, _text = st.column_config.NumberColumn, st.column_config.TextColumn
+_COLUMNS: Final[Mapping[str, Any]] = {
+    "variant": _text("Variant", width=170, pinned=True),
+    "settings": _text(
+        "Made with",
+        help="What tells it from others of its name: the settings that are not the same for all.",
+        width=130,
+    ),
+    "mean": _number("Mean", help="Mean over personas of each one's own mean.", width=72),
+    "delta": _number("Difference", width=80),
+    "interval": _text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
+    "verdict": _text(
+        "Verdict",
+        help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
+        "second metric not to be worse, where there is one. Equal: surely within a point either way.",
+        width=154,
+    ),
+    "why": _text(
+        "Why",
+        help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
+        "among all the variants that were tried (Holm), what fits too wide a range, and what another "
+        "seed changes.",
+        width=250,
+    ),
+    "noise": _text(
+        "Noise",
+        help="Of training. Within: by chance alone, seeds of one recipe differ as much.",
+        width=76,
+    ),
+    "steps": _number(
+        "Steps",
+        format="localized",
+        help="Optimiser steps of all that was trained for it, what it is built on included.",
+        width=76,
+    ),
+    "second": _text(
+        "Beside it",
+        help="The second primary metric, without which nothing is better: its difference, and whether "
+        "its interval stays above minus the margin.",
+        width=110,
+    ),
+    "p": _text(
+        "p (Holm)",
+        help="The strictest test over personas, corrected for the number of variants, and of metrics where "
+        "this one was not declared beforehand.",
+        width=66,
+    ),
+    "counts": _text(
+        "Better / equal / worse",
+        help="How many personas are better, equal and worse than under the reference.",
+        width=140,
+    ),
+    "improved": _number(
+        "Improved",
+        format="%.0f %%",
+        help="Share of personas that truly gain, with the luck of few examples taken out.",
+        width=70,
+    ),
+    "lost": _number("Lost > 10", format="%d", help=f"Personas that {LOST}.", width=68),
+    "placebo": _text(
+        "Placebo",
+        help="Against the same recipe with another persona's adapter or memories. Being above it counts "
+        "the harm of the wrong persona too; How sure? has the other gains beside it.",
+        width=90,
+    ),
+    "criterion": _text(
+        "Success",
+        help="The highest level reached against unified; each asks for a gain that is more than chance.",
+        width=122,
+    ),
+}
 
 
 def show(view: View) -> None:
@@ -58,7 +129,7 @@ def leaderboard(view: View, candidate: str | None) -> None:
     table["noise"] = [noise_word(row) for row in found["rows"]]
     table["placebo"] = [judged.placebo_word(row, metric) for row in found["rows"]]
     shown = list(table["variant"])
-    st.session_state["compare_shown"] = shown
+    st.session_state[_SHOWN] = shown
     frame.select_rows(_TABLE, [shown.index(candidate)] if candidate in shown else [])
     unit = ", in points," if view.in_points else ""
     where = reads.SPLIT_WORDS[view.asked.split].lower()
@@ -69,13 +140,13 @@ def leaderboard(view: View, candidate: str | None) -> None:
     frame.table(
         frame.scored(table, metric, levels=("mean",), changes=("delta",)),
         key=_TABLE,
-        on_select=_choose_row,
+        on_select=partial(compare_choices.choose_row, _TABLE, _SHOWN),
         selection_mode="single-row",
         height="content" if len(table) <= _ROWS_SHOWN else _HEIGHT,
         placeholder="",
         alt=f"Leaderboard of {metric.label}; select a row to see its numbers",
         column_order=_columns(view, table),
-        column_config=_column_config(metric),
+        column_config=_COLUMNS,
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         _reference(view)
@@ -108,7 +179,7 @@ def _unseen(view: View) -> None:
         placeholder="",
         alt=f"Leaderboard of {metric.label} over unseen personas",
         column_order=["variant", "mean", "delta", "interval", "verdict", "p", "counts", "improved"],
-        column_config=_column_config(metric),
+        column_config=_COLUMNS,
     )
     if found["cannot_serve"]:
         names = ", ".join(frame.plain(name) for name in found["cannot_serve"])
@@ -161,86 +232,6 @@ def _columns(view: View, table: pd.DataFrame) -> list[str]:
     if metric.name == DECIDES and any(table["criterion"]):
         columns.append("criterion")
     return [*columns, "steps"] if table["steps"].notna().any() else columns
-
-
-def _column_config(metric: Metric) -> dict[str, Any]:
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    paired = (
-        "The strictest test over personas, corrected for the number of variants, and of metrics where this "
-        "one was not declared beforehand."
-    )
-    return {
-        "variant": text("Variant", width=170, pinned=True),
-        "settings": text(
-            "Made with",
-            help="What tells it from others of its name: the settings that are not the same for all.",
-            width=130,
-        ),
-        "mean": number("Mean", help="Mean over personas of each one's own mean.", width=72),
-        "delta": number("Difference", width=80),
-        "interval": text("95 % interval", help="Over personas; its rule stands beside the tests.", width=106),
-        "verdict": text(
-            "Verdict",
-            help="Better or worse: the interval leaves out 0 and p (Holm) is under 0.05. Better asks for the "
-            "second metric not to be worse, where there is one. Equal: surely within a point either way.",
-            width=154,
-        ),
-        "why": text(
-            "Why",
-            help="What the verdict rests on or lacks. Not clear is also what is clear alone but not "
-            "among all the variants that were tried (Holm), what fits too wide a range, and what another "
-            "seed changes.",
-            width=250,
-        ),
-        "noise": text(
-            "Noise",
-            help="Of training. Within: by chance alone, seeds of one recipe differ as much.",
-            width=76,
-        ),
-        "steps": number(
-            "Steps",
-            format="localized",
-            help="Optimiser steps of all that was trained for it, what it is built on included.",
-            width=76,
-        ),
-        "second": text(
-            "Beside it",
-            help="The second primary metric, without which nothing is better: its difference, and whether "
-            "its interval stays above minus the margin.",
-            width=110,
-        ),
-        "p": text("p (Holm)", help=paired, width=66),
-        "counts": text(
-            "Better / equal / worse",
-            help="How many personas are better, equal and worse than under the reference.",
-            width=140,
-        ),
-        "improved": number(
-            "Improved",
-            format="%.0f %%",
-            help="Share of personas that truly gain, with the luck of few examples taken out.",
-            width=70,
-        ),
-        "lost": number("Lost > 10", format="%d", help="Personas that lost more than 10 points.", width=68),
-        "placebo": text(
-            "Placebo",
-            help="Against the same recipe with another persona's adapter or memories. Being above it counts "
-            "the harm of the wrong persona too; How sure? has the other gains beside it.",
-            width=90,
-        ),
-        "criterion": text(
-            "Success",
-            help="The highest level reached against unified; each asks for a gain that is more than chance.",
-            width=122,
-        ),
-    }
-
-
-def _choose_row() -> None:
-    rows = st.session_state[_TABLE]["selection"]["rows"]
-    shown = st.session_state["compare_shown"]
-    if rows and rows[0] < len(shown):
-        compare_choices.choose_candidate(shown[rows[0]])
 
 
 def _intervals(view: View) -> None:

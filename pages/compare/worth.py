@@ -14,7 +14,8 @@ import streamlit as st
 from engine.core.wording import count, percent, signed_points
 from engine.show.charts.cost import COSTS, CostName, cost_chart, tradeoff_table
 from engine.show.charts.power import power_chart
-from engine.stats.forecast import ALPHA, MOST_PERSONAS, POWER
+from engine.stats.forecast import MOST_PERSONAS
+from engine.stats.levels import ALPHA, POWER
 from engine.stats.power import Outlook, outlook
 from pages.compare import asking
 from pages.compare import choices as compare_choices

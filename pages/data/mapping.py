@@ -21,7 +21,6 @@ from pages.shared import frame
 _KEY = "data_look"
 _SHOWN_COLUMNS = 40
 _DAYS = {"day-first": "The day first: 3/4 is in April", "month-first": "The month first: 3/4 is in March"}
-_SPLITS = {"by-time": "by time", "by-persona": "by persona"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def _outcome(found: Preview, controls: Mapping[str, str]) -> None:
     by_split = ", ".join(f"{number:,} {name}" for name, number in told["examples_by_split"].items())
     ordered = f" Order in time by {told['order']['by']}." if told["order"]["by"] else ""
     st.markdown(
-        f"Split {_SPLITS.get(told['split'], told['split'])}: {by_split}.{ordered} Domain:"
+        f"Split {told['split'].replace('-', ' ')}: {by_split}.{ordered} Domain:"
         f" {frame.plain(told['domain'])}."
     )
     for failed in told["failed_checks"]:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from engine.core.paths import Workspace, read_json
-from engine.core.wording import count, percent
+from engine.core.wording import SCHEME_WORDS, count, percent
 from engine.data.checks import TOLD
 from engine.domains import metrics
 from engine.show.charts import shares as views
@@ -115,7 +115,7 @@ def _subjects(ws: Workspace) -> None:
 
 def _splits(record: dict[str, Any]) -> None:
     st.subheader("Splits", anchor=False)
-    by = "by time within each persona" if record["scheme"] == "by-time" else "by persona"
+    by = SCHEME_WORDS[record["scheme"]]
     found = record["statistics"]
     frame.table(
         pd.DataFrame(

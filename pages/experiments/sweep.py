@@ -159,7 +159,7 @@ def _plan(ws: Workspace, sweep: Sweep, fixed: Mapping[str, Any], *, seed: int | 
         icon=":material/play_arrow:",
         key=f"{key}_sweep_launch",
     ):
-        jobs.submit(ws, as_one(plans), retry=True)
+        jobs.submit(ws, as_one(plans))
         st.switch_page(frame.RUNS, query_params={"run": plans[0].target.run_id})
 
 

@@ -50,16 +50,7 @@ def show() -> None:
             vertical_alignment="bottom",
             width="stretch" if is_scored else 520,
         )
-    scene: Scene | None = None
-    instead: Callable[[], None] = _nothing_scored
-    try:
-        scene = persona_scene.choose(ws, columns[2:])
-    except NotComputed as missing:
-        instead = partial(rescore.instead, ws, missing)
-    except reads.NotJudged as waiting:
-        instead = partial(judging.instead, ws, waiting, page="persona")
-    except EngineError as error:  # the scores cannot be read; who she is can
-        instead = partial(frame.show_error, error)
+    scene, instead = _scene(ws, columns[2:])
     clusters: Clusters | None = None
     with frame.boundary():
         clusters = persona_scene.clusters(ws)
@@ -74,17 +65,8 @@ def show() -> None:
     with told:
         _told(names, persona_id, order, scene)
     _numbers(ws, scene, clusters, names, persona_id)
-    found: list[Answered] = []
     if scene is not None:
-        with frame.boundary():
-            found = _examples(ws, scene, persona_id)
-        downloads.tell(f"{scene.metric.label}, {scene.split}, protocol {scene.protocol}")
-        left, right = st.columns(2, gap="large")
-        with left:
-            _scores(ws, scene, persona_id)
-        with right:
-            _worst(ws, scene, found)
-        _replies(ws, scene, persona_id, found)
+        _scored(ws, scene, persona_id)
     else:
         instead()
     left, right = st.columns([3, 2], gap="large")
@@ -95,6 +77,32 @@ def show() -> None:
             _origins(ws, scene, persona_id)
     with right:
         persona_scores.place(clusters, persona_id, on_choose=_choose_persona)
+
+
+def _scene(ws: Workspace, columns: Sequence[Any]) -> tuple[Scene | None, Callable[[], None]]:
+    """What is compared, as chosen in these columns; where it cannot be, what stands in its place."""
+    try:
+        return persona_scene.choose(ws, columns), _nothing_scored
+    except NotComputed as missing:
+        return None, partial(rescore.instead, ws, missing)
+    except reads.NotJudged as waiting:
+        return None, partial(judging.instead, ws, waiting, page="persona")
+    except EngineError as error:  # the scores cannot be read; who she is can
+        return None, partial(frame.show_error, error)
+
+
+def _scored(ws: Workspace, scene: Scene, persona_id: str) -> None:
+    """Her scores, the example that loses most, and every reply."""
+    found: list[Answered] = []
+    with frame.boundary():
+        found = _examples(ws, scene, persona_id)
+    downloads.tell(f"{scene.metric.label}, {scene.split}, protocol {scene.protocol}")
+    left, right = st.columns(2, gap="large")
+    with left:
+        _scores(ws, scene, persona_id)
+    with right:
+        _worst(ws, scene, found)
+    _replies(ws, scene, persona_id, found)
 
 
 def _is_scored(ws: Workspace) -> bool:

@@ -10,7 +10,7 @@ import streamlit as st
 from engine.core.paths import Workspace
 from engine.core.questions import Answer, Question, Reply
 from engine.core.types import Message
-from engine.core.wording import MINUS, count, percent, points, signed_points
+from engine.core.wording import count, percent, points, rounded, signed_points
 from engine.domains import metrics
 from engine.domains.acts import Finding, findings
 from engine.domains.domain import Domain
@@ -241,7 +241,7 @@ def _lineage(reply: Reply, question: Question) -> None:
 def _share(side: Mapping[str, Any]) -> str:
     """A side's part in each token; what was answered before sides could be put together on logits has 1."""
     coefficient = side.get("coefficient", 1)
-    on_logits = "" if coefficient == 1 else f", its logits × {coefficient:.2f}".replace("-", MINUS)
+    on_logits = "" if coefficient == 1 else f", its logits × {rounded(coefficient, 2)}"
     return f"{percent(side['weight'])} of each token's probability{on_logits}: the "
 
 
@@ -254,7 +254,7 @@ def _side(side: Mapping[str, Any], share: str, persona_id: str) -> None:
     profile = ", told the profile" if side["profile"] else ""
     st.markdown(f":material/layers: {share or 'The '}{told}{whose}{profile}")
     for one in adapters:
-        weight = "" if one["weight"] == 1 else f" × {one['weight']:.2f}".replace("-", MINUS)
+        weight = "" if one["weight"] == 1 else f" × {rounded(one['weight'], 2)}"
         kind = _KINDS.get(one.get("kind", ""), "")
         frame.run_link(one["run"], f"{one['name']} of {one['run']}{weight}{kind}", icon=":material/add:")
 

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from engine.core.paths import Workspace
-from engine.core.wording import ago, count, percent
+from engine.core.wording import ago, count, percent, percents
 from engine.domains import metrics
 from engine.results import votes
 from engine.results.votes import Vote
@@ -133,7 +133,7 @@ def _agreement(found: Board) -> None:
             "Metric": [one.metric.label for one in known],
             "Agrees": [f"{one.agreed} of {one.decided}" for one in known],
             "Share": [percent(one.share) for one in known],
-            "95 % interval": [f"{percent(one.low)} to {percent(one.high)}" for one in known],
+            "95 % interval": [percents(one.low, one.high) for one in known],
         },
         alt="How often the side with the better score won the vote, by metric",
     )

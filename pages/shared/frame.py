@@ -353,7 +353,7 @@ def torn_runs(ws: Workspace) -> None:
 
 
 def remedy(text: str | None) -> None:
-    """Show what to do, if anything; a command that it ends with stands below, to copy."""
+    """Show what to do, where something is told; a command that it ends with stands below, to copy."""
     if not text:
         return
     told = in_workspace(text, workspace())

@@ -7,12 +7,23 @@ from collections.abc import Sequence
 import streamlit as st
 
 from engine.core.types import Row
-from engine.core.wording import count, interval, known, outcomes, p_value, percent, points, signed_points
+from engine.core.wording import (
+    count,
+    interval,
+    known,
+    outcomes,
+    p_value,
+    percent,
+    percents,
+    points,
+    signed_points,
+)
 from engine.domains.metric import Metric
 from engine.show.for_whom import for_whom
 from engine.show.training_words import training_lines
 from engine.stats.co_primary import beside_words
-from engine.stats.verdicts import ALPHA, BETTER, EQUAL, EQUAL_WITHIN, UNCLEAR, WORSE, judging_p, verdict, why
+from engine.stats.levels import ALPHA, LOST, POINT
+from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, judging_p, verdict, why
 from pages.shared import frame
 
 _MARKS = {
@@ -46,7 +57,7 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
     with st.container(horizontal=True, gap="medium"):
         _improved(row)
         if metric.in_points:
-            lost = "Personas that lost more than 10 points against the reference."
+            lost = f"Personas that {LOST} against the reference."
             _number("Lost over 10 points", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
@@ -68,13 +79,13 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
 
 def _improved(row: Row) -> None:
     """The share that truly gains where examples tell it from luck; the raw count stands beside."""
-    low, high = percent(row["share_low"]), percent(row["share_high"])
-    raw = f"{percent(row['share_improved'])} look better (95 % interval {low} to {high}, Wilson's)."
+    seen = percents(row["share_low"], row["share_high"])
+    raw = f"{percent(row['share_improved'])} look better (95 % interval {seen}, Wilson's)."
     if row["true_share"] is None:
         _number("Improved", percent(row["share_improved"]), raw)
         return
-    interval_ = f"{percent(row['true_share_low'])} to {percent(row['true_share_high'])}"
-    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {interval_}. {raw}"
+    truly = percents(row["true_share_low"], row["true_share_high"])
+    told = f"Truly gain, with the luck of few examples taken out; 95 % interval {truly}. {raw}"
     _number("Improved", percent(row["true_share"]), told)
 
 
@@ -126,7 +137,7 @@ def equivalence(row: Row, reference: str, metric: Metric) -> None:
     if row["delta"] is None or margin is None or not known(row["p_equal"]):
         return
     p = row["p_equal"] if row["p_equal_holm"] is None else row["p_equal_holm"]
-    size = f"{signed_points(margin).removeprefix('+')} point{'' if margin == EQUAL_WITHIN else 's'}"
+    size = f"{signed_points(margin).removeprefix('+')} point{'' if margin == POINT else 's'}"
     with st.popover("Is it equal?", icon=":material/equal:"):
         word = "Equal" if p < ALPHA else "Not shown to be equal"
         st.markdown(f"**{word}** to {frame.plain(row.get('built_on') or reference)} within ± {size}.")

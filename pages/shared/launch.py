@@ -224,7 +224,7 @@ def launch(ws: Workspace, planned: Plan) -> None:
     """Queue the plan's runs and open the one that was asked for; a second click finds it queued already."""
     if parent := st.query_params.get(_PARENT):
         planned = naming_parent(ws, planned, parent)
-    jobs.submit(ws, planned, retry=True)
+    jobs.submit(ws, planned)
     st.switch_page(frame.RUNS, query_params={"run": planned.target.run_id})
 
 
@@ -233,7 +233,7 @@ def start(ws: Workspace, plans: Sequence[Plan], label: str, *, key: str, icon: s
     runs = {run.run_id: run for one in plans for run in one.runs if run.state != "succeeded"}
     told = f"{count(len(runs), 'run')}, {costs.words(costs.together(run.left for run in runs.values()))}"
     if frame.action(frame.plain(label), key=key, icon=icon, help=told):
-        jobs.submit(ws, as_one(plans), retry=True)
+        jobs.submit(ws, as_one(plans))
         st.rerun()
 
 

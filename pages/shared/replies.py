@@ -18,6 +18,7 @@ from engine.domains.metric import Metric
 from engine.results import marks
 from engine.results.marks import MARKS, Mark, Said
 from engine.show.persona.replies import Answered, Memory, Reply
+from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 from pages.shared import frame, reads
 from pages.shared.drawn import drawn
 
@@ -198,9 +199,8 @@ def _difference(value: float | None, metric: Metric) -> str:
 
 
 def _tone(value: float | None, metric: Metric) -> str:
-    if value is None or metric.higher_is_better is None or abs(value) < 1e-9:
-        return ""
-    return "up" if (value > 0) == metric.higher_is_better else "down"
+    told = EQUAL if value is None else outcome(value, higher_is_better=metric.higher_is_better)
+    return {BETTER: "up", WORSE: "down"}.get(told, "")
 
 
 def worst_first(found: Sequence[Answered], variant: str, metric: Metric) -> list[Answered]:

@@ -37,7 +37,7 @@ def repeat(ws: Workspace, run_ids: Sequence[str] = (), *, key: str) -> None:
     st.caption(frame.plain(_words(planned)))
     frame.show_command(command_of(ws, run_ids, seeds=int(seeds)))
     if pressed:
-        jobs.submit(ws, planned, retry=True)
+        jobs.submit(ws, planned)
         st.switch_page(frame.RUNS, query_params={"run": missing[0].run_id})
 
 

@@ -86,17 +86,22 @@ def show() -> None:
             _study(ws, stood, seen, offered=offered)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        if seen is not None and seen.ground.dialogues:
-            with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
-                onward.plan_ahead(ws, seen)
-            with st.expander("Run another experiment", icon=":material/tune:"):
-                launch.experiment_form(ws, key="home")
-        with st.expander("Copy or edit this tree", icon=":material/edit:"):
-            tree_tools.edit(ws, name)
-        with frame.boundary():
-            _facts(ws)
+        _other_ways_on(ws, seen, name)
     with right:
         _recent(records)
+
+
+def _other_ways_on(ws: Workspace, seen: Seen | None, tree: str) -> None:
+    """What can be done beside the next step, and what the study is of."""
+    if seen is not None and seen.ground.dialogues:
+        with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
+            onward.plan_ahead(ws, seen)
+        with st.expander("Run another experiment", icon=":material/tune:"):
+            launch.experiment_form(ws, key="home")
+    with st.expander("Copy or edit this tree", icon=":material/edit:"):
+        tree_tools.edit(ws, tree)
+    with frame.boundary():
+        _facts(ws)
 
 
 def _no_answer_yet(ws: Workspace, stood: Stand, seen: Seen) -> None:
@@ -171,13 +176,12 @@ def _prepare(ws: Workspace) -> None:
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
     scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
-    by = "by time" if config["split"] == "by-time" else "by persona"
     source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),
         count(len(scored), "variant") + " scored",
-        f"data {source}, split {by}",
+        f"data {source}, split {config['split'].replace('-', ' ')}",
         f"base model {base}",
     )
     st.caption(frame.plain(", ".join(told)))

@@ -11,6 +11,7 @@ import torch
 from engine.lm.encode import Encoded, encode_chat, encode_prompt
 from engine.lm.load import Base, load_base
 from engine.lm.scorer import Scorer
+from tests.lm.training import SETTINGS, Training
 from tools.base_corpus import corpus
 
 Chat = list[dict[str, str]]
@@ -50,3 +51,11 @@ def prompts(base: Base, chats: list[Chat]) -> list[list[int]]:
 def scorer() -> Scorer:
     """One scorer for all tests of a file: what it has embedded it keeps."""
     return Scorer()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_base: Path, encoded: list[Encoded]) -> Training:
+    """A training that nothing stopped, for reading only."""
+    training = Training(tiny_base, SETTINGS)
+    training.fit(encoded)
+    return training

@@ -211,7 +211,7 @@ QUESTIONS_AND_OFFERS = [
 NOT_SETTINGS = [
     ("I'll wake you at 7 and the lights are off.", "lights.power=off"),
     ("Lights on at 7 pm.", "lights.power=on"),
-    ("The lights come on at 19:30.", "lights"),
+    ("The lights come on at 19:30.", "lights.power=on"),
     ("The TV turns off in 20 minutes.", "tv.power=off"),
     ("I'll run the AC for 2 hours at 21 degrees.", "ac.temperature=21"),
     ("It's 5 degrees outside.", ""),

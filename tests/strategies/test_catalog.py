@@ -12,7 +12,7 @@ import pytest
 from engine.core.errors import EngineError
 from engine.core.paths import REPOSITORY
 from engine.strategies import registry
-from engine.strategies.spec import EvaluationSettings, Experiment, Parameters, validate
+from engine.strategies.spec import EvaluationSettings, Experiment, Parameters, StepOf, validate
 
 ALL = list(registry.EXPERIMENTS.values())
 FORMS = [*dict.fromkeys(entry.parameters for entry in ALL), EvaluationSettings]
@@ -42,8 +42,9 @@ def test_every_parameter_is_described_and_bounded(form: type[Parameters]) -> Non
 
 @pytest.mark.parametrize("entry", ALL, ids=lambda entry: entry.name)
 def test_the_step_exists_and_reports_only_declared_stages(entry: Experiment) -> None:
-    imported = {one.argval for one in dis.get_instructions(entry.step) if one.opname == "IMPORT_NAME"}
-    files = {inspect.getsourcefile(entry.step), *(f"{name.replace('.', '/')}.py" for name in imported)}
+    step = entry.step.loaded() if isinstance(entry.step, StepOf) else entry.step
+    imported = {one.argval for one in dis.get_instructions(step) if one.opname == "IMPORT_NAME"}
+    files = {inspect.getsourcefile(step), *(f"{name.replace('.', '/')}.py" for name in imported)}
     steps = {
         str(REPOSITORY / name) for name in files if name and "strategies" in name and "scoring" not in name
     }

@@ -63,7 +63,7 @@ def test_what_is_not_there_is_refused_by_every_launch(ws: Workspace, taken: Room
     reckoned_by(lambda *_: taken)
     launches: tuple[Callable[[], object], ...] = (
         lambda: jobs.submit(ws, other),
-        lambda: jobs.submit(ws, as_one([failed, other]), retry=True),
+        lambda: jobs.submit(ws, as_one([failed, other])),
         lambda: jobs.resume(ws, run_id),
         lambda: jobs.start_over(ws, run_id),
     )

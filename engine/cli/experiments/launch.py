@@ -145,7 +145,7 @@ def launch(
             note(f"It cannot be launched yet: {planned.obstacle}")
         call.answer(plan_record(planned), lambda: show_plan(planned))
         return 0
-    submitted = jobs.submit(call.ws, planned, retry=True, machine=machine)
+    submitted = jobs.submit(call.ws, planned, machine=machine)
     for entry in submitted:
         if entry.what == "resumed":
             note(f"{entry.record.run_id} goes on from its last checkpoint.")

@@ -98,7 +98,7 @@ def launch_all(call: Call, plans: Sequence[Plan], *, detach: bool) -> int:
     joined = as_one(plans)
     for line in joined.notes:
         note(line)
-    run_ids = [entry.record.run_id for entry in jobs.submit(call.ws, joined, retry=True)]
+    run_ids = [entry.record.run_id for entry in jobs.submit(call.ws, joined)]
     if detach:
         call.answer({"runs": run_ids}, lambda: out().print(f"{count(len(run_ids), 'run')} queued."))
         return 0

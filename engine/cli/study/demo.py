@@ -34,7 +34,7 @@ def demo(call: Call, *, personas: int, dialogues: int) -> int:
     card = prepare(ws, dataset="world:default", personas=personas, dialogues=dialogues)
     note(f"{ws.root}: {card['counts']['personas']} personas, {card['counts']['dialogues']} dialogues")
     for experiment in EXPERIMENTS:
-        submitted = jobs.submit(ws, plan(ws, experiment), retry=True)
+        submitted = jobs.submit(ws, plan(ws, experiment))
         for record in watch(ws, [entry.record.run_id for entry in submitted], quiet=call.as_json):
             if record.state != "succeeded":
                 raise failure(record, ws)

@@ -12,9 +12,8 @@ from rich.text import Text
 
 from engine.cli.frame import Call, command, out, pairs, table
 from engine.core.errors import EngineError
-from engine.core.wording import duration
 from engine.results.trees import tree_library
-from engine.results.trees.tree import Node, Tree, move_thresholds
+from engine.results.trees.tree import Tree, move_thresholds
 from engine.results.trees.tree_walk import Walk
 from engine.results.trees.tree_words import (
     ahead_words,
@@ -182,7 +181,7 @@ def _print_tree(stood: Stand, walk: Walk) -> None:
             "" if measured is None or node.is_result else gain_words(measured),
             expected_words(node.expected) if node.expected else "",
             Text(decided if len(decided) <= 60 else f"{decided[:57]}..."),
-            _time(stood, node, standing.state),
+            stood.time_words(node.id, standing.state),
         )
     out().print(shown)
     _print_end(stood, walk)
@@ -208,13 +207,6 @@ def _print_what_if(changed: Tree, before: Walk, after: Walk) -> None:
     for line in moved(changed, before, after) or ["Nothing changes."]:
         out().print(f"  {line}")
     out().print(f"  path: {' > '.join(changed.node(name).name for name in after.path)}")
-
-
-def _time(stood: Stand, node: Node, state: str) -> str:
-    finding = stood.walk.findings.get(node.id)
-    if finding is not None and finding.seconds:
-        return duration(finding.seconds)
-    return stood.estimate_words(node.id) if state not in ("skipped", "not available") else ""
 
 
 def _moves(what_if: Sequence[str]) -> dict[str, float]:

@@ -13,8 +13,8 @@ What counts:
   conditions, quotes, what the user asked for, what held before ("was 30, now 40") and ranges set nothing.
 - Of a correction the last value counts ("22, no, 24").
 - Rooms make no other device. Devices outside the five are named by their own word and take settings too.
-- Numbers keep the scale they are said in: 72 degrees is 72; 21,5 is 21.5, and -5 is not 5. "By 10" is a
-  change ("volume_change", signed).
+- Numbers keep the scale they are said in: 72 degrees is 72; 21,5 is 21.5, and -5 is not 5. "Down by 10" and
+  "10 percent dimmer" are changes ("volume_change", signed) where nothing says where to ("to 23").
 - Security switched on or off is armed true or false. Power counts only when it is said.
 """
 

@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 
 from engine.core.wording import count, p_value, percent, points, signed_points
 from engine.domains.metrics import METRICS
+from engine.stats.levels import ALPHA, LOST, NOISE
 
 UNIFIED_OF_THE_STUDY: Final = 0.8214
 PER_PERSONA: Final = "per-persona"
 DECIDES: Final = "embedding_similarity"
-_NOISE = 1e-9
 
 Measured = Literal["mean", "absolute mean", "share improved", "p", "catastrophic", "metric"]
 
@@ -35,7 +35,7 @@ class Band:
     title: str
     absolute: float
     share_improved: float | None = None
-    alpha: float = 0.05
+    alpha: float = ALPHA
     fewer_catastrophic: bool = False
     all_up: bool = False
 
@@ -160,7 +160,7 @@ def _all(conditions: list[Condition]) -> bool | None:
 def _mean(kind: Measured, wanted: float, found: float | None) -> Condition:
     if found is None:
         return Condition(kind, DECIDES, wanted, None, None, None, "no mean to compare")
-    met = found > _NOISE if wanted == 0 else found >= wanted - _NOISE
+    met = found > NOISE if wanted == 0 else found >= wanted - NOISE
     if kind == "mean":
         goal = "above 0" if wanted == 0 else f"{signed_points(wanted)} wanted"
         words = f"{signed_points(found)} points over unified, {goal}"
@@ -173,7 +173,7 @@ def _share(wanted: float, standing: Standing) -> Condition:
     found = standing.share_improved
     if found is None:
         return Condition("share improved", None, wanted, None, None, None, "no share improved to compare")
-    met = found >= wanted - _NOISE
+    met = found >= wanted - NOISE
     counted = standing.counted_share
     beside = "" if counted in (None, found) else f" ({percent(counted)} by count)"
     words = f"{percent(found)} of personas improve{beside}, {percent(wanted)} wanted"
@@ -195,12 +195,12 @@ def _catastrophic(standing: Standing) -> Condition:
     if lost is None or not standing.n_personas:
         return Condition("catastrophic", None, limit, None, None, None, "no losses to count")
     found = lost / standing.n_personas
-    told = f"{count(lost, 'persona')} of {standing.n_personas} lost more than 10 points"
+    told = f"{count(lost, 'persona')} of {standing.n_personas} {LOST}"
     if limit is None:
         met = True if lost == 0 else None
         words = told if met else f"{told}; {PER_PERSONA} is not scored, to compare with"
         return Condition("catastrophic", None, None, found, None, met, words)
-    met = lost == 0 or found < limit - _NOISE
+    met = lost == 0 or found < limit - NOISE
     words = f"{told}, fewer than {PER_PERSONA}'s {percent(limit)} wanted"
     return Condition("catastrophic", None, limit, found, _short(found - limit, met), met, words)
 
@@ -212,7 +212,7 @@ def _also_up(metric: str, standing: Standing, alpha: float) -> Condition:
     p = standing.p_of_gains.get(metric)
     if p is None:
         return Condition("metric", metric, 0.0, found, None, None, f"{label}: no p value")
-    met = found > _NOISE and p < alpha
+    met = found > NOISE and p < alpha
     words = f"{label} {signed_points(found)} points with p {p_value(p)}, up with p below {alpha:g} wanted"
     return Condition("metric", metric, 0.0, found, None if found > 0 else _short(-found, met), met, words)
 

@@ -23,6 +23,7 @@ from engine.results.comparing.frozen import Frozen
 from engine.results.comparing.remarks import NotComputed
 from engine.results.comparing.scene import IS_REFERENCE
 from engine.runs.runfolder import now
+from engine.stats.levels import CATASTROPHE
 from engine.stats.paired_tests import holm
 from engine.stats.verdicts import judging_p, verdict
 
@@ -80,7 +81,7 @@ def freeze(
         primary=decides.name,
         further=tuple(one.name for one in others),
         variants=chosen,
-        margins={"better": margin, "catastrophic": frozen.CATASTROPHIC},
+        margins={"better": margin, "catastrophic": CATASTROPHE},
         tests=dict(frozen.TESTS),
         looks=len(seen),
         reference_id=next(row["variant_id"] for row in found["rows"] if row["role"] == IS_REFERENCE),

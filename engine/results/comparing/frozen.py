@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from engine.core.locks import locked
 from engine.core.paths import Workspace, read_rows
+from engine.core.stamps import grown
 from engine.domains import metrics
 from engine.results.comparing import looks
 from engine.results.comparing.looks import Look
 from engine.runs.runfolder import append_line, fingerprint
-from engine.stats.verdicts import ALPHA
+from engine.stats.levels import ALPHA
 
 _FILE = "frozen.jsonl"
-CATASTROPHIC: Final = 0.10
 TESTS: Final[Mapping[str, Any]] = {
     "test": "paired over personas, two-sided; better or worse where the 95 % interval leaves out 0 too",
     "alpha": ALPHA,
@@ -87,7 +87,7 @@ def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
 
 def size(ws: Workspace) -> int:
     """Return what grows with each plan, 0 before the first."""
-    return _path(ws).stat().st_size if _path(ws).exists() else 0
+    return grown(_path(ws))
 
 
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:

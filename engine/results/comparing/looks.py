@@ -16,6 +16,7 @@ from typing import Any
 from engine.core.locks import locked
 from engine.core.machine import read_only
 from engine.core.paths import Workspace, read_rows
+from engine.core.stamps import grown
 from engine.core.wording import count
 from engine.data.splits import UNSEEN
 from engine.runs.protocol import WRITTEN_AS
@@ -102,6 +103,11 @@ def record(
                 look = Look(now(), protocol, one, variants[one], metric, of.name)
                 append_line(_path(ws), json.dumps(asdict(look), ensure_ascii=False))
     return len(known | asked)
+
+
+def size(ws: Workspace) -> int:
+    """Return what grows with each look, 0 before the first."""
+    return grown(_path(ws))
 
 
 def told_by_runs(ws: Workspace, runs: Mapping[str, str]) -> set[str]:

@@ -22,12 +22,12 @@ from engine.domains.metrics import METRICS
 from engine.domains.registry import domain_of
 from engine.results import marks, store
 from engine.results.marks import MARKS, Mark, Said
+from engine.stats.levels import NOISE
 
 By = Literal["kind", "topic", "context", "turn", "mark"]
 SAME_WORDS: Final = "same"
 UNMARKED: Final = "unmarked"
 _LAST_TURN: Final = 6  # later replies are one part
-_NOISE: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Pair:
 
     @property
     def is_lost(self) -> bool:
-        return self.gain < -_NOISE
+        return self.gain < -NOISE
 
 
 @dataclass(frozen=True, slots=True)

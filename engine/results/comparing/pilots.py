@@ -17,11 +17,11 @@ from engine.results.comparing import grounds
 from engine.results.comparing.criteria import BANDS, DECIDES
 from engine.results.comparing.scene import Scene, set_scene
 from engine.results.store.statistics import DEFAULT_REFERENCES
-from engine.results.trees.tree_walk import RELEVANT_GAIN
 from engine.results.variants import Variant
 from engine.runs.records import scan
 from engine.runs.runfolder import RunSpec
 from engine.stats.forecast import Forecast, forecast
+from engine.stats.levels import POINT
 from engine.stats.pairing import Pairing, Vector
 from engine.strategies.cloning import command_of
 from engine.strategies.ground import read_ground
@@ -110,7 +110,7 @@ def gains(paired: Pairing, metric: Metric) -> Vector:
 
 def _worth_having(metric: Metric) -> float:
     """The level of success is one of similarity; another metric has its own scale."""
-    return MINIMUM.gain if metric.name == DECIDES else RELEVANT_GAIN
+    return MINIMUM.gain if metric.name == DECIDES else POINT
 
 
 def _pilot(

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.core.wording import count, points
+from engine.core.wording import count, listed, points
 from engine.results.imported.files import PUBLISHED_METRIC
 from engine.results.imported.study import PublishedVariant, Study
 
@@ -82,7 +82,7 @@ def _different_examples(variants: Sequence[PublishedVariant]) -> list[str]:
     if len(by_number) < 2:
         return []
     told = "; ".join(
-        f"{_names(names)} {'does not say' if words == 'not said' else words}"
+        f"{listed(names)} {'does not say' if words == 'not said' else words}"
         for words, names in by_number.items()
     )
     return [f"Not scored on the same examples (a persona): {told}. Differences hold this, too."]
@@ -94,7 +94,7 @@ def _different_personas(variants: Sequence[PublishedVariant], all_personas: int)
         if len(one.scores) < all_personas:
             by_number[len(one.scores)].append(one.name)
     return [
-        f"{_names(names)}: {number} of {count(all_personas, 'persona')} only; compared on those."
+        f"{listed(names)}: {number} of {count(all_personas, 'persona')} only; compared on those."
         for number, names in by_number.items()
     ]
 
@@ -183,7 +183,3 @@ def _averages(variants: Iterable[PublishedVariant]) -> list[str]:
         for one in variants
         if not one.scores
     ]
-
-
-def _names(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

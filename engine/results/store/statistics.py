@@ -21,8 +21,8 @@ from engine.results.store import tables
 from engine.results.variants import Origin, Variant, placebos, repeats
 from engine.runs.runfolder import fingerprint
 from engine.stats.compare import Comparison, compare
+from engine.stats.levels import POINT
 from engine.stats.pairing import Pairing, counted_pairing, pairing_of
-from engine.stats.verdicts import EQUAL_WITHIN
 
 Connection = duckdb.DuckDBPyConnection
 DEFAULT_REFERENCES = ("unified", "base")
@@ -292,4 +292,4 @@ def _compare(paired: Pairing, metric: Metric, variant_id: str, reference: str) -
 
 def equal_margin(metric: Metric) -> float | None:
     """Return how far apart two variants still are equal in a metric; None where it is no fraction."""
-    return EQUAL_WITHIN if metric.unit == "fraction" else None
+    return POINT if metric.unit == "fraction" else None

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.core.wording import duration
 from engine.results.study.standing import Stand
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_walk import Measured, Walk
@@ -95,7 +94,7 @@ def _box(
         "chosen": node.id == chosen,
         "gain": told,
         "expected": expected,
-        "time": _time(stood, node, standing.state),
+        "time": stood.time_words(node.id, standing.state, took="took "),
         "progress": finding.progress if finding and standing.state == "running" else None,
         "bar": asdict(bar) if bar else None,
         "row": place.row,
@@ -118,13 +117,6 @@ def _lines(done: Walk, node: Node) -> list[dict[str, Any]]:
         for field, label in branches
         if (target := getattr(node, field)) is not None
     ]
-
-
-def _time(stood: Stand, node: Node, state: str) -> str:
-    finding = stood.walk.findings.get(node.id)
-    if finding is not None and finding.seconds:
-        return f"took {duration(finding.seconds)}"
-    return stood.estimate_words(node.id) if state not in ("skipped", "not available") else ""
 
 
 def _scale(done: Walk) -> tuple[float, float]:

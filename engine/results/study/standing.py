@@ -14,7 +14,7 @@ from typing import Any
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
 from engine.core.types import Row
-from engine.core.wording import about
+from engine.core.wording import duration
 from engine.domains import metrics
 from engine.results.comparing.comparison import compare_variants
 from engine.results.comparing.pairings import compare_within
@@ -28,7 +28,7 @@ from engine.results.comparing.scene import (
     IS_YARDSTICK,
 )
 from engine.results.trees.tree import Node, Tree
-from engine.results.trees.tree_time import Costs, Remaining, remaining
+from engine.results.trees.tree_time import Remaining, remaining
 from engine.results.trees.tree_walk import Finding, Measured, Walk, walk
 from engine.results.trees.tree_words import verdict_words
 from engine.runs.records import RunRecord
@@ -65,17 +65,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """A tree over a workspace: its walk, what each node would run, the time left, and the verdict if any.
-
-    `guessed` are the runs whose times are taken from other experiments' runs.
-    """
+    """A tree over a workspace: its walk, what each node would run, the time left, and the verdict if any."""
 
     walk: Walk
     plans: Mapping[str, Plan]
-    costs: Costs
     remaining: Remaining
     verdict: Verdict | None
-    guessed: frozenset[str] = frozenset()
 
     @property
     def tree(self) -> Tree:
@@ -88,16 +83,19 @@ class Stand:
 
     def estimate_seconds(self, node_id: str) -> float | None:
         """Return the time of the runs a node still asks for; None when one of them has no estimate."""
-        costs = self.costs.get(node_id, {}).values()
-        known = [seconds for seconds in costs if seconds is not None]
-        return sum(known) if len(known) == len(costs) else None
+        return self.plans[node_id].estimate_seconds if node_id in self.plans else 0.0
 
     def estimate_words(self, node_id: str) -> str:
         """Word that time: "about 2 min", "roughly 2 min" where it is a guess, "" where nobody knows."""
-        seconds = self.estimate_seconds(node_id)
-        if not seconds:
-            return ""
-        return about(seconds, rough=not self.guessed.isdisjoint(self.costs[node_id]))
+        left = self.plans[node_id].left if node_id in self.plans else None
+        return left.words if left and left.seconds else ""
+
+    def time_words(self, node_id: str, state: str, *, took: str = "") -> str:
+        """Word what a node's runs took, else, where its state lets it run, what they should take."""
+        finding = self.walk.findings.get(node_id)
+        if finding is not None and finding.seconds:
+            return f"{took}{duration(finding.seconds)}"
+        return self.estimate_words(node_id) if state not in ("skipped", "not available") else ""
 
 
 def stand(
@@ -127,14 +125,15 @@ class _Gathering:
         self.tables: dict[tuple[str | None, str, tuple[str, ...]], list[Row]] = {}
         self.among: dict[str | None, int] = {}
         self.plans: dict[str, Plan] = {}
-        self.guessed: set[str] = set()
 
     def stand(self) -> Stand:
         findings = {node.id: self._finding(node) for node in self.tree.nodes if not node.is_result}
         done = walk(self.tree, findings)
-        costs = {node_id: self._costs(planned) for node_id, planned in self.plans.items()}
-        left = remaining(done, costs, guessed=self.guessed)
-        return Stand(done, self.plans, costs, left, self._verdict(done), frozenset(self.guessed))
+        costs = {
+            node_id: {run.run_id: run.left for run in planned.runs if run.state != "succeeded"}
+            for node_id, planned in self.plans.items()
+        }
+        return Stand(done, self.plans, remaining(done, costs), self._verdict(done))
 
     def _finding(self, node: Node) -> Finding:
         if node.experiment not in self.seen.known:
@@ -252,17 +251,6 @@ class _Gathering:
         if self.personas is not None:
             found = compare_within(self.ws, found, self.personas)
         return list(found["rows"])
-
-    def _costs(self, planned: Plan) -> dict[str, float | None]:
-        """Return the seconds of each run still to be done."""
-        costs: dict[str, float | None] = {}
-        for run in planned.runs:
-            if run.state == "succeeded":
-                continue
-            if run.left is not None and run.left.is_guess:
-                self.guessed.add(run.run_id)
-            costs[run.run_id] = None if run.left is None else run.left.seconds
-        return costs
 
     def _verdict(self, done: Walk) -> Verdict | None:
         """Choose among what the reached result may use, on val; then look at test, once, for that variant."""

@@ -100,7 +100,7 @@ class _Walk:
 
     def _submit(self, stood: study.Stand, node_id: str, name: str) -> list[str]:
         planned = stood.plans[node_id]
-        submitted = jobs.submit(self.ws, planned, retry=True)
+        submitted = jobs.submit(self.ws, planned)
         new = [entry.record.run_id for entry in submitted if entry.what != "exists"]
         left = remaining_words(stood.remaining)
         self._tell(f"{name}: launched {', '.join(new) or 'nothing new'}; to the end of the tree: {left}")

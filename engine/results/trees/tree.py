@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from engine.core.errors import EngineError, unknown_name
 from engine.core.parameters import ListOf, worded
+from engine.stats.levels import ALPHA
 
 Outcome = Literal["use", "not-effective", "open"]
 GATE_VALUES = ("threshold", "share", "alpha")
@@ -48,7 +49,7 @@ class Gate(_Record):
     over_reference: Number | None = Field(default=None, ge=-1, le=1)
     at_least: Number | None = Field(default=None, ge=0, le=1)
     share_improved: Number | None = Field(default=None, ge=0, le=1)
-    alpha: Number = Field(default=0.05, gt=0, lt=1)
+    alpha: Number = Field(default=ALPHA, gt=0, lt=1)
 
     @property
     def threshold(self) -> float:

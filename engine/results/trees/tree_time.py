@@ -6,16 +6,17 @@ threshold is moved.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from engine.results.trees.tree import Node, Tree
 from engine.results.trees.tree_walk import Finding, Walk, onward
+from engine.strategies.costs import Estimate
 
 _MOST_WAYS = 2_000
-Costs = Mapping[str, Mapping[str, float | None]]
-"""For each node the runs it still asks for, each with its seconds; None where nobody knows."""
+Costs = Mapping[str, Mapping[str, Estimate | None]]
+"""For each node the runs it still asks for, each with its time; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +34,21 @@ class Remaining:
     rough: bool = False
 
 
-def remaining(done: Walk, costs: Costs, *, guessed: Collection[str] = ()) -> Remaining:
-    """Return the time still needed from the node where the walk waits; nothing once a result is reached.
-
-    `guessed` are the runs whose times are guesses.
-    """
+def remaining(done: Walk, costs: Costs) -> Remaining:
+    """Return the time still needed from the node where the walk waits; nothing once a result is reached."""
     if done.next is None:
         return Remaining(0.0, 0.0, False, False)
     ways = list(islice(_ways(done.tree, done.tree.node(done.next), done.findings), _MOST_WAYS))
     times = [_time(way, costs) for way in ways]
     best, worst = min(times), max(times)
-    asked = {run_id for way in ways for node_id in way for run_id in costs.get(node_id, {})}
-    return Remaining(best[0], worst[0], best[1], worst[1], rough=not asked.isdisjoint(guessed))
+    asked = [one for way in ways for node_id in way for one in costs.get(node_id, {}).values()]
+    rough = any(one is not None and one.is_guess for one in asked)
+    return Remaining(best[0], worst[0], best[1], worst[1], rough=rough)
 
 
 def _time(way: tuple[str, ...], costs: Costs) -> tuple[float, bool]:
-    runs = {run_id: seconds for node_id in way for run_id, seconds in costs.get(node_id, {}).items()}
-    return sum(seconds or 0.0 for seconds in runs.values()), None in runs.values()
+    runs = {run_id: time for node_id in way for run_id, time in costs.get(node_id, {}).items()}
+    return sum(time.seconds for time in runs.values() if time is not None), None in runs.values()
 
 
 def _ways(tree: Tree, node: Node, findings: Mapping[str, Finding]) -> Iterator[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.runs.runfolder import RESUMABLE, State
+from engine.stats.levels import ALPHA, NOISE, POINT
 
 NodeState = Literal[
     "blocked",
@@ -27,9 +28,6 @@ NodeState = Literal[
     "not available",
     "reached",
 ]
-_NOISE = 1e-12  # of sums of fractions
-RELEVANT_GAIN = 0.01  # the smallest gain worth seeing: one point
-INTERVAL_ALPHA = 0.05  # the kept intervals are 95 % ones
 _ENDED: Mapping[State | None, str] = {"cancelled": "was cancelled", "lost": "was lost"}
 DecidingNumber = Literal["gain", "share improved", "p", "interval", "detectable gain", "personas"]
 
@@ -169,21 +167,19 @@ def judge(gate: Gate, measured: Measured) -> tuple[NodeState, Deciding]:
     gain, needed = measured.delta, gate.needed_gain(measured.reference_mean)
     if gain is None or measured.p is None:
         return "underpowered", Deciding("personas", float(measured.n_paired), 2.0)
-    enough = gain >= needed - _NOISE
+    enough = gain >= needed - NOISE
     share, wanted = measured.share_improved, gate.share_improved
-    improved = wanted is None or (share is not None and share >= wanted)
+    improved = wanted is None or (share is not None and share >= wanted - NOISE)
     if measured.p < gate.alpha:
         if not enough or gain <= 0:
             return "failed", Deciding("gain", gain, needed)
         if not improved:
             return _too_few(share, wanted)
-        if gate.alpha <= INTERVAL_ALPHA and _holds_zero(measured):
+        if gate.alpha <= ALPHA and _holds_zero(measured):
             return "not significant", Deciding("interval", measured.ci_low, 0.0)
         return "passed", Deciding("gain", gain, needed)
-    if _underpowered(measured, max(needed, RELEVANT_GAIN)):
-        return "underpowered", Deciding(
-            "detectable gain", measured.min_detectable_effect, max(needed, RELEVANT_GAIN)
-        )
+    if _underpowered(measured, max(needed, POINT)):
+        return "underpowered", Deciding("detectable gain", measured.min_detectable_effect, max(needed, POINT))
     if not enough:
         return "failed", Deciding("gain", gain, needed)
     return ("not significant", Deciding("p", measured.p, gate.alpha)) if improved else _too_few(share, wanted)

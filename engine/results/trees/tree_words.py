@@ -12,8 +12,9 @@ from engine.core.wording import about, count, duration, interval, p_value, perce
 from engine.domains.metrics import METRICS
 from engine.results.trees.tree import Gate, Node, Tree
 from engine.results.trees.tree_time import Remaining
-from engine.results.trees.tree_walk import RELEVANT_GAIN, Deciding, Measured, NodeState, Standing, Walk
+from engine.results.trees.tree_walk import Deciding, Measured, NodeState, Standing, Walk
 from engine.runs.runfolder import State
+from engine.stats.levels import POINT
 from engine.stats.verdicts import BETTER, EQUAL, UNCLEAR, WORSE, verdict
 from engine.strategies.costs import NO_ESTIMATE
 
@@ -156,7 +157,7 @@ def note_words(measured: Measured, gate: Gate) -> list[str]:
     if measured.split != gate.split:
         notes.append(f"judged on {measured.split}, because {gate.split} is not scored")
     detectable = measured.min_detectable_effect
-    if detectable is not None and detectable > RELEVANT_GAIN:
+    if detectable is not None and detectable > POINT:
         notes.append(f"{count(measured.n_paired, 'persona')} can show gains from {signed_points(detectable)}")
     return notes
 

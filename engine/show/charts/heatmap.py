@@ -68,22 +68,7 @@ def heatmap(
         cluster=[_cluster_word(clusters, name) for name in shown["persona_id"]],
     )
     few = len(personas) <= _NUMBERED
-    x = alt.X(
-        "persona_id:N",
-        sort=list(personas),
-        scale=alt.Scale(domain=list(personas), paddingInner=0.04 if few else 0),
-        title=None if few else "Personas",
-        axis=alt.Axis(labels=few, ticks=False, domain=False, labelAngle=-90, labelLimit=90, grid=False),
-    )
-    y = alt.Y(
-        "variant:N",
-        sort=list(variants),
-        scale=alt.Scale(domain=list(variants), paddingInner=0.08),
-        title=None,
-        axis=alt.Axis(
-            labelLimit=190, labelOverlap=False, labelFlush=False, domain=False, ticks=False, grid=False
-        ),
-    )
+    x, y = _axes(variants, personas, few=few)
     cells = (
         alt.Chart(shown)
         .mark_rect(cursor="pointer")
@@ -101,6 +86,27 @@ def heatmap(
         layers += _borders(personas, clusters, x)
     height = _ROW_PIXELS * max(1, len(variants)) + _LEGEND_PIXELS + (80 if few else 24)
     return alt.layer(*layers).properties(height=height)
+
+
+def _axes(variants: Sequence[str], personas: Sequence[str], *, few: bool) -> tuple[alt.X, alt.Y]:
+    """Columns in the personas' order, by name where they are few; a row each variant."""
+    x = alt.X(
+        "persona_id:N",
+        sort=list(personas),
+        scale=alt.Scale(domain=list(personas), paddingInner=0.04 if few else 0),
+        title=None if few else "Personas",
+        axis=alt.Axis(labels=few, ticks=False, domain=False, labelAngle=-90, labelLimit=90, grid=False),
+    )
+    y = alt.Y(
+        "variant:N",
+        sort=list(variants),
+        scale=alt.Scale(domain=list(variants), paddingInner=0.08),
+        title=None,
+        axis=alt.Axis(
+            labelLimit=190, labelOverlap=False, labelFlush=False, domain=False, ticks=False, grid=False
+        ),
+    )
+    return x, y
 
 
 def _cluster_word(clusters: Mapping[str, int] | None, persona: str) -> str:

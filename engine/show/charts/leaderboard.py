@@ -10,6 +10,7 @@ import pandas as pd
 from engine.core.types import Row
 from engine.core.wording import known, outcome_counts, p_value, signed_points
 from engine.domains.metric import Metric
+from engine.show.for_whom import improved
 from engine.stats.co_primary import standing
 from engine.stats.verdicts import verdict
 
@@ -41,7 +42,7 @@ def _record(row: Row, reference: str, metric: Metric) -> dict[str, Any]:
     is_reference = row["variant"] == reference
     own = str(row.get("role"))
     role = "reference" if is_reference else own if is_bound(row) else REPEATED.get(own, "")
-    share = row["share_improved"] if row.get("true_share") is None else row["true_share"]
+    share = improved(row)
     blank = dict.fromkeys(("delta", "wins", "ties", "losses", "improved", "lost"))
     told: dict[str, Any] = {
         "delta": _scaled(row["delta"], metric.factor),

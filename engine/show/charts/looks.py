@@ -19,7 +19,6 @@ PALETTE: Final = (BETTER, WORSE, EQUAL, "training", "validation", "amount")
 CHOSEN: Final = "chosen"  # the selection of a click
 BRUSHED: Final = "brushed"  # the selection of a drag
 GRID: Final = "#8a949a"  # readable on light and on dark
-CATASTROPHE: Final = -10.0  # points
 
 Chart = alt.LayerChart | alt.FacetChart
 

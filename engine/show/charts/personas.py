@@ -11,7 +11,6 @@ import pandas as pd
 
 from engine.domains.metric import Metric
 from engine.show.charts.looks import (
-    CATASTROPHE,
     GRID,
     Chart,
     brushed,
@@ -20,10 +19,12 @@ from engine.show.charts.looks import (
     scale,
     tips,
 )
+from engine.stats.levels import CATASTROPHE, NOISE
 from engine.stats.pairing import Pairing
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, outcome
 
 _STRIP_BINS = 60
+_FAR_BELOW: Final = -100 * CATASTROPHE  # points
 _FEW = 40  # personas whose names fit below their bars
 _SHAPES: Final = {BETTER: "triangle-up", WORSE: "triangle-down", EQUAL: "diamond"}
 _OUTCOME_SHAPE: Final = alt.Shape(
@@ -63,7 +64,7 @@ def ranked(frame: pd.DataFrame, *, metric: Metric, margin: float = 0.0) -> pd.Da
 def catastrophes(table: pd.DataFrame, *, metric: Metric) -> pd.DataFrame:
     """Return the rows of `table` that lost more than 10 points, the largest loss first."""
     loss = -metric.sign * table["difference"]
-    far = table.assign(loss=loss)[loss > -CATASTROPHE / 100 + 1e-12]
+    far = table.assign(loss=loss)[loss > CATASTROPHE + NOISE]
     return far.sort_values(["loss", "persona_id"], ascending=[False, True], ignore_index=True)
 
 
@@ -126,8 +127,8 @@ def persona_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric
         shape="diamond", size=36 if few else 12, filled=True
     )
     lines = [line_at(0.0, axis="y")]
-    if metric.in_points and len(frame) and frame["difference"].min() < CATASTROPHE:
-        lines.append(line_at(CATASTROPHE, axis="y", dashed=True, words="10 points lost"))
+    if metric.in_points and len(frame) and frame["difference"].min() < _FAR_BELOW:
+        lines.append(line_at(_FAR_BELOW, axis="y", dashed=True, words=f"{-_FAR_BELOW:.0f} points lost"))
     return alt.layer(bars, *lines, equal, columns).properties(height=280)
 
 
@@ -185,7 +186,7 @@ def scatter_chart(table: pd.DataFrame, *, candidate: str, reference: str, metric
     )
     lines = [_diagonal(low, high, 0.0)]
     if metric.in_points:
-        lines.append(_diagonal(low, high, CATASTROPHE, dashed=True))
+        lines.append(_diagonal(low, high, _FAR_BELOW, dashed=True))
     return alt.layer(*lines, marks).properties(height=320)
 
 

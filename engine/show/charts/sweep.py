@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from engine.core.wording import SPLIT_WORDS
 from engine.domains.metric import Metric
 from engine.domains.metrics import METRICS
 from engine.results.comparing.sweeps import SweepResults
@@ -19,7 +20,6 @@ from engine.show.charts.looks import GRID, Chart, scale, tips
 from engine.stats.verdicts import BETTER, EQUAL, WORSE, verdict
 
 EVERYTHING = "all"
-_SPLITS = {"val": "validation", "test": "test"}
 _COLUMNS = (
     *("value", "place", "series", "experiment", "split", "variant"),
     *("mean", "difference", "low", "high", "verdict", "words", "interval", "personas", "best"),
@@ -46,7 +46,7 @@ def sweep_table(results: Sequence[SweepResults], *, splits: Sequence[str] = ("va
                 high = row["ci_high"] if row["ci_high"] is not None else row["delta"]
                 word = EQUAL if row["role"] else verdict(row, higher_is_better=metric.higher_is_better)
                 names = [found.experiment] if several else []
-                names += [_SPLITS.get(split, split)] if len(splits) > 1 or not several else []
+                names += [SPLIT_WORDS[split].lower()] if len(splits) > 1 or not several else []
                 rows.append(
                     {
                         "value": EVERYTHING if point.value is None else str(point.value),

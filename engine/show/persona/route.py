@@ -16,11 +16,11 @@ from engine.core import integrity
 from engine.core.paths import Workspace, read_record
 from engine.lm.effects import Own, Value, effects_of, normal
 from engine.results.variants import Variant
+from engine.stats.levels import NOISE
 from engine.strategies.merges import WEIGHTS
 
 ROUTES = "routes.json"
 _AGAIN = "Run it again: delete its folder first."
-_NOISE = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _candidate(own: pd.DataFrame, name: str, fallback: str, sign: float) -> Cand
         return Candidate(name, None, None, 0)
     differences = (own[name] - own[fallback]).dropna().to_numpy(dtype=np.float64)
     gain = sign * float(differences.mean()) if len(differences) else None
-    gain = 0.0 if gain is not None and abs(gain) < _NOISE else gain
+    gain = 0.0 if gain is not None and abs(gain) < NOISE else gain
     return Candidate(name, float(own[name].mean()), gain, len(differences))
 
 

@@ -13,9 +13,7 @@ import pandas as pd
 
 from engine.stats.heterogeneity import effects
 from engine.stats.inference import student
-
-CONFIDENCE = 0.95
-_NOISE = 1e-12
+from engine.stats.levels import CONFIDENCE, NOISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ def true_gains(
 def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:
     differences = values - reference
     differences = differences[~np.isnan(differences)]
-    differences = np.where(np.abs(differences) < _NOISE, 0.0, differences)
+    differences = np.where(np.abs(differences) < NOISE, 0.0, differences)
     low, high = _interval(differences)
     return Scored(
         variant=variant,
@@ -128,7 +126,7 @@ def _scored(variant: str, values: np.ndarray, reference: np.ndarray) -> Scored:
 def _interval(differences: np.ndarray) -> tuple[float | None, float | None]:
     if len(differences) < 2:
         return None, None
-    if np.ptp(differences) < _NOISE:
+    if np.ptp(differences) < NOISE:
         return float(differences[0]), float(differences[0])
     return student(differences, confidence=CONFIDENCE)
 

@@ -10,7 +10,7 @@ from typing import Any
 from engine.core.command import command_line
 from engine.core.errors import EngineError
 from engine.core.paths import Workspace
-from engine.core.wording import SPLIT_WORDS, count, duration, spelled
+from engine.core.wording import SCHEME_WORDS, SPLIT_WORDS, count, duration, spelled
 from engine.results.checks import failed_words
 from engine.results.comparing import looks
 from engine.results.comparing.protocol_guard import older_words
@@ -21,7 +21,7 @@ from engine.runs.runfolder import RunSpec
 from engine.show.report.blocks import Block, Bullets, Code, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.training_words import training_lines
-from engine.stats.compare import SMALL_SAMPLE
+from engine.stats.levels import FEW
 from engine.strategies.cloning import command_of
 from engine.strategies.clusterings import FILE, read_clusters
 
@@ -46,12 +46,11 @@ def question_section(gathered: Gathered) -> Section:
 def data_section(gathered: Gathered) -> Section:
     """What the study stands on: counts, splits and their checks."""
     card, counts = gathered.card, gathered.card["counts"]
-    by = "by time within each persona" if gathered.config["split"] == "by-time" else "by persona"
     told = f"Source {card['source']}: {count(counts['personas'], 'persona')}"
     if counts["dialogues"]:
         told += (
             f", {count(counts['dialogues'], 'dialogue')}, {count(counts['messages'], 'message')};"
-            f" divided {by}. sha256 {card['data_hash'][:16]}"
+            f" divided {SCHEME_WORDS[gathered.config['split']]}. sha256 {card['data_hash'][:16]}"
         )
     blocks: list[Block] = [Text(f"{told}."), *(Text(str(note), "note") for note in card.get("notes", ()))]
     if counts["dialogues"]:
@@ -139,8 +138,8 @@ def _limits_of(gathered: Gathered, compared: Compared, *, several: bool) -> Iter
         among = f" among {count(family, 'variant')}" if family > 1 else ""
         yield f"Power{where}: four of five such studies find a true difference of {seen}{unit}{among}."
     personas = max((row["n_paired"] for row in compared.rows), default=0)
-    if personas < SMALL_SAMPLE:
-        yield f"Small sample{where}: {count(personas, 'persona')}; below {SMALL_SAMPLE} intervals are wide."
+    if personas < FEW:
+        yield f"Small sample{where}: {count(personas, 'persona')}; below {FEW} intervals are wide."
     noise = compared.found["noise"]
     if noise["limit"] is not None:
         limit = metric.change(noise["limit"]).removeprefix("+")

@@ -17,10 +17,12 @@ from engine.results import store
 from engine.results.comparing.pairings import pairings
 from engine.show.charts.intervals import interval_chart
 from engine.show.charts.personas import persona_chart, table_of
+from engine.show.for_whom import improved
 from engine.show.report.blocks import Block, Bullets, Exchange, Figure, Said, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.row_words import COUNTED, row_words
 from engine.stats.co_primary import beside_words
+from engine.stats.levels import LOST
 from engine.stats.pairing import Pairing
 
 _WIN_LOSS_FIGURES = 3
@@ -45,9 +47,7 @@ def verdict_section(gathered: Gathered) -> Section:
 
 def _for_whom(main: Compared, row: Row) -> str:
     told = outcomes(row["wins"], row["ties"], row["losses"])
-    lost = (
-        f"; {count(row['catastrophic'], 'persona')} lost more than 10 points" if main.metric.in_points else ""
-    )
+    lost = f"; {count(row['catastrophic'], 'persona')} {LOST}" if main.metric.in_points else ""
     whom = f"Of {count(row['n_paired'], 'persona')} under {row['variant']}"
     return f"{whom}, {told} than under {row['reference']}{lost}."
 
@@ -98,13 +98,9 @@ def leaderboard_of(found: Mapping[str, Any]) -> Table:
     return Table(
         f"{metric.label} on {where}, {metric.scale_words}, against {found['reference']}.",
         columns,
-        tuple(tuple(row_words(row, metric, improved=_improved(row))) for row in found["rows"]),
+        tuple(tuple(row_words(row, metric, improved=percent(improved(row)))) for row in found["rows"]),
         frozenset({"mean", "difference", *COUNTED, "improved"}),
     )
-
-
-def _improved(row: Row) -> str:
-    return percent(row["share_improved"] if row["true_share"] is None else row["true_share"])
 
 
 def _intervals(compared: Compared) -> Figure:

@@ -3,8 +3,7 @@ file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from engine.core.wording import count, p_value
 from engine.domains.metric import Metric
@@ -17,6 +16,7 @@ from engine.results.comparing.pairings import compare_within
 from engine.show.report.blocks import Block, Bullets, Section, Table, Text
 from engine.show.report.gathering import Compared, Gathered
 from engine.show.report.results import leaderboard_of
+from engine.show.row_words import gain_words
 
 _OVER = ("over {reference}", "over step-matched unified", "over its placebo")
 
@@ -85,7 +85,7 @@ def controls_section(compared: Compared) -> Section | None:
             (
                 row["variant"],
                 *(
-                    _gain(one, compared.metric)
+                    gain_words(one, compared.metric)
                     for one in (row, row.get("above_matched"), row.get("above_placebo"))
                 ),
             )
@@ -104,12 +104,6 @@ def _gains(metric: Metric) -> str:
     """What a table of differences holds: "Gains, in points"."""
     held = "Differences (lower is better)" if metric.sign < 0 else "Gains"
     return f"{held}, {metric.scale_words}"
-
-
-def _gain(row: Mapping[str, Any] | None, metric: Metric) -> str:
-    if not row or row["delta"] is None:
-        return "not made"
-    return f"{metric.change(row['delta'])} ({metric.spread(row['ci_low'], row['ci_high'])})"
 
 
 def memory_section(gathered: Gathered, compared: Compared) -> Section | None:
@@ -186,7 +180,7 @@ def strangers_section(gathered: Gathered, compared: Compared) -> Section | None:
     for name, group in (("Seen personas", seen), ("Unseen personas", unseen)):
         table = compare_within(gathered.ws, compared.found, group)
         rows = tuple(
-            (row["variant"], _gain(row, compared.metric), str(row["n_paired"]), row["verdict"])
+            (row["variant"], gain_words(row, compared.metric), str(row["n_paired"]), row["verdict"])
             for row in table["rows"]
             if row["role"] != "reference"
         )

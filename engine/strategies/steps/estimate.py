@@ -16,7 +16,7 @@ from engine.core.keyring import key_of
 from engine.core.paths import Workspace
 from engine.core.permits import permit_for
 from engine.core.types import Example
-from engine.core.wording import duration
+from engine.core.wording import duration, listed
 from engine.data.dataset import choose_examples, examples, load_dataset, load_splits, subset_of
 from engine.domains.registry import domain_of
 from engine.lm.remote.endpoint import Endpoint
@@ -188,4 +188,4 @@ def _sent(parameters: Mapping[str, Any]) -> str:
     sent = ["the dialogues of the examples"]
     sent += ["each persona's character text"] if parameters["profile"] else []
     sent += ["interactions from her history"] if parameters["memories"] else []
-    return " and ".join(filter(None, (", ".join(sent[:-1]), sent[-1])))
+    return listed(sent)

@@ -20,7 +20,7 @@ from tests.results.trees.test_tree_walk import done
 
 
 def stood(found: Walk) -> Stand:
-    return Stand(found, {}, {}, remaining(found, {}), None)
+    return Stand(found, {}, remaining(found, {}), None)
 
 
 def test_failing_goes_down_and_passing_goes_right() -> None:

@@ -25,6 +25,7 @@ from engine.results.trees.tree_words import (
 )
 from engine.stats.compare import compare
 from engine.stats.pairing import pair
+from engine.strategies.costs import Estimate
 from tests.results.trees.test_tree import SMALL
 from tests.stats.test_co_primary import beside
 
@@ -251,7 +252,12 @@ def test_a_gate_is_worded_in_points() -> None:
     )
 
 
-COSTS = {"unified": {"u": 60.0}, "retrieval": {"u": 60.0, "r": 30.0}, "last": {"p": 10.0, "b": None}}
+UNIFIED, GUESSED = Estimate(60.0, is_guess=False), Estimate(10.0, is_guess=True)
+COSTS = {
+    "unified": {"u": UNIFIED},
+    "retrieval": {"u": UNIFIED, "r": Estimate(30.0, is_guess=False)},
+    "last": {"p": GUESSED, "b": None},
+}
 
 
 def test_the_time_left_counts_each_run_once() -> None:
@@ -262,7 +268,7 @@ def test_the_time_left_counts_each_run_once() -> None:
 
 
 def test_what_is_decided_costs_nothing_more() -> None:
-    left = remaining(walk(small(), {"unified": done(), "retrieval": done(delta=0.001)}), COSTS, guessed={"p"})
+    left = remaining(walk(small(), {"unified": done(), "retrieval": done(delta=0.001)}), COSTS)
     assert (left.best_seconds, left.worst_seconds, left.rough) == (10.0, 10.0, True)
     ended = remaining(walk(small(), {"unified": done(), "retrieval": done()}), COSTS)
     assert (ended.best_seconds, ended.worst_seconds) == (0.0, 0.0)

@@ -17,6 +17,7 @@ _WH = frozenset({"what", "which", "how"})
 _VERBAL = frozenset({"verb", "down", "turn", "subject", "power", "arm", "keep"})
 _NOT_A_SUBJECT = frozenset({"comma", "and", "break", "subject", "end"})
 _OF_A_SUBJECT = frozenset({"cannot", "refuses", "refused", "fails to", "failed to"})
+_DOES = frozenset({"verb", "down", "turn", "power", "arm"})
 _VALUES = frozenset({"number", "value", "level", "on", "off"})
 _KNOWN = _VALUES | _VERBAL | _NOUN_CHAIN - {"det", "room", "adverb"}
 _AT_WORK = frozenset({"on", "running", "playing", "active"})
@@ -53,7 +54,7 @@ def question_start(symbols: list[Symbol], start: int, stop: int) -> int:
 
 def _asks_unmarked(symbol: Symbol, before: Symbol | None, following: str) -> bool:
     """Return whether a question opens here although no question mark need follow ("What volume, then.")."""
-    if before is None and symbol.text in _BARE_OPENERS:
+    if before is None and (symbol.text in _BARE_OPENERS or (symbol.text == "please" and following in _DOES)):
         return True
     return symbol.text in _WH and following in ("param", "fan") and (before is None or before.kind == "comma")
 
@@ -80,7 +81,7 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
     """
     denied_to = start
     for i in range(start, stop):
-        if symbols[i].kind == "neg" and i >= denied_to and not ceases(symbols, i):
+        if i >= denied_to and _denies(symbols, i) and not ceases(symbols, i):
             denied_to = _denial_end(symbols, i + 1, stop)
             impossible = symbols[i].text == "impossible" or "possible" in {
                 one.text for one in symbols[i : i + 2]
@@ -90,6 +91,12 @@ def denied_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[tuple
             begin = _unchanged_start(symbols, start, i)
             if begin is not None:
                 yield begin, i + 1
+
+
+def _denies(symbols: list[Symbol], i: int) -> bool:
+    """Whether a denial begins at `i`; "no" is one before a thing: "no lights are on"."""
+    no_thing = symbols[i].text == "no" and symbols[i + 1].kind in ("device", "room", "param")
+    return symbols[i].kind == "neg" or no_thing
 
 
 def _clause_start(symbols: list[Symbol], start: int, i: int) -> int:
@@ -123,7 +130,8 @@ def _denial_end(symbols: list[Symbol], i: int, stop: int) -> int:
     begin = i
     while i < stop:
         kind = symbols[i].kind
-        if symbols[i].text == ":" and not any(one.kind in _KNOWN for one in symbols[begin:i]):
+        bare = symbols[begin - 1].text == "no" or not any(one.kind in _KNOWN for one in symbols[begin:i])
+        if symbols[i].text == ":" and bare:
             return i
         if kind in ("end", "break") or (kind in ("comma", "and") and not _list_goes_on(symbols, i, stop)):
             return i

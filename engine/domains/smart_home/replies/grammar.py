@@ -1,120 +1,40 @@
 """The grammar of replies: symbols in, named devices and settings out.
 
 Owns the walk over the sentences, how devices and parameters bind (a device before a value holds it, a device
-after it, "25 on the TV", claims what nothing else holds, and a parameter waits for its value), and the rules
-for power and arming: "turn off the TV", "the lights are on", "shut it down", "arm the alarm". Values are read
-by values.py. Keeps nothing between replies.
+after it, "25 on the TV", claims what nothing else holds, and a parameter waits for its value). Numbers are
+read by amounts.py, words that are values by values.py, what is switched and armed by power.py. Keeps nothing
+between replies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from engine.domains.smart_home.replies.amounts import read_correction, read_measured, read_number
 from engine.domains.smart_home.replies.clauses import (
-    AFTER_STATE,
-    ceases,
     denied_spans,
     question_start,
     sentences,
 )
-from engine.domains.smart_home.replies.lexicon import DEVICES, QUIET_PARAMETER_WORDS
+from engine.domains.smart_home.replies.lexicon import (
+    DEVICES,
+    MODE_OWNER,
+    OUTSIDE_DEVICES,
+    QUIET_PARAMETER_WORDS,
+)
 from engine.domains.smart_home.replies.moods import past_spans, quoted, supposed_spans
+from engine.domains.smart_home.replies.power import (
+    read_arm,
+    read_down,
+    read_end_of_work,
+    read_on_or_off,
+    read_power,
+    read_rest,
+    read_turn,
+)
 from engine.domains.smart_home.replies.state import Parse, Pending, Value, takes
 from engine.domains.smart_home.replies.tokens import Symbol, read_symbols
-from engine.domains.smart_home.replies.values import (
-    read_correction,
-    read_level,
-    read_measured,
-    read_number,
-    read_value,
-)
-
-_AFTER_ON = frozenset({"end", "comma", "and", "bind", "with", "prep", "adverb", "break", "time", "in"})
-_FALLING = frozenset({"go", "goes", "going", "gone", "went", "falls", "fell", "fallen"})
-_LIGHT = frozenset({"aux", "adverb"})
-_BEFORE_STATE = frozenset({"aux", "adverb", "bind", "verb", "stay"})
-
-
-def read_turn(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "turn", "switch", "power", "shut" with the "on" or "off" that follows at once, if any."""
-    state.turning, state.power = True, None
-    state.shutting = symbol.text.startswith(("shut", "power"))
-    at = i + 1
-    while state.kinds[at] in ("pronoun", "adverb"):
-        at += 1
-    if state.kinds[at] in ("on", "off"):
-        state.used.add(at)
-        if "pronoun" in state.kinds[i:at]:
-            state.switch_group(state.kinds[at])
-        else:
-            _apply(state, state.kinds[at], i)
-
-
-def read_power(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read verbs that are a state in themselves ("activate", "disable")."""
-    _apply(state, str(symbol.value), i)
-
-
-def _apply(state: Parse, power: str, i: int) -> None:
-    """Switch the subject before symbol `i` ("the TV has been turned off"), else wait for the object."""
-    at = state.back_over(_LIGHT, i - 1)
-    subject = state.kind_at(at)
-    passive = "aux" in state.kinds[at + 1 : i] and subject not in ("subject", "and", "comma")
-    if subject == "pronoun" or (state.here and (subject == "device" or passive)):
-        state.switch_group(power)
-    else:
-        state.power, state.power_used = power, False
-
-
-def read_on_or_off(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "lights on", "the TV is off", "turn the lights off"; elsewhere "on" is a preposition."""
-    if symbol.kind == "on" and state.kinds[i + 1] not in _AFTER_ON:
-        return
-    before = state.kind_at(state.back_over(_BEFORE_STATE, i - 1))
-    if before in ("device", "pronoun") or (state.turning and state.here):
-        state.switch_group(symbol.kind)
-        state.turning = False
-    elif state.turning:
-        state.power, state.power_used = symbol.kind, False
-
-
-def read_down(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "shutting the TV down"; to turn something down switches nothing."""
-    if state.here and state.shutting:
-        state.switch_group("off")
-
-
-def read_rest(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "the AC goes quiet", "the TV has gone dark", "lights out": off in other words."""
-    if state.kinds[i + 1] not in AFTER_STATE or not state.here:
-        return
-    at = state.back_over(_LIGHT, i - 1)
-    between = {one.text for one in state.symbols[at + 1 : i]}
-    goes = symbol.text != "out" and not _FALLING.isdisjoint(between)
-    out = symbol.text == "out" and state.scope.current == "lights"
-    if state.kind_at(at) in ("device", "pronoun") and (goes or out):
-        state.switch_group("off")
-
-
-def read_end_of_work(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "the TV is no longer on": off; other negations are no rule's."""
-    if not ceases(state.symbols, i):
-        return
-    state.used.add(i + 1)
-    if state.here and state.kind_at(state.back_over(_LIGHT, i - 1)) in ("device", "pronoun"):
-        state.switch_group("off")
-
-
-def read_arm(state: Parse, i: int, symbol: Symbol) -> None:
-    """Read "arm", "disarmed" ...; "your arm" is none."""
-    if i > state.start and state.kinds[i - 1] == "det":
-        return
-    state.devices.add("security")
-    state.scope.named.append("security")
-    state.here = True
-    if not state.asking:
-        state.settings.add(("security", "armed", bool(symbol.value)))
-
+from engine.domains.smart_home.replies.values import read_level, read_limit, read_value
 
 _CHAIN = frozenset({"device", "and", "comma", "det", "room", "adverb"})
 _POSTPOSED = frozenset({"prep", "on", "in", "bind"})
@@ -128,11 +48,11 @@ def read(text: str) -> tuple[set[str], set[tuple[str, str, Value]]]:
     """Return the devices that `text` names and the (device, parameter, value) it sets."""
     symbols = read_symbols(text)
     kinds = [symbol.kind for symbol in symbols]
-    state = Parse(symbols, [*kinds, "end", "end", "end"], any(_speaks_of_ac(symbol) for symbol in symbols))
+    state = Parse(symbols, [*kinds, "end", "end", "end"], _speak_of_ac(symbols))
     state.quoted = {i for span in quoted(text, symbols) for i in range(*span)}
     for start, stop in sentences(symbols):
         _read_sentence(state, start, stop)
-    return state.devices, state.settings
+    return state.outcome()
 
 
 def _read_sentence(state: Parse, start: int, stop: int) -> None:
@@ -168,12 +88,21 @@ def _moods(state: Parse, start: int, stop: int) -> tuple[set[int], set[int]]:
     return supposed, past - supposed
 
 
+def _speak_of_ac(symbols: list[Symbol]) -> bool:
+    modes = {
+        str(one.value.value) for one in symbols if one.kind == "value" and "mode" in one.value.parameters
+    }
+    names_mode = any(one.kind == "param" and one.value == "mode" for one in symbols)
+    of_ac = names_mode and any(MODE_OWNER[mode] == "ac" for mode in modes)
+    return of_ac or any(_speaks_of_ac(symbol) for symbol in symbols)
+
+
 def _speaks_of_ac(symbol: Symbol) -> bool:
     if symbol.kind == "device":
         return symbol.value == "ac"
     if symbol.kind == "param":
         return symbol.value in ("temperature", "fan_speed")
-    return symbol.kind == "number" and symbol.value.unit == "degrees"
+    return symbol.text in _HEAT or (symbol.kind == "number" and symbol.value.unit == "degrees")
 
 
 def _mention(state: Parse, device: str, i: int) -> None:
@@ -242,6 +171,12 @@ def _read_fan(state: Parse, i: int, symbol: Symbol) -> None:
         _mention(state, "fan", i)
 
 
+def _read_shine(state: Parse, i: int, symbol: Symbol) -> None:
+    """Read "turn the lights up": the lights; "the room lights up" and "lights up your day" name none."""
+    if state.kind_at(i - 1) in _ACTED_ON or state.kind_at(i - 1) == "det":
+        _mention(state, "lights", i)
+
+
 def _read_parameter(state: Parse, i: int, symbol: Symbol) -> None:
     outdoors = "outside" in (state.kinds[i + 1], state.kinds[i - 1] if i else "")
     if symbol.value == "temperature" and outdoors:
@@ -276,20 +211,38 @@ def _owners_before(state: Parse, parameter: str) -> tuple[str, ...]:
 
 
 def _read_value(state: Parse, i: int, symbol: Symbol) -> None:
-    if not read_value(state, i, symbol) and symbol.text in _HEAT and _is_the_heat(state, i):
+    if read_value(state, i, symbol) or symbol.text not in _HEAT:
+        return
+    if _is_the_heat(state, i):
+        state.kinds[i] = "device"
         _mention(state, "ac", i)
+    elif not state.asking and _works_towards(state, i):
+        _mention(state, "ac", i)
+        state.add("mode", symbol.value.value, i, ("ac",))
+
+
+def _works_towards(state: Parse, i: int) -> bool:
+    """Return whether "cooling" or "heating" is to or at a number: "heating the room to 23"."""
+    if state.here and state.scope.current in OUTSIDE_DEVICES:
+        return False  # "the oven is heating to 200"
+    at = i + 1
+    while state.kinds[at] in ("det", "room", "adverb", "particle", "pronoun"):
+        at += 1
+    return state.symbols[at].text in ("to", "at") and state.kinds[at + 1] == "number"
 
 
 def _is_the_heat(state: Parse, i: int) -> bool:
-    """Return whether "heat" is the device ("turn up the heat", "the heat is at 20")."""
-    if i == state.start or state.kinds[i - 1] != "det":
+    """Return whether "heat" is the device ("turn up the heat", "the heat is at 20", "heating off")."""
+    if i == state.start:
+        return state.kinds[i + 1] in ("aux", "on", "off")
+    if state.kinds[i - 1] != "det":
         return False
     acted_on = not _ACTED_ON.isdisjoint(state.kinds[max(state.start, i - 3) : i])
     return acted_on or state.kinds[i + 1] in ("aux", "on", "off") or state.symbols[i + 1].text in ("to", "at")
 
 
 def _read_verb(state: Parse, i: int, symbol: Symbol) -> None:
-    state.power, state.turning, state.lowering = None, False, symbol.kind == "down"
+    state.power, state.turning = None, False
 
 
 def _read_link(state: Parse, i: int, symbol: Symbol) -> None:
@@ -300,7 +253,9 @@ def _read_link(state: Parse, i: int, symbol: Symbol) -> None:
 def _read_break(state: Parse, i: int, symbol: Symbol) -> None:
     for pending in state.waiting:
         state.name_owner(pending)
-    state.waiting, state.power, state.turning = [], None, False
+    likewise = symbol.text == "so" and state.kinds[i + 1] == "aux"  # "so is the speaker"
+    state.waiting, state.power, state.turning = [], state.switched if likewise else None, False
+    state.power_used = False
 
 
 def _read_pronoun(state: Parse, i: int, symbol: Symbol) -> None:
@@ -318,6 +273,8 @@ def _refer(state: Parse, device: str) -> None:
 _RULES: dict[str, Callable[[Parse, int, Symbol], None]] = {
     "device": lambda state, i, symbol: _mention(state, str(symbol.value), i),
     "fan": _read_fan,
+    "shine": _read_shine,
+    "limit": read_limit,
     "param": _read_parameter,
     "number": read_number,
     "time": read_measured,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from engine.domains.wordlists import read_words, split
 
-LEXICON_VERSION = 3
+LEXICON_VERSION = 4
 _LISTS = read_words(__file__, "lexicon.yaml")
 
 DEVICES = split(_LISTS["devices"])
@@ -29,7 +29,14 @@ QUIET_PARAMETER_WORDS = frozenset(split(_LISTS["quiet_parameter_words"]))
 MODALS = frozenset(split(_LISTS["modals"]))
 PROMISES = frozenset(split(_LISTS["promises"]))
 RAISING: tuple[str, ...] = split(_LISTS["raising"])
-"""How words begin that say that a value goes up."""
+LOWERING: tuple[str, ...] = split(_LISTS["lowering"])
+"""How words begin that say that a value goes up, and down."""
+LEAVING = frozenset(split(_LISTS["leaving"]))
+COMPARED: Mapping[str, tuple[int, str | None]] = MappingProxyType(
+    {word: (1, parameter) for word, parameter in _LISTS["upwards"].items()}
+    | {word: (-1, parameter) for word, parameter in _LISTS["downwards"].items()}
+)
+"""A word after a number -> which way the value changes, and the parameter where the word tells it."""
 REPORTS = frozenset(split(_LISTS["reports"]))
 QUESTION_OPENERS = frozenset(split(_LISTS["question_openers"]))
 NUMBER_WORDS: Mapping[str, int] = MappingProxyType(
@@ -75,7 +82,10 @@ def _entries() -> Iterator[tuple[str, Meaning]]:
     for kind in ("power", "arm"):
         for state, phrases in _LISTS[kind].items():
             yield from ((phrase, (kind, state)) for phrase in split(phrases))
-    yield from (("on", ("on", None)), ("off", ("off", None)), ("fan", ("fan", None)))
+    yield from (
+        (word, (kind, None))
+        for word, kind in (("on", "on"), ("lit", "on"), ("active", "on"), ("off", "off"), ("fan", "fan"))
+    )
 
 
 def _build() -> tuple[dict[str, Meaning], dict[str, tuple[tuple[tuple[str, ...], Meaning], ...]]]:

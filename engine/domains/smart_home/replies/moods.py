@@ -22,6 +22,7 @@ KNOWN = frozenset({"device", "param", "fan", "number", "value", "level", "turn",
 """Symbols that what is said of a home is made of."""
 
 _ACTS = frozenset({"turn", "power", "arm", "verb", "down"})
+_DOES = _ACTS | {"aux", "stay"}
 _NOMINAL = frozenset({"det", "room", "adverb", "device", "param", "fan"})
 _WAS = frozenset({"was", "were"})
 _STARTS = frozenset({"comma", "and", "break", "offer"})
@@ -32,7 +33,8 @@ def quoted(text: str, symbols: list[Symbol]) -> Iterator[Span]:
     """Yield the spans of quoted sentences; a name in quotes ("Netflix") is none."""
     for found in _QUOTE.finditer(text):
         inside = [i for i, one in enumerate(symbols) if found.start() <= one.start < found.end()]
-        if any(symbols[i].kind in _ACTS for i in inside):
+        kinds = {symbols[i].kind for i in inside}
+        if kinds & _ACTS or ("device" in kinds and kinds & {"on", "off"}):
             yield inside[0], inside[-1] + 1
 
 
@@ -42,9 +44,11 @@ def supposed_spans(symbols: list[Symbol], start: int, stop: int) -> Iterator[Spa
     A promise before a condition is an offer: "I can set it to 40 if you like" sets nothing, "I've set it to
     40, if that suits you" does.
     """
+    if symbols[start].text == "to" and symbols[start + 1].kind in _ACTS:  # "To turn off the TV, say so"
+        yield start, next((i for i in range(start, stop) if symbols[i].kind == "comma"), stop)
     for i in range(start, stop):
         one, following = symbols[i], symbols[i + 1] if i + 1 < stop else None
-        before = symbols[i - 1].text if i > start else ""
+        before = symbols[i - 1] if i > start else None
         if one.kind == "condition":
             promise = _promise_before(symbols, start, i)
             yield (i if promise is None else promise), stop
@@ -82,24 +86,28 @@ def _held_before(symbols: list[Symbol], i: int, end: int) -> bool:
     """Whether what follows symbol `i` held before: "used to", "was at 40", "I had the lights at 40"."""
     if symbols[i].text in _WAS:
         return not _done(symbols, i, end)
-    had = symbols[i].text == "had" and i + 1 < end and symbols[i + 1].kind in ("det", "device")
+    at = next((at for at in range(i + 1, end) if symbols[at].kind != "adverb"), i)
+    had = symbols[i].text == "had" and (symbols[at].kind in ("det", "device") or symbols[at].text == "been")
     return had or symbols[i].kind == "once"
 
 
-def _supposes(one: Symbol, before: str, following: Symbol | None) -> bool:
+def _supposes(one: Symbol, before: Symbol | None, following: Symbol | None) -> bool:
     """Whether a word opens what could be: "could", "I'd", "maybe"; not "that should do" and "is now able"."""
-    kind, word = one.kind, one.text
-    if following is None or following.text in ("now", "not"):
-        return False
+    kind, word, who = one.kind, one.text, before.text if before else ""
+    if following is None or following.text in ("now", "not", "already"):
+        return False  # "I'd already set" tells what was done
     if word == "should":
-        return before not in ("that", "this", "it", "which", "everything", "all")
-    if word == "can":
-        return following.text in ("be", "also") or (
-            before == "you" and (following.kind in _ACTS or following.text == "choose")
-        )
+        return who not in ("that", "this", "it", "which", "everything", "all")
+    if word == "can":  # said of a thing it tells what is possible, of oneself it promises
+        of_a_thing = before is not None and before.kind in ("device", "param", "pronoun")
+        acts = following.kind in _ACTS or following.text == "choose"
+        of_a_thing = of_a_thing and (following.kind in _DOES or following.text == "reach")
+        return of_a_thing or following.text in ("be", "also") or (who == "you" and acts)
+    if word.startswith(("try", "tried")):  # "try setting", not "try to relax"
+        return following.kind in _DOES or following.kind in _NOMINAL or following.kind == "number"
     if kind == "possible":
-        return before not in _WAS  # "was able to" tells what was done
-    return word in MODALS
+        return who not in _WAS  # "was able to" tells what was done
+    return word in MODALS or (kind == "nearly" and following.kind in _ACTS)
 
 
 def _is_report(symbols: list[Symbol], i: int) -> bool:
@@ -173,8 +181,8 @@ def _joins_clauses(symbols: list[Symbol], i: int, stop: int) -> bool:
 
 
 def _ends_before(symbols: list[Symbol], begin: int, end: int) -> bool:
-    """Whether a clause ends in "before": "30% before"."""
-    return end - begin > 1 and symbols[end - 1].text == "before"
+    """Whether a clause ends in "before": "30% before", not "louder than before"."""
+    return end - begin > 1 and symbols[end - 1].text == "before" and symbols[end - 2].text != "than"
 
 
 def _done(symbols: list[Symbol], i: int, end: int) -> bool:

@@ -1,14 +1,13 @@
 """The state of reading one reply: what is named, set, and still waiting for a value; and whose a value is.
 
-Owns the record that the rules of grammar.py and values.py share, and the memory of what was named; reads no
-word.
+Owns the record that all rules share, and the memory of what was named; reads no word.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.domains.smart_home.replies.lexicon import DEVICES, MODE_OWNER, OWNERS
+from engine.domains.smart_home.replies.lexicon import DEVICES, MAIN_PARAMETER, MODE_OWNER, OWNERS
 from engine.domains.smart_home.replies.tokens import Symbol
 
 Value = float | str | bool
@@ -35,6 +34,11 @@ class Item:
     named_before: int
     bound: bool
     end: int
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The devices that it is surely of."""
+        return self.devices or ((self.nearest,) if self.bound and self.nearest else ())
 
 
 @dataclass(slots=True)
@@ -85,6 +89,10 @@ def base_of(parameter: str) -> str:
     return parameter.removesuffix("_change")
 
 
+def is_change(parameter: str) -> bool:
+    return parameter.endswith("_change")
+
+
 def takes(device: str, parameter: str) -> bool:
     """Return whether `device` has `parameter`. Devices outside the five have none that is documented."""
     return device in DEVICES and device in OWNERS.get(base_of(parameter), ())
@@ -104,7 +112,8 @@ class Parse:
     read or denied. `tight`: nothing stands between the last device and here; `chained`: only list words do;
     `linked`: one of them links; `conjoined`: the group holds an "and"; `here`: a device or a pronoun was
     named in the sentence; `asking`: here it
-    only asks or supposes; `past`: here it says what held before. `power` waits for its object.
+    only asks or supposes; `past`: here it says what held before. `power` waits for its object; `switched` is
+    what the last one got.
     """
 
     symbols: list[Symbol]
@@ -130,9 +139,9 @@ class Parse:
     here: bool = False
     power: str | None = None
     power_used: bool = False
+    switched: str | None = None
     turning: bool = False
     shutting: bool = False
-    lowering: bool = False
 
     def begin(self, start: int) -> None:
         """Start the sentence at `start`: what was named stays, everything else is forgotten."""
@@ -141,8 +150,8 @@ class Parse:
             self.waiting = []  # "The volume was 50. Now it's 30."
         self.items, self.parameters, self.used = [], set(), set()
         self.asking = self.past = self.tight = self.chained = self.linked = self.linked_by_and = False
-        self.conjoined = self.here = self.power_used = self.turning = self.shutting = self.lowering = False
-        self.power = None
+        self.conjoined = self.here = self.power_used = self.turning = self.shutting = False
+        self.power = self.switched = None
 
     def close(self) -> None:
         """Give every item of the sentence its device, and name the devices of parameters left waiting."""
@@ -155,6 +164,16 @@ class Parse:
                 self.devices.add(device)
                 self.settings.add((device, name_on(device, item.parameter), item.value))
             self.latest = item
+
+    def outcome(self) -> tuple[set[str], set[tuple[str, str, Value]]]:
+        """Return what is named and set: of how far and where to ("by two degrees, to 23"), where to."""
+        known = {(device, parameter) for device, parameter, _ in self.settings}
+        how_far = {
+            (device, parameter, value)
+            for device, parameter, value in self.settings
+            if is_change(parameter) and (device, base_of(parameter)) in known
+        }
+        return self.devices, self.settings - how_far
 
     def withdraw(self, item: Item) -> None:
         """Take back a value that is corrected, of this sentence or of one before."""
@@ -188,6 +207,7 @@ class Parse:
         if self.asking:
             return
         self.devices.add(device)
+        self.switched = state
         armed = device == "security"
         self.settings.add((device, "armed" if armed else "power", state == "on" if armed else state))
 
@@ -195,6 +215,11 @@ class Parse:
         """Switch the devices named together last; only the last of them when no "and" joins them."""
         for device in self.scope.group if self.conjoined else self.scope.group[-1:]:
             self.switch(device, state)
+
+    def alike(self) -> tuple[str, ...]:
+        """Return the devices named together last, where one bare number means the same on each, else ()."""
+        group = self.scope.group if self.conjoined and not self.power_used else []
+        return tuple(group) if len({MAIN_PARAMETER.get(device) for device in group}) == 1 else ()
 
     def back_over(self, kinds: frozenset[str], at: int) -> int:
         """Return the nearest index from `at` backwards whose kind is not in `kinds`; start - 1 if none is."""

@@ -82,8 +82,8 @@ def _next_symbol(tokens: list[Token], position: int) -> tuple[Symbol, int]:
         if stop <= len(tokens) and all(tokens[position + k][1] == words[k] for k in range(1, len(words))):
             return Symbol(meaning, value, " ".join(words), start, tokens[stop - 1][3]), stop
     if kind == "word":
-        a_hundred = word == "a" and _word_at(tokens, position + 1, "hundred")
-        if word in NUMBER_WORDS or word == "hundred" or a_hundred:
+        one = word == "a" and any(_word_at(tokens, position + 1, next_) for next_ in ("hundred", "degree"))
+        if word in NUMBER_WORDS or word == "hundred" or one:
             amount, stop = _spelled(tokens, position)
             return _number(tokens, position, amount, stop)
         known = WORDS.get(word)
@@ -108,6 +108,8 @@ def _word_at(tokens: list[Token], position: int, word: str) -> bool:
 def _spelled(tokens: list[Token], position: int) -> tuple[float, int]:
     """Return the value of the number words from `position` ("one hundred", "twenty two"), and their end."""
     amount, stop = 0, position
+    if _word_at(tokens, position + 1, "degree") and tokens[position][1] == "a":
+        return 1.0, position + 1
     if tokens[position][1] in ("a", "hundred"):
         amount, stop = 100, position + (2 if tokens[position][1] == "a" else 1)
     else:

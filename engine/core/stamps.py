@@ -1,0 +1,43 @@
+"""What can be told of files without reading them: whether one is still the same, and how much they hold."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+Stamp = tuple[int, int, int, int]
+"""A file's inode, its size, the time of its content and that of its record, both in ns."""
+
+
+def stamp(path: Path | str) -> Stamp | None:
+    """Return what changes when a file is replaced or written to; None for one that is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def grown(path: Path) -> int:
+    """Return what grows with each line of a file that only grows, 0 before the first."""
+    found = stamp(path)
+    return found[1] if found else 0
+
+
+def held(path: Path) -> tuple[int, int]:
+    """Return bytes and files of a file or below a folder; what vanishes meanwhile is left out."""
+    if path.is_file():
+        return path.lstat().st_size, 1
+    total = files = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_size
+                files += 1
+    return total, files
+
+
+def weight_bytes(folder: Path) -> int:
+    """Return the size of a model's weights."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
