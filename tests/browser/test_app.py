@@ -100,7 +100,8 @@ def test_a_telephone_shows_whole_words_of_commands_and_first_what_counts(visit: 
     code = tab.go("experiments?experiment=hybrid").get_by_test_id("stCode").locator("code").first
     words = code.locator(".command-word")
     expect(words.get_by_text("--workspace", exact=True)).to_be_visible()
-    assert " ".join(words.all_inner_texts()) == code.inner_text().strip()
+    marked = "one => (getSelection().selectAllChildren(one), getSelection().toString())"
+    assert " ".join(words.all_inner_texts()) == code.evaluate(marked).strip()
     torn = words.evaluate_all(
         "all => all.filter(one => one.offsetHeight > 30 && one.offsetWidth < one.closest('code').offsetWidth"
         " - 20).map(one => one.textContent)"
