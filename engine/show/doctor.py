@@ -45,6 +45,7 @@ _RECORDS: Mapping[str, Any] = {
 _BEFORE_A_RUN = frozenset({"status.json", "log.txt", ".worker.lock"})
 _LEAST_FREE_BYTES = 1_000_000_000
 _LOCK_SECONDS = 2.0
+_TOLD = 5  # faults of one folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,8 @@ def _folders(ws: Workspace, records: list[RunRecord]) -> Iterator[Check]:
         faults = _torn(ws, record) if record.state == "succeeded" else []
         if faults:
             hint = "Restore its files, or remove the folder and run it again; then rebuild-db."
-            yield Check(f"folder {record.run_id}", False, "; ".join(faults), hint)
+            more = [f"and {len(faults) - _TOLD:,} more"] if len(faults) > _TOLD else []
+            yield Check(f"folder {record.run_id}", False, "; ".join([*faults[:_TOLD], *more]), hint)
 
 
 def _strays(ws: Workspace, records: list[RunRecord], *, fix: bool) -> Iterator[Check]:

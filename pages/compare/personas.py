@@ -30,7 +30,7 @@ from pages.compare import reads as compare_reads
 from pages.compare.choices import View
 from pages.shared import downloads, frame, judged, reads
 
-_LISTS = {"lost": "Lost over 10", "brushed": "Marked in a chart", "all": "All"}
+_LISTS = {"lost": "Lost over 10 points", "brushed": "Marked in a chart", "all": "All"}
 _ROWS_SHOWN = 12
 
 

@@ -63,8 +63,7 @@ def _state(ws: Workspace) -> None:
     found, prints = making.status(ws), making.prints(ws)
     if found is not None and found.state in ("failed", "lost"):
         st.error(frame.plain(found.error or "The report could not be written."), icon=":material/error:")
-        if found.hint:
-            frame.remedy(found.hint)
+        frame.remedy(found.hint)
     if not prints:
         _offer(ws)
         return

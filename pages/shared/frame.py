@@ -257,8 +257,7 @@ def show_error(error: EngineError, controls: Mapping[str, str] | None = None) ->
             },
             alt="Faults found in the data, by file and line",
         )
-    if error.hint:
-        remedy(here(error.hint))
+    remedy(here(error.hint))
 
 
 def is_said(error: EngineError) -> bool:

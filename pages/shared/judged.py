@@ -58,15 +58,15 @@ def statistics(row: Row, reference: str, metric: Metric, *, brief: bool = False)
         _improved(row)
         if metric.in_points:
             lost = f"Personas that {LOST} against the reference."
-            _number("Lost over 10", str(row["catastrophic"]), lost)
+            _number("Lost over 10 points", str(row["catastrophic"]), lost)
         smallest = row["min_detectable_effect"]
         if smallest:
             found = "A true difference of this size gets a verdict in four of five studies like this one."
-            _number("Detectable", metric.size(smallest), found)
+            _number("Detectable", f"{metric.size(smallest)}{metric.unit_words}", found)
         limit = row["noise_limit"]
         if limit is not None:
             made = "By chance alone, another seed changes up to so much, by all pairs of repeats."
-            _number("Another seed", f"± {metric.size(limit)}", made)
+            _number("Another seed", f"± {metric.size(limit)}{metric.unit_words}", made)
     outcome = f"Personas: {outcomes(row['wins'], row['ties'], row['losses'])}."
     st.caption(f"{outcome} {for_whom(row, metric)}".rstrip())
     if brief:
@@ -208,7 +208,7 @@ def noise(found: Row, metric: Metric) -> None:
             f"{outcomes(row['wins'], row['ties'], row['losses'])}. Grey band: as large as that."
         )
     if found["noise"]["limit"] is not None:
-        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"])
+        pairs, limit = found["noise"]["pairs"], metric.size(found["noise"]["limit"]) + metric.unit_words
         st.caption(f"By {count(pairs, 'pair')} of repeats, seeds alone differ by up to ± {limit}.")
     if not found["noise"]["repeats"]:
         yet = "yet" if found["noise"]["command"] else "here: there is no second seed to compare with"

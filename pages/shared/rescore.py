@@ -31,7 +31,7 @@ def offer(ws: Workspace, metrics: Sequence[Metric]) -> None:
         icon=":material/calculate:",
         key="rescore_" + "_".join(one.name for one in metrics),
         help="For the replies that are there; nothing is generated again. In a terminal: "
-        + frame.plain(frame.command("rescore")),
+        + frame.plain(frame.command("rescore", metric=[one.name for one in metrics])),
     ):
         with st.spinner(f"Computing {names} ..."):
             done = rescoring.rescore(ws, [one.name for one in metrics])

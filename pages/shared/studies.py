@@ -58,7 +58,10 @@ def switcher(ws: Workspace) -> None:
     if ws.config.exists() and st.session_state.get("studies_seen") != ws.root:
         known.remember(ws)
         st.session_state["studies_seen"] = ws.root
-    with st.popover(plain(ws.root.name or str(ws.root)), icon=":material/folder_open:", width="stretch"):
+    told = "The study that is open; the others, and a new one"
+    with st.popover(
+        plain(ws.root.name or str(ws.root)), icon=":material/folder_open:", width="stretch", help=told
+    ):
         own = open_workspace()
         others = {one.root: one for one in (own, *known.known()) if one.root != ws.root}
         st.caption(plain(f"This study is in {ws.root}"))

@@ -100,14 +100,17 @@ def test_a_telephone_shows_whole_words_of_commands_and_first_what_counts(visit: 
     code = tab.go("experiments?experiment=hybrid").get_by_test_id("stCode").locator("code").first
     words = code.locator(".command-word")
     expect(words.get_by_text("--workspace", exact=True)).to_be_visible()
-    assert " ".join(words.all_inner_texts()) == code.inner_text().strip()
+    marked = "one => (getSelection().selectAllChildren(one), getSelection().toString())"
+    assert " ".join(words.all_inner_texts()) == code.evaluate(marked).strip()
     torn = words.evaluate_all(
         "all => all.filter(one => one.offsetHeight > 30 && one.offsetWidth < one.closest('code').offsetWidth"
         " - 20).map(one => one.textContent)"
     )
     assert not torn
-    heads = tab.go("runs").locator("[data-testid='stDataFrame'] th").all_inner_texts()
-    assert [head for head in heads if head][:4] == ["Run", "State", "Score", "Difference"]
+    heads = tab.go("runs").locator("[data-testid='data-grid-canvas'] [role='columnheader']")
+    expect(heads.get_by_text("Difference")).to_be_attached()
+    told = [head for head in heads.all_text_contents() if head]
+    assert told[:4] == ["Run", "State", "Score", "Difference"]
 
 
 def test_one_press_of_back_leads_to_where_one_was_on_every_page(visit: Open, full_app: str) -> None:

@@ -183,7 +183,7 @@ def test_a_variant_shows_its_tests(open_page: Open, full: Workspace) -> None:
     beside = next(entry.help for entry in app.metric if entry.label == "Improved")
     assert f"{percent(row['share_improved'])} look better" in beside
     assert "of personas truly gain" in seen
-    assert shown["Lost over 10"] == str(row["catastrophic"])
+    assert shown["Lost over 10 points"] == str(row["catastrophic"])
 
 
 def test_how_sure_tells_noise_placebo_and_power(open_page: Open, full: Workspace) -> None:
@@ -269,7 +269,7 @@ def test_for_whom_lists_every_persona_and_the_far_losses(open_page: Open, full: 
     row = next(row for row in compare_variants(full, split="val")["rows"] if row["variant"] == "base")
     (choice,) = [one for one in app.button_group if str(one.key).startswith("compare_list")]
     assert list(choice.options) == [
-        f"Lost over 10 ({row['catastrophic']})",
+        f"Lost over 10 points ({row['catastrophic']})",
         "All (6)",
     ]
     assert len(app.dataframe[-1].value) == row["catastrophic"]
