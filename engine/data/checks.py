@@ -1,7 +1,7 @@
 """Whether a study's data and split are fair. The ONE list of checks: what each looks at, means and asks for.
 
 A check is a record {name, ok, detail}; what a failed one means, and what to do about it, is told by its name,
-so that older workspaces say it too. Changes nothing.
+so that older workspaces say it too. Changes nothing, but for keeping which dialogues repeat others.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.core.kept import kept, leave
+from engine.core.paths import Workspace
 from engine.core.types import Dataset, Dialogue, Splits
 from engine.core.wording import count, percent
-from engine.data.dataset import example_turns
+from engine.data.dataset import contents, example_turns, load_dataset, load_splits
 from engine.data.likeness import Pair, repeated
 from engine.data.order import Order
 from engine.data.splits import HISTORY, NAMES, UNSEEN, by_persona, in_time
@@ -32,6 +34,8 @@ class Told:
 
 
 SCORER: Final = "scorer"
+REPEATS: Final = "repeats"
+"""Under which name those of a workspace are kept on disk."""
 AGAIN = "Create the workspace again from its source: python -m engine init"
 TOLD: Mapping[str, Told] = {
     "every dialogue assigned": Told("Dialogues without a split are neither trained on nor judged.", AGAIN),
@@ -77,12 +81,15 @@ def named(name: str, wrong: str, detail: str) -> dict[str, Any]:
     return {"name": name, "ok": not wrong, "detail": wrong or detail}
 
 
-def check_splits(dataset: Dataset, splits: Splits, order: Order | None = None) -> list[dict[str, Any]]:
-    """Return the checks of a split, each {"name", "ok", "detail"}. `order` is what told the order in time."""
+def check_splits(
+    dataset: Dataset, splits: Splits, order: Order | None = None, *, found: Sequence[Pair] | None = None
+) -> list[dict[str, Any]]:
+    """Return the checks of a split, each {"name", "ok", "detail"}. `order` is what told the order in time,
+    `found` are its `repeats` where they are known already."""
     checks = [
         _check_assigned(dataset, splits),
         _check_overlap(dataset, splits),
-        _check_repeats(dataset, splits),
+        _check_repeats(repeats(dataset, splits) if found is None else found),
         _check_order(dataset, splits, order or Order()),
         _check_online(splits),
         _check_balance(dataset),
@@ -113,9 +120,8 @@ def _check_overlap(dataset: Dataset, splits: Splits) -> _Check:
     return "no overlap", _named(f"{unit} are in several splits", shared), f"no {unit[:-1]} is in two splits"
 
 
-def _check_repeats(dataset: Dataset, splits: Splits) -> _Check:
+def _check_repeats(found: Sequence[Pair]) -> _Check:
     """A test dialogue that was trained on, or is remembered, measures memory: word for word or nearly so."""
-    found = repeats(dataset, splits)
     exact = [pair for pair in found if pair.likeness == 1]
     near = [pair for pair in found if pair.likeness < 1]
     wrong = "; ".join(
@@ -154,6 +160,19 @@ def repeats(dataset: Dataset, splits: Splits) -> list[Pair]:
     for asked, among in groups:
         found += [pair for pair in repeated(asked, among) if asked and among]
     return found
+
+
+def kept_repeats(ws: Workspace) -> tuple[Pair, ...]:
+    """Return the same of a workspace; kept since its import."""
+    return kept(
+        ws, REPEATS, contents(ws), tuple[Pair, ...],
+        lambda: tuple(repeats(load_dataset(ws), load_splits(ws))),
+    )  # fmt: skip
+
+
+def keep_repeats(ws: Workspace, found: Sequence[Pair]) -> None:
+    """Keep what the import found of a workspace's data."""
+    leave(ws, REPEATS, contents(ws), tuple[Pair, ...], tuple(found))
 
 
 def _text(row: Dialogue) -> tuple[str, ...]:

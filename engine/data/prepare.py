@@ -19,7 +19,7 @@ from engine.core.errors import EngineError, Fault
 from engine.core.machine import changes
 from engine.core.paths import Workspace, embedded_base, read_json, write_json
 from engine.data.archive import Upload, named, unpack_upload
-from engine.data.checks import check_splits
+from engine.data.checks import check_splits, keep_repeats, repeats
 from engine.data.choices import Choices, Options, refuse_unloadable
 from engine.data.dataset import (
     CARD,
@@ -31,6 +31,7 @@ from engine.data.dataset import (
     hash_of,
     json_lines,
 )
+from engine.data.likeness import Pair
 from engine.data.lines import read_lines
 from engine.data.ready import Ready, card_of, make_ready
 from engine.data.sources import Source, find_source
@@ -81,7 +82,8 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     ready = make_ready(ws, source, choices)
     files = dataset_files(ready.dataset)
     card = card_of(ready, data_hash(files))
-    splits = _splits_record(ready)
+    found = repeats(ready.dataset, ready.splits)
+    splits = _splits_record(ready, found)
     config = {
         "dataset": {
             "source": source.label,
@@ -108,6 +110,7 @@ def _prepare(ws: Workspace, source: Source, choices: Choices, staging: Path) -> 
     if not is_same:
         _refuse_loss(ws, config, splits, force=choices.force)
     move_in(write_parts(staging, ws, files, divided, config), aside=staging / "aside")
+    keep_repeats(ws, found)
     return card | {"unchanged": False}
 
 
@@ -149,7 +152,7 @@ def _take_up_base(ws: Workspace, config: dict[str, Any]) -> None:
         write_json(ws.config, {**held, "base_files": config["base_files"]})
 
 
-def _splits_record(ready: Ready) -> dict[str, Any]:
+def _splits_record(ready: Ready, found: Sequence[Pair]) -> dict[str, Any]:
     placed = {"assignment": ready.splits.assignment, "online": sorted(ready.splits.online)}
     return {
         "scheme": ready.splits.scheme,
@@ -157,7 +160,7 @@ def _splits_record(ready: Ready) -> dict[str, Any]:
         **placed,
         **({"unseen": sorted(ready.splits.unseen)} if ready.splits.unseen else {}),
         "order": ready.order.as_json(),
-        "checks": check_splits(ready.dataset, ready.splits, ready.order),
+        "checks": check_splits(ready.dataset, ready.splits, ready.order, found=found),
         "statistics": split_statistics(ready.dataset, ready.splits),
     }
 

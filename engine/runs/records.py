@@ -2,7 +2,8 @@
 
 What a record says is what is true now: a run whose processes are gone reads as lost, and one with a
 done.json as succeeded, whatever its status file was last told. Files are read again only when they were
-replaced, so that looking at a thousand runs every second stays cheap.
+replaced, so that looking at a thousand runs every second stays cheap; of many that are done, the records
+are kept on disk, for the first look of the next process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.errors import EngineError, unknown_name
+from engine.core.kept import held, leave
 from engine.core.locks import is_held
 from engine.core.paths import Workspace, first_link
 from engine.core.stamps import Stamp, stamp
@@ -129,8 +131,12 @@ def scan(ws: Workspace) -> list[RunRecord]:
         names = os.listdir(ws.runs)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    root, kept = str(ws.runs), _KEPT.get(ws.runs, {})
+    root, kept = str(ws.runs), _KEPT.get(ws.runs)
+    if kept is None:
+        kept = held(ws, *_of_all(root)) or {}
     looked = {name: found for name in names if (found := _look(ws, root, name, kept.get(name))) is not None}
+    if ws.runs not in _KEPT:
+        _leave(ws, root, looked, kept)
     _KEPT[ws.runs] = looked
     records = {name: found.record for name, found in looked.items()}
     states = {name: record.state for name, record in records.items()}
@@ -159,6 +165,27 @@ class _Kept:
 
 
 _KEPT: dict[Path, dict[str, _Kept]] = {}
+
+
+_MANY = 200
+"""So many runs are read anew as quickly as they are found among those kept on disk."""
+
+
+def _of_all(root: str) -> tuple[str, tuple[str, ...], type[dict[str, _Kept]]]:
+    """Where the records of a folder of runs are kept: each counts as long as its run lies as it did."""
+    return "runs", (root,), dict[str, _Kept]
+
+
+def _leave(ws: Workspace, root: str, looked: Mapping[str, _Kept], known: Mapping[str, _Kept]) -> None:
+    """Keep the ended runs for the next process, where that had to read many that this one knew nothing of."""
+    if sum(found is not known.get(name) for name, found in looked.items()) < _MANY:
+        return
+    ended = {
+        name: found
+        for name, found in looked.items()
+        if found.record.ended and found.record.status.state != "running"
+    }
+    leave(ws, *_of_all(root), ended)
 
 
 def _look(ws: Workspace, root: str, run_id: str, kept: _Kept | None) -> _Kept | None:

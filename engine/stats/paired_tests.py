@@ -11,7 +11,7 @@ from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from engine.stats.levels import ALPHA, POWER
 
@@ -37,6 +37,8 @@ def wilcoxon(differences: Vector) -> float:
 
     Exact up to 50 differences (ties included, given the ranks), normal above.
     """
+    from scipy import stats  # takes as long to load as all else that a page of results needs of scipy
+
     moved = np.round(differences[differences != 0], 12)
     if len(moved) == 0:
         return 1.0

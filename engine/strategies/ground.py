@@ -5,15 +5,15 @@ Two runs on another ground are never upstream of, or compared with, each other.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 
+from engine.core import integrity
 from engine.core.base_identity import base_of
 from engine.core.errors import EngineError
+from engine.core.kept import kept
 from engine.core.machine import changes
 from engine.core.paths import Workspace, read_json
-from engine.core.stamps import Stamp, stamp
+from engine.data.dataset import SPLITS
 from engine.data.prepare import write_base
 from engine.data.splits import hash_splits
 from engine.domains.domain import Domain
@@ -60,8 +60,7 @@ def read_ground(ws: Workspace) -> Ground:
     config, base = ws.read_config(), base_of(ws)
     try:
         card = read_json(ws.dataset / "card.json")
-        path = ws.splits / "splits.json"
-        scheme, split_hash, unseen = _splits(path, stamp(path))
+        scheme, split_hash, unseen = _splits(ws)
         counts = card["counts"]
         return Ground(
             base=base.name,
@@ -105,8 +104,15 @@ def refuse_while_busy(ws: Workspace, what: str) -> None:
         )
 
 
-@functools.lru_cache(maxsize=8)
-def _splits(path: Path, _: Stamp | None) -> tuple[str, str, int]:
+_Split = tuple[str, str, int]
+
+
+def _splits(ws: Workspace) -> _Split:
     """Return scheme and hash of a splits.json, and how many personas are kept out of training."""
-    splits = read_json(path)
-    return str(splits["scheme"]), hash_splits(splits), len(splits.get("unseen", ()))
+    path = ws.splits / SPLITS
+
+    def read() -> _Split:
+        splits = read_json(path)
+        return str(splits["scheme"]), hash_splits(splits), len(splits.get("unseen", ()))
+
+    return kept(ws, "split", (integrity.sha256(path),), tuple[str, str, int], read)

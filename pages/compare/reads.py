@@ -53,12 +53,10 @@ def _with_looks(ws: Workspace) -> str:
     return f"{reads.version(ws)} {looks.size(ws)}"
 
 
-def _headline(ws: Workspace, asked: Asked) -> Headline:
+@reads.lasting(Headline, version=_with_looks)
+def headline(ws: Workspace, asked: Asked) -> Headline:
     """Return what the comparison comes down to; a choice of val that nobody judged on test stays unjudged."""
     return engine_headline(ws, _whole(ws, asked, margin=0.0), compared=reads.compared)
-
-
-headline = reads.kept(_headline, version=_with_looks)
 
 
 @reads.kept
@@ -103,7 +101,7 @@ def by_persona(ws: Workspace, asked: Asked) -> pd.DataFrame:
     return pairings.differences(paired)
 
 
-@reads.kept
+@reads.lasting(Hindsight)
 def hindsight(ws: Workspace, asked: Asked, variants: tuple[str, ...], reference: str) -> Hindsight:
     """Return what the best of `variants` for each persona, chosen on these very scores, would gain."""
     held = by_persona(ws, replace(asked, margin=0.0))

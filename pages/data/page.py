@@ -10,6 +10,7 @@ import streamlit as st
 
 from engine.core.paths import Workspace, read_json
 from engine.core.wording import SCHEME_WORDS, count, percent
+from engine.core.wording import about as about_seconds
 from engine.data.checks import TOLD
 from engine.domains import metrics
 from engine.show.charts import shares as views
@@ -24,6 +25,7 @@ from pages.study import upload as study_upload
 
 _COUNTED = ("personas", "dialogues", "examples")
 _SUBJECTS = 8
+_SECONDS_A_READING = 0.00015  # of a dialogue, on the machine of docs/performance.md
 
 
 def show() -> None:
@@ -75,10 +77,17 @@ def _overview(ws: Workspace) -> None:
         with frame.boundary():
             _checks(ws)
         _scorer(ws)
-    with left, frame.boundary():  # last: what is counted of all texts comes when it is there
-        _subjects(ws)
+    unread: Mapping[str, Callable[[Workspace], object]] = {}
     with frame.boundary():
-        about.show(ws)
+        unread = {} if card is None else data_reads.unread(ws)
+    if unread:
+        with frame.boundary():
+            _read_through(ws, unread)
+    else:
+        with left, frame.boundary():  # last: what is counted of all texts comes when it is there
+            _subjects(ws)
+        with frame.boundary():
+            about.show(ws)
     if card is not None:
         _known_beside(card["counts"], card["statistics"])
         _left_out(card.get("left_out", []))
@@ -97,6 +106,21 @@ def _counted(ws: Workspace, card: Mapping[str, Any]) -> None:
     )
     for note in card.get("notes", ()):
         st.info(frame.plain(note), icon=":material/info:")
+
+
+def _read_through(ws: Workspace, unread: Mapping[str, Callable[[Workspace], object]]) -> None:
+    """Offer what takes long of many dialogues; it is kept, so that it is asked for once."""
+    dialogues: int = reads.card(ws)["counts"]["dialogues"]
+    st.subheader("What it is about", anchor=False)
+    takes = about_seconds(_SECONDS_A_READING * dialogues * len(unread))
+    st.caption(f"Not read yet of {dialogues:,} dialogues: {', '.join(unread)}. It takes {takes}, once.")
+    if not st.button("Read them all", icon=":material/menu_book:", key="data_read_all"):
+        return
+    shown = st.progress(0.0)
+    for done, (words, read) in enumerate(unread.items()):
+        shown.progress(done / len(unread), text=f"Reading {dialogues:,} dialogues: {words} ...")
+        read(ws)
+    st.rerun()
 
 
 def _subjects(ws: Workspace) -> None:

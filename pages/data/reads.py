@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from engine.core import integrity
 from engine.core.base_folder import base_on_disk
 from engine.core.errors import EngineError
-from engine.core.kept import kept
+from engine.core.kept import is_kept, kept
 from engine.core.paths import Workspace
-from engine.data.checks import repeats
+from engine.data.checks import REPEATS, kept_repeats
 from engine.data.dataset import contents
 from engine.data.likeness import Pair
 from engine.lm.lengths import Lengths, lengths_in
@@ -23,27 +24,61 @@ def _with_scorer(ws: Workspace) -> str:
     return f"{reads.version(ws)} {config.get('scorer')} {config['base']} {config['dataset'].get('data_hash')}"
 
 
-def _lengths(ws: Workspace) -> Lengths | None:
-    """Return how long the dialogues are in tokens of the base; None where it is not on this machine."""
+AT_ONCE = 5_000
+"""So many dialogues are read through whenever the page is opened; more of them once somebody asks for it."""
+
+
+def unread(ws: Workspace) -> dict[str, Callable[[Workspace], object]]:
+    """Return what takes long and was never read of these dialogues, by what it tells; nothing of few."""
+    if reads.card(ws)["counts"]["dialogues"] <= AT_ONCE:
+        return {}
+    made_from = contents(ws)
+    readings = [
+        ("portrait", made_from, "words that set each persona apart", reads.about),
+        ("subjects", reads.of_subjects(ws), "what replies act on", reads.subjects),
+        (REPEATS, made_from, "repeats", repeated),
+    ]
+    if (told := _tokenised(ws)) is not None:
+        readings.append(("lengths", (*told[1], *made_from), "lengths in tokens", lengths))
+    return {words: read for name, identity, words, read in readings if not is_kept(ws, name, identity)}
+
+
+def _tokenised(ws: Workspace) -> tuple[Path, tuple[str, ...]] | None:
+    """The base's folder and what tells its tokenizer from others; None where it is not on this machine."""
     try:
         folder = base_on_disk(str(ws.read_config()["base"]))
         if folder is None:
             return None
-        tokenizer = (integrity.sha256(folder / name) for name in ("tokenizer.json", "config.json"))
-        return kept(
-            ws, "lengths", (*tokenizer, *contents(ws)), Lengths,
-            lambda: lengths_in(folder, reads.dataset(ws).dialogues),
-        )  # fmt: skip
-    except (EngineError, OSError):  # published scores, no tokenizer.json, or a base that Settings tells of
+        return folder, tuple(integrity.sha256(folder / name) for name in ("tokenizer.json", "config.json"))
+    except (EngineError, OSError):  # no tokenizer.json, or a base that Settings tells of
         return None
 
 
+_UNREADABLE = Lengths(None, 0, 0, 0, 0, 0)
+
+
+def _lengths(ws: Workspace) -> Lengths | None:
+    """Return how long the dialogues are in tokens of the base; None where it is not on this machine."""
+    if (found := _tokenised(ws)) is None:
+        return None
+    folder, told = found
+
+    def count() -> Lengths:
+        dialogues = reads.dataset(ws).dialogues
+        try:
+            return lengths_in(folder, dialogues)
+        except (EngineError, OSError):  # a tokenizer that is none
+            return _UNREADABLE
+
+    try:
+        held = kept(ws, "lengths", (*told, *contents(ws)), Lengths, count)
+    except (EngineError, OSError):  # published scores
+        return None
+    return None if held == _UNREADABLE else held
+
+
 def _repeats(ws: Workspace) -> list[Pair]:
-    found = kept(
-        ws, "repeats", contents(ws), tuple[Pair, ...],
-        lambda: tuple(repeats(reads.dataset(ws), reads.splits(ws))),
-    )  # fmt: skip
-    return list(found)
+    return list(kept_repeats(ws))
 
 
 def _checks(ws: Workspace) -> list[Mapping[str, Any]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from engine.core.errors import EngineError
@@ -172,7 +171,7 @@ def _numbers(
     """The few numbers that place this persona among all."""
     facts: list[tuple[str, str, str]] = []
     if scene is not None:
-        facts += _score_facts(scene, persona_id)
+        facts += _score_facts(ws, scene, persona_id)
     if clusters is not None:
         number = clusters.assignment.get(persona_id)
         size = "" if number is None else f" ({count(clusters.sizes[number], 'persona')})"
@@ -191,25 +190,25 @@ def _numbers(
                 st.metric(frame.plain(label), frame.plain(value), help=frame.plain(told), width="content")
 
 
-def _score_facts(scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
-    means, gains = scene.scores.means, scene.scores.gains
-    if persona_id not in means.index:
+def _score_facts(ws: Workspace, scene: Scene, persona_id: str) -> list[tuple[str, str, str]]:
+    if persona_scene.hers(ws, persona_id, **scene.place).empty:
         return []
 
     def level(name: str) -> str:
-        value = means.at[persona_id, name] if name in means else None
+        value = scene.means(name).get(persona_id)
         return scene.metric.level(value) if known(value) else "undefined"
 
     told = f"{scene.metric.label}, mean over this persona's examples."
     facts = [(f"Under {scene.reference}", level(scene.reference), told)]
-    if scene.variant != scene.reference and scene.variant in gains:
-        words = f"{level(scene.variant)} ({scene.metric.change(gains.at[persona_id, scene.variant])})"
+    if scene.variant != scene.reference and scene.held.gains:
+        gains, sign = scene.gains, scene.metric.sign
+        gain = gains.get(persona_id)
+        words = f"{level(scene.variant)} ({scene.metric.change(None if gain is None else sign * gain)})"
         facts.append((f"Under {scene.variant}", words, f"{told} In brackets: against {scene.reference}."))
-        column = pd.Series(persona_scene.column(gains, scene.variant, scene.metric)).dropna()
-        if persona_id in column.index:
-            rank = int((column > column[persona_id]).sum()) + 1
+        if gain is not None:
+            rank = sum(value > gain for value in gains.values()) + 1
             facts.append(
-                ("Place by gain", f"{rank:,} of {len(column):,}", f"1 gains most from {scene.variant}.")
+                ("Place by gain", f"{rank:,} of {len(gains):,}", f"1 gains most from {scene.variant}.")
             )
     return facts
 
@@ -250,7 +249,7 @@ def _routine(when: str, then: Sequence[tuple[str, str]]) -> str:
 
 
 def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
-    persona_scores.scores(scene, persona_id)
+    persona_scores.scores(ws, scene, persona_id)
     persona_scores.true_gain(ws, scene, persona_id)
     st.page_link(
         frame.COMPARE,
@@ -262,7 +261,8 @@ def _scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
 
 def _origins(ws: Workspace, scene: Scene, persona_id: str) -> None:
     """Whom she is routed to, and whose adapters were merged for her."""
-    rows = scored(scene.scores.wide, persona_id, scene.reference, scene.grounds)
+    held = persona_scene.hers(ws, persona_id, **scene.place)
+    rows = scored(held, persona_id, scene.reference, scene.grounds)
     deltas: Mapping[str, float | None] = {one.variant: one.delta for one in rows}
     persona_scores.route(
         ws,

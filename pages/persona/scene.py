@@ -28,42 +28,59 @@ from engine.strategies.clusterings import Clusters, newest_clusters
 from engine.strategies.plan import look
 from pages.shared import addresses, frame, reads
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scores:
-    """One metric on one split: every example (wide), persona means, and gains over the reference."""
-
-    wide: pd.DataFrame
-    means: pd.DataFrame
-    gains: pd.DataFrame
+Level = float | None
+"""A persona's value; None where she has none."""
 
 
-@reads.shared
-def everybodys(
-    ws: Workspace,
-    *,
-    metric: str,
-    split: str,
-    protocol: str,
-    reference: str,
-    grounds: tuple[tuple[str, str], ...] = (),
-) -> Scores:
-    """Return the scores of all variants and personas. Shared by all sessions: not to be changed.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One variant beside the reference, over all personas that either is scored for: means under each, and
+    gains over what it is compared with. `true_gains` are columns, None where nothing can be told."""
 
-    `grounds` are pairs of a variant and the unified that it is compared with instead of the reference.
+    personas: tuple[str, ...]
+    means: Mapping[str, tuple[Level, ...]]
+    gains: tuple[Level, ...]
+    true_gains: Mapping[str, Mapping[str, float]] | None
+
+    def of(self, values: Sequence[Level]) -> dict[str, float]:
+        """Return values by persona, of those who have one."""
+        told = zip(self.personas, values, strict=True) if values else ()
+        return {persona: value for persona, value in told if value is not None}
+
+
+@reads.lasting(Held)
+def held(
+    ws: Workspace, variant: str, *, metric: str, split: str, protocol: str, reference: str, ground: str
+) -> Held:
+    """Return the scores of one variant beside its `ground` (what it is compared with) and the reference.
+
+    No other variant is read.
     """
-    wide = tables.wide(store.score_table(ws, metric=metric, split=split, protocol=protocol))
-    gains = tables.persona_gains(wide, reference, dict(grounds)) if reference in wide else wide.iloc[:0]
-    return Scores(wide, tables.persona_means(wide), gains)
+    asked = {"metric": metric, "split": split, "protocol": protocol}
+    wide = tables.wide(store.score_table(ws, **asked, variants={variant, reference, ground}))
+    means = tables.persona_means(wide)
+    gains = tables.persona_gains(wide, reference, {variant: ground}) if reference in wide else wide.iloc[:0]
+    told = tables.true_gains(wide, variant, reference, sign=METRICS[metric].sign)
+    return Held(
+        tuple(map(str, means.index)),
+        {name: _levels(means[name]) for name in (variant, reference) if name in means},
+        _levels(gains[variant]) if variant in gains and len(gains) else (),
+        None if told is None else told.to_dict(),
+    )
+
+
+def _levels(values: pd.Series) -> tuple[Level, ...]:
+    return tuple(None if value != value else float(value) for value in values)
 
 
 @reads.kept
-def true_gains(
-    ws: Workspace, variant: str, *, metric: str, split: str, protocol: str, reference: str
-) -> pd.DataFrame | None:
-    """Return what each persona truly gains by one variant; None where that cannot be told."""
-    held = everybodys(ws, metric=metric, split=split, protocol=protocol, reference=reference)
-    return tables.true_gains(held.wide, variant, reference, sign=METRICS[metric].sign)
+def hers(ws: Workspace, persona_id: str, *, metric: str, split: str, protocol: str) -> pd.DataFrame:
+    """Return one persona's examples under every variant (wide). No other persona is read."""
+    asked = {"metric": metric, "split": split, "protocol": protocol}
+    return tables.wide(store.score_table(ws, **asked, persona_id=persona_id))
+
+
+scored = reads.lasting(tuple[str, ...])(store.personas_scored)
 
 
 @reads.kept
@@ -72,7 +89,7 @@ def clusters(ws: Workspace) -> Clusters | None:
     return newest_clusters(ws, look(ws))
 
 
-@reads.kept
+@reads.lasting(dict[str, str])
 def routed(ws: Workspace) -> dict[str, str]:
     """Return the routed variants and the run of each, newest first."""
     return routing_runs(ws, reads.variants(ws))
@@ -84,7 +101,7 @@ def routes(ws: Workspace, run_id: str) -> dict[str, Any]:
     return read_routes(ws, run_id, reads.variants(ws))
 
 
-@reads.kept
+@reads.lasting(dict[str, str])
 def merges(ws: Workspace) -> dict[str, str]:
     """Return the merged variants and the run of each, newest first."""
     return merged_variants(ws, reads.variants(ws))
@@ -113,7 +130,7 @@ _VARIANT_HELP = "The variant looked at: orders by gain go by it, and its replies
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What the page looks at: the metric's scores of everybody, whose they are, and the variant looked at.
+    """What the page looks at: metric, split, and the variant beside what it is compared with.
 
     `grounds` names what a variant is compared with where that is not the reference: what it is built on.
     """
@@ -124,14 +141,33 @@ class Scene:
     reference: str
     variant: str
     bounds: frozenset[str]
-    scores: Scores
+    held: Held
     grounds: Mapping[str, str]
 
     @property
     def asked(self) -> dict[str, str]:
         """What another page needs in its address to show the same scores."""
-        held = {"metric": self.metric.name, "split": self.split}
-        return {**held, "reference": self.reference, "protocol": self.protocol}
+        return {**self.place, "reference": self.reference}
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Which scores are meant, whosoever they are."""
+        return {"metric": self.metric.name, "split": self.split, "protocol": self.protocol}
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """Each persona's gain by the variant looked at, signed so that more is better."""
+        found = self.held.of(self.held.gains)
+        return {persona: self.metric.sign * value for persona, value in found.items()}
+
+    @property
+    def levels(self) -> dict[str, float]:
+        """Each persona's mean under the reference, signed alike."""
+        return {persona: self.metric.sign * value for persona, value in self.means(self.reference).items()}
+
+    def means(self, name: str) -> dict[str, float]:
+        """Return each persona's mean under the variant looked at or the reference."""
+        return self.held.of(self.held.means.get(name, ()))
 
 
 def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
@@ -159,27 +195,22 @@ def choose(ws: Workspace, columns: Sequence[Any]) -> Scene | None:
         ws, metric=metric, split=split, **{name: value for name, value in asked.items() if value}
     )
     rows = found["rows"]
-    grounds = tuple((row["variant"], row["built_on"]) for row in rows if row["built_on"])
+    grounds = {row["variant"]: row["built_on"] for row in rows if row["built_on"]}
     bounds = [row["variant"] for row in rows if is_bound(row)]
     rivals = [row["variant"] for row in rows if row["variant"] not in (reference, *bounds)]
     with columns[0]:
         variant = choice("Variant", [*rivals, reference, *bounds], name="variant", help=_VARIANT_HELP)
+    looked_at = variant or reference
+    place = {"metric": metric, "split": split, "protocol": found["protocol"], "reference": reference}
     return Scene(
         metric=shown[metric],
         split=split,
         protocol=found["protocol"],
         reference=reference,
-        variant=variant or reference,
+        variant=looked_at,
         bounds=frozenset(bounds),
-        scores=everybodys(
-            ws,
-            metric=metric,
-            split=split,
-            protocol=found["protocol"],
-            reference=reference,
-            grounds=grounds,
-        ),
-        grounds=dict(grounds),
+        held=held(ws, looked_at, **place, ground=grounds.get(looked_at, reference)),
+        grounds=grounds,
     )
 
 
@@ -218,22 +249,14 @@ def in_order(
             words=lambda name: words[name],
             help="The order of the list, and what previous and next mean.",
         )
-    personas = set(reads.names(ws)) | set(scene.scores.means.index if scene is not None else ())
+    personas = set(reads.names(ws)) | set(scored(ws, **scene.place) if scene is not None else ())
     if not personas:
         reads.dataset(ws)  # which says what is wrong with it
     names = ordered(
         sorted(personas),
         order or "id",
-        gain=column(scene.scores.gains, scene.variant, scene.metric) if scene else {},
-        level=column(scene.scores.means, scene.reference, scene.metric) if scene else {},
+        gain=scene.gains if scene else {},
+        level=scene.levels if scene else {},
         cluster=clusters.assignment if clusters else {},
     )
     return names, order or "id"
-
-
-def column(table: pd.DataFrame, variant: str, metric: Metric) -> dict[str, float]:
-    """Return one variant's values by persona, signed so that more is better."""
-    if variant not in table:
-        return {}
-    found: dict[str, float] = (metric.sign * table[variant]).to_dict()
-    return found

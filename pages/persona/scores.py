@@ -69,10 +69,11 @@ def _run(experiment: str, label: str, *, icon: str) -> None:
         launch.offer(frame.workspace(), planned, label, key=f"persona_run_{experiment}", icon=icon)
 
 
-def scores(scene: Scene, persona_id: str) -> None:
+def scores(ws: Workspace, scene: Scene, persona_id: str) -> None:
     """Show every variant's difference to the reference, the competing ones first, bounds last."""
     metric, reference, bounds = scene.metric, scene.reference, scene.bounds
-    rows = scored(scene.scores.wide, persona_id, reference, scene.grounds)
+    held = persona_scene.hers(ws, persona_id, **scene.place)
+    rows = scored(held, persona_id, reference, scene.grounds)
     st.subheader("Which variant serves this persona best?", anchor=False)
     paired = [one for one in rows if one.delta is not None]
     if not paired:
@@ -118,10 +119,10 @@ def true_gain(ws: Workspace, scene: Scene, persona_id: str) -> None:
     """Say what the variant looked at truly gives this persona, the luck of her few examples taken out."""
     if scene.metric.higher_is_better is None:
         return
-    found = persona_scene.true_gains(ws, scene.variant, **scene.asked)
-    if found is None or persona_id not in found.index:
+    found = scene.held.true_gains
+    if found is None or persona_id not in found["effect"]:
         return
-    own = found.loc[persona_id]
+    own = {name: values[persona_id] for name, values in found.items()}
     called = frame.plain(reads.called(ws, persona_id))
     told = single(scene.metric, own["effect"], own["low"], own["high"], own["chance"])
     st.caption(
@@ -182,11 +183,9 @@ def route(
 
 def _route(ws: Workspace, run_id: str, persona_id: str, protocol: str) -> Route | None:
     routes = persona_scene.routes(ws, run_id)
-    val = persona_scene.everybodys(
-        ws, metric=routes["metric"], split="val", protocol=protocol, reference=routes["fallback"]
-    )
+    val = persona_scene.hers(ws, persona_id, metric=routes["metric"], split="val", protocol=protocol)
     higher = METRICS[routes["metric"]].higher_is_better is not False
-    return route_of(run_id, routes, persona_id, val.wide, higher_is_better=higher)
+    return route_of(run_id, routes, persona_id, val, higher_is_better=higher)
 
 
 def _reason(found: Route, metric: Metric) -> str:

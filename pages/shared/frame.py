@@ -32,7 +32,7 @@ from engine.domains.metric import Metric
 from engine.results import store
 from engine.show import glossary
 from engine.show.charts.looks import CHOSEN, Chart, quick
-from pages.shared import addresses, downloads, numbers, sign_in, studies
+from pages.shared import addresses, downloads, numbers, reads, sign_in, studies
 from pages.shared.addresses import ALL as ALL
 from pages.shared.addresses import choose as choose
 from pages.shared.addresses import chosen as chosen
@@ -177,7 +177,10 @@ def action(
     In a `form` it is what sends it.
     """
     button, why = st.form_submit_button if form else st.button, closed(least)
-    return bool(button(label, disabled=off or bool(why), help=plain(why) if why else help, **told))
+    pressed = bool(button(label, disabled=off or bool(why), help=plain(why) if why else help, **told))
+    if pressed:
+        reads.begin()
+    return pressed
 
 
 def is_prepared(ws: Workspace) -> bool:
@@ -224,11 +227,20 @@ def boundary(controls: Mapping[str, str] | None = None) -> Iterator[None]:
         show_error(told, controls)
 
 
+def folded(label: str, show: Callable[[], object], *, key: str, icon: str) -> None:
+    """Fold a part of a page away: it is computed once it is opened."""
+    place = st.expander(label, icon=icon, key=key, on_change="rerun")
+    if place.open:
+        with place, boundary():
+            show()
+
+
 def guarded(function: Callable[Given, None]) -> Callable[Given, None]:
     """Put a fragment inside the boundary: it is drawn anew without its page."""
 
     @functools.wraps(function)
     def inside(*args: Given.args, **kwargs: Given.kwargs) -> None:
+        reads.begin()
         token = _part.set(function.__qualname__)
         said: dict[str, str] = st.session_state.get(_SAID, {})
         st.session_state[_SAID] = {told: by for told, by in said.items() if by != _part.get()}

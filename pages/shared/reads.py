@@ -6,13 +6,18 @@ Filters are applied after the load; no connection and no model is ever kept.
 from __future__ import annotations
 
 import functools
+import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 import streamlit as st
 
+from engine.core import kept as disk
 from engine.core.errors import EngineError
 from engine.core.forms import WholeCard
 from engine.core.kept import kept as on_disk
@@ -32,6 +37,7 @@ from engine.domains.registry import domain_of
 from engine.results import store
 from engine.results.comparing import frozen, looks
 from engine.results.comparing.comparison import compare_variants
+from engine.results.comparing.lasting import rests_on
 from engine.results.comparing.protocol_guard import base_words
 from engine.results.comparing.scene import set_scene
 from engine.results.study import autopilot
@@ -45,8 +51,36 @@ _COPIED = st.cache_data(ttl=3600, max_entries=128, show_spinner=False)
 _SHARED = st.cache_resource(ttl=3600, max_entries=8, show_spinner=False)
 
 
+_AS_LONG = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The versions that were looked up since a drawing began; by the clock in seconds."""
+
+    began: float
+    versions: dict[Path, str] = field(default_factory=dict)
+
+
+_seen: ContextVar[_Seen | None] = ContextVar("seen", default=None)
+
+
+def begin() -> None:
+    """Look anew at what results there are: a page is drawn from here on, or something has been changed."""
+    _seen.set(_Seen(time.monotonic()))
+
+
 def version(ws: Workspace) -> str:
-    """Return what changes with the results, and with the definition of a metric."""
+    """Return what changes with the results, and with the definition of a metric; looked up once a drawing."""
+    seen = _seen.get()
+    if seen is None or time.monotonic() - seen.began > _AS_LONG:
+        return _version(ws)
+    if ws.root not in seen.versions:
+        seen.versions[ws.root] = _version(ws)
+    return seen.versions[ws.root]
+
+
+def _version(ws: Workspace) -> str:
     return " ".join(
         [store.version(ws), *(f"{one.name}:{one.version}" for one in metrics.of_study(ws).values())]
     )
@@ -85,9 +119,50 @@ def shared(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concate
     return kept(function, cache=_SHARED)
 
 
-_compared = kept(compare_variants, version=lambda ws: f"{version(ws)} {frozen.size(ws)}")
+_PAGES = disk.code_of(Path(__file__).resolve().parents[1])
+_SLOTS = 32  # answers of one function on disk: a question takes the place of another one
+
+
+def lasting(
+    form: Any, *, version: Callable[[Workspace], str] = version
+) -> Callable[[Callable[Concatenate[Workspace, P], R]], Callable[Concatenate[Workspace, P], R]]:
+    """As `kept`, and on disk as a record of `form`: for what takes long and rests on results alone.
+
+    The next process then reads it, as long as nothing that results rest on is another.
+    """
+
+    def kept_so(function: Callable[Concatenate[Workspace, P], R]) -> Callable[Concatenate[Workspace, P], R]:
+        @functools.wraps(function)
+        def read(ws: Workspace, *args: P.args, **kwargs: P.kwargs) -> R:
+            asked = repr((function.__module__, function.__qualname__, args, sorted(kwargs.items())))
+            slot = int(hashlib.sha256(asked.encode()).hexdigest(), 16) % _SLOTS
+            name, made_from = f"{function.__name__.strip('_')}-{slot:02d}", (_PAGES, asked, *rests_on(ws))
+            found: R = disk.on_disk(ws, name, made_from, form, lambda: function(ws, *args, **kwargs))
+            return found
+
+        return kept(read, version=version)
+
+    return kept_so
+
+
+def _with_plans(ws: Workspace) -> str:
+    return f"{version(ws)} {frozen.size(ws)}"
+
+
+_compared = lasting(dict[str, Any], version=_with_plans)(compare_variants)
 scores, example_rows, variants = kept(store.score_table), kept(store.example_rows), kept(store.variants)
-protocols = kept(store.protocols)
+
+
+@lasting(dict[str, list[Any]])
+def _protocols(ws: Workspace) -> dict[str, list[Any]]:
+    return store.protocols(ws).to_dict("list")
+
+
+def protocols(ws: Workspace) -> pd.DataFrame:
+    """Return one row a protocol and split, as `store.protocols` does."""
+    return pd.DataFrame(_protocols(ws))
+
+
 dataset, splits, domain = load_dataset, load_splits, domain_of  # the first two are kept by the engine
 personas = load_personas
 
@@ -219,7 +294,10 @@ def names(ws: Workspace) -> dict[str, str]:
 
 @_large_of_data
 def _names(ws: Workspace) -> dict[str, str]:
-    return {one.persona_id: one.called for one in load_personas(ws)}
+    return on_disk(
+        ws, "names", contents(ws)[:1], dict[str, str],
+        lambda: {one.persona_id: one.called for one in load_personas(ws)},
+    )  # fmt: skip
 
 
 def called(ws: Workspace, persona_id: str) -> str:
@@ -236,10 +314,15 @@ def walking(ws: Workspace) -> autopilot.Autopilot | None:
     return found if found is not None and found.state == "walking" else None
 
 
+def of_subjects(ws: Workspace) -> tuple[str, ...]:
+    """What the subjects of replies are read from."""
+    return domain(ws).identity, *contents(ws)
+
+
 @_of_data
 def subjects(ws: Workspace) -> dict[str, float]:
     """Return what replies act on, with the share of the replies that do; {} where that cannot be told."""
-    made_from = (domain(ws).identity, *contents(ws))
     return on_disk(
-        ws, "subjects", made_from, dict[str, float], lambda: subject_shares(dataset(ws).dialogues, domain(ws))
-    )
+        ws, "subjects", of_subjects(ws), dict[str, float],
+        lambda: subject_shares(dataset(ws).dialogues, domain(ws)),
+    )  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import engine  # noqa: F401 - first: it sees to libraries that `python -OO` would break
-from pages.shared import dock, frame
+from pages.shared import dock, frame, reads
 
+reads.begin()
 page = frame.draw()
 dock.show()
 page.run()

@@ -44,7 +44,7 @@ class Shown:
 def show(ws: Workspace) -> Shown | None:
     """Show the answer as it stands and return it; None before anything is scored."""
     try:
-        found = reads.compared(ws, split=opening_split(ws))
+        found = reads.compared(ws, split=_opening_split(ws))
     except NotScored:
         return None
     told, metric = headline(ws, found, compared=reads.compared), METRICS[found["metric"]]
@@ -94,13 +94,16 @@ def _one(row: Row, place: str, metric: Metric) -> None:
     st.markdown(f"{place}: **{name}** {told}, :{colour}[{icon} {word}]")
 
 
-@reads.kept
-def _by_persona(ws: Workspace, split: str, variant: str) -> pd.DataFrame:
-    """One row a persona, the largest gain first."""
+@reads.lasting(dict[str, list[Any]])
+def _by_persona(ws: Workspace, split: str, variant: str) -> dict[str, list[Any]]:
+    """One row a persona, the largest gain first, as columns."""
     found = reads.compared(ws, split=split)
     metric = METRICS[found["metric"]]
     paired = pairings(ws, found, variants=[variant])[variant]
-    return table_of(paired, metric=metric)
+    return table_of(paired, metric=metric).to_dict("list")
+
+
+_opening_split = reads.lasting(str)(opening_split)
 
 
 def who_loses(ws: Workspace, shown: Shown) -> None:
@@ -109,7 +112,7 @@ def who_loses(ws: Workspace, shown: Shown) -> None:
     if row is None or not row["n_paired"]:
         return
     variant, metric = str(row["variant"]), shown.metric
-    table = _by_persona(ws, shown.split, variant)
+    table = pd.DataFrame(_by_persona(ws, shown.split, variant))
     names = reads.names(ws)
     named = table.assign(called=[names.get(persona, persona) for persona in table["persona_id"]])
     reference, where = str(row.get("built_on") or shown.reference), reads.SPLIT_WORDS[shown.split].lower()

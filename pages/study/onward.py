@@ -92,7 +92,7 @@ def plan_ahead(ws: Workspace, seen: Seen) -> None:
         st.caption(frame.plain(line))
 
 
-@reads.kept
+@reads.lasting(list[Pilot])
 def _pilots(ws: Workspace) -> list[Pilot]:
     try:
         return pilots(ws)

@@ -14,6 +14,7 @@ from engine.core.paths import Workspace
 from engine.core.wording import ago, count
 from engine.data import prepare
 from engine.data.worlds import ABOUT
+from engine.results import store
 from engine.results.study import autopilot
 from engine.results.study import standing as study
 from engine.results.study.picture import picture as tree_picture
@@ -94,10 +95,18 @@ def show() -> None:
 def _other_ways_on(ws: Workspace, seen: Seen | None, tree: str) -> None:
     """What can be done beside the next step, and what the study is of."""
     if seen is not None and seen.ground.dialogues:
-        with st.expander("Pilot, tune or cluster first", icon=":material/science:"):
-            onward.plan_ahead(ws, seen)
-        with st.expander("Run another experiment", icon=":material/tune:"):
-            launch.experiment_form(ws, key="home")
+        frame.folded(
+            "Pilot, tune or cluster first",
+            partial(onward.plan_ahead, ws, seen),
+            key="home_first_steps",
+            icon=":material/science:",
+        )
+        frame.folded(
+            "Run another experiment",
+            partial(launch.experiment_form, ws, key="home"),
+            key="home_another",
+            icon=":material/tune:",
+        )
     with st.expander("Copy or edit this tree", icon=":material/edit:"):
         tree_tools.edit(ws, tree)
     with frame.boundary():
@@ -175,16 +184,21 @@ def _prepare(ws: Workspace) -> None:
 
 def _facts(ws: Workspace) -> None:
     counts, config = reads.card(ws)["counts"], ws.read_config()
-    scored = [variant for variant in reads.variants(ws) if not variant.is_bound]
     source, base = str(config["dataset"]["source"]), shown_base(str(config["base"])).rsplit("/", 1)[-1]
     told = (
         count(counts["personas"], "persona"),
         count(counts["dialogues"], "dialogue"),
-        count(len(scored), "variant") + " scored",
+        count(_scored(ws), "variant") + " scored",
         f"data {source}, split {config['split'].replace('-', ' ')}",
         f"base model {base}",
     )
     st.caption(frame.plain(", ".join(told)))
+
+
+@reads.lasting(int)
+def _scored(ws: Workspace) -> int:
+    """How many variants are scored, bounds left out."""
+    return sum(not one.is_bound for one in store.overview(ws).variants.values())
 
 
 def _tree_choice(ws: Workspace) -> str:

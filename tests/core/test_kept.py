@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.core import kept as module
-from engine.core.kept import kept
+from engine.core.kept import ENGINE, code_of, held, is_kept, kept, leave
 from engine.core.paths import Workspace
 
 
@@ -74,3 +75,34 @@ def test_where_nothing_can_be_written_nothing_is_kept(slow: Slow, monkeypatch: p
     os.rename(slow.ws.data, slow.ws.root / "moved")
     assert slow.ask_anew("a") == (0.1, 1.0)
     assert not slow.ws.data.exists()
+
+
+def test_what_was_made_elsewhere_is_left_for_later_readers(slow: Slow) -> None:
+    assert not is_kept(slow.ws, "slow", ("a",))
+    assert held(slow.ws, "slow", ("a",), tuple[float, ...]) is None
+    assert leave(slow.ws, "slow", ("a",), tuple[float, ...], (0.2, 1.0)) == (0.2, 1.0)
+    assert is_kept(slow.ws, "slow", ("a",))
+    assert not is_kept(slow.ws, "slow", ("b",))
+    assert slow.ask("a") == (0.2, 1.0)
+    assert slow.made == 0
+
+
+def test_who_has_it_made_gets_what_later_readers_get(slow: Slow) -> None:
+    form = dict[str, Any]
+    made = kept(slow.ws, "told", ("a",), form, lambda: {"pair": (1, "b"), "share": 0.1})
+    module._here.clear()
+    again = kept(slow.ws, "told", ("a",), form, dict)
+    assert made == again == {"pair": [1, "b"], "share": 0.1}
+
+
+def test_code_is_told_apart_by_what_stands_in_its_files(tmp_path: Path) -> None:
+    (tmp_path / "room").mkdir()
+    one, other = tmp_path / "room" / "one.py", tmp_path / "other.py"
+    one.write_text("a")
+    other.write_text("a")
+    before = code_of(tmp_path / "room", other)
+    (tmp_path / "room" / "notes.txt").write_text("b")
+    assert code_of(tmp_path / "room", other) == before
+    other.write_text("b")
+    assert code_of(tmp_path / "room", other) != before
+    assert code_of(ENGINE) == module._CODE

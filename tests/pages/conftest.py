@@ -59,6 +59,12 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
     return opened
 
 
+def unfold(app: AppTest, key: str) -> None:
+    """Open a part that is computed once it is open."""
+    app.session_state[key] = True
+    app.run()
+
+
 def shown_words(table: Any) -> pd.DataFrame:
     """What a reader sees in a table whose numbers are worded."""
     return convert_arrow_bytes_to_pandas_df(table.proto.arrow_data.styler.display_values)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import streamlit as st
 
 from engine.core.machine import change_machine
 from engine.core.paths import Workspace
@@ -24,7 +27,7 @@ from engine.show.persona.table import wide
 from engine.stats.co_primary import standing
 from engine.stats.power import outlook
 from engine.strategies.plan import look
-from pages.shared import frame
+from pages.shared import frame, reads
 from tests.pages.conftest import Open, texts
 from tests.results.imported.published import write_study
 from tests.sample_study import cluster_into, finish, prepare_world
@@ -47,6 +50,16 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, dict
     ws = prepare_world(tmp_path_factory.mktemp("clustered"), personas=7, dialogues=8)
     finish(ws, "unified", per_persona=4)
     return ws, cluster_into(ws, 2)
+
+
+def test_what_is_kept_for_the_next_process_is_what_was_computed(full: Workspace) -> None:
+    computed = json.loads(json.dumps(compare_variants(full, split="val"), allow_nan=False))
+    st.cache_data.clear()
+    first = reads._compared(full, split="val")
+    st.cache_data.clear()  # as in another process
+    assert first == computed == reads._compared(full, split="val")
+    whole = store.protocols(full)
+    pd.testing.assert_frame_equal(reads.protocols(full), whole)
 
 
 def test_without_data_and_without_scores_the_page_leads_on(

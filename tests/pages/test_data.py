@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from engine.core.paths import Workspace
 from engine.data import load_dataset
+from pages.data import reads as data_reads
 from pages.shared import reads
 from tests.pages.conftest import Open, texts
 from tools import layouts
@@ -40,6 +43,22 @@ def test_the_card_tells_counts_splits_and_checks(open_page: Open, full: Workspac
     assert "No overlap" in seen
     splits = app.dataframe[0].value.set_index("Split")
     assert splits["Dialogues"].sum() == len(load_dataset(full).dialogues)
+
+
+def test_much_data_is_read_through_once_somebody_asks_for_it(
+    open_page: Open, prepared: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_reads, "AT_ONCE", 1)
+    app = open_page(prepared, "data")
+    (told,) = [entry.value for entry in app.caption if "Not read yet" in entry.value]
+    assert told.startswith("Not read yet of 30 dialogues: words that set each persona apart, ")
+    assert "repeats" not in told  # the import found them
+    assert not (prepared.data / "cache" / "portrait.kept").exists()
+    app.button(key="data_read_all").click().run()
+    read = texts(app)
+    assert "Not read yet" not in read
+    monkeypatch.setattr(data_reads, "AT_ONCE", 1_000)
+    assert texts(open_page(prepared, "data")) == read
 
 
 def test_dialogues_can_be_searched_and_read(open_page: Open, full: Workspace) -> None:

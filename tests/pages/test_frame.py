@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import altair as alt
 import click
@@ -12,9 +13,11 @@ from streamlit.testing.v1 import AppTest
 from engine.cli import PAGES, cli
 from engine.core.paths import REPOSITORY, Workspace
 from engine.show.glossary import WORDS
+from pages.shared import reads
 from pages.shared.numbers import of_chart
 from pages.words.commands import WHERE
 from tests.pages.conftest import Open, texts
+from tests.sample_study import finish, prepare_world
 
 
 def _full_disk() -> None:
@@ -44,6 +47,19 @@ def test_a_fault_of_the_app_itself_is_not_hidden() -> None:
     app = AppTest.from_function(_missing_file, default_timeout=240).run()
     assert app.exception
     assert not app.error
+
+
+def test_results_are_looked_for_once_a_drawing_and_anew_once_something_was_pressed(tmp_path: Path) -> None:
+    ws = prepare_world(tmp_path / "study", personas=4, dialogues=6)
+    reads.begin()
+    try:
+        before = reads.version(ws)
+        finish(ws, "base")
+        assert reads.version(ws) == before
+        reads.begin()
+        assert reads.version(ws) != before
+    finally:
+        reads._seen.set(None)
 
 
 def test_one_place_draws_charts_and_one_words_shares() -> None:

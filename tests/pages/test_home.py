@@ -17,7 +17,8 @@ from engine.results.study.picture import picture as tree_picture
 from engine.results.trees import tree_library
 from engine.runs import jobs
 from engine.strategies import registry
-from tests.pages.conftest import Open, texts
+from pages.study import onward
+from tests.pages.conftest import Open, texts, unfold
 from tests.results.imported import published
 from tests.sample_study import counting_run, end_badly, finish
 
@@ -133,6 +134,7 @@ def test_a_failed_step_is_offered_again(open_page: Open, prepared: Workspace) ->
 
 def test_faulty_parameters_are_named_before_the_launch(open_page: Open, prepared: Workspace) -> None:
     app = open_page(prepared)
+    unfold(app, "home_another")
     app.selectbox(key="home_experiment").set_value("unified").run()
     app.text_input(key="home_unified_learning_rate").set_value("fast")
     app.number_input(key="home_unified_rank").set_value(0).run()
@@ -144,11 +146,25 @@ def test_faulty_parameters_are_named_before_the_launch(open_page: Open, prepared
 
 def test_the_command_follows_the_form(open_page: Open, prepared: Workspace) -> None:
     app = open_page(prepared)
+    unfold(app, "home_another")
     app.selectbox(key="home_experiment").set_value("unified").run()
     app.number_input(key="home_unified_rank").set_value(16)
     app.text_input(key="home_unified_target_modules").set_value("q_proj").run()
     commands = [entry.value for entry in app.code]
     assert any("--set rank=16 --set target_modules=q_proj" in command for command in commands)
+
+
+def test_what_is_folded_is_computed_once_it_is_opened(
+    open_page: Open, full: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Workspace] = []
+    monkeypatch.setattr(onward, "_pilots", lambda ws: asked.append(ws) or [])
+    app = open_page(full)
+    assert "home_ahead" not in [box.key for box in app.selectbox]
+    assert not asked
+    unfold(app, "home_first_steps")
+    assert app.selectbox(key="home_ahead")
+    assert asked
 
 
 def test_a_run_under_way_is_shown_with_its_progress(
@@ -166,6 +182,7 @@ def test_a_run_under_way_is_shown_with_its_progress(
 def test_what_cannot_exist_here_says_why(open_page: Open, prepared: Workspace) -> None:
     (prepared.dataset / "truth.jsonl").unlink()
     app = open_page(prepared)
+    unfold(app, "home_another")
     app.selectbox(key="home_experiment").set_value("ceiling").run()
     assert "synthetic worlds only" in texts(app)
     assert "home_ceiling_launch" not in [button.key for button in app.button]

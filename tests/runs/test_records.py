@@ -49,6 +49,26 @@ def test_a_second_look_reads_only_what_was_replaced(history: Workspace, reads: C
     assert (after[changed.run_id].state == "queued") == (changed.state != "succeeded")
 
 
+def test_the_next_process_reads_only_what_was_replaced_since(
+    history: Workspace, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "_MANY", RUNS // 2)
+    records._KEPT.clear()
+    before = scan(history)
+    assert len(reads) == RUNS
+    reads.clear()
+    records._KEPT.clear()  # as in another process
+    assert scan(history) == before
+    at_work = {record.run_id for record in before if not record.ended}
+    assert set(reads) == at_work
+    one = next(record for record in before if record.state == "failed")
+    write_status(history.run_folder(one.run_id), Status(state="cancelled", order=one.order))
+    records._KEPT.clear()
+    reads.clear()
+    assert {record.run_id: record.state for record in scan(history)}[one.run_id] == "cancelled"
+    assert set(reads) == {one.run_id} | at_work
+
+
 def test_a_lost_manifest_and_a_deleted_run_are_seen_at_once(history: Workspace) -> None:
     done = [record for record in scan(history) if record.state == "succeeded"]
     (history.run_folder(done[0].run_id) / "done.json").unlink()

@@ -74,20 +74,20 @@ class Frozen:
 def write(ws: Workspace, plan: Frozen) -> Frozen:
     """Keep a plan and return it with its hash; side effect: appends to data/frozen.jsonl."""
     plan = replace(plan, hash=_hash(plan))
-    with locked(_path(ws).with_name(".frozen.lock"), what="The record of frozen plans"):
-        append_line(_path(ws), json.dumps(plan.as_json(), ensure_ascii=False))
+    with locked(path(ws).with_name(".frozen.lock"), what="The record of frozen plans"):
+        append_line(path(ws), json.dumps(plan.as_json(), ensure_ascii=False))
     return plan
 
 
 def plans(ws: Workspace, of: looks.TestSet) -> list[Frozen]:
     """Return the plans for these test dialogues, first to last; a line that cannot be read is left out."""
-    known: list[Frozen] = read_rows(_path(ws), Frozen)
+    known: list[Frozen] = read_rows(path(ws), Frozen)
     return [plan for plan in known if plan.test_set == of.name]
 
 
 def size(ws: Workspace) -> int:
     """Return what grows with each plan, 0 before the first."""
-    return grown(_path(ws))
+    return grown(path(ws))
 
 
 def among_metrics(ws: Workspace, of: looks.TestSet, metric: str) -> int:
@@ -116,5 +116,6 @@ def _hash(plan: Frozen) -> str:
     return fingerprint(said, 16)
 
 
-def _path(ws: Workspace) -> Path:
+def path(ws: Workspace) -> Path:
+    """Return where the record lies."""
     return ws.data / _FILE

@@ -79,7 +79,7 @@ def _name(protocol: str, fields: Mapping[str, Any]) -> str:
 def seen(ws: Workspace, of: TestSet) -> list[Look]:
     """Return the looks at these test dialogues, first to last."""
     found: dict[tuple[str, str], Look] = {}
-    for look in read_rows(_path(ws), Look):  # one of another form is written again at the next look
+    for look in read_rows(path(ws), Look):  # one of another form is written again at the next look
         if look.test_set == of.name or (not look.test_set and look.protocol in of.protocols):
             whole = replace(look, metric=look.metric or of.primary, test_set=of.name)
             found.setdefault((whole.variant_id, whole.metric), whole)
@@ -97,17 +97,17 @@ def record(
     asked = {(one, metric) for one in variants for metric in metrics}
     known = {(look.variant_id, look.metric) for look in seen(ws, of)}
     if not asked <= known and not read_only(ws):
-        with locked(_path(ws).with_name(".looks.lock"), what="The record of looks at test"):
+        with locked(path(ws).with_name(".looks.lock"), what="The record of looks at test"):
             known = {(look.variant_id, look.metric) for look in seen(ws, of)}
             for one, metric in sorted(asked - known):
                 look = Look(now(), protocol, one, variants[one], metric, of.name)
-                append_line(_path(ws), json.dumps(asdict(look), ensure_ascii=False))
+                append_line(path(ws), json.dumps(asdict(look), ensure_ascii=False))
     return len(known | asked)
 
 
 def size(ws: Workspace) -> int:
     """Return what grows with each look, 0 before the first."""
-    return grown(_path(ws))
+    return grown(path(ws))
 
 
 def told_by_runs(ws: Workspace, runs: Mapping[str, str]) -> set[str]:
@@ -123,5 +123,6 @@ def words(looks: Collection[Look]) -> str:
     return f"Test seen: {count(len(looks), 'verdict')} on {count(len(variants), 'variant')}"
 
 
-def _path(ws: Workspace) -> Path:
+def path(ws: Workspace) -> Path:
+    """Return where the record lies."""
     return ws.data / _FILE

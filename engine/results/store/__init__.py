@@ -110,19 +110,38 @@ def newest_protocol(ws: Workspace) -> str | None:
     return None if frame.empty else str(frame["protocol"].iloc[0])
 
 
-def score_table(ws: Workspace, *, metric: str, split: str, protocol: str | None = None) -> pd.DataFrame:
+def score_table(
+    ws: Workspace,
+    *,
+    metric: str,
+    split: str,
+    protocol: str | None = None,
+    variants: Collection[str] | None = None,
+    persona_id: str | None = None,
+) -> pd.DataFrame:
     """Return one row a variant and example: variant, persona_id, example_id, value (NaN where undefined).
 
-    Of a statistic of the whole set one row a persona, her own. `protocol` is by default the newest. Raises
-    EngineError for a metric that the study does not have.
+    `variants` (names on screens) and `persona_id` leave out all others, and nothing of those is read. Of a
+    statistic of the whole set there is one row a persona, her own. `protocol` is by default the newest.
+    Raises EngineError for a metric that the study does not have.
     """
     chosen, protocol = metrics.chosen(ws, metric), protocol or newest_protocol(ws)
     if chosen.total is None:
-        return _of_metric(ws, tables.SCORES, chosen, split, protocol)
+        query = tables.scores(of_variants=variants is not None, of_persona=persona_id is not None)
+        return _of_metric(ws, query, chosen, split, protocol, variants=variants, persona_id=persona_id)
     found = persona_means(ws, metric=metric, split=split, protocol=protocol)
+    found = found if variants is None else found[found["variant"].isin(list(variants))]
+    found = found if persona_id is None else found[found["persona_id"] == persona_id]
     table = found[["variant", "persona_id"]].assign(value=found["mean"])
     table.insert(2, "example_id", "persona:" + table["persona_id"])
-    return table
+    return table.reset_index(drop=True)
+
+
+def personas_scored(ws: Workspace, *, metric: str, split: str, protocol: str) -> tuple[str, ...]:
+    """Return the personas that have a score of any variant, by name."""
+    chosen = metrics.chosen(ws, metric)
+    found = _of_metric(ws, tables.WHOSE, chosen, split, protocol)["persona_id"]
+    return tuple(map(str, found))
 
 
 def paired(ws: Workspace, questions: Sequence[Question]) -> list[dict[str, dict[str, Comparison]]]:
@@ -273,11 +292,25 @@ def missing(ws: Workspace) -> dict[str, tuple[str, ...]]:
 # --- reading
 
 
-def _of_metric(ws: Workspace, query: str, metric: Metric, split: str, protocol: str | None) -> pd.DataFrame:
+def _of_metric(
+    ws: Workspace,
+    query: str,
+    metric: Metric,
+    split: str,
+    protocol: str | None,
+    *,
+    variants: Collection[str] | None = None,
+    persona_id: str | None = None,
+) -> pd.DataFrame:
     def question(connection: Connection) -> pd.DataFrame:
         read = statistics.scored(connection).in_force(metric, protocol or "", split)
-        asked = {"metric": read.name, "version": read.version, "split": split, "protocol": protocol}
-        return _joined(connection, named_variants(connection), query, asked)
+        asked: dict[str, Any] = {"metric": read.name, "version": read.version, "split": split}
+        named = named_variants(connection)
+        if variants is not None:
+            asked["variants"] = [one.variant_id for one in named if one.variant in variants]
+        if persona_id is not None:
+            asked["persona_id"] = persona_id
+        return _joined(connection, named, query, {**asked, "protocol": protocol})
 
     return ask(ws, question)[0]
 

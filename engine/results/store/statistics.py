@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from engine.core.errors import EngineError
+from engine.core.kept import ENGINE, code_of
 from engine.domains.metric import Metric
 from engine.results.store import tables
 from engine.results.variants import Origin, Variant, placebos, repeats
@@ -26,7 +27,9 @@ from engine.stats.pairing import Pairing, counted_pairing, pairing_of
 
 Connection = duckdb.DuckDBPyConnection
 DEFAULT_REFERENCES = ("unified", "base")
-VERSION = "4-few-differ"
+_ROOMS = ("stats", "results/store/statistics.py", "results/store/tables.py", "results/comparing/grounds.py")
+VERSION = code_of(*(ENGINE / name for name in _ROOMS))[:16]
+"""Of the code that computes what is kept here: by another one it is computed anew."""
 
 Singles = dict[str, tuple[int, float]]
 """Persona -> how many examples she has, and the variance of their differences."""

@@ -65,16 +65,31 @@ from answers a join scores s using (answer)
 where a.best and a.split = $split and a.protocol = $protocol
   and s.metric = $metric and s.version in ($version, '')
 """
-SCORES = f"""
+
+
+def scores(*, of_variants: bool, of_persona: bool) -> str:
+    """Return the question for scores, example by example: of all, of `$variants` (ids), of `$persona_id`."""
+    only = " and a.variant_id in (select unnest($variants))" if of_variants else ""
+    only += " and a.persona_id = $persona_id" if of_persona else ""
+    return f"""
 select n.variant, x.persona_id, x.example_id, x.value
-from (select a.variant_id, a.persona_id, a.example_id, s.value {_SCORES}) x join names n using (variant_id)
+from (select a.variant_id, a.persona_id, a.example_id, s.value {_SCORES}{only}) x
+join names n using (variant_id)
 order by n.variant, x.persona_id, x.example_id
 """
+
+
 MEANS = """
 select n.variant, p.persona_id, p.part, p.mean, p.total, p.n, p.n_undefined
 from persona_sums p join names n using (variant_id)
 where p.split = $split and p.protocol = $protocol and p.metric = $metric and p.version in ($version, '')
 order by n.variant, p.persona_id
+"""
+WHOSE = """
+select distinct p.persona_id
+from persona_sums p
+where p.split = $split and p.protocol = $protocol and p.metric = $metric and p.version in ($version, '')
+order by p.persona_id
 """
 # Persona by persona: what two variants share, over the examples that both hold a value for.
 _PAIRS = f"""

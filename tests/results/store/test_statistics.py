@@ -10,12 +10,14 @@ import duckdb
 import pandas as pd
 import pytest
 
+from engine.core.kept import ENGINE
 from engine.core.paths import Workspace
 from engine.results import store
 from engine.results.comparing.comparison import compare_variants
 from engine.results.store import statistics
 from engine.runs import manifest
 from tests.stats.leaderboards import leaderboard
+from tests.test_imports import imports
 from tests.workspaces import finish
 
 
@@ -112,3 +114,23 @@ def test_a_rebuild_keeps_the_same(ws: Workspace) -> None:
     before = kept(ws)
     store.rebuild(ws)
     assert kept(ws) == before
+
+
+def test_their_version_is_of_all_the_code_that_makes_them() -> None:
+    """What a kept statistic says follows from the rooms named, and from what only reads and words."""
+    assert all((ENGINE / name).exists() for name in statistics._ROOMS)
+    inside = tuple(f"engine.{name.removesuffix('.py').replace('/', '.')}" for name in statistics._ROOMS)
+    files = [path for name in statistics._ROOMS for path in ((ENGINE / name).rglob("*.py"))]
+    files += [ENGINE / name for name in statistics._ROOMS if name.endswith(".py")]
+    used = {
+        name
+        for path in files
+        for name in imports(path.read_text(encoding="utf-8"))
+        if name.startswith("engine.") and not name.startswith(inside)
+    }
+    outside = {name for name in used if (ENGINE.parent / f"{name.replace('.', '/')}.py").exists()}
+    assert outside <= {
+        *("engine.core.errors", "engine.core.kept", "engine.core.paths", "engine.core.wording"),
+        *("engine.core.types", "engine.domains.metric", "engine.results.variants", "engine.runs.runfolder"),
+        "engine.strategies.reference",
+    }, sorted(outside)

@@ -73,6 +73,28 @@ def test_what_the_variants_said_can_be_read_by_persona_variant_and_example(ws: W
     assert one["reference"].tolist() == ["reference 3"]
 
 
+def test_scores_of_some_are_those_of_all_without_the_others(ws: Workspace) -> None:
+    finish(ws, "gain")
+    protocol = str(store.newest_protocol(ws))
+    for metric in ("embedding_similarity", "param_f1"):
+        asked = {"metric": metric, "split": "test", "protocol": protocol}
+        every = store.score_table(ws, **asked)
+        persona = every["persona_id"].iloc[-1]
+        assert store.personas_scored(ws, **asked) == tuple(sorted(every["persona_id"].unique()))
+        for told, chosen in (
+            ({"variants": ["gain"]}, every["variant"] == "gain"),
+            ({"persona_id": persona}, every["persona_id"] == persona),
+            (
+                {"variants": ["gain", "nobody"], "persona_id": persona},
+                (every["variant"] == "gain") & (every["persona_id"] == persona),
+            ),
+        ):
+            assert 0 < chosen.sum() < len(every)
+            pd.testing.assert_frame_equal(
+                store.score_table(ws, **asked, **told), every[chosen].reset_index(drop=True)
+            )
+
+
 def test_protocols_are_kept_apart_and_the_newest_comes_first(ws: Workspace) -> None:
     finish(ws, "count")
     finish(ws, "count", {"max_new_tokens": 32})
